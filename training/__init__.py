@@ -1,0 +1,1 @@
+"""Training of Q-Face: the task catalogue, the network, the data and the trainer."""
