@@ -1,0 +1,187 @@
+"""From a face in a photo to the network's crop, and back.
+
+The crop is upright and square. Rotation comes from the line through the eyes; place and size from
+the eyes and the mouth; where landmarks are missing the box takes their part, and where both are
+missing the whole picture is the crop.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.errors import InvalidBox, InvalidLandmarks
+
+# The side of the crop in units of the face's scale (see `_face_frame`). At 4.0 the eyes of a frontal
+# face lie a quarter of the crop apart, and brow, chin, ears and most of the hair are inside.
+CROP_SCALE = 4.0
+# A frontal face's box (brow to chin, as the detector draws it) in the same units.
+BOX_SCALE = 2.2
+
+Affine = NDArray[np.float32]
+
+
+def photo_to_crop(
+    *, width: int, height: int, box: ArrayLike | None = None, landmarks: ArrayLike | None = None, size: int
+) -> Affine:
+    """The affine map [2, 3] from the photo's pixels to those of a `size` x `size` crop.
+
+    `box` is (x0, y0, x1, y1) and `landmarks` [5, 2] (right eye, left eye, nose tip, right and left
+    corner of the mouth), both in the photo's pixels; NaN means not known. Without eyes the crop is
+    upright around the box; without a box too it is the whole picture, stretched to the square.
+
+    Raises InvalidBox for a box that is infinite, empty or outside the picture, and InvalidLandmarks
+    for landmarks that are infinite, too far outside or fall into one point.
+    """
+    corners = _checked_box(box, width=width, height=height)
+    points = _checked_landmarks(landmarks, width=width, height=height)
+    if points is not None:
+        center, angle, scale = _face_frame(points, corners)
+        side = CROP_SCALE * scale
+    elif corners is not None:
+        x0, y0, x1, y1 = corners
+        center = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        angle = 0.0
+        side = CROP_SCALE / BOX_SCALE * max(x1 - x0, y1 - y0)
+    else:
+        # Pixel centres: the picture's edges go to the crop's edges.
+        sx, sy = size / width, size / height
+        return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]], dtype=np.float32)
+    zoom = size / side
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    shift = (size - 1) / 2 - linear @ center
+    return np.concatenate([linear, shift[:, None]], axis=1).astype(np.float32)
+
+
+def align_face(
+    image: NDArray[np.uint8],
+    *,
+    box: ArrayLike | None = None,
+    landmarks: ArrayLike | None = None,
+    size: int,
+) -> tuple[NDArray[np.uint8], Affine]:
+    """The crop [size, size, 3] uint8 of a photo [H, W, 3] uint8, and the affine map [2, 3] back to it."""
+    height, width = image.shape[:2]
+    forward = photo_to_crop(width=width, height=height, box=box, landmarks=landmarks, size=size)
+    return warp(image, forward, size=size), invert(forward)
+
+
+def warp(image: NDArray[np.uint8], forward: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+    """The `size` x `size` picture that `forward` [2, 3] makes of `image`; black where there is no photo.
+
+    Large reductions go through an area-averaged smaller picture first: a bilinear warp alone skips
+    pixels there, and a large photo's face would look unlike the same face in a small one.
+    """
+    matrix = np.asarray(forward, dtype=np.float64)
+    zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if zoom < 0.5:
+        image, matrix = _region_reduced(image, matrix, size=size, factor=zoom)
+    warped = cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0)
+    )
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def invert(affine: ArrayLike) -> Affine:
+    """The inverse of an affine map [2, 3]."""
+    return np.asarray(cv2.invertAffineTransform(np.asarray(affine, dtype=np.float64)), dtype=np.float32)
+
+
+def transform(points: ArrayLike, affine: ArrayLike) -> NDArray[np.float32]:
+    """Points [..., 2] after an affine map [2, 3]."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    moved = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved.astype(np.float32)
+
+
+def in_plane_degrees(affine: ArrayLike) -> NDArray[np.float64]:
+    """By how many degrees, clockwise in the picture, affine maps [..., 2, 3] turn what they map."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    return np.asarray(np.degrees(np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0])))
+
+
+def _face_frame(
+    points: NDArray[np.float64], corners: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], float, float]:
+    """Centre (x, y), angle in radians and scale in pixels of a face.
+
+    The scale is the larger of the distance between the eyes and the distance from the eyes to the
+    mouth: of a face turned aside only the first shrinks, of one turned up or down only the second.
+    """
+    right_eye, left_eye = points[0], points[1]
+    line = left_eye - right_eye
+    angle = float(np.arctan2(line[1], line[0]))
+    eyes = (right_eye + left_eye) / 2
+    between_eyes = float(np.hypot(*line))
+    mouth = points[3:5]
+    mouth = mouth[~np.isnan(mouth).any(axis=1)]
+    if len(mouth):
+        mouth_center = mouth.mean(axis=0)
+        scale = max(between_eyes, float(np.hypot(*(mouth_center - eyes))))
+        center = (eyes + mouth_center) / 2
+    else:
+        down = np.array([-np.sin(angle), np.cos(angle)])
+        scale = between_eyes
+        if corners is not None:
+            scale = max(scale, float(max(corners[2:] - corners[:2])) / BOX_SCALE)
+        center = eyes + 0.5 * scale * down
+    if scale < 1.0:
+        raise InvalidLandmarks(
+            f"the eyes and the mouth lie within {scale:.2f} pixels: send the landmarks of one face, in the photo's pixels"
+        )
+    return center, angle, scale
+
+
+def _checked_box(box: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+    if box is None:
+        return None
+    corners = np.asarray(box, dtype=np.float64)
+    if corners.shape != (4,):
+        raise InvalidBox(f"the box has shape {corners.shape}: send x0, y0, x1, y1")
+    if np.isnan(corners).all():
+        return None
+    shown = ", ".join(f"{value:g}" for value in corners)
+    if not np.isfinite(corners).all():
+        raise InvalidBox(f"the box ({shown}) is not finite: send x0, y0, x1, y1 in pixels, or NaN four times for none")
+    x0, y0, x1, y1 = corners
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        raise InvalidBox(f"the box ({shown}) is empty: send x0 < x1 and y0 < y1 in pixels")
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise InvalidBox(f"the box ({shown}) lies outside the picture of {width}x{height} pixels")
+    if x1 - x0 > 4 * width or y1 - y0 > 4 * height:
+        raise InvalidBox(f"the box ({shown}) is far larger than the picture of {width}x{height} pixels")
+    return corners
+
+
+def _checked_landmarks(landmarks: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+    if landmarks is None:
+        return None
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape != (5, 2):
+        raise InvalidLandmarks(f"the landmarks have shape {points.shape}: send five points (x, y)")
+    if np.isinf(points).any():
+        raise InvalidLandmarks("a landmark is infinite: send pixels, or NaN for a point that is not known")
+    if np.isnan(points[:2]).any():
+        return None
+    known = points[~np.isnan(points).any(axis=1)]
+    margin = 2 * max(width, height)
+    if (known < -margin).any() or (known > margin + max(width, height)).any():
+        raise InvalidLandmarks(f"a landmark lies far outside the picture of {width}x{height} pixels")
+    return points
+
+
+def _region_reduced(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int, factor: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The part of `image` that the crop shows, reduced by area, and the map from it to the crop."""
+    height, width = image.shape[:2]
+    edges = np.array([[-1, -1], [size, -1], [size, size], [-1, size]], dtype=np.float64)
+    corners = transform(edges, cv2.invertAffineTransform(matrix))
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
+    new_width, new_height = max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor))
+    reduced = cv2.resize(image[y0:y1, x0:x1], (new_width, new_height), interpolation=cv2.INTER_AREA)
+    sx, sy = new_width / (x1 - x0), new_height / (y1 - y0)
+    # photo -> reduced, in pixel centres; the crop's map is then taken from there.
+    to_reduced = np.array([[sx, 0, sx * (0.5 - x0) - 0.5], [0, sy, sy * (0.5 - y0) - 0.5], [0, 0, 1]])
+    return np.asarray(reduced, dtype=np.uint8), matrix @ np.linalg.inv(to_reduced)
