@@ -1,0 +1,88 @@
+"""Multi-head attention and the two transformer blocks made of it (Q-Face, section 3.3; Vaswani 2017)."""
+
+import torch
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MultiHeadAttention(nn.Module):
+    """MultiHead(query, key, value) of equations 4 and 5.
+
+    `explicit` computes softmax(q k^T / sqrt(d)) v from single operations, which the exporter and the
+    FLOP counter can see; otherwise torch's fused kernel runs. Both give the same values.
+    """
+
+    def __init__(self, width: int, *, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"a width of {width} can't be split into {heads} heads")
+        self.heads = heads
+        self.scale = (width // heads) ** -0.5
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.explicit = False
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[B, N, D], [B, M, D], [B, M, D] -> [B, N, D]."""
+        q, k, v = (self._split(f(x)) for f, x in ((self.query, query), (self.key, key), (self.value, value)))
+        if self.explicit:
+            weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
+            mixed = weights @ v
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FusionBlock(nn.Module):
+    """The standard ViT block (pre-norm self-attention and feed-forward) of equation 3."""
+
+    def __init__(self, width: int, *, heads: int, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = MultiHeadAttention(width, heads=heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        y = self.norm1(x)
+        x = x + self.drop_path(self.attention(y, y, y))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class DecoderBlock(nn.Module):
+    """One transformer block of the query-driven decoder, equations 4 to 6.
+
+    The paper's equations leave out residual connections and normalisation; here each of the three
+    sublayers is pre-norm with a residual. A hat marks vectors with their position embedding added:
+    queries and keys get it, values don't.
+    """
+
+    def __init__(self, width: int, *, heads: int, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.self_attention = MultiHeadAttention(width, heads=heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads=heads)
+        self.norm3 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(
+        self, queries: Tensor, *, query_positions: Tensor, features: Tensor, feature_positions: Tensor
+    ) -> Tensor:
+        """Queries [B, N, D] and features [B, M, D], with positions [N, D] and [M, D] -> [B, N, D]."""
+        normed = self.norm1(queries)
+        hat = normed + query_positions
+        queries = queries + self.drop_path(self.self_attention(hat, hat, normed))  # equation 4
+        hat = self.norm2(queries) + query_positions
+        keys = features + feature_positions
+        queries = queries + self.drop_path(self.cross_attention(hat, keys, features))  # equation 5
+        return queries + self.drop_path(self.mlp(self.norm3(queries)))  # equation 6

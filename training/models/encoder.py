@@ -1,0 +1,74 @@
+"""The shared encoder: any timm model that gives intermediate features (Q-Face, section 3.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from training.models.positions import sincos_positions
+
+
+class TimmEncoder(nn.Module):
+    """Tokens of several stages of a timm model.
+
+    `stages` are indices from 0 as timm counts them: the paper's blocks 4, 8 and 12 of a ViT-B are 3,
+    7 and 11. A ViT keeps its [CLS] token and gets the paper's fixed position embedding; a
+    convolutional model's feature maps become tokens row by row.
+
+    Attributes: `channels`, one a stage; `grids`, (rows, columns) a stage; `prefix_tokens`, the number
+    of tokens that stand for no place.
+    """
+
+    def __init__(
+        self, name: str, *, input_size: int, stages: Sequence[int], drop_path: float, options: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        model = timm.create_model(
+            name, pretrained=False, num_classes=0, drop_path_rate=drop_path, **_sized(name, input_size), **options
+        )
+        if not hasattr(model, "forward_intermediates"):
+            raise ValueError(f"timm's {name!r} gives no intermediate features: choose a model that does")
+        self.is_vit = isinstance(model, timm.models.VisionTransformer)
+        self.stages = list(stages)
+        self.prefix_tokens = model.num_prefix_tokens if self.is_vit else 0
+        if self.is_vit:
+            _fix_positions(model)
+        else:
+            # Only the feature maps are used: what lies behind them is dropped, as timm knows how.
+            model.prune_intermediate_layers(self.stages, prune_norm=True, prune_head=True)
+        self.model = model
+        with torch.no_grad():
+            maps = self._maps(torch.zeros(2, 3, input_size, input_size))
+        self.grids = [(m.shape[-2], m.shape[-1]) for m in maps]
+        self.channels = [m.shape[1] for m in maps]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images [B, 3, S, S] -> tokens [B, prefix + rows * columns, channels] a stage."""
+        if not self.is_vit:
+            return [m.flatten(2).transpose(1, 2) for m in self._maps(images)]
+        features = self.model.forward_intermediates(
+            images, indices=self.stages, output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
+        )
+        return [torch.cat([prefix, patches], dim=1) for patches, prefix in features]
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.model.forward_intermediates(
+            images, indices=self.stages, output_fmt="NCHW", intermediates_only=True
+        )
+        return maps
+
+
+def _sized(name: str, input_size: int) -> dict[str, Any]:
+    """The argument that fixes a transformer's input size; convolutional models take any."""
+    return {"img_size": input_size} if name.startswith("vit") else {}
+
+
+def _fix_positions(model: timm.models.VisionTransformer) -> None:
+    """Replace a ViT's learned position embedding by the fixed one (section 3.1)."""
+    _, tokens, width = model.pos_embed.shape
+    grid = model.patch_embed.grid_size
+    prefix = tokens - grid[0] * grid[1]
+    embedding = sincos_positions(grid=grid, width=width, prefix_tokens=prefix)
+    model.pos_embed = nn.Parameter(embedding[None], requires_grad=False)
