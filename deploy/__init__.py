@@ -1,0 +1,1 @@
+"""Ways to run the assembled model repository: embedded on one machine (`deploy.embedded`)."""

@@ -1,0 +1,156 @@
+"""python -m deploy.embedded: serve the assembled repository until Ctrl-C or SIGTERM.
+
+Exit status: 0 after an ordered stop, 1 when the server ended by itself, 2 when it could not start.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.embedded.environment import PROJECT
+from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
+from deploy.embedded.host import check_host
+from deploy.embedded.server import EmbeddedServer
+
+REPOSITORY = PROJECT / "var" / "repository"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m deploy.embedded",
+        description="Serve the assembled model repository with a Triton server on this machine's CPU.",
+        epilog="What stands after -- goes to tritonserver as it is.",
+    )
+    made.add_argument("--repository", type=Path, default=REPOSITORY, help="default: var/repository")
+    made.add_argument("--check", action="store_true", help="only say whether this machine can run the server")
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    for use, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+        made.add_argument(
+            f"--{use}-port", type=_port, default=port, metavar="N", help=f"default: {port}; 0: any free one"
+        )
+    made.add_argument("--python", type=Path, help="the Python with the server (default: .venv-serve's)")
+    made.add_argument("--cache", type=Path, help="folder for a runnable copy of the server (default: var)")
+    made.add_argument("--log", type=Path, help="file for the server's log (default: standard error)")
+    made.add_argument("--ready-file", type=Path, help="exists while requests are welcome, for probes")
+    made.add_argument(
+        "--start-timeout",
+        type=float,
+        default=180.0,
+        metavar="S",
+        help="time to get ready in (default: 180)",
+    )
+    made.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="go on answering for so long after the first signal, with the ready file gone, so that a "
+        "balancer can turn to others (default: 0); a second signal cuts it short",
+    )
+    made.add_argument(
+        "--grace-seconds", type=float, default=20.0, metavar="S", help="from SIGTERM to SIGKILL (default: 20)"
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see the module's docstring for what it returns."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, further = (given, []) if "--" not in given else _split(given)
+    options = parser().parse_args(own)
+    if options.check:
+        try:
+            check_host()
+        except CannotStart as error:
+            return _fail(str(error), status=2)
+        return 0
+    stop, hurry = threading.Event(), threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    with contextlib.ExitStack() as stack:
+        try:
+            log = stack.enter_context(options.log.open("a")) if options.log else sys.stderr
+        except OSError as error:
+            return _fail(f"the log {options.log} can't be written: {error.strerror}", status=2)
+        server = EmbeddedServer(
+            options.repository,
+            host=options.host,
+            grpc_port=options.grpc_port,
+            http_port=options.http_port,
+            metrics_port=options.metrics_port,
+            python=options.python,
+            cache=options.cache,
+            log=log,
+            log_prefix="" if options.log else "triton | ",
+            start_timeout=options.start_timeout,
+            grace=options.grace_seconds,
+            arguments=further,
+        )
+        stack.callback(server.stop)
+        began = time.monotonic()
+        try:
+            server.start(cancel=stop, announce=_announce)
+            took = time.monotonic() - began
+            _say(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
+            if options.ready_file:
+                stack.callback(options.ready_file.unlink, missing_ok=True)
+                options.ready_file.write_text(f"{server.grpc_address}\n")
+            while not stop.wait(0.2):
+                server.wait(timeout=0)
+            if options.ready_file:
+                options.ready_file.unlink(missing_ok=True)
+            if options.drain_seconds > 0:
+                _say(f"draining for {options.drain_seconds:g} s")
+                hurry.wait(options.drain_seconds)
+            _say("stopping")
+            server.stop()
+            _say("stopped")
+        except StartCancelled:
+            _say("stopped before it was ready")
+        except CannotStart as error:
+            return _fail(str(error), status=2)
+        except EmbeddedServerError as error:
+            return _fail(str(error), status=1)
+    return 0
+
+
+def _announce(server: EmbeddedServer) -> None:
+    _say(
+        f"loading {len(server.models)} models: gRPC {server.grpc_address}, HTTP {server.http_address}, "
+        f"metrics http://{server.metrics_address}/metrics"
+    )
+
+
+def _say(sentence: str) -> None:
+    print(f"qface: {sentence}", flush=True)
+
+
+def _fail(sentence: str, *, status: int) -> int:
+    print(f"qface: {sentence}", file=sys.stderr, flush=True)
+    return status
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return number
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    at = given.index("--")
+    return given[:at], given[at + 1 :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The Python environment that the server and its models run in, which may not be this one's.
+
+Tests, training and the launcher run where they like; the server needs the wheel nvidia-pytriton,
+numpy < 2, OpenVINO and OpenCV, which `make` puts into `.venv-serve`.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded.errors import EnvironmentNotSupported
+
+PROJECT = Path(__file__).resolve().parents[2]
+SERVE_PYTHON = PROJECT / ".venv-serve" / "bin" / "python"
+SUPPORTED = ((3, 10), (3, 11), (3, 12))
+REMAKE = "remake it with `make clean-venvs .venv-serve`"
+
+# Asks a Python about itself; it runs there and so keeps to the standard library.
+_PROBE = """
+import ctypes, importlib.metadata, importlib.util, json, os, sys, sysconfig
+major, minor = sys.version_info[:2]
+library = f"libpython{major}.{minor}.so.1.0"
+folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")]
+multiarch = sysconfig.get_config_var("MULTIARCH")
+folders += [os.path.join(folder, multiarch) for folder in list(folders) if folder and multiarch]
+found = next((f for f in folders if f and os.path.exists(os.path.join(f, library))), None)
+if found is None:
+    try:
+        ctypes.CDLL(library)
+        found = ""
+    except OSError:
+        pass
+def version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+spec = importlib.util.find_spec("pytriton")
+print(json.dumps({
+    "version": [major, minor], "prefix": sys.prefix, "base_prefix": sys.base_prefix,
+    "purelib": sysconfig.get_path("purelib"), "platlib": sysconfig.get_path("platlib"),
+    "library": library, "library_folder": found,
+    "pytriton": None if spec is None else spec.submodule_search_locations[0],
+    "pytriton_version": version("nvidia-pytriton"), "numpy_version": version("numpy"),
+}))
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A Python that can carry the server."""
+
+    python: Path
+    version: tuple[int, int]
+    prefix: Path  # of the virtual environment
+    site_packages: tuple[Path, ...]
+    library_folder: Path | None  # where its libpython lies; None where the loader finds it by itself
+    wheel: Path  # pytriton/tritonserver of the wheel
+    wheel_version: str
+    wheel_libraries: Path  # nvidia_pytriton.libs of the wheel
+
+
+def default_python() -> Path:
+    """This interpreter where it has the wheel, else the one of `.venv-serve`."""
+    if importlib.util.find_spec("pytriton") is not None:
+        return Path(sys.executable)
+    if SERVE_PYTHON.exists():
+        return SERVE_PYTHON
+    raise EnvironmentNotSupported(
+        "no embedded server is installed: run `make .venv-serve`, or name a Python that has nvidia-pytriton"
+    )
+
+
+def inspect(python: Path) -> Environment:
+    """Ask `python` about itself; EnvironmentNotSupported says what is wrong with it."""
+    return interpret(_probe(python), python=python)
+
+
+def _probe(python: Path) -> dict[str, Any]:
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True, cwd="/"
+        )
+        said: dict[str, Any] = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise EnvironmentNotSupported(f"{python} does not run ({error}): {REMAKE}") from error
+    return said
+
+
+def interpret(said: dict[str, Any], *, python: Path) -> Environment:
+    """Judge what a Python said of itself (see `_PROBE`)."""
+    version = (int(said["version"][0]), int(said["version"][1]))
+    written = ".".join(map(str, version))
+    if version not in SUPPORTED:
+        raise EnvironmentNotSupported(
+            f"{python} is Python {written}, and the embedded server needs 3.10 to 3.12: {REMAKE}, with "
+            "PYTHON= naming such a one"
+        )
+    if said["pytriton"] is None:
+        raise EnvironmentNotSupported(f"{python} has no nvidia-pytriton, which carries the server: {REMAKE}")
+    numpy_version = said["numpy_version"]
+    if numpy_version is None:
+        raise EnvironmentNotSupported(f"{python} has no numpy: {REMAKE}")
+    if int(numpy_version.split(".")[0]) >= 2:
+        # Nothing fails with it: the models get and give empty tensors.
+        raise EnvironmentNotSupported(
+            f"{python} has numpy {numpy_version}, with which this server's tensors are empty: install "
+            "numpy<2 there"
+        )
+    if said["library_folder"] is None:
+        raise EnvironmentNotSupported(
+            f"{said['library']} was not found for {python}: install it (on Debian and Ubuntu `apt install "
+            f"libpython{written}`) or use a Python that was built with a shared library"
+        )
+    wheel = Path(said["pytriton"]) / "tritonserver"
+    libraries = Path(said["pytriton"]).parent / "nvidia_pytriton.libs"
+    for part in (wheel / "bin" / "tritonserver", wheel / "python_backend_stubs" / written, libraries):
+        if not part.exists():
+            raise EnvironmentNotSupported(f"nvidia-pytriton in {python} lacks {part}: {REMAKE}")
+    return Environment(
+        python=python,
+        version=version,
+        prefix=Path(said["prefix"]),
+        site_packages=tuple(dict.fromkeys((Path(said["purelib"]), Path(said["platlib"])))),
+        library_folder=Path(said["library_folder"]) if said["library_folder"] else None,
+        wheel=wheel,
+        wheel_version=said["pytriton_version"],
+        wheel_libraries=libraries,
+    )

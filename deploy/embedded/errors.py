@@ -1,0 +1,72 @@
+"""What can go wrong with an embedded server, each with one sentence that says what to do.
+
+EmbeddedServerError
+├── CannotStart
+│   ├── HostNotSupported          not Linux x86-64, or a glibc that is too old
+│   ├── EnvironmentNotSupported   Python, numpy or libpython of the server's environment
+│   ├── RepositoryNotFound        nothing was assembled there
+│   ├── PortTaken
+│   ├── LibraryNotFound           a shared library of the server or of its Python backend
+│   ├── ModelFailed               a model did not load
+│   ├── CanaryFailed              all models loaded, and one does not answer
+│   ├── StartTimeout
+│   └── StartCancelled            somebody asked to stop before the server was ready
+└── ServerDied                    it ended, and nobody had asked it to
+"""
+
+
+class EmbeddedServerError(RuntimeError):
+    """Base of everything that this package raises on purpose."""
+
+
+class CannotStart(EmbeddedServerError):
+    """The server did not come up; nothing of it is left."""
+
+
+class HostNotSupported(CannotStart):
+    """The wheel's binaries do not run on this machine."""
+
+
+class EnvironmentNotSupported(CannotStart):
+    """The Python environment that the server's models run in is not usable."""
+
+
+class RepositoryNotFound(CannotStart):
+    """No assembled model repository lies at the path."""
+
+
+class PortTaken(CannotStart):
+    """Another process listens on a port that was asked for."""
+
+
+class LibraryNotFound(CannotStart):
+    """The dynamic loader misses a library."""
+
+
+class ModelFailed(CannotStart):
+    """Triton refused a model. `model` is its name, `reason` what Triton said."""
+
+    def __init__(self, message: str, *, model: str, reason: str) -> None:
+        super().__init__(message)
+        self.model = model
+        self.reason = reason
+
+
+class CanaryFailed(CannotStart):
+    """The models are ready, but a real inference was not answered."""
+
+
+class StartTimeout(CannotStart):
+    """The models were not ready in time."""
+
+
+class StartCancelled(CannotStart):
+    """The start was called off by a signal."""
+
+
+class ServerDied(EmbeddedServerError):
+    """The server ended by itself. `status` is its exit status, negative for a signal's number."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

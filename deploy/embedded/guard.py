@@ -1,0 +1,115 @@
+"""The server's parent: sees to it that nothing of the server outlives the launcher.
+
+A script of its own (standard library only), run as a session leader. Its standard input is a pipe
+that the launcher holds open: when the launcher ends, even by `kill -9`, the pipe closes and the
+server is stopped. It adopts orphans of the server (the Python backend's stubs), and removes the
+shared memory that a killed server leaves in /dev/shm.
+
+    guard.py GRACE_SECONDS SHM_PREFIX COMMAND...
+
+Standard output says `pid N` when the server runs. The exit status is the server's (128 + number
+for a signal).
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the regions whose names begin with `prefix`, which no other server uses."""
+    for path in SHARED_MEMORY.glob(f"{prefix}*"):
+        path.unlink(missing_ok=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _in_child() -> None:
+    os.setpgid(0, 0)  # a group of the server and its stubs, without this guard
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the guard itself be killed
+
+
+def _children() -> list[int]:
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def _sweep(group: int) -> None:
+    """Kill and reap what is left of the server: its group, and adopted orphans outside of it."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+        for pid in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.02)
+
+
+def _watch(server: "subprocess.Popen[bytes]", *, wake: int) -> None:
+    """Return when the server has ended, or when somebody wants it to."""
+    stop = False
+
+    def ask_to_stop(_number: int, _frame: object) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    while server.poll() is None and not stop:
+        readable, _, _ = select.select([sys.stdin.fileno(), wake], [], [])
+        if wake in readable:
+            os.read(wake, 4096)
+        if sys.stdin.fileno() in readable and not os.read(sys.stdin.fileno(), 4096):
+            stop = True
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command until it ends or is to end, and leave nothing of it."""
+    grace, prefix, command = float(arguments[0]), arguments[1], arguments[2:]
+    # Handlers and not SIG_IGN, which the server would inherit. The wake-up pipe makes select() return.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, lambda _number, _frame: None)
+    wake, alarm = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(alarm, False)
+    signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    server = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), preexec_fn=_in_child
+    )
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"pid {server.pid}", flush=True)
+        _watch(server, wake=wake)
+        if server.poll() is None:
+            server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=grace)
+        if server.poll() is None:
+            server.kill()
+        status = server.wait()
+    finally:
+        _sweep(server.pid)
+        remove_shared_memory(prefix)
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

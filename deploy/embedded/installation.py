@@ -1,0 +1,88 @@
+"""A runnable copy of the wheel's server.
+
+The Python backend wants its stub beside it, and binary and stub want the run bit. Neither holds in
+the wheel, and site-packages are not ours to write into. So the few files (24 MB) are copied into a
+cache folder named after their content; the wheel's libraries stay where they are.
+"""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from deploy.embedded.environment import Environment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Installation:
+    """Where the runnable server is."""
+
+    binary: Path
+    backends: Path
+
+
+def prepare(environment: Environment, *, cache: Path) -> Installation:
+    """Copy what is missing or damaged under `cache`; two launchers may do this at once."""
+    sources = _sources(environment)
+    digests = {name: _digest(path) for name, path in sources.items()}
+    whole = hashlib.sha256(
+        "".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()
+    ).hexdigest()
+    version = ".".join(map(str, environment.version))
+    folder = cache.resolve() / f"pytriton-{environment.wheel_version}-py{version}-{whole[:12]}"
+    if not _is_whole(folder, digests=digests):
+        _copy(sources, folder=folder)
+    return Installation(binary=folder / "bin" / "tritonserver", backends=folder / "backends")
+
+
+def _sources(environment: Environment) -> dict[str, Path]:
+    """Path in the copy -> path in the wheel."""
+    wheel = environment.wheel
+    stubs = wheel / "python_backend_stubs" / ".".join(map(str, environment.version))
+    sources = {"bin/tritonserver": wheel / "bin" / "tritonserver"}
+    for folder in (wheel / "backends" / "python", stubs):
+        sources |= {
+            f"backends/python/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()
+        }
+    return sources
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_whole(folder: Path, *, digests: dict[str, str]) -> bool:
+    return all(
+        (folder / name).is_file() and os.access(folder / name, os.X_OK) and _digest(folder / name) == digest
+        for name, digest in digests.items()
+    )
+
+
+def _copy(sources: dict[str, Path], *, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made aside and renamed, so that nobody ever sees half a copy.
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, source in sources.items():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(0o755)
+        temporary.chmod(0o755)
+        if folder.exists():  # damaged: out of the way first, a folder can't be renamed over a full one
+            folder.rename(temporary / "damaged")
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            # Another launcher was faster; its copy is as good.
+        shutil.rmtree(folder / "damaged", ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

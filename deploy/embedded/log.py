@@ -1,0 +1,116 @@
+"""The server's log: passed on line by line, and read for the reason when a start fails."""
+
+import collections
+import re
+import threading
+from collections.abc import Iterable
+from typing import BinaryIO, TextIO
+
+from deploy.embedded.errors import CannotStart, LibraryNotFound, ModelFailed, PortTaken
+
+_LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>[^:]+): (?P<reason>.*)")
+_PORT = re.compile(r"failed to start (?P<service>\w+)[^:]*: .*Socket '(?P<address>[^']+)' already in use")
+_OPTION = re.compile(r"unrecognized option '(?P<option>[^'=]+)")
+# A model's own failure comes before that of the ensembles which rest on it.
+_MODEL = (
+    re.compile(r"\"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)\""),
+    re.compile(r"\"Poll failed for model directory '(?P<model>[^']+)': (?P<reason>.*)\""),
+    re.compile(r"\"Invalid argument: ensemble '?(?P<model>[\w-]+)'? (?P<reason>.*)\""),
+    re.compile(r"\"Invalid argument: in ensemble '?(?P<model>[\w-]+)'?,? (?P<reason>.*)\""),
+)
+_GENERAL = re.compile(r"^error: (?P<reason>.*)")
+_TAIL_LINES = 200
+
+
+class ServerLog:
+    """Copies the server's output to `sink` (None: nowhere) and remembers what explains a failure."""
+
+    def __init__(self, sink: TextIO | None, *, prefix: str = "") -> None:
+        self._sink = sink
+        self._prefix = prefix
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        self._lock = threading.Lock()
+        self._library: str | None = None
+        self._port: str | None = None
+        self._option: str | None = None
+        self._general: str | None = None
+        self._models: list[dict[str, str]] = [{} for _ in _MODEL]
+
+    def follow(self, stream: BinaryIO) -> None:
+        """Read to the stream's end."""
+        self.read(raw.decode(errors="replace").rstrip("\n") for raw in stream)
+
+    def read(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._note(line)
+            if self._sink is not None:
+                try:
+                    self._sink.write(f"{self._prefix}{line}\n")
+                    self._sink.flush()
+                except (OSError, ValueError):  # whoever read it is gone; the server shall not block on us
+                    self._sink = None
+
+    def _note(self, line: str) -> None:
+        with self._lock:
+            self._tail.append(line)
+            if found := _LIBRARY.search(line):
+                self._library = self._library or f"{found['library']} ({found['reason'].strip()})"
+            elif found := _PORT.search(line):
+                self._port = f"{found['address']} ({found['service']})"
+            elif found := _OPTION.search(line):
+                self._option = found["option"]
+            elif found := _GENERAL.search(line):
+                self._general = found["reason"]
+            for failed, pattern in zip(self._models, _MODEL, strict=True):
+                if found := pattern.search(line):
+                    failed.setdefault(found["model"], _in_one_line(found["reason"]))
+                    break
+
+    @property
+    def tail(self) -> str:
+        """The last lines."""
+        with self._lock:
+            return "\n".join(self._tail)
+
+    @property
+    def hopeless(self) -> CannotStart | None:
+        """What the server does not get over, though it may hang rather than exit."""
+        with self._lock:
+            if self._library is None:
+                return None
+            return LibraryNotFound(
+                f"the server does not find the shared library {self._library}: install it, or remake the "
+                "environment with `make clean-venvs .venv-serve`"
+            )
+
+    def diagnosis(self) -> CannotStart | None:
+        """Why a server that ended while starting did so, if the log says."""
+        if hopeless := self.hopeless:
+            return hopeless
+        with self._lock:
+            if self._port is not None:
+                return PortTaken(
+                    f"{self._port} was taken while the server started: choose another port or start again"
+                )
+            if self._option is not None:
+                return CannotStart(f"this server has no option {self._option}: leave it out")
+            failed = {name: reason for group in reversed(self._models) for name, reason in group.items()}
+            first = next((next(iter(group.items())) for group in self._models if group), None)
+            if first is not None:
+                name, reason = first
+                others = sorted(set(failed) - {name})
+                also = f" (so did {', '.join(others)})" if others else ""
+                return ModelFailed(
+                    f"model {name!r} failed to load{also}: {reason}", model=name, reason=reason
+                )
+            if self._general is not None:
+                return CannotStart(f"the server refused to start: {self._general}")
+        return None
+
+
+def _in_one_line(reason: str) -> str:
+    """Triton's reason without the traceback but for its innermost line of a model's own code."""
+    head, _, traceback = reason.partition("\\n\\nAt:\\n")
+    head = head.replace("\\n", " ").removeprefix("Internal: ").strip()
+    place = traceback.split("\\n")[0].strip()
+    return f"{head} at {place}" if place else head

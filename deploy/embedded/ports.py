@@ -1,0 +1,51 @@
+"""The three ports of a server: given ones are checked, the others are chosen free."""
+
+import contextlib
+import dataclasses
+import socket
+
+from deploy.embedded.errors import PortTaken
+
+OPTIONS = {"gRPC": "--grpc-port", "HTTP": "--http-port", "metrics": "--metrics-port"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Port numbers; 0 in a request means any free one."""
+
+    grpc: int = 0
+    http: int = 0
+    metrics: int = 0
+
+    def by_use(self) -> dict[str, int]:
+        return {"gRPC": self.grpc, "HTTP": self.http, "metrics": self.metrics}
+
+
+def settle(wanted: Ports, *, host: str) -> Ports:
+    """Turn every 0 into a free port of `host`; PortTaken names the given one that is not free."""
+    settled: dict[str, int] = {}
+    with contextlib.ExitStack() as stack:
+        # All are held until all are chosen, so that no number comes up twice. Given ones first.
+        for use, port in sorted(wanted.by_use().items(), key=lambda item: item[1] == 0):
+            held = stack.enter_context(socket.socket())
+            # As Triton binds: a port whose last connections are only fading out is free.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind((host, port))
+                held.listen()
+            except OSError as error:
+                raise PortTaken(
+                    f"port {port} of {host}, wanted for {use}, is taken ({error.strerror}): stop what "
+                    f"listens there or choose another with {OPTIONS[use]} (0 means any free one)"
+                ) from error
+            settled[use] = held.getsockname()[1]
+    return Ports(grpc=settled["gRPC"], http=settled["HTTP"], metrics=settled["metrics"])
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False

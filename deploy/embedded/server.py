@@ -1,0 +1,333 @@
+"""EmbeddedServer: start, watch and stop one Triton server."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from deploy.embedded import environment, installation, ports
+from deploy.embedded.errors import (
+    CannotStart,
+    EmbeddedServerError,
+    PortTaken,
+    ServerDied,
+    StartCancelled,
+    StartTimeout,
+)
+from deploy.embedded.guard import remove_shared_memory
+from deploy.embedded.host import check_host
+from deploy.embedded.log import ServerLog
+from deploy.embedded.repository import open_repository
+
+_GUARD = Path(__file__).with_name("guard.py")
+_ATTEMPTS = 3  # a port that was free may be gone when the server binds it
+_TICK = 0.05  # seconds
+
+
+class EmbeddedServer:
+    """A Triton server over an assembled repository, on this machine.
+
+    repository      an assembled repository: the folder that holds `models/` and `lib/`
+    host            the address to listen on
+    *_port          0 means any free port
+    python          the Python whose environment carries the server (default: this one, else `.venv-serve`)
+    cache           folder for the runnable copy of the server
+    log             where the server's log goes; None keeps only its last lines (`log_tail`)
+    config_name     which of each model's configs/ to prefer
+    start_timeout   seconds until every model must be ready and have answered
+    grace           seconds that in-flight requests have at the end, before the server is killed
+    arguments       further options for tritonserver
+
+    Every failure is an EmbeddedServerError with one sentence; nothing is left running by then.
+    """
+
+    def __init__(
+        self,
+        repository: Path | str,
+        *,
+        host: str = "127.0.0.1",
+        grpc_port: int = 0,
+        http_port: int = 0,
+        metrics_port: int = 0,
+        python: Path | None = None,
+        cache: Path | None = None,
+        log: TextIO | None = None,
+        log_prefix: str = "",
+        config_name: str = "cpu",
+        start_timeout: float = 180.0,
+        grace: float = 20.0,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self._repository_folder = Path(repository)
+        self._wanted = ports.Ports(grpc=grpc_port, http=http_port, metrics=metrics_port)
+        self._host = host
+        self._python = python
+        self._cache = environment.PROJECT / "var" if cache is None else cache
+        self._sink = log
+        self._log_prefix = log_prefix
+        self._config_name = config_name
+        self._start_timeout = start_timeout
+        self._grace = grace
+        self._arguments = tuple(arguments)
+        self._ports = self._wanted
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._pump: threading.Thread | None = None
+        self._log = ServerLog(None)
+        self._shm_prefix = ""
+        self._stopping = False
+        self.models: tuple[str, ...] = ()
+
+    # -- what it is -------------------------------------------------------------------------------
+
+    @property
+    def grpc_address(self) -> str:
+        """host:port for gRPC clients."""
+        return f"{self._host}:{self._ports.grpc}"
+
+    @property
+    def http_address(self) -> str:
+        """host:port for HTTP clients."""
+        return f"{self._host}:{self._ports.http}"
+
+    @property
+    def metrics_address(self) -> str:
+        """host:port of the Prometheus page /metrics."""
+        return f"{self._host}:{self._ports.metrics}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of tritonserver itself."""
+        return self._pid
+
+    @property
+    def log_tail(self) -> str:
+        """The last lines that the server wrote."""
+        return self._log.tail
+
+    @property
+    def running(self) -> bool:
+        return self._guard is not None and self._guard.poll() is None
+
+    # -- start and stop ---------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(
+        self,
+        *,
+        cancel: threading.Event | None = None,
+        announce: Callable[["EmbeddedServer"], None] | None = None,
+    ) -> None:
+        """Return when every model is ready and the canaries were answered.
+
+        `cancel`, once set, calls the start off (StartCancelled). `announce` is called when the
+        addresses are known and the server is loading.
+        """
+        if self.running:
+            raise CannotStart("this server runs already: stop it first")
+        check_host()
+        repository = open_repository(self._repository_folder)
+        self.models = repository.names
+        carrier = environment.inspect(self._python or environment.default_python())
+        cancel = cancel or threading.Event()
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._ports = ports.settle(self._wanted, host=self._host)
+            installed = installation.prepare(carrier, cache=self._cache)
+            try:
+                self._spawn(
+                    self._command(installed, models=repository.models),
+                    variables=_variables(carrier, library=repository.library),
+                )
+                if announce is not None:
+                    announce(self)
+                self._wait_until_answering(cancel)
+            except BaseException as error:
+                self.stop()
+                given = any(self._wanted.by_use().values())
+                if isinstance(error, PortTaken) and not given and attempt < _ATTEMPTS:
+                    continue
+                raise
+            return
+
+    def stop(self) -> None:
+        """End the server and all that belongs to it; do nothing where none runs."""
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        self._stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            guard.send_signal(signal.SIGTERM)
+        for stream in (guard.stdin, guard.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            guard.wait(timeout=self._grace + 15)
+        except subprocess.TimeoutExpired:
+            guard.kill()  # the server has PR_SET_PDEATHSIG and goes with it
+            guard.wait()
+        if self._pump is not None:
+            self._pump.join(timeout=5)
+        remove_shared_memory(self._shm_prefix)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Raise ServerDied once the server has ended by itself; return at the timeout (seconds)."""
+        guard = self._guard
+        if guard is None:
+            raise EmbeddedServerError("this server was not started")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            guard.wait(timeout=timeout)
+            raise self._died()
+
+    # -- within -----------------------------------------------------------------------------------
+
+    def _command(self, installed: installation.Installation, *, models: Path) -> list[str]:
+        # The token keeps servers apart; the last underscore keeps one's prefix from opening another's.
+        self._shm_prefix = f"qface_{os.getpid()}_{uuid.uuid4().hex[:8]}_"
+        return [
+            str(installed.binary),
+            f"--model-repository={models}",
+            f"--model-config-name={self._config_name}",
+            f"--backend-directory={installed.backends}",
+            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            # Configs are generated whole; completing them would start every Python model twice.
+            "--disable-auto-complete-config",
+            "--allow-gpu-metrics=false",
+            f"--exit-timeout-secs={max(1, round(self._grace))}",
+            *(f"--{use.lower()}-address={self._host}" for use in self._ports.by_use()),
+            *(f"--{use.lower()}-port={port}" for use, port in self._ports.by_use().items()),
+            *self._arguments,
+        ]
+
+    def _spawn(self, command: Sequence[str], *, variables: dict[str, str]) -> None:
+        self._log = ServerLog(self._sink, prefix=self._log_prefix)
+        self._stopping = False
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD), str(self._grace), self._shm_prefix, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+            start_new_session=True,  # Ctrl-C reaches the launcher only, which then ends things in order
+        )
+        self._guard = guard
+        assert guard.stdout is not None
+        assert guard.stderr is not None
+        self._pump = threading.Thread(
+            target=self._log.follow, args=(guard.stderr,), name="triton-log", daemon=True
+        )
+        self._pump.start()
+        readable, _, _ = select.select([guard.stdout], [], [], 30)
+        word, _, number = (guard.stdout.readline() if readable else b"").decode().partition(" ")
+        if word != "pid":
+            self._pump.join(timeout=2)
+            raise CannotStart(
+                f"the server's guard did not start: {self._log.tail.strip() or 'it said nothing'}"
+            )
+        self._pid = int(number)
+
+    def _wait_until_answering(self, cancel: threading.Event) -> None:
+        # Here and not above: to ask about the host, nothing needs to be installed.
+        import tritonclient.grpc as triton
+
+        from deploy.embedded import canary
+
+        deadline = time.monotonic() + self._start_timeout
+        missing = list(self.models)
+
+        def go_on(doing: str) -> None:
+            if cancel.is_set():
+                raise StartCancelled("stopped before the server was ready")
+            if hopeless := self._log.hopeless:
+                raise hopeless
+            if not self.running:
+                raise self._died(starting=True)
+            if time.monotonic() > deadline:
+                raise StartTimeout(
+                    f"not ready within {self._start_timeout:.0f} s, still {doing}: see the server's log"
+                )
+            time.sleep(_TICK)
+
+        # gRPC comes up after the models; asking before would only make its channel back off.
+        while not ports.is_open(self._host, self._ports.grpc):
+            go_on(f"loading {', '.join(missing)}")
+        client = triton.InferenceServerClient(self.grpc_address)
+        try:
+            while missing := [name for name in missing if not canary.is_ready(client, name)]:
+                go_on(f"loading {', '.join(missing)}")
+            for name in (name for name in canary.MODELS if name in self.models):
+                self._ask(client, name, deadline=deadline, go_on=go_on)
+        finally:
+            client.close()
+
+    def _ask(self, client: Any, name: str, *, deadline: float, go_on: Callable[[str], None]) -> None:
+        """A canary in a thread of its own, so that a death or a signal meanwhile is noticed."""
+        from deploy.embedded import canary
+
+        failure: list[Exception] = []
+
+        def run() -> None:
+            try:
+                canary.ask(client, name, timeout=max(1.0, deadline - time.monotonic() + 1))
+            except Exception as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run, name=f"canary-{name}", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            go_on(f"answering the first request to {name}")
+        if failure:
+            if not self.running:
+                raise self._died(starting=True)
+            raise failure[0]
+
+    def _died(self, *, starting: bool = False) -> EmbeddedServerError:
+        assert self._guard is not None
+        status = self._guard.wait()
+        if self._pump is not None:
+            self._pump.join(timeout=5)
+        if starting and (diagnosis := self._log.diagnosis()):
+            return diagnosis
+        how = f"with status {status}"
+        if status > 128 or status < 0:
+            number = status - 128 if status > 128 else -status
+            with contextlib.suppress(ValueError):
+                how = f"by signal {signal.Signals(number).name}"
+            status = -number
+        last = next((line for line in reversed(self._log.tail.splitlines()) if line.strip()), "nothing")
+        when = "while it started" if starting else "by itself"
+        return ServerDied(f"the server ended {when}, {how}; its last line was: {last}", status=status)
+
+
+def _variables(carrier: environment.Environment, *, library: Path) -> dict[str, str]:
+    """The server's process environment: this one's, with the carrier's Python for the stubs."""
+    variables = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV")
+    }
+    libraries = [str(carrier.wheel_libraries)]
+    if carrier.library_folder is not None:
+        libraries.append(str(carrier.library_folder))
+    if inherited := variables.get("LD_LIBRARY_PATH"):
+        libraries.append(inherited)
+    variables["LD_LIBRARY_PATH"] = ":".join(libraries)
+    variables["PYTHONPATH"] = ":".join(map(str, (library, *carrier.site_packages)))
+    variables["PYTHONNOUSERSITE"] = "1"
+    # The embedded interpreter takes its standard library from the first python3 on PATH.
+    variables["PATH"] = f"{carrier.prefix / 'bin'}:{variables.get('PATH', os.defpath)}"
+    return variables
