@@ -184,6 +184,8 @@ class EmbeddedServer:
             guard.wait()
         if self._pump is not None:
             self._pump.join(timeout=5)
+        if guard.stderr is not None:
+            guard.stderr.close()
         remove_shared_memory(self._shm_prefix)
 
     def wait(self, timeout: float | None = None) -> None:

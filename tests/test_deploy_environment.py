@@ -1,0 +1,157 @@
+"""What the launcher refuses to start on, and the runnable copy that it makes."""
+
+import dataclasses
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.embedded import (
+    EnvironmentNotSupported,
+    HostNotSupported,
+    LibraryNotFound,
+    environment,
+    installation,
+)
+from deploy.embedded.host import check_host
+from deploy.embedded.log import ServerLog
+
+
+def test_old_glibc_is_refused_with_both_versions() -> None:
+    with pytest.raises(HostNotSupported, match=r"glibc is 2\.31 .* needs 2\.35"):
+        check_host(system="Linux", machine="x86_64", glibc="glibc 2.31")
+    check_host(system="Linux", machine="x86_64", glibc="glibc 2.35")
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "glibc"),
+    [("Darwin", "arm64", ""), ("Linux", "aarch64", "glibc 2.39"), ("Linux", "x86_64", "")],
+)
+def test_other_machines_are_refused(system: str, machine: str, glibc: str) -> None:
+    with pytest.raises(HostNotSupported):
+        check_host(system=system, machine=machine, glibc=glibc)
+
+
+def said(folder: Path, **changes: Any) -> dict[str, Any]:
+    """What a good Python says of itself, over a wheel in `folder`."""
+    wheel = folder / "pytriton"
+    for path in ("tritonserver/bin/tritonserver", "tritonserver/backends/python/libtriton_python.so"):
+        (wheel / path).parent.mkdir(parents=True, exist_ok=True)
+        (wheel / path).write_text(path)
+    stub = wheel / "tritonserver" / "python_backend_stubs" / "3.11" / "triton_python_backend_stub"
+    stub.parent.mkdir(parents=True, exist_ok=True)
+    stub.write_text("stub")
+    (folder / "nvidia_pytriton.libs").mkdir(exist_ok=True)
+    return {
+        "version": [3, 11],
+        "prefix": str(folder),
+        "base_prefix": "/usr",
+        "purelib": str(folder),
+        "platlib": str(folder),
+        "library": "libpython3.11.so.1.0",
+        "library_folder": "/usr/lib",
+        "pytriton": str(wheel),
+        "pytriton_version": "0.7.0",
+        "numpy_version": "1.26.4",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"version": [3, 13]}, r"is Python 3\.13.*3\.10 to 3\.12"),
+        ({"version": [3, 9]}, r"is Python 3\.9"),
+        ({"version": [3, 12]}, r"lacks .*python_backend_stubs/3\.12"),
+        ({"pytriton": None}, "no nvidia-pytriton"),
+        ({"numpy_version": None}, "no numpy"),
+        ({"numpy_version": "2.1.0"}, r"numpy 2\.1\.0.*empty"),
+        ({"library_folder": None}, r"libpython3\.11\.so\.1\.0 was not found"),
+    ],
+)
+def test_an_unusable_python_is_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(EnvironmentNotSupported, match=sentence):
+        environment.interpret(said(tmp_path, **changes), python=Path("python"))
+
+
+def test_a_python_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentNotSupported, match="does not run"):
+        environment.inspect(tmp_path / "python")
+
+
+def test_the_copy_can_run_and_the_wheel_stays_as_it_was(tmp_path: Path) -> None:
+    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    before = {path: path.stat() for path in (tmp_path / "wheel").rglob("*")}
+    made = installation.prepare(carrier, cache=tmp_path / "cache")
+    assert made.binary.read_text() == "tritonserver/bin/tritonserver"
+    assert os.access(made.binary, os.X_OK)
+    assert os.access(made.backends / "python" / "triton_python_backend_stub", os.X_OK)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "wheel").rglob("*")} == {
+        path: stat.st_mtime_ns for path, stat in before.items()
+    }
+
+
+def test_a_damaged_copy_is_made_anew_and_a_good_one_is_kept(tmp_path: Path) -> None:
+    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    made = installation.prepare(carrier, cache=tmp_path / "cache")
+    kept = made.binary.stat().st_ino
+    assert installation.prepare(carrier, cache=tmp_path / "cache").binary.stat().st_ino == kept
+    made.binary.write_text("cut off")
+    assert installation.prepare(carrier, cache=tmp_path / "cache") == made
+    assert made.binary.read_text() == "tritonserver/bin/tritonserver"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [made.binary.parents[1].name]
+
+
+def test_two_launchers_may_copy_at_once(tmp_path: Path) -> None:
+    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    copies: list[installation.Installation] = []
+    threads = [
+        threading.Thread(
+            target=lambda: copies.append(installation.prepare(carrier, cache=tmp_path / "cache"))
+        )
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(copies) == 8
+    assert len({copy.binary for copy in copies}) == 1
+
+
+def test_another_wheel_gets_another_copy(tmp_path: Path) -> None:
+    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    first = installation.prepare(carrier, cache=tmp_path / "cache")
+    (carrier.wheel / "bin" / "tritonserver").write_text("newer")
+    second = installation.prepare(dataclasses.replace(carrier), cache=tmp_path / "cache")
+    assert second.binary != first.binary
+    assert second.binary.read_text() == "newer"
+
+
+def test_a_missing_library_is_noticed_while_the_server_hangs() -> None:
+    log = ServerLog(None)
+    log.read(["I1121 loading: face_engine:1"])
+    assert log.hopeless is None
+    log.read(
+        [
+            "/x/triton_python_backend_stub: error while loading shared libraries: libpython3.11.so.1.0: "
+            "cannot open shared object file: No such file or directory"
+        ]
+    )
+    assert isinstance(log.hopeless, LibraryNotFound)
+    assert "libpython3.11.so.1.0" in str(log.hopeless)
+
+
+def test_of_a_model_and_an_ensemble_on_it_the_model_is_blamed() -> None:
+    log = ServerLog(None)
+    log.read(
+        [
+            "E1121 x.cc:703] \"Invalid argument: ensemble 'whole' depends on 'part' which is not loaded\"",
+            "E1121 x.cc:642] \"failed to load 'part' version 1: Internal: KeyError: 'x'"
+            '\\n\\nAt:\\n  /m/model.py(6): f\\n"',
+        ]
+    )
+    sentence = "model 'part' failed to load (so did whole): KeyError: 'x' at /m/model.py(6): f"
+    assert str(log.diagnosis()) == sentence

@@ -1,0 +1,42 @@
+"""Model repositories of a few lines, for tests that are about the server and not about faces."""
+
+from pathlib import Path
+
+ECHO = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor("answer", pb_utils.get_input_tensor_by_name(request, "crop").as_numpy())]
+            )
+            for request in requests
+        ]
+"""
+REFUSING = ECHO.replace(
+    "        return [", '        raise ValueError("no crop is good enough")\n        return [', 1
+)
+HANGING = ECHO.replace(
+    "        return [", "        import time\n        time.sleep(3600)\n        return [", 1
+)
+NOT_LOADING = "import a_module_that_nobody_wrote\n" + ECHO
+
+CONFIG = """
+backend: "python"
+max_batch_size: 4
+input { name: "crop" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] }
+output { name: "answer" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] }
+instance_group { kind: KIND_CPU count: 1 }
+"""
+
+
+def write(folder: Path, **models: str) -> Path:
+    """Make a repository in `folder` of these models (name -> source of its model.py) and return it."""
+    for name, source in models.items():
+        version = folder / "models" / name / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").write_text(source)
+        (version.parent / "config.pbtxt").write_text(CONFIG)
+    return folder
