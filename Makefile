@@ -1,0 +1,126 @@
+# `make` explains itself. Environments are made when a target needs them, and only then.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Further words for a target's command: make serve ARGS="--grpc-port 9001"
+ARGS ?=
+# Which Python 3.11 or 3.12 the environments are made with: make demo PYTHON=/opt/python3.12/bin/python
+export PYTHON ?=
+# What `make repository` puts in, separated by commas (default: all that the weights answer, but race).
+export SERVED_TASKS ?=
+
+SERVE := .venv-serve/bin/python
+FULL := .venv/bin/python
+TYPED := $(wildcard client/qface_client runtime build deploy)
+REPOSITORY := var/repository/manifest.json
+REPOSITORY_INPUTS = $(shell find build runtime model_repository weights -type f \
+	! -path '*/__pycache__/*' ! -name '*.md' 2>/dev/null)
+
+.PHONY: help
+help: ## say what there is (this text)
+	@echo "make TARGET [ARGS=...] [PYTHON=...] [SERVED_TASKS=...]"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
+
+# ---- use it ------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(REPOSITORY) ## start the real server, ask it about a portrait, draw the answers, stop
+	@$(SERVE) -m deploy.demo $(ARGS)
+
+.PHONY: serve
+serve: $(REPOSITORY) ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
+	@exec $(SERVE) -m deploy.embedded $(ARGS)
+
+.PHONY: repository
+repository: $(REPOSITORY) ## assemble the model repository that Triton serves: var/repository
+
+.PHONY: client-wheel
+client-wheel: ## the client as a wheel in var/wheels
+	@requirements/uv build --quiet --wheel --out-dir var/wheels ./client
+	@rm -rf client/build
+	@ls var/wheels/*.whl
+
+# ---- work on it --------------------------------------------------------------------------------
+
+.PHONY: test
+test: .venv/.made $(REPOSITORY) ## all tests, those against the real server too
+	$(FULL) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: .venv/.made ## style, format and types
+	$(FULL) -m ruff check .
+	$(FULL) -m ruff format --check .
+	$(FULL) -m mypy $(TYPED)
+
+.PHONY: format
+format: .venv/.made ## put the code into the format that lint wants
+	$(FULL) -m ruff check --fix .
+	$(FULL) -m ruff format .
+
+.PHONY: bench
+bench: .venv/.made $(REPOSITORY) ## faces a second: torch, the bare engine, and over gRPC
+	$(FULL) -m deploy.bench $(ARGS)
+
+.PHONY: train
+train: .venv/.made ## train the network (ARGS says on what; ARGS=--help)
+	$(FULL) -m training.finetune $(ARGS)
+
+.PHONY: onnx
+onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
+	$(FULL) -m build.onnx $(ARGS)
+
+.PHONY: engine
+engine: .venv-serve/.made ## build the engine from the ONNX file and measure its precision
+	$(SERVE) -m build.engine $(ARGS)
+
+# ---- housekeeping ------------------------------------------------------------------------------
+
+.PHONY: lock
+lock: ## pin the requirements anew (requirements/*.in to *.txt)
+	for name in serve train; do \
+		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
+			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
+			requirements/$$name.in --output-file requirements/$$name.txt; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built here, but neither environments nor trained weights
+	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/pytriton-* var/demo var/wheels
+	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+.PHONY: clean-venvs
+clean-venvs: ## remove the environments; the next target makes those that it needs
+	rm -rf .venv .venv-serve .venv-uv
+
+.PHONY: .venv .venv-serve
+.venv: .venv/.made
+.venv-serve: .venv-serve/.made
+
+# ---- what stands behind the targets ------------------------------------------------------------
+
+.venv/.made: requirements/train.txt requirements/train-nodeps.txt client/pyproject.toml
+	@requirements/make-venv .venv requirements/train.txt -- requirements/train-nodeps.txt
+	@touch $@
+
+.venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt client/pyproject.toml
+	@requirements/make-venv .venv-serve requirements/serve.txt -- requirements/serve-nodeps.txt
+	@touch $@
+
+# A repository that is right already keeps its content and gets a new date.
+$(REPOSITORY): .venv-serve/.made var/.served-tasks $(REPOSITORY_INPUTS)
+	@$(SERVE) -m build.repository
+	@touch $@
+
+# Changes only when SERVED_TASKS does.
+var/.served-tasks: always
+	@mkdir -p var
+	@[[ -f $@ && "$$(cat $@)" == "$(SERVED_TASKS)" ]] || printf '%s' "$(SERVED_TASKS)" > $@
+
+.PHONY: always
+always:

@@ -1,0 +1,54 @@
+"""Shows the whole path once: `make demo`, or `python -m deploy.demo [PHOTO...]`.
+
+Starts the real server over the assembled repository on free ports, lets the client's own command ask
+it about the photos, prints its JSON, and stops the server. Needs no torch.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.embedded import EmbeddedServer, EmbeddedServerError
+from deploy.embedded.environment import PROJECT
+
+PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every photo was answered; else the status of `qface analyze`, or 2 without a server."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("photos", nargs="*", type=Path, default=[PORTRAIT], help="default: a portrait")
+    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser.add_argument("--draw", type=Path, default=PROJECT / "var" / "demo", help="default: var/demo")
+    options = parser.parse_args(arguments)
+    log = PROJECT / "var" / "demo-server.log"
+    log.parent.mkdir(exist_ok=True)
+    began = time.time()
+    print("starting the Triton server ...", file=sys.stderr)
+    try:
+        with log.open("w") as sink, EmbeddedServer(options.repository, log=sink) as server:
+            print(f"{len(server.models)} models are ready at {server.grpc_address}", file=sys.stderr)
+            # As anybody would call it, and in a process of its own.
+            status = subprocess.run(
+                [
+                    *(sys.executable, "-m", "qface_client.cli", "analyze", *map(str, options.photos)),
+                    *("--url", server.grpc_address, "--json", "--draw", str(options.draw)),
+                ],
+                check=False,
+            ).returncode
+    except EmbeddedServerError as error:
+        print(f"demo: {error} (its log: {log})", file=sys.stderr)
+        return 2
+    if status == 0:
+        print(f"drawn into {options.draw}:", file=sys.stderr)
+        for path in sorted(options.draw.iterdir()):
+            if path.stat().st_mtime >= began:
+                print(f"  {path}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
