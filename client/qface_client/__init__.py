@@ -1,0 +1,70 @@
+"""Asks a Q-Face server about the faces in a photo.
+
+    from qface_client import FaceClient
+
+    with FaceClient("localhost:8001") as client:
+        for face in client.analyze("photo.jpg", tasks=["expression", "head_pose"]):
+            print(face.box, face.score, face.expression.label, face.head_pose.yaw)
+
+The labels come from the server: this package knows none by heart. `qface_client.aio` has the asyncio
+twin, `qface_client.draw` draws answers on a picture, and `qface` is the command line.
+"""
+
+from ._connection import Tls
+from ._exchange import Timeout
+from ._version import __version__
+from .aio import AsyncFaceClient
+from .client import FaceClient
+from .contract import Contract, TaskSpec
+from .errors import (
+    ConnectError,
+    ContractError,
+    ContractMismatch,
+    InvalidInput,
+    QFaceError,
+    RequestTimeout,
+    ServerBusy,
+    ServerError,
+    UnknownKind,
+    UnknownTask,
+)
+from .results import (
+    Analysis,
+    Answer,
+    Classification,
+    Face,
+    Mask,
+    MultiLabel,
+    Points,
+    Rotation,
+    Value,
+)
+
+__all__ = [
+    "Analysis",
+    "Answer",
+    "AsyncFaceClient",
+    "Classification",
+    "ConnectError",
+    "Contract",
+    "ContractError",
+    "ContractMismatch",
+    "Face",
+    "FaceClient",
+    "InvalidInput",
+    "Mask",
+    "MultiLabel",
+    "Points",
+    "QFaceError",
+    "RequestTimeout",
+    "Rotation",
+    "ServerBusy",
+    "ServerError",
+    "TaskSpec",
+    "Timeout",
+    "Tls",
+    "UnknownKind",
+    "UnknownTask",
+    "Value",
+    "__version__",
+]

@@ -1,0 +1,287 @@
+"""What is said to the server and in which order, without saying it.
+
+Each method of `Exchange` is a generator: it yields what to do (`ReadModel`, `Infer`, `Pause`), gets the
+outcome sent back (or the QFaceError thrown in), and returns the result. The blocking client and the
+asyncio one run the same generators over their own connection.
+"""
+
+import dataclasses
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._photo import Encoded, box_tensor, landmarks_tensor, stack_crops
+from ._tensors import (
+    CONTRACT_OUTPUT,
+    FACE_OUTPUTS,
+    Tensors,
+    answered_hash,
+    as_box,
+    read_photo,
+    read_tasks,
+)
+from .contract import Contract, ModelInfo, TaskSpec
+from .errors import (
+    ConnectError,
+    ContractError,
+    ContractMismatch,
+    InvalidInput,
+    RequestTimeout,
+    UnknownTask,
+)
+from .results import Analysis, Face
+
+T = TypeVar("T")
+
+# How often one question is put while the server's contract changes under it, and the wait in between.
+ATTEMPTS = 4
+PAUSE_SECONDS = 0.05
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timeout:
+    """Seconds until a call gives up.
+
+    `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
+    bounds the first word with a server, so that a wrong address is told early.
+    """
+
+    request: float = 60.0
+    connect: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("request", self.request), ("connect", self.connect)):
+            if not 0 < seconds < float("inf"):
+                raise ValueError(f"{name} is a finite number of seconds above 0, not {seconds}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadModel:
+    """Read a model's configuration; the outcome is a ModelInfo."""
+
+    model: str
+    timeout: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Infer:
+    """Ask a model; the outcome is the tensors of its answer by name."""
+
+    model: str
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: tuple[str, ...]
+    timeout: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Wait; the outcome is None."""
+
+    seconds: float
+
+
+Steps = Generator[ReadModel | Infer | Pause, Any, T]
+
+
+class Exchange:
+    """The client's side of the conversation, and what it remembers of the server."""
+
+    def __init__(self, *, timeout: Timeout, expect_contract: str | None) -> None:
+        self._timeout = timeout
+        self._expect = expect_contract
+        self._current: dict[str, ModelInfo] = {}
+        self._contracts: dict[str, Contract] = {}  # by hash: replicas may differ while a change rolls out
+
+    def info(self, model: str) -> Steps[ModelInfo]:
+        """What the server says of a model now."""
+        return (yield from self._read(model, self._deadline()))
+
+    def photo(self, photo: Encoded, *, tasks: Iterable[str] | None) -> Steps[Analysis]:
+        """All faces of a photo with the wanted tasks."""
+        tensors, wanted, contract = yield from self._ask(
+            "photo_analysis",
+            {"image": photo.data},
+            tasks=_names(tasks),
+            extra=FACE_OUTPUTS,
+            deadline=self._deadline(),
+        )
+        return read_photo(tensors, tasks=wanted, contract=contract)
+
+    def detect(self, photo: Encoded) -> Steps[Analysis]:
+        """All faces of a photo, without asking anything about them."""
+        deadline = self._deadline()
+        tensors = yield Infer(
+            model="face_detect",
+            inputs={"image": photo.data},
+            outputs=FACE_OUTPUTS,
+            timeout=self._left(deadline),
+        )
+        return read_photo(tensors, tasks=(), contract=None)
+
+    def face(
+        self,
+        photo: Encoded,
+        *,
+        box: Sequence[float] | None,
+        landmarks: ArrayLike | None,
+        tasks: Iterable[str] | None,
+    ) -> Steps[Face]:
+        """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
+        deadline = self._deadline()
+        box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
+        names = _names(tasks)
+        model = "face_analysis"
+        if names is not None and len(set(names)) == 1:
+            # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
+            yield from self._known_tasks(model, names, deadline)
+            model = names[0]
+
+        tensors, wanted, contract = yield from self._ask(
+            model,
+            {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
+            tasks=names,
+            extra=(),
+            deadline=deadline,
+        )
+        width, height = (0, 0) if box is not None else photo.size()
+        return Face(
+            box=as_box(box_fp32 if box is not None else (0, 0, width, height)),
+            score=1.0,
+            landmarks5=None if landmarks is None else landmarks_fp32,
+            answers=read_tasks(tensors, tasks=wanted, count=1)[0],
+            contract=contract,
+        )
+
+    def crops(self, crops: Sequence[NDArray[np.uint8]], *, tasks: Iterable[str] | None) -> Steps[list[Face]]:
+        """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
+        if not crops:
+            return []
+        deadline = self._deadline()
+        names = _names(tasks)
+        pixels = stack_crops(crops)
+        info = self._current.get("crop_analysis") or (yield from self._read("crop_analysis", deadline))
+        size = max(1, info.max_batch_size)
+        faces: list[Face] = []
+        for start in range(0, len(pixels), size):
+            chunk = pixels[start : start + size]
+            faces.extend((yield from self._chunk(chunk, names=names, deadline=deadline)))
+        return faces
+
+    def _chunk(
+        self, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
+    ) -> Steps[list[Face]]:
+        tensors, wanted, contract = yield from self._ask(
+            "crop_analysis", {"crop": chunk}, tasks=names, extra=(), deadline=deadline
+        )
+        height, width = chunk.shape[1:3]
+        box = as_box((0, 0, width, height))
+        return [
+            Face(box=box, score=1.0, landmarks5=None, answers=answers, contract=contract)
+            for answers in read_tasks(tensors, tasks=wanted, count=len(chunk))
+        ]
+
+    def _ask(
+        self,
+        model: str,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        tasks: tuple[str, ...] | None,
+        extra: tuple[str, ...],
+        deadline: float,
+    ) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+        """Put one question until the answer and the contract by which it is read are of one hash.
+
+        A hot swap can come between reading the contract and asking, and between asking and reading it
+        again: both are put right by asking again, a bounded number of times.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._left(deadline)))
+            _, wanted = yield from self._known_tasks(model, tasks, deadline)
+            asked = (*(output for task in wanted for output in task.outputs), *extra, CONTRACT_OUTPUT)
+            try:
+                tensors: Tensors = yield Infer(
+                    model=model, inputs=inputs, outputs=asked, timeout=self._left(deadline)
+                )
+            except InvalidInput as error:
+                # An output that the cached contract has and the server has no more is our mistake, not
+                # the caller's: mend it by reading the contract again.
+                if "inference output" not in str(error):
+                    raise
+                yield from self._read(model, deadline)
+                continue
+            said = answered_hash(tensors)
+            self._check_pin(said)
+            if said not in self._contracts:
+                yield from self._read(model, deadline)
+            contract = self._contracts.get(said)
+            if contract is None:
+                continue
+            self._current[model] = dataclasses.replace(self._current[model], contract=contract)
+            wanted = contract.select(tasks)
+            if all(output in asked for task in wanted for output in task.outputs):
+                return tensors, wanted, contract
+        raise ContractError(
+            f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
+            f"try again when the server has settled"
+        )
+
+    def _known_tasks(
+        self, model: str, tasks: tuple[str, ...] | None, deadline: float
+    ) -> Steps[tuple[ModelInfo, tuple[TaskSpec, ...]]]:
+        """The wanted tasks by what is remembered; read anew before a task is called unknown."""
+        info = self._current.get(model)
+        if info is not None and info.contract is not None:
+            try:
+                return info, info.contract.select(tasks)
+            except UnknownTask:
+                pass
+        info = yield from self._read(model, deadline)
+        if info.contract is None:
+            raise ContractError(
+                f"model {model!r} does not say which tasks it answers: is it a Q-Face repository?"
+            )
+        return info, info.contract.select(tasks)
+
+    def _read(self, model: str, deadline: float) -> Steps[ModelInfo]:
+        left = self._left(deadline)
+        first = not self._current
+        timeout = min(left, self._timeout.connect) if first else left
+        try:
+            info: ModelInfo = yield ReadModel(model=model, timeout=timeout)
+        except RequestTimeout as error:
+            if first and timeout < left:
+                raise ConnectError(
+                    f"no server has answered within {timeout:g} s: check the address, and that one runs "
+                    f"(`make serve` starts one)"
+                ) from error
+            raise
+        if info.contract is not None:
+            self._check_pin(info.contract.hash)
+            self._contracts[info.contract.hash] = info.contract
+        self._current[model] = info
+        return info
+
+    def _check_pin(self, found: str) -> None:
+        if self._expect is not None and found != self._expect:
+            raise ContractMismatch(expected=self._expect, found=found)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout.request
+
+    def _left(self, deadline: float) -> float:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RequestTimeout(
+                f"no whole answer within {self._timeout.request:g} s: give it a longer timeout"
+            )
+        return left
+
+
+def _names(tasks: Iterable[str] | None) -> tuple[str, ...] | None:
+    if tasks is None:
+        return None
+    return (tasks,) if isinstance(tasks, str) else tuple(tasks)

@@ -1,0 +1,127 @@
+"""What callers hand in, as the bytes and arrays that the server takes."""
+
+import dataclasses
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from .errors import InvalidInput
+
+_ORIENTATION = 0x0112  # EXIF: values 5 to 8 swap width and height
+
+Photo = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """An encoded picture: its bytes as UINT8 [length], and the name of the file that it came from."""
+
+    data: NDArray[np.uint8]
+    file: str | None
+
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels after its EXIF rotation; reads the header only."""
+        try:
+            with Image.open(io.BytesIO(self.data.tobytes())) as picture:
+                width, height = picture.size
+                turned = picture.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise InvalidInput(f"can't be read: {error}", file=self.file) from error
+        return (height, width) if turned else (width, height)
+
+
+def encode(photo: Photo) -> Encoded:
+    """The encoded bytes of a photo: a file, bytes as they are, or an array [H, W, 3] as binary PPM.
+
+    PPM is the array behind a header of a few bytes: no encoder's time, no loss. Raises InvalidInput for
+    what is no picture at a glance; whether the bytes really are one is the server's to say.
+    """
+    if isinstance(photo, np.ndarray):
+        pixels = check_pixels(photo)
+        height, width, _ = pixels.shape
+        header = np.frombuffer(f"P6\n{width} {height}\n255\n".encode(), dtype=np.uint8)
+        return Encoded(data=np.concatenate([header, pixels.ravel()]), file=None)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        data, file = bytes(photo), None
+    elif isinstance(photo, str | os.PathLike):
+        file = os.fspath(photo)
+        try:
+            data = Path(file).read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"can't be read: {error.strerror or error}", file=file) from error
+    else:
+        raise InvalidInput(
+            f"a photo is a path, bytes, or a uint8 array [height, width, 3], not {type(photo).__name__}: "
+            f"turn a PIL image into one by np.asarray(image.convert('RGB'))"
+        )
+    if not data:
+        raise InvalidInput("the picture is empty (0 bytes): check how it was written", file=file)
+    return Encoded(data=np.frombuffer(data, dtype=np.uint8), file=file)
+
+
+def check_pixels(pixels: NDArray[Any], *, what: str = "a photo") -> NDArray[np.uint8]:
+    """The same array, C-contiguous; InvalidInput if it is not uint8 [height, width, 3] of some size."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InvalidInput(
+            f"{what} as an array is uint8 [height, width, 3] in RGB, "
+            f"not {pixels.dtype} {list(pixels.shape)}: convert it first"
+        )
+    if 0 in pixels.shape:
+        raise InvalidInput(
+            f"{what} has no pixels (its shape is {list(pixels.shape)}): check how it was cut out"
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def stack_crops(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Crops of one size as UINT8 [N, H, W, 3]; InvalidInput names the crop that does not fit."""
+    checked = []
+    for index, crop in enumerate(crops):
+        if not isinstance(crop, np.ndarray):
+            raise InvalidInput(
+                f"crop {index} is {type(crop).__name__}, not a uint8 array: analyze_crop takes files too"
+            )
+        checked.append(check_pixels(crop, what=f"crop {index}"))
+        if checked[index].shape != checked[0].shape:
+            raise InvalidInput(
+                f"crop {index} has {_size(checked[index])} pixels and crop 0 {_size(checked[0])}: "
+                f"crops of one request have one size; resize them, or call analyze_crop for each"
+            )
+    return np.stack(checked)
+
+
+def box_tensor(box: Sequence[float] | None) -> NDArray[np.float32]:
+    """x0, y0, x1, y1 as FP32 [4]; None as NaN, which means "no box" to the server."""
+    if box is None:
+        return np.full(4, np.nan, np.float32)
+    return _given(box, shape=(4,), what="a box is four numbers x0, y0, x1, y1 in pixels")
+
+
+def landmarks_tensor(landmarks: ArrayLike | None) -> NDArray[np.float32]:
+    """Five points as FP32 [5, 2]; None as NaN, which means "no landmarks" to the server."""
+    if landmarks is None:
+        return np.full((5, 2), np.nan, np.float32)
+    return _given(landmarks, shape=(5, 2), what="landmarks are five points x, y in pixels")
+
+
+def _given(values: ArrayLike, *, shape: tuple[int, ...], what: str) -> NDArray[np.float32]:
+    try:
+        tensor = np.asarray(values, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{what}, not {values!r}") from error
+    if tensor.shape != shape:
+        raise InvalidInput(f"{what}, not an array of shape {list(tensor.shape)}")
+    if any(math.isnan(value) for value in tensor.flat):
+        raise InvalidInput(f"{what}, and NaN is none: leave the argument out where there is nothing to say")
+    return tensor
+
+
+def _size(pixels: NDArray[np.uint8]) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"

@@ -1,0 +1,133 @@
+"""The asyncio twin of FaceClient: the same conversation, over grpc.aio.
+
+    async with AsyncFaceClient("localhost:8001") as client:
+        analyses = await asyncio.gather(*(client.analyze(photo) for photo in photos))
+
+Answers, errors and arguments are FaceClient's.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import tritonclient.grpc.aio as triton
+from numpy.typing import ArrayLike, NDArray
+from tritonclient.utils import InferenceServerException
+
+from . import _connection as connection
+from ._connection import Tls
+from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
+from ._photo import Encoded, Photo, encode
+from .client import DEFAULT_URL, as_timeout, require_contract
+from .contract import Contract
+from .errors import InvalidInput, QFaceError
+from .results import Analysis, Face
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
+
+T = TypeVar("T")
+
+
+class AsyncFaceClient:
+    """As FaceClient, argument by argument and method by method; make it inside the running event loop."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: Timeout | float | None = None,
+        expect_contract: str | None = None,
+        tls: Tls | bool = False,
+        retries: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._url = url
+        self._exchange = Exchange(timeout=as_timeout(timeout), expect_contract=expect_contract)
+        arguments = connection.client_arguments(url, tls=tls, retries=retries, options=options)
+        self._triton = triton.InferenceServerClient(**arguments)
+        self._closed = False
+
+    async def analyze(self, photo: Photo, tasks: Iterable[str] | None = None) -> Analysis:
+        """As FaceClient.analyze."""
+        encoded = await asyncio.to_thread(encode, photo)
+        return await self._run(self._exchange.photo(encoded, tasks=tasks), photo=encoded)
+
+    async def detect(self, photo: Photo) -> Analysis:
+        """As FaceClient.detect."""
+        encoded = await asyncio.to_thread(encode, photo)
+        return await self._run(self._exchange.detect(encoded), photo=encoded)
+
+    async def analyze_face(
+        self,
+        photo: Photo,
+        *,
+        box: Sequence[float] | None = None,
+        landmarks: ArrayLike | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Face:
+        """As FaceClient.analyze_face."""
+        encoded = await asyncio.to_thread(encode, photo)
+        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks)
+        return await self._run(steps, photo=encoded)
+
+    async def analyze_crop(self, crop: Photo, tasks: Iterable[str] | None = None) -> Face:
+        """As FaceClient.analyze_crop."""
+        if isinstance(crop, np.ndarray):
+            return (await self.analyze_crops([crop], tasks=tasks))[0]
+        return await self.analyze_face(crop, tasks=tasks)
+
+    async def analyze_crops(
+        self, crops: Sequence[NDArray[np.uint8]], tasks: Iterable[str] | None = None
+    ) -> list[Face]:
+        """As FaceClient.analyze_crops."""
+        return await self._run(self._exchange.crops(crops, tasks=tasks), photo=None)
+
+    async def contract(self) -> Contract:
+        """As FaceClient.contract."""
+        info = await self._run(self._exchange.info("photo_analysis"), photo=None)
+        return require_contract(info.contract)
+
+    async def close(self) -> None:
+        """End the connection. Calls after this raise RuntimeError."""
+        self._closed = True
+        await self._triton.close()
+
+    async def __aenter__(self) -> "Self":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T], *, photo: Encoded | None) -> T:
+        if self._closed:
+            raise RuntimeError("this AsyncFaceClient is closed: make a new one")
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    outcome = await self._do(step)
+                except QFaceError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except InvalidInput as error:
+            raise connection.with_file(error, photo.file if photo else None) from error.__cause__
+
+    async def _do(self, step: ReadModel | Infer | Pause) -> Any:
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        try:
+            if isinstance(step, ReadModel):
+                response = await self._triton.get_model_config(step.model, client_timeout=step.timeout)
+                return connection.model_info(response)
+            return connection.answer(await self._triton.infer(**connection.request(step)))
+        except InferenceServerException as error:
+            raise connection.error_of(error, url=self._url, model=step.model) from error

@@ -1,0 +1,236 @@
+"""The command line.
+
+    qface analyze PHOTO... [--tasks a,b] [--url host:port] [--json] [--draw DIR]
+    qface info [--url host:port] [--json]
+
+Exit status: 0 all photos were answered (a photo without a face is one answer); 1 the server could not be
+reached or failed; 2 a photo could not be read (the others are still answered), or the command is wrong.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+from tqdm import tqdm
+
+from . import _captions as captions
+from ._version import __version__
+from .client import DEFAULT_URL, FaceClient
+from .contract import Contract
+from .draw import draw_faces
+from .errors import InvalidInput, QFaceError, RequestTimeout, ServerBusy, ServerError, UnknownTask
+from .results import Analysis, Face
+
+B = TypeVar("B")
+
+IN_FLIGHT = 4  # photos that are asked about at once: enough to keep a server busy, few enough to hold
+
+OK, SERVER_FAILED, BAD_INPUT = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except QFaceError as error:
+        _say(str(error))
+        return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask) else SERVER_FAILED
+    except BrokenPipeError:  # `qface ... | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qface", description="Asks a Q-Face server about the faces in photos."
+    )
+    parser.add_argument("--version", action="version", version=f"qface-client {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument(
+        "--url", default=DEFAULT_URL, metavar="HOST:PORT", help="the server's gRPC (%(default)s)"
+    )
+    server.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"
+    )
+    server.add_argument("--json", action="store_true", help="plain data instead of text")
+
+    analyze = commands.add_parser("analyze", parents=[server], help="say what the faces in photos tell")
+    analyze.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP files")
+    analyze.add_argument(
+        "--tasks", type=_names, metavar="A,B", help="only these (all; `qface info` lists them)"
+    )
+    analyze.add_argument(
+        "--draw", type=Path, metavar="DIR", help="write each photo with its answers into DIR"
+    )
+    analyze.set_defaults(command=_analyze)
+
+    info = commands.add_parser("info", parents=[server], help="say which tasks the server has")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    photos: list[str] = options.photos
+    targets = _targets(photos, options.draw) if options.draw else None
+    status = OK
+    with FaceClient(options.url, timeout=options.timeout) as client:
+        if options.tasks:
+            client.contract().select(options.tasks)  # a wrong name is one line, not one a photo
+
+        def answer(photo: str) -> tuple[Analysis | None, QFaceError | None]:
+            analysis = None
+            try:
+                analysis = client.analyze(photo, tasks=options.tasks)
+                if targets:
+                    _write_drawing(photo, analysis, target=targets[photo])
+            except QFaceError as error:
+                return analysis, error
+            return analysis, None
+
+        with tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, file=sys.stderr) as progress:
+            for photo, (analysis, error) in _in_order(answer, photos):
+                progress.update()
+                if analysis is not None:
+                    _print(analysis, photo=photo, as_json=options.json)
+                if isinstance(error, InvalidInput):
+                    _say(str(error))
+                    status = max(status, BAD_INPUT)
+                elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
+                    _say(f"{photo}: {error}")
+                    status = max(status, SERVER_FAILED)
+                elif error is not None:  # the other photos would meet it too
+                    raise error
+    return status
+
+
+def _info(options: argparse.Namespace) -> int:
+    with FaceClient(options.url, timeout=options.timeout) as client:
+        contract = client.contract()
+    if options.json:
+        print(json.dumps(_plain(contract)))
+        return OK
+    print(f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels")
+    wide = max(len(name) for name in contract.names)
+    for task in contract.tasks:
+        print(f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}")
+    return OK
+
+
+def _in_order(work: Callable[[str], B], items: Iterable[str]) -> Iterator[tuple[str, B]]:
+    """Each item with its outcome, in order, a few at once and no more held than that."""
+    with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
+        waiting: collections.deque[tuple[str, concurrent.futures.Future[B]]] = collections.deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) > 2 * IN_FLIGHT:
+                    first, outcome = waiting.popleft()
+                    yield first, outcome.result()
+            while waiting:
+                first, outcome = waiting.popleft()
+                yield first, outcome.result()
+        finally:
+            for _, outcome in waiting:
+                outcome.cancel()
+
+
+def _targets(photos: Sequence[str], folder: Path) -> dict[str, Path]:
+    """A file in `folder` for each photo: its own name, numbered where two have one name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"can't be made into a folder for drawings: {error.strerror}", file=str(folder)
+        ) from error
+    sources = {Path(photo).resolve() for photo in photos}
+    targets: dict[str, Path] = {}
+    taken: set[Path] = set()
+    for photo in photos:
+        name = Path(photo)
+        suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        target, number = folder / f"{name.stem}{suffix}", 1
+        while target in taken or target.resolve() in sources:
+            number += 1
+            target = folder / f"{name.stem}-{number}{suffix}"
+        taken.add(target)
+        targets[photo] = target
+    return targets
+
+
+def _write_drawing(photo: str, analysis: Analysis, *, target: Path) -> None:
+    try:
+        with Image.open(photo) as picture:
+            drawn = draw_faces(picture, analysis)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"was answered, but can't be drawn on: {error}", file=photo) from error
+    try:
+        drawn.save(target, quality=92, subsampling=0)
+    except OSError as error:
+        raise InvalidInput(f"the drawing can't be written to {target}: {error}", file=photo) from error
+
+
+def _print(analysis: Analysis, *, photo: str, as_json: bool) -> None:
+    if as_json:
+        tqdm.write(json.dumps(analysis.to_json(file=photo)), file=sys.stdout)
+        return
+    count = len(analysis)
+    faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
+    lines = [f"{photo}  {analysis.width}x{analysis.height}  {faces}"]
+    for number, face in enumerate(analysis, start=1):
+        lines += _table(face, number=number)
+    tqdm.write("\n".join(lines), file=sys.stdout)
+
+
+def _table(face: Face, *, number: int) -> list[str]:
+    x0, y0, x1, y1 = (round(edge) for edge in face.box)
+    rows = captions.full(face)
+    wide = max((len(row.name) for row in rows), default=0)
+    head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
+    return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
+
+
+def _plain(contract: Contract) -> dict[str, object]:
+    tasks = [
+        {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
+        for task in contract.tasks
+    ]
+    return {"contract": contract.hash, "input_size": contract.input_size, "tasks": tasks}
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("names of tasks with commas between them, like `age,gender`")
+    return names
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    return seconds
+
+
+def _say(sentence: str) -> None:
+    """One line on standard error, above the progress bar if there is one."""
+    tqdm.write(f"qface: {' '.join(sentence.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

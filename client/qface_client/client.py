@@ -1,0 +1,174 @@
+"""The blocking client.
+
+    with FaceClient("localhost:8001") as client:
+        for face in client.analyze("photo.jpg", tasks=["expression", "head_pose"]):
+            print(face.box, face.expression.label, face.head_pose.yaw)
+
+What is said to the server, and in which order, stands in `_exchange`; this module says it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import ArrayLike, NDArray
+from tritonclient.utils import InferenceServerException
+
+from . import _connection as connection
+from ._connection import Tls
+from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
+from ._photo import Encoded, Photo, encode
+from .contract import Contract
+from .errors import ContractError, InvalidInput, QFaceError
+from .results import Analysis, Face
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
+
+T = TypeVar("T")
+
+DEFAULT_URL = "localhost:8001"
+
+
+class FaceClient:
+    """A client of one server (or of one address that stands for many). Keep one per process: it is
+    thread-safe, and all its calls share one connection.
+
+    `url`: host:port of the server's gRPC.
+    `timeout`: seconds, always finite; a number sets `Timeout.request`.
+    `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
+    otherwise. Without it the client follows the server's contract as it changes.
+    `tls`: True, or the PEM files.
+    `retries`: ask again where the server could not be reached or turned the request away. The deadline
+    bounds all tries together.
+    `options`: gRPC channel options, which are added to the defaults.
+
+    Every method raises the errors of `qface_client.errors`, and RuntimeError after `close()`.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: Timeout | float | None = None,
+        expect_contract: str | None = None,
+        tls: Tls | bool = False,
+        retries: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._url = url
+        self._exchange = Exchange(timeout=as_timeout(timeout), expect_contract=expect_contract)
+        arguments = connection.client_arguments(url, tls=tls, retries=retries, options=options)
+        self._triton = triton.InferenceServerClient(**arguments)
+        self._closed = False
+
+    def analyze(self, photo: Photo, tasks: Iterable[str] | None = None) -> Analysis:
+        """Every face of a photo, best score first, with the answers of `tasks` (None: all).
+
+        `photo`: a path, the bytes of a JPEG, PNG or WebP file, or an RGB array uint8 [height, width, 3].
+        The server computes the wanted tasks only. A photo without a face gives an empty Analysis.
+        """
+        encoded = encode(photo)
+        return self._run(self._exchange.photo(encoded, tasks=tasks), photo=encoded)
+
+    def detect(self, photo: Photo) -> Analysis:
+        """Every face of a photo, best score first: box, score and five landmarks, no task."""
+        encoded = encode(photo)
+        return self._run(self._exchange.detect(encoded), photo=encoded)
+
+    def analyze_face(
+        self,
+        photo: Photo,
+        *,
+        box: Sequence[float] | None = None,
+        landmarks: ArrayLike | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Face:
+        """One face whose place is known: no detection.
+
+        `box`: x0, y0, x1, y1 and `landmarks`: [5, 2] (right eye, left eye, nose tip, right and left mouth
+        corner of the subject), both in the photo's pixels after its EXIF rotation. With neither, the
+        whole picture is the face. Asked for one task, its own ensemble answers.
+        """
+        encoded = encode(photo)
+        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks)
+        return self._run(steps, photo=encoded)
+
+    def analyze_crop(self, crop: Photo, tasks: Iterable[str] | None = None) -> Face:
+        """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
+        if isinstance(crop, np.ndarray):
+            return self.analyze_crops([crop], tasks=tasks)[0]
+        return self.analyze_face(crop, tasks=tasks)
+
+    def analyze_crops(
+        self, crops: Sequence[NDArray[np.uint8]], tasks: Iterable[str] | None = None
+    ) -> list[Face]:
+        """Aligned crops, uint8 [height, width, 3] of one size, in one request.
+
+        More of them than the server's largest batch go in several requests, one after the other.
+        """
+        return self._run(self._exchange.crops(crops, tasks=tasks), photo=None)
+
+    def contract(self) -> Contract:
+        """What the server says of its tasks now."""
+        info = self._run(self._exchange.info("photo_analysis"), photo=None)
+        return require_contract(info.contract)
+
+    def close(self) -> None:
+        """End the connection. Calls after this raise RuntimeError."""
+        self._closed = True
+        self._triton.close()
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[T], *, photo: Encoded | None) -> T:
+        if self._closed:
+            raise RuntimeError("this FaceClient is closed: make a new one")
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    outcome = self._do(step)
+                except QFaceError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except InvalidInput as error:
+            raise connection.with_file(error, photo.file if photo else None) from error.__cause__
+
+    def _do(self, step: ReadModel | Infer | Pause) -> Any:
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        try:
+            if isinstance(step, ReadModel):
+                response = self._triton.get_model_config(step.model, client_timeout=step.timeout)
+                return connection.model_info(response)
+            return connection.answer(self._triton.infer(**connection.request(step)))
+        except InferenceServerException as error:
+            raise connection.error_of(error, url=self._url, model=step.model) from error
+
+
+def as_timeout(timeout: Timeout | float | None) -> Timeout:
+    """A Timeout from what a caller may give."""
+    if isinstance(timeout, Timeout):
+        return timeout
+    return Timeout() if timeout is None else Timeout(request=float(timeout))
+
+
+def require_contract(contract: Contract | None) -> Contract:
+    """The contract, or ContractError where the model has none."""
+    if contract is None:
+        raise ContractError("the server does not say which tasks it answers: is it a Q-Face repository?")
+    return contract

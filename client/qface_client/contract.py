@@ -1,0 +1,132 @@
+"""What a server says of itself: its tasks, their labels in order, their units.
+
+The contract is JSON in the parameter `contract` of every model that answers. Its hash comes with every
+answer, so that a label is never read by a contract that is not the answer's own.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ._version import __version__
+from .errors import ContractError, UnknownKind, UnknownTask
+
+CONTRACT_VERSION = 1
+
+# For each kind, the tensors that answer a task of it: T_probabilities for a task T, and so on.
+TENSORS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "classes": ("probabilities", "label"),
+    "multilabel": ("probabilities", "active"),
+    "value": ("value",),
+    "rotation": ("angles",),
+    "points": ("points",),
+    "mask": ("mask",),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """One task as the server describes it."""
+
+    name: str
+    kind: str  # one of TENSORS_OF_KIND, or one that is newer than this client
+    labels: tuple[str, ...]  # in the order of the answer's tensors
+    unit: str  # "probability", "years", "degrees", "pixels", ...
+    threshold: float | None = None  # probability from which a label of a multilabel task is active
+
+    @property
+    def readable(self) -> bool:
+        """Whether this client knows the task's kind."""
+        return self.kind in TENSORS_OF_KIND
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the tensors that answer this task; UnknownKind if this client can't read it."""
+        if not self.readable:
+            raise UnknownKind(unknown_kind(self))
+        return tuple(f"{self.name}_{tensor}" for tensor in TENSORS_OF_KIND[self.kind])
+
+
+def unknown_kind(task: TaskSpec) -> str:
+    """The sentence about a task whose kind this client does not know."""
+    return (
+        f"task {task.name!r} answers in kind {task.kind!r}, which qface-client {__version__} does not know "
+        f"(it knows {', '.join(TENSORS_OF_KIND)}): upgrade qface-client"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contract:
+    """All tasks of a server. Two contracts of one hash mean the same by the same tensors."""
+
+    hash: str
+    input_size: int  # side in pixels of the square crop that the network sees
+    tasks: tuple[TaskSpec, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks' names in the server's order."""
+        return tuple(task.name for task in self.tasks)
+
+    def select(self, names: Iterable[str] | None) -> tuple[TaskSpec, ...]:
+        """The tasks of these names in the server's order; None: all that this client can read.
+
+        Raises UnknownTask for names that the server does not have and UnknownKind for a task that was
+        asked for by name and can't be read.
+        """
+        if names is None:
+            return tuple(task for task in self.tasks if task.readable)
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        unknown = [name for name in wanted if name not in self.names]
+        if unknown:
+            raise UnknownTask(unknown, available=self.names)
+        chosen = tuple(task for task in self.tasks if task.name in wanted)
+        for task in chosen:
+            if not task.readable:
+                raise UnknownKind(unknown_kind(task))
+        return chosen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What the client needs of a model's configuration."""
+
+    name: str
+    max_batch_size: int  # 0: the model does not batch, its tensors have no leading dimension
+    contract: Contract | None  # None: the model does not answer tasks
+
+
+def parse_contract(text: str) -> Contract:
+    """A contract from its JSON; ContractError says what is wrong with it. Unknown keys are ignored."""
+    try:
+        data = json.loads(text)
+        version = int(data["version"])
+        if version > CONTRACT_VERSION:
+            raise ContractError(
+                f"the server's contract has version {version}, qface-client {__version__} reads up to "
+                f"{CONTRACT_VERSION}: upgrade qface-client"
+            )
+        return Contract(
+            hash=str(data["hash"]),
+            input_size=int(data["input_size"]),
+            tasks=tuple(_parse_task(entry) for entry in data["tasks"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContractError(
+            f"the server's contract can't be read ({type(error).__name__}: {error}): build it again"
+        ) from error
+
+
+def _parse_task(entry: dict[str, Any]) -> TaskSpec:
+    labels = entry["labels"]
+    if not isinstance(labels, Sequence) or isinstance(labels, str) or not labels:
+        raise ValueError(f"task {entry.get('name')!r} has no list of labels")
+    threshold = entry.get("threshold")
+    return TaskSpec(
+        name=str(entry["name"]),
+        kind=str(entry["kind"]),
+        labels=tuple(str(label) for label in labels),
+        unit=str(entry["unit"]),
+        threshold=None if threshold is None else float(threshold),
+    )

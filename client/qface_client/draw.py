@@ -1,0 +1,318 @@
+"""Draws the answers on a picture: boxes, captions, points, and the axes of the head's pose.
+
+Sizes follow the picture, so that the drawing reads the same on 96 and on 6,000 pixels: small pictures are
+enlarged first. A caption stands beside its face where that hides no face; where there is no such place,
+a column is added at the picture's right. Many faces get short captions.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from . import _captions as captions
+from .results import Box, Face, Points, Rotation
+
+Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+SMALLEST_SIDE = 720  # a picture whose longer side is less is enlarged to it
+MANY_FACES = 5  # from here on captions are short
+LEADING = 1.62  # height of a line to that of its letters
+SHARP_BELOW = 1600  # up to this side lines and text are drawn at twice the size, and so without steps
+
+PALETTE: tuple[Colour, ...] = (
+    (255, 196, 61),
+    (92, 200, 255),
+    (170, 224, 104),
+    (255, 138, 128),
+    (201, 160, 255),
+    (255, 170, 220),
+    (120, 230, 200),
+)
+AXES: tuple[Colour, ...] = ((255, 59, 48), (52, 199, 89), (10, 132, 255))  # x red, y green, z blue
+BACK: Colour = (18, 18, 24)
+BRIGHT: Colour = (245, 245, 247)
+DIM: Colour = (174, 176, 186)
+
+
+def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
+    """A new RGB picture with the answers of `faces` on it.
+
+    `picture` is the photo that was analyzed; its EXIF rotation is applied first, as the server did.
+    The result is at least as large: small pictures are enlarged, and a column may be added at the right.
+    """
+    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    enlarged = max(1.0, SMALLEST_SIDE / max(upright.size))
+    if enlarged > 1:
+        size = (max(1, round(upright.width * enlarged)), max(1, round(upright.height * enlarged)))
+        upright = upright.resize(size, Image.Resampling.LANCZOS)
+    plan = _Plan(upright.size, faces, scale=enlarged)
+    canvas = Image.new("RGB", plan.canvas, BACK)
+    canvas.paste(upright)
+    sharp = 2 if max(plan.canvas) <= SHARP_BELOW else 1
+    layer = Image.new("RGBA", (plan.canvas[0] * sharp, plan.canvas[1] * sharp), (0, 0, 0, 0))
+    pen = _Pen(layer, scale=sharp)
+    for placed in plan.faces:
+        _draw_face(pen, placed, unit=plan.unit)
+    for placed in plan.faces:
+        _draw_caption(pen, placed)
+    if sharp > 1:
+        layer = layer.resize(plan.canvas, Image.Resampling.LANCZOS)
+    canvas.paste(layer, mask=layer)
+    return canvas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Caption:
+    """A caption's rows and its measures in canvas pixels."""
+
+    rows: list[captions.Row]
+    text: float  # height of the letters
+    name_width: float
+    width: float
+    height: float
+
+    @property
+    def line(self) -> float:
+        return self.text * LEADING
+
+    @property
+    def pad(self) -> float:
+        return self.text * 0.6
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Placed:
+    """A face in canvas pixels, and where its caption stands."""
+
+    face: Face
+    box: Box
+    scale: float  # canvas pixels to one of the photo's
+    colour: Colour
+    caption: _Caption
+    number: int | None  # drawn at box and caption where the two are apart
+    place: Box | None = None
+
+
+class _Plan:
+    """Where everything goes, before anything is drawn."""
+
+    def __init__(self, size: tuple[int, int], faces: Sequence[Face], *, scale: float) -> None:
+        width, height = size
+        # Letters that read well when the whole picture is seen at once, in a panorama too.
+        self.unit = max(11.0, min(max(size) / 52, min(size) / 18))
+        many = len(faces) >= MANY_FACES
+        self.faces = []
+        for face, colour in zip(faces, itertools.cycle(PALETTE), strict=False):
+            x0, y0, x1, y1 = (edge * scale for edge in face.box)
+            text = min(self.unit, max(self.unit * 0.6, (x1 - x0) / 7)) if many else self.unit
+            caption = _measure(captions.compact(face) if many else captions.full(face), text=text)
+            self.faces.append(
+                _Placed(
+                    face=face, box=(x0, y0, x1, y1), scale=scale, colour=colour, caption=caption, number=None
+                )
+            )
+        taken = [placed.box for placed in self.faces]
+        aside = []
+        for placed in self.faces:
+            if not placed.caption.rows:
+                continue
+            placed.place, cost = _best_place(placed, (width, height), taken)
+            if placed.place is None or (cost > 0 and not many):
+                aside.append(placed)
+            else:
+                taken.append(placed.place)
+        self.canvas = self._column(aside, width=width, height=height)
+
+    def _column(self, aside: list[_Placed], *, width: int, height: int) -> tuple[int, int]:
+        """Put captions that hide something into columns at the right; returns the canvas's size."""
+        if not aside:
+            return width, height
+        gap = self.unit
+        x, y, widest, bottom = width + gap, gap, 0.0, gap
+        for placed in sorted(aside, key=lambda placed: placed.box[1]):
+            caption = placed.caption
+            if y > gap and y + caption.height + gap > height:
+                x, y, widest = x + widest + gap, gap, 0.0
+            placed.place = (x, y, x + caption.width, y + caption.height)
+            y += caption.height + gap
+            widest, bottom = max(widest, caption.width), max(bottom, y)
+        if len(self.faces) > 1:
+            for number, placed in enumerate(self.faces, start=1):
+                placed.number = number
+        return math.ceil(x + widest + gap), max(height, math.ceil(bottom))
+
+
+def _measure(rows: list[captions.Row], *, text: float) -> _Caption:
+    font = _font(text)
+    names = max((font.getlength(row.name) for row in rows), default=0.0)
+    if names:
+        names += text * 0.9
+    answers = max((font.getlength(row.text) for row in rows), default=0.0)
+    pad = text * 0.6
+    return _Caption(
+        rows=rows,
+        text=text,
+        name_width=names,
+        width=names + answers + 2 * pad,
+        height=len(rows) * text * LEADING + 1.6 * pad,
+    )
+
+
+def _best_place(placed: _Placed, size: tuple[int, int], taken: Sequence[Box]) -> tuple[Box | None, float]:
+    """The place beside, below or above the box that hides least, and how much of a caption it hides;
+    None where the caption is larger than the picture."""
+    x0, y0, x1, y1 = placed.box
+    caption, gap = placed.caption, placed.caption.text * 0.4
+    width, height = caption.width, caption.height
+    if width > size[0] or height > size[1]:
+        return None, math.inf
+    middle = (x0 + x1 - width) / 2
+    sides = [
+        (x1 + gap, y0),
+        (x0 - gap - width, y0),
+        (x1 + gap, y1 - height),
+        (x0 - gap - width, y1 - height),
+    ]
+    stacked = [(middle, y1 + gap), (x0, y1 + gap), (middle, y0 - gap - height), (x0, y0 - gap - height)]
+    many = not any(row.name for row in caption.rows)
+    best: Box | None = None
+    least = math.inf
+    for x, y in [*stacked, *sides] if many else [*sides, *stacked]:
+        x = min(max(x, 0.0), size[0] - width)
+        y = min(max(y, 0.0), size[1] - height)
+        place = (x, y, x + width, y + height)
+        cost = sum(_overlap(place, other) for other in taken) / (width * height)
+        if cost < least - 1e-9:
+            best, least = place, cost
+    return best, least
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+class _Pen:
+    """Draws in canvas pixels on a layer that may be larger."""
+
+    def __init__(self, layer: Image.Image, *, scale: int) -> None:
+        self._draw = ImageDraw.Draw(layer)
+        self._scale = scale
+
+    def line(self, points: Sequence[tuple[float, float]], *, colour: Colour, width: float) -> None:
+        scaled = [(x * self._scale, y * self._scale) for x, y in points]
+        self._draw.line(scaled, fill=(*colour, 255), width=max(1, round(width * self._scale)), joint="curve")
+
+    def frame(self, box: Box, *, colour: Colour, width: float) -> None:
+        self._draw.rounded_rectangle(
+            self._box(box),
+            radius=width * 3 * self._scale,
+            outline=(*colour, 255),
+            width=max(1, round(width * self._scale)),
+        )
+
+    def panel(self, box: Box, *, colour: Colour, alpha: int, radius: float) -> None:
+        self._draw.rounded_rectangle(self._box(box), radius=radius * self._scale, fill=(*colour, alpha))
+
+    def dot(self, x: float, y: float, *, colour: Colour, radius: float) -> None:
+        self._draw.ellipse(self._box((x - radius, y - radius, x + radius, y + radius)), fill=(*colour, 255))
+
+    def text(
+        self, x: float, y: float, words: str, *, size: float, colour: Colour, anchor: str = "lm"
+    ) -> None:
+        font = _font(size * self._scale)
+        self._draw.text(
+            (x * self._scale, y * self._scale), words, font=font, fill=(*colour, 255), anchor=anchor
+        )
+
+    def _box(self, box: Box) -> Box:
+        x0, y0, x1, y1 = (edge * self._scale for edge in box)
+        return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def _draw_face(pen: _Pen, placed: _Placed, *, unit: float) -> None:
+    x0, y0, x1, y1 = placed.box
+    side = max(1.0, min(x1 - x0, y1 - y0))
+    width = max(1.0, min(unit / 7, side / 30))
+    pen.frame((x0 - width, y0 - width, x1 + width, y1 + width), colour=BACK, width=width * 2)
+    pen.frame(placed.box, colour=placed.colour, width=width)
+    for answer in placed.face.answers.values():
+        if isinstance(answer, Points):
+            for x, y in answer.xy:
+                pen.dot(x * placed.scale, y * placed.scale, colour=placed.colour, radius=max(0.8, side / 110))
+        elif isinstance(answer, Rotation):
+            _draw_axes(
+                pen, answer, centre=((x0 + x1) / 2, (y0 + y1) / 2), length=side * 0.55, width=width * 1.6
+            )
+    if placed.number is not None:
+        radius = unit * 0.8
+        pen.dot(x0, y0, colour=BACK, radius=radius * 1.12)
+        pen.dot(x0, y0, colour=placed.colour, radius=radius)
+        pen.text(x0, y0, str(placed.number), size=unit, colour=BACK, anchor="mm")
+
+
+def _draw_axes(
+    pen: _Pen, rotation: Rotation, *, centre: tuple[float, float], length: float, width: float
+) -> None:
+    """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last."""
+    axes = sorted(zip(axes_of(rotation), AXES, strict=True), key=lambda axis: -axis[0][2])
+    for (x, y, _), colour in axes:
+        end = (centre[0] + x * length, centre[1] + y * length)
+        pen.line([centre, end], colour=BACK, width=width * 1.9)
+        pen.dot(*end, colour=BACK, radius=width * 1.6)
+        pen.line([centre, end], colour=colour, width=width)
+        pen.dot(*end, colour=colour, radius=width * 1.2)
+
+
+def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
+    """Unit vectors of the face's x, y and forward axis in the photo (x right, y down, z into the scene).
+
+    The face's frame is the camera's when it looks straight at it: R = Rz(roll) Ry(-yaw) Rx(-pitch) of
+    the first three angles, whose columns are the axes; the face looks along -z.
+    """
+    yaw, pitch, roll = (math.radians(degrees) for degrees in list(rotation.angles.values())[:3])
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
+    x = (cr * cy, sr * cy, sy)
+    y = (cr * sy * sp - sr * cp, sr * sy * sp + cr * cp, -cy * sp)
+    forward = (cr * sy * cp + sr * sp, sr * sy * cp - cr * sp, -cy * cp)
+    return [x, y, forward]
+
+
+def _draw_caption(pen: _Pen, placed: _Placed) -> None:
+    if placed.place is None:
+        return
+    caption = placed.caption
+    x0, y0, x1, y1 = placed.place
+    pen.panel(placed.place, colour=BACK, alpha=205, radius=caption.text * 0.35)
+    edge = max(2.0, caption.text * 0.16)
+    pen.panel((x0, y0, x0 + edge, y1), colour=placed.colour, alpha=255, radius=edge / 2)
+    left, right = x0 + caption.pad + caption.name_width, x1 - caption.pad
+    for index, row in enumerate(caption.rows):
+        y = y0 + caption.pad * 0.8 + (index + 0.5) * caption.line
+        if row.share is not None and caption.name_width:
+            bar = y + caption.text * 0.72
+            thin = max(1.0, caption.text * 0.07)
+            pen.line([(left, bar), (right, bar)], colour=(70, 72, 82), width=thin)
+            pen.line(
+                [(left, bar), (left + (right - left) * row.share, bar)], colour=placed.colour, width=thin
+            )
+        pen.text(x0 + caption.pad, y, row.name, size=caption.text, colour=DIM)
+        pen.text(left, y, row.text, size=caption.text, colour=BRIGHT)
+    if placed.number is not None:
+        pen.dot(x0, y0, colour=placed.colour, radius=caption.text * 0.8)
+        pen.text(x0, y0, str(placed.number), size=caption.text, colour=BACK, anchor="mm")
+
+
+_fonts: dict[int, Font] = {}
+
+
+def _font(size: float) -> Font:
+    pixels = max(6, round(size))
+    if pixels not in _fonts:
+        _fonts[pixels] = ImageFont.load_default(pixels)
+    return _fonts[pixels]

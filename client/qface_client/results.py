@@ -1,0 +1,251 @@
+"""Typed answers, one class a kind. A task that this client has never heard of is answered by its kind.
+
+`to_json()` of each gives what `qface analyze --json` prints: probabilities with four digits, years,
+degrees and pixels with two.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contract import Contract, unknown_kind
+
+Box = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Classification:
+    """One label of several: probabilities in [0, 1] that sum to 1."""
+
+    label: str
+    probabilities: Mapping[str, float]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`."""
+        return self.probabilities[self.label]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"label": self.label, "probabilities": _rounded(self.probabilities, digits=4)}
+
+
+class MultiLabel(Mapping[str, float]):
+    """Independent labels: label -> probability in [0, 1]; `active` are those that are present."""
+
+    __slots__ = ("_active", "_probabilities")
+
+    def __init__(self, probabilities: Mapping[str, float], *, active: Sequence[str]) -> None:
+        self._probabilities = dict(probabilities)
+        self._active = tuple(active)
+
+    @property
+    def active(self) -> list[str]:
+        """Labels at or above the task's threshold, in the server's order."""
+        return list(self._active)
+
+    def __getitem__(self, label: str) -> float:
+        return self._probabilities[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._probabilities)
+
+    def __len__(self) -> int:
+        return len(self._probabilities)
+
+    def __repr__(self) -> str:
+        return f"MultiLabel({self._probabilities}, active={self.active})"
+
+    def to_json(self) -> dict[str, float]:
+        return _rounded(self, digits=4)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Value:
+    """One number; also an attribute by its unit: `face.age.years`."""
+
+    value: float
+    unit: str
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("_") or name in ("value", "unit"):  # not set yet, while a copy is being made
+            raise AttributeError(name)
+        if name != self.unit:
+            raise AttributeError(
+                f"a value in {self.unit} has no {name!r}: it has value, unit and {self.unit}"
+            )
+        return self.value
+
+    def __float__(self) -> float:
+        return self.value
+
+    def to_json(self) -> dict[str, float]:
+        return {self.unit: round(self.value, 2)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rotation:
+    """Angles in degrees by label; each is an attribute too (`face.head_pose.yaw`).
+
+    yaw > 0 turns the face toward the photo's right, pitch > 0 lifts the chin, roll > 0 tilts the head
+    clockwise in the photo.
+    """
+
+    angles: Mapping[str, float]
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("_") or name == "angles":
+            raise AttributeError(name)
+        if name not in self.angles:
+            raise AttributeError(f"a rotation has no {name!r}: it has {', '.join(self.angles)}")
+        return self.angles[name]
+
+    def to_json(self) -> dict[str, float]:
+        return _rounded(self.angles, digits=2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Points in the photo's pixels: `xy` FP32 [K, 2] (x right, y down), named by `labels`."""
+
+    xy: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def __getitem__(self, key: str | int) -> NDArray[np.float32]:
+        """The point [2] of a label or an index; KeyError or IndexError where there is none."""
+        if isinstance(key, str) and key not in self.labels:
+            raise KeyError(key)
+        point: NDArray[np.float32] = self.xy[self.labels.index(key) if isinstance(key, str) else key]
+        return point
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return iter(self.xy)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.xy, dtype=dtype) if copy else np.asarray(self.xy, dtype=dtype)
+
+    def to_json(self) -> list[list[float]]:
+        return [[round(float(x), 2), round(float(y), 2)] for x, y in self.xy]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """A class id a pixel: `ids` UINT8 [H, W], an index into `labels`."""
+
+    ids: NDArray[np.uint8]
+    labels: tuple[str, ...]
+
+    def of(self, label: str) -> NDArray[np.bool_]:
+        """Where a label lies, [H, W]; KeyError for a label that the task does not have."""
+        if label not in self.labels:
+            raise KeyError(label)
+        return np.equal(self.ids, self.labels.index(label))
+
+    def to_json(self) -> dict[str, Any]:
+        """`runs`: row by row, [class id, length, class id, length, ...], together height * width."""
+        flat = self.ids.ravel()
+        starts = (
+            np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1]) if flat.size else np.zeros(0, np.int64)
+        )
+        lengths = np.diff(np.append(starts, flat.size))
+        runs = np.stack([flat[starts], lengths], axis=1).ravel() if flat.size else np.zeros(0, np.int64)
+        height, width = self.ids.shape
+        return {"width": width, "height": height, "labels": list(self.labels), "runs": [int(n) for n in runs]}
+
+
+Answer = Classification | MultiLabel | Value | Rotation | Points | Mask
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Face:
+    """One face: where it is, and an attribute for each task that was asked for (`face.expression`).
+
+    A task whose name is taken already ("box") is still reached through `face["box"]`.
+    """
+
+    box: Box  # x0, y0, x1, y1 in the photo's pixels, after its EXIF rotation
+    score: float  # the detector's, in [0, 1]; 1.0 where the caller said where the face is
+    landmarks5: (
+        NDArray[np.float32] | None
+    )  # [5, 2]: right and left eye, nose tip, right and left mouth corner
+    answers: Mapping[str, Answer]
+    contract: Contract | None  # by which the answers are named; None: nothing but the face was asked for
+
+    def __getitem__(self, task: str) -> Answer:
+        """The answer of a task; KeyError says which tasks this face has."""
+        if task not in self.answers:
+            raise KeyError(self._missing(task))
+        return self.answers[task]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("box", "score", "landmarks5", "answers", "contract"):
+            raise AttributeError(name)
+        if name not in self.answers:
+            raise AttributeError(self._missing(name))
+        return self.answers[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self.answers})
+
+    def _missing(self, name: str) -> str:
+        for task in self.contract.tasks if self.contract else ():
+            if task.name == name and not task.readable:
+                return unknown_kind(task)
+            if task.name == name:
+                return f"{name!r} was not asked for: this answer has {', '.join(self.answers)}"
+        has = ", ".join(self.answers) or "no task"
+        return f"this answer has no {name!r}: it has {has}, beside box, score and landmarks5"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: `box`, `score`, then one key a task."""
+        return {
+            "box": [round(float(edge), 2) for edge in self.box],
+            "score": round(float(self.score), 4),
+            **{task: answer.to_json() for task, answer in self.answers.items()},
+        }
+
+
+class Analysis(Sequence[Face]):
+    """The faces of one photo, best score first, and the photo's size after its EXIF rotation."""
+
+    __slots__ = ("contract", "faces", "height", "width")
+
+    def __init__(self, faces: Sequence[Face], *, width: int, height: int, contract: Contract | None) -> None:
+        self.faces = tuple(faces)
+        self.width = width
+        self.height = height
+        self.contract = contract
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Face]: ...
+
+    def __getitem__(self, index: int | slice) -> Face | Sequence[Face]:
+        return self.faces[index]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __repr__(self) -> str:
+        return f"Analysis({len(self.faces)} faces in {self.width}x{self.height})"
+
+    def to_json(self, *, file: str | None = None) -> dict[str, Any]:
+        """The line that `qface analyze --json` prints; `file` is left out where there is none."""
+        return {
+            **({} if file is None else {"file": file}),
+            "width": self.width,
+            "height": self.height,
+            "faces_found": len(self.faces),
+            "faces": [face.to_json() for face in self.faces],
+        }
+
+
+def _rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:
+    return {label: round(float(value), digits) for label, value in values.items()}
