@@ -1,0 +1,118 @@
+"""What every served Python model shares: its configuration, tensors in and out, and how it fails.
+
+A request that can't be answered gets its own error, in one sentence; the others of its batch are
+answered, and the process lives on. What the sender can mend is INVALID_ARGUMENT, anything else is
+INTERNAL and in the server's log.
+"""
+
+import asyncio
+import json
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from runtime.errors import InvalidInput
+
+Answer = dict[str, NDArray[Any]]
+
+
+class Refused(Exception):
+    """Another model of this server, asked for help, answered with an error."""
+
+    def __init__(self, model: str, error: Any) -> None:
+        super().__init__(f"{model} did not answer: {error.message()}")
+        self.code = error.code()
+
+
+class ServedModel:
+    """A model of the Python backend; subclasses say how one request is answered."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Reads the model's configuration; the backend calls it once."""
+        config = json.loads(args["model_config"])
+        self.name: str = config["name"]
+        self.inputs: list[str] = [tensor["name"] for tensor in config["input"]]
+        self.outputs: list[str] = [tensor["name"] for tensor in config["output"]]
+        self.parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        self.directory = Path(args["model_repository"]) / args["model_version"]
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What this repository's answers mean."""
+        contract: dict[str, Any] = json.loads(self.parameters["contract"])
+        return contract
+
+    def respond(self, request: Any, answer: Callable[[Any], Answer]) -> Any:
+        """`answer(request)` as a response, or the error that it ended in."""
+        try:
+            return response(request, answer(request))
+        except Exception as error:
+            return self.failure(error)
+
+    async def respond_async(self, request: Any, answer: Callable[[Any], Awaitable[Answer]]) -> Any:
+        """The same for an answer that waits for other models."""
+        try:
+            return response(request, await answer(request))
+        except Exception as error:
+            return self.failure(error)
+
+    def failure(self, error: Exception) -> Any:
+        """The response to a request that ended in an exception."""
+        if isinstance(error, InvalidInput):
+            return _error(str(error), pb_utils.TritonError.INVALID_ARG)
+        if isinstance(error, Refused):
+            return _error(str(error), error.code)
+        pb_utils.Logger.log_error(f"{self.name}: {''.join(traceback.format_exception(error))}")
+        return _error(
+            f"{self.name} failed on this request ({type(error).__name__}): its log has the reason",
+            pb_utils.TritonError.INTERNAL,
+        )
+
+
+def tensor(request: Any, name: str) -> NDArray[Any]:
+    """An input of a request."""
+    values: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+    return values
+
+
+def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
+    """A response with those tensors of an answer that the request asked for."""
+    wanted = request.requested_output_names()
+    return pb_utils.InferenceResponse(
+        output_tensors=[
+            pb_utils.Tensor(name, np.ascontiguousarray(values))
+            for name, values in answer.items()
+            if name in wanted
+        ]
+    )
+
+
+async def ask(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
+    """The outputs of another model of this server; raises Refused when it answers with an error."""
+    request = pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=list(outputs),
+        inputs=[pb_utils.Tensor(name, np.ascontiguousarray(values)) for name, values in inputs.items()],
+    )
+    answered = await request.async_exec()
+    if answered.has_error():
+        raise Refused(model, answered.error())
+    return {name: pb_utils.get_output_tensor_by_name(answered, name).as_numpy() for name in outputs}
+
+
+async def ask_in_batches(
+    model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
+) -> Answer:
+    """The outputs of a batching model for any number of rows [N > 0, ...], asked for all at once."""
+    chunks = [rows[start : start + max_batch] for start in range(0, len(rows), max_batch)]
+    answers = await asyncio.gather(*(ask(model, {name: chunk}, outputs) for chunk in chunks))
+    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
+
+
+def _error(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

@@ -1,0 +1,63 @@
+"""A network on the CPU: the requests that Triton put together run as one inference."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from runtime.openvino_engine import OpenVinoEngine
+from runtime.serving.base import Answer, ServedModel, response, tensor
+
+
+class FaceEngine(ServedModel):
+    """pixels [B, S, S, 3] uint8 -> one head a task, as the ONNX graph gives them."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Compiles the network; the parameters say the file, the precision and the threads."""
+        super().initialize(args)
+        self.engine = self.load()
+
+    def load(self) -> OpenVinoEngine:
+        """The compiled network."""
+        return OpenVinoEngine(self.directory / self.parameters["file"], **self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """What the configuration says of precision and threads (0: every core)."""
+        threads = int(self.parameters["threads"])
+        return {"precision": self.parameters["precision"], "threads": threads or None}
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response a request, in order, from one inference over all of them."""
+        try:
+            return self._together(requests)
+        except Exception as error:
+            if len(requests) == 1:
+                return [self.failure(error)]
+        # Whatever broke the batch, only the requests that cause it may fail.
+        return [self.respond(request, self._alone) for request in requests]
+
+    def _together(self, requests: Sequence[Any]) -> list[Any]:
+        (name,) = self.inputs
+        rows = [tensor(request, name) for request in requests]
+        wanted = {output for request in requests for output in request.requested_output_names()}
+        outputs = self.engine.infer(
+            {name: np.concatenate(rows)}, outputs=[o for o in self.outputs if o in wanted]
+        )
+        ends = np.cumsum([len(part) for part in rows])[:-1]
+        parts = {output: np.split(values, ends) for output, values in outputs.items()}
+        return [
+            response(request, {output: parts[output][i] for output in parts})
+            for i, request in enumerate(requests)
+        ]
+
+    def _alone(self, request: Any) -> Answer:
+        (name,) = self.inputs
+        return self.engine.infer({name: tensor(request, name)})
+
+
+class FaceDetector(FaceEngine):
+    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect reads."""
+
+    def load(self) -> OpenVinoEngine:
+        """The compiled detector."""
+        return OpenVinoEngine.for_detector(self.directory / self.parameters["file"], **self.settings())

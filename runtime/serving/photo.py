@@ -1,0 +1,58 @@
+"""A whole photo in, every face in it out, with the answers about each."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.align import align_face
+from runtime.decode import decode_image
+from runtime.detect import Detections
+from runtime.errors import InvalidLandmarks
+from runtime.postprocess import CONTRACT_TENSOR, heads_for, no_faces, postprocess_all
+from runtime.serving.base import Answer, ServedModel, ask_in_batches, tensor
+from runtime.serving.detect import detection_tensors, find_faces
+
+
+class PhotoAnalysis(ServedModel):
+    """One decode a photo; its tiles go to face_detector, its crops to face_engine, in shared batches."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Reads the contract once."""
+        super().initialize(args)
+        self.meaning = self.contract
+        self.max_batch = int(self.parameters["max_batch"])
+
+    async def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response a request, in order; while one waits for the engine, another goes on."""
+        return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
+
+    async def answer(self, request: Any) -> Answer:
+        """`boxes`, `scores`, `landmarks`, `photo_size`, `contract`, and the requested answers [N, ...]."""
+        image = decode_image(tensor(request, "image"))
+        found = await find_faces(image)
+        wanted = heads_for(self.meaning, request.requested_output_names())
+        answers = detection_tensors(found, image)
+        answers[CONTRACT_TENSOR] = np.array([self.meaning["hash"].encode()], dtype=np.object_)
+        if not wanted:
+            return answers
+        if not len(found.boxes):
+            return answers | no_faces(self.meaning, wanted)
+        pixels, maps = _crops(image, found, size=self.meaning["input_size"])
+        heads = await ask_in_batches("face_engine", "pixels", pixels, wanted, max_batch=self.max_batch)
+        return answers | postprocess_all(self.meaning, heads, maps)
+
+
+def _crops(
+    image: NDArray[np.uint8], found: Detections, *, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The aligned crops [N, size, size, 3] of the faces found, and the maps [N, 2, 3] back to the photo."""
+    aligned = []
+    for box, landmarks in zip(found.boxes, found.landmarks, strict=True):
+        try:
+            aligned.append(align_face(image, box=box, landmarks=landmarks, size=size))
+        except InvalidLandmarks:  # a tiny face whose points fall together: its box still says where it is
+            aligned.append(align_face(image, box=box, size=size))
+    return np.stack([pixels for pixels, _ in aligned]), np.stack([back for _, back in aligned])

@@ -1,0 +1,31 @@
+"""The step behind the engine: heads -> the answers of one task, or of all (the same code)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runtime.postprocess import CONTRACT_TENSOR, heads_for, postprocess_all, text_tensor
+from runtime.serving.base import Answer, ServedModel, tensor
+
+_MAP = "crop_to_photo"
+
+
+class Postprocess(ServedModel):
+    """Heads [B, ...] and, where a kind needs it, crop_to_photo [B, 2, 3] -> answers and the contract's hash."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Reads the contract once: parsing it costs more than an answer."""
+        super().initialize(args)
+        self.meaning = self.contract
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response a request, in order."""
+        return [self.respond(request, self.answer) for request in requests]
+
+    def answer(self, request: Any) -> Answer:
+        """The requested answer tensors of B faces, as `runtime.postprocess` describes them."""
+        wanted = heads_for(self.meaning, request.requested_output_names())
+        heads = {name: tensor(request, name) for name in self.inputs if name in wanted}
+        maps = tensor(request, _MAP) if _MAP in self.inputs else None
+        faces = len(tensor(request, self.inputs[0]))
+        answers = postprocess_all(self.meaning, heads, maps)
+        return answers | {CONTRACT_TENSOR: text_tensor([self.meaning["hash"]] * faces)}
