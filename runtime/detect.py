@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import InvalidImage
+
 # Names of the detector's tensors.
 TILES, REGRESSORS, LOGITS = "tiles", "regressors", "logits"
 
@@ -36,8 +38,8 @@ _SHRUNKEN = 0.4
 # What neighbouring tiles share at least. A face larger than this is found at a coarser level, where it
 # measures at least 56 / 2.3 = 24 canvas pixels.
 _OVERLAP = 56
-# The long side of each level in tiles: 192, 328 and 736 canvas pixels, a good factor of two apart.
-_LEVELS = (1, 2, 5, 11)
+# The long side of the tiled levels in tiles: 328, 736 and 1552 pixels, a good factor of two apart.
+_LEVEL_TILES = (2, 5, 11)
 # Two boxes are one face from this overlap on (intersection over union).
 _SAME_FACE = 0.3
 # ... or when this part of the smaller one lies inside the larger one.
@@ -47,6 +49,9 @@ _CUT = 0.05
 # Landmarks are best where a face measures this on the canvas (error on aligned portraits: 6 % of the
 # distance between the eyes at 45 to 75 pixels, 13 % at 17).
 _BEST_SIZE = 55.0
+
+# Pixels, scale, offset and inner edges of one tile, as in `Tiles`.
+_Tile = tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 Infer = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]
 
@@ -96,26 +101,29 @@ def find_faces(image: NDArray[np.uint8], infer: Infer, *, min_score: float = MIN
 
 
 def prepare(image: NDArray[np.uint8], *, max_tiles: int = MAX_TILES) -> Tiles:
-    """The tiles to show the detector for a photo [H, W, 3] uint8; at least the two coarsest levels."""
-    height, width = image.shape[:2]
-    parts = [_letterbox(image, part=_SHRUNKEN), _letterbox(image, part=1.0)]
-    # Finer levels are cut from the coarsest copy that holds their detail, made once.
-    for level in _LEVELS[1:]:
-        side = level * TILE_SIZE - (level - 1) * _OVERLAP
-        scale = side / max(height, width)
-        size = np.maximum(1, np.rint(np.array([width, height]) * scale).astype(int))
-        count = np.maximum(1, np.ceil((size - _OVERLAP) / (TILE_SIZE - _OVERLAP)).astype(int))
-        # Enlarging a photo shows nothing new.
-        if scale > 1 or len(parts) + int(count.prod()) > max_tiles:
-            break
-        parts.extend(_cut(_resize(image, size), count=count, scale=size / np.array([width, height])))
+    """The tiles to show the detector for a photo [H, W, 3] uint8; at least the two coarsest levels.
+
+    Raises InvalidImage for an array of another shape or type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise InvalidImage(
+            f"A photo of shape {image.shape} and type {image.dtype} can't be searched for faces; "
+            "send height x width x 3 RGB values of type uint8."
+        )
+    photo = np.array([image.shape[1], image.shape[0]])
+    levels = _levels(photo, max_tiles=max_tiles)
+    # Every coarser copy is made from the finest, so a large photo is read only once.
+    base = _resize(image, levels[-1].size) if levels else image
+    parts = [_letterbox(base, part=part, photo=photo) for part in (_SHRUNKEN, 1.0)]
+    for level in levels:
+        parts.extend(_cut(_resize(base, level.size), level=level, photo=photo))
     pixels, scales, offsets, edges = zip(*parts, strict=True)
     return Tiles(
         pixels=np.stack(pixels),
         scale=np.stack(scales),
         offset=np.stack(offsets),
         inner_edges=np.stack(edges),
-        photo_size=(width, height),
+        photo_size=(int(photo[0]), int(photo[1])),
     )
 
 
@@ -135,7 +143,10 @@ def finish(tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = 
     center, size = anchors + values[:, 0:2], values[:, 2:4]
     # [n, 8, 2]: the box's two corners, then the six key points, all in canvas pixels.
     points = np.concatenate(
-        [np.stack([center - size / 2, center + size / 2], axis=1), anchors[:, None] + values[:, 4:].reshape(-1, 6, 2)],
+        [
+            np.stack([center - size / 2, center + size / 2], axis=1),
+            anchors[:, None] + values[:, 4:].reshape(-1, 6, 2),
+        ],
         axis=1,
     )
     whole = ~_is_cut(points[:, :2], edges=tiles.inner_edges[tile])
@@ -147,23 +158,54 @@ def finish(tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = 
     return _detections(faces, photo_size=tiles.photo_size)
 
 
-def _letterbox(image: NDArray[np.uint8], *, part: float) -> tuple[Any, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Level:
+    """A copy of the photo that is cut into tiles: its size and the number of tiles, across and down."""
+
+    size: NDArray[np.int_]
+    count: NDArray[np.int_]
+
+
+def _levels(photo: NDArray[np.int_], *, max_tiles: int) -> list[_Level]:
+    """The tiled levels for a photo of that size (width, height), coarse to fine."""
+    levels: list[_Level] = []
+    tiles = 2
+    for across in _LEVEL_TILES:
+        side = across * TILE_SIZE - (across - 1) * _OVERLAP
+        size = np.maximum(1, np.rint(photo * (side / photo.max())).astype(int))
+        count = np.maximum(1, np.ceil((size - _OVERLAP) / (TILE_SIZE - _OVERLAP)).astype(int))
+        tiles += int(count.prod())
+        # Enlarging a photo would show nothing new.
+        if side > photo.max() or tiles > max_tiles:
+            break
+        levels.append(_Level(size=size, count=count))
+    return levels
+
+
+def _letterbox(image: NDArray[np.uint8], *, part: float, photo: NDArray[np.int_]) -> _Tile:
     """The whole photo in the middle of a black canvas, its long side `part` of the canvas."""
-    photo = np.array([image.shape[1], image.shape[0]])
     size = np.maximum(1, np.rint(photo * (TILE_SIZE * part / photo.max())).astype(int))
     offset = (TILE_SIZE - size) // 2
-    return _canvas(_resize(image, size), at=offset), size / photo, offset.astype(np.float64), np.zeros(4, dtype=bool)
+    return (
+        _canvas(_resize(image, size), at=offset),
+        size / photo,
+        offset.astype(np.float64),
+        np.zeros(4, dtype=bool),
+    )
 
 
-def _cut(image: NDArray[np.uint8], *, count: NDArray[np.int_], scale: NDArray[np.float64]) -> Iterator[tuple[Any, ...]]:
-    """`count` (across, down) tiles, evenly spread over the picture and its edges included."""
-    size = np.array([image.shape[1], image.shape[0]])
-    starts = [np.rint(np.linspace(0, max(0, s - TILE_SIZE), n)).astype(int) for s, n in zip(size, count, strict=True)]
-    for y in starts[1]:
-        for x in starts[0]:
+def _cut(image: NDArray[np.uint8], *, level: _Level, photo: NDArray[np.int_]) -> Iterator[_Tile]:
+    """A level's tiles, evenly spread over the picture and its edges included."""
+    size = level.size
+    spare = np.maximum(0, size - TILE_SIZE)
+    columns, rows = (
+        np.rint(np.linspace(0, s, n)).astype(int) for s, n in zip(spare, level.count, strict=True)
+    )
+    for y in rows:
+        for x in columns:
             edges = np.array([x > 0, y > 0, x + TILE_SIZE < size[0], y + TILE_SIZE < size[1]])
-            tile = image[y : y + TILE_SIZE, x : x + TILE_SIZE]
-            yield _canvas(tile, at=np.zeros(2, dtype=int)), scale, -np.array([x, y], dtype=np.float64), edges
+            tile = _canvas(image[y : y + TILE_SIZE, x : x + TILE_SIZE], at=np.zeros(2, dtype=int))
+            yield tile, size / photo, -np.array([x, y], dtype=np.float64), edges
 
 
 def _canvas(image: NDArray[np.uint8], *, at: NDArray[np.int_]) -> NDArray[np.uint8]:
@@ -173,6 +215,8 @@ def _canvas(image: NDArray[np.uint8], *, at: NDArray[np.int_]) -> NDArray[np.uin
 
 
 def _resize(image: NDArray[np.uint8], size: NDArray[np.int_]) -> NDArray[np.uint8]:
+    if image.shape[1] == size[0] and image.shape[0] == size[1]:
+        return image
     smaller = size[0] < image.shape[1]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (int(size[0]), int(size[1])), interpolation=method), dtype=np.uint8)
@@ -186,7 +230,11 @@ def _is_cut(corners: NDArray[np.float64], *, edges: NDArray[np.bool_]) -> NDArra
 
 
 def _merge(
-    points: NDArray[np.float64], score: NDArray[np.float64], *, whole: NDArray[np.bool_], fits: NDArray[np.float64]
+    points: NDArray[np.float64],
+    score: NDArray[np.float64],
+    *,
+    whole: NDArray[np.bool_],
+    fits: NDArray[np.float64],
 ) -> Iterator[tuple[NDArray[np.float64], float]]:
     """Weighted non-maximum suppression: points [n, 8, 2] and score of each face.
 

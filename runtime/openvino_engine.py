@@ -86,8 +86,12 @@ def _detector_model(path: str | Path) -> Any:
     model = _read_model(path)
     names = {16: REGRESSORS, 1: LOGITS}
     shapes = [tuple(port.shape) for port in model.outputs]
-    if tuple(model.input().shape) != (1, TILE_SIZE, TILE_SIZE, 3) or sorted(s[-1] for s in shapes) != sorted(names):
-        raise ValueError(f"{path} is not the BlazeFace full-range detector; take face_detection_full_range*.tflite.")
+    if tuple(model.input().shape) != (1, TILE_SIZE, TILE_SIZE, 3) or sorted(s[-1] for s in shapes) != sorted(
+        names
+    ):
+        raise ValueError(
+            f"{path} is not the BlazeFace full-range detector; take face_detection_full_range*.tflite."
+        )
     model.reshape([-1, TILE_SIZE, TILE_SIZE, 3])
     for result, shape in zip(model.get_results(), shapes, strict=True):
         # The file's last reshapes fix the batch at 1, which would fold all tiles into one.
