@@ -20,12 +20,15 @@ from deploy.embedded import (
     CanaryFailed,
     CannotStart,
     EmbeddedServer,
+    LibraryNotFound,
     ModelFailed,
     PortTaken,
     RepositoryNotFound,
     ServerDied,
     StartCancelled,
     StartTimeout,
+    environment,
+    installation,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,6 +168,23 @@ def test_an_option_that_this_server_lacks_is_named(echo: Path) -> None:
         EmbeddedServer(echo, arguments=["--allow-client-shm=1"]).start()
 
 
+def test_a_library_that_the_stub_misses_is_named_though_the_server_hangs(
+    echo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier = environment.inspect(environment.default_python())
+    copy = installation.prepare(carrier, cache=tmp_path / "cache")
+    stub = copy.backends / "python" / "triton_python_backend_stub"
+    stub.write_text(
+        "#!/bin/sh\n"
+        'echo "$0: error while loading shared libraries: libaway.so.1: cannot open shared object file" >&2\n'
+        "exit 127\n"
+    )
+    monkeypatch.setattr(installation, "prepare", lambda *args, **kwargs: copy)
+    with pytest.raises(LibraryNotFound, match=r"libaway\.so\.1"):
+        EmbeddedServer(echo, grace=1).start()
+    assert not processes_of(echo)
+
+
 def test_a_start_can_be_called_off(tmp_path: Path) -> None:
     repository = tiny_repository.write(tmp_path / "repository", crop_analysis=tiny_repository.HANGING)
     cancel = threading.Event()
@@ -181,6 +201,16 @@ def test_a_server_that_was_killed_is_reported(echo: Path) -> None:
         assert caught.value.status == -signal.SIGKILL
         assert not processes_of(echo)
         assert not regions_of(os.getpid())
+
+
+def test_a_server_does_not_outlive_its_guard(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        [guard] = [pid for pid, line in processes_of(echo).items() if "guard.py" in line]
+        os.kill(guard, signal.SIGKILL)
+        with pytest.raises(ServerDied):
+            server.wait(timeout=15)
+        assert eventually(lambda: not processes_of(echo))
+    assert not regions_of(os.getpid())
 
 
 def test_the_command_exits_with_1_when_the_server_was_killed(echo: Path) -> None:
@@ -232,3 +262,11 @@ def test_the_command_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("qface: no model repository is assembled")
     assert done.stderr.count("\n") == 1
+
+
+def test_every_assembled_model_is_ready(server: EmbeddedServer) -> None:
+    with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
+        assert {name for name in server.models if client.is_model_ready(name, client_timeout=10)} == set(
+            server.models
+        )
+    assert {"photo_analysis", "face_analysis", "crop_analysis"} <= set(server.models)
