@@ -75,7 +75,9 @@ def _unserved(expected: dict[str, bytes], sources: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m build.config", description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the ONNX file whose contract is served")
+    parser.add_argument(
+        "--weights", type=Path, default=WEIGHTS, help="the ONNX file whose contract is served"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="list what is stale; status 1 if anything is")
     what.add_argument("--write", action="store_true", help="make model_repository/ current")

@@ -7,7 +7,7 @@ Everything that `build` makes of a network rests on this, so the checks are here
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ PIXELS = "pixels"
 # Tasks that a repository answers only when they are named: they label people in ways that can harm.
 ONLY_WHEN_NAMED = frozenset({"race"})
 
-_DATATYPES = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.UINT8: "UINT8"}
+_AGAIN = "export it again with `python -m build.onnx`"
+_DATATYPES: dict[int, str] = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.UINT8: "UINT8"}
 # The shape without the batch that a head of each kind has; None: the graph decides.
-_KINDS = {
+_KINDS: dict[str, tuple[str, Callable[[int], tuple[int, ...]] | None]] = {
     "classes": ("FP32", lambda count: (count,)),
     "multilabel": ("FP32", lambda count: (count,)),
     "value": ("FP32", lambda count: (1,)),
@@ -60,11 +61,15 @@ def read_graph(path: Path) -> Graph:
             "or export one with `python -m build.onnx CHECKPOINT --output FILE.onnx`"
         ) from None
     except OSError as error:
-        raise BuildError(f"the weights at {path} can't be read ({error.strerror}): name an ONNX file with --weights") from None
+        raise BuildError(
+            f"the weights at {path} can't be read ({error.strerror}): name an ONNX file with --weights"
+        ) from None
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, whose place differs between its versions
-        raise BuildError(f"{path} is not an ONNX file ({error}): export one with `python -m build.onnx`") from None
+        raise BuildError(
+            f"{path} is not an ONNX file ({error}): export one with `python -m build.onnx`"
+        ) from None
     metadata = {prop.key: prop.value for prop in model.metadata_props}
     contract = _contract(metadata, path)
     initializers = {tensor.name for tensor in model.graph.initializer}
@@ -72,9 +77,13 @@ def read_graph(path: Path) -> Graph:
     heads = {value.name: _interface(value) for value in model.graph.output}
     size = contract["input_size"]
     if inputs != {PIXELS: Head(datatype="UINT8", dims=(size, size, 3))}:
-        raise BuildError(f"{path} takes {_shown(inputs)} instead of {PIXELS} UINT8 [{size}, {size}, 3]: export it again with `python -m build.onnx`")
+        raise BuildError(
+            f"{path} takes {_shown(inputs)} instead of {PIXELS} UINT8 [{size}, {size}, 3]: {_AGAIN}"
+        )
     _check_heads(contract, heads, path)
-    return Graph(path=path, sha256=hashlib.sha256(data).hexdigest(), contract=contract, heads=heads, metadata=metadata)
+    return Graph(
+        path=path, sha256=hashlib.sha256(data).hexdigest(), contract=contract, heads=heads, metadata=metadata
+    )
 
 
 def restrict(contract: Mapping[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
@@ -105,9 +114,11 @@ def _contract(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         stated, entries, _ = contract["hash"], contract["tasks"], contract["input_size"]
         names = [entry["name"] for entry in entries]
     except (KeyError, TypeError, ValueError):
-        raise BuildError(f"{path} says no contract in its metadata, so nobody could name its answers: export it again with `python -m build.onnx`") from None
+        raise BuildError(
+            f"{path} says no contract in its metadata, so nobody could name its answers: {_AGAIN}"
+        ) from None
     if stated != contract_hash(contract):
-        raise BuildError(f"the contract in {path} does not match its own hash {stated}: export it again with `python -m build.onnx`")
+        raise BuildError(f"the contract in {path} does not match its own hash {stated}: {_AGAIN}")
     if not names:
         raise BuildError(f"the contract in {path} names no task: train at least one, and export again")
     return contract
@@ -116,15 +127,23 @@ def _contract(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 def _check_heads(contract: Mapping[str, Any], heads: Mapping[str, Head], path: Path) -> None:
     names = [entry["name"] for entry in contract["tasks"]]
     if sorted(names) != sorted(heads):
-        raise BuildError(f"{path} answers {', '.join(heads)} but its contract names {', '.join(names)}: export it again with `python -m build.onnx`")
+        raise BuildError(
+            f"{path} answers {', '.join(heads)} but its contract names {', '.join(names)}: {_AGAIN}"
+        )
     for entry in contract["tasks"]:
         head = heads[entry["name"]]
         if entry["kind"] not in _KINDS:
-            raise BuildError(f"task {entry['name']} in {path} is of the unknown kind {entry['kind']}: known are {', '.join(_KINDS)}")
+            raise BuildError(
+                f"task {entry['name']} in {path} is of the unknown kind {entry['kind']}: "
+                f"known are {', '.join(_KINDS)}"
+            )
         datatype, dims = _KINDS[entry["kind"]]
         right_shape = len(head.dims) == 2 if dims is None else head.dims == dims(len(entry["labels"]))
         if head.datatype != datatype or not right_shape:
-            raise BuildError(f"the output {entry['name']} of {path} is {_shown({entry['name']: head})}, which its kind {entry['kind']} with {len(entry['labels'])} labels can't be: export it again with `python -m build.onnx`")
+            raise BuildError(
+                f"{path} answers {_shown({entry['name']: head})}, which can't be {entry['kind']} "
+                f"of {len(entry['labels'])} labels: {_AGAIN}"
+            )
 
 
 def _interface(value: onnx.ValueInfoProto) -> Head:

@@ -5,15 +5,23 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from build.graph import Graph
 
 MANIFEST = "manifest.json"
-_PACKAGES = ("numpy", "onnx", "opencv-python-headless", "openvino", "tritonclient", "nvidia-pytriton")
+_PACKAGES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "opencv-python-headless",
+    "openvino",
+    "tritonclient",
+    "nvidia-pytriton",
+)
 
 
 def manifest(
@@ -25,7 +33,7 @@ def manifest(
         "tasks": [entry["name"] for entry in contract["tasks"]],
         "stages": stages,
         "files": sha256_of(files),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | package_versions(),
         "git_revision": _git_revision(source),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -73,8 +81,13 @@ def report_path(onnx_file: Path) -> Path:
     return onnx_file.with_name(f"{onnx_file.name}.json")
 
 
+def engine_report_path(output: Path, *, precision: str) -> Path:
+    """Where `build.engine` leaves its report below the directory of the repositories."""
+    return output / "engine" / f"cpu-{precision}.json"
+
+
 def read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
-    """A parity report about the ONNX file of this sha256; None when there is none or it is of another file."""
+    """A parity report about the ONNX file of this sha256; None when there is none about it."""
     try:
         report: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -82,7 +95,8 @@ def read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
     return report if report.get("onnx_sha256") == sha256 else None
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """The versions of the installed packages that decide what an engine answers."""
     found = {}
     for package in _PACKAGES:
         try:

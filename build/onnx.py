@@ -85,7 +85,11 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
             "bytes": unfinished.stat().st_size,
             "opset": OPSET,
             "nodes": len(model.graph.node),
-            "versions": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+            "versions": {
+                "torch": torch.__version__,
+                "onnx": onnx.__version__,
+                "onnxruntime": onnxruntime.__version__,
+            },
             "tolerance": TOLERANCE,
             "parity": parity,
         }
@@ -98,7 +102,9 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
         unfinished.replace(output)
         report_path(output).write_text(json.dumps(report, indent=1) + "\n")
     except OSError as error:
-        raise BuildError(f"{output} can't be written ({error.strerror}): name a writable place with --output") from None
+        raise BuildError(
+            f"{output} can't be written ({error.strerror}): name a writable place with --output"
+        ) from None
     finally:
         unfinished.unlink(missing_ok=True)
     return report
@@ -175,7 +181,9 @@ def _halve(model: onnx.ModelProto, *, lossless: Any) -> None:
         exact = bool(np.array_equal(half.astype(np.float32), values))
         name = tensor.name
         if not exact and name.removeprefix("model.") in lossless:
-            raise BuildError(f"the weight {name} is not rounded to fp16: save the checkpoint with training.models")
+            raise BuildError(
+                f"the weight {name} is not rounded to fp16: save the checkpoint with training.models"
+            )
         if exact and values.size >= _SMALL:
             tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_fp16"))
             casts.append(onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], to=onnx.TensorProto.FLOAT))
@@ -202,7 +210,9 @@ def _parity(wrapper: ExportWrapper, path: Path, *, size: int) -> dict[str, dict[
         pixels = pictures(batch, size=size)
         with torch.no_grad():
             expected = {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}
-        answered: Mapping[str, NDArray[Any]] = dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
+        answered: Mapping[str, NDArray[Any]] = dict(
+            zip(names, session.run(names, {PIXELS: pixels}), strict=True)
+        )
         found[str(batch)] = differences(expected, answered)
     return found
 
@@ -218,7 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         print(f"build.onnx: {error}", file=sys.stderr)
         return 2
-    print(f"{options.output}: {report['bytes'] / 1e6:.1f} MB, {report['nodes']} nodes; torch against ONNX Runtime:")
+    print(f"{options.output}: {report['bytes'] / 1e6:.1f} MB, {report['nodes']} nodes")
+    print("the largest differences between torch and ONNX Runtime:")
     for batch, by_output in report["parity"].items():
         print(f"  batch {batch:>2}: " + ", ".join(f"{name} {value:.1e}" for name, value in by_output.items()))
     return 0

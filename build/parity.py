@@ -1,14 +1,23 @@
 """How far two engines' answers to the same pictures lie apart, output by output."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# The largest difference allowed at lower precision, by kind, in the kind's own unit; for masks the
-# part of the pixels that may differ.
+from build.errors import BuildError
+from runtime.align import align_face
+from runtime.decode import decode_image
+from runtime.detect import TILES, find_faces
+from runtime.openvino_engine import OpenVinoEngine
+
+# The largest difference allowed in fp32, in any output's own numbers.
+FULL_PRECISION = 1e-4
+# The same at lower precision, by kind: probability, the value's unit (years), degrees, pixels, and of
+# a mask the part of its pixels.
 LOW_PRECISION = {
     "classes": 0.02,
     "multilabel": 0.02,
@@ -17,8 +26,8 @@ LOW_PRECISION = {
     "points": 0.5,
     "mask": 0.005,
 }
-# The largest difference allowed in fp32, in any unit.
-FULL_PRECISION = 1e-4
+
+Tensors = Mapping[str, NDArray[Any]]
 
 
 def pictures(count: int, *, size: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -27,14 +36,38 @@ def pictures(count: int, *, size: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = random.uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
     soft = np.stack([cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC) for picture in coarse])
     noisy = soft + random.normal(0, 12, soft.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(noisy, 0, 255), dtype=np.uint8)
 
 
-def differences(expected: Mapping[str, NDArray[Any]], answered: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """The largest absolute difference of each output; of class ids, the part of pixels that differ.
+def real_crops(photo: Path, *, detector: Path, size: int, count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Crops [count, size, size, 3] of the faces in a photo as they are served: moved, turned, lit anew.
 
-    An output that is missing or has another shape, or holds NaN where the other does not, is
-    infinitely far.
+    Raises BuildError for a photo that can't be read or shows no face.
+    """
+    try:
+        image = decode_image(photo.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BuildError(f"the photo {photo} can't be read ({error}): name another with --photo") from None
+    engine = OpenVinoEngine.for_detector(detector)
+    found = find_faces(image, lambda tiles: engine.infer({TILES: tiles}))
+    if not len(found):
+        raise BuildError(f"no face is found in {photo}: name another with --photo")
+    random = np.random.default_rng(seed)
+    crops = []
+    for number in range(count):
+        landmarks = found.landmarks[number % len(found)]
+        between_eyes = float(np.hypot(*(landmarks[1] - landmarks[0])))
+        moved = landmarks + random.normal(0, 0.08 * between_eyes, landmarks.shape)
+        crop, _ = align_face(image, landmarks=moved if number >= len(found) else landmarks, size=size)
+        lit = crop * random.uniform(0.7, 1.2) + random.uniform(-20, 20) if number >= len(found) else crop
+        crops.append(np.clip(lit, 0, 255).astype(np.uint8)[:, :: 1 if number % 2 == 0 else -1])
+    return np.stack(crops)
+
+
+def differences(expected: Tensors, answered: Tensors) -> dict[str, float]:
+    """The largest absolute difference of each output; of class ids (uint8), the part that differs.
+
+    An output that is missing, has another shape, or holds NaN is infinitely far.
     """
     found = {}
     for name, values in expected.items():
@@ -47,3 +80,25 @@ def differences(expected: Mapping[str, NDArray[Any]], answered: Mapping[str, NDA
             apart = np.abs(values.astype(np.float64) - other)
             found[name] = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
     return found
+
+
+def differences_in_units(
+    contract: Mapping[str, Any], expected: Tensors, answered: Tensors
+) -> dict[str, float]:
+    """`differences` as people read them: rotations by the angle between them in degrees."""
+    found = differences(expected, answered)
+    for entry in contract["tasks"]:
+        name = entry["name"]
+        if entry["kind"] == "rotation" and np.isfinite(found[name]):
+            apart = np.linalg.norm(expected[name].astype(np.float64) - answered[name], axis=(-2, -1))
+            # Two rotations an angle a apart differ by 2 sqrt(2) sin(a / 2) in Frobenius' norm.
+            angles = 2 * np.arcsin(np.clip(apart / (2 * np.sqrt(2)), 0, 1))
+            found[name] = float(np.degrees(angles.max(initial=0.0)))
+    return found
+
+
+def tolerances(contract: Mapping[str, Any], *, precision: str) -> dict[str, float]:
+    """The largest difference allowed for each output at a precision."""
+    if precision == "f32":
+        return {entry["name"]: FULL_PRECISION for entry in contract["tasks"]}
+    return {entry["name"]: LOW_PRECISION[entry["kind"]] for entry in contract["tasks"]}

@@ -28,7 +28,10 @@ class Tensor:
 
     def __post_init__(self) -> None:
         if self.datatype not in DATATYPES:
-            raise ValueError(f"tensor {self.name!r} has the unknown type {self.datatype!r}: choose from {', '.join(DATATYPES)}")
+            raise ValueError(
+                f"tensor {self.name!r} has the unknown type {self.datatype!r}: "
+                f"choose from {', '.join(DATATYPES)}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,10 +99,15 @@ class Ensemble:
         read = {name for step in self.steps for name in step.inputs.values()}
         made = {name for step in self.steps for name in step.outputs.values()}
         if answered & read:
-            # Asking for a part of such an ensemble's outputs ends in "unexpected deadlock" (server issue 7482).
-            raise ValueError(f"ensemble {self.name!r} both answers and reads {sorted(answered & read)}: give the producer two outputs")
+            # Asking for a part of its outputs would end in "unexpected deadlock" (server issue 7482).
+            raise ValueError(
+                f"ensemble {self.name!r} both answers and reads {sorted(answered & read)}: "
+                "give the producer two outputs"
+            )
         if made - read - answered:
-            raise ValueError(f"ensemble {self.name!r} maps {sorted(made - read - answered)}, which nobody uses")
+            raise ValueError(
+                f"ensemble {self.name!r} maps {sorted(made - read - answered)}, which nobody uses"
+            )
 
     def config(self) -> triton.ModelConfig:
         """The ensemble's configuration as Triton's protobuf."""
@@ -114,7 +122,8 @@ class Ensemble:
 
 def to_text(model: Model | Ensemble) -> str:
     """config.pbtxt; the same object always gives the same text."""
-    return HEADER + text_format.MessageToString(model.config(), use_short_repeated_primitives=True)
+    text: str = text_format.MessageToString(model.config(), use_short_repeated_primitives=True)
+    return HEADER + text
 
 
 def parse(text: str) -> triton.ModelConfig:
@@ -126,7 +135,10 @@ def _config(model: Model | Ensemble) -> triton.ModelConfig:
     config = triton.ModelConfig(name=model.name, max_batch_size=model.max_batch_size)
     for tensor in model.inputs:
         config.input.add(
-            name=tensor.name, data_type=DATATYPES[tensor.datatype], dims=tensor.dims, allow_ragged_batch=tensor.ragged
+            name=tensor.name,
+            data_type=DATATYPES[tensor.datatype],
+            dims=tensor.dims,
+            allow_ragged_batch=tensor.ragged,
         )
     for tensor in model.outputs:
         config.output.add(name=tensor.name, data_type=DATATYPES[tensor.datatype], dims=tensor.dims)

