@@ -90,7 +90,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
-	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/pytriton-* var/demo var/wheels
+	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/pytriton-* var/demo var/demo-server.log var/wheels
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

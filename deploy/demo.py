@@ -15,6 +15,7 @@ from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
+GRACE = 3  # seconds; nothing is under way when it stops
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.time()
     print("starting the Triton server ...", file=sys.stderr)
     try:
-        with log.open("w") as sink, EmbeddedServer(options.repository, log=sink) as server:
+        with log.open("w") as sink, EmbeddedServer(options.repository, log=sink, grace=GRACE) as server:
             print(f"{len(server.models)} models are ready at {server.grpc_address}", file=sys.stderr)
             # As anybody would call it, and in a process of its own.
             status = subprocess.run(
