@@ -43,7 +43,7 @@ def main(photo: str, url: str = "localhost:8001") -> None:
     for face, (box, score) in enumerate(
         zip(answer.as_numpy("boxes"), answer.as_numpy("scores"), strict=True)
     ):
-        print(f"face {face + 1}: box {np.round(box, 1).tolist()}, score {score:.3f}")
+        print(f"face {face + 1}: box {[round(float(edge), 1) for edge in box]}, score {score:.3f}")
         for task in contract["tasks"]:
             tensors = {
                 tensor: answer.as_numpy(f"{task['name']}_{tensor}")[face] for tensor in TENSORS[task["kind"]]
@@ -67,7 +67,9 @@ def said(task: dict[str, Any], tensors: dict[str, Any]) -> str:
             f"{label} {angle:.1f}" for label, angle in zip(labels, tensors["angles"], strict=True)
         )
     if task["kind"] == "points":
-        return f"{len(labels)} points, {labels[0]} at {np.round(tensors['points'][0], 1).tolist()}"
+        return (
+            f"{len(labels)} points, {labels[0]} at {[round(float(edge), 1) for edge in tensors['points'][0]]}"
+        )
     return f"mask of {tensors['mask'].shape} with {', '.join(labels[i] for i in np.unique(tensors['mask']))}"
 
 

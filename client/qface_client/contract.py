@@ -32,7 +32,7 @@ class TaskSpec:
     name: str
     kind: str  # one of TENSORS_OF_KIND, or one that is newer than this client
     labels: tuple[str, ...]  # in the order of the answer's tensors
-    unit: str  # "probability", "years", "degrees", "pixels", ...
+    unit: str  # of the numbers in the answer, as the server calls it
     threshold: float | None = None  # probability from which a label of a multilabel task is active
 
     @property

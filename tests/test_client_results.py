@@ -1,0 +1,127 @@
+"""Typed answers: what people write in scripts, and the JSON that scripts read."""
+
+import ast
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qface_client
+from qface_client import Analysis, Classification, Face, Mask, MultiLabel, Points, Rotation, Value
+from qface_client.contract import parse_contract
+from training.tasks import CATALOGUE, make_contract
+
+CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128)))
+
+
+@pytest.fixture
+def face() -> Face:
+    return Face(
+        box=(10.126, 20.0, 50.5, 60.0),
+        score=0.98765,
+        landmarks5=None,
+        answers={
+            "expression": Classification("happiness", {"happiness": 0.93333, "neutral": 0.06667}),
+            "action_units": MultiLabel({"AU12": 0.97001, "AU6": 0.2}, active=["AU12"]),
+            "age": Value(31.2345, "years"),
+            "head_pose": Rotation({"yaw": -3.14159, "pitch": 4.0, "roll": 0.2}),
+            "landmarks": Points(np.array([[1.005, 2.5], [3.0, 4.126]], np.float32), ("a", "b")),
+        },
+        contract=CONTRACT,
+    )
+
+
+def test_the_json_is_the_one_that_scripts_rest_on(face: Face) -> None:
+    line = Analysis([face], width=512, height=500, contract=CONTRACT).to_json(file="photo.jpg")
+    assert json.loads(json.dumps(line)) == {
+        "file": "photo.jpg",
+        "width": 512,
+        "height": 500,
+        "faces_found": 1,
+        "faces": [
+            {
+                "box": [10.13, 20.0, 50.5, 60.0],
+                "score": 0.9877,
+                "expression": {
+                    "label": "happiness",
+                    "probabilities": {"happiness": 0.9333, "neutral": 0.0667},
+                },
+                "action_units": {"AU12": 0.97, "AU6": 0.2},
+                "age": {"years": 31.23},
+                "head_pose": {"yaw": -3.14, "pitch": 4.0, "roll": 0.2},
+                "landmarks": [[1.0, 2.5], [3.0, 4.13]],
+            }
+        ],
+    }
+    assert list(line) == ["file", "width", "height", "faces_found", "faces"]
+
+
+def test_each_kind_is_read_by_its_own_words(face: Face) -> None:
+    assert (face.expression.label, face.expression.probability) == ("happiness", 0.93333)
+    assert face.action_units["AU12"] == 0.97001
+    assert face.action_units.active == ["AU12"]
+    assert dict(face.action_units) == {"AU12": 0.97001, "AU6": 0.2}
+    assert face.age.years == face.age.value == float(face.age) == 31.2345
+    assert (face.head_pose.yaw, face.head_pose.pitch) == (-3.14159, 4.0)
+    assert face.landmarks["b"].tolist() == face.landmarks[1].tolist()
+    assert np.asarray(face.landmarks).shape == (2, 2)
+    assert face["age"] is face.age
+    assert "age" in dir(face)
+
+
+def test_a_wrong_name_says_which_are_right(face: Face) -> None:
+    with pytest.raises(AttributeError, match="no 'mood': it has expression, action_units, age, head_pose"):
+        face.mood  # noqa: B018
+    with pytest.raises(AttributeError, match="'gender' was not asked for"):
+        face.gender  # noqa: B018
+    with pytest.raises(KeyError, match="no 'mood'"):
+        face["mood"]
+    with pytest.raises(AttributeError, match="has no 'days': it has value, unit and years"):
+        face.age.days  # noqa: B018
+    with pytest.raises(AttributeError, match="has no 'tilt': it has yaw, pitch, roll"):
+        face.head_pose.tilt  # noqa: B018
+    with pytest.raises(KeyError, match="c"):
+        face.landmarks["c"]
+
+
+def test_answers_can_be_copied_and_sent_to_another_process(face: Face) -> None:
+    for twin in (copy.deepcopy(face), pickle.loads(pickle.dumps(face))):
+        assert twin.to_json() == face.to_json()
+        assert twin.age.years == face.age.years
+
+
+def test_an_analysis_is_a_sequence(face: Face) -> None:
+    analysis = Analysis([face, face], width=1, height=1, contract=None)
+    assert len(analysis) == 2
+    assert analysis[-1] is face
+    assert list(analysis[:1]) == [face]
+    assert not Analysis([], width=1, height=1, contract=None)
+
+
+def test_a_mask_is_written_without_loss() -> None:
+    ids = np.random.default_rng(0).integers(0, 3, (5, 7), dtype=np.uint8)
+    mask = Mask(ids, ("background", "skin", "hair"))
+    data = json.loads(json.dumps(mask.to_json()))
+    runs = np.array(data["runs"]).reshape(-1, 2)
+    assert np.repeat(runs[:, 0], runs[:, 1]).reshape(data["height"], data["width"]).tolist() == ids.tolist()
+    assert mask.of("hair").sum() == (ids == 2).sum()
+    assert mask.to_json()["labels"] == ["background", "skin", "hair"]
+
+
+def test_the_package_knows_no_label_and_no_task_by_heart() -> None:
+    known = {name for task in CATALOGUE.values() for name in (task.name, *task.labels)}
+    for path in Path(qface_client.__file__).parent.glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        strings = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        # The five points that a detector gives are called landmarks too.
+        assert not (known & strings) - {"landmarks"}, path.name
+        assert not (known & attributes) - {"landmarks"}, path.name
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(hasattr(qface_client, name) for name in qface_client.__all__)
+    assert sorted(qface_client.__all__) == qface_client.__all__
