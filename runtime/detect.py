@@ -139,8 +139,10 @@ def finish(tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = 
     logits = np.clip(np.asarray(raw[LOGITS], dtype=np.float64)[..., 0], -100, 100)
     scores = 1 / (1 + np.exp(-logits))
     tile, anchor = np.nonzero(scores >= min_score)
+    values = np.asarray(raw[REGRESSORS])[tile, anchor].astype(np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    tile, anchor, values = tile[finite], anchor[finite], values[finite]
     score = scores[tile, anchor]
-    values = np.asarray(raw[REGRESSORS], dtype=np.float64)[tile, anchor]
     anchors = np.stack([anchor % GRID, anchor // GRID], axis=1) * STRIDE + STRIDE / 2
 
     center, size = anchors + values[:, 0:2], values[:, 2:4]
@@ -158,7 +160,7 @@ def finish(tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = 
 
     vague = (size.max(axis=1) < _VAGUE) & (tiles.scale[tile] < tiles.scale.max(axis=0)).any(axis=1)
     tiny = (points[:, 1] - points[:, 0]).min(axis=1) < MIN_FACE
-    usable = np.isfinite(points).all(axis=(1, 2)) & ~tiny & ~vague
+    usable = ~tiny & ~vague
     faces = list(_merge(points[usable], score[usable], whole=whole[usable], fits=fits[usable]))
     return _detections(faces, photo_size=tiles.photo_size)
 

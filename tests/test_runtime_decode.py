@@ -260,6 +260,10 @@ def test_damaged_jpeg_structure_is_noticed(photo: Image.Image) -> None:
     data = encode(photo, "JPEG")
     scan = data.index(b"\xff\xda") + 100
     assert "restart" in refusal(data[:scan] + b"\xff\xd3" + data[scan:])
+    assert "restart" in refusal(data[:scan] + b"\xff\xd0" + data[scan:])
+    restarting = bytearray(encode(photo, "JPEG", restart_marker_rows=1))
+    restarting[restarting.index(b"\xff\xd1") + 1] = 0xD2
+    assert "restart" in refusal(bytes(restarting))
     assert "marker D8" in refusal(data[:scan] + data)
     assert "no pixels" in refusal(b"\xff\xd8\xff\xd9")
     assert "should begin a segment" in refusal(data[:2] + b"noise" + data[2:])
