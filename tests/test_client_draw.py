@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from qface_client import Classification, Face, MultiLabel, Points, Rotation, Value
+from qface_client import _layout as layout
 from qface_client import draw as drawing
 from qface_client.draw import AXES, axes_of, draw_faces
 from qface_client.results import Box
@@ -65,21 +66,21 @@ def test_every_caption_is_whole_and_hides_no_face_when_faces_are_few(
     ]
     scale = max(1.0, drawing.SMALLEST_SIDE / max(size))
     shown = (round(width * scale), round(height * scale))
-    plan = drawing._Plan(shown, faces, scale=scale)
+    plan = layout.Plan(shown, faces, scale=scale)
     places = [placed.place for placed in plan.faces if placed.place is not None]
     assert len(places) == count
     for place in places:
         assert 0 <= place[0] <= place[2] <= plan.canvas[0]
         assert 0 <= place[1] <= place[3] <= plan.canvas[1]
-        if count < drawing.MANY_FACES:
-            assert all(drawing._overlap(place, placed.box) == 0 for placed in plan.faces)
+        if count < layout.MANY_FACES:
+            assert all(layout.overlap(place, placed.box) == 0 for placed in plan.faces)
     drawn = draw_faces(Image.new("RGB", size), faces)
     assert drawn.size == plan.canvas
     assert drawn.mode == "RGB"
 
 
 def test_letters_grow_with_the_picture() -> None:
-    units = [drawing._Plan((side, side), [], scale=1).unit / side for side in (720, 1500, 6000)]
+    units = [layout.Plan((side, side), [], scale=1).unit / side for side in (720, 1500, 6000)]
     assert max(units) < 1.1 * min(units)
 
 
@@ -109,5 +110,5 @@ def test_points_are_drawn_where_they_are() -> None:
     only = Face(box=(400, 200, 600, 400), score=1, landmarks5=None, answers=answers, contract=None)
     drawn = draw_faces(Image.new("RGB", (1000, 1000)), [only])
     pixels = np.asarray(drawn).astype(int)
-    assert np.abs(pixels[250, 500] - drawing.PALETTE[0]).max() < 12
+    assert np.abs(pixels[250, 500] - layout.PALETTE[0]).max() < 12
     assert not pixels[250, 520].any()

@@ -100,7 +100,10 @@ def _analyze(options: argparse.Namespace) -> int:
                 return analysis, error
             return analysis, None
 
-        with tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, file=sys.stderr) as progress:
+        calm = (
+            0.1 if sys.stderr.isatty() else 5.0
+        )  # seconds between two states of the bar: a log is no screen
+        with tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, mininterval=calm) as progress:
             for photo, (analysis, error) in _in_order(answer, photos):
                 progress.update()
                 if analysis is not None:
@@ -184,14 +187,14 @@ def _write_drawing(photo: str, analysis: Analysis, *, target: Path) -> None:
 
 def _print(analysis: Analysis, *, photo: str, as_json: bool) -> None:
     if as_json:
-        tqdm.write(json.dumps(analysis.to_json(file=photo)), file=sys.stdout)
+        _write(json.dumps(analysis.to_json(file=photo)))
         return
     count = len(analysis)
     faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
     lines = [f"{photo}  {analysis.width}x{analysis.height}  {faces}"]
     for number, face in enumerate(analysis, start=1):
         lines += _table(face, number=number)
-    tqdm.write("\n".join(lines), file=sys.stdout)
+    _write("\n".join(lines))
 
 
 def _table(face: Face, *, number: int) -> list[str]:
@@ -225,6 +228,14 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
     return seconds
+
+
+def _write(text: str) -> None:
+    """To standard output; past the progress bar where both may be on one screen."""
+    if sys.stderr.isatty():
+        tqdm.write(text, file=sys.stdout)
+    else:
+        print(text)
 
 
 def _say(sentence: str) -> None:

@@ -5,33 +5,17 @@ enlarged first. A caption stands beside its face where that hides no face; where
 a column is added at the picture's right. Many faces get short captions.
 """
 
-import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
-from . import _captions as captions
+from ._layout import Colour, Placed, Plan, font_of
 from .results import Box, Face, Points, Rotation
 
-Colour = tuple[int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 SMALLEST_SIDE = 720  # a picture whose longer side is less is enlarged to it
-MANY_FACES = 5  # from here on captions are short
-LEADING = 1.62  # height of a line to that of its letters
 SHARP_BELOW = 1600  # up to this side lines and text are drawn at twice the size, and so without steps
 
-PALETTE: tuple[Colour, ...] = (
-    (255, 196, 61),
-    (92, 200, 255),
-    (170, 224, 104),
-    (255, 138, 128),
-    (201, 160, 255),
-    (255, 170, 220),
-    (120, 230, 200),
-)
 AXES: tuple[Colour, ...] = ((255, 59, 48), (52, 199, 89), (10, 132, 255))  # x red, y green, z blue
 BACK: Colour = (18, 18, 24)
 BRIGHT: Colour = (245, 245, 247)
@@ -49,7 +33,7 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     if enlarged > 1:
         size = (max(1, round(upright.width * enlarged)), max(1, round(upright.height * enlarged)))
         upright = upright.resize(size, Image.Resampling.LANCZOS)
-    plan = _Plan(upright.size, faces, scale=enlarged)
+    plan = Plan(upright.size, faces, scale=enlarged)
     canvas = Image.new("RGB", plan.canvas, BACK)
     canvas.paste(upright)
     sharp = 2 if max(plan.canvas) <= SHARP_BELOW else 1
@@ -63,138 +47,6 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
         layer = layer.resize(plan.canvas, Image.Resampling.LANCZOS)
     canvas.paste(layer, mask=layer)
     return canvas
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Caption:
-    """A caption's rows and its measures in canvas pixels."""
-
-    rows: list[captions.Row]
-    text: float  # height of the letters
-    name_width: float
-    width: float
-    height: float
-
-    @property
-    def line(self) -> float:
-        return self.text * LEADING
-
-    @property
-    def pad(self) -> float:
-        return self.text * 0.6
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Placed:
-    """A face in canvas pixels, and where its caption stands."""
-
-    face: Face
-    box: Box
-    scale: float  # canvas pixels to one of the photo's
-    colour: Colour
-    caption: _Caption
-    number: int | None  # drawn at box and caption where the two are apart
-    place: Box | None = None
-
-
-class _Plan:
-    """Where everything goes, before anything is drawn."""
-
-    def __init__(self, size: tuple[int, int], faces: Sequence[Face], *, scale: float) -> None:
-        width, height = size
-        # Letters that read well when the whole picture is seen at once, in a panorama too.
-        self.unit = max(11.0, min(max(size) / 52, min(size) / 18))
-        many = len(faces) >= MANY_FACES
-        self.faces = []
-        for face, colour in zip(faces, itertools.cycle(PALETTE), strict=False):
-            x0, y0, x1, y1 = (edge * scale for edge in face.box)
-            text = min(self.unit, max(self.unit * 0.6, (x1 - x0) / 7)) if many else self.unit
-            caption = _measure(captions.compact(face) if many else captions.full(face), text=text)
-            self.faces.append(
-                _Placed(
-                    face=face, box=(x0, y0, x1, y1), scale=scale, colour=colour, caption=caption, number=None
-                )
-            )
-        taken = [placed.box for placed in self.faces]
-        aside = []
-        for placed in self.faces:
-            if not placed.caption.rows:
-                continue
-            placed.place, cost = _best_place(placed, (width, height), taken)
-            if placed.place is None or (cost > 0 and not many):
-                aside.append(placed)
-            else:
-                taken.append(placed.place)
-        self.canvas = self._column(aside, width=width, height=height)
-
-    def _column(self, aside: list[_Placed], *, width: int, height: int) -> tuple[int, int]:
-        """Put captions that hide something into columns at the right; returns the canvas's size."""
-        if not aside:
-            return width, height
-        gap = self.unit
-        x, y, widest, bottom = width + gap, gap, 0.0, gap
-        for placed in sorted(aside, key=lambda placed: placed.box[1]):
-            caption = placed.caption
-            if y > gap and y + caption.height + gap > height:
-                x, y, widest = x + widest + gap, gap, 0.0
-            placed.place = (x, y, x + caption.width, y + caption.height)
-            y += caption.height + gap
-            widest, bottom = max(widest, caption.width), max(bottom, y)
-        if len(self.faces) > 1:
-            for number, placed in enumerate(self.faces, start=1):
-                placed.number = number
-        return math.ceil(x + widest + gap), max(height, math.ceil(bottom))
-
-
-def _measure(rows: list[captions.Row], *, text: float) -> _Caption:
-    font = _font(text)
-    names = max((font.getlength(row.name) for row in rows), default=0.0)
-    if names:
-        names += text * 0.9
-    answers = max((font.getlength(row.text) for row in rows), default=0.0)
-    pad = text * 0.6
-    return _Caption(
-        rows=rows,
-        text=text,
-        name_width=names,
-        width=names + answers + 2 * pad,
-        height=len(rows) * text * LEADING + 1.6 * pad,
-    )
-
-
-def _best_place(placed: _Placed, size: tuple[int, int], taken: Sequence[Box]) -> tuple[Box | None, float]:
-    """The place beside, below or above the box that hides least, and how much of a caption it hides;
-    None where the caption is larger than the picture."""
-    x0, y0, x1, y1 = placed.box
-    caption, gap = placed.caption, placed.caption.text * 0.4
-    width, height = caption.width, caption.height
-    if width > size[0] or height > size[1]:
-        return None, math.inf
-    middle = (x0 + x1 - width) / 2
-    sides = [
-        (x1 + gap, y0),
-        (x0 - gap - width, y0),
-        (x1 + gap, y1 - height),
-        (x0 - gap - width, y1 - height),
-    ]
-    stacked = [(middle, y1 + gap), (x0, y1 + gap), (middle, y0 - gap - height), (x0, y0 - gap - height)]
-    many = not any(row.name for row in caption.rows)
-    best: Box | None = None
-    least = math.inf
-    for x, y in [*stacked, *sides] if many else [*sides, *stacked]:
-        x = min(max(x, 0.0), size[0] - width)
-        y = min(max(y, 0.0), size[1] - height)
-        place = (x, y, x + width, y + height)
-        cost = sum(_overlap(place, other) for other in taken) / (width * height)
-        if cost < least - 1e-9:
-            best, least = place, cost
-    return best, least
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return width * height if width > 0 and height > 0 else 0.0
 
 
 class _Pen:
@@ -225,7 +77,7 @@ class _Pen:
     def text(
         self, x: float, y: float, words: str, *, size: float, colour: Colour, anchor: str = "lm"
     ) -> None:
-        font = _font(size * self._scale)
+        font = font_of(size * self._scale)
         self._draw.text(
             (x * self._scale, y * self._scale), words, font=font, fill=(*colour, 255), anchor=anchor
         )
@@ -235,10 +87,10 @@ class _Pen:
         return x0, y0, max(x0, x1), max(y0, y1)
 
 
-def _draw_face(pen: _Pen, placed: _Placed, *, unit: float) -> None:
+def _draw_face(pen: _Pen, placed: Placed, *, unit: float) -> None:
     x0, y0, x1, y1 = placed.box
     side = max(1.0, min(x1 - x0, y1 - y0))
-    width = max(1.0, min(unit / 7, side / 30))
+    width = max(1.0, min(unit / 7, side / 50))
     pen.frame((x0 - width, y0 - width, x1 + width, y1 + width), colour=BACK, width=width * 2)
     pen.frame(placed.box, colour=placed.colour, width=width)
     for answer in placed.face.answers.values():
@@ -283,7 +135,7 @@ def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
     return [x, y, forward]
 
 
-def _draw_caption(pen: _Pen, placed: _Placed) -> None:
+def _draw_caption(pen: _Pen, placed: Placed) -> None:
     if placed.place is None:
         return
     caption = placed.caption
@@ -306,13 +158,3 @@ def _draw_caption(pen: _Pen, placed: _Placed) -> None:
     if placed.number is not None:
         pen.dot(x0, y0, colour=placed.colour, radius=caption.text * 0.8)
         pen.text(x0, y0, str(placed.number), size=caption.text, colour=BACK, anchor="mm")
-
-
-_fonts: dict[int, Font] = {}
-
-
-def _font(size: float) -> Font:
-    pixels = max(6, round(size))
-    if pixels not in _fonts:
-        _fonts[pixels] = ImageFont.load_default(pixels)
-    return _fonts[pixels]
