@@ -100,6 +100,8 @@ def test_a_damaged_copy_is_made_anew_and_a_good_one_is_kept(tmp_path: Path) -> N
     assert installation.prepare(carrier, cache=tmp_path / "cache").binary.stat().st_ino == kept
     made.binary.write_text("cut off")
     assert installation.prepare(carrier, cache=tmp_path / "cache") == made
+    made.binary.chmod(0o100)
+    assert installation.prepare(carrier, cache=tmp_path / "cache") == made
     assert made.binary.read_text() == "tritonserver/bin/tritonserver"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [made.binary.parents[1].name]
 
