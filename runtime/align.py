@@ -77,7 +77,12 @@ def warp(image: NDArray[np.uint8], forward: ArrayLike, *, size: int) -> NDArray[
     if zoom < 0.5:
         image, matrix = _region_reduced(image, matrix, size=size, factor=zoom)
     warped = cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0)
+        image,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(0, 0, 0),
     )
     return np.asarray(warped, dtype=np.uint8)
 
@@ -142,7 +147,9 @@ def _checked_box(box: ArrayLike | None, *, width: int, height: int) -> NDArray[n
         return None
     shown = ", ".join(f"{value:g}" for value in corners)
     if not np.isfinite(corners).all():
-        raise InvalidBox(f"the box ({shown}) is not finite: send x0, y0, x1, y1 in pixels, or NaN four times for none")
+        raise InvalidBox(
+            f"the box ({shown}) is not finite: send x0, y0, x1, y1 in pixels, or NaN four times for none"
+        )
     x0, y0, x1, y1 = corners
     if x1 - x0 < 1 or y1 - y0 < 1:
         raise InvalidBox(f"the box ({shown}) is empty: send x0 < x1 and y0 < y1 in pixels")

@@ -17,7 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 def rotation_from_angles(angles: ArrayLike) -> NDArray[np.float64]:
     """Rotation matrices [..., 3, 3] from (yaw, pitch, roll) [..., 3] in degrees."""
     yaw, pitch, roll = np.moveaxis(np.radians(np.asarray(angles, dtype=np.float64)), -1, 0)
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw),
+        np.sin(yaw),
+        np.cos(pitch),
+        np.sin(pitch),
+        np.cos(roll),
+        np.sin(roll),
+    )
     rows = [
         [cr * cy, cr * sy * sp - sr * cp, -cr * sy * cp - sr * sp],
         [sr * cy, sr * sy * sp + cr * cp, -sr * sy * cp + cr * sp],
@@ -35,9 +42,7 @@ def angles_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
     r = np.asarray(rotation, dtype=np.float64)
     yaw = np.arcsin(np.clip(r[..., 2, 0], -1.0, 1.0))
     locked = np.hypot(r[..., 0, 0], r[..., 1, 0]) < 1e-6
-    pitch = np.where(
-        locked, np.arctan2(r[..., 1, 2], r[..., 1, 1]), np.arctan2(-r[..., 2, 1], r[..., 2, 2])
-    )
+    pitch = np.where(locked, np.arctan2(r[..., 1, 2], r[..., 1, 1]), np.arctan2(-r[..., 2, 1], r[..., 2, 2]))
     roll = np.where(locked, 0.0, np.arctan2(r[..., 1, 0], r[..., 0, 0]))
     return np.degrees(np.stack([yaw, pitch, roll], axis=-1))
 

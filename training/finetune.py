@@ -251,6 +251,7 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
     """The averaged weights as a checkpoint for others: rounded, evaluated as rounded, then written."""
     run = trainer.run
     model = copy.deepcopy(trainer.ema.module).to(memory_format=torch.contiguous_format)
+    model.set_explicit_attention(False)
     round_to_half(model)
     model.eval()
     contract = make_contract(select(model.config.tasks), input_size=model.config.input_size, trained=trainer.trained_labels())

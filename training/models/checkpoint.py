@@ -70,7 +70,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
 
 
 def round_to_half(model: QFace) -> None:
-    """Round every floating-point weight to fp16 and back, in place: once, before evaluation and export."""
-    for tensor in [*model.parameters(), *model.buffers()]:
+    """Round every saved floating-point tensor to fp16 and back, in place: once, before evaluation and export."""
+    for tensor in model.state_dict(keep_vars=True).values():
         if tensor.is_floating_point():
             tensor.data = tensor.data.half().float()
