@@ -1,0 +1,90 @@
+"""An ONNX file is served only if it says what it answers, and its outputs are what it says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standin
+
+from build.errors import BuildError
+from build.graph import contract_hash, read_graph, restrict
+from training import tasks
+
+CONTRACT = standin.contract_of("expression", "age", "head_pose")
+
+
+def test_a_graph_says_its_contract_and_the_shapes_of_its_heads(tmp_path: Path) -> None:
+    graph = read_graph(standin.write(tmp_path / "x.onnx", CONTRACT))
+    assert graph.contract == CONTRACT
+    shapes = {name: (head.datatype, head.dims) for name, head in graph.heads.items()}
+    assert shapes == {"expression": ("FP32", (7,)), "age": ("FP32", (1,)), "head_pose": ("FP32", (3, 3))}
+
+
+def test_missing_weights_are_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"there are no weights at .*gone\.onnx: .*--weights"):
+        read_graph(tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"\xff" * 200])
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BuildError, match=r"x\.onnx"):
+        read_graph(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"contract": "no json"}, {"contract": "[]"}, {"contract": "{}"}, {"contract": '{"tasks": [1]}'}],
+)
+def test_weights_without_a_contract_are_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata=metadata)
+    with pytest.raises(BuildError, match="says no contract"):
+        read_graph(path)
+
+
+def test_a_contract_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    changed: dict[str, Any] = json.loads(json.dumps(CONTRACT))
+    changed["tasks"][0]["labels"][:2] = reversed(changed["tasks"][0]["labels"][:2])
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata={"contract": json.dumps(changed)})
+    with pytest.raises(BuildError, match="does not match its own hash"):
+        read_graph(path)
+
+
+def test_outputs_that_the_contract_does_not_name_are_refused(tmp_path: Path) -> None:
+    said = {"contract": json.dumps(standin.contract_of("expression", "gender"))}
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata=said)
+    with pytest.raises(BuildError, match="its contract names expression, gender"):
+        read_graph(path)
+
+
+def test_an_output_of_another_shape_than_its_labels_is_refused(tmp_path: Path) -> None:
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, dims={"expression": [8]})
+    with pytest.raises(BuildError, match=r"expression FP32 \[8\].* 7 labels"):
+        read_graph(path)
+
+
+def test_pixels_of_another_size_than_the_contract_s_are_refused(tmp_path: Path) -> None:
+    other = {**CONTRACT, "input_size": 64}
+    other["hash"] = contract_hash(other)
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata={"contract": json.dumps(other)})
+    with pytest.raises(BuildError, match=r"instead of pixels UINT8 \[64, 64, 3\]"):
+        read_graph(path)
+
+
+@pytest.mark.parametrize("names", [["expression"], ["head_pose", "expression"], list(tasks.CATALOGUE)])
+def test_a_restricted_contract_is_the_one_that_training_would_make(names: list[str]) -> None:
+    contract = tasks.make_contract(tasks.select(list(tasks.CATALOGUE)), input_size=128)
+    assert restrict(contract, names) == tasks.restrict(contract, names)
+
+
+def test_race_is_left_out_unless_it_is_named() -> None:
+    contract = standin.contract_of("expression", "race", "age")
+    assert [entry["name"] for entry in restrict(contract, None)["tasks"]] == ["expression", "age"]
+    assert [entry["name"] for entry in restrict(contract, ["race"])["tasks"]] == ["race"]
+
+
+def test_an_unknown_task_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BuildError, match="do not answer smile: choose from expression, age, head_pose"):
+        restrict(CONTRACT, ["age", "smile"])

