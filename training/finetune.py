@@ -78,11 +78,11 @@ RUNS: dict[str, Run] = {
         sources=(
             Source(name="fairface", batch=20, licence="CC BY 4.0", surround=True, from_teacher=("action_units", "head_pose")),
             Source(name="utkface", batch=8, licence="non-commercial research", surround=True, from_teacher=("action_units", "head_pose")),
-            Source(name="celeba", batch=12, licence="non-commercial research", surround=False),
+            Source(name="celeba", batch=16, licence="non-commercial research", surround=False),
             Source(name="fer2013", batch=20, licence="research, terms unclear", surround=True),
         ),
         weights={"expression": 1.0, "action_units": 2.0, "attributes": 2.0, "age": 1.0, "gender": 1.0, "head_pose": 2.0},
-        steps=2600,
+        steps=5000,
     ),
 }
 

@@ -61,7 +61,15 @@ CONFIGS: dict[str, QFaceConfig] = {
         ),
         # A convolutional encoder learns more from the tens of thousands of faces at hand than a plain
         # ViT does. Stages of stride 8, 16 and 32 take the place of blocks 4, 8 and 12.
-        QFaceConfig(name="qface_tiny", encoder="resnet10t", input_size=112, stages=(2, 3, 4), width=192, heads=6),
+        QFaceConfig(
+            name="qface_tiny",
+            encoder="resnet10t",
+            input_size=112,
+            stages=(2, 3, 4),
+            width=192,
+            heads=6,
+            encoder_options={"zero_init_last": False},  # one block a stage: each has to work from the start
+        ),
     )
 }
 

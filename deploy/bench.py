@@ -1,0 +1,151 @@
+"""How fast it is, each way beside the others in one run: `make bench`, or `python -m deploy.bench`.
+
+Faces a second of torch in eager fp32, of the bare engine in this process, and of `face_analysis` over
+gRPC with 1, 4 and 16 clients: JPEG and landmarks in, every task's answers out. All take turns on the
+same cores, round after round, and what is printed is each one's median; the clients and the server
+share those cores.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from qface_client import FaceClient
+
+from deploy.embedded import EmbeddedServer, EmbeddedServerError
+from deploy.embedded.environment import PROJECT
+from runtime.align import align_face
+from runtime.decode import decode_image
+from runtime.openvino_engine import OpenVinoEngine
+from training.models import ExportWrapper, load_checkpoint
+
+PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
+BATCHES = (1, 8, 32)
+CLIENTS = (1, 4, 16)
+
+
+def rate(work: Callable[[], int], *, seconds: float) -> float:
+    """Faces a second of `work`, which returns how many it did, over at least this long."""
+    done, began = 0, time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds:
+        done += work()
+    return done / passed
+
+
+def clients_rate(ask: Callable[[], object], *, clients: int, seconds: float) -> float:
+    """Answers a second to this many callers, each of whom asks again once answered."""
+    end = time.perf_counter() + seconds
+    done = [0] * clients
+    failed: list[Exception] = []
+
+    def caller(number: int) -> None:
+        try:
+            while time.perf_counter() < end:
+                ask()
+                done[number] += 1
+        except Exception as error:
+            failed.append(error)
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=caller, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+    return sum(done) / (time.perf_counter() - began)
+
+
+def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, seconds: float) -> dict[str, float]:
+    """The median of `rounds` of every way, by its name."""
+    engine_dir = repository / "models" / "face_engine"
+    manifest = json.loads((repository / "manifest.json").read_text())
+    precision = manifest["stages"]["engine"]["precision"]
+    checkpoint = load_checkpoint(weights)
+    if checkpoint.contract["hash"] != manifest["stages"]["onnx"]["contract"]:
+        raise ValueError(f"{weights} is not what {repository} serves: run `make repository`, or name --weights")
+    eager = ExportWrapper(checkpoint.model, checkpoint.contract)
+    engine = OpenVinoEngine(engine_dir / "1" / "model.onnx", precision=precision)
+    encoded = photo.read_bytes()
+    with EmbeddedServer(repository, log=None) as server, FaceClient(server.grpc_address) as client:
+        faces = client.detect(encoded)
+        if not faces:
+            raise ValueError(f"there is no face in {photo}: name a portrait with --photo")
+        face = faces[0]
+        crop, _ = align_face(decode_image(encoded), landmarks=face.landmarks5, size=checkpoint.contract["input_size"])
+
+        def torch_eager(pixels: NDArray[np.uint8]) -> int:
+            with torch.inference_mode():
+                eager(torch.from_numpy(pixels))
+            return len(pixels)
+
+        def bare_engine(pixels: NDArray[np.uint8]) -> int:
+            engine.infer({"pixels": pixels})
+            return len(pixels)
+
+        def over_grpc() -> object:
+            return client.analyze_face(encoded, box=face.box, landmarks=face.landmarks5)
+
+        ways: dict[str, Callable[[], float]] = {}
+        for batch in BATCHES:
+            pixels = np.repeat(crop[None], batch, axis=0)
+            ways[f"torch eager fp32, batch {batch}"] = lambda p=pixels: rate(lambda: torch_eager(p), seconds=seconds)
+            ways[f"bare engine {precision}, batch {batch}"] = lambda p=pixels: rate(lambda: bare_engine(p), seconds=seconds)
+        for clients in CLIENTS:
+            ways[f"face_analysis over gRPC, {clients} clients"] = lambda n=clients: clients_rate(
+                over_grpc, clients=n, seconds=seconds
+            )
+        results: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(rounds + 1):
+            for name, way in ways.items():
+                result = way()
+                if turn:  # the first round warms everything up
+                    results[name].append(result)
+                print(f"round {turn} of {rounds}: {name}: {result:.1f}/s", file=sys.stderr)
+    return {name: statistics.median(values) for name, values in results.items()}
+
+
+def table(medians: dict[str, float]) -> str:
+    """Faces a second and their ratio to torch at the same batch (over gRPC: to torch one by one)."""
+    lines = ["| way | faces/s | against torch eager fp32 |", "|---|---:|---:|"]
+    for name, value in medians.items():
+        batch = name.rpartition("batch ")[2] if "batch" in name else str(BATCHES[0])
+        ratio = value / medians[f"torch eager fp32, batch {batch}"]
+        lines.append(f"| {name} | {value:.1f} | {ratio:.2f}x |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser.add_argument("--weights", type=Path, default=PROJECT / "weights" / "qface-tiny.safetensors")
+    parser.add_argument("--photo", type=Path, default=PORTRAIT)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each way in each round")
+    options = parser.parse_args(arguments)
+    try:
+        medians = measure(
+            repository=options.repository,
+            weights=options.weights,
+            photo=options.photo,
+            rounds=options.rounds,
+            seconds=options.seconds,
+        )
+    except (EmbeddedServerError, ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(table(medians))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
