@@ -15,7 +15,7 @@ from runtime.errors import InvalidBox, InvalidLandmarks
 # face lie 0.29 of the crop apart; brow, chin, ears and the hair at the sides are inside.
 CROP_SCALE = 3.4
 # A frontal face's box (brow to chin, as the detector draws it) in the same units.
-BOX_SCALE = 2.2
+BOX_SCALE = 2.35
 
 Affine = NDArray[np.float32]
 
