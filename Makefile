@@ -18,7 +18,7 @@ FULL := .venv/bin/python
 TYPED := $(wildcard client/qface_client runtime build deploy)
 REPOSITORY := var/repository/manifest.json
 REPOSITORY_INPUTS = $(shell find build runtime model_repository weights -type f \
-	! -path '*/__pycache__/*' ! -name '*.md' 2>/dev/null)
+	! -path '*/__pycache__/*' ! -name '*.md' 2>/dev/null) $(wildcard var/engine/*.json)
 
 .PHONY: help
 help: ## say what there is (this text)
@@ -75,8 +75,8 @@ onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 	$(FULL) -m build.onnx $(ARGS)
 
 .PHONY: engine
-engine: .venv-serve/.made ## build the engine from the ONNX file and measure its precision
-	$(SERVE) -m build.engine $(ARGS)
+engine: .venv/.made ## build the engine from the ONNX file and measure its precision
+	$(FULL) -m build.engine $(ARGS)
 
 # ---- housekeeping ------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
-	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/pytriton-* var/demo var/demo-server.log var/wheels
+	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/engine var/pytriton-* var/demo var/demo-server.log var/wheels
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
