@@ -93,7 +93,8 @@ def test_rotations_differ_by_the_angle_between_them() -> None:
     contract = standin.contract_of("head_pose", "age")
     poses = np.array([[10.0, 20.0, 30.0], [0.0, 0.0, 0.0]])
     expected = {"head_pose": rotation_from_angles(poses), "age": np.array([[30.0], [40.0]])}
-    answered = {"head_pose": rotation_from_angles(poses + np.array([0, 0, 0.25])), "age": np.array([[30.1], [40.0]])}
+    rolled = poses + np.array([0, 0, 0.25])
+    answered = {"head_pose": rotation_from_angles(rolled), "age": np.array([[30.1], [40.0]])}
     found = differences_in_units(contract, expected, answered)
     assert found["head_pose"] == pytest.approx(0.25)
     assert found["age"] == pytest.approx(0.1)
