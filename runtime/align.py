@@ -50,7 +50,7 @@ def photo_to_crop(
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     linear = np.array([[cos, sin], [-sin, cos]])
     shift = (size - 1) / 2 - linear @ center
-    return np.concatenate([linear, shift[:, None]], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([linear, shift[:, None]], axis=1), dtype=np.float32)
 
 
 def align_face(
@@ -96,7 +96,7 @@ def transform(points: ArrayLike, affine: ArrayLike) -> NDArray[np.float32]:
     """Points [..., 2] after an affine map [2, 3]."""
     matrix = np.asarray(affine, dtype=np.float64)
     moved = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return moved.astype(np.float32)
+    return np.asarray(moved, dtype=np.float32)
 
 
 def in_plane_degrees(affine: ArrayLike) -> NDArray[np.float64]:
@@ -132,7 +132,8 @@ def _face_frame(
         center = eyes + 0.5 * scale * down
     if scale < 1.0:
         raise InvalidLandmarks(
-            f"the eyes and the mouth lie within {scale:.2f} pixels: send the landmarks of one face, in the photo's pixels"
+            f"the eyes and the mouth lie within {scale:.2f} pixels: "
+            "send the landmarks of one face, in the photo's pixels"
         )
     return center, angle, scale
 

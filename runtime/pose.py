@@ -44,7 +44,7 @@ def angles_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
     locked = np.hypot(r[..., 0, 0], r[..., 1, 0]) < 1e-6
     pitch = np.where(locked, np.arctan2(r[..., 1, 2], r[..., 1, 1]), np.arctan2(-r[..., 2, 1], r[..., 2, 2]))
     roll = np.where(locked, 0.0, np.arctan2(r[..., 1, 0], r[..., 0, 0]))
-    return np.degrees(np.stack([yaw, pitch, roll], axis=-1))
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=-1)))
 
 
 def rotate_in_plane(rotation: ArrayLike, degrees: ArrayLike) -> NDArray[np.float64]:
