@@ -159,7 +159,9 @@ def finish(tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = 
     fits = np.exp(-np.abs(np.log(np.maximum(size.max(axis=1), 1.0) / _BEST_SIZE)))
 
     vague = (size.max(axis=1) < _VAGUE) & (tiles.scale[tile] < tiles.scale.max(axis=0)).any(axis=1)
-    tiny = (points[:, 1] - points[:, 0]).min(axis=1) < MIN_FACE
+    # A box outside the photo, as a padded tile may suggest, has nothing left to see either.
+    seen = np.clip(points[:, :2], 0, tiles.photo_size)
+    tiny = (seen[:, 1] - seen[:, 0]).min(axis=1) < MIN_FACE
     usable = ~tiny & ~vague
     faces = list(_merge(points[usable], score[usable], whole=whole[usable], fits=fits[usable]))
     return _detections(faces, photo_size=tiles.photo_size)

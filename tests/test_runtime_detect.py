@@ -258,6 +258,7 @@ def test_unsure_tiny_and_broken_answers_are_left_out(tiles: Tiles) -> None:
     raw["regressors"][7][raw["logits"][7, :, 0] > 0] = np.nan
     raw["regressors"][8][raw["logits"][8, :, 0] > 0] = np.inf
     plant(raw, tiles, tile=3, box=(900, 200, 800, 300), logit=5)
+    plant(raw, tiles, tile=1, box=(500, -180, 680, -5), logit=5)  # in the black margin above the photo
     assert len(finish(tiles, raw)) == 0
     assert len(finish(tiles, raw, min_score=0.4)) == 1
 
