@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from qface_client import FaceClient
 
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from qface_client import FaceClient
 from runtime.align import align_face
 from runtime.decode import decode_image
 from runtime.openvino_engine import OpenVinoEngine
@@ -72,7 +72,9 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
     precision = manifest["stages"]["engine"]["precision"]
     checkpoint = load_checkpoint(weights)
     if checkpoint.contract["hash"] != manifest["stages"]["onnx"]["contract"]:
-        raise ValueError(f"{weights} is not what {repository} serves: run `make repository`, or name --weights")
+        raise ValueError(
+            f"{weights} is not what {repository} serves: run `make repository`, or name --weights"
+        )
     eager = ExportWrapper(checkpoint.model, checkpoint.contract)
     engine = OpenVinoEngine(engine_dir / "1" / "model.onnx", precision=precision)
     encoded = photo.read_bytes()
@@ -81,7 +83,9 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
         if not faces:
             raise ValueError(f"there is no face in {photo}: name a portrait with --photo")
         face = faces[0]
-        crop, _ = align_face(decode_image(encoded), landmarks=face.landmarks5, size=checkpoint.contract["input_size"])
+        crop, _ = align_face(
+            decode_image(encoded), landmarks=face.landmarks5, size=checkpoint.contract["input_size"]
+        )
 
         def torch_eager(pixels: NDArray[np.uint8]) -> int:
             with torch.inference_mode():
@@ -98,8 +102,12 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
         ways: dict[str, Callable[[], float]] = {}
         for batch in BATCHES:
             pixels = np.repeat(crop[None], batch, axis=0)
-            ways[f"torch eager fp32, batch {batch}"] = lambda p=pixels: rate(lambda: torch_eager(p), seconds=seconds)
-            ways[f"bare engine {precision}, batch {batch}"] = lambda p=pixels: rate(lambda: bare_engine(p), seconds=seconds)
+            ways[f"torch eager fp32, batch {batch}"] = lambda p=pixels: rate(
+                lambda: torch_eager(p), seconds=seconds
+            )
+            ways[f"bare engine {precision}, batch {batch}"] = lambda p=pixels: rate(
+                lambda: bare_engine(p), seconds=seconds
+            )
         for clients in CLIENTS:
             ways[f"face_analysis over gRPC, {clients} clients"] = lambda n=clients: clients_rate(
                 over_grpc, clients=n, seconds=seconds

@@ -26,7 +26,10 @@ def test_eyes_become_level_and_the_face_central_however_the_head_is_turned(degre
     assert eyes[1, 0] - eyes[0, 0] == pytest.approx(112 / CROP_SCALE, abs=1e-3)
     center = (eyes.mean(axis=0) + transform(points[3:], forward).mean(axis=0)) / 2
     np.testing.assert_allclose(center, [55.5, 55.5], atol=1e-3)
-    assert in_plane_degrees(invert(forward)) == pytest.approx((degrees + 180) % 360 - 180, abs=1e-3) or degrees == 180
+    assert (
+        in_plane_degrees(invert(forward)) == pytest.approx((degrees + 180) % 360 - 180, abs=1e-3)
+        or degrees == 180
+    )
 
 
 def test_a_face_in_profile_keeps_its_size() -> None:
@@ -64,7 +67,9 @@ def test_a_large_photo_gives_the_crop_of_the_same_face_in_a_small_one() -> None:
 
 
 def test_without_landmarks_the_box_says_where_the_face_is() -> None:
-    forward = photo_to_crop(width=300, height=300, box=[50, 60, 150, 180], landmarks=np.full((5, 2), NAN), size=112)
+    forward = photo_to_crop(
+        width=300, height=300, box=[50, 60, 150, 180], landmarks=np.full((5, 2), NAN), size=112
+    )
     np.testing.assert_allclose(transform([100, 120], forward), [55.5, 55.5], atol=1e-3)
     assert forward[0, 1] == forward[1, 0] == 0
 
@@ -88,7 +93,8 @@ def test_eyes_alone_are_enough() -> None:
 def test_what_lies_outside_the_photo_is_black() -> None:
     image = np.full((100, 100, 3), 200, np.uint8)
     crop = warp(image, np.array([[1.0, 0, 50], [0, 1, 0]]), size=100)
-    assert (crop[:, :49] == 0).all() and (crop[:, 51:] == 200).all()
+    assert (crop[:, :49] == 0).all()
+    assert (crop[:, 51:] == 200).all()
 
 
 @pytest.mark.parametrize(

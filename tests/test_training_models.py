@@ -30,7 +30,9 @@ def vit() -> QFace:
 
 
 def _pixels(count: int, size: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (count, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def test_attention_is_softmax_of_scaled_products_in_each_head() -> None:
@@ -153,7 +155,9 @@ def test_the_shipped_network_is_small() -> None:
     with FlopCounterMode(display=False) as counter:
         model(_pixels(1, model.config.input_size))
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"qface_tiny: {parameters / 1e6:.2f} M parameters, {counter.get_total_flops() / 1e9:.2f} GFLOP a face")
+    print(
+        f"qface_tiny: {parameters / 1e6:.2f} M parameters, {counter.get_total_flops() / 1e9:.2f} GFLOP a face"
+    )
     assert parameters <= 8_000_000
     assert counter.get_total_flops() <= 3.5e9
 
@@ -195,7 +199,12 @@ def test_kinds_that_the_decoder_can_not_make_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"heads": 5}, "heads"), ({"stages": (3, 1)}, "increasing"), ({"drop_path": 1.0}, "drop_path"), ({"tasks": ("mood",)}, "mood")],
+    [
+        ({"heads": 5}, "heads"),
+        ({"stages": (3, 1)}, "increasing"),
+        ({"drop_path": 1.0}, "drop_path"),
+        ({"tasks": ("mood",)}, "mood"),
+    ],
 )
 def test_a_configuration_that_can_not_work_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):

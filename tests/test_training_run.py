@@ -16,7 +16,7 @@ from training.losses import geodesic_loss, interval_loss, task_loss
 from training.models import ExportWrapper, load_checkpoint
 from training.models.outputs import VALUE_CENTER, VALUE_SPREAD
 from training.prepare import MARGIN, STORED
-from training.tasks import CATALOGUE
+from training.tasks import CATALOGUE, QFACE_TASKS
 
 NAN = float("nan")
 
@@ -38,7 +38,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             units[:, CATALOGUE["action_units"].labels.index("AU9")] = NAN
             pose = rng.uniform(-30, 30, (count, 3)).astype(np.float32)
             pose[0] = NAN
-            labels = {"age_low": age, "age_high": age, "gender": (age % 2), "action_units": units, "head_pose": pose}
+            labels = {
+                "age_low": age,
+                "age_high": age,
+                "gender": (age % 2),
+                "action_units": units,
+                "head_pose": pose,
+            }
         else:
             labels = {
                 "expression": (np.arange(count) % 7).astype(np.float32),
@@ -55,7 +61,7 @@ def _run(**changes: object) -> Run:
             Source(name="portraits", batch=4, licence="made", surround=True),
             Source(name="moods", batch=4, licence="made", surround=False),
         ),
-        weights={name: 1.0 for name in ("expression", "action_units", "attributes", "age", "gender", "head_pose")},
+        weights=dict.fromkeys(QFACE_TASKS, 1.0),
         steps=4,
         warmup_steps=2,
         checkpoint_every=2,
@@ -63,7 +69,9 @@ def _run(**changes: object) -> Run:
     return dataclasses.replace(run, **changes)
 
 
-def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     torch.set_num_threads(1)
     unbroken = Trainer(_run(), data=data)
     train(unbroken, folder=tmp_path / "unbroken")
@@ -78,7 +86,9 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(data: p
     train(resumed, folder=tmp_path / "stopped")
 
     assert resumed.step == unbroken.step == 4
-    for (name, a), b in zip(unbroken.ema.module.state_dict().items(), resumed.ema.module.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        unbroken.ema.module.state_dict().items(), resumed.ema.module.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
 
     other = Trainer(_run(seed=2), data=data)
@@ -86,19 +96,23 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(data: p
         other.load(tmp_path / "stopped" / "last.pt")
 
 
-def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     run = _run(steps=3)
     trainer = Trainer(run, data=data)
     with ThreadPoolExecutor(1) as executor:
         trainer.learn(trainer.draw(0, executor))
     # Nine faces can't show every class: the catalogue's promise is checked, not the picture's.
     labels = trainer.trained_labels()
-    assert "AU9" not in labels["action_units"] and len(labels["action_units"]) == 11
+    assert "AU9" not in labels["action_units"]
+    assert len(labels["action_units"]) == 11
     trainer.trained_labels = lambda: {**labels, "expression": list(CATALOGUE["expression"].labels)}  # type: ignore[method-assign]
     path = tmp_path / "model.safetensors"
     made = finish(trainer, data=data, path=path)
     loaded = load_checkpoint(path)
-    assert loaded.contract == made.contract and loaded.card == made.card
+    assert loaded.contract == made.contract
+    assert loaded.card == made.card
     assert loaded.card["sources"][0]["training_faces"] == 9
     assert loaded.card["kept_out"]["age on portraits"]["faces"] == 3
     for name, tensor in loaded.model.state_dict().items():
@@ -122,24 +136,28 @@ def test_the_same_seed_draws_the_same_faces(data: pathlib.Path) -> None:
             training_batch(faces, count=5, seed=(1, step), augmentation=Augmentation(), executor=executor)[0]
             for step in (7, 7, 8)
         ]
-    assert np.array_equal(draws[0], draws[1]) and not np.array_equal(draws[0], draws[2])
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
 
 
 def test_kept_out_faces_are_not_trained_on(data: pathlib.Path) -> None:
     train_names = set(FaceSet(data / "portraits", test=False).names)
     test_names = set(FaceSet(data / "portraits", test=True).names)
-    assert len(test_names) == 3 and not train_names & test_names
+    assert len(test_names) == 3
+    assert not train_names & test_names
 
 
 def test_a_folder_that_is_not_prepared_says_so(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="run training.prepare"):
+    with pytest.raises(ValueError, match="is not a prepared set"):
         FaceSet(tmp_path, test=False)
 
 
 def test_a_mirrored_and_turned_face_has_mirrored_yaw_and_the_turn_in_its_roll() -> None:
     labels = {"head_pose": np.array([[20.0, -10, 5], [20, -10, 5]], np.float32)}
     targets = targets_of(labels, mirrored=np.array([False, True]), turned=np.array([8.0, 8.0]))
-    np.testing.assert_allclose(angles_from_rotation(targets["head_pose"]), [[20, -10, 13], [-20, -10, 3]], atol=1e-3)
+    np.testing.assert_allclose(
+        angles_from_rotation(targets["head_pose"]), [[20, -10, 13], [-20, -10, 3]], atol=1e-3
+    )
 
 
 def test_a_disturbed_picture_turns_the_way_its_label_says() -> None:
@@ -151,7 +169,8 @@ def test_a_disturbed_picture_turns_the_way_its_label_says() -> None:
     for mirrored, side in ((False, 1), (True, -1)):
         out = disturb(crop, rng=np.random.default_rng(0), mirrored=mirrored, turned=20, augmentation=calm)
         y, x = np.argwhere(out[..., 0] > 128).mean(axis=0) - (STORED - 1) / 2 + MARGIN
-        assert np.sign(x) == side and np.degrees(np.arctan2(y * side, x * side)) == pytest.approx(20, abs=3)
+        assert np.sign(x) == side
+        assert np.degrees(np.arctan2(y * side, x * side)) == pytest.approx(20, abs=3)
 
 
 def test_an_age_inside_its_bin_costs_nothing() -> None:
@@ -159,8 +178,10 @@ def test_an_age_inside_its_bin_costs_nothing() -> None:
     logits = ((ages - VALUE_CENTER) / VALUE_SPREAD)[:, None]
     bins = torch.tensor([[20.0, 29.0]] * 4)
     losses = [float(interval_loss(logits[i], bins[i : i + 1], generator=None)) for i in range(4)]
-    assert losses[0] == pytest.approx(0, abs=1e-9) and losses[1] == pytest.approx(0, abs=1e-9)
-    assert losses[2] > 0 and losses[3] > 0
+    assert losses[0] == pytest.approx(0, abs=1e-9)
+    assert losses[1] == pytest.approx(0, abs=1e-9)
+    assert losses[2] > 0
+    assert losses[3] > 0
 
 
 def test_geodesic_loss_is_the_angle_between_rotations() -> None:
@@ -183,7 +204,8 @@ def test_faces_without_a_label_add_nothing_to_its_loss() -> None:
         loss = task_loss(task, logits, both)
         torch.testing.assert_close(loss, task_loss(task, logits[:1], known))
         loss.backward()
-        assert logits.grad is not None and torch.count_nonzero(logits.grad[1]) == 0
+        assert logits.grad is not None
+        assert torch.count_nonzero(logits.grad[1]) == 0
         nobody = torch.full_like(both[:1], -1) if name == "gender" else torch.full_like(both[:1], NAN)
         assert task_loss(task, logits[:1], nobody).item() == 0
 
@@ -198,7 +220,8 @@ def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
     run = _run(steps=100, warmup_steps=10)
     rates = [learning_rate(run, step) for step in range(100)]
-    assert rates[0] == pytest.approx(run.learning_rate / 10) and max(rates) == pytest.approx(run.learning_rate)
+    assert rates[0] == pytest.approx(run.learning_rate / 10)
+    assert max(rates) == pytest.approx(run.learning_rate)
     assert rates[-1] < 0.001 * run.learning_rate
 
 

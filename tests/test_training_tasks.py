@@ -29,7 +29,8 @@ def test_mirrored_landmarks_swap_the_corners_of_the_eyes_and_the_mouth() -> None
 
 def test_visibility_points_map_to_landmarks_on_the_same_side() -> None:
     task = CATALOGUE["visibility"]
-    assert task.aligned_labels is not None and list(task.aligned_labels) == list(task.labels)
+    assert task.aligned_labels is not None
+    assert list(task.aligned_labels) == list(task.labels)
     mirrored = CATALOGUE["landmarks"].mirrored_order()
     for left, right in task.mirror:
         a, b = task.aligned_labels[left], task.aligned_labels[right]
@@ -54,7 +55,9 @@ def test_labels_that_were_not_trained_are_not_promised() -> None:
 
 def test_a_class_task_that_misses_a_class_is_refused() -> None:
     with pytest.raises(ValueError, match="expression"):
-        tasks.make_contract(tasks.select(["expression"]), input_size=112, trained={"expression": ["fear", "anger"]})
+        tasks.make_contract(
+            tasks.select(["expression"]), input_size=112, trained={"expression": ["fear", "anger"]}
+        )
 
 
 def test_unknown_and_repeated_names_are_named() -> None:

@@ -40,7 +40,9 @@ class FaceSet:
             file = np.load(folder / "labels.npz")
             self.crops: NDArray[np.uint8] = np.load(folder / "crops.npy", mmap_mode="r")
         except FileNotFoundError as error:
-            raise ValueError(f"{folder} is not a prepared set ({error.filename} is missing): run training.prepare") from None
+            raise ValueError(
+                f"{folder} is not a prepared set ({error.filename} is missing): run training.prepare"
+            ) from None
         if self.crops.shape[1] != SIZE + 2 * MARGIN:
             raise ValueError(f"{folder} holds crops of another size: run training.prepare again")
         self.name = folder.name
@@ -56,7 +58,9 @@ class FaceSet:
         return np.stack([self.crops[self.rows[i]][MARGIN:-MARGIN, MARGIN:-MARGIN] for i in indices])
 
 
-def targets_of(labels: Mapping[str, NDArray[np.float32]], *, mirrored: NDArray[np.bool_], turned: NDArray[np.float64]) -> Batch:
+def targets_of(
+    labels: Mapping[str, NDArray[np.float32]], *, mirrored: NDArray[np.bool_], turned: NDArray[np.float64]
+) -> Batch:
     """Labels [N, ...] as the losses want them, after each picture was mirrored and then turned (degrees).
 
     `age` [N, 2] (lowest, highest), classes int64 [N] with -1 for none, multilabel [N, K] with NaN,
@@ -95,7 +99,9 @@ def training_batch(
     rng = np.random.default_rng(list(seed))
     indices = rng.integers(len(faces), size=count)
     mirrored = rng.random(count) < 0.5
-    turned = np.clip(rng.normal(0, augmentation.rotation / 2, count), -2 * augmentation.rotation, 2 * augmentation.rotation)
+    turned = np.clip(
+        rng.normal(0, augmentation.rotation / 2, count), -2 * augmentation.rotation, 2 * augmentation.rotation
+    )
     seeds = rng.integers(2**63, size=count)
 
     def picture(k: int) -> NDArray[np.uint8]:
@@ -105,7 +111,9 @@ def training_batch(
             other = surroundings.crops[surroundings.rows[one.integers(len(surroundings))]]
             empty = cv2.dilate((crop.max(axis=2) == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
             crop[empty] = other[empty]
-        return disturb(crop, rng=one, mirrored=bool(mirrored[k]), turned=float(turned[k]), augmentation=augmentation)
+        return disturb(
+            crop, rng=one, mirrored=bool(mirrored[k]), turned=float(turned[k]), augmentation=augmentation
+        )
 
     pixels = np.stack(list(executor.map(picture, range(count))))
     labels = {key: values[indices] for key, values in faces.labels.items()}
@@ -113,11 +121,18 @@ def training_batch(
 
 
 def disturb(
-    crop: NDArray[np.uint8], *, rng: np.random.Generator, mirrored: bool, turned: float, augmentation: Augmentation
+    crop: NDArray[np.uint8],
+    *,
+    rng: np.random.Generator,
+    mirrored: bool,
+    turned: float,
+    augmentation: Augmentation,
 ) -> NDArray[np.uint8]:
     """One augmented crop [S, S, 3] from a crop with margin."""
     side = crop.shape[0]
-    scale = 1 + float(np.clip(rng.normal(0, augmentation.scale / 2), -2 * augmentation.scale, 2 * augmentation.scale))
+    scale = 1 + float(
+        np.clip(rng.normal(0, augmentation.scale / 2), -2 * augmentation.scale, 2 * augmentation.scale)
+    )
     shift = rng.normal(0, augmentation.shift / 2, 2) * SIZE
     # OpenCV's positive angles turn counter-clockwise.
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), -turned, scale)

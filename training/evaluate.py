@@ -41,7 +41,9 @@ def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) 
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def evaluate(wrapper: ExportWrapper, folders: list[pathlib.Path], *, limit: int | None = None) -> dict[str, dict[str, float]]:
+def evaluate(
+    wrapper: ExportWrapper, folders: list[pathlib.Path], *, limit: int | None = None
+) -> dict[str, dict[str, float]]:
     """For each set and task its metrics, and `trivial`: the same metric of always the same answer."""
     results: dict[str, dict[str, float]] = {}
     labels_of = {entry["name"]: entry["labels"] for entry in wrapper.entries}
@@ -59,7 +61,10 @@ def evaluate(wrapper: ExportWrapper, folders: list[pathlib.Path], *, limit: int 
             if CATALOGUE[name].kind is Kind.MULTILABEL:
                 truth = truth[:, [CATALOGUE[name].labels.index(label) for label in labels_of[name]]]
             known = ~np.isnan(truth.reshape(len(truth), -1)).any(axis=1)
-            results[f"{name} on {faces.name}"] = {"faces": int(known.sum()), **_METRICS[CATALOGUE[name].kind](answer[known], truth[known])}
+            results[f"{name} on {faces.name}"] = {
+                "faces": int(known.sum()),
+                **_METRICS[CATALOGUE[name].kind](answer[known], truth[known]),
+            }
     return results
 
 
@@ -112,7 +117,9 @@ _METRICS: dict[Kind, Callable[[NDArray[np.float32], NDArray[np.float32]], dict[s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=pathlib.Path)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder that training.prepare filled")
+    parser.add_argument(
+        "--data", type=pathlib.Path, required=True, help="the folder that training.prepare filled"
+    )
     args = parser.parse_args()
     try:
         checkpoint = load_checkpoint(args.checkpoint)

@@ -76,12 +76,31 @@ RUNS: dict[str, Run] = {
     "qface_tiny": Run(
         model="qface_tiny",
         sources=(
-            Source(name="fairface", batch=20, licence="CC BY 4.0", surround=True, from_teacher=("action_units", "head_pose")),
-            Source(name="utkface", batch=8, licence="non-commercial research", surround=True, from_teacher=("action_units", "head_pose")),
+            Source(
+                name="fairface",
+                batch=20,
+                licence="CC BY 4.0",
+                surround=True,
+                from_teacher=("action_units", "head_pose"),
+            ),
+            Source(
+                name="utkface",
+                batch=8,
+                licence="non-commercial research",
+                surround=True,
+                from_teacher=("action_units", "head_pose"),
+            ),
             Source(name="celeba", batch=16, licence="non-commercial research", surround=False),
             Source(name="fer2013", batch=20, licence="research, terms unclear", surround=True),
         ),
-        weights={"expression": 1.0, "action_units": 2.0, "attributes": 2.0, "age": 1.0, "gender": 1.0, "head_pose": 2.0},
+        weights={
+            "expression": 1.0,
+            "action_units": 2.0,
+            "attributes": 2.0,
+            "age": 1.0,
+            "gender": 1.0,
+            "head_pose": 2.0,
+        },
         steps=5000,
     ),
 }
@@ -143,7 +162,10 @@ class Trainer:
         losses = self._losses(logits, batches)
         for name, loss in losses.items():
             if not bool(loss.isfinite()):
-                raise ValueError(f"the loss of {name} is {loss.item()} at step {self.step}: look at its labels, or lower learning_rate")
+                raise ValueError(
+                    f"the loss of {name} is {loss.item()} at step {self.step}: "
+                    "look at its labels, or lower learning_rate"
+                )
         total = sum((self.run.weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -153,7 +175,9 @@ class Trainer:
         self.ema.update(self.model, step=self.step)
         return {name: loss.item() for name, loss in losses.items()}
 
-    def _losses(self, logits: dict[str, Tensor], batches: list[tuple[torch.Tensor, Batch]]) -> dict[str, Tensor]:
+    def _losses(
+        self, logits: dict[str, Tensor], batches: list[tuple[torch.Tensor, Batch]]
+    ) -> dict[str, Tensor]:
         """Each task's mean loss over all faces labelled for it."""
         losses: dict[str, Tensor] = {}
         for task in self.model.tasks:
@@ -182,7 +206,10 @@ class Trainer:
                 else:
                     known = set(task.labels) if (~np.isnan(values)).any() else set()
                 trained.setdefault(name, set()).update(known)
-        return {task.name: [label for label in task.labels if label in trained.get(task.name, ())] for task in self.model.tasks}
+        return {
+            task.name: [label for label in task.labels if label in trained.get(task.name, ())]
+            for task in self.model.tasks
+        }
 
     def save(self, path: pathlib.Path) -> None:
         state = {
@@ -195,7 +222,7 @@ class Trainer:
         }
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def load(self, path: pathlib.Path) -> None:
         state = torch.load(path, weights_only=True)
@@ -254,7 +281,9 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
     model.set_explicit_attention(False)
     round_to_half(model)
     model.eval()
-    contract = make_contract(select(model.config.tasks), input_size=model.config.input_size, trained=trainer.trained_labels())
+    contract = make_contract(
+        select(model.config.tasks), input_size=model.config.input_size, trained=trainer.trained_labels()
+    )
     results = evaluate(ExportWrapper(model, contract), [data / source.name for source in run.sources])
     card = {
         "sources": [
@@ -262,7 +291,7 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
                 "name": source.name,
                 "licence": source.licence,
                 "training_faces": len(trainer.sets[source.name]),
-                "labelled_by_teacher": {task: TEACHER for task in source.from_teacher},
+                "labelled_by_teacher": dict.fromkeys(source.from_teacher, TEACHER),
             }
             for source in run.sources
         ],
@@ -280,7 +309,9 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", choices=sorted(RUNS))
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder that training.prepare filled")
+    parser.add_argument(
+        "--data", type=pathlib.Path, required=True, help="the folder that training.prepare filled"
+    )
     parser.add_argument("--run", type=pathlib.Path, required=True, help="where checkpoints and progress go")
     parser.add_argument("--steps", type=int, help="instead of the configuration's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())

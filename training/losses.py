@@ -11,7 +11,9 @@ AGE_NOISE = 1.0  # years, standard deviation (section 4.5)
 ROTATION_NOISE = 0.01  # on the nine entries, standard deviation (section 4.6)
 
 
-def task_loss(task: Task, logits: Tensor, target: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+def task_loss(
+    task: Task, logits: Tensor, target: Tensor, *, generator: torch.Generator | None = None
+) -> Tensor:
     """The mean loss of one task over the pictures of a batch that are labelled for it.
 
     `logits` [B, queries]; `target` by kind: classes int64 [B] (-1: none), multilabel [B, K] in [0, 1]
@@ -22,10 +24,16 @@ def task_loss(task: Task, logits: Tensor, target: Tensor, *, generator: torch.Ge
     match task.kind:
         case Kind.CLASSES:
             known = target >= 0
-            return functional.cross_entropy(logits[known], target[known]) if bool(known.any()) else logits.sum() * 0
+            return (
+                functional.cross_entropy(logits[known], target[known])
+                if bool(known.any())
+                else logits.sum() * 0
+            )
         case Kind.MULTILABEL:
             known = ~target.isnan()
-            losses = functional.binary_cross_entropy_with_logits(logits, target.nan_to_num(), reduction="none")
+            losses = functional.binary_cross_entropy_with_logits(
+                logits, target.nan_to_num(), reduction="none"
+            )
             return _mean(losses, known)
         case Kind.VALUE:
             return interval_loss(logits[:, 0], target, generator=generator)
@@ -47,7 +55,9 @@ def interval_loss(logits: Tensor, interval: Tensor, *, generator: torch.Generato
         low, high = low + noise, high + noise
     value = VALUE_CENTER + VALUE_SPREAD * logits
     nearest = torch.maximum(torch.minimum(value, high), low).detach()
-    losses = functional.smooth_l1_loss(value / VALUE_SPREAD, nearest / VALUE_SPREAD, beta=0.1, reduction="none")
+    losses = functional.smooth_l1_loss(
+        value / VALUE_SPREAD, nearest / VALUE_SPREAD, beta=0.1, reduction="none"
+    )
     return _mean(losses, known)
 
 

@@ -16,7 +16,6 @@ import csv
 import dataclasses
 import hashlib
 import importlib.metadata
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -66,7 +65,12 @@ def fairface(source: pathlib.Path) -> Iterator[Sample]:
             "gender": CATALOGUE["gender"].labels.index(row["gender"].lower()),
             "race": races[row["race"].lower().replace("_", " ")],
         }
-        yield Sample(path=source / row["file"], name=pathlib.Path(row["file"]).name, labels=labels, test=row["file"] in test)
+        yield Sample(
+            path=source / row["file"],
+            name=pathlib.Path(row["file"]).name,
+            labels=labels,
+            test=row["file"] in test,
+        )
 
 
 def utkface(source: pathlib.Path) -> Iterator[Sample]:
@@ -101,7 +105,9 @@ def fer2013(source: pathlib.Path) -> Iterator[Sample]:
         for folder in sorted((source / part).iterdir()):
             label = CATALOGUE["expression"].labels.index(names.get(folder.name, folder.name))
             for path in sorted(folder.iterdir()):
-                yield Sample(path=path, name=path.name, labels={"expression": label}, test=part == "validation")
+                yield Sample(
+                    path=path, name=path.name, labels={"expression": label}, test=part == "validation"
+                )
 
 
 SETS: dict[str, Callable[[pathlib.Path], Iterator[Sample]]] = {
@@ -135,7 +141,9 @@ class Teacher:
 
     def __init__(self, path: pathlib.Path) -> None:
         file = np.load(path)
-        self.rows = {pathlib.Path(str(name)).name: i for i, name in enumerate(file["names"]) if file["found"][i]}
+        self.rows = {
+            pathlib.Path(str(name)).name: i for i, name in enumerate(file["names"]) if file["found"][i]
+        }
         self.points = file["points"]
         rotations = file["matrices"][:, :3, :3].astype(np.float64)
         scale = np.cbrt(np.linalg.det(rotations))[:, None, None]
@@ -147,7 +155,9 @@ class Teacher:
         self.action_units = np.full((len(shapes), len(CATALOGUE["action_units"].labels)), np.nan, np.float32)
         for i, label in enumerate(CATALOGUE["action_units"].labels):
             if label in _ACTION_UNITS:
-                self.action_units[:, i] = shapes[:, [columns[name] for name in _ACTION_UNITS[label]]].mean(axis=1)
+                self.action_units[:, i] = shapes[:, [columns[name] for name in _ACTION_UNITS[label]]].mean(
+                    axis=1
+                )
 
     def landmarks(self, name: str) -> NDArray[np.float64] | None:
         """The five landmarks [5, 2] of a picture in its pixels, or None."""
@@ -179,7 +189,9 @@ def central_face(found: Detections, *, width: int, height: int) -> NDArray[np.fl
     return None if best is None else best[1]
 
 
-def find_landmarks(samples: list[Sample], engine: OpenVinoEngine) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.float32] | None]]:
+def find_landmarks(
+    samples: list[Sample], engine: OpenVinoEngine
+) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.float32] | None]]:
     """Each readable picture and its central face; unreadable ones are named and left out."""
     for start in range(0, len(samples), _DETECT_AT_ONCE):
         pictures = []
@@ -198,7 +210,9 @@ def find_landmarks(samples: list[Sample], engine: OpenVinoEngine) -> Iterator[tu
             yield sample, image, central_face(found, width=image.shape[1], height=image.shape[0])
 
 
-def crop_with_margin(image: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def crop_with_margin(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The crop with its margin [STORED, STORED, 3], and the map [2, 3] to the crop without it."""
     height, width = image.shape[:2]
     forward = photo_to_crop(width=width, height=height, landmarks=landmarks, size=SIZE)
@@ -225,7 +239,9 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(SETS))
     parser.add_argument("--source", type=pathlib.Path, required=True, help="the unpacked data set")
     parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--teacher", type=pathlib.Path, help="labels of training.pseudolabel for these pictures")
+    parser.add_argument(
+        "--teacher", type=pathlib.Path, help="labels of training.pseudolabel for these pictures"
+    )
     parser.add_argument("--limit", type=int, help="take only this many pictures, evenly spread")
     parser.add_argument("--detector", type=pathlib.Path)
     args = parser.parse_args()
@@ -238,7 +254,9 @@ def main() -> int:
     folder = args.output / args.name
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "crops.partial.npy"
-    crops = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(samples), STORED, STORED, 3))
+    crops = np.lib.format.open_memmap(
+        partial, mode="w+", dtype=np.uint8, shape=(len(samples), STORED, STORED, 3)
+    )
     kept: list[tuple[Sample, Labels]] = []
     without_face = 0
     for sample, image, found in tqdm(find_landmarks(samples, engine), total=len(samples), mininterval=5):
@@ -261,7 +279,10 @@ def main() -> int:
     crops.flush()
     keys = {key: value for _, labels in kept for key, value in labels.items()}
     columns = {
-        key: np.array([np.broadcast_to(np.float32(labels.get(key, np.nan)), np.shape(example)) for _, labels in kept], np.float32)
+        key: np.array(
+            [np.broadcast_to(np.float32(labels.get(key, np.nan)), np.shape(example)) for _, labels in kept],
+            np.float32,
+        )
         for key, example in keys.items()
     }
     np.savez(
@@ -270,8 +291,10 @@ def main() -> int:
         test=np.array([sample.test for sample, _ in kept]),
         **columns,
     )
-    os.replace(partial, folder / "crops.npy")
-    print(f"{args.name}: {len(kept)} faces, {without_face} pictures without a face, labels {', '.join(columns)}")
+    partial.replace(folder / "crops.npy")
+    print(
+        f"{args.name}: {len(kept)} faces, {without_face} pictures without a face, labels {', '.join(columns)}"
+    )
     return 0
 
 

@@ -10,7 +10,6 @@ in pixels, `matrices` [N, 4, 4] (canonical face to camera; x right, y up, z towa
 """
 
 import argparse
-import os
 import pathlib
 import sys
 
@@ -63,7 +62,9 @@ def main() -> int:
                 continue
             height, width = picture.shape[:2]
             if args.upscale > 1:
-                picture = cv2.resize(picture, None, fx=args.upscale, fy=args.upscale, interpolation=cv2.INTER_CUBIC)
+                picture = cv2.resize(
+                    picture, None, fx=args.upscale, fy=args.upscale, interpolation=cv2.INTER_CUBIC
+                )
             margin = int(_MARGIN * max(picture.shape[:2]))
             picture = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
             rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
@@ -87,7 +88,7 @@ def main() -> int:
         blendshapes=blendshapes,
         blendshape_names=np.array(names),
     )
-    os.replace(partial, args.output)
+    partial.replace(args.output)
     print(f"{count} pictures, {found.mean():.1%} with a face: {args.output}")
     return 0
 

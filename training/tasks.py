@@ -377,7 +377,9 @@ def make_contract(
         if not kept:
             continue
         if len(kept) != len(task.labels) and task.kind is not Kind.MULTILABEL:
-            raise ValueError(f"task {task.name!r} was trained on some of its labels only, which its kind can't serve")
+            raise ValueError(
+                f"task {task.name!r} was trained on some of its labels only, which its kind can't serve"
+            )
         entry: dict[str, Any] = {"name": task.name, "kind": str(task.kind), "labels": kept, "unit": task.unit}
         if task.kind is Kind.MULTILABEL:
             entry["threshold"] = 0.5

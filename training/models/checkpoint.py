@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -39,12 +38,14 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     for name, tensor in checkpoint.model.state_dict().items():
         if tensor.is_floating_point():
             if not bool((tensor.half().float() == tensor).all()):
-                raise ValueError(f"weight {name} is not rounded to fp16: call round_to_half before evaluating and saving")
+                raise ValueError(
+                    f"weight {name} is not rounded to fp16: call round_to_half before evaluating and saving"
+                )
             tensor = tensor.half()
         tensors[name] = tensor.contiguous()
     partial = path.with_name(path.name + ".partial")
     safetensors.torch.save_file(tensors, str(partial), metadata)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:
@@ -53,24 +54,36 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: train one with `make train`, or take weights/qface-tiny.safetensors") from None
+        raise ValueError(
+            f"{path} does not exist: train one with `make train`, or take weights/qface-tiny.safetensors"
+        ) from None
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error}): give a Q-Face checkpoint") from None
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} holds tensors but not Q-Face's metadata: give a file that training.finetune wrote")
+        raise ValueError(
+            f"{path} holds tensors but not Q-Face's metadata: give a file that training.finetune wrote"
+        )
     fields = json.loads(metadata["config"])
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     model = build_qface(QFaceConfig(**fields))
-    tensors = {name: t.float() if t.is_floating_point() else t for name, t in safetensors.torch.load_file(str(path)).items()}
+    tensors = {
+        name: t.float() if t.is_floating_point() else t
+        for name, t in safetensors.torch.load_file(str(path)).items()
+    }
     wrong = model.load_state_dict(tensors, strict=False)
     if wrong.missing_keys or wrong.unexpected_keys:
-        raise ValueError(f"{path} does not fit its own configuration: missing {wrong.missing_keys[:3]}, unexpected {wrong.unexpected_keys[:3]}")
+        raise ValueError(
+            f"{path} does not fit its own configuration: missing {wrong.missing_keys[:3]}, "
+            f"unexpected {wrong.unexpected_keys[:3]}"
+        )
     model.eval()
-    return Checkpoint(model=model, contract=json.loads(metadata["contract"]), card=json.loads(metadata["card"]))
+    return Checkpoint(
+        model=model, contract=json.loads(metadata["contract"]), card=json.loads(metadata["card"])
+    )
 
 
 def round_to_half(model: QFace) -> None:
-    """Round every saved floating-point tensor to fp16 and back, in place: once, before evaluation and export."""
+    """Round every saved tensor to fp16 and back, in place: once, before evaluation and export."""
     for tensor in model.state_dict(keep_vars=True).values():
         if tensor.is_floating_point():
             tensor.data = tensor.data.half().float()

@@ -26,7 +26,12 @@ class TimmEncoder(nn.Module):
     ) -> None:
         super().__init__()
         model = timm.create_model(
-            name, pretrained=False, num_classes=0, drop_path_rate=drop_path, **_sized(name, input_size), **options
+            name,
+            pretrained=False,
+            num_classes=0,
+            drop_path_rate=drop_path,
+            **_sized(name, input_size),
+            **options,
         )
         if not hasattr(model, "forward_intermediates"):
             raise ValueError(f"timm's {name!r} gives no intermediate features: choose a model that does")

@@ -28,7 +28,9 @@ class MultiStageFusion(nn.Module):
         block: FusionBlock,
     ) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(nn.Sequential(nn.LayerNorm(c), nn.Linear(c, width)) for c in channels)
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(c), nn.Linear(c, width)) for c in channels
+        )
         self.stage_embedding = nn.Parameter(torch.randn(len(channels), width) * 0.02)
         positions = [sincos_positions(grid=grid, width=width, prefix_tokens=prefix_tokens) for grid in grids]
         self.register_buffer("positions", torch.cat(positions), persistent=False)
