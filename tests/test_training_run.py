@@ -62,8 +62,9 @@ def _run(**changes: object) -> Run:
             Source(name="moods", batch=4, licence="made", surround=False),
         ),
         weights=dict.fromkeys(QFACE_TASKS, 1.0),
-        steps=4,
-        warmup_steps=2,
+        encoder_steps=2,
+        steps=5,
+        warmup_steps=1,
         checkpoint_every=2,
     )
     return dataclasses.replace(run, **changes)
@@ -78,14 +79,14 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
 
     stopped = Trainer(_run(), data=data)
     with ThreadPoolExecutor(1) as executor:
-        for _ in range(2):
+        for _ in range(3):
             stopped.learn(stopped.draw(stopped.step, executor))
     (tmp_path / "stopped").mkdir()
     stopped.save(tmp_path / "stopped" / "last.pt")
     resumed = Trainer(_run(), data=data)
     train(resumed, folder=tmp_path / "stopped")
 
-    assert resumed.step == unbroken.step == 4
+    assert resumed.step == unbroken.step == 5
     for (name, a), b in zip(
         unbroken.ema.module.state_dict().items(), resumed.ema.module.state_dict().values(), strict=True
     ):
@@ -99,7 +100,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
 def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    run = _run(steps=3)
+    run = _run(encoder_steps=0)
     trainer = Trainer(run, data=data)
     with ThreadPoolExecutor(1) as executor:
         trainer.learn(trainer.draw(0, executor))
@@ -122,7 +123,7 @@ def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_task(data: pathlib.Path) -> None:
-    trainer = Trainer(_run(), data=data)
+    trainer = Trainer(_run(encoder_steps=0), data=data)
     with torch.no_grad():
         trainer.model.decoder.bias[7 + 12 + 40] = float("nan")
     with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="loss of age"):
@@ -218,7 +219,7 @@ def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    run = _run(steps=100, warmup_steps=10)
+    run = _run(encoder_steps=0, steps=100, warmup_steps=10)
     rates = [learning_rate(run, step) for step in range(100)]
     assert rates[0] == pytest.approx(run.learning_rate / 10)
     assert max(rates) == pytest.approx(run.learning_rate)
@@ -227,6 +228,6 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 def test_runs_that_can_not_work_are_refused() -> None:
     with pytest.raises(ValueError, match="warm-up"):
-        _run(steps=2)
+        _run(steps=3)
     with pytest.raises(ValueError, match="unknown model"):
         _run(model="qface_huge")

@@ -100,11 +100,14 @@ class QFace(nn.Module):
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> logits [B, queries] a task, by name."""
-        images = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
-        features = self.fusion(self.encoder(images))
+        features = self.fusion(self.encoder(self.normalized(pixels)))
         logits = self.decoder(features, feature_positions=self.fusion.positions)
         parts = logits.split([task.queries for task in self.tasks], dim=1)
         return {task.name: part for task, part in zip(self.tasks, parts, strict=True)}
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255 [B, S, S, 3] as the encoder wants them: [B, 3, S, S] of about unit variance."""
+        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def set_explicit_attention(self, explicit: bool = True) -> None:
         """Attention from single operations, for export and for counting FLOPs; or fused."""
