@@ -46,6 +46,13 @@ def photo_to_crop(
         # Pixel centres: the picture's edges go to the crop's edges.
         sx, sy = size / width, size / height
         return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]], dtype=np.float32)
+    # Of a face that the picture's edge cuts, the centre may lie a little outside, no more.
+    outside = np.maximum(-center, center - [width, height]).max()
+    if outside > side / 4:
+        raise (InvalidBox if points is None else InvalidLandmarks)(
+            f"the face at ({center[0]:.0f}, {center[1]:.0f}) lies outside the picture of {width}x{height} "
+            "pixels: send the box and landmarks of this picture, after its EXIF rotation"
+        )
     zoom = size / side
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     linear = np.array([[cos, sin], [-sin, cos]])
@@ -72,12 +79,11 @@ def warp(image: NDArray[np.uint8], forward: ArrayLike, *, size: int) -> NDArray[
     Large reductions go through an area-averaged smaller picture first: a bilinear warp alone skips
     pixels there, and a large photo's face would look unlike the same face in a small one.
     """
-    matrix = np.asarray(forward, dtype=np.float64)
-    zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if zoom < 0.5:
-        image, matrix = _region_reduced(image, matrix, size=size, factor=zoom)
+    part, matrix = _shown_part(image, np.asarray(forward, dtype=np.float64), size=size)
+    if part.size == 0:
+        return np.zeros((size, size, 3), dtype=np.uint8)
     warped = cv2.warpAffine(
-        image,
+        part,
         matrix,
         (size, size),
         flags=cv2.INTER_LINEAR,
@@ -178,18 +184,26 @@ def _checked_landmarks(landmarks: ArrayLike | None, *, width: int, height: int) 
     return points
 
 
-def _region_reduced(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int, factor: float
+def _shown_part(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of `image` that the crop shows, reduced by area, and the map from it to the crop."""
+    """The part of `image` that the crop shows, reduced where need be, and the map from it to the crop.
+
+    Along an axis that shrinks to less than half, the part is averaged down first. What is left is
+    small, so that a photo of any length can be warped: OpenCV's warp takes 32,766 pixels a side.
+    """
     height, width = image.shape[:2]
     edges = np.array([[-1, -1], [size, -1], [size, size], [-1, size]], dtype=np.float64)
     corners = transform(edges, cv2.invertAffineTransform(matrix))
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
-    new_width, new_height = max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor))
-    reduced = cv2.resize(image[y0:y1, x0:x1], (new_width, new_height), interpolation=cv2.INTER_AREA)
-    sx, sy = new_width / (x1 - x0), new_height / (y1 - y0)
-    # photo -> reduced, in pixel centres; the crop's map is then taken from there.
-    to_reduced = np.array([[sx, 0, sx * (0.5 - x0) - 0.5], [0, sy, sy * (0.5 - y0) - 0.5], [0, 0, 1]])
-    return np.asarray(reduced, dtype=np.uint8), matrix @ np.linalg.inv(to_reduced)
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width, height])
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, [x0, y0], [width, height])
+    part = image[y0:y1, x0:x1]
+    zoom = np.linalg.norm(matrix[:, :2], axis=0)
+    factors = np.where(zoom < 0.5, zoom, 1.0)
+    reduced = np.maximum(1, np.rint(factors * [x1 - x0, y1 - y0])).astype(int)
+    if part.size and (factors < 1).any():
+        part = np.asarray(cv2.resize(part, reduced.tolist(), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    sx, sy = reduced / np.maximum(1, [x1 - x0, y1 - y0])
+    # From the photo to the part, in pixel centres.
+    to_part = np.array([[sx, 0, sx * (0.5 - x0) - 0.5], [0, sy, sy * (0.5 - y0) - 0.5], [0, 0, 1]])
+    return part, matrix @ np.linalg.inv(to_part)

@@ -90,6 +90,40 @@ def test_eyes_alone_are_enough() -> None:
     np.testing.assert_allclose(forward, full, atol=0.05 * 112)
 
 
+def test_a_very_long_picture_is_cropped_too() -> None:
+    image = np.zeros((200, 40_000, 3), np.uint8)
+    image[:, 35_000:35_200] = 90
+    crop, _ = align_face(image, box=[35_050, 60, 35_150, 160], size=112)
+    assert crop[56, 56, 0] == 90
+    squeezed, _ = align_face(image, size=112)
+    assert squeezed.shape == (112, 112, 3)
+    assert squeezed[:, 98].mean() > 20
+
+
+def test_a_picture_is_reduced_by_area_along_the_axis_that_shrinks_and_left_alone_along_the_other() -> None:
+    rows = np.zeros((112, 900, 3), np.uint8)
+    rows[::4] = rows[1::4] = 255
+    crop, _ = align_face(rows, size=112)
+    assert np.abs(crop.astype(int) - rows[:, :112]).max() <= 1
+    stripes = np.zeros((112, 900, 3), np.uint8)
+    stripes[:, ::2] = 255
+    crop, _ = align_face(stripes, size=112)
+    assert crop.std() < 10
+
+
+@pytest.mark.parametrize("shift", [(-900, 0), (0, 420), (500, 500)])
+def test_a_face_that_lies_outside_the_picture_is_refused(shift: tuple[int, int]) -> None:
+    with pytest.raises(InvalidLandmarks, match="outside"):
+        photo_to_crop(width=300, height=300, landmarks=FACE + shift, size=112)
+    with pytest.raises(InvalidBox, match="outside"):
+        photo_to_crop(width=512, height=512, box=[511.99, 0, 600, 100], size=112)
+
+
+def test_a_face_cut_by_the_picture_s_edge_is_not_refused() -> None:
+    forward = photo_to_crop(width=300, height=300, landmarks=FACE - [100, 0], size=112)
+    np.testing.assert_allclose(transform([0, 120], forward), [55.5, 55.5], atol=0.5)
+
+
 def test_what_lies_outside_the_photo_is_black() -> None:
     image = np.full((100, 100, 3), 200, np.uint8)
     crop = warp(image, np.array([[1.0, 0, 50], [0, 1, 0]]), size=100)

@@ -65,9 +65,6 @@ def test_unknown_and_repeated_names_are_named() -> None:
         tasks.select(["age", "mood"])
     with pytest.raises(ValueError, match="twice"):
         tasks.select(["age", "age"])
-    contract = tasks.make_contract(tasks.select(["age"]), input_size=112)
-    with pytest.raises(ValueError, match="does not answer gender"):
-        tasks.restrict(contract, ["gender"])
 
 
 def test_a_label_named_twice_is_refused() -> None:

@@ -74,6 +74,10 @@ def targets_of(
             targets["age"] = np.stack([values, labels["age_high"]], axis=1)
             continue
         task = CATALOGUE[key]
+        if task.kind in (Kind.POINTS, Kind.MASK):
+            raise ValueError(
+                f"task {key!r}: training does not move the labels of {task.kind} with the picture yet"
+            )
         if task.kind is Kind.CLASSES:
             targets[key] = np.nan_to_num(values, nan=-1).astype(np.int64)
         elif task.kind is Kind.ROTATION:
@@ -82,7 +86,8 @@ def targets_of(
             turn = rotation_from_angles(np.stack([0 * turned, 0 * turned, turned], axis=-1))
             targets[key] = (turn @ rotation).astype(np.float32)
         else:
-            targets[key] = values
+            order = task.mirrored_order()
+            targets[key] = np.where(mirrored[:, None], values[:, order], values) if task.mirror else values
     return targets
 
 

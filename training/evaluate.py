@@ -1,4 +1,4 @@
-"""What a network reaches on the faces kept out of training, each task in its paper's metric.
+"""What a network reaches on the faces kept out of training.
 
 `python -m training.evaluate CHECKPOINT --data DIR` prints a line a task as JSON.
 """

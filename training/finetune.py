@@ -34,7 +34,7 @@ from training.losses import task_loss
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, save_checkpoint
 from training.models.baselines import MultiHead
 from training.models.checkpoint import round_to_half
-from training.tasks import CATALOGUE, Kind, make_contract, select
+from training.tasks import CATALOGUE, Kind, make_contract
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,6 +155,15 @@ class Trainer:
         self.surroundings = self.sets[open_sets[0]] if open_sets else None
         self.step = 0
         self.seconds = 0.0
+        unweighted = [task.name for task in self.model.tasks if task.name not in run.weights]
+        if unweighted:
+            raise ValueError(
+                f"the run gives no weight to {', '.join(unweighted)}: name each task's in `weights`"
+            )
+        # Data that can't make a contract is refused now rather than after the last step.
+        self.contract = make_contract(
+            self.model.tasks, input_size=self.model.config.input_size, trained=self.trained_labels()
+        )
 
     def draw(self, step: int, executor: Executor) -> list[tuple[torch.Tensor, Batch]]:
         """The faces of a step, a batch a source; decided by the seed and the step alone."""
@@ -306,9 +315,7 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
     model.set_explicit_attention(False)
     round_to_half(model)
     model.eval()
-    contract = make_contract(
-        select(model.config.tasks), input_size=model.config.input_size, trained=trainer.trained_labels()
-    )
+    contract = trainer.contract
     results = evaluate(ExportWrapper(model, contract), [data / source.name for source in run.sources])
     card = {
         "sources": [

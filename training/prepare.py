@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -141,9 +142,10 @@ class Teacher:
 
     def __init__(self, path: pathlib.Path) -> None:
         file = np.load(path)
-        self.rows = {
-            pathlib.Path(str(name)).name: i for i, name in enumerate(file["names"]) if file["found"][i]
-        }
+        names = [pathlib.Path(str(name)).name for name in file["names"]]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{path} has two pictures of one name: label one folder of a data set at a time")
+        self.rows = {name: i for i, name in enumerate(names) if file["found"][i]}
         self.points = file["points"]
         rotations = file["matrices"][:, :3, :3].astype(np.float64)
         scale = np.cbrt(np.linalg.det(rotations))[:, None, None]
@@ -252,10 +254,11 @@ def main() -> int:
     engine = OpenVinoEngine.for_detector(args.detector or detector_path(), precision="f32")
 
     folder = args.output / args.name
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "crops.partial.npy"
+    partial = args.output / f"{args.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     crops = np.lib.format.open_memmap(
-        partial, mode="w+", dtype=np.uint8, shape=(len(samples), STORED, STORED, 3)
+        partial / "crops.npy", mode="w+", dtype=np.uint8, shape=(len(samples), STORED, STORED, 3)
     )
     kept: list[tuple[Sample, Labels]] = []
     without_face = 0
@@ -286,12 +289,14 @@ def main() -> int:
         for key, example in keys.items()
     }
     np.savez(
-        folder / "labels.npz",
+        partial / "labels.npz",
         names=np.array([sample.name for sample, _ in kept]),
         test=np.array([sample.test for sample, _ in kept]),
         **columns,
     )
-    partial.replace(folder / "crops.npy")
+    # Both files change together: old labels never meet new crops.
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     print(
         f"{args.name}: {len(kept)} faces, {without_face} pictures without a face, labels {', '.join(columns)}"
     )

@@ -368,8 +368,8 @@ def make_contract(
 
     `trained` gives, for each task, the labels that the weights have really learned (None: all); the
     others are left out, and a task without any is left out too. Returned keys: `version`,
-    `input_size` (pixels), `tasks` (a list of {name, kind, labels, unit}; `threshold` for multilabel)
-    and `hash`.
+    `input_size` (pixels), `tasks` (a list of {name, kind, labels, unit}; `threshold` for multilabel,
+    `default` = False for what is served only where it is named) and `hash`.
     """
     entries = []
     for task in tasks:
@@ -383,18 +383,9 @@ def make_contract(
         entry: dict[str, Any] = {"name": task.name, "kind": str(task.kind), "labels": kept, "unit": task.unit}
         if task.kind is Kind.MULTILABEL:
             entry["threshold"] = 0.5
+        if not task.default:
+            entry["default"] = False  # served only where it is named
         entries.append(entry)
     contract: dict[str, Any] = {"version": CONTRACT_VERSION, "input_size": input_size, "tasks": entries}
     contract["hash"] = contract_hash(contract)
     return contract
-
-
-def restrict(contract: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The same contract for these tasks only, with its own hash; ValueError names what it lacks."""
-    known = {entry["name"]: entry for entry in contract["tasks"]}
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise ValueError(f"the model does not answer {', '.join(missing)}: it has {', '.join(known)}")
-    restricted = {**contract, "tasks": [known[name] for name in known if name in names]}
-    restricted["hash"] = contract_hash(restricted)
-    return restricted

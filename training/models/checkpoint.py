@@ -9,6 +9,7 @@ import safetensors
 import safetensors.torch
 
 from training.models.qface import QFace, QFaceConfig, build_qface
+from training.tasks import CATALOGUE
 
 FORMAT = "qface-checkpoint-1"
 
@@ -32,6 +33,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
         "contract": json.dumps(checkpoint.contract),
+        "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
         "card": json.dumps(checkpoint.card),
     }
     tensors = {}
@@ -65,7 +67,15 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
         )
     fields = json.loads(metadata["config"])
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    model = build_qface(QFaceConfig(**fields))
+    config = QFaceConfig(**fields)
+    for name, labels in json.loads(metadata["labels"]).items():
+        # Queries are found by their labels' places: an order that changed would swap answers silently.
+        if name not in CATALOGUE or list(CATALOGUE[name].labels) != labels:
+            raise ValueError(
+                f"{path} learned other labels of {name!r} than training/tasks.py has: "
+                "use the code that trained it, or train anew"
+            )
+    model = build_qface(config)
     tensors = {
         name: t.float() if t.is_floating_point() else t
         for name, t in safetensors.torch.load_file(str(path)).items()
