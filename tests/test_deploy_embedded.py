@@ -106,6 +106,23 @@ def test_answers_and_leaves_neither_a_process_nor_shared_memory(echo: Path) -> N
     assert not regions_of(os.getpid())
 
 
+def test_a_path_that_a_shell_would_take_apart_is_served_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "my faces; (2) $HOME"
+    repository = tiny_repository.write(folder / "repository", echo=tiny_repository.ECHO)
+    with EmbeddedServer(repository, cache=folder / "cache", start_timeout=30) as server:
+        assert server.models == ("echo",)
+        assert [name for name in regions_of(os.getpid()) if name.endswith("_models")]
+    assert not regions_of(os.getpid())
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
+    echo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with EmbeddedServer(echo, start_timeout=20) as server:
+        assert server.running
+
+
 def test_is_stopped_when_the_block_fails(echo: Path) -> None:
     with pytest.raises(ZeroDivisionError), EmbeddedServer(echo):
         _ = 1 / 0

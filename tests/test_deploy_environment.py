@@ -1,6 +1,6 @@
 """What the launcher refuses to start on, and the runnable copy that it makes."""
 
-import dataclasses
+import io
 import os
 import threading
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.embedded import (
+    CannotStart,
     EnvironmentNotSupported,
     HostNotSupported,
     LibraryNotFound,
@@ -47,7 +48,6 @@ def said(folder: Path, **changes: Any) -> dict[str, Any]:
     return {
         "version": [3, 11],
         "prefix": str(folder),
-        "base_prefix": "/usr",
         "purelib": str(folder),
         "platlib": str(folder),
         "library": "libpython3.11.so.1.0",
@@ -127,7 +127,7 @@ def test_another_wheel_gets_another_copy(tmp_path: Path) -> None:
     carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
     first = installation.prepare(carrier, cache=tmp_path / "cache")
     (carrier.wheel / "bin" / "tritonserver").write_text("newer")
-    second = installation.prepare(dataclasses.replace(carrier), cache=tmp_path / "cache")
+    second = installation.prepare(carrier, cache=tmp_path / "cache")
     assert second.binary != first.binary
     assert second.binary.read_text() == "newer"
 
@@ -144,6 +144,20 @@ def test_a_missing_library_is_noticed_while_the_server_hangs() -> None:
     )
     assert isinstance(log.hopeless, LibraryNotFound)
     assert "libpython3.11.so.1.0" in str(log.hopeless)
+
+
+def test_a_crash_is_noticed_while_the_server_hangs() -> None:
+    log = ServerLog(None)
+    log.read(["terminate called after throwing an instance of 'std::invalid_argument'", "  what():  stol"])
+    assert isinstance(log.hopeless, CannotStart)
+    assert "std::invalid_argument' (stol)" in str(log.hopeless)
+
+
+def test_a_log_that_cannot_hold_a_character_gets_it_escaped_and_all_that_follows() -> None:
+    sink = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    ServerLog(sink).read(["caf\u00e9", "next"])
+    sink.seek(0)
+    assert sink.read() == "caf\\xe9\nnext\n"
 
 
 def test_of_a_model_and_an_ensemble_on_it_the_model_is_blamed() -> None:

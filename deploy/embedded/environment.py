@@ -41,7 +41,7 @@ def version(name):
         return None
 spec = importlib.util.find_spec("pytriton")
 print(json.dumps({
-    "version": [major, minor], "prefix": sys.prefix, "base_prefix": sys.base_prefix,
+    "version": [major, minor], "prefix": sys.prefix,
     "purelib": sysconfig.get_path("purelib"), "platlib": sysconfig.get_path("platlib"),
     "library": library, "library_folder": found,
     "pytriton": None if spec is None else spec.submodule_search_locations[0],

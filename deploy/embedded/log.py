@@ -19,6 +19,9 @@ _MODEL = (
     re.compile(r"\"Invalid argument: in ensemble '?(?P<model>[\w-]+)'?,? (?P<reason>.*)\""),
 )
 _GENERAL = re.compile(r"^error: (?P<reason>.*)")
+# A C++ exception that nobody caught: the server or one of its stubs has ended by it.
+_CRASH = re.compile(r"\bterminate called (?P<reason>.*)")
+_WHAT = re.compile(r"^\s*what\(\): +(?P<reason>.*)")
 _TAIL_LINES = 200
 
 
@@ -34,6 +37,7 @@ class ServerLog:
         self._port: str | None = None
         self._option: str | None = None
         self._general: str | None = None
+        self._crash: str | None = None
         self._models: list[dict[str, str]] = [{} for _ in _MODEL]
 
     def follow(self, stream: BinaryIO) -> None:
@@ -45,7 +49,7 @@ class ServerLog:
             self._note(line)
             if self._sink is not None:
                 try:
-                    self._sink.write(f"{self._prefix}{line}\n")
+                    self._sink.write(_writable(f"{self._prefix}{line}\n", self._sink))
                     self._sink.flush()
                 except (OSError, ValueError):  # whoever read it is gone; the server shall not block on us
                     self._sink = None
@@ -61,6 +65,10 @@ class ServerLog:
                 self._option = found["option"]
             elif found := _GENERAL.search(line):
                 self._general = found["reason"]
+            elif found := _CRASH.search(line):
+                self._crash = self._crash or found["reason"].strip()
+            elif self._crash is not None and (found := _WHAT.search(line)):
+                self._crash += f" ({found['reason'].strip()})"
             for failed, pattern in zip(self._models, _MODEL, strict=True):
                 if found := pattern.search(line):
                     failed.setdefault(found["model"], _in_one_line(found["reason"]))
@@ -76,18 +84,17 @@ class ServerLog:
     def hopeless(self) -> CannotStart | None:
         """What the server does not get over, though it may hang rather than exit."""
         with self._lock:
-            if self._library is None:
-                return None
-            return LibraryNotFound(
-                f"the server does not find the shared library {self._library}: install it, or remake the "
-                "environment with `make clean-venvs .venv-serve`"
-            )
+            gone = self._library is not None or self._crash is not None
+        return self.diagnosis() if gone else None
 
     def diagnosis(self) -> CannotStart | None:
         """Why a server that ended while starting did so, if the log says."""
-        if hopeless := self.hopeless:
-            return hopeless
         with self._lock:
+            if self._library is not None:
+                return LibraryNotFound(
+                    f"the server does not find the shared library {self._library}: install it, or remake the "
+                    "environment with `make clean-venvs .venv-serve`"
+                )
             if self._port is not None:
                 return PortTaken(
                     f"{self._port} was taken while the server started: choose another port or start again"
@@ -105,7 +112,17 @@ class ServerLog:
                 )
             if self._general is not None:
                 return CannotStart(f"the server refused to start: {self._general}")
+            if self._crash is not None:
+                return CannotStart(
+                    f"the server or a model's process crashed, terminated {self._crash}: see the server's log"
+                )
         return None
+
+
+def _writable(text: str, sink: TextIO) -> str:
+    """The text as the sink's encoding can hold it: a strange character shall not cost the whole log."""
+    encoding = getattr(sink, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _in_one_line(reason: str) -> str:

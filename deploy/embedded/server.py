@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from deploy.embedded.errors import (
     StartCancelled,
     StartTimeout,
 )
-from deploy.embedded.guard import remove_shared_memory
+from deploy.embedded.guard import SHARED_MEMORY, remove_shared_memory
 from deploy.embedded.host import check_host
 from deploy.embedded.log import ServerLog
 from deploy.embedded.repository import open_repository
@@ -31,6 +32,13 @@ from deploy.embedded.repository import open_repository
 _GUARD = Path(__file__).with_name("guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
 _TICK = 0.05  # seconds
+_UNSAFE = re.compile(r"[^\w./+@%=,:-]", re.ASCII)  # to a shell
+# Who asks itself goes past a proxy of the environment; naming options drops tritonclient's own.
+_CHANNEL = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]
 
 
 class EmbeddedServer:
@@ -83,8 +91,7 @@ class EmbeddedServer:
         self._pid = 0
         self._pump: threading.Thread | None = None
         self._log = ServerLog(None)
-        self._shm_prefix = ""
-        self._stopping = False
+        self._shm_prefix = _shm_prefix()
         self.models: tuple[str, ...] = ()
 
     # -- what it is -------------------------------------------------------------------------------
@@ -160,6 +167,7 @@ class EmbeddedServer:
                 self._wait_until_answering(cancel)
             except BaseException as error:
                 self.stop()
+                remove_shared_memory(self._shm_prefix)  # where not even the guard came to be
                 given = any(self._wanted.by_use().values())
                 if isinstance(error, PortTaken) and not given and attempt < _ATTEMPTS:
                     continue
@@ -171,7 +179,6 @@ class EmbeddedServer:
         guard, self._guard = self._guard, None
         if guard is None:
             return
-        self._stopping = True
         with contextlib.suppress(ProcessLookupError):
             guard.send_signal(signal.SIGTERM)
         for stream in (guard.stdin, guard.stdout):
@@ -200,13 +207,12 @@ class EmbeddedServer:
     # -- within -----------------------------------------------------------------------------------
 
     def _command(self, installed: installation.Installation, *, models: Path) -> list[str]:
-        # The token keeps servers apart; the last underscore keeps one's prefix from opening another's.
-        self._shm_prefix = f"qface_{os.getpid()}_{uuid.uuid4().hex[:8]}_"
+        self._shm_prefix = _shm_prefix()
         return [
             str(installed.binary),
-            f"--model-repository={models}",
+            f"--model-repository={self._shell_safe(models)}",
             f"--model-config-name={self._config_name}",
-            f"--backend-directory={installed.backends}",
+            f"--backend-directory={self._shell_safe(installed.backends)}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
             # Configs are generated whole; completing them would start every Python model twice.
             "--disable-auto-complete-config",
@@ -217,9 +223,25 @@ class EmbeddedServer:
             *self._arguments,
         ]
 
+    def _shell_safe(self, folder: Path) -> Path:
+        """The folder, or a link to it: the Python backend starts its stubs through a shell, unquoted.
+
+        The link lies where the server's shared memory does, and so goes with it however the server ends.
+        """
+        if not _UNSAFE.search(str(folder)):
+            return folder
+        link = SHARED_MEMORY / f"{self._shm_prefix}{folder.name}"
+        try:
+            link.symlink_to(folder)
+        except OSError as error:
+            raise CannotStart(
+                f"the path {str(folder)!r} has characters that the server's shell does not take, and a link "
+                f"to it can't be made in {SHARED_MEMORY} ({error.strerror}): move it to a plain path"
+            ) from error
+        return link
+
     def _spawn(self, command: Sequence[str], *, variables: dict[str, str]) -> None:
         self._log = ServerLog(self._sink, prefix=self._log_prefix)
-        self._stopping = False
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), str(self._grace), self._shm_prefix, *command],
             stdin=subprocess.PIPE,
@@ -269,7 +291,7 @@ class EmbeddedServer:
         # gRPC comes up after the models; asking before would only make its channel back off.
         while not ports.is_open(self._host, self._ports.grpc):
             go_on(f"loading {', '.join(missing)}")
-        client = triton.InferenceServerClient(self.grpc_address)
+        client = triton.InferenceServerClient(self.grpc_address, channel_args=_CHANNEL)
         try:
             while missing := [name for name in missing if not canary.is_ready(client, name)]:
                 go_on(f"loading {', '.join(missing)}")
@@ -315,6 +337,12 @@ class EmbeddedServer:
         last = next((line for line in reversed(self._log.tail.splitlines()) if line.strip()), "nothing")
         when = "while it started" if starting else "by itself"
         return ServerDied(f"the server ended {when}, {how}; its last line was: {last}", status=status)
+
+
+def _shm_prefix() -> str:
+    """What a new server's shared memory is called by."""
+    # The token keeps servers apart; the last underscore keeps one's prefix from opening another's.
+    return f"qface_{os.getpid()}_{uuid.uuid4().hex[:8]}_"
 
 
 def _variables(carrier: environment.Environment, *, library: Path) -> dict[str, str]:
