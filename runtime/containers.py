@@ -13,11 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from runtime.errors import InvalidImage
 
 Format = Literal["JPEG", "PNG", "WebP", "PPM"]
 
 ACCEPTED = "send a JPEG, PNG or WebP file"
+
+# A picture has some hundreds of segments, a huge PNG some ten thousand chunks; a file made of nothing
+# else would keep a server busy. Progressive JPEGs have about ten scans, each of which fills the picture.
+MAX_SEGMENTS = 100_000
+MAX_SCANS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,7 @@ class Picture:
     width and height are pixels as stored, before `orientation` (Exif: 1 is upright, 2 to 8 mirrored or
     turned) is applied. `encoded` is what to give the decoder. `header` counts the bytes before the
     pixels (PPM only). `clear_grey` is the stored grey value that means transparent (PNG only).
+    `pixel_bytes` is how many bytes a pixel takes, at most, while it is decoded: channels x depth.
     """
 
     format: Format
@@ -35,6 +43,7 @@ class Picture:
     orientation: int
     encoded: bytes
     header: int = 0
+    pixel_bytes: int = 3
     clear_grey: int | None = None
 
 
@@ -67,7 +76,7 @@ def read_container(data: bytes) -> Picture:
 
 # A marker within compressed data: not a stuffed 00, a fill byte FF or a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
-_JPEG_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_JPEG_FILL = re.compile(rb"\xff*")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOI, _EOI, _SOS, _DRI, _APP1 = 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
 
@@ -75,8 +84,9 @@ _SOI, _EOI, _SOS, _DRI, _APP1 = 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
 def _jpeg(data: bytes) -> Picture:
     """Walks the segments up to the end marker. What follows it (some cameras append) is of no concern."""
     frame: tuple[int, int] | None = None
-    orientation, restarts, scans, at = 1, False, 0, 2
-    while True:
+    orientation: int | None = None
+    restarts, scans, at = False, 0, 2
+    for _ in range(MAX_SEGMENTS):
         marker, at = _jpeg_marker(data, at)
         if marker == _EOI:
             break
@@ -93,23 +103,27 @@ def _jpeg(data: bytes) -> Picture:
             frame = _jpeg_frame(segment, marker=marker)
         elif marker == _DRI:
             restarts = any(segment[:2])
-        elif marker == _APP1 and segment.startswith(b"Exif\0\0") and orientation == 1:
+        elif marker == _APP1 and segment.startswith(b"Exif\0\0") and orientation is None:
             orientation = exif_orientation(segment[6:])
         elif marker == _SOS:
             if frame is None:
                 raise _damaged("JPEG", "its pixels come before its size")
             at = _jpeg_scan_end(data, at, restarts=restarts)
             scans += 1
+            if scans > MAX_SCANS:
+                raise _too_fragmented("JPEG", f"{MAX_SCANS} scans")
+    else:
+        raise _too_fragmented("JPEG", f"{MAX_SEGMENTS:,} segments")
     if frame is None or not scans:
         raise _damaged("JPEG", "it holds no pixels")
-    return Picture(format="JPEG", width=frame[0], height=frame[1], orientation=orientation, encoded=data)
+    return Picture(format="JPEG", width=frame[0], height=frame[1], orientation=orientation or 1, encoded=data)
 
 
 def _jpeg_marker(data: bytes, at: int) -> tuple[int, int]:
     """The marker at a position (after any fill bytes) and the position behind it."""
     start = at
-    while data[at : at + 1] == b"\xff":
-        at += 1
+    fill = _JPEG_FILL.match(data, at)
+    at = fill.end() if fill else at
     if at >= len(data):
         raise _cut_short("JPEG", data)
     if at == start:
@@ -135,9 +149,9 @@ def _jpeg_scan_end(data: bytes, at: int, *, restarts: bool) -> int:
     if found is None:
         raise _cut_short("JPEG", data)
     end = found.start()
-    counted = b"".join(_JPEG_RESTART.findall(data, at, end))
-    expected = bytes(range(0xD0, 0xD8)) * (len(counted) // 8 + 1)
-    if counted and (not restarts or counted != expected[: len(counted)]):
+    scan = np.frombuffer(data, np.uint8, count=end - at, offset=at)
+    counted = scan[1:][(scan[:-1] == 0xFF) & (scan[1:] & 0xF8 == 0xD0)] & 7
+    if counted.size and (not restarts or (counted != np.arange(counted.size) % 8).any()):
         raise _damaged("JPEG", "its restart markers are out of order")
     return end
 
@@ -153,7 +167,8 @@ _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: 
 
 def _png(data: bytes) -> Picture:
     header: tuple[int, ...] | None = None
-    orientation, clear_grey, seen = 1, None, set()
+    orientation: int | None = None
+    clear_grey, seen = None, set()
     needed = [_PNG_SIGNATURE]
     for kind, body, whole in _png_chunks(data):
         if header is None:
@@ -165,7 +180,7 @@ def _png(data: bytes) -> Picture:
                 raise _damaged("PNG", "its header names a kind of pixels that PNG does not have")
         elif kind == b"IHDR":
             raise _damaged("PNG", "it has two headers")
-        elif kind == b"eXIf":
+        elif kind == b"eXIf" and orientation is None:
             orientation = exif_orientation(body)
         elif kind == b"tRNS" and color == 0:
             # OpenCV overlooks the transparent value of grey pictures, so the decoder gets it from here.
@@ -183,16 +198,23 @@ def _png(data: bytes) -> Picture:
         format="PNG",
         width=header[0],
         height=header[1],
-        orientation=orientation,
+        orientation=orientation or 1,
         encoded=b"".join(needed),
+        pixel_bytes=_png_pixel_bytes(color=color, depth=depth, alpha=b"tRNS" in seen),
         clear_grey=None if clear_grey is None else clear_grey * (255 // (2 ** min(depth, 8) - 1)),
     )
+
+
+def _png_pixel_bytes(*, color: int, depth: int, alpha: bool) -> int:
+    """OpenCV keeps grey as one channel without alpha, everything else as three, or four with it."""
+    channels = 1 if color == 0 else 4 if alpha or color in (4, 6) else 3
+    return channels * (2 if depth == 16 else 1)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """(type, body, whole chunk) up to and with IEND; checksums are checked on the way."""
     at = len(_PNG_SIGNATURE)
-    while True:
+    for _ in range(MAX_SEGMENTS):
         if at + 12 > len(data):
             raise _cut_short("PNG", data)
         (length,) = struct.unpack_from(">I", data, at)
@@ -208,6 +230,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if kind == b"IEND":
             return
         at = end
+    raise _too_fragmented("PNG", f"{MAX_SEGMENTS:,} chunks")
 
 
 # --- WebP -----------------------------------------------------------------------------------------
@@ -218,8 +241,12 @@ def _webp(data: bytes) -> Picture:
     if end > len(data):
         raise _cut_short("WebP", data)
     size: tuple[int, int] | None = None
-    orientation, pixels, at = 1, False, 12
+    orientation: int | None = None
+    chunks, pixels, at = 0, False, 12
     while at + 8 <= end:
+        chunks += 1
+        if chunks > MAX_SEGMENTS:
+            raise _too_fragmented("WebP", f"{MAX_SEGMENTS:,} chunks")
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         body = data[at + 8 : at + 8 + length]
         if at + 8 + length > end:
@@ -227,12 +254,19 @@ def _webp(data: bytes) -> Picture:
         pixels = pixels or kind in (b"VP8 ", b"VP8L", b"ANMF")
         if size is None:
             size = _webp_size(kind, body)
-        if kind == b"EXIF":
+        if kind == b"EXIF" and orientation is None:
             orientation = exif_orientation(body.removeprefix(b"Exif\0\0"))
         at += 8 + length + length % 2
     if size is None or not pixels:
         raise _damaged("WebP", "it holds no pixels")
-    return Picture(format="WebP", width=size[0], height=size[1], orientation=orientation, encoded=data[:end])
+    return Picture(
+        format="WebP",
+        width=size[0],
+        height=size[1],
+        orientation=orientation or 1,
+        encoded=data[:end],
+        pixel_bytes=4,  # whether it has alpha is said in each frame: the larger of the two
+    )
 
 
 def _webp_size(kind: bytes, body: bytes) -> tuple[int, int]:
@@ -297,6 +331,10 @@ def exif_orientation(tiff: bytes) -> int:
 
 def _cut_short(kind: Format, data: bytes) -> InvalidImage:
     return InvalidImage(f"The {kind} is cut short: it ends after {len(data):,} bytes; send the whole file.")
+
+
+def _too_fragmented(kind: Format, most: str) -> InvalidImage:
+    return InvalidImage(f"The {kind} consists of more than {most}, as no picture does; save it again.")
 
 
 def _damaged(kind: Format, what: str) -> InvalidImage:

@@ -10,6 +10,12 @@ from runtime.containers import Picture, read_container
 from runtime.errors import InvalidImage
 
 MAX_PIXELS = 50_000_000
+# Of a file. Raw pixels (PPM) may be as large as `max_pixels` of them are.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+# While it is decoded, a picture may take as much as `max_pixels` of this many bytes: 8-bit RGBA.
+_PIXEL_BYTES = 4
+# Pixels that are brought to RGB at once: what this needs on the way is small then.
+_STRIP_PIXELS = 1_000_000
 
 
 def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -21,16 +27,27 @@ def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXEL
     Damage inside a JPEG's or a WebP's compressed data shows in the pixels, and can't always be told
     from a picture that looks so; all other damage is refused.
 
-    Raises InvalidImage for what is empty, another format, damaged, cut short, or of more than
-    `max_pixels` pixels.
+    Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than
+    `MAX_FILE_BYTES`, of more than `max_pixels` pixels, or so deep that its channels take more bytes
+    than those of `max_pixels` pixels in 8-bit RGBA.
     """
-    picture = read_container(
-        bytes(data) if isinstance(data, bytes | bytearray | memoryview) else data.tobytes()
-    )
+    view = memoryview(data.reshape(-1) if isinstance(data, np.ndarray) else data)
+    largest = MAX_FILE_BYTES if bytes(view[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
+    if view.nbytes > largest:
+        raise InvalidImage(
+            f"The file is {view.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
+        )
+    picture = read_container(data if isinstance(data, bytes) else view.tobytes())
     if picture.width * picture.height > max_pixels:
         raise InvalidImage(
             f"The {picture.format} is {picture.width:,} x {picture.height:,} pixels, more than the "
             f"{max_pixels:,} accepted; send a smaller copy."
+        )
+    if picture.width * picture.height * picture.pixel_bytes > max_pixels * _PIXEL_BYTES:
+        raise InvalidImage(
+            f"The {picture.format} of {picture.width:,} x {picture.height:,} pixels takes "
+            f"{picture.pixel_bytes} bytes a pixel, more than the {max_pixels * _PIXEL_BYTES:,} bytes "
+            "accepted in all; send a smaller copy, or one of 8 bits."
         )
     pixels = _ppm_pixels(picture) if picture.format == "PPM" else _to_rgb(_decoded(picture), picture)
     return np.ascontiguousarray(_upright(pixels, orientation=picture.orientation))
@@ -64,6 +81,14 @@ def _decoded(picture: Picture) -> NDArray[Any]:
 
 
 def _to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+    rgb = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        rgb[top : top + rows] = _strip_to_rgb(pixels[top : top + rows], picture)
+    return rgb
+
+
+def _strip_to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
     if picture.clear_grey is not None and pixels.ndim == 2:
         pixels = np.where(pixels == picture.clear_grey, np.iinfo(pixels.dtype).max, pixels).astype(
             pixels.dtype

@@ -276,6 +276,74 @@ def test_a_small_file_that_claims_a_huge_picture_is_refused_before_decoding(widt
     assert "50,000,000" in message
 
 
+@pytest.mark.parametrize(
+    ("depth", "kind", "size", "refused"),
+    [
+        (16, 6, 7000, True),
+        (16, 2, 6000, True),
+        (16, 2, 5500, False),
+        (8, 6, 7000, False),
+        (16, 0, 7000, False),
+    ],
+)
+def test_deep_pictures_are_bounded_by_the_bytes_that_they_take(
+    depth: int, kind: int, size: int, refused: bool
+) -> None:
+    """50 million pixels of 8-bit RGBA at most. The files end too early, so none is really decoded."""
+    message = refusal(png(width=size, height=size, depth=depth, kind=kind, rows=b"\0" * 100))
+    assert ("200,000,000 bytes" in message) == refused
+    assert ("can't be decoded" in message) != refused
+
+
+def test_a_transparent_or_deep_picture_is_the_same_in_strips_as_at_once(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = {kind: decode_image(LOSSLESS[kind](photo)) for kind in ("png alpha", "png grey tRNS")}
+    monkeypatch.setattr("runtime.decode._STRIP_PIXELS", 7 * photo.width)
+    for kind, expected in at_once.items():
+        assert np.array_equal(decode_image(LOSSLESS[kind](photo)), expected)
+
+
+def test_a_file_that_is_too_long_is_refused_before_it_is_read() -> None:
+    start = b"\xff\xd8\xff\xe0\0\2"
+    for data in (start.ljust(64 * 1024 * 1024 + 1, b"\xff"), np.zeros(64 * 1024 * 1024 + 1, np.uint8)):
+        with pytest.raises(InvalidImage, match="67,108,865 bytes, more than the 67,108,864 accepted; send"):
+            decode_image(data)
+
+
+def test_raw_pixels_may_be_as_long_as_the_largest_picture() -> None:
+    header = b"P6 6000 4000 255\n"
+    assert decode_image(header + bytes(6000 * 4000 * 3)).shape == (4000, 6000, 3)
+    with pytest.raises(InvalidImage, match="accepted; send a smaller copy"):
+        decode_image(header + bytes(160_000_000))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_file_of_very_many_segments_is_refused(photo: Image.Image, kind: str) -> None:
+    data, many = encode(photo, kind), 200_000
+    if kind == "JPEG":
+        data = data[:2] + b"\xff\xe0\0\2" * many + data[2:]
+    elif kind == "PNG":
+        data = data[:33] + chunk(b"teXt", b"") * many + data[33:]
+    else:
+        body = data[8:] + b"JUNK\0\0\0\0" * many
+        data = b"RIFF" + struct.pack("<I", len(body)) + body
+    assert "more than 100,000" in refusal(data)
+
+
+def test_a_jpeg_of_endless_scans_is_refused(photo: Image.Image) -> None:
+    data = encode(photo, "JPEG", progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    assert "100 scans" in refusal(data[:scan] + data[scan:-2] * 100 + data[-2:])
+
+
+def test_fill_bytes_before_a_marker_are_overlooked(photo: Image.Image) -> None:
+    data = encode(photo, "JPEG")
+    filled = data[:2] + b"\xff" * 5_000_000 + data[2:]
+    assert np.array_equal(decode_image(filled), decode_image(data))
+    assert "cut short" in refusal(data[:2] + b"\xff" * 5_000_000)
+
+
 def test_the_largest_size_can_be_set(photo: Image.Image) -> None:
     data = encode(photo, "JPEG")
     assert decode_image(data, max_pixels=60 * 44).shape == (44, 60, 3)
