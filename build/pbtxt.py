@@ -39,8 +39,8 @@ class Batching:
     """How Triton puts requests together."""
 
     max_queue_delay_us: int = 100  # how long a request may wait for company
-    # Requests that may wait; a further one is turned away as UNAVAILABLE. 0: any number. Only on the
-    # first step of an ensemble: on a later one Triton 2.51 would leave the whole request hanging.
+    # Requests that may wait; a further one is turned away as UNAVAILABLE. 0: any number. Only where
+    # requests come in: on a later step of an ensemble Triton 2.51 would leave the whole request hanging.
     max_queue_size: int = 0
 
 

@@ -25,6 +25,8 @@ DETECTOR_FILE = "detector.tflite"
 # Requests that may wait for the first step of an ensemble before further ones are turned away: some
 # seconds of work for a CPU.
 _MAX_QUEUE = 256
+# The same for whole photos, which take longer and are held in memory as they were sent.
+_MAX_PHOTOS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -247,7 +249,15 @@ def _face_detector(engine: CpuEngine) -> Model:
 
 
 def _face_detect() -> Model:
-    return Model(name="face_detect", inputs=_PHOTO_INPUTS, outputs=_DETECTIONS, max_batch_size=0, instances=2)
+    return Model(
+        name="face_detect",
+        inputs=_PHOTO_INPUTS,
+        outputs=_DETECTIONS,
+        max_batch_size=0,
+        # Without a batch to put together: it is what bounds the queue.
+        batching=Batching(max_queue_size=_MAX_PHOTOS),
+        instances=2,
+    )
 
 
 def _photo_analysis(contract: Mapping[str, Any]) -> Model:
@@ -259,6 +269,7 @@ def _photo_analysis(contract: Mapping[str, Any]) -> Model:
         inputs=_PHOTO_INPUTS,
         outputs=(*_DETECTIONS, *per_face, _CONTRACT),
         max_batch_size=0,
+        batching=Batching(max_queue_size=_MAX_PHOTOS),
         # An asynchronous model still answers one request at a time and instance: several, so that the
         # faces of several photos share the engine's batches.
         instances=4,

@@ -60,7 +60,11 @@ class OpenVinoEngine:
         hints = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16, "f16": openvino.Type.f16}
         if precision not in hints:
             raise ValueError(f"Precision {precision!r} is not known; use one of {', '.join(hints)}.")
-        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hints[precision]}
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": hints[precision],
+            # Engine and detector are processes of their own: pinned, both would sit on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         self._compiled = openvino.Core().compile_model(model, "CPU", config)

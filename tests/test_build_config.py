@@ -92,13 +92,13 @@ def test_no_batching_model_has_an_optional_input_and_no_answer_is_cached(committ
         assert not model.HasField("response_cache"), model.name
 
 
-def test_only_first_steps_bound_their_queue(committed: dict[str, Any]) -> None:
+def test_queues_are_bounded_where_requests_come_in_and_nowhere_else(committed: dict[str, Any]) -> None:
     bounded = {
         name
         for name, model in committed.items()
         if model.dynamic_batching.default_queue_policy.max_queue_size
     }
-    assert bounded == {"face_preprocess", "crop_preprocess"}
+    assert bounded == {"face_preprocess", "crop_preprocess", "photo_analysis", "face_detect"}
 
 
 def test_a_changed_committed_file_is_found(graph: Graph, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import asking
+import cv2
 import numpy as np
 import pytest
 
@@ -61,7 +63,8 @@ class Request:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
-    """The backend's module with what was logged in `logged`, and what BLS answers in `answer`."""
+    """The backend's module with what was logged in `logged`, what BLS answers in `answer`, and where it
+    was told to put that in `memory`."""
     logged: list[str] = []
     module = types.SimpleNamespace(
         Tensor=Tensor,
@@ -72,11 +75,22 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
         get_output_tensor_by_name=lambda response, name: response.tensors[name],
         logged=logged,
         asked=[],
+        memory=[],
         answer=None,
+        TRITONSERVER_MEMORY_CPU="cpu",
+        PreferredMemory=lambda kind, number: (kind, number),
     )
 
     class InferenceRequest:
-        def __init__(self, *, model_name: str, requested_output_names: list[str], inputs: Any) -> None:
+        def __init__(
+            self,
+            *,
+            model_name: str,
+            requested_output_names: list[str],
+            inputs: Any,
+            preferred_memory: Any = None,
+        ) -> None:
+            module.memory.append(preferred_memory)
             self.what = (model_name, requested_output_names, {t.name: t.values for t in inputs})
 
         async def async_exec(self) -> Response:
@@ -118,6 +132,49 @@ def test_an_unexpected_exception_fails_its_own_request_and_is_logged(backend: An
     assert "KeyError" in answered[1].error().message()
     assert "\n" not in answered[1].error().message()
     assert "key of ours" in backend.logged[0]
+
+
+def test_an_exception_of_a_library_is_named_with_its_module(backend: Any) -> None:
+    model = initialize(importlib.import_module("runtime.serving.base").ServedModel())
+
+    def answer(request: Request) -> dict[str, np.ndarray[Any, Any]]:
+        return {"y": np.asarray(cv2.resize(np.zeros((0, 0, 3), np.uint8), (2, 2)))}
+
+    response = model.respond(Request(["y"]), answer)
+    assert "(cv2.error)" in response.error().message()
+    assert "!ssize.empty()" in backend.logged[0]
+
+
+def test_every_served_model_keeps_opencv_to_one_thread(backend: Any) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        initialize(importlib.import_module("runtime.serving.base").ServedModel())
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_of_several_rows_the_refused_one_is_named(backend: Any) -> None:
+    preprocess = importlib.import_module("runtime.serving.preprocess")
+    model = initialize(preprocess.FacePreprocess(), inputs=("image", "box", "landmarks"), input_size="32")
+    image = np.frombuffer(asking.ASTRONAUT.read_bytes(), np.uint8)
+    for rows, named in ((3, "row 1 (of 0 to 2): "), (1, "")):
+        boxes = np.full((rows, 4), np.nan, np.float32)
+        boxes[rows // 2] = 0
+        inputs = {"box": boxes, "landmarks": np.full((rows, 5, 2), np.nan, np.float32)}
+        (response,) = model.execute([Request(["pixels"], image=np.stack([image] * rows), **inputs)])
+        assert response.error().code() == TritonError.INVALID_ARG
+        assert response.error().message().startswith(f"{named}the box (0, 0, 0, 0) is empty")
+
+
+def test_a_crop_of_more_pixels_than_a_photo_may_have_is_refused(backend: Any) -> None:
+    preprocess = importlib.import_module("runtime.serving.preprocess")
+    model = initialize(preprocess.CropPreprocess(), inputs=("crop",), input_size="32")
+    crop = np.broadcast_to(np.uint8(7), (1, 10_000, 5_001, 3))
+    (response,) = model.execute([Request(["pixels"], crop=crop)])
+    assert response.error().code() == TritonError.INVALID_ARG
+    assert "5,001 x 10,000 pixels, more than the 50,000,000 accepted: send" in response.error().message()
 
 
 def test_invalid_input_is_the_caller_s_and_not_logged(backend: Any) -> None:
@@ -190,6 +247,8 @@ def test_many_rows_are_asked_for_in_batches_and_come_back_in_order(backend: Any)
     answered = asyncio.run(base.ask_in_batches("other", "x", rows, ["y"], max_batch=32))
     assert [len(inputs["x"]) for _, _, inputs in backend.asked] == [32, 32, 6]
     np.testing.assert_array_equal(answered["y"], rows + 1)
+    # A GPU engine's answers must come to where numpy can read them.
+    assert backend.memory == [("cpu", 0)] * 3
 
 
 def test_another_model_s_refusal_keeps_its_code(backend: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class ServedModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the model's configuration; the backend calls it once."""
+        # Triton runs several instances side by side: more threads in each would only stand in line.
+        cv2.setNumThreads(1)
         config = json.loads(args["model_config"])
         self.name: str = config["name"]
         self.inputs: list[str] = [tensor["name"] for tensor in config["input"]]
@@ -69,7 +72,7 @@ class ServedModel:
             return _error(str(error), error.code)
         pb_utils.Logger.log_error(f"{self.name}: {''.join(traceback.format_exception(error))}")
         return _error(
-            f"{self.name} failed on this request ({type(error).__name__}): its log has the reason",
+            f"{self.name} failed on this request ({_full_name(error)}): its log has the reason",
             pb_utils.TritonError.INTERNAL,
         )
 
@@ -98,6 +101,8 @@ async def ask(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor(name, np.ascontiguousarray(values)) for name, values in inputs.items()],
+        # A GPU engine's answers would else stay in its memory, where as_numpy() can't read them.
+        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
     answered = await request.async_exec()
     if answered.has_error():
@@ -112,6 +117,12 @@ async def ask_in_batches(
     chunks = [rows[start : start + max_batch] for start in range(0, len(rows), max_batch)]
     answers = await asyncio.gather(*(ask(model, {name: chunk}, outputs) for chunk in chunks))
     return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
+
+
+def _full_name(error: Exception) -> str:
+    """The exception's name with its module, as "error" alone (OpenCV's) would say nothing."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _error(message: str, code: Any) -> Any:

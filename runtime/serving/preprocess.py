@@ -1,23 +1,22 @@
 """The first step of every ensemble: a picture -> the engine's pixels and the map back to the photo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from runtime.align import align_face
-from runtime.decode import decode_image
-from runtime.errors import InvalidImage
+from runtime.align import Affine, align_face
+from runtime.decode import MAX_PIXELS, decode_image
+from runtime.errors import InvalidImage, InvalidInput
 from runtime.serving.base import Answer, ServedModel, tensor
 
 
 class _Preprocess(ServedModel):
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Reads the side of the crop; Triton runs several instances, so OpenCV needs no threads."""
+        """Reads the side of the crop."""
         super().initialize(args)
         self.size = int(self.parameters["input_size"])
-        cv2.setNumThreads(1)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
@@ -33,15 +32,13 @@ class FacePreprocess(_Preprocess):
 
     def answer(self, request: Any) -> Answer:
         """`pixels` [B, S, S, 3] uint8 RGB and `crop_to_photo` [B, 2, 3]."""
-        faces = zip(*(tensor(request, name) for name in ("image", "box", "landmarks")), strict=True)
-        aligned = [
-            align_face(decode_image(image), box=box, landmarks=landmarks, size=self.size)
-            for image, box, landmarks in faces
-        ]
-        return {
-            "pixels": np.stack([pixels for pixels, _ in aligned]),
-            "crop_to_photo": np.stack([back for _, back in aligned]),
-        }
+        images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
+
+        def align(row: int) -> tuple[NDArray[np.uint8], Affine]:
+            image = decode_image(images[row])
+            return align_face(image, box=boxes[row], landmarks=points[row], size=self.size)
+
+        return _row_by_row(align, rows=len(images))
 
 
 class CropPreprocess(_Preprocess):
@@ -54,8 +51,26 @@ class CropPreprocess(_Preprocess):
             raise InvalidImage(
                 f"the crop has the shape {list(crops.shape[1:])}, so no pixels: send height x width x 3"
             )
-        aligned = [align_face(crop, size=self.size) for crop in crops]
-        return {
-            "pixels": np.stack([pixels for pixels, _ in aligned]),
-            "crop_to_photo": np.stack([back for _, back in aligned]),
-        }
+        height, width = crops.shape[1:3]
+        if height * width > MAX_PIXELS:
+            raise InvalidImage(
+                f"the crop is {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} accepted: "
+                "send a smaller one"
+            )
+        return _row_by_row(lambda row: align_face(crops[row], size=self.size), rows=len(crops))
+
+
+def _row_by_row(align: Callable[[int], tuple[NDArray[np.uint8], Affine]], *, rows: int) -> Answer:
+    """The answer made of what `align` gives for each row; of several, what is refused says its row."""
+    aligned = []
+    for row in range(rows):
+        try:
+            aligned.append(align(row))
+        except InvalidInput as error:
+            if rows == 1:
+                raise
+            raise type(error)(f"row {row} (of 0 to {rows - 1}): {error}") from None
+    return {
+        "pixels": np.stack([pixels for pixels, _ in aligned]),
+        "crop_to_photo": np.stack([back for _, back in aligned]),
+    }
