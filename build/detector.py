@@ -5,7 +5,6 @@ from pathlib import Path
 
 from build.errors import BuildError
 from runtime import detector_file
-from runtime.detector_file import PACKAGE
 
 
 def find_detector() -> Path:
@@ -18,4 +17,4 @@ def find_detector() -> Path:
 
 def package_version() -> str:
     """The installed package's version."""
-    return importlib.metadata.version(PACKAGE)
+    return importlib.metadata.version(detector_file.PACKAGE)

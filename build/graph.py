@@ -16,9 +16,6 @@ import onnx
 from build.errors import BuildError
 
 PIXELS = "pixels"
-# Tasks that a repository answers only when they are named: they label people in ways that can harm.
-ONLY_WHEN_NAMED = frozenset({"race"})
-
 _AGAIN = "export it again with `python -m build.onnx`"
 _DATATYPES: dict[int, str] = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.UINT8: "UINT8"}
 # The shape without the batch that a head of each kind has; None: the graph decides.
@@ -87,10 +84,13 @@ def read_graph(path: Path) -> Graph:
 
 
 def restrict(contract: Mapping[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
-    """The contract for these tasks only, with its own hash; for all but the `ONLY_WHEN_NAMED` if None."""
+    """The contract for these tasks only, with its own hash; None: for those served by default.
+
+    An entry with `default` false is served only where it is named.
+    """
     known = {entry["name"]: entry for entry in contract["tasks"]}
     if names is None:
-        names = [name for name in known if name not in ONLY_WHEN_NAMED]
+        names = [name for name, entry in known.items() if entry.get("default", True)]
     missing = [name for name in names if name not in known]
     if missing:
         raise BuildError(f"the weights do not answer {', '.join(missing)}: choose from {', '.join(known)}")
