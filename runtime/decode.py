@@ -31,7 +31,7 @@ def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXEL
     `MAX_FILE_BYTES`, of more than `max_pixels` pixels, or so deep that its channels take more bytes
     than those of `max_pixels` pixels in 8-bit RGBA.
     """
-    view = memoryview(data.reshape(-1) if isinstance(data, np.ndarray) else data)
+    view = data.reshape(-1).data if isinstance(data, np.ndarray) else memoryview(data)
     largest = MAX_FILE_BYTES if bytes(view[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
     if view.nbytes > largest:
         raise InvalidImage(
