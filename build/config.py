@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.errors import BuildError
+from build.files import replace_file
 from build.graph import Graph, read_graph, restrict
+from build.pbtxt import HEADER
 from build.served import CpuEngine, config_files, python_models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +31,7 @@ def generated(
     engine: CpuEngine = CpuEngine(),
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
-    """The generated files of a repository that serves these tasks (None: all but those only on request)."""
+    """The generated files of a repository that serves these tasks (None: those served by default)."""
     contract = restrict(graph.contract, tasks)
     files = {
         path: text.encode() for path, text in config_files(contract, heads=graph.heads, engine=engine).items()
@@ -53,23 +55,41 @@ def stale(graph: Graph, *, sources: Path = MODEL_REPOSITORY) -> list[str]:
             lines.append(f"{name} is missing")
         elif path.read_bytes() != content:
             lines.append(f"{name} is stale")
-    return lines + [f"{path.name} is no longer served" for path in _unserved(expected, sources)]
+    for path in _unserved(expected, sources):
+        if _was_generated(path):
+            lines.append(f"{path.name} is no longer served")
+        else:
+            lines.append(f"{path.name} is neither served nor generated: take it away by hand")
+    return lines
 
 
 def write(graph: Graph, *, sources: Path = MODEL_REPOSITORY) -> None:
-    """Makes the generated files below `sources` current, and takes away models that are no longer served."""
+    """Makes the generated files below `sources` current, and takes away models that are no longer served.
+
+    Only what was generated is taken away: a directory that somebody put there stays.
+    """
     expected = generated(graph, sources=sources)
     for name, content in expected.items():
         path = sources / name
+        if path.is_file() and path.read_bytes() == content:
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        replace_file(path, content)
     for path in _unserved(expected, sources):
-        shutil.rmtree(path)
+        if _was_generated(path):
+            shutil.rmtree(path)
 
 
 def _unserved(expected: dict[str, bytes], sources: Path) -> list[Path]:
     served = {name.split("/")[0] for name in expected}
     return sorted(path for path in sources.iterdir() if path.is_dir() and path.name not in served)
+
+
+def _was_generated(model: Path) -> bool:
+    try:
+        return (model / "config.pbtxt").read_bytes().startswith(HEADER.encode())
+    except OSError:
+        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,18 +9,21 @@ report goes to var/engine/, from where `build.repository` takes it into the mani
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.config import ROOT, WEIGHTS
+from build.config import ROOT
 from build.detector import find_detector
 from build.errors import BuildError
+from build.files import replace_file
 from build.graph import PIXELS, Graph, read_graph
 from build.manifest import engine_report_path, package_versions
+from build.options import add_options, chosen_engine
 from build.parity import differences, differences_in_units, real_crops, tolerances
 from build.served import MAX_BATCH, CpuEngine
 from runtime.openvino_engine import OpenVinoEngine
@@ -39,8 +42,12 @@ def build_cpu_engine(
 ) -> dict[str, Any]:
     """Compiles the network, measures it and writes the report; returns the report.
 
-    Raises BuildError when an output differs from ONNX Runtime's by more than its tolerance.
+    An earlier report at this precision is removed first, so that one stands only for an engine that
+    passed last. Raises BuildError when an output differs from ONNX Runtime's by more than its tolerance.
     """
+    path = engine_report_path(output, precision=engine.precision)
+    with _told_if_not_writable(path):
+        path.unlink(missing_ok=True)
     try:
         import onnxruntime
     except ImportError:
@@ -82,47 +89,40 @@ def build_cpu_engine(
         "tolerances": allowed,
         "parity": parity,
     }
-    path = engine_report_path(output, precision=engine.precision)
-    try:
+    with _told_if_not_writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
+        replace_file(path, (json.dumps(report, indent=1) + "\n").encode())
+    return report
+
+
+@contextlib.contextmanager
+def _told_if_not_writable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BuildError(
             f"{path} can't be written ({error.strerror}): name a writable directory with --output"
         ) from None
-    return report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m build.engine", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, help="the ONNX file that build.onnx exported"
-    )
-    parser.add_argument(
-        "--target", choices=("cpu", "tensorrt"), default="cpu", help="what the engine runs on"
-    )
-    parser.add_argument("--precision", choices=("f32", "bf16"), default=CpuEngine().precision)
-    parser.add_argument("--threads", type=int, default=0, help="cores for the engine (0: all)")
+    add_options(parser)
     parser.add_argument(
         "--photo", type=Path, default=PHOTO, help="a photo whose faces the engine is measured on"
     )
-    parser.add_argument(
-        "--detector", type=Path, help="the face detector's .tflite (default: the installed package's)"
-    )
-    parser.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
     options = parser.parse_args(arguments)
     try:
-        if options.target == "tensorrt":
-            raise BuildError("TensorRT engines can't be built yet: use --target cpu")
+        engine = chosen_engine(options)
         gpu = Path("/dev/nvidiactl").exists()
         print(
-            f"{'' if gpu else 'No GPU here: '}building the CPU engine (OpenVINO, {options.precision})",
+            f"{'' if gpu else 'No GPU here: '}building the CPU engine (OpenVINO, {engine.precision})",
             flush=True,
         )
         report = build_cpu_engine(
             read_graph(options.weights),
-            engine=CpuEngine(precision=options.precision, threads=options.threads),
+            engine=engine,
             photo=options.photo,
             detector=options.detector,
             output=options.output,

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from build.files import replace_file
 from build.graph import Graph
 
 MANIFEST = "manifest.json"
+# What a repository is made of; changes elsewhere don't make its git revision another.
+_SHIPPED = ("build", "runtime", "model_repository", "weights")
 _PACKAGES = (
     "numpy",
     "onnx",
@@ -39,6 +42,22 @@ def manifest(
     }
 
 
+def renew(repository: Path, about: Mapping[str, Any]) -> None:
+    """Rewrites the manifest of a repository whose content is right already, if it says something else.
+
+    The versions and the git revision may differ where the content doesn't; only the date is no reason.
+    """
+    path = repository / MANIFEST
+    said = json.loads(path.read_text())
+    if {**said, "created": about["created"]} != json.loads(to_json(about)):
+        replace_file(path, to_json(about))
+
+
+def to_json(about: Mapping[str, Any]) -> bytes:
+    """The manifest as it is written."""
+    return json.dumps(about, indent=1).encode()
+
+
 def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
     """The files' sha256 by their path, sorted."""
     return {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
@@ -51,18 +70,25 @@ def content_hash(files: Mapping[str, bytes], stages: Mapping[str, Any]) -> str:
 
 
 def intact(repository: Path) -> bool:
-    """Whether a repository holds exactly the files that its manifest names, unchanged."""
+    """Whether a repository holds exactly the files that its manifest names, unchanged.
+
+    A further directory, even an empty one, is damage too: among the models it stops Triton.
+    """
     try:
         expected = json.loads((repository / MANIFEST).read_text())["files"]
-        found = {
-            str(path.relative_to(repository)): path.read_bytes()
-            for path in repository.rglob("*")
-            # Python writes its byte code beside lib/.
-            if path.is_file() and path.name != MANIFEST and "__pycache__" not in path.parts
-        }
+        files, folders = {}, set()
+        for path in repository.rglob("*"):
+            name = path.relative_to(repository)
+            if "__pycache__" in name.parts[2:]:  # Python's byte code, beside sources of ours
+                continue
+            if path.is_dir():
+                folders.add(str(name))
+            elif str(name) != MANIFEST:
+                files[str(name)] = path.read_bytes()
+        needed = {str(parent) for name in expected for parent in Path(name).parents} - {"."}
     except (OSError, KeyError, TypeError, ValueError):
         return False
-    return bool(sha256_of(found) == expected)
+    return bool(folders == needed and sha256_of(files) == expected)
 
 
 def onnx_stages(graph: Graph) -> dict[str, Any]:
@@ -95,6 +121,23 @@ def read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
     return report if report.get("onnx_sha256") == sha256 else None
 
 
+def engine_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
+    """What `build.engine` measured of this ONNX file with the OpenVINO that is installed, if it passed."""
+    report = read_report(path, sha256=sha256)
+    try:
+        if report is None or report["versions"]["openvino"] != package_versions()["openvino"]:
+            return None
+        allowed = report["tolerances"]
+        passed = bool(report["parity"]) and all(
+            set(by_output) == set(allowed)
+            and all(value <= allowed[name] for name, value in by_output.items())
+            for by_output in report["parity"].values()
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return report if passed else None
+
+
 def package_versions() -> dict[str, str]:
     """The versions of the installed packages that decide what an engine answers."""
     found = {}
@@ -107,16 +150,20 @@ def package_versions() -> dict[str, str]:
 
 
 def _git_revision(source: Path) -> str | None:
-    """The commit of the sources, with `-dirty` where they differ from it; None without git."""
+    """The commit of the sources, with `-dirty` where what is shipped differs from it; None without git.
+
+    A file that git doesn't know yet is shipped all the same, so it counts as a difference.
+    """
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        commit = _git("rev-parse", "HEAD", source=source)
+        changed = _git("status", "--porcelain", "--untracked-files=all", "--", *_SHIPPED, source=source)
     except (OSError, subprocess.SubprocessError):
         return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str, source: Path) -> str:
+    # Without the option, `status` may hold the index's lock while somebody commits.
+    command = ["git", "--no-optional-locks", *arguments]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()

@@ -5,12 +5,12 @@
 
 The repository's name carries a hash of everything in it, so building it again changes nothing. It is
 put together aside and moved into place whole; then the link turns. A build that fails leaves no trace.
+The last two are kept, so that a server can go on with the one that it began with, or back to it.
 """
 
 import argparse
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import sys
@@ -20,20 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from build.config import MODEL_REPOSITORY, ROOT, WEIGHTS, generated
-from build.detector import PACKAGE, find_detector, package_version
+from build.detector import find_detector, package_version
 from build.errors import BuildError
 from build.graph import Graph, read_graph, restrict
 from build.manifest import (
     MANIFEST,
     content_hash,
+    engine_report,
     engine_report_path,
     intact,
     manifest,
     onnx_stages,
-    read_report,
+    renew,
     sha256_of,
+    to_json,
 )
+from build.options import add_options, chosen_engine
 from build.served import DETECTOR_FILE, ENGINE_FILE, CpuEngine, python_models
+from runtime.detector_file import PACKAGE
 
 LINK = "repository"
 KEPT = 2
@@ -48,7 +52,7 @@ def assemble(
     detector: Path | None = None,
     output: Path = ROOT / "var",
 ) -> Path:
-    """Builds the repository for these weights and tasks (None: all but those only on request).
+    """Builds the repository for these weights and tasks (None: those served by default).
 
     Returns its directory below `output`, to which the link `output`/repository then points. Raises
     BuildError with one sentence; then nothing was changed.
@@ -62,9 +66,11 @@ def assemble(
     try:
         with _lock(output):
             repository = output / name
-            if not intact(repository):
-                about = manifest(files=files, contract=contract, stages=stages, source=ROOT)
-                _put_in_place(files | {MANIFEST: json.dumps(about, indent=1).encode()}, repository)
+            about = manifest(files=files, contract=contract, stages=stages, source=ROOT)
+            if intact(repository):
+                renew(repository, about)
+            else:
+                _put_in_place(files | {MANIFEST: to_json(about)}, repository)
             os.utime(repository)
             _point(output / LINK, repository)
             _forget_old(output)
@@ -109,10 +115,17 @@ def _detector(path: Path | None) -> tuple[dict[str, Any], bytes]:
 
 
 def _engine_stage(graph: Graph, engine: CpuEngine, output: Path) -> dict[str, Any]:
-    """The engine's settings, and what `build.engine` measured of it if it did."""
+    """The engine's settings, and what `build.engine` measured of it; below fp32 it must have."""
     stage: dict[str, Any] = {"target": "cpu", "backend": "openvino"} | engine.parameters()
-    report = read_report(engine_report_path(output, precision=engine.precision), sha256=graph.sha256)
-    return stage | ({"parity": report["parity"]} if report else {})
+    report = engine_report(engine_report_path(output, precision=engine.precision), sha256=graph.sha256)
+    if report is None and engine.precision != "f32":
+        raise BuildError(
+            f"nobody measured what these weights answer in {engine.precision} with the installed OpenVINO: "
+            f"run `python -m build.engine --precision {engine.precision}` first, or choose --precision f32"
+        )
+    if report is not None:
+        stage |= {key: report[key] for key in ("versions", "tolerances", "parity")}
+    return stage
 
 
 @contextlib.contextmanager
@@ -134,9 +147,18 @@ def _put_in_place(files: dict[str, bytes], repository: Path) -> None:
             path = unfinished / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        if repository.exists():  # damaged, or it would have been kept
-            shutil.rmtree(repository)
-        unfinished.rename(repository)
+        if repository.exists():  # damaged, or it would have been kept; a server may use it right now
+            aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
+            repository.rename(aside / repository.name)
+            try:
+                unfinished.rename(repository)
+            except BaseException:
+                (aside / repository.name).rename(repository)
+                raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        else:
+            unfinished.rename(repository)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -151,10 +173,11 @@ def _point(link: Path, repository: Path) -> None:
 
 
 def _forget_old(output: Path) -> None:
-    """Removes all but the newest repositories; the link's is the newest."""
-    repositories = [path for path in output.glob(f"{LINK}-*") if path.is_dir()]
-    repositories.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in repositories[KEPT:]:
+    """Removes all but the newest repositories, and never the one that the link leads to."""
+    linked = (output / LINK).resolve()
+    others = [path for path in output.glob(f"{LINK}-*") if path.is_dir() and path.resolve() != linked]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in others[KEPT - 1 :]:
         shutil.rmtree(path)
 
 
@@ -165,38 +188,30 @@ def _tasks(text: str | None) -> list[str] | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m build.repository", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, help="the ONNX file that build.onnx exported"
-    )
+    add_options(parser)
     parser.add_argument(
         "--tasks",
         default=os.environ.get("SERVED_TASKS"),
-        help="what to serve, separated by commas (default: SERVED_TASKS, or all but race)",
+        help="what to serve, separated by commas (default: SERVED_TASKS, or those served by default)",
     )
     parser.add_argument(
-        "--target", choices=("cpu", "tensorrt"), default="cpu", help="what the engine runs on"
+        "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
     )
-    parser.add_argument("--precision", choices=("f32", "bf16"), default=CpuEngine().precision)
-    parser.add_argument("--threads", type=int, default=0, help="cores for the engine (0: all)")
-    parser.add_argument(
-        "--detector", type=Path, help="the face detector's .tflite (default: the installed package's)"
-    )
-    parser.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
     options = parser.parse_args(arguments)
     try:
-        if options.target == "tensorrt":
-            raise BuildError("TensorRT engines can't be built yet: use --target cpu")
+        before = (options.output / LINK).resolve()
         repository = assemble(
             weights=options.weights,
             tasks=_tasks(options.tasks),
-            engine=CpuEngine(precision=options.precision, threads=options.threads),
+            engine=chosen_engine(options),
             detector=options.detector,
             output=options.output,
         )
     except (BuildError, ValueError) as error:
         print(f"build.repository: {error}", file=sys.stderr)
         return 2
-    print(repository)
+    if not options.quiet or repository.resolve() != before:
+        print(repository)
     return 0
 
 

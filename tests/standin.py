@@ -9,6 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from build.graph import read_graph
+from build.manifest import engine_report_path, package_versions
+from build.parity import tolerances
 from training.tasks import CATALOGUE, Task, make_contract
 
 SIZE = 32
@@ -72,4 +75,21 @@ def write(
     helper.set_model_props(model, said)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+    return path
+
+
+def write_engine_report(output: Path, weights: Path, *, precision: str, **changes: Any) -> Path:
+    """A report as `build.engine` leaves it of an engine that passed; `changes` replace parts of it."""
+    graph = read_graph(weights)
+    allowed = tolerances(graph.contract, precision=precision)
+    report = {
+        "onnx_sha256": graph.sha256,
+        "precision": precision,
+        "versions": package_versions(),
+        "tolerances": allowed,
+        "parity": {"1": dict.fromkeys(allowed, 0.0)},
+    }
+    path = engine_report_path(output, precision=precision)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report | changes))
     return path

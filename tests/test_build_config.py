@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from build import config
 from build.config import MODEL_REPOSITORY, WEIGHTS, generated, stale, write
+from build.files import replace_file
 from build.graph import Graph, read_graph
 from build.pbtxt import Batching, Ensemble, Model, Step, Tensor, parse, to_text
 from training.tasks import QFACE_TASKS, Kind, Task
@@ -108,6 +109,7 @@ def test_a_changed_committed_file_is_found(graph: Graph, tmp_path: Path) -> None
     changed.write_text(changed.read_text().replace("dims: [1]", "dims: [2]"))
     (sources / "gender_postprocess" / "1" / "model.py").unlink()
     (sources / "smile").mkdir()
+    (sources / "smile" / "config.pbtxt").write_text(changed.read_text())
     assert stale(graph, sources=sources) == [
         "age/config.pbtxt is stale",
         "gender_postprocess/1/model.py is missing",
@@ -115,6 +117,38 @@ def test_a_changed_committed_file_is_found(graph: Graph, tmp_path: Path) -> None
     ]
     write(graph, sources=sources)
     assert stale(graph, sources=sources) == []
+
+
+@pytest.mark.parametrize("config", [None, 'name: "mine"\n'])
+def test_a_directory_that_was_not_generated_is_told_and_stays(
+    graph: Graph, tmp_path: Path, config: str | None
+) -> None:
+    sources = tmp_path / "model_repository"
+    shutil.copytree(MODEL_REPOSITORY, sources)
+    mine = sources / "mine" / "1" / "model.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("weeks of work")
+    if config is not None:
+        (sources / "mine" / "config.pbtxt").write_text(config)
+    write(graph, sources=sources)
+    assert mine.read_text() == "weeks of work"
+    assert stale(graph, sources=sources) == ["mine is neither served nor generated: take it away by hand"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.pbtxt"
+    path.write_text("old")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_check_ends_with_status_1_where_another_contract_is_served(
@@ -146,7 +180,7 @@ def test_a_task_that_nobody_knows_is_served_by_its_kind(tmp_path: Path) -> None:
 
 
 def test_only_answers_in_the_photo_s_frame_need_the_map_to_it(every_kind: Graph) -> None:
-    files = generated(every_kind)
+    files = generated(every_kind, tasks=["expression", "action_units", "head_pose", "landmarks", "parsing"])
     needing = {
         path.split("_postprocess")[0]
         for path, content in files.items()
@@ -154,7 +188,12 @@ def test_only_answers_in_the_photo_s_frame_need_the_map_to_it(every_kind: Graph)
         and any(tensor.name == "crop_to_photo" for tensor in parse(content.decode()).input)
     }
     assert needing == {"head_pose", "landmarks", "parsing", "face"}
-    assert not any(path.startswith("race") for path in files)
+
+
+def test_tasks_that_are_not_served_by_default_have_no_files(every_kind: Graph) -> None:
+    served = {path.split("/")[0] for path in generated(every_kind)}
+    assert {"expression", "age"} <= served
+    assert not served & {"race", "landmarks", "parsing"}
 
 
 def test_configurations_survive_the_way_through_text() -> None:

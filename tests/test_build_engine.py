@@ -27,7 +27,9 @@ def test_the_engine_in_fp32_answers_as_onnx_runtime_and_the_manifest_records_it(
         assert max(by_output.values()) <= 1e-4
     assembled = assemble(engine=CpuEngine(precision="f32"), output=tmp_path)
     stages = json.loads((assembled / "manifest.json").read_text())["stages"]
-    assert stages["engine"]["parity"] == report["parity"]
+    for key in ("parity", "tolerances", "versions"):
+        assert stages["engine"][key] == report[key]
+    assert stages["engine"]["versions"]["openvino"]
     assert stages["engine"]["precision"] == "f32"
     assert set(stages["onnx"]["parity"]) == {"1", "3", "32"}
     assert stages["checkpoint"]["sha256"]
@@ -41,13 +43,14 @@ def test_a_report_about_other_weights_is_not_taken(tmp_path: Path) -> None:
     assert "parity" not in stages["engine"]
 
 
-def test_an_engine_out_of_tolerance_is_refused(
+def test_an_engine_out_of_tolerance_is_refused_and_its_old_report_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    old = standin.write_engine_report(tmp_path, WEIGHTS, precision="bf16")
     monkeypatch.setattr("build.parity.LOW_PRECISION", dict.fromkeys(build.parity.LOW_PRECISION, 1e-9))
     assert build.engine.main(["--precision", "bf16", "--output", str(tmp_path)]) == 2
     assert "choose --precision f32" in capsys.readouterr().err
-    assert not (tmp_path / "engine").exists()
+    assert not old.exists()
 
 
 def test_the_first_line_says_which_engine_is_built(

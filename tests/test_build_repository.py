@@ -14,6 +14,7 @@ import standin
 from build import repository
 from build.detector import find_detector
 from build.errors import BuildError
+from build.manifest import _git_revision
 from build.repository import assemble
 from build.served import CpuEngine
 
@@ -58,6 +59,7 @@ def test_only_models_lie_among_the_models_and_each_has_its_files(weights: Path, 
 
 
 def test_the_manifest_names_every_file_and_every_stage(weights: Path, output: Path) -> None:
+    standin.write_engine_report(output, weights, precision="bf16")
     assembled = assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
     manifest = manifest_of(assembled)
     files = [path for path in assembled.rglob("*") if path.is_file() and path.name != "manifest.json"]
@@ -86,6 +88,7 @@ def test_building_again_changes_nothing(weights: Path, output: Path) -> None:
 def test_other_weights_tasks_or_settings_make_another_repository(weights: Path, output: Path) -> None:
     contract = standin.contract_of("expression", "age", "head_pose", "race")
     other = standin.write(weights.with_name("other.onnx"), contract, seed=1)
+    standin.write_engine_report(output, weights, precision="bf16")
     made = [
         assemble(weights=weights, output=output),
         assemble(weights=other, output=output),
@@ -104,7 +107,91 @@ def test_the_last_two_repositories_are_kept(weights: Path, output: Path) -> None
     assert {path for path in output.glob("repository-*") if path.is_dir()} == {made[0], newest}
 
 
-@pytest.mark.parametrize("damage", ["change", "remove", "add", "manifest"])
+def test_the_repository_that_the_link_leads_to_is_never_removed(weights: Path, output: Path) -> None:
+    for task in ("age", "expression"):
+        newer = assemble(weights=weights, tasks=[task], output=output)
+        os.utime(newer, (4e9, 4e9))  # a clock that was wrong
+    assembled = assemble(weights=weights, tasks=["head_pose"], output=output)
+    assert (output / "repository" / "manifest.json").is_file()
+    assert (output / "repository").resolve() == assembled.resolve()
+    assert len([path for path in output.glob("repository-*") if path.is_dir()]) == 2
+
+
+def test_low_precision_needs_a_report_of_these_weights_and_this_openvino_that_passed(
+    weights: Path, output: Path
+) -> None:
+    def refused() -> bool:
+        with pytest.raises(BuildError, match=r"build\.engine --precision bf16.* or choose --precision f32"):
+            assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
+        return not (output / "repository").exists()
+
+    assert refused()
+    allowed = {"expression": 0.02, "age": 0.5, "head_pose": 0.5, "race": 0.02}
+    for changes in (
+        {"onnx_sha256": "0" * 64},
+        {"versions": {"openvino": "1.0"}},
+        {"versions": {}},
+        {"parity": {"1": dict.fromkeys(allowed, 0.0), "3": {**allowed, "age": 0.6}}},
+        {"parity": {"1": {"age": 0.0}}},
+        {"parity": {}},
+    ):
+        standin.write_engine_report(output, weights, precision="bf16", **changes)
+        assert refused(), changes
+    standin.write_engine_report(output, weights, precision="bf16")
+    assembled = assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
+    assert manifest_of(assembled)["stages"]["engine"]["tolerances"] == allowed
+
+
+def test_a_manifest_that_says_other_versions_or_another_revision_is_renewed(
+    weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembled = assemble(weights=weights, output=output)
+    config = assembled / "models" / "age" / "config.pbtxt"
+    before = config.stat().st_ino
+    monkeypatch.setattr("build.manifest._git_revision", lambda source: "another")
+    assert assemble(weights=weights, output=output) == assembled
+    assert manifest_of(assembled)["git_revision"] == "another"
+    monkeypatch.setattr("build.manifest.package_versions", lambda: {"openvino": "another"})
+    assert assemble(weights=weights, output=output) == assembled
+    assert manifest_of(assembled)["versions"]["openvino"] == "another"
+    assert config.stat().st_ino == before
+
+
+def test_a_revision_is_dirty_where_what_is_shipped_differs_from_it(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        names = ("-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false")
+        command = ["git", *names, *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert _git_revision(tmp_path) is None
+    git("init", "-q")
+    for folder in ("runtime", "build", "model_repository", "weights", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file.py").write_text("")
+    git("add", "runtime", "build", "model_repository", "weights")
+    git("commit", "-q", "-m", "m")
+    commit = git("rev-parse", "HEAD")
+    assert _git_revision(tmp_path) == commit
+    (tmp_path / "runtime" / "new.py").write_text("")
+    assert _git_revision(tmp_path) == f"{commit}-dirty"
+    (tmp_path / "runtime" / "new.py").unlink()
+    (tmp_path / "weights" / "file.py").write_text("changed")
+    assert _git_revision(tmp_path) == f"{commit}-dirty"
+
+
+def test_quiet_says_only_what_is_new(weights: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--weights", str(weights), "--output", str(output), "--quiet"]
+    assert repository.main(arguments) == 0
+    assert capsys.readouterr().out == f"{(output / 'repository').resolve()}\n"
+    assert repository.main(arguments) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "damage", ["change", "remove", "add", "empty directory", "only byte code", "manifest"]
+)
 def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage: str) -> None:
     assembled = assemble(weights=weights, output=output)
     victim = assembled / "models" / "age" / "config.pbtxt"
@@ -116,11 +203,52 @@ def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage:
     elif damage == "add":
         (assembled / "models" / "stray").mkdir()
         (assembled / "models" / "stray" / "file").write_text("")
+    elif damage == "empty directory":
+        (assembled / "models" / "stray").mkdir()
+    elif damage == "only byte code":
+        (assembled / "models" / "stray" / "__pycache__").mkdir(parents=True)
     else:
         (assembled / "manifest.json").write_text("{")
     assert assemble(weights=weights, output=output) == assembled
     assert victim.read_bytes() == good
     assert not (assembled / "models" / "stray").exists()
+
+
+def test_a_server_s_byte_code_is_no_damage(weights: Path, output: Path) -> None:
+    assembled = assemble(weights=weights, output=output)
+    for folder in (assembled / "lib" / "runtime", assembled / "models" / "face_engine" / "1"):
+        (folder / "__pycache__").mkdir()
+        (folder / "__pycache__" / "x.pyc").write_bytes(b"code")
+    config = assembled / "models" / "age" / "config.pbtxt"
+    before = config.stat().st_ino
+    assert assemble(weights=weights, output=output) == assembled
+    assert config.stat().st_ino == before
+
+
+def test_a_damaged_repository_stays_where_the_new_one_can_t_be_put(
+    weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may be using what is not damaged of it."""
+    assembled = assemble(weights=weights, output=output)
+    victim = assembled / "models" / "age" / "config.pbtxt"
+    victim.write_text("damage")
+    before = everything_below(output)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        # Until the new one is complete and about to take its place, the old one has to be there.
+        if target == assembled and path.suffix == ".tmp":
+            assert (path / "manifest.json").is_file()
+            raise OSError(5, "Input/output error", str(target))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(BuildError, match="Input/output error"):
+        assemble(weights=weights, output=output)
+    assert everything_below(output) == before
+    monkeypatch.undo()
+    assert assemble(weights=weights, output=output) == assembled
+    assert victim.read_text() != "damage"
 
 
 def test_a_task_s_step_is_the_fused_step_s_program(weights: Path, output: Path) -> None:
