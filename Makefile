@@ -10,15 +10,12 @@ MAKEFLAGS += --no-builtin-rules
 ARGS ?=
 # Which Python 3.11 or 3.12 the environments are made with: make demo PYTHON=/opt/python3.12/bin/python
 export PYTHON ?=
-# What `make repository` puts in, separated by commas (default: all that the weights answer, but race).
+# What `make repository` puts in, separated by commas (default: what the weights answer by default).
 export SERVED_TASKS ?=
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
 TYPED := $(wildcard client/qface_client runtime build deploy)
-REPOSITORY := var/repository/manifest.json
-REPOSITORY_INPUTS = $(shell find build runtime model_repository weights -type f \
-	! -path '*/__pycache__/*' ! -name '*.md' 2>/dev/null) $(wildcard var/engine/*.json)
 
 .PHONY: help
 help: ## say what there is (this text)
@@ -29,15 +26,17 @@ help: ## say what there is (this text)
 # ---- use it ------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(REPOSITORY) ## start the real server, ask it about a portrait, draw the answers, stop
+demo: repository ## start the real server, ask it about a portrait, draw the answers, stop
 	@$(SERVE) -m deploy.demo $(ARGS)
 
 .PHONY: serve
-serve: $(REPOSITORY) ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
+serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
 	@exec $(SERVE) -m deploy.embedded $(ARGS)
 
+# The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
 .PHONY: repository
-repository: $(REPOSITORY) ## assemble the model repository that Triton serves: var/repository
+repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
+	@$(SERVE) -m build.repository --quiet
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -48,7 +47,7 @@ client-wheel: ## the client as a wheel in var/wheels
 # ---- work on it --------------------------------------------------------------------------------
 
 .PHONY: test
-test: .venv/.made $(REPOSITORY) ## all tests, those against the real server too
+test: .venv/.made repository ## all tests, those against the real server too
 	$(FULL) -m pytest $(ARGS)
 
 .PHONY: lint
@@ -63,7 +62,7 @@ format: .venv/.made ## put the code into the format that lint wants
 	$(FULL) -m ruff format .
 
 .PHONY: bench
-bench: .venv/.made $(REPOSITORY) ## faces a second: torch, the bare engine, and over gRPC
+bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
 	$(FULL) -m deploy.bench $(ARGS)
 
 .PHONY: train
@@ -90,7 +89,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
-	rm -rf var/repository var/repository-* var/.repository* var/.served-tasks var/engine var/pytriton-* var/demo var/demo-server.log var/wheels
+	rm -rf var/repository var/repository-* var/.repository* var/engine var/pytriton-* var/demo var/demo-server.log var/wheels
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
@@ -111,16 +110,3 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 .venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt client/pyproject.toml
 	@requirements/make-venv .venv-serve requirements/serve.txt -- requirements/serve-nodeps.txt
 	@touch $@
-
-# A repository that is right already keeps its content and gets a new date.
-$(REPOSITORY): .venv-serve/.made var/.served-tasks $(REPOSITORY_INPUTS)
-	@$(SERVE) -m build.repository
-	@touch $@
-
-# Changes only when SERVED_TASKS does.
-var/.served-tasks: always
-	@mkdir -p var
-	@[[ -f $@ && "$$(cat $@)" == "$(SERVED_TASKS)" ]] || printf '%s' "$(SERVED_TASKS)" > $@
-
-.PHONY: always
-always:
