@@ -118,7 +118,9 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
 
 def serve(fake: FakeServer) -> Iterator[str]:
     """Run a fake server; gives its address."""
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)]
+    )
     v2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

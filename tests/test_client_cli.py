@@ -1,15 +1,25 @@
 """The command line without a server: its words, its exit status, its files."""
 
+import contextlib
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
 
 from qface_client import cli
-from tests.fake_v2 import FakeServer, classes, closed_port, contract_of, serve
+from tests.fake_v2 import FakeServer, classes, closed_port, contract_of, late, serve
 
 
 @pytest.fixture
@@ -27,6 +37,26 @@ def photo(tmp_path: Path) -> str:
     path = tmp_path / "photo.png"
     Image.fromarray(np.zeros((80, 100, 3), np.uint8)).save(path)
     return str(path)
+
+
+@contextlib.contextmanager
+def command(
+    *arguments: str | bytes, stdout: Any = subprocess.PIPE, **variables: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """`qface` in a process of its own, one photo at a time."""
+    program = "import sys; from qface_client import cli; cli.IN_FLIGHT = 1; sys.exit(cli.main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **variables},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_no_server_is_one_line_with_the_address_and_what_to_do(
@@ -110,3 +140,104 @@ def test_a_wrong_command_is_told_by_its_usage(wrong: list[str], capsys: pytest.C
         cli.main(wrong)
     assert caught.value.code == 2
     assert "usage: qface" in capsys.readouterr().err
+
+
+def test_answers_that_came_are_printed_though_another_photo_meets_no_server(
+    fake: FakeServer, url: str, photo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_the_first(number: int, context: grpc.ServicerContext) -> None:
+        if number == 1:
+            while fake.infers < cli.IN_FLIGHT:
+                time.sleep(0.01)
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "gone")
+
+    fake.before_infer = break_the_first
+    assert cli.main(["analyze", *[photo] * 40, "--json", "--url", url]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == fake.infers - 1
+    assert fake.infers < 40  # nothing new was begun
+    assert printed.err.count("gone") == 1
+
+
+def test_ctrl_c_waits_for_no_photo_under_way(fake: FakeServer, url: str, photo: str) -> None:
+    fake.before_infer = late(300)
+    with command("analyze", photo, photo, "--url", url, "--timeout", "300") as process:
+        while fake.infers == 0:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_each_line_is_there_as_soon_as_its_photo_is_answered(fake: FakeServer, url: str, photo: str) -> None:
+    seen = threading.Event()
+    fake.before_infer = lambda number, context: None if number == 1 else (seen.wait(60), None)[1]
+    with command("analyze", photo, photo, "--json", "--url", url, "--timeout", "30") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["faces_found"] == 1
+        seen.set()
+        rest, _ = process.communicate(timeout=60)
+    assert len(rest.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(url: str, photo: str) -> None:
+    with Path("/dev/full").open("w") as full, command("analyze", photo, "--url", url, stdout=full) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == "qface: standard output can't be written: No space left on device\n"
+
+
+def test_a_reader_that_has_gone_is_no_matter_for_words(url: str, photo: str) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with command("analyze", photo, "--url", url, stdout=writes) as process:
+        os.close(writes)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "shown"),
+    [("\u00e9.png", "ascii", "\\xe9.png"), ("\udcff.png", "utf-8", "\\udcff.png")],
+    ids=["ascii", "surrogate"],
+)
+def test_a_name_that_the_terminal_cannot_show_is_escaped(
+    url: str, photo: str, tmp_path: Path, name: str, encoding: str, shown: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(Path(photo).read_bytes())
+    missing = tmp_path / f"missing-{name}"
+    arguments = [os.fsencode(path), os.fsencode(missing)]
+    with command("analyze", *arguments, "--url", url, PYTHONIOENCODING=encoding) as process:
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert shown in out
+    assert f"missing-{shown}: can't be read" in said
+
+
+def test_a_photo_named_twice_is_drawn_twice(url: str, photo: str, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    assert cli.main(["analyze", photo, photo, "--draw", str(drawn), "--url", url]) == 0
+    assert sorted(path.name for path in drawn.iterdir()) == ["photo-2.png", "photo.png"]
+
+
+def test_damaged_exif_is_not_complained_about(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, encoded = tmp_path / "photo.jpg", io.BytesIO()
+    cut = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0"
+    Image.new("RGB", (100, 80)).save(encoded, "JPEG", exif=cut)
+    photo.write_bytes(encoded.getvalue())
+    # Warnings are errors in these tests.
+    assert cli.main(["analyze", str(photo), "--draw", str(tmp_path / "drawn"), "--url", url]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pipe_is_not_waited_for(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert cli.main(["analyze", str(pipe), "--url", url]) == 2
+    assert "no regular file" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """The drawing reads at any size, hides no face, and its axes point where the face looks."""
 
+import io
 import math
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from qface_client import _layout as layout
 from qface_client import draw as drawing
 from qface_client.draw import AXES, axes_of, draw_faces
 from qface_client.results import Box
+from runtime.decode import decode_image
 from runtime.pose import rotation_from_angles
 
 
@@ -103,6 +106,17 @@ def test_faces_that_reach_out_of_the_photo_or_have_no_size_are_drawn() -> None:
 def test_pictures_of_every_mode_can_be_drawn_on() -> None:
     for mode in ("L", "LA", "P", "RGBA", "CMYK", "I;16"):
         assert draw_faces(Image.new(mode, (100, 100)), [face((20, 20, 60, 60))]).mode == "RGB"
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (4,)], ids=["16-bit grey", "16-bit colour", "16-bit alpha"])
+def test_the_picture_under_the_answers_is_the_one_that_the_server_saw(channels: tuple[int, ...]) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (800, 900, *channels), dtype=np.uint16)
+    encoded = cv2.imencode(".png", deep)[1].tobytes()
+    drawn = np.asarray(draw_faces(Image.open(io.BytesIO(encoded)), [])).astype(int)
+    served = decode_image(encoded).astype(int)
+    assert drawn.shape == served.shape
+    assert np.abs(drawn.mean(axis=(0, 1)) - served.mean(axis=(0, 1))).max() < 1
+    assert np.abs(drawn - served).max() <= 2
 
 
 def test_points_are_drawn_where_they_are() -> None:

@@ -130,8 +130,9 @@ def test_a_port_that_speaks_no_grpc_is_not_waited_for() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         url = f"127.0.0.1:{web.server_port}"
-        with FaceClient(url, timeout=Timeout(connect=3)) as client, pytest.raises(ConnectError):
+        with FaceClient(url, timeout=Timeout(connect=30)) as client, pytest.raises(ConnectError) as caught:
             client.analyze(PHOTO)
+        assert url in str(caught.value)  # and not: no server has answered within 30 s
         web.shutdown()
 
 
@@ -156,6 +157,7 @@ def test_a_closed_client_says_so(url: str) -> None:
         (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (3, "not int"),
+        ("a\0b", "can't be the name of a file"),
     ],
 )
 def test_what_is_no_photo_never_reaches_the_server(
@@ -177,6 +179,28 @@ def test_a_file_that_cannot_be_read_is_named(url: str, tmp_path: Path) -> None:
             assert str(path) in str(caught.value)
 
 
+def test_a_file_that_no_server_takes_is_not_read(fake: FakeServer, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as large:
+        large.truncate(64 * 1024 * 1024 + 1)
+    with FaceClient(url) as client:
+        for photo in (path, path.read_bytes()):
+            with pytest.raises(InvalidInput, match="67,108,865 bytes, more than the 67,108,864"):
+                client.analyze(photo)
+    assert fake.infers == 0
+
+
+def test_raw_pixels_may_be_larger_than_a_file(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        client.analyze(np.zeros((5000, 4600, 3), np.uint8))  # 69 MB, as a camera takes them
+        with pytest.raises(InvalidInput, match="50,000,000"):
+            client.analyze(np.zeros((5001, 10000, 3), np.uint8))
+
+
+def test_a_file_is_named_once_though_its_name_is_a_word_of_the_sentence() -> None:
+    assert str(InvalidInput("the picture is empty", file="picture")) == "picture: the picture is empty"
+
+
 def test_what_the_server_refuses_names_the_file(fake: FakeServer, url: str, tmp_path: Path) -> None:
     fake.before_infer = refuse(99, grpc.StatusCode.INVALID_ARGUMENT, "this is not a picture")
     path = tmp_path / "letter.jpg"
@@ -196,6 +220,8 @@ def test_what_the_server_refuses_names_the_file(fake: FakeServer, url: str, tmp_
         ({"box": (1, 2, 3, float("nan"))}, "NaN is none"),
         ({"box": "abcd"}, "four numbers"),
         ({"landmarks": [[1, 2]] * 4}, "five points"),
+        ({"tasks": [3]}, "not by 3"),
+        ({"tasks": 3}, "not by 3"),
     ],
 )
 def test_a_box_or_landmarks_of_the_wrong_form_never_reach_the_server(
@@ -204,6 +230,19 @@ def test_a_box_or_landmarks_of_the_wrong_form_never_reach_the_server(
     with FaceClient(url) as client, pytest.raises(InvalidInput, match=words):
         client.analyze_face(PHOTO, **arguments)
     assert fake.infers == 0
+
+
+def test_a_number_too_large_for_the_server_is_the_servers_to_refuse(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        client.analyze_face(PHOTO, box=(0, 0, 1e39, 10))  # warnings are errors in these tests
+    assert fake.inputs["box"].ravel().tolist() == [0, 0, float("inf"), 10]
+
+
+def test_crops_may_be_stacked(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        assert len(client.analyze_crops(np.zeros((2, 8, 9, 3), np.uint8))) == 2
+        assert client.analyze_crops(np.zeros((0, 8, 9, 3), np.uint8)) == []
+    assert fake.inputs["crop"].shape == (2, 8, 9, 3)
 
 
 def test_crops_of_two_sizes_are_refused_by_number(url: str) -> None:
@@ -313,7 +352,31 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert drawn | {"QFaceError"} == real
 
 
-def test_no_call_outlives_its_deadline_when_the_address_is_silent() -> None:
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
+    fake: FakeServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    port = url.rpartition(":")[2]
+    for address in (url, f"localhost:{port}"):
+        with FaceClient(address, timeout=20) as client:
+            assert client.analyze(PHOTO)[0].mood.label == "glad"
+
+
+def test_a_proxy_that_stands_in_the_way_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = f"127.0.0.1:{closed_port()}"
+    monkeypatch.setenv("http_proxy", f"http://me:secret@{proxy}")
+    with (
+        FaceClient("faces.invalid:8001") as client,
+        pytest.raises(ConnectError, match=f"http_proxy .*{proxy}: put faces.invalid into no_proxy") as caught,
+    ):
+        client.analyze(PHOTO)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["analyze", "detect"])
+def test_no_call_outlives_its_deadline_when_the_address_is_silent(method: str) -> None:
     import socket
 
     with socket.socket() as silent:  # accepts connections by the backlog and never says a word
@@ -324,4 +387,4 @@ def test_no_call_outlives_its_deadline_when_the_address_is_silent() -> None:
             FaceClient(url, timeout=Timeout(connect=0.5)) as client,
             pytest.raises(ConnectError, match=r"within 0\.5 s"),
         ):
-            client.analyze(PHOTO)
+            getattr(client, method)(PHOTO)

@@ -1,9 +1,10 @@
 """The gRPC channel: its options, TLS, and tritonclient's objects in and out of numpy."""
 
 import dataclasses
+import ipaddress
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tritonclient.grpc as triton
@@ -23,6 +24,9 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
     "grpc.per_rpc_retry_buffer_size": 256 * 1024 * 1024,
     "grpc.enable_retries": 1,
 }
+
+# Where gRPC looks for a proxy, in its order.
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 # UNAVAILABLE is what comes of a connection that can't be made or breaks, a full queue, and a server that
 # stops. All of them answered nothing, so that asking again is safe; the deadline still bounds the whole.
@@ -60,6 +64,8 @@ def client_arguments(
             f"the address is host:port of the server's gRPC, not {url!r}: leave the scheme out"
         )
     merged = dict(_DEFAULT_OPTIONS)
+    if _is_loopback(url):  # a proxy is never the way to this machine
+        merged["grpc.enable_http_proxy"] = 0
     if retries:
         merged["grpc.service_config"] = json.dumps(_RETRY_UNAVAILABLE)
     merged.update(options or {})
@@ -108,14 +114,40 @@ def model_info(response: Any) -> ModelInfo:
 
 def error_of(error: InferenceServerException, *, url: str, model: str) -> QFaceError:
     """tritonclient's only exception as one of ours."""
-    return from_grpc(str(error.status() or ""), str(error.message() or ""), url=url, model=model)
+    return from_grpc(
+        str(error.status() or ""), str(error.message() or ""), url=url, model=model, hint=proxy_hint(url)
+    )
+
+
+def proxy_hint(url: str) -> str:
+    """The end of a sentence about a server that does not answer: the proxy that stands in between, if any."""
+    if _is_loopback(url):
+        return ""
+    for name in _PROXIES:
+        if value := os.environ.get(name):
+            # Without the user and password that it may name.
+            return (
+                f"; {name} sends gRPC through the proxy {value.rpartition('@')[2]}: put {_host(url)} into "
+                "no_proxy to go past it"
+            )
+    return ""
+
+
+def _host(url: str) -> str:
+    return url.rpartition(":")[0].strip("[]") or url
+
+
+def _is_loopback(url: str) -> bool:
+    host = _host(url).lower()
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def with_file(error: InvalidInput, file: str | None) -> InvalidInput:
     """The same error, which also says of which file it speaks."""
     return error if file is None or error.file is not None else InvalidInput(str(error), file=file)
-
-
-def server_models(index: Any) -> Sequence[str]:
-    """Names of the ready models of a RepositoryIndexResponse."""
-    return sorted({model.name for model in index.models if model.state in ("READY", "")})

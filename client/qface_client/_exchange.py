@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._photo import Encoded, box_tensor, landmarks_tensor, stack_crops
+from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
 from ._tensors import (
     CONTRACT_OUTPUT,
     FACE_OUTPUTS,
@@ -89,8 +89,9 @@ Steps = Generator[ReadModel | Infer | Pause, Any, T]
 class Exchange:
     """The client's side of the conversation, and what it remembers of the server."""
 
-    def __init__(self, *, timeout: Timeout, expect_contract: str | None) -> None:
+    def __init__(self, *, timeout: Timeout, expect_contract: str | None, hint: str = "") -> None:
         self._timeout = timeout
+        self._hint = hint  # why nothing may answer at the address
         self._expect = expect_contract
         self._current: dict[str, ModelInfo] = {}
         self._contracts: dict[str, Contract] = {}  # by hash: replicas may differ while a change rolls out
@@ -113,6 +114,8 @@ class Exchange:
     def detect(self, photo: Encoded) -> Steps[Analysis]:
         """All faces of a photo, without asking anything about them."""
         deadline = self._deadline()
+        if not self._current:  # the first word with a server is a short one, so that its absence shows early
+            yield from self._read("face_detect", deadline)
         tensors = yield Infer(
             model="face_detect",
             inputs={"image": photo.data},
@@ -155,9 +158,9 @@ class Exchange:
             contract=contract,
         )
 
-    def crops(self, crops: Sequence[NDArray[np.uint8]], *, tasks: Iterable[str] | None) -> Steps[list[Face]]:
+    def crops(self, crops: Crops, *, tasks: Iterable[str] | None) -> Steps[list[Face]]:
         """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
-        if not crops:
+        if len(crops) == 0:
             return []
         deadline = self._deadline()
         names = _names(tasks)
@@ -256,7 +259,7 @@ class Exchange:
             if first and timeout < left:
                 raise ConnectError(
                     f"no server has answered within {timeout:g} s: check the address, and that one runs "
-                    f"(`make serve` starts one)"
+                    f"(`make serve` starts one){self._hint}"
                 ) from error
             raise
         if info.contract is not None:
@@ -284,4 +287,8 @@ class Exchange:
 def _names(tasks: Iterable[str] | None) -> tuple[str, ...] | None:
     if tasks is None:
         return None
-    return (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    names = (tasks,) if isinstance(tasks, str) else tuple(tasks) if isinstance(tasks, Iterable) else (tasks,)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidInput(f"tasks are named by strings, not by {name!r}: `qface info` lists them")
+    return names

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import math
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,13 @@ from .errors import InvalidInput
 
 _ORIENTATION = 0x0112  # EXIF: values 5 to 8 swap width and height
 
+# What the server takes of one picture; more is refused here, before it fills memory on both sides. Raw pixels
+# are larger than a file of the same photo.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+
 Photo = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]
+Crops = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,16 +53,19 @@ def encode(photo: Photo) -> Encoded:
     if isinstance(photo, np.ndarray):
         pixels = check_pixels(photo)
         height, width, _ = pixels.shape
+        if height * width > MAX_PIXELS:
+            raise InvalidInput(
+                f"a photo of {width} x {height} pixels is more than the {MAX_PIXELS:,} that the server "
+                "takes: send a smaller copy"
+            )
         header = np.frombuffer(f"P6\n{width} {height}\n255\n".encode(), dtype=np.uint8)
         return Encoded(data=np.concatenate([header, pixels.ravel()]), file=None)
     if isinstance(photo, bytes | bytearray | memoryview):
+        _check_size(memoryview(photo).nbytes, raw=bytes(memoryview(photo).cast("B")[:2]) == b"P6", file=None)
         data, file = bytes(photo), None
     elif isinstance(photo, str | os.PathLike):
-        file = os.fspath(photo)
-        try:
-            data = Path(file).read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"can't be read: {error.strerror or error}", file=file) from error
+        file = os.fsdecode(photo)
+        data = _read(file)
     else:
         raise InvalidInput(
             f"a photo is a path, bytes, or a uint8 array [height, width, 3], not {type(photo).__name__}: "
@@ -64,6 +74,35 @@ def encode(photo: Photo) -> Encoded:
     if not data:
         raise InvalidInput("the picture is empty (0 bytes): check how it was written", file=file)
     return Encoded(data=np.frombuffer(data, dtype=np.uint8), file=file)
+
+
+def _read(file: str) -> bytes:
+    try:
+        status = Path(file).stat()
+        # A pipe or a device might never end.
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise InvalidInput(
+                f"can't be read: it is {kind}; name a picture file, or give its bytes", file=file
+            )
+        with Path(file).open("rb") as opened:
+            _check_size(status.st_size, raw=opened.read(2) == b"P6", file=file)
+            opened.seek(0)
+            return opened.read()
+    except OSError as error:
+        raise InvalidInput(f"can't be read: {error.strerror or error}", file=file) from error
+    except ValueError as error:  # a NUL, or characters that this machine's file names can't have
+        raise InvalidInput(f"{file!r} can't be the name of a file ({error}): check it") from error
+
+
+def _check_size(size: int, *, raw: bool, file: str | None) -> None:
+    limit = 3 * MAX_PIXELS + 4096 if raw else MAX_FILE_BYTES
+    if size > limit:
+        raise InvalidInput(
+            f"the picture is {size:,} bytes, more than the {limit:,} that the server takes: send a smaller "
+            "copy",
+            file=file,
+        )
 
 
 def check_pixels(pixels: NDArray[Any], *, what: str = "a photo") -> NDArray[np.uint8]:
@@ -80,7 +119,7 @@ def check_pixels(pixels: NDArray[Any], *, what: str = "a photo") -> NDArray[np.u
     return np.ascontiguousarray(pixels)
 
 
-def stack_crops(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def stack_crops(crops: Crops) -> NDArray[np.uint8]:
     """Crops of one size as UINT8 [N, H, W, 3]; InvalidInput names the crop that does not fit."""
     checked = []
     for index, crop in enumerate(crops):
@@ -113,8 +152,9 @@ def landmarks_tensor(landmarks: ArrayLike | None) -> NDArray[np.float32]:
 
 def _given(values: ArrayLike, *, shape: tuple[int, ...], what: str) -> NDArray[np.float32]:
     try:
-        tensor = np.asarray(values, dtype=np.float32)
-    except (ValueError, TypeError) as error:
+        with np.errstate(over="ignore"):  # too large for FP32: infinite, which the server refuses
+            tensor = np.asarray(np.asarray(values, dtype=np.float64), dtype=np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidInput(f"{what}, not {values!r}") from error
     if tensor.shape != shape:
         raise InvalidInput(f"{what}, not an array of shape {list(tensor.shape)}")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import tritonclient.grpc.aio as triton
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
 from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
-from ._photo import Encoded, Photo, encode
+from ._photo import Crops, Encoded, Photo, encode
 from .client import DEFAULT_URL, as_timeout, require_contract
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
@@ -45,8 +45,10 @@ class AsyncFaceClient:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._url = url
-        self._exchange = Exchange(timeout=as_timeout(timeout), expect_contract=expect_contract)
         arguments = connection.client_arguments(url, tls=tls, retries=retries, options=options)
+        self._exchange = Exchange(
+            timeout=as_timeout(timeout), expect_contract=expect_contract, hint=connection.proxy_hint(url)
+        )
         self._triton = triton.InferenceServerClient(**arguments)
         self._closed = False
 
@@ -79,9 +81,7 @@ class AsyncFaceClient:
             return (await self.analyze_crops([crop], tasks=tasks))[0]
         return await self.analyze_face(crop, tasks=tasks)
 
-    async def analyze_crops(
-        self, crops: Sequence[NDArray[np.uint8]], tasks: Iterable[str] | None = None
-    ) -> list[Face]:
+    async def analyze_crops(self, crops: Crops, tasks: Iterable[str] | None = None) -> list[Face]:
         """As FaceClient.analyze_crops."""
         return await self._run(self._exchange.crops(crops, tasks=tasks), photo=None)
 

@@ -4,16 +4,20 @@
     qface info [--url host:port] [--json]
 
 Exit status: 0 all photos were answered (a photo without a face is one answer); 1 the server could not be
-reached or failed; 2 a photo could not be read (the others are still answered), or the command is wrong.
+reached or failed, or standard output can't be written; 2 a photo could not be read (the others are still
+answered), or the command is wrong; 130 after Ctrl-C; 141 when who reads standard output has gone.
 """
 
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,15 +32,25 @@ from .draw import draw_faces
 from .errors import InvalidInput, QFaceError, RequestTimeout, ServerBusy, ServerError, UnknownTask
 from .results import Analysis, Face
 
+A = TypeVar("A")
 B = TypeVar("B")
 
 IN_FLIGHT = 4  # photos that are asked about at once: enough to keep a server busy, few enough to hold
 
-OK, SERVER_FAILED, BAD_INPUT = 0, 1, 2
+OK, SERVER_FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+
+class _NoOutput(Exception):
+    """Standard output can't be written; the cause is its OSError."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is escaped rather than an end to everything.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of a photo's metadata, in lines of its own
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -44,11 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QFaceError as error:
         _say(str(error))
         return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask) else SERVER_FAILED
-    except BrokenPipeError:  # `qface ... | head`: who reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except _NoOutput as error:
+        return _without_output(error.__cause__)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,27 +97,33 @@ def _parser() -> argparse.ArgumentParser:
 
 def _analyze(options: argparse.Namespace) -> int:
     photos: list[str] = options.photos
-    targets = _targets(photos, options.draw) if options.draw else None
+    targets = _targets(photos, options.draw) if options.draw else [None] * len(photos)
     status = OK
+    fatal: QFaceError | None = None
     with FaceClient(options.url, timeout=options.timeout) as client:
         if options.tasks:
             client.contract().select(options.tasks)  # a wrong name is one line, not one a photo
 
-        def answer(photo: str) -> tuple[Analysis | None, QFaceError | None]:
+        def answer(item: tuple[str, Path | None]) -> tuple[Analysis | None, QFaceError | None]:
+            photo, target = item
             analysis = None
             try:
                 analysis = client.analyze(photo, tasks=options.tasks)
-                if targets:
-                    _write_drawing(photo, analysis, target=targets[photo])
+                if target is not None:
+                    _write_drawing(photo, analysis, target=target)
             except QFaceError as error:
                 return analysis, error
             return analysis, None
 
-        calm = (
-            0.1 if sys.stderr.isatty() else 5.0
-        )  # seconds between two states of the bar: a log is no screen
-        with tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, mininterval=calm) as progress:
-            for photo, (analysis, error) in _in_order(answer, photos):
+        # Seconds between two states of the bar: a log is no screen.
+        calm = 0.1 if sys.stderr.isatty() else 5.0
+        enough = threading.Event()
+        answers = _in_order(answer, zip(photos, targets, strict=True), enough=enough)
+        with (
+            tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, mininterval=calm) as progress,
+            contextlib.closing(answers),
+        ):
+            for (photo, _), (analysis, error) in answers:
                 progress.update()
                 if analysis is not None:
                     _print(analysis, photo=photo, as_json=options.json)
@@ -114,8 +133,11 @@ def _analyze(options: argparse.Namespace) -> int:
                 elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
                     _say(f"{photo}: {error}")
                     status = max(status, SERVER_FAILED)
-                elif error is not None:  # the other photos would meet it too
-                    raise error
+                elif error is not None:  # further photos would meet it too; those under way are waited for
+                    fatal = fatal or error
+                    enough.set()
+    if fatal is not None:
+        raise fatal
     return status
 
 
@@ -123,35 +145,46 @@ def _info(options: argparse.Namespace) -> int:
     with FaceClient(options.url, timeout=options.timeout) as client:
         contract = client.contract()
     if options.json:
-        print(json.dumps(_plain(contract)))
+        _write(json.dumps(_plain(contract)))
         return OK
-    print(f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels")
-    wide = max(len(name) for name in contract.names)
-    for task in contract.tasks:
-        print(f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}")
+    wide = max((len(name) for name in contract.names), default=0)
+    lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels"]
+    lines += [
+        f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
+        for task in contract.tasks
+    ]
+    _write("\n".join(lines))
     return OK
 
 
-def _in_order(work: Callable[[str], B], items: Iterable[str]) -> Iterator[tuple[str, B]]:
-    """Each item with its outcome, in order, a few at once and no more held than that."""
-    with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
-        waiting: collections.deque[tuple[str, concurrent.futures.Future[B]]] = collections.deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > 2 * IN_FLIGHT:
-                    first, outcome = waiting.popleft()
-                    yield first, outcome.result()
-            while waiting:
+def _in_order(
+    work: Callable[[A], B], items: Iterable[A], *, enough: threading.Event
+) -> Generator[tuple[A, B], None, None]:
+    """Each item with its outcome, in order, a few at once and no more held than that.
+
+    Once `enough` is set no further item is begun, and those that were begun are still given.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(IN_FLIGHT)
+    waiting: collections.deque[tuple[A, concurrent.futures.Future[B]]] = collections.deque()
+    try:
+        for item in items:
+            if enough.is_set():
+                break
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > 2 * IN_FLIGHT:
                 first, outcome = waiting.popleft()
                 yield first, outcome.result()
-        finally:
-            for _, outcome in waiting:
-                outcome.cancel()
+        while waiting:
+            first, outcome = waiting.popleft()
+            if not (enough.is_set() and outcome.cancel()):
+                yield first, outcome.result()
+    finally:
+        # Not waited for: after Ctrl-C the client's end cancels what is under way.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _targets(photos: Sequence[str], folder: Path) -> dict[str, Path]:
-    """A file in `folder` for each photo: its own name, numbered where two have one name."""
+def _targets(photos: Sequence[str], folder: Path) -> list[Path | None]:
+    """A file in `folder` for each photo, in their order: its own name, numbered where two have one name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -159,7 +192,7 @@ def _targets(photos: Sequence[str], folder: Path) -> dict[str, Path]:
             f"can't be made into a folder for drawings: {error.strerror}", file=str(folder)
         ) from error
     sources = {Path(photo).resolve() for photo in photos}
-    targets: dict[str, Path] = {}
+    targets: list[Path | None] = []
     taken: set[Path] = set()
     for photo in photos:
         name = Path(photo)
@@ -169,7 +202,7 @@ def _targets(photos: Sequence[str], folder: Path) -> dict[str, Path]:
             number += 1
             target = folder / f"{name.stem}-{number}{suffix}"
         taken.add(target)
-        targets[photo] = target
+        targets.append(target)
     return targets
 
 
@@ -231,11 +264,25 @@ def _seconds(text: str) -> float:
 
 
 def _write(text: str) -> None:
-    """To standard output; past the progress bar where both may be on one screen."""
-    if sys.stderr.isatty():
-        tqdm.write(text, file=sys.stdout)
-    else:
-        print(text)
+    """To standard output at once; past the progress bar where both may be on one screen."""
+    try:
+        if sys.stderr.isatty():
+            tqdm.write(text, file=sys.stdout)
+        else:
+            print(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise _NoOutput from error
+
+
+def _without_output(error: BaseException | None) -> int:
+    # What is still in the buffer would be tried, and complained about, once more at the end.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # `qface ... | head`: who reads has enough
+        return NO_READER
+    _say(f"standard output can't be written: {getattr(error, 'strerror', None) or error}")
+    return SERVER_FAILED
 
 
 def _say(sentence: str) -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import tritonclient.grpc as triton
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
 from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
-from ._photo import Encoded, Photo, encode
+from ._photo import Crops, Encoded, Photo, encode
 from .contract import Contract
 from .errors import ContractError, InvalidInput, QFaceError
 from .results import Analysis, Face
@@ -60,8 +60,10 @@ class FaceClient:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._url = url
-        self._exchange = Exchange(timeout=as_timeout(timeout), expect_contract=expect_contract)
         arguments = connection.client_arguments(url, tls=tls, retries=retries, options=options)
+        self._exchange = Exchange(
+            timeout=as_timeout(timeout), expect_contract=expect_contract, hint=connection.proxy_hint(url)
+        )
         self._triton = triton.InferenceServerClient(**arguments)
         self._closed = False
 
@@ -103,10 +105,9 @@ class FaceClient:
             return self.analyze_crops([crop], tasks=tasks)[0]
         return self.analyze_face(crop, tasks=tasks)
 
-    def analyze_crops(
-        self, crops: Sequence[NDArray[np.uint8]], tasks: Iterable[str] | None = None
-    ) -> list[Face]:
-        """Aligned crops, uint8 [height, width, 3] of one size, in one request.
+    def analyze_crops(self, crops: Crops, tasks: Iterable[str] | None = None) -> list[Face]:
+        """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
+        request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """

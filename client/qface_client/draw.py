@@ -8,6 +8,7 @@ a column is added at the picture's right. Many faces get short captions.
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from ._layout import Colour, Placed, Plan, font_of
@@ -28,7 +29,7 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     `picture` is the photo that was analyzed; its EXIF rotation is applied first, as the server did.
     The result is at least as large: small pictures are enlarged, and a column may be added at the right.
     """
-    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    upright = _rgb(ImageOps.exif_transpose(picture))
     enlarged = max(1.0, SMALLEST_SIDE / max(upright.size))
     if enlarged > 1:
         size = (max(1, round(upright.width * enlarged)), max(1, round(upright.height * enlarged)))
@@ -47,6 +48,21 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
         layer = layer.resize(plan.canvas, Image.Resampling.LANCZOS)
     canvas.paste(layer, mask=layer)
     return canvas
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """As the server sees it: 16 bits brought to 8 over their whole range, what is clear on white."""
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow's own conversion would clip at 255
+        deep = np.asarray(picture).clip(0, 65535).astype(np.uint32)
+        clear = picture.info.get("transparency")
+        if isinstance(clear, int):
+            deep[deep == clear] = 65535
+        return Image.fromarray(((deep + 128) // 257).astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layered = picture.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layered).convert("RGB")
 
 
 class _Pen:

@@ -27,7 +27,7 @@ class InvalidInput(QFaceError):
     """The client or the server could not use what was sent; another try can't help."""
 
     def __init__(self, message: str, *, file: str | None = None) -> None:
-        super().__init__(message if file is None or file in message else f"{file}: {message}")
+        super().__init__(message if file is None else f"{file}: {message}")
         self.file = file
 
 
@@ -86,8 +86,11 @@ _BUSY = ("maximum queue size", "timeout expired", "server is stopping", "server 
 _UNREADY = ("unknown model", "not ready", "no available versions", "not at ready state")
 
 
-def from_grpc(status: str, details: str, *, url: str, model: str) -> QFaceError:
-    """The error for a gRPC status: `status` as tritonclient spells it ("StatusCode.UNAVAILABLE")."""
+def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = "") -> QFaceError:
+    """The error for a gRPC status: `status` as tritonclient spells it ("StatusCode.UNAVAILABLE").
+
+    `hint` ends the sentence where nothing answers at the address.
+    """
     code = status.rpartition(".")[2]
     words = details.lower()
     said = _NOISE.sub("", details).strip()
@@ -106,10 +109,12 @@ def from_grpc(status: str, details: str, *, url: str, model: str) -> QFaceError:
     if code == "UNAVAILABLE":
         return ConnectError(
             f"no server answers at {url} ({_reason(said)}): start one with `make serve`, or give its address"
+            f"{hint}"
         )
     if code == "UNIMPLEMENTED":
         return ConnectError(
             f"what answers at {url} is not a Triton server's gRPC ({said}): is it the HTTP port, or a proxy?"
+            f"{hint}"
         )
     return ServerError(f"the server at {url} failed on {model!r} ({code}: {said}): look at its log")
 
