@@ -50,7 +50,12 @@ def command(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **variables},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "",
+            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+            **variables,
+        },
     )
     try:
         yield process
