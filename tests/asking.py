@@ -69,17 +69,24 @@ def encode(image: NDArray[Any], extension: str = ".png") -> bytes:
 
 
 def faces(count: int) -> list[bytes]:
-    """Different pictures of faces, each its own file: the astronaut moved, turned, lit and coloured anew."""
+    """Very different pictures of faces, each its own file: the astronaut stretched, turned, recoloured."""
     random = np.random.default_rng(7)
     portrait = astronaut()
     center = BOX.reshape(2, 2).mean(axis=0)
     made = []
     for number in range(count):
-        zoom, angle = random.uniform(0.8, 1.6), random.uniform(-30, 30)
-        matrix = cv2.getRotationMatrix2D(center.tolist(), angle, zoom)
-        matrix[:, 2] += 80 - center + random.uniform(-12, 12, 2)
-        face = cv2.warpAffine(portrait, matrix, (160, 160)).astype(np.float32)
-        face = face * random.uniform(0.6, 1.3, 3) + random.uniform(-20, 20)
+        angle = np.radians(random.uniform(-70, 70))
+        turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = (
+            turned @ np.diag(random.uniform(0.5, 1.8, 2)) @ np.array([[1, random.uniform(-0.5, 0.5)], [0, 1]])
+        )
+        shift = 80 + random.uniform(-25, 25, 2) - linear @ center
+        face = cv2.warpAffine(portrait, np.column_stack([linear, shift]), (160, 160)).astype(np.float32)
+        face = 255 * (face[..., random.permutation(3)] / 255) ** random.uniform(0.4, 2.5, 3)
+        if random.random() < 0.4:
+            face = 255 - face
+        x, y = random.integers(0, 110, 2)
+        face[y : y + 50, x : x + 50] = random.uniform(0, 255, 3)
         face = face[:, :: 1 if number % 2 == 0 else -1]
         made.append(encode(np.clip(face, 0, 255).astype(np.uint8), (".png", ".jpg", ".webp")[number % 3]))
     return made
