@@ -19,7 +19,7 @@ GRACE = 3  # seconds; nothing is under way when it stops
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every photo was answered; else the status of `qface analyze`, or 2 without a server."""
+    """0 when every photo was answered; else the status of `qface analyze`, 2 without a server, or 130."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="*", type=Path, default=[PORTRAIT], help="default: a portrait")
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmbeddedServerError as error:
         print(f"demo: {error} (its log: {log})", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # the server is stopped by now
+        return 130
     if status == 0:
         print(f"drawn into {options.draw}:", file=sys.stderr)
         for path in sorted(options.draw.iterdir()):

@@ -1,21 +1,27 @@
 """What the launcher refuses to start on, and the runnable copy that it makes."""
 
+import errno
 import io
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy import demo
 from deploy.embedded import (
     CannotStart,
     EnvironmentNotSupported,
     HostNotSupported,
     LibraryNotFound,
+    PortTaken,
     environment,
     installation,
+    ports,
 )
+from deploy.embedded.__main__ import main
 from deploy.embedded.host import check_host
 from deploy.embedded.log import ServerLog
 
@@ -76,9 +82,66 @@ def test_an_unusable_python_is_refused(tmp_path: Path, changes: dict[str, Any], 
         environment.interpret(said(tmp_path, **changes), python=Path("python"))
 
 
+def test_a_missing_libpython_is_told_before_anything_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = said(tmp_path, pytriton=None, pytriton_version=None, numpy_version=None)
+    monkeypatch.setattr(environment, "_probe", lambda python: bare)
+    assert main(["--check"]) == 0
+    bare["library_folder"] = None
+    assert main(["--check"]) == 2
+    assert "apt install libpython3.11" in capsys.readouterr().err
+
+
 def test_a_python_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentNotSupported, match="does not run"):
         environment.inspect(tmp_path / "python")
+
+
+def test_only_a_port_that_is_taken_is_called_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken):
+        ports.settle(ports.Ports(grpc=other.getsockname()[1]), host="127.0.0.1")
+    for host, words in (
+        ("203.0.113.7", r"can't listen on 203\.0\.113\.7 .*--host"),
+        ("no.such.host.invalid", "can't listen on no.such.host.invalid"),
+        ("::1", "IPv4 only"),
+    ):
+        with pytest.raises(CannotStart, match=words) as caught:
+            ports.settle(ports.Ports(), host=host)
+        assert not isinstance(caught.value, PortTaken)
+
+
+def test_a_port_that_needs_rights_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CannotStart, match=r"port 80 .*above 1023 with --grpc-port"):
+        ports.settle(ports.Ports(grpc=80), host="127.0.0.1")
+
+
+def test_a_ready_file_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = str(tmp_path / "none")
+    missing = ["--repository", none, "--ready-file", str(tmp_path / "absent" / "ready")]
+    assert main(missing) == 2
+    assert "the ready file" in capsys.readouterr().err
+
+
+def test_a_ready_file_of_another_run_misleads_no_probe(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    assert main(["--repository", str(tmp_path / "none"), "--ready-file", str(ready)]) == 2
+    assert not ready.exists()
+
+
+def test_the_demo_ends_quietly_on_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo.EmbeddedServer, "__enter__", interrupt)
+    assert demo.main([]) == 130
 
 
 def test_the_copy_can_run_and_the_wheel_stays_as_it_was(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import argparse
 import contextlib
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.embedded import environment
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
 from deploy.embedded.host import check_host
@@ -28,7 +30,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="What stands after -- goes to tritonserver as it is.",
     )
     made.add_argument("--repository", type=Path, default=REPOSITORY, help="default: var/repository")
-    made.add_argument("--check", action="store_true", help="only say whether this machine can run the server")
+    made.add_argument(
+        "--check",
+        action="store_true",
+        help="only say whether this machine and this Python can run the server, with nothing installed",
+    )
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     for use, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         made.add_argument(
@@ -67,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         try:
             check_host()
+            # Of the Python that runs this, into which the server is about to be installed.
+            environment.check_interpreter(options.python or Path(sys.executable))
         except CannotStart as error:
             return _fail(str(error), status=2)
         return 0
@@ -82,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log = stack.enter_context(options.log.open("a")) if options.log else sys.stderr
         except OSError as error:
             return _fail(f"the log {options.log} can't be written: {error.strerror}", status=2)
+        try:
+            _prepare_ready_file(options.ready_file)
+        except OSError as error:
+            return _fail(_unready(options.ready_file, error), status=2)
         server = EmbeddedServer(
             options.repository,
             host=options.host,
@@ -103,12 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             took = time.monotonic() - began
             _say(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
             if options.ready_file:
-                stack.callback(options.ready_file.unlink, missing_ok=True)
-                options.ready_file.write_text(f"{server.grpc_address}\n")
+                stack.callback(_remove, options.ready_file)
+                try:
+                    options.ready_file.write_text(f"{server.grpc_address}\n")
+                except OSError as error:
+                    return _fail(_unready(options.ready_file, error), status=2)
             while not stop.wait(0.2):
                 server.wait(timeout=0)
             if options.ready_file:
-                options.ready_file.unlink(missing_ok=True)
+                _remove(options.ready_file)
             if options.drain_seconds > 0:
                 _say(f"draining for {options.drain_seconds:g} s")
                 hurry.wait(options.drain_seconds)
@@ -122,6 +137,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except EmbeddedServerError as error:
             return _fail(str(error), status=1)
     return 0
+
+
+def _prepare_ready_file(path: Path | None) -> None:
+    """Remove what another run left, so that no probe is misled; OSError where it could not be written."""
+    if path is None:
+        return
+    path.unlink(missing_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):  # long before it is wanted
+        pass
+
+
+def _unready(path: Path, error: OSError) -> str:
+    return f"the ready file {path} can't be written: {error.strerror}; name another place"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # its folder may have gone; the server is stopped all the same
+        path.unlink(missing_ok=True)
 
 
 def _announce(server: EmbeddedServer) -> None:

@@ -19,35 +19,7 @@ SERVE_PYTHON = PROJECT / ".venv-serve" / "bin" / "python"
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 REMAKE = "remake it with `make clean-venvs .venv-serve`"
 
-# Asks a Python about itself; it runs there and so keeps to the standard library.
-_PROBE = """
-import ctypes, importlib.metadata, importlib.util, json, os, sys, sysconfig
-major, minor = sys.version_info[:2]
-library = f"libpython{major}.{minor}.so.1.0"
-folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")]
-multiarch = sysconfig.get_config_var("MULTIARCH")
-folders += [os.path.join(folder, multiarch) for folder in list(folders) if folder and multiarch]
-found = next((f for f in folders if f and os.path.exists(os.path.join(f, library))), None)
-if found is None:
-    try:
-        ctypes.CDLL(library)
-        found = ""
-    except OSError:
-        pass
-def version(name):
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-spec = importlib.util.find_spec("pytriton")
-print(json.dumps({
-    "version": [major, minor], "prefix": sys.prefix,
-    "purelib": sysconfig.get_path("purelib"), "platlib": sysconfig.get_path("platlib"),
-    "library": library, "library_folder": found,
-    "pytriton": None if spec is None else spec.submodule_search_locations[0],
-    "pytriton_version": version("nvidia-pytriton"), "numpy_version": version("numpy"),
-}))
-"""
+_PROBE = Path(__file__).with_name("probe.py")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,10 +52,18 @@ def inspect(python: Path) -> Environment:
     return interpret(_probe(python), python=python)
 
 
+def check_interpreter(python: Path) -> None:
+    """Whether `python` itself could carry the server, whatever is installed there.
+
+    EnvironmentNotSupported for a version without a stub, and for one without its shared library.
+    """
+    _judge_interpreter(_probe(python), python=python)
+
+
 def _probe(python: Path) -> dict[str, Any]:
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True, cwd="/"
+            [python, "-I", _PROBE], capture_output=True, text=True, timeout=60, check=True, cwd="/"
         )
         said: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -91,8 +71,7 @@ def _probe(python: Path) -> dict[str, Any]:
     return said
 
 
-def interpret(said: dict[str, Any], *, python: Path) -> Environment:
-    """Judge what a Python said of itself (see `_PROBE`)."""
+def _judge_interpreter(said: dict[str, Any], *, python: Path) -> tuple[int, int]:
     version = (int(said["version"][0]), int(said["version"][1]))
     written = ".".join(map(str, version))
     if version not in SUPPORTED:
@@ -100,6 +79,18 @@ def interpret(said: dict[str, Any], *, python: Path) -> Environment:
             f"{python} is Python {written}, and the embedded server needs 3.10 to 3.12: {REMAKE}, with "
             "PYTHON= naming such a one"
         )
+    if said["library_folder"] is None:
+        raise EnvironmentNotSupported(
+            f"{said['library']} was not found for {python}: install it (on Debian and Ubuntu `apt install "
+            f"libpython{written}`) or name with PYTHON= one that was built with a shared library"
+        )
+    return version
+
+
+def interpret(said: dict[str, Any], *, python: Path) -> Environment:
+    """Judge what a Python said of itself (see `probe.py`)."""
+    version = _judge_interpreter(said, python=python)
+    written = ".".join(map(str, version))
     if said["pytriton"] is None:
         raise EnvironmentNotSupported(f"{python} has no nvidia-pytriton, which carries the server: {REMAKE}")
     numpy_version = said["numpy_version"]
@@ -110,11 +101,6 @@ def interpret(said: dict[str, Any], *, python: Path) -> Environment:
         raise EnvironmentNotSupported(
             f"{python} has numpy {numpy_version}, with which this server's tensors are empty: install "
             "numpy<2 there"
-        )
-    if said["library_folder"] is None:
-        raise EnvironmentNotSupported(
-            f"{said['library']} was not found for {python}: install it (on Debian and Ubuntu `apt install "
-            f"libpython{written}`) or use a Python that was built with a shared library"
         )
     wheel = Path(said["pytriton"]) / "tritonserver"
     libraries = Path(said["pytriton"]).parent / "nvidia_pytriton.libs"

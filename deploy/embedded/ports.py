@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import errno
 import socket
 
-from deploy.embedded.errors import PortTaken
+from deploy.embedded.errors import CannotStart, PortTaken
 
 OPTIONS = {"gRPC": "--grpc-port", "HTTP": "--http-port", "metrics": "--metrics-port"}
 
@@ -22,7 +23,13 @@ class Ports:
 
 
 def settle(wanted: Ports, *, host: str) -> Ports:
-    """Turn every 0 into a free port of `host`; PortTaken names the given one that is not free."""
+    """Turn every 0 into a free port of `host`; PortTaken names the given one that is not free.
+
+    CannotStart for a host or a port that this process can't listen on at all.
+    """
+    if ":" in host:
+        # Triton writes an address and a port together as "host:port", which an IPv6 address makes unclear.
+        raise CannotStart(f"the embedded server listens on IPv4 only, not on {host}: use --host 127.0.0.1")
     settled: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         # All are held until all are chosen, so that no number comes up twice. Given ones first.
@@ -34,12 +41,26 @@ def settle(wanted: Ports, *, host: str) -> Ports:
                 held.bind((host, port))
                 held.listen()
             except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise CannotStart(_refused(error, host=host, port=port, use=use)) from error
                 raise PortTaken(
                     f"port {port} of {host}, wanted for {use}, is taken ({error.strerror}): stop what "
                     f"listens there or choose another with {OPTIONS[use]} (0 means any free one)"
                 ) from error
             settled[use] = held.getsockname()[1]
     return Ports(grpc=settled["gRPC"], http=settled["HTTP"], metrics=settled["metrics"])
+
+
+def _refused(error: OSError, *, host: str, port: int, use: str) -> str:
+    if isinstance(error, PermissionError):
+        return (
+            f"port {port} of {host}, wanted for {use}, needs rights that this process lacks "
+            f"({error.strerror}): choose one above 1023 with {OPTIONS[use]}"
+        )
+    return (
+        f"this machine can't listen on {host} ({error.strerror}): name one of its own IPv4 addresses with "
+        "--host, or 0.0.0.0 for all of them"
+    )
 
 
 def is_open(host: str, port: int) -> bool:
