@@ -15,7 +15,7 @@ export SERVED_TASKS ?=
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
-TYPED := $(wildcard client/qface_client runtime build deploy)
+TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
 
 .PHONY: help
 help: ## say what there is (this text)
@@ -81,7 +81,7 @@ engine: .venv/.made ## build the engine from the ONNX file and measure its preci
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train; do \
+	for name in serve train teachers; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			requirements/$$name.in --output-file requirements/$$name.txt; \
@@ -95,11 +95,13 @@ clean: ## remove what was built here, but neither environments nor trained weigh
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-uv
 
-.PHONY: .venv .venv-serve
+# .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
+.PHONY: .venv .venv-serve .venv-teachers
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
+.venv-teachers: .venv-teachers/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -109,4 +111,8 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt client/pyproject.toml
 	@requirements/make-venv .venv-serve requirements/serve.txt -- requirements/serve-nodeps.txt
+	@touch $@
+
+.venv-teachers/.made: requirements/teachers.txt
+	@requirements/make-venv .venv-teachers requirements/teachers.txt
 	@touch $@

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,15 +103,15 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
         ways: dict[str, Callable[[], float]] = {}
         for batch in BATCHES:
             pixels = np.repeat(crop[None], batch, axis=0)
-            ways[f"torch eager fp32, batch {batch}"] = lambda p=pixels: rate(
-                lambda: torch_eager(p), seconds=seconds
+            ways[f"torch eager fp32, batch {batch}"] = partial(
+                rate, partial(torch_eager, pixels), seconds=seconds
             )
-            ways[f"bare engine {precision}, batch {batch}"] = lambda p=pixels: rate(
-                lambda: bare_engine(p), seconds=seconds
+            ways[f"bare engine {precision}, batch {batch}"] = partial(
+                rate, partial(bare_engine, pixels), seconds=seconds
             )
         for clients in CLIENTS:
-            ways[f"face_analysis over gRPC, {clients} clients"] = lambda n=clients: clients_rate(
-                over_grpc, clients=n, seconds=seconds
+            ways[f"face_analysis over gRPC, {clients} clients"] = partial(
+                clients_rate, over_grpc, clients=clients, seconds=seconds
             )
         results: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(rounds + 1):
