@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
