@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from functools import partial
 from pathlib import Path
 
 import numpy as np
