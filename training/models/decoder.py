@@ -34,4 +34,7 @@ class QueryDecoder(nn.Module):
                 features=features,
                 feature_positions=feature_positions,
             )
-        return (self.norm(queries) * self.weight).sum(dim=-1) + self.bias
+        # A product of matrices, label by label. As a sum over the width plus a bias it is right in torch and
+        # wrong in OpenVINO 2026.4, which adds the bias of another label from the batch's second row on.
+        logits = torch.einsum("bnd,nd->bn", self.norm(queries), self.weight)
+        return logits + self.bias
