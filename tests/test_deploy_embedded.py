@@ -51,9 +51,25 @@ def processes_of(folder: Path) -> dict[int, str]:
     return found
 
 
+_others: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _servers_of_other_tests() -> None:
+    """Remember who else runs: the session's own server is a child of the same process."""
+    _others.clear()
+    _others.update(_launch_of(path) for path in Path("/dev/shm").glob("qface_*"))
+
+
+def _launch_of(region: Path) -> str:
+    """What the regions of one launch have in common: qface, the process id, a random part."""
+    return "_".join(region.name.split("_")[:3])
+
+
 def regions_of(*pids: int) -> list[str]:
-    """Names of the shared memory that launchers with these process ids have made."""
-    return [path.name for pid in pids for path in Path("/dev/shm").glob(f"qface_{pid}_*")]
+    """Names of the shared memory that launchers with these process ids have made in this test."""
+    found = (path for pid in pids for path in Path("/dev/shm").glob(f"qface_{pid}_*"))
+    return [path.name for path in found if _launch_of(path) not in _others]
 
 
 def eventually(holds: Callable[[], bool], *, seconds: float = 15.0) -> bool:
