@@ -7,6 +7,7 @@ share those cores.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
@@ -72,7 +73,7 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
     manifest = json.loads((repository / "manifest.json").read_text())
     precision = manifest["stages"]["engine"]["precision"]
     checkpoint = load_checkpoint(weights)
-    if checkpoint.contract["hash"] != manifest["stages"]["onnx"]["contract"]:
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != manifest["stages"]["checkpoint"]["sha256"]:
         raise ValueError(
             f"{weights} is not what {repository} serves: run `make repository`, or name --weights"
         )
