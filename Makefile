@@ -12,6 +12,8 @@ ARGS ?=
 export PYTHON ?=
 # What `make repository` puts in, separated by commas (default: what the weights answer by default).
 export SERVED_TASKS ?=
+# The CPU engine's: f32, or bf16 once `make engine PRECISION=bf16` has measured it.
+PRECISION ?= f32
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
@@ -19,7 +21,7 @@ TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
 
 .PHONY: help
 help: ## say what there is (this text)
-	@echo "make TARGET [ARGS=...] [PYTHON=...] [SERVED_TASKS=...]"
+	@echo "make TARGET [ARGS=...] [PYTHON=...] [SERVED_TASKS=...] [PRECISION=bf16]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
 
@@ -36,7 +38,7 @@ serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics)
 # The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet
+	@$(SERVE) -m build.repository --quiet --precision $(PRECISION)
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -75,7 +77,7 @@ onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 
 .PHONY: engine
 engine: .venv/.made ## build the engine from the ONNX file and measure its precision
-	$(FULL) -m build.engine $(ARGS)
+	$(FULL) -m build.engine --precision $(PRECISION) $(ARGS)
 
 # ---- housekeeping ------------------------------------------------------------------------------
 
