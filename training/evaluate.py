@@ -124,6 +124,8 @@ def main() -> int:
     try:
         checkpoint = load_checkpoint(args.checkpoint)
         folders = sorted(path.parent for path in args.data.glob("*/labels.npz"))
+        if not folders:
+            raise ValueError(f"there is no prepared set under {args.data}: run training.prepare")
         results = evaluate(ExportWrapper(checkpoint.model, checkpoint.contract), folders)
     except ValueError as error:
         print(error, file=sys.stderr)

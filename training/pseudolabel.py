@@ -27,6 +27,9 @@ def main() -> int:
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--upscale", type=int, default=1, help="enlarge tiny pictures by this factor first")
     args = parser.parse_args()
+    if not args.model.is_file():
+        print(f"{args.model} is missing: it is MediaPipe's face landmarker with blendshapes", file=sys.stderr)
+        return 2
     try:
         import cv2
         import mediapipe
