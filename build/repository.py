@@ -121,7 +121,8 @@ def _engine_stage(graph: Graph, engine: CpuEngine, output: Path) -> dict[str, An
     if report is None and engine.precision != "f32":
         raise BuildError(
             f"nobody measured what these weights answer in {engine.precision} with the installed OpenVINO: "
-            f"run `python -m build.engine --precision {engine.precision}` first, or choose --precision f32"
+            f"run `make engine PRECISION={engine.precision}` (`python -m build.engine --precision "
+            f"{engine.precision}`) first, or choose --precision f32"
         )
     if report is not None:
         stage |= {key: report[key] for key in ("versions", "tolerances", "parity")}

@@ -164,6 +164,34 @@ def test_answers_that_came_are_printed_though_another_photo_meets_no_server(
     assert printed.err.count("gone") == 1
 
 
+class Screen(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_how_many_of_several_photos_are_done_and_a_log_does_not(
+    url: str, photo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["analyze", photo, photo, "--url", url]) == 0
+    assert capsys.readouterr().err == ""
+    for photos, shown in (([photo], False), ([photo] * 3, True)):
+        screen = Screen()
+        monkeypatch.setattr("sys.stderr", screen)
+        assert cli.main(["analyze", *photos, "--url", url]) == 0
+        assert ("3/3" in screen.getvalue()) == shown
+        assert ("photo/s" in screen.getvalue()) == shown
+
+
+def test_the_bar_of_a_run_that_ends_early_is_not_full(photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    assert cli.main(["analyze", photo, photo, "--url", f"127.0.0.1:{closed_port()}"]) == 1
+    assert "0/2" in screen.getvalue()
+    assert "100%" not in screen.getvalue()
+
+
 def test_ctrl_c_waits_for_no_photo_under_way(fake: FakeServer, url: str, photo: str) -> None:
     fake.before_infer = late(300)
     with command("analyze", photo, photo, "--url", url, "--timeout", "300") as process:

@@ -321,7 +321,9 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
             "Server is stopping, scheduler for model has stopped accepting new requests",
             ServerBusy,
         ),
-        ("UNAVAILABLE", "Request for unknown model: 'x' has no available versions", ServerError),
+        ("UNAVAILABLE", "Request for unknown model: 'x' has no available versions", ServerBusy),
+        ("UNAVAILABLE", "Request for unknown model: 'x' is not at ready state", ServerBusy),
+        ("UNAVAILABLE", "Request for unknown model: 'x' is not found", ServerError),
         ("NOT_FOUND", "Request for unknown model: 'x' is not found", ServerError),
         ("UNIMPLEMENTED", "Received http2 header with status: 404", ConnectError),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", RequestTimeout),
@@ -333,6 +335,12 @@ def test_each_status_has_its_error(status: str, details: str, kind: type[QFaceEr
     error = errors.from_grpc(f"StatusCode.{status}", details, url="here:1", model="photo_analysis")
     assert type(error) is kind
     assert "\n" not in str(error)
+
+
+def test_a_server_that_stops_in_mid_run_is_not_taken_for_a_wrong_one() -> None:
+    details = "Request for unknown model: 'photo_analysis' has no available versions"
+    error = errors.from_grpc("StatusCode.UNAVAILABLE", details, url="here:1", model="photo_analysis")
+    assert "is stopping or reloading 'photo_analysis'" in str(error)
 
 
 def test_tritons_own_words_are_left_out_of_a_servers_sentence() -> None:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deploy.embedded import EmbeddedServer
 from qface_client import Classification, Face, FaceClient, Rotation, Value
+from tests.fake_v2 import closed_port
 from training.tasks import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +46,34 @@ def test_it_says_what_our_client_says(
             assert said[task] == f"{answer.value:.1f} {answer.unit}"
         elif isinstance(answer, Rotation):
             assert said[task] == ", ".join(f"{label} {angle:.1f}" for label, angle in answer.angles.items())
+
+
+def attempt(example: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-I", str(example), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_a_photo_without_a_face_is_said(server: EmbeddedServer, example: Path, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (200, 200), (128, 128, 128)).save(grey)
+    ended = attempt(example, str(grey), server.grpc_address)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "no face\n", "")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_what_fails_is_one_line(server: EmbeddedServer, example: Path, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.jpg"
+    letter.write_bytes(b"dear sir")
+    for photo, url, words in (
+        (tmp_path / "missing.jpg", server.grpc_address, "No such file"),
+        (letter, server.grpc_address, "INVALID_ARGUMENT"),
+        (PORTRAIT, f"127.0.0.1:{closed_port()}", "UNAVAILABLE"),
+    ):
+        ended = attempt(example, str(photo), url)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert len(ended.stderr.splitlines()) == 1, ended.stderr
+        assert words in ended.stderr
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 MODEL = "photo_analysis"
 # What a task of each kind is answered by: a task T has the tensors T_probabilities, T_label, ...
@@ -40,6 +41,8 @@ def main(photo: str, url: str = "localhost:8001") -> None:
 
     if answer.as_numpy("contract")[0].decode() != contract["hash"]:
         sys.exit("the server's contract changed between the two calls: run this again")
+    if not len(answer.as_numpy("boxes")):
+        print("no face")
     for face, (box, score) in enumerate(
         zip(answer.as_numpy("boxes"), answer.as_numpy("scores"), strict=True)
     ):
@@ -76,4 +79,7 @@ def said(task: dict[str, Any], tensors: dict[str, Any]) -> str:
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 3:
         sys.exit("usage: python plain_tritonclient.py photo.jpg [host:port]")
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, InferenceServerException) as error:
+        sys.exit(" ".join(str(error).split()))

@@ -52,6 +52,8 @@ def main(photo: str, url: str = "localhost:8001") -> None:
 
     if tensors["contract"][0].decode() != contract["hash"]:
         sys.exit("the server's contract changed between the two calls: run this again")
+    if not tensors["boxes"]:
+        print("no face")
     for face, (box, score) in enumerate(zip(tensors["boxes"], tensors["scores"], strict=True)):
         print(f"face {face + 1}: box {[round(edge, 1) for edge in box]}, score {score:.3f}")
         for task in contract["tasks"]:
@@ -106,4 +108,9 @@ def said(task: dict[str, Any], parts: dict[str, Any]) -> str:
 if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 3:
         sys.exit("usage: python raw_grpc.py photo.jpg [host:port]")
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except OSError as error:
+        sys.exit(str(error))
+    except grpc.RpcError as error:
+        sys.exit(" ".join(f"{error.code().name}: {error.details()}".split()))

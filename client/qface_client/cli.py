@@ -115,16 +115,14 @@ def _analyze(options: argparse.Namespace) -> int:
                 return analysis, error
             return analysis, None
 
-        # Seconds between two states of the bar: a log is no screen.
-        calm = 0.1 if sys.stderr.isatty() else 5.0
+        off = True if len(photos) < 2 else None  # None: shown on a terminal only
         enough = threading.Event()
         answers = _in_order(answer, zip(photos, targets, strict=True), enough=enough)
         with (
-            tqdm(total=len(photos), unit="photo", disable=len(photos) < 2, mininterval=calm) as progress,
+            tqdm(total=len(photos), unit="photo", disable=off) as progress,
             contextlib.closing(answers),
         ):
             for (photo, _), (analysis, error) in answers:
-                progress.update()
                 if analysis is not None:
                     _print(analysis, photo=photo, as_json=options.json)
                 if isinstance(error, InvalidInput):
@@ -136,6 +134,8 @@ def _analyze(options: argparse.Namespace) -> int:
                 elif error is not None:  # further photos would meet it too; those under way are waited for
                     fatal = fatal or error
                     enough.set()
+                    continue  # never answered: the bar of a run that ends early is not full
+                progress.update()
     if fatal is not None:
         raise fatal
     return status

@@ -5,7 +5,7 @@
     ├── UnknownTask          a task that the server does not have (`.available` lists what it has)
     ├── ConnectError         nothing answers at the address
     ├── RequestTimeout       the deadline passed
-    ├── ServerBusy           the server turned the request away: its queue is full, or it is stopping
+    ├── ServerBusy           the server turned the request away: its queue is full, or it stops or reloads
     ├── ServerError          the server failed, or its answer is not what it promised
     └── ContractError        what the server says of itself can't be used
         ├── ContractMismatch the contract is not the one of `expect_contract`
@@ -49,7 +49,7 @@ class RequestTimeout(QFaceError):
 
 
 class ServerBusy(QFaceError):
-    """The server can't take the request now: its queue is full, or it is stopping."""
+    """The server can't take the request now: its queue is full, or it is stopping or reloading."""
 
 
 class ServerError(QFaceError):
@@ -83,7 +83,9 @@ _NOISE = re.compile(
 )
 # UNAVAILABLE comes from the server itself in these words, and from the connection in all others.
 _BUSY = ("maximum queue size", "timeout expired", "server is stopping", "server exiting", "exit in progress")
-_UNREADY = ("unknown model", "not ready", "no available versions", "not at ready state")
+# Of a model that the server has, while it is being unloaded or loaded.
+_RELOADING = ("no available versions", "not at ready state")
+_UNREADY = ("unknown model", "not ready")
 
 
 def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = "") -> QFaceError:
@@ -102,6 +104,11 @@ def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = ""
         )
     if code == "UNAVAILABLE" and any(phrase in words for phrase in _BUSY):
         return ServerBusy(f"the server at {url} can't take the request now ({said}): try again later")
+    if code in ("UNAVAILABLE", "NOT_FOUND") and any(phrase in words for phrase in _RELOADING):
+        return ServerBusy(
+            f"the server at {url} is stopping or reloading {model!r} ({said}): try again later, or look "
+            "at its log if it stays so"
+        )
     if code == "NOT_FOUND" or (code == "UNAVAILABLE" and any(phrase in words for phrase in _UNREADY)):
         return ServerError(
             f"the server at {url} does not serve {model!r} ({said}): is it a Q-Face repository?"
