@@ -54,6 +54,12 @@ def ask_about_photo(
     return ask(client, model, outputs=outputs, image=np.frombuffer(image, dtype=np.uint8))
 
 
+def engine_counts(client: Any) -> tuple[int, int]:
+    """How many faces the engine has answered, and in how many inferences."""
+    (statistics,) = client.get_inference_statistics("face_engine").model_stats
+    return statistics.inference_count, statistics.execution_count
+
+
 def astronaut() -> NDArray[np.uint8]:
     """The portrait [512, 512, 3] RGB."""
     return np.asarray(cv2.imread(str(ASTRONAUT))[..., ::-1], dtype=np.uint8)

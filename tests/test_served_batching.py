@@ -29,11 +29,6 @@ def client(server: EmbeddedServer) -> Iterator[Any]:
         yield connected
 
 
-def engine_counts(client: Any) -> tuple[int, int]:
-    (statistics,) = client.get_inference_statistics("face_engine").model_stats
-    return statistics.inference_count, statistics.execution_count
-
-
 def box_of(face: int) -> np.ndarray[Any, Any]:
     """Every other face is sent with a box."""
     return np.array([15, 15, 145, 150], np.float32) if face % 2 else asking.NO_BOX
@@ -73,7 +68,7 @@ def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answe
         assert differ(alone[one], alone[other]), (one, other)
 
     start = threading.Barrier(CLIENTS)
-    before = engine_counts(client)
+    before = asking.engine_counts(client)
 
     def one_client(number: int) -> None:
         with triton.InferenceServerClient(server.grpc_address) as own:
@@ -85,7 +80,7 @@ def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answe
     with ThreadPoolExecutor(CLIENTS) as pool:
         for done in [pool.submit(one_client, number) for number in range(CLIENTS)]:
             done.result()
-    after = engine_counts(client)
+    after = asking.engine_counts(client)
     inferences, executions = after[0] - before[0], after[1] - before[1]
     assert inferences == CLIENTS * ROUNDS
     assert inferences / executions > 2

@@ -23,12 +23,6 @@ def client(server: EmbeddedServer) -> Iterator[Any]:
         yield connected
 
 
-def engine_counts(client: Any) -> tuple[int, int]:
-    """How many faces the engine has answered, and in how many inferences."""
-    (statistics,) = client.get_inference_statistics("face_engine").model_stats
-    return statistics.inference_count, statistics.execution_count
-
-
 def collage() -> NDArray[np.uint8]:
     """COLUMNS x ROWS portraits, each lit differently."""
     portrait = cv2.resize(asking.astronaut()[20:240, 110:330], (160, 160), interpolation=cv2.INTER_AREA)
@@ -38,7 +32,7 @@ def collage() -> NDArray[np.uint8]:
 
 
 def test_a_photo_without_a_face_gets_empty_answers_and_no_engine_call(client: Any) -> None:
-    before = engine_counts(client)
+    before = asking.engine_counts(client)
     answered = asking.ask_about_photo(client, asking.encode(np.full((300, 400, 3), 90, np.uint8)))
     contract = json.loads(
         client.get_model_config("photo_analysis").config.parameters["contract"].string_value
@@ -52,7 +46,7 @@ def test_a_photo_without_a_face_gets_empty_answers_and_no_engine_call(client: An
         for answer in answers_of(entry):
             shape = (0, *(max(size, 0) for size in answer.dims))
             assert answered[answer.name].shape == shape, answer.name
-    assert engine_counts(client) == before
+    assert asking.engine_counts(client) == before
 
 
 def test_more_faces_than_one_batch_are_all_answered_in_the_order_of_the_boxes(client: Any) -> None:
@@ -78,13 +72,13 @@ def test_more_faces_than_one_batch_are_all_answered_in_the_order_of_the_boxes(cl
 
 
 def test_asking_only_for_boxes_does_not_run_the_engine(client: Any) -> None:
-    before = engine_counts(client)
+    before = asking.engine_counts(client)
     answered = asking.ask_about_photo(
         client, asking.ASTRONAUT.read_bytes(), outputs=["boxes", "scores", "contract"]
     )
     assert set(answered) == {"boxes", "scores", "contract"}
     assert len(answered["boxes"]) == 1
-    assert engine_counts(client) == before
+    assert asking.engine_counts(client) == before
 
 
 def test_a_single_task_is_answered_alone(client: Any) -> None:

@@ -3,10 +3,10 @@
 `python -m training.finetune qface_tiny --data DIR --run DIR` draws, at every step, a batch of every
 set and sums the weighted losses of all tasks (Q-Face, section 3.4, equation 8). A run is killed and
 started again with the same command: it goes on where its last checkpoint stood, drawing the same
-pictures that an unbroken run would have drawn. The first `encoder_steps` train the
-encoder alone, under the paper's multi-head baseline, whose gradients reach it directly and at twice the
-speed. At the end RUN/model.safetensors holds the averaged
-weights, rounded to fp16, with what they reached on the faces kept out.
+pictures that an unbroken run would have drawn. The first `encoder_steps` train the encoder alone, under
+the paper's multi-head baseline, whose gradients reach it directly and at twice the speed. At the end
+RUN/model.safetensors holds the averaged weights, rounded to fp16, with what they reached on the faces
+kept out.
 """
 
 import argparse
@@ -233,7 +233,7 @@ class Trainer:
                 if task.kind is Kind.MULTILABEL:
                     known = {task.labels[i] for i in np.flatnonzero((~np.isnan(values)).any(axis=0))}
                 elif task.kind is Kind.CLASSES:
-                    # A class nobody belongs to can't have been learned: report the set, not the task.
+                    # A class that nobody belongs to can't have been learned.
                     known = {task.labels[int(i)] for i in np.unique(values[~np.isnan(values)])}
                 else:
                     known = set(task.labels) if (~np.isnan(values)).any() else set()

@@ -1,5 +1,6 @@
 """The first step of every ensemble: a picture -> the engine's pixels and the map back to the photo."""
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from runtime.errors import InvalidImage, InvalidInput
 from runtime.serving.base import Answer, ServedModel, tensor
 
 
-class _Preprocess(ServedModel):
+class _Preprocess(ServedModel, abc.ABC):
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the side of the crop."""
         super().initialize(args)
@@ -22,9 +23,9 @@ class _Preprocess(ServedModel):
         """One response a request, in order."""
         return [self.respond(request, self.answer) for request in requests]
 
+    @abc.abstractmethod
     def answer(self, request: Any) -> Answer:
         """The answer to one request."""
-        raise NotImplementedError
 
 
 class FacePreprocess(_Preprocess):
