@@ -5,11 +5,14 @@ the wheel, and site-packages are not ours to write into. So the few files (24 MB
 cache folder named after their content; the wheel's libraries stay where they are.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.embedded.environment import Environment
@@ -33,7 +36,9 @@ def prepare(environment: Environment, *, cache: Path) -> Installation:
     version = ".".join(map(str, environment.version))
     folder = cache.resolve() / f"pytriton-{environment.wheel_version}-py{version}-{whole[:12]}"
     if not _is_whole(folder, digests=digests):
-        _copy(sources, folder=folder)
+        with _only_one(folder.parent):
+            if not _is_whole(folder, digests=digests):  # while we waited another made it
+                _copy(sources, folder=folder)
     return Installation(binary=folder / "bin" / "tritonserver", backends=folder / "backends")
 
 
@@ -67,8 +72,19 @@ def _is_whole(folder: Path, *, digests: dict[str, str]) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _only_one(directory: Path) -> Iterator[None]:
+    """One launcher at a time: two that mend a copy at once would take each other's away."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _copy(sources: dict[str, Path], *, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     # Made aside and renamed, so that nobody ever sees half a copy.
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -80,12 +96,7 @@ def _copy(sources: dict[str, Path], *, folder: Path) -> None:
         temporary.chmod(0o755)
         if folder.exists():  # damaged: out of the way first, a folder can't be renamed over a full one
             folder.rename(temporary / "damaged")
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            # Another launcher was faster; its copy is as good.
+        temporary.rename(folder)
         shutil.rmtree(folder / "damaged", ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
