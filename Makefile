@@ -12,8 +12,8 @@ ARGS ?=
 export PYTHON ?=
 # What `make repository` puts in, separated by commas (default: what the weights answer by default).
 export SERVED_TASKS ?=
-# The CPU engine's: f32, or bf16 once `make engine PRECISION=bf16` has measured it.
-PRECISION ?= f32
+# The CPU engine's: fp32, or bf16 once `make engine PRECISION=bf16` has measured it.
+PRECISION ?= fp32
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python

@@ -68,7 +68,7 @@ def build_cpu_engine(
     for batch in _BATCHES:
         expected = dict(zip(names, reference.run(names, {PIXELS: pixels[:batch]}), strict=True))
         answered = compiled.infer({PIXELS: pixels[:batch]})
-        if engine.precision == "f32":
+        if engine.precision == "fp32":
             parity[str(batch)] = differences(expected, answered)
         else:
             parity[str(batch)] = differences_in_units(graph.contract, expected, answered)
@@ -77,7 +77,7 @@ def build_cpu_engine(
             if not value <= allowed[name]:
                 raise BuildError(
                     f"in {engine.precision} the output {name} is {value:.3g} away from ONNX Runtime's "
-                    f"at batch {batch_name}, more than {allowed[name]:g}: choose --precision f32"
+                    f"at batch {batch_name}, more than {allowed[name]:g}: choose --precision fp32"
                 )
     report = {
         "onnx_sha256": graph.sha256,

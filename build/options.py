@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", choices=("cpu", "tensorrt"), default="cpu", help="what the engine runs on"
     )
-    parser.add_argument("--precision", choices=("f32", "bf16"), default=CpuEngine().precision)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default=CpuEngine().precision)
     parser.add_argument("--threads", type=int, default=0, help="cores for the engine (0: all)")
     parser.add_argument(
         "--detector", type=Path, help="the face detector's .tflite (default: the installed package's)"

@@ -99,6 +99,6 @@ def differences_in_units(
 
 def tolerances(contract: Mapping[str, Any], *, precision: str) -> dict[str, float]:
     """The largest difference allowed for each output at a precision."""
-    if precision == "f32":
+    if precision == "fp32":
         return {entry["name"]: FULL_PRECISION for entry in contract["tasks"]}
     return {entry["name"]: LOW_PRECISION[entry["kind"]] for entry in contract["tasks"]}

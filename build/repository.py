@@ -118,11 +118,11 @@ def _engine_stage(graph: Graph, engine: CpuEngine, output: Path) -> dict[str, An
     """The engine's settings, and what `build.engine` measured of it; below fp32 it must have."""
     stage: dict[str, Any] = {"target": "cpu", "backend": "openvino"} | engine.parameters()
     report = engine_report(engine_report_path(output, precision=engine.precision), sha256=graph.sha256)
-    if report is None and engine.precision != "f32":
+    if report is None and engine.precision != "fp32":
         raise BuildError(
             f"nobody measured what these weights answer in {engine.precision} with the installed OpenVINO: "
             f"run `make engine PRECISION={engine.precision}` (`python -m build.engine --precision "
-            f"{engine.precision}`) first, or choose --precision f32"
+            f"{engine.precision}`) first, or choose --precision fp32"
         )
     if report is not None:
         stage |= {key: report[key] for key in ("versions", "tolerances", "parity")}

@@ -33,12 +33,12 @@ _MAX_PHOTOS = 64
 class CpuEngine:
     """How the engine runs on a CPU."""
 
-    precision: Precision = "f32"  # OpenVINO's INFERENCE_PRECISION_HINT: f32 or bf16
+    precision: Precision = "fp32"  # OpenVINO's INFERENCE_PRECISION_HINT: fp32 or bf16
     threads: int = 0  # 0: every core
 
     def __post_init__(self) -> None:
-        if self.precision not in ("f32", "bf16"):
-            raise ValueError(f"the precision {self.precision!r} is unknown: choose f32 or bf16")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"the precision {self.precision!r} is unknown: choose fp32 or bf16")
         if self.threads < 0:
             raise ValueError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
 
@@ -243,8 +243,8 @@ def _face_detector(engine: CpuEngine) -> Model:
         ),
         max_batch_size=MAX_BATCH,
         batching=Batching(),
-        # In bf16 boxes move by pixels, and the detector is a small part of the work: always f32.
-        parameters=dataclasses.replace(engine, precision="f32").parameters() | {"file": DETECTOR_FILE},
+        # In bf16 boxes move by pixels, and the detector is a small part of the work: always fp32.
+        parameters=dataclasses.replace(engine, precision="fp32").parameters() | {"file": DETECTOR_FILE},
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.detect import LOGITS, REGRESSORS, TILE_SIZE, TILES
 
-Precision = Literal["f32", "bf16", "f16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class OpenVinoEngine:
@@ -31,7 +31,7 @@ class OpenVinoEngine:
 
     @classmethod
     def for_detector(
-        cls, path: str | Path, *, precision: Precision = "f32", threads: int | None = None
+        cls, path: str | Path, *, precision: Precision = "fp32", threads: int | None = None
     ) -> "OpenVinoEngine":
         """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect`.
 
@@ -57,7 +57,7 @@ class OpenVinoEngine:
     def _compile(self, model: Any, *, precision: Precision, threads: int | None) -> None:
         import openvino
 
-        hints = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16, "f16": openvino.Type.f16}
+        hints = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "fp16": openvino.Type.f16}
         if precision not in hints:
             raise ValueError(f"Precision {precision!r} is not known; use one of {', '.join(hints)}.")
         config: dict[str, Any] = {

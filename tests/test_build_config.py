@@ -61,7 +61,7 @@ def test_the_engine_is_tensorrt_s_unless_the_cpu_variant_is_chosen() -> None:
     variant = parse((MODEL_REPOSITORY / "face_engine" / "configs" / "cpu.pbtxt").read_text())
     assert engine.platform == "tensorrt_plan"
     assert variant.backend == "python"
-    assert variant.parameters["precision"].string_value in ("f32", "bf16")
+    assert variant.parameters["precision"].string_value in ("fp32", "bf16")
 
 
 def test_steps_agree_in_names_types_and_dims(committed: dict[str, Any]) -> None:

@@ -20,25 +20,25 @@ from runtime.pose import rotation_from_angles
 
 def test_the_engine_in_fp32_answers_as_onnx_runtime_and_the_manifest_records_it(tmp_path: Path) -> None:
     graph = read_graph(WEIGHTS)
-    report = build_cpu_engine(graph, engine=CpuEngine(precision="f32"), output=tmp_path)
+    report = build_cpu_engine(graph, engine=CpuEngine(precision="fp32"), output=tmp_path)
     assert set(report["parity"]) == {"1", "3", "32"}
     for by_output in report["parity"].values():
         assert set(by_output) == set(graph.heads)
         assert max(by_output.values()) <= 1e-4
-    assembled = assemble(engine=CpuEngine(precision="f32"), output=tmp_path)
+    assembled = assemble(engine=CpuEngine(precision="fp32"), output=tmp_path)
     stages = json.loads((assembled / "manifest.json").read_text())["stages"]
     for key in ("parity", "tolerances", "versions"):
         assert stages["engine"][key] == report[key]
     assert stages["engine"]["versions"]["openvino"]
-    assert stages["engine"]["precision"] == "f32"
+    assert stages["engine"]["precision"] == "fp32"
     assert set(stages["onnx"]["parity"]) == {"1", "3", "32"}
     assert stages["checkpoint"]["sha256"]
 
 
 def test_a_report_about_other_weights_is_not_taken(tmp_path: Path) -> None:
-    build_cpu_engine(read_graph(WEIGHTS), engine=CpuEngine(precision="f32"), output=tmp_path)
+    build_cpu_engine(read_graph(WEIGHTS), engine=CpuEngine(precision="fp32"), output=tmp_path)
     other = standin.write(tmp_path / "other.onnx", standin.contract_of("age"))
-    assembled = assemble(weights=other, engine=CpuEngine(precision="f32"), output=tmp_path)
+    assembled = assemble(weights=other, engine=CpuEngine(precision="fp32"), output=tmp_path)
     stages = json.loads((assembled / "manifest.json").read_text())["stages"]
     assert "parity" not in stages["engine"]
 
@@ -49,15 +49,15 @@ def test_an_engine_out_of_tolerance_is_refused_and_its_old_report_removed(
     old = standin.write_engine_report(tmp_path, WEIGHTS, precision="bf16")
     monkeypatch.setattr("build.parity.LOW_PRECISION", dict.fromkeys(build.parity.LOW_PRECISION, 1e-9))
     assert build.engine.main(["--precision", "bf16", "--output", str(tmp_path)]) == 2
-    assert "choose --precision f32" in capsys.readouterr().err
+    assert "choose --precision fp32" in capsys.readouterr().err
     assert not old.exists()
 
 
 def test_the_first_line_says_which_engine_is_built(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build.engine.main(["--precision", "f32", "--output", str(tmp_path)]) == 0
-    assert "building the CPU engine (OpenVINO, f32)" in capsys.readouterr().out.splitlines()[0]
+    assert build.engine.main(["--precision", "fp32", "--output", str(tmp_path)]) == 0
+    assert "building the CPU engine (OpenVINO, fp32)" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_tensorrt_engine_can_t_be_built_yet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,4 +102,4 @@ def test_rotations_differ_by_the_angle_between_them() -> None:
     assert found["head_pose"] == pytest.approx(0.25)
     assert found["age"] == pytest.approx(0.1)
     assert tolerances(contract, precision="bf16") == {"head_pose": 0.5, "age": 0.5}
-    assert tolerances(contract, precision="f32") == {"head_pose": 1e-4, "age": 1e-4}
+    assert tolerances(contract, precision="fp32") == {"head_pose": 1e-4, "age": 1e-4}

@@ -75,7 +75,7 @@ def test_onnx_runtime_answers_any_batch_as_torch_does(checkpoint: Path, exported
 def test_openvino_answers_any_batch_as_onnx_runtime_does(exported: Path, batch: int) -> None:
     pixels = pictures(batch, size=read_graph(exported).contract["input_size"], seed=9)
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
-    answers = OpenVinoEngine(exported, precision="f32").infer({"pixels": pixels})
+    answers = OpenVinoEngine(exported, precision="fp32").infer({"pixels": pixels})
     for name, answered in answers.items():
         (expected,) = session.run([name], {"pixels": pixels})
         np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-4, err_msg=name)

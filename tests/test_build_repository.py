@@ -123,7 +123,7 @@ def test_low_precision_needs_a_report_of_these_weights_and_this_openvino_that_pa
     def refused() -> bool:
         with pytest.raises(
             BuildError,
-            match=r"`make engine PRECISION=bf16`.*build\.engine --precision bf16.* or choose --precision f32",
+            match=r"`make engine PRECISION=bf16`.*build\.engine --precision bf16.* or choose --precision fp32",
         ):
             assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
         return not (output / "repository").exists()

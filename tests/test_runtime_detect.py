@@ -40,7 +40,7 @@ def detector_file(name: str = "face_detection_full_range.tflite") -> Path:
 
 @pytest.fixture(scope="module")
 def engine() -> OpenVinoEngine:
-    return OpenVinoEngine.for_detector(detector_file(), precision="f32", threads=2)
+    return OpenVinoEngine.for_detector(detector_file(), precision="fp32", threads=2)
 
 
 def detect(image: Image, engine: OpenVinoEngine) -> Detections:
@@ -344,7 +344,7 @@ def test_the_detectors_graph_normalises_pixels_as_the_model_was_trained(
     astronaut: Image, engine: OpenVinoEngine
 ) -> None:
     """The file as it is takes values of -1 to 1, one tile at a time."""
-    plain = OpenVinoEngine(detector_file(), precision="f32", threads=2)
+    plain = OpenVinoEngine(detector_file(), precision="fp32", threads=2)
     tile = prepare(astronaut).pixels[1:2]
     expected = plain.infer({plain.inputs[0]: tile.astype(np.float32) / 127.5 - 1})
     ours = engine.infer({"tiles": tile})
@@ -360,6 +360,6 @@ def test_another_model_is_not_taken_for_the_detector() -> None:
 
 def test_a_missing_model_and_an_unknown_precision_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.onnx"):
-        OpenVinoEngine(tmp_path / "nothing.onnx", precision="f32")
+        OpenVinoEngine(tmp_path / "nothing.onnx", precision="fp32")
     with pytest.raises(ValueError, match="int3"):
         OpenVinoEngine.for_detector(detector_file(), precision="int3")  # type: ignore[arg-type]

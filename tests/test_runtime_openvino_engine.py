@@ -15,12 +15,12 @@ def network(tmp_path: Path) -> Path:
 
 def test_the_engine_is_pinned_to_no_core(network: Path) -> None:
     """Engine and detector are two processes: pinned, both would take the same cores."""
-    engine = OpenVinoEngine(network, precision="f32")
+    engine = OpenVinoEngine(network, precision="fp32")
     assert engine._compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 def test_an_unknown_precision_and_a_missing_file_are_told(network: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'f8' is not known; use one of f32"):
+    with pytest.raises(ValueError, match="'f8' is not known; use one of fp32"):
         OpenVinoEngine(network, precision="f8")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match=r"gone\.onnx; build or copy it"):
-        OpenVinoEngine(tmp_path / "gone.onnx", precision="f32")
+        OpenVinoEngine(tmp_path / "gone.onnx", precision="fp32")

@@ -217,7 +217,7 @@ class Engine:
 def engine_model(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     served = importlib.import_module("runtime.serving.engine").FaceEngine
     monkeypatch.setattr(served, "load", lambda self: Engine())
-    return initialize(served(), precision="f32", threads="0", file="x.onnx")
+    return initialize(served(), precision="fp32", threads="0", file="x.onnx")
 
 
 def column(*values: int) -> np.ndarray[Any, Any]:

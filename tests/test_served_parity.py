@@ -67,7 +67,7 @@ def test_the_served_engine_agrees_with_torch(
     precision = parameters["precision"].string_value
     expected = {entry["name"]: torch_heads[entry["name"]][:batch] for entry in contract["tasks"]}
     assert set(answered) == set(expected)
-    compare = differences if precision == "f32" else (lambda *two: differences_in_units(contract, *two))
+    compare = differences if precision == "fp32" else (lambda *two: differences_in_units(contract, *two))
     found = compare(expected, answered)
     allowed = tolerances(contract, precision=precision)
     assert all(found[name] <= allowed[name] for name in expected), found

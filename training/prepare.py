@@ -251,7 +251,7 @@ def main() -> int:
         return 2
     if args.limit and args.limit < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, args.limit).astype(int)]
-    engine = OpenVinoEngine.for_detector(args.detector or find_detector(), precision="f32")
+    engine = OpenVinoEngine.for_detector(args.detector or find_detector(), precision="fp32")
 
     folder = args.output / args.name
     partial = args.output / f"{args.name}.partial"
