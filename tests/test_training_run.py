@@ -11,7 +11,7 @@ import torch
 
 from runtime.pose import angles_from_rotation, rotation_from_angles
 from training.data import Augmentation, FaceSet, disturb, targets_of, training_batch
-from training.evaluate import area_under_curve, evaluate
+from training.evaluate import answers_of, area_under_curve, evaluate
 from training.finetune import Run, Source, Trainer, finish, learning_rate, train
 from training.losses import geodesic_loss, interval_loss, task_loss
 from training.models import ExportWrapper, load_checkpoint
@@ -117,7 +117,8 @@ def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(
     assert loaded.card["kept_out"]["age on portraits"]["faces"] == 8
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, made.model.state_dict()[name]), name
-    again = evaluate(ExportWrapper(loaded.model, loaded.contract), [data / "portraits", data / "moods"])
+    wrapper = ExportWrapper(loaded.model, loaded.contract)
+    again = evaluate(answers_of(wrapper), wrapper.entries, [data / "portraits", data / "moods"])
     assert again == made.card["kept_out"]
 
 

@@ -7,7 +7,8 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +22,22 @@ from training.tasks import CATALOGUE, Kind
 Answers = dict[str, NDArray[np.float32]]
 
 
-def predict(wrapper: ExportWrapper, pixels: NDArray[np.uint8]) -> Answers:
-    """The network's answers for crops [N, S, S, 3], in chunks."""
-    parts: list[dict[str, torch.Tensor]] = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), 64):
-            parts.append(wrapper(torch.from_numpy(pixels[start : start + 64])))
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+def answers_of(wrapper: ExportWrapper) -> Callable[[NDArray[np.uint8]], Answers]:
+    """The network as a function of crops [N, S, S, 3]."""
+
+    def answer(pixels: NDArray[np.uint8]) -> Answers:
+        with torch.inference_mode():
+            return {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}
+
+    return answer
+
+
+def in_chunks(
+    answer: Callable[[NDArray[np.uint8]], Answers], pixels: NDArray[np.uint8], *, size: int = 32
+) -> Answers:
+    """The answers for crops [N, S, S, 3], asked for `size` at a time."""
+    parts = [answer(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
@@ -42,16 +52,24 @@ def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) 
 
 
 def evaluate(
-    wrapper: ExportWrapper, folders: list[pathlib.Path], *, limit: int | None = None
+    answer: Callable[[NDArray[np.uint8]], Answers],
+    entries: Sequence[Mapping[str, Any]],
+    folders: Sequence[pathlib.Path],
+    *,
+    limit: int | None = None,
 ) -> dict[str, dict[str, float]]:
-    """For each set and task its metrics, and `trivial`: the same metric of always the same answer."""
+    """For each set and task its metrics, and `trivial`: the same metric of always the same answer.
+
+    `answer` is anything that answers crops [N <= 32, S, S, 3], torch or an engine; `entries` are the
+    contract's tasks.
+    """
     results: dict[str, dict[str, float]] = {}
-    labels_of = {entry["name"]: entry["labels"] for entry in wrapper.entries}
+    labels_of = {entry["name"]: entry["labels"] for entry in entries}
     for folder in folders:
         faces = FaceSet(folder, test=True)
         rows = np.arange(len(faces))[: limit or len(faces)]
-        answers = predict(wrapper, faces.plain(rows))
-        for name, answer in answers.items():
+        answers = in_chunks(answer, faces.plain(rows))
+        for name, answered in answers.items():
             key = "age_low" if name == "age" else name
             if key not in faces.labels:
                 continue
@@ -63,9 +81,17 @@ def evaluate(
             known = ~np.isnan(truth.reshape(len(truth), -1)).any(axis=1)
             results[f"{name} on {faces.name}"] = {
                 "faces": int(known.sum()),
-                **_METRICS[CATALOGUE[name].kind](answer[known], truth[known]),
+                **_METRICS[CATALOGUE[name].kind](answered[known], truth[known]),
             }
     return results
+
+
+def prepared_sets(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The sets that training.prepare put into a folder; ValueError when there is none."""
+    sets = sorted(path.parent for path in folder.glob("*/labels.npz"))
+    if not sets:
+        raise ValueError(f"there is no prepared set under {folder}: run training.prepare")
+    return sets
 
 
 def _classes(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
@@ -123,10 +149,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         checkpoint = load_checkpoint(args.checkpoint)
-        folders = sorted(path.parent for path in args.data.glob("*/labels.npz"))
-        if not folders:
-            raise ValueError(f"there is no prepared set under {args.data}: run training.prepare")
-        results = evaluate(ExportWrapper(checkpoint.model, checkpoint.contract), folders)
+        wrapper = ExportWrapper(checkpoint.model, checkpoint.contract)
+        results = evaluate(answers_of(wrapper), wrapper.entries, prepared_sets(args.data))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

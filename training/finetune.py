@@ -29,7 +29,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from training.data import Augmentation, Batch, FaceSet, training_batch
-from training.evaluate import evaluate
+from training.evaluate import answers_of, evaluate
 from training.losses import task_loss
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, save_checkpoint
 from training.models.baselines import MultiHead
@@ -316,7 +316,8 @@ def finish(trainer: Trainer, *, data: pathlib.Path, path: pathlib.Path) -> Check
     round_to_half(model)
     model.eval()
     contract = trainer.contract
-    results = evaluate(ExportWrapper(model, contract), [data / source.name for source in run.sources])
+    wrapper = ExportWrapper(model, contract)
+    results = evaluate(answers_of(wrapper), wrapper.entries, [data / source.name for source in run.sources])
     card = {
         "sources": [
             {
