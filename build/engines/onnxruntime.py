@@ -1,0 +1,102 @@
+"""ONNX Runtime's engine, on the GPU where it has one and else on the CPU."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from build.engines import Engine, Layer
+from build.engines.gpu import gpu_versions
+from build.errors import BuildError
+from build.graph import PIXELS
+from build.targets import has_gpu
+from runtime.onnxruntime_engine import Device, OnnxRuntimeEngine
+
+# Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
+# QLinearConv, MultiHeadAttention and so on.
+_MULTIPLYING = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "Attention")
+_INTEGER = ("QLinear", "QGemm", "QAttention", "DynamicQuantize", "ConvInteger", "MatMulInteger")
+_PRECISIONS: Mapping[int, str] = {
+    onnx.TensorProto.FLOAT: "fp32",
+    onnx.TensorProto.FLOAT16: "fp16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT8: "int8",
+    onnx.TensorProto.FLOAT8E4M3FN: "fp8",
+}
+
+
+def build(network: Path, *, precision: str, threads: int, streams: int) -> Engine:
+    """Loads the ONNX file `network` as the server will; `threads` 0 is every core.
+
+    In fp16 it needs a GPU to be what it says: the CPU would compute in fp32. `streams` must be 1, as
+    ONNX Runtime has none. Raises BuildError where it refuses the network.
+    """
+    if streams != 1:
+        raise BuildError(f"ONNX Runtime has no {streams} streams: choose --streams 1")
+    device: Device = "cuda" if has_gpu() and _knows_cuda() else "cpu"
+    # An engine called fp32 is held to fp32's tolerance, which TF32 would miss.
+    tf32 = device == "cuda" and precision != "fp32"
+    with tempfile.TemporaryDirectory() as folder:
+        optimised = Path(folder) / "optimised.onnx"
+        try:
+            engine = OnnxRuntimeEngine(
+                network, threads=threads or None, device=device, tf32=tf32, save_optimised=optimised
+            )
+        except Exception as error:  # each of its errors is a class of its own, below Exception
+            raise BuildError(f"ONNX Runtime can't load {network} ({_first_line(error)})") from None
+        layers = read_layers(onnx.load(optimised))
+
+    def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        return engine.infer({PIXELS: pixels})
+
+    runs = device == "cuda" or precision != "fp16"
+    return Engine(
+        files={"model.onnx": network},
+        layers=layers,
+        layers_from="executed graph",
+        versions={"onnxruntime": _version()} | (gpu_versions() if device == "cuda" else {}),
+        settings={"device": device, "threads": threads, "streams": streams, "tf32": tf32},
+        infer=infer if runs else None,
+        needs="" if runs else "a GPU",
+    )
+
+
+def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """The layers that multiply in a graph as ONNX Runtime saves it, which tells every tensor's type."""
+    graph = model.graph
+    types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input]}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    found = []
+    for node in graph.node:
+        if not (node.op_type.endswith(_MULTIPLYING) or node.op_type.startswith(_INTEGER)):
+            continue
+        if node.op_type.startswith(_INTEGER):
+            precision = "int8"
+        else:
+            # The CPU's own layouts have no entry; the weights beside them do.
+            known = [types[name] for name in node.input[:2] if name in types]
+            precision = _PRECISIONS.get(known[0], str(known[0])) if known else "unknown"
+        found.append(Layer(name=node.name, kind=node.op_type, precision=precision))
+    return tuple(found)
+
+
+def _knows_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _version() -> str:
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
