@@ -12,16 +12,23 @@ ARGS ?=
 export PYTHON ?=
 # What `make repository` puts in, separated by commas (default: what the weights answer by default).
 export SERVED_TASKS ?=
-# The CPU engine's: fp32, or bf16 once `make engine PRECISION=bf16` has measured it.
-PRECISION ?= fp32
+# What `make engine` builds: openvino, onnxruntime, tensorrt, tensorrt-rtx (default: tensorrt with a GPU, else
+# openvino) in fp32, fp16, bf16, int8 or fp8; for int8 and fp8 a directory of photos of faces. `make serve` and
+# `make repository` take both words too; without them they serve again what was served last.
+TARGET ?=
+PRECISION ?=
+CALIBRATION ?=
+# A checkpoint, or the name of a configuration for random weights: make engine CHECKPOINT=qface_base
+CHECKPOINT ?=
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
+CHOSEN = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
 TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
 
 .PHONY: help
 help: ## say what there is (this text)
-	@echo "make TARGET [ARGS=...] [PYTHON=...] [SERVED_TASKS=...] [PRECISION=bf16]"
+	@echo "make NAME [ARGS=...] [PYTHON=...] [SERVED_TASKS=...] [TARGET=...] [PRECISION=...] [CALIBRATION=...]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
 
@@ -38,7 +45,7 @@ serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics)
 # The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet --precision $(PRECISION)
+	@$(SERVE) -m build.repository --quiet $(CHOSEN)
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -48,8 +55,10 @@ client-wheel: ## the client as a wheel in var/wheels
 
 # ---- work on it --------------------------------------------------------------------------------
 
+# In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
-test: .venv/.made repository ## all tests, those against the real server too
+test: .venv/.made .venv-serve/.made ## all tests, those against the real server too
+	@SERVED_TASKS= $(SERVE) -m build.repository --quiet --target openvino --precision fp32 --output var/test
 	$(FULL) -m pytest $(ARGS)
 
 .PHONY: lint
@@ -76,8 +85,18 @@ onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 	$(FULL) -m build.onnx $(ARGS)
 
 .PHONY: engine
-engine: .venv/.made ## build the engine from the ONNX file and measure its precision
-	$(FULL) -m build.engine --precision $(PRECISION) $(ARGS)
+engine: .venv/.made ## build and prove an engine (TARGET, PRECISION, CALIBRATION), and serve it from now on
+	@$(FULL) -m build $(CHECKPOINT) $(CHOSEN) $(if $(CALIBRATION),--calibration $(CALIBRATION)) \
+		$(if $(SERVED_TASKS),--tasks $(SERVED_TASKS)) $(ARGS)
+
+.PHONY: engines
+engines: .venv/.made ## build and prove every engine that this machine can build, in one table; serve none
+	@$(FULL) -m build --all $(or $(CHECKPOINT),weights/qface-tiny.safetensors qface_base) \
+		$(if $(CALIBRATION),--calibration $(CALIBRATION)) $(ARGS)
+
+.PHONY: verify
+verify: .venv-serve/.made ## check that what is served is what its manifest says
+	@$(SERVE) -m build.verify $(ARGS)
 
 # ---- housekeeping ------------------------------------------------------------------------------
 
@@ -91,7 +110,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
-	rm -rf var/repository var/repository-* var/.repository* var/engine var/pytriton-* var/demo var/demo-server.log var/wheels
+	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.errors import BuildError
-from build.files import replace_file
+from build.files import ROOT, replace_file
 from build.graph import Graph, read_graph, restrict
 from build.pbtxt import HEADER
-from build.served import CpuEngine, config_files, python_models
+from build.served import EngineSettings, config_files, python_models
 
-ROOT = Path(__file__).resolve().parent.parent
 MODEL_REPOSITORY = ROOT / "model_repository"
 WEIGHTS = ROOT / "weights" / "qface-tiny.onnx"
 
@@ -28,7 +27,7 @@ def generated(
     graph: Graph,
     *,
     tasks: Sequence[str] | None = None,
-    engine: CpuEngine = CpuEngine(),
+    engine: EngineSettings = EngineSettings(),
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
     """The generated files of a repository that serves these tasks (None: those served by default)."""

@@ -1,139 +1,297 @@
-"""Builds the engine that serves the network, and measures it against ONNX Runtime.
+"""Builds an engine from the network at its precision, and proves that it is what it is called.
 
-    python -m build.engine                     # the CPU engine in fp32
-    python -m build.engine --precision bf16
+    python -m build.engine var/build/qface-tiny/tensorrt-fp16/precision --output DIR
 
-OpenVINO compiles when the server loads the model; what is built here is the proof that it will: the
-network compiles at this precision, and on real crops each output lies within its tolerance. The
-report goes to var/engine/, from where `build.repository` takes it into the manifest.
+The directory is what `build.precision` left: the network, and real faces with torch's answers. So this
+step needs neither torch nor the checkpoint, and runs inside the serving container. An engine whose
+layers, size or answers are not those of its precision is refused; what was measured of it is recorded
+all the same. manifest.json beside the engine says all that is known of it.
 """
 
 import argparse
-import contextlib
+import dataclasses
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.config import ROOT
-from build.detector import find_detector
+from build import gate, machine
+from build.engines import Engine, Infer
 from build.errors import BuildError
-from build.files import replace_file
-from build.graph import PIXELS, Graph, read_graph
-from build.manifest import engine_report_path, package_versions
-from build.options import add_options, chosen_engine
-from build.parity import differences, differences_in_units, real_crops, tolerances
-from build.served import MAX_BATCH, CpuEngine
-from runtime.openvino_engine import OpenVinoEngine
+from build.files import ROOT, link_or_copy, sha256_of_file
+from build.manifest import git_revision, package_versions
+from build.parity import tolerances
+from build.reference import REFERENCE, load_reference
+from build.served import MAX_BATCH, Profile
+from build.steps import Say
+from build.targets import target_of
 
-PHOTO = ROOT / "tests" / "assets" / "astronaut.jpg"
-_BATCHES = (1, 3, MAX_BATCH)
+MANIFEST = "manifest.json"
+# The network as it was exported travels along: a repository takes its interface from it, and runs it on
+# the CPU beside a GPU's engine.
+EXPORTED = "exported.onnx"
+# How much worse than torch an engine may be on labelled faces: a share of right answers, an area under
+# a curve; and in years or degrees.
+SCORE_LOSS = 0.01
+ERROR_GAIN = 0.1
 
 
-def build_cpu_engine(
-    graph: Graph,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """How an engine is built and measured."""
+
+    max_batch: int = MAX_BATCH  # the largest batch of the optimisation profile
+    threads: int = 0  # of a CPU engine; 0: every core
+    checkpoint: Path | None = None  # measures torch beside the engine; None: no speed is measured
+    labelled: Path | None = None  # a folder that training.prepare filled: task metrics are compared too
+    rounds: int = 5  # of the speed measurement; 0: none
+    seconds: float = 1.0  # of each way in each round
+
+    def __post_init__(self) -> None:
+        Profile(opt=min(Profile().opt, self.max_batch), max=self.max_batch)  # refuses what can't be served
+        if self.threads < 0:
+            raise BuildError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
+        if self.rounds < 0 or self.seconds <= 0:
+            raise BuildError("rounds must be 0 (no speed) or more, and seconds above 0")
+
+    def inputs(self) -> dict[str, Any]:
+        """What decides the step's result, as JSON."""
+        said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        if self.checkpoint is not None:
+            said["checkpoint"] = sha256_of_file(self.checkpoint)
+        if self.labelled is not None:
+            said["labelled"] = {
+                path.parent.name: sha256_of_file(path) for path in sorted(self.labelled.glob("*/labels.npz"))
+            }
+        return said
+
+    def options(self) -> str:
+        """As words of a command line, those that are not the default."""
+        default = BuildSettings()
+        words = ""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != getattr(default, field.name):
+                words += f" --{field.name.replace('_', '-')} {value}"
+        return words
+
+
+def prove(
+    source: Path,
+    lowered: Mapping[str, Any],
     *,
-    engine: CpuEngine,
-    photo: Path = PHOTO,
-    detector: Path | None = None,
-    output: Path = ROOT / "var",
+    settings: BuildSettings,
+    place: Path,
+    timing_cache: Path | None,
+    say: Say,
 ) -> dict[str, Any]:
-    """Compiles the network, measures it and writes the report; returns the report.
+    """Builds the engine into `place`, measures it and writes manifest.json beside it; answers that.
 
-    An earlier report at this precision is removed first, so that one stands only for an engine that
-    passed last. Raises BuildError when an output differs from ONNX Runtime's by more than its tolerance.
+    `lowered` is the report of the precision step in `source`. Raises GateError (its report is the
+    manifest) when the engine is not what it is called or answers otherwise than torch.
     """
-    path = engine_report_path(output, precision=engine.precision)
-    with _told_if_not_writable(path):
-        path.unlink(missing_ok=True)
-    try:
-        import onnxruntime
-    except ImportError:
-        raise BuildError(
-            "the engine is measured against onnxruntime, which is not installed here: "
-            "run this with the Python of .venv"
-        ) from None
-    pixels = real_crops(
-        photo, detector=detector or find_detector(), size=graph.contract["input_size"], count=MAX_BATCH
+    target, precision, contract = lowered["target"], lowered["precision"], lowered["contract"]
+    target_of(target, precision)
+    reference = load_reference(source / REFERENCE)
+    say(f"  building for {target} in {precision}")
+    engine = _build(
+        source / lowered["network"],
+        lowered,
+        settings=settings,
+        place=place,
+        timing_cache=timing_cache,
+        say=say,
     )
-    reference = onnxruntime.InferenceSession(str(graph.path), providers=["CPUExecutionProvider"])
-    started = time.perf_counter()
-    compiled = OpenVinoEngine(graph.path, precision=engine.precision, threads=engine.threads or None)
-    seconds = time.perf_counter() - started
-    names = list(graph.heads)
-    allowed = tolerances(graph.contract, precision=engine.precision)
-    parity: dict[str, dict[str, float]] = {}
-    for batch in _BATCHES:
-        expected = dict(zip(names, reference.run(names, {PIXELS: pixels[:batch]}), strict=True))
-        answered = compiled.infer({PIXELS: pixels[:batch]})
-        if engine.precision == "fp32":
-            parity[str(batch)] = differences(expected, answered)
-        else:
-            parity[str(batch)] = differences_in_units(graph.contract, expected, answered)
-    for batch_name, by_output in parity.items():
-        for name, value in by_output.items():
-            if not value <= allowed[name]:
-                raise BuildError(
-                    f"in {engine.precision} the output {name} is {value:.3g} away from ONNX Runtime's "
-                    f"at batch {batch_name}, more than {allowed[name]:g}: choose --precision fp32"
-                )
-    report = {
-        "onnx_sha256": graph.sha256,
-        "target": "cpu",
-        "precision": engine.precision,
-        "compile_seconds": round(seconds, 2),
-        "versions": package_versions(),
-        "photo": photo.name,
-        "tolerances": allowed,
-        "parity": parity,
+    infer, judged = engine.infer, "the engine"
+    if infer is None:
+        infer, judged = _stand_in(source / lowered["network"], precision)
+    found = gate.shares(engine.layers, kept=[kept["name"] for kept in lowered["kept"]])
+    size = sum(path.stat().st_size for path in engine.files.values())
+    manifest: dict[str, Any] = {
+        "target": target,
+        "precision": precision,
+        "files": {name: sha256_of_file(path) for name, path in engine.files.items()},
+        "bytes": size,
+        "layers": {"counts": found.counts, "kept": found.kept, "from": engine.layers_from},
+        "kept": lowered["kept"],
+        "settings": dict(engine.settings),
+        "versions": package_versions() | dict(engine.versions),
+        "machine": machine.describe(),
+        "needs": engine.needs,
+        "trained": lowered["trained"],
+        "tolerances": tolerances(contract, precision=precision),
+        "tolerated_fp32_share": gate.FULL_SHARE,
+        "onnx": lowered["onnx"],
+        "exported": lowered["exported"],
+        "contract": contract["hash"],
+        "details": lowered["details"],
+        "git_revision": git_revision(ROOT),
     }
-    with _told_if_not_writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(report, indent=1) + "\n").encode())
-    return report
+    say(f"  comparing {judged} with torch on {len(reference.pixels)} real faces")
+    by_batch = gate.parity(
+        contract,
+        infer=infer,
+        pixels=reference.pixels,
+        expected=reference.answers,
+        precision=precision,
+        batches=(1, 3, len(reference.pixels)),
+    )
+    manifest["parity"] = {"of": judged, "faces": len(reference.pixels), "by_batch": by_batch}
+    if settings.labelled is not None:
+        manifest["metrics"] = _metrics(infer, contract, settings, say=say)
+    faults = [
+        gate.layer_fault(found, precision=precision),
+        # A CPU engine is compiled when it is loaded: its file has the exported weights.
+        gate.size_fault(size, parameters=lowered["parameters"], precision=precision)
+        if target.startswith("tensorrt") or precision == "int8"
+        else None,
+        gate.parity_fault(by_batch, contract=contract, precision=precision),
+        _metric_fault(manifest.get("metrics", {})),
+    ]
+    if fault := "; ".join(said for said in faults if said):
+        raise gate.GateError(
+            f"the {target} engine in {precision} is refused: {fault}; choose another precision",
+            report=manifest,
+        )
+    if engine.infer is not None and settings.checkpoint is not None and settings.rounds:
+        from build.measure import measure
+
+        say("  measuring its speed beside torch's")
+        manifest["speed"] = measure(
+            settings.checkpoint, engine.infer, rounds=settings.rounds, seconds=settings.seconds
+        )
+    link_or_copy(source / EXPORTED, place / EXPORTED)
+    (place / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
 
 
-@contextlib.contextmanager
-def _told_if_not_writable(path: Path) -> Iterator[None]:
+def _build(
+    network: Path,
+    lowered: Mapping[str, Any],
+    *,
+    settings: BuildSettings,
+    place: Path,
+    timing_cache: Path | None,
+    say: Say,
+) -> Engine:
+    """The engine, with its files in `place`."""
+    target, precision = lowered["target"], lowered["precision"]
+    if target in ("tensorrt", "tensorrt-rtx"):
+        from build.engines import tensorrt
+
+        return tensorrt.build(
+            network,
+            rtx=target == "tensorrt-rtx",
+            precision=precision,
+            max_batch=settings.max_batch,
+            directory=place,
+            timing_cache=timing_cache,
+            progress=say,
+        )
+    for name in lowered["files"]:
+        link_or_copy(network.parent / name, place / name)
+    if target == "openvino":
+        from build.engines import openvino
+
+        return openvino.build(place / network.name, precision=precision, threads=settings.threads, streams=1)
+    from build.engines import onnxruntime
+
+    return onnxruntime.build(place / network.name, precision=precision, threads=settings.threads, streams=1)
+
+
+def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
+    """What is judged where the engine can't run: the very network that it was built from."""
+    from build.rounding import rounded
+
+    how = "" if precision == "fp32" else f", every tensor rounded as in {precision}"
+    return rounded(network), f"the network that the engine was built from (ONNX Runtime on the CPU{how})"
+
+
+def _metrics(
+    infer: Infer, contract: Mapping[str, Any], settings: BuildSettings, *, say: Say
+) -> dict[str, Any]:
+    """Each task's metrics on labelled faces, the engine's beside torch's."""
+    if settings.checkpoint is None or settings.labelled is None:
+        raise BuildError("metrics are compared with torch's: name the checkpoint with --checkpoint")
+    from training.evaluate import answers_of, evaluate, prepared_sets
+    from training.models import ExportWrapper, load_checkpoint
+
+    say(f"  measuring the tasks on the labelled faces of {settings.labelled}")
+    loaded = load_checkpoint(settings.checkpoint)
     try:
-        yield
-    except OSError as error:
-        raise BuildError(
-            f"{path} can't be written ({error.strerror}): name a writable directory with --output"
-        ) from None
+        sets = prepared_sets(settings.labelled)
+    except ValueError as error:
+        raise BuildError(f"{error}, or name another folder with --labelled") from None
+    torch_answers = answers_of(ExportWrapper(loaded.model, loaded.contract))
+    return {
+        "torch": evaluate(torch_answers, contract["tasks"], sets),
+        "engine": evaluate(infer, contract["tasks"], sets),
+    }
+
+
+def _metric_fault(metrics: Mapping[str, Any]) -> str | None:
+    faults = []
+    for name, by_metric in metrics.get("torch", {}).items():
+        for metric, expected in by_metric.items():
+            got = metrics["engine"][name][metric]
+            if metric.endswith(("accuracy", "auc")) and not got >= expected - SCORE_LOSS:
+                faults.append(f"{metric} of {name} falls from {expected:.4f} to {got:.4f}")
+            elif metric.endswith("error") and not got <= expected + ERROR_GAIN:
+                faults.append(f"{metric} of {name} rises from {expected:.3f} to {got:.3f}")
+    return "; ".join(faults) or None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    from build.pipeline import engine_step
+    from build.steps import perform
+
     parser = argparse.ArgumentParser(prog="python -m build.engine", description=__doc__.splitlines()[0])
-    add_options(parser)
-    parser.add_argument(
-        "--photo", type=Path, default=PHOTO, help="a photo whose faces the engine is measured on"
-    )
+    parser.add_argument("network", type=Path, help="the directory that build.precision left")
+    parser.add_argument("--output", type=Path, required=True, help="the directory for engine and manifest")
+    add_build_options(parser)
+    parser.add_argument("--checkpoint", type=Path, help="measure the speed beside this checkpoint in torch")
     options = parser.parse_args(arguments)
     try:
-        engine = chosen_engine(options)
-        gpu = Path("/dev/nvidiactl").exists()
-        print(
-            f"{'' if gpu else 'No GPU here: '}building the CPU engine (OpenVINO, {engine.precision})",
-            flush=True,
+        settings = BuildSettings(
+            max_batch=options.max_batch,
+            threads=options.threads,
+            checkpoint=options.checkpoint,
+            labelled=options.labelled,
+            rounds=options.rounds,
+            seconds=options.seconds,
         )
-        report = build_cpu_engine(
-            read_graph(options.weights),
-            engine=engine,
-            photo=options.photo,
-            detector=options.detector,
-            output=options.output,
+        step = engine_step(
+            options.network,
+            directory=options.output,
+            settings=settings,
+            timing_cache=options.output.parent / "timing.cache",
+            say=print,
         )
-    except (BuildError, ValueError) as error:
+        perform(step, say=print)
+    except BuildError as error:
         print(f"build.engine: {error}", file=sys.stderr)
         return 2
-    print(f"compiled in {report['compile_seconds']} s; against ONNX Runtime on crops of {report['photo']}:")
-    for batch, by_output in report["parity"].items():
-        print(f"  batch {batch:>2}: " + ", ".join(f"{name} {value:.1e}" for name, value in by_output.items()))
     return 0
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """The options of BuildSettings, but for the checkpoint."""
+    default = BuildSettings()
+    parser.add_argument(
+        "--max-batch", type=int, default=default.max_batch, help="the largest batch of the engine's profile"
+    )
+    parser.add_argument("--threads", type=int, default=default.threads, help="cores of a CPU engine (0: all)")
+    parser.add_argument(
+        "--labelled", type=Path, help="compare task metrics on the faces that training.prepare put here"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=default.rounds, help="of the speed measurement (0: none)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=default.seconds, help="of each way in each of these rounds"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""Writing a file so that a reader sees its old content or its new one, never a part."""
+"""Files: written whole or not at all, shared instead of copied, and known by their sha256."""
 
+import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -17,3 +21,28 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file at another place: a second name where the file system has such, else a copy.
+
+    Only for files that are replaced and never written into again.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def sha256_of_file(path: Path) -> str:
+    """A file's sha256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shown(path: Path) -> str:
+    """A path as it is written into records: below the project from there, else as it was given."""
+    try:
+        return str(path.resolve().relative_to(ROOT))
+    except ValueError:
+        return str(path)

@@ -16,6 +16,8 @@ import onnx
 from build.errors import BuildError
 
 PIXELS = "pixels"
+# Before it LayerNormalization is no operator of its own, and its sums overflow in fp16.
+OLDEST_OPSET = 17
 _AGAIN = "export it again with `python -m build.onnx`"
 _DATATYPES: dict[int, str] = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.UINT8: "UINT8"}
 # The shape without the batch that a head of each kind has; None: the graph decides.
@@ -67,6 +69,11 @@ def read_graph(path: Path) -> Graph:
         raise BuildError(
             f"{path} is not an ONNX file ({error}): export one with `python -m build.onnx`"
         ) from None
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset < OLDEST_OPSET:
+        raise BuildError(
+            f"{path} has opset {opset}, and {OLDEST_OPSET} is the oldest that is taken: {_AGAIN}"
+        )
     metadata = {prop.key: prop.value for prop in model.metadata_props}
     contract = _contract(metadata, path)
     initializers = {tensor.name for tensor in model.graph.initializer}

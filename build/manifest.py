@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from build.files import replace_file
-from build.graph import Graph
+from build.errors import BuildError
+from build.files import replace_file, sha256_of_file
 
 MANIFEST = "manifest.json"
 # What a repository is made of; changes elsewhere don't make its git revision another.
@@ -24,20 +24,32 @@ _PACKAGES = (
     "openvino",
     "tritonclient",
     "nvidia-pytriton",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
 )
 
 
+# What a file of a repository is made from: its content, or another file.
+Content = bytes | Path
+
+
 def manifest(
-    *, files: Mapping[str, bytes], contract: Mapping[str, Any], stages: Mapping[str, Any], source: Path
+    *,
+    files: Mapping[str, Content],
+    contract: Mapping[str, Any],
+    stages: Mapping[str, Any],
+    words: list[str],
+    source: Path,
 ) -> dict[str, Any]:
     """What is written: every file's sha256, every stage's, versions, contract and git revision."""
     return {
         "contract": contract["hash"],
         "tasks": [entry["name"] for entry in contract["tasks"]],
         "stages": stages,
+        "words": words,  # of `python -m build.repository`, to assemble the same again
         "files": sha256_of(files),
         "versions": {"python": platform.python_version()} | package_versions(),
-        "git_revision": _git_revision(source),
+        "git_revision": git_revision(source),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -58,48 +70,78 @@ def to_json(about: Mapping[str, Any]) -> bytes:
     return json.dumps(about, indent=1).encode()
 
 
-def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
+def read_manifest(repository: Path) -> dict[str, Any]:
+    """What a repository says of itself; BuildError where it says nothing, or nothing that can be read."""
+    path = repository / MANIFEST
+    try:
+        said: dict[str, Any] = json.loads(path.read_text())
+        complete = (
+            isinstance(said["files"], dict) and "contract" in said and "target" in said["stages"]["engine"]
+        )
+    except FileNotFoundError:
+        raise BuildError(
+            f"{repository} has no {MANIFEST}, so nobody can tell what it holds: assemble a repository with "
+            "`make repository`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BuildError(f"{path} can't be read ({error}): assemble the repository again") from None
+    if not complete:
+        raise BuildError(f"{path} is not complete: assemble the repository again")
+    return said
+
+
+def sha256_of(files: Mapping[str, Content]) -> dict[str, str]:
     """The files' sha256 by their path, sorted."""
-    return {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
+    found = {}
+    for name in sorted(files):
+        content = files[name]
+        digest = sha256_of_file(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
+        found[name] = digest
+    return found
 
 
-def content_hash(files: Mapping[str, bytes], stages: Mapping[str, Any]) -> str:
+def content_hash(files: Mapping[str, Content], stages: Mapping[str, Any]) -> str:
     """12 hexadecimal digits over all that decides what a repository does and says of itself."""
     content = json.dumps({"files": sha256_of(files), "stages": stages}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def intact(repository: Path) -> bool:
-    """Whether a repository holds exactly the files that its manifest names, unchanged.
-
-    A further directory, even an empty one, is damage too: among the models it stops Triton.
-    """
+    """Whether a repository holds exactly the files that its manifest names, unchanged."""
     try:
-        expected = json.loads((repository / MANIFEST).read_text())["files"]
-        files, folders = {}, set()
-        for path in repository.rglob("*"):
-            name = path.relative_to(repository)
-            if "__pycache__" in name.parts[2:]:  # Python's byte code, beside sources of ours
-                continue
-            if path.is_dir():
-                folders.add(str(name))
-            elif str(name) != MANIFEST:
-                files[str(name)] = path.read_bytes()
-        needed = {str(parent) for name in expected for parent in Path(name).parents} - {"."}
-    except (OSError, KeyError, TypeError, ValueError):
+        return not file_faults(repository, read_manifest(repository)["files"])
+    except BuildError:
         return False
-    return bool(folders == needed and sha256_of(files) == expected)
 
 
-def onnx_stages(graph: Graph) -> dict[str, Any]:
-    """The stages behind an ONNX file, with the parity report that lies beside it."""
-    stages: dict[str, Any] = {"onnx": {"file": graph.path.name, "sha256": graph.sha256}}
-    if "checkpoint_sha256" in graph.metadata:
-        stages["checkpoint"] = {"sha256": graph.metadata["checkpoint_sha256"]}
-    report = read_report(report_path(graph.path), sha256=graph.sha256)
-    if report is not None:
-        stages["onnx"]["parity"] = report["parity"]
-    return stages
+def file_faults(repository: Path, expected: Mapping[str, str]) -> list[str]:
+    """What differs between a repository's files and their sha256 in its manifest, in words.
+
+    A further directory, even an empty one, is a fault too: among the models it stops Triton.
+    """
+    folders = {str(parent) for name in expected for parent in Path(name).parents}
+    faults: list[str] = []
+    found: dict[str, Content] = {}
+    try:
+        for path in sorted(repository.rglob("*")):
+            name = str(path.relative_to(repository))
+            if name == MANIFEST or "__pycache__" in Path(name).parts[2:]:
+                continue  # Python's byte code, beside sources of ours
+            if not path.is_dir():
+                found[name] = path
+            elif name not in folders:
+                faults.append(f"{name} is a directory too many")
+        digests = sha256_of(found)
+    except OSError as error:
+        return [f"{error.filename} can't be read ({error.strerror})"]
+    for name in sorted({*expected, *digests}):
+        if name not in digests:
+            faults.append(f"{name} is missing")
+        elif name not in expected:
+            faults.append(f"{name} is a file too many")
+        elif digests[name] != expected[name]:
+            faults.append(f"{name} was changed")
+    return faults
 
 
 def report_path(onnx_file: Path) -> Path:
@@ -107,41 +149,10 @@ def report_path(onnx_file: Path) -> Path:
     return onnx_file.with_name(f"{onnx_file.name}.json")
 
 
-def engine_report_path(output: Path, *, precision: str) -> Path:
-    """Where `build.engine` leaves its report below the directory of the repositories."""
-    return output / "engine" / f"cpu-{precision}.json"
-
-
-def read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
-    """A parity report about the ONNX file of this sha256; None when there is none about it."""
-    try:
-        report: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return report if report.get("onnx_sha256") == sha256 else None
-
-
-def engine_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
-    """What `build.engine` measured of this ONNX file with the OpenVINO that is installed, if it passed."""
-    report = read_report(path, sha256=sha256)
-    try:
-        if report is None or report["versions"]["openvino"] != package_versions()["openvino"]:
-            return None
-        allowed = report["tolerances"]
-        passed = bool(report["parity"]) and all(
-            set(by_output) == set(allowed)
-            and all(value <= allowed[name] for name, value in by_output.items())
-            for by_output in report["parity"].values()
-        )
-    except (KeyError, TypeError, AttributeError):
-        return None
-    return report if passed else None
-
-
-def package_versions() -> dict[str, str]:
-    """The versions of the installed packages that decide what an engine answers."""
+def package_versions(*packages: str) -> dict[str, str]:
+    """The versions of these packages, as far as installed; by default of those that decide the answers."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages or _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -149,7 +160,7 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _git_revision(source: Path) -> str | None:
+def git_revision(source: Path) -> str | None:
     """The commit of the sources, with `-dirty` where what is shipped differs from it; None without git.
 
     A file that git doesn't know yet is shipped all the same, so it counts as a difference.

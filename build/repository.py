@@ -2,6 +2,7 @@
 
     python -m build.repository                        # all tasks of the committed weights, on the CPU
     python -m build.repository --tasks age,head_pose  # or SERVED_TASKS=age,head_pose
+    python -m build.repository --precision bf16       # the engine that `make engine PRECISION=bf16` built
 
 The repository's name carries a hash of everything in it, so building it again changes nothing. It is
 put together aside and moved into place whole; then the link turns. A build that fails leaves no trace.
@@ -11,32 +12,38 @@ The last two are kept, so that a server can go on with the one that it began wit
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.config import MODEL_REPOSITORY, ROOT, WEIGHTS, generated
+from build.config import MODEL_REPOSITORY, WEIGHTS, generated
 from build.detector import find_detector, package_version
+from build.engine import EXPORTED
+from build.engines.tensorrt import check_plan
 from build.errors import BuildError
+from build.files import ROOT, shown
 from build.graph import Graph, read_graph, restrict
 from build.manifest import (
     MANIFEST,
+    Content,
     content_hash,
-    engine_report,
-    engine_report_path,
     intact,
     manifest,
-    onnx_stages,
+    read_manifest,
     renew,
+    report_path,
     sha256_of,
     to_json,
 )
-from build.options import add_options, chosen_engine
-from build.served import DETECTOR_FILE, ENGINE_FILE, CpuEngine, python_models
+from build.served import DETECTOR_FILE, ENGINE_FILE, PLAN_FILE, EngineSettings, Profile, python_models
+from build.steps import recorded
+from build.targets import PRECISIONS, TARGETS
+from build.verify import runtime_fault
 from runtime.detector_file import PACKAGE
 
 LINK = "repository"
@@ -48,25 +55,128 @@ def assemble(
     *,
     weights: Path = WEIGHTS,
     tasks: Sequence[str] | None = None,
-    engine: CpuEngine = CpuEngine(),
+    threads: int = 0,
     detector: Path | None = None,
     output: Path = ROOT / "var",
 ) -> Path:
-    """Builds the repository for these weights and tasks (None: those served by default).
+    """Builds the repository that serves an exported network as it is: OpenVINO in fp32, on any CPU.
 
-    Returns its directory below `output`, to which the link `output`/repository then points. Raises
-    BuildError with one sentence; then nothing was changed.
+    `tasks` are those to serve (None: those served by default). Returns its directory below `output`, to
+    which the link `output`/repository then points. Raises BuildError with one sentence; then nothing was
+    changed.
     """
     graph = read_graph(weights)
+    stages = _onnx_stages(graph)
+    engine = EngineSettings(threads=threads)
+    stages["engine"] = {"target": "openvino"} | engine.parameters()
+    return _assemble(
+        graph,
+        {ENGINE_FILE: graph.path},
+        engine=engine,
+        stages=stages,
+        words=_words(weights=None if weights == WEIGHTS else weights, threads=threads or None),
+        tasks=tasks,
+        detector=detector,
+        output=output,
+    )
+
+
+def assemble_built(
+    built: Path,
+    *,
+    instances: int = 1,
+    gpus: Sequence[int] = (),
+    tasks: Sequence[str] | None = None,
+    detector: Path | None = None,
+    output: Path = ROOT / "var",
+) -> Path:
+    """Builds the repository that serves what `build.engine` left in a directory, as `assemble` does.
+
+    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one).
+    """
+    about = built_engine(built)
+    graph = read_graph(built / EXPORTED)
+    files = {name: built / name for name in about["files"]}
+    if about["target"] == "tensorrt":
+        check_plan(built / PLAN_FILE, about)
+        files[ENGINE_FILE] = built / EXPORTED  # the same repository runs on a CPU too
+    stages = {
+        "checkpoint": {"sha256": about["onnx"]["checkpoint_sha256"]},
+        "onnx": {"sha256": about["onnx"]["onnx_sha256"], **about["exported"]},
+        "engine": {key: value for key, value in about.items() if key not in ("onnx", "exported")},
+    }
+    return _assemble(
+        graph,
+        files,
+        engine=_served_as(about, instances=instances, gpus=gpus),
+        stages=stages,
+        words=_words(
+            engine=built,
+            instances=instances if instances != 1 else None,
+            gpus=",".join(map(str, gpus)) or None,
+        ),
+        tasks=tasks,
+        detector=detector,
+        output=output,
+    )
+
+
+def _served_as(about: Mapping[str, Any], *, instances: int, gpus: Sequence[int]) -> EngineSettings:
+    """How the engine of this manifest is served."""
+    settings = about["settings"]
+    profile = settings.get("profile")
+    return EngineSettings(
+        target=about["target"],
+        precision=about["precision"],
+        threads=settings.get("threads", 0),
+        streams=settings.get("streams", 1),
+        profile=Profile(opt=profile["opt"], max=profile["max"]) if profile else Profile(),
+        instances=instances,
+        gpus=tuple(gpus),
+    )
+
+
+def built_engine(directory: Path) -> dict[str, Any]:
+    """The manifest beside a built engine that may be served; else BuildError says why not."""
+    record = recorded(directory)
+    if record is None:
+        raise BuildError(
+            f"there is no finished engine in {directory}: build one with "
+            "`make engine TARGET=... PRECISION=...`"
+        )
+    about: dict[str, Any] = record["report"]
+    if not about["trained"]:
+        raise BuildError(f"the engine in {directory} has untrained weights, which are never served")
+    if fault := runtime_fault(about):
+        raise BuildError(f"the engine in {directory} can't be served here: {fault}; build it again")
+    if not TARGETS[about["target"]].served:
+        raise BuildError(
+            f"Triton can't serve the {about['target']} engine in {directory}: build another target"
+        )
+    return about
+
+
+def _assemble(
+    graph: Graph,
+    engine_files: Mapping[str, Path],
+    *,
+    engine: EngineSettings,
+    stages: dict[str, Any],
+    words: list[str],
+    tasks: Sequence[str] | None,
+    detector: Path | None,
+    output: Path,
+) -> Path:
     contract = restrict(graph.contract, tasks)
+    words += _words(tasks=",".join(tasks) if tasks is not None else None, detector=detector)
     files = _models(graph, tasks=tasks, engine=engine) | _library()
-    detector_stage, files[f"models/face_detector/1/{DETECTOR_FILE}"] = _detector(detector)
-    stages = onnx_stages(graph) | {"engine": _engine_stage(graph, engine, output), "detector": detector_stage}
+    files |= {f"models/face_engine/1/{name}": path for name, path in engine_files.items()}
+    stages["detector"], files[f"models/face_detector/1/{DETECTOR_FILE}"] = _detector(detector)
     name = f"{LINK}-{content_hash(files, stages)}"
     try:
         with _lock(output):
             repository = output / name
-            about = manifest(files=files, contract=contract, stages=stages, source=ROOT)
+            about = manifest(files=files, contract=contract, stages=stages, words=words, source=ROOT)
             if intact(repository):
                 renew(repository, about)
             else:
@@ -82,18 +192,46 @@ def assemble(
     return repository
 
 
-def _models(graph: Graph, *, tasks: Sequence[str] | None, engine: CpuEngine) -> dict[str, bytes]:
+def _models(graph: Graph, *, tasks: Sequence[str] | None, engine: EngineSettings) -> dict[str, Content]:
     contract = restrict(graph.contract, tasks)
-    files = {
+    files: dict[str, Content] = {
         f"{model}/1/model.py": (MODEL_REPOSITORY / source / "1" / "model.py").read_bytes()
         for model, source in python_models(contract).items()
     }
     files |= generated(graph, tasks=tasks, engine=engine)
-    files[f"face_engine/1/{ENGINE_FILE}"] = graph.path.read_bytes()
     return {f"models/{name}": content for name, content in files.items()}
 
 
-def _library() -> dict[str, bytes]:
+def _words(**options: Any) -> list[str]:
+    """Options that were given, as words of this program's command line."""
+    words = []
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name}", shown(value) if isinstance(value, Path) else str(value)]
+    return words
+
+
+def _onnx_stages(graph: Graph) -> dict[str, Any]:
+    """The stages behind an ONNX file, with the parity report that lies beside it."""
+    stages: dict[str, Any] = {"onnx": {"file": graph.path.name, "sha256": graph.sha256}}
+    if "checkpoint_sha256" in graph.metadata:
+        stages["checkpoint"] = {"sha256": graph.metadata["checkpoint_sha256"]}
+    report = _read_report(report_path(graph.path), sha256=graph.sha256)
+    if report is not None:
+        stages["onnx"]["parity"] = report["parity"]
+    return stages
+
+
+def _read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
+    """What `build.onnx` reports about the ONNX file of this sha256; None when there is none about it."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return report if report.get("onnx_sha256") == sha256 else None
+
+
+def _library() -> dict[str, Content]:
     """The code that the model.py files import, so that a repository stands on its own."""
     sources = sorted((ROOT / "runtime").rglob("*.py"))
     return {f"lib/{path.relative_to(ROOT)}": path.read_bytes() for path in sources}
@@ -114,21 +252,6 @@ def _detector(path: Path | None) -> tuple[dict[str, Any], bytes]:
     return stage | {"file": path.name, "sha256": sha256_of({"": data})[""]}, data
 
 
-def _engine_stage(graph: Graph, engine: CpuEngine, output: Path) -> dict[str, Any]:
-    """The engine's settings, and what `build.engine` measured of it; below fp32 it must have."""
-    stage: dict[str, Any] = {"target": "cpu", "backend": "openvino"} | engine.parameters()
-    report = engine_report(engine_report_path(output, precision=engine.precision), sha256=graph.sha256)
-    if report is None and engine.precision != "fp32":
-        raise BuildError(
-            f"nobody measured what these weights answer in {engine.precision} with the installed OpenVINO: "
-            f"run `make engine PRECISION={engine.precision}` (`python -m build.engine --precision "
-            f"{engine.precision}`) first, or choose --precision fp32"
-        )
-    if report is not None:
-        stage |= {key: report[key] for key in ("versions", "tolerances", "parity")}
-    return stage
-
-
 @contextlib.contextmanager
 def _lock(output: Path) -> Iterator[None]:
     """One build at a time below `output`."""
@@ -140,14 +263,17 @@ def _lock(output: Path) -> Iterator[None]:
         yield
 
 
-def _put_in_place(files: dict[str, bytes], repository: Path) -> None:
+def _put_in_place(files: Mapping[str, Content], repository: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
     try:
         unfinished.chmod(0o755)
         for name, content in files.items():
             path = unfinished / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            if isinstance(content, Path):
+                shutil.copyfile(content, path)
+            else:
+                path.write_bytes(content)
         if repository.exists():  # damaged, or it would have been kept; a server may use it right now
             aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
             repository.rename(aside / repository.name)
@@ -182,38 +308,117 @@ def _forget_old(output: Path) -> None:
         shutil.rmtree(path)
 
 
-def _tasks(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m build.repository", description=__doc__.splitlines()[0])
-    add_options(parser)
-    parser.add_argument(
-        "--tasks",
-        default=os.environ.get("SERVED_TASKS"),
-        help="what to serve, separated by commas (default: SERVED_TASKS, or those served by default)",
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
-    )
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         before = (options.output / LINK).resolve()
-        repository = assemble(
-            weights=options.weights,
-            tasks=_tasks(options.tasks),
-            engine=chosen_engine(options),
-            detector=options.detector,
-            output=options.output,
-        )
+        repository = _assembled(_repeated(options))
     except (BuildError, ValueError) as error:
         print(f"build.repository: {error}", file=sys.stderr)
         return 2
     if not options.quiet or repository.resolve() != before:
         print(repository)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m build.repository",
+        description=f"{__doc__.splitlines()[0]} With no option that says what to serve, the repository that "
+        "the link leads to is assembled anew from the same.",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="an ONNX file that build.onnx exported (the shipped one)"
+    )
+    parser.add_argument(
+        "--engine", type=Path, help="a directory that build.engine left, instead of --weights"
+    )
+    parser.add_argument(
+        "--target", choices=[name for name, target in TARGETS.items() if target.served], help="openvino"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="fp32; OpenVINO in fp32 runs the weights as they are, anything else `make engine` builds first",
+    )
+    parser.add_argument("--threads", type=int, help="cores for OpenVINO in fp32 (0, which is all)")
+    parser.add_argument(
+        "--tasks",
+        default=os.environ.get("SERVED_TASKS") or None,
+        help="what to serve, separated by commas (SERVED_TASKS, or those served by default)",
+    )
+    parser.add_argument("--instances", type=int, help="how often a GPU's engine is loaded on each GPU (1)")
+    parser.add_argument("--gpus", type=_numbers, help="the GPUs to use, separated by commas (every one)")
+    parser.add_argument("--detector", type=Path, help="the face detector's .tflite (the installed package's)")
+    parser.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
+    parser.add_argument(
+        "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
+    )
+    return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def _repeated(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, or where none says what to serve, those that made the repository that is served."""
+    about = (
+        *("weights", "engine", "target", "precision", "threads", "tasks", "detector"),
+        *("instances", "gpus"),
+    )
+    if any(getattr(options, name) is not None for name in about):
+        return options
+    try:
+        words = [str(word) for word in read_manifest(options.output / LINK)["words"]]
+    except (BuildError, KeyError, TypeError):
+        return options
+    repeated = _parser().parse_args([*words, "--output", str(options.output)])
+    for name in ("weights", "engine", "detector"):
+        if (path := getattr(repeated, name)) is not None:
+            setattr(repeated, name, ROOT / path)
+    return repeated
+
+
+def _assembled(options: argparse.Namespace) -> Path:
+    weights = options.weights or WEIGHTS
+    tasks = None
+    if options.tasks is not None:
+        tasks = [name.strip() for name in options.tasks.split(",") if name.strip()]
+    target, precision = options.target or "openvino", options.precision or "fp32"
+    engine = options.engine
+    if engine is None and (target, precision) != ("openvino", "fp32"):
+        engine = _built(weights, target=target, precision=precision, output=options.output)
+    if engine is None:
+        return assemble(
+            weights=weights,
+            threads=options.threads or 0,
+            tasks=tasks,
+            detector=options.detector,
+            output=options.output,
+        )
+    return assemble_built(
+        engine,
+        instances=1 if options.instances is None else options.instances,
+        gpus=options.gpus or (),
+        tasks=tasks,
+        detector=options.detector,
+        output=options.output,
+    )
+
+
+def _built(weights: Path, *, target: str, precision: str, output: Path) -> Path:
+    """Where the engine of these weights lies; BuildError where `make engine` has not built it."""
+    engine = output / "build" / weights.stem / f"{target}-{precision}" / "engine"
+    build = f"run `make engine TARGET={target} PRECISION={precision}` first"
+    record = recorded(engine)
+    if record is None:
+        raise BuildError(f"there is no {target} engine of {weights.stem} in {precision} yet: {build}")
+    graph = read_graph(weights)
+    if record["report"]["onnx"]["checkpoint_sha256"] != graph.metadata.get("checkpoint_sha256"):
+        raise BuildError(f"the engine in {engine} was built from another checkpoint than {weights}: {build}")
+    return engine
 
 
 if __name__ == "__main__":

@@ -18,5 +18,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     launcher's sentence.
     """
     log = tmp_path_factory.mktemp("server") / "server.log"
-    with log.open("w") as sink, EmbeddedServer(ROOT / "var" / "repository", log=sink) as running:
+    with log.open("w") as sink, EmbeddedServer(ROOT / "var" / "test" / "repository", log=sink) as running:
         yield running

@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from build.graph import read_graph
-from build.manifest import engine_report_path, package_versions
+from build.manifest import package_versions
 from build.parity import tolerances
+from build.steps import RECORD
 from training.tasks import CATALOGUE, Task, make_contract
 
 SIZE = 32
@@ -78,18 +79,30 @@ def write(
     return path
 
 
-def write_engine_report(output: Path, weights: Path, *, precision: str, **changes: Any) -> Path:
-    """A report as `build.engine` leaves it of an engine that passed; `changes` replace parts of it."""
+def write_engine(directory: Path, weights: Path, *, precision: str = "bf16", **changes: Any) -> Path:
+    """A built OpenVINO engine as `build.engine` leaves it; `changes` replace parts of its manifest."""
     graph = read_graph(weights)
     allowed = tolerances(graph.contract, precision=precision)
-    report = {
-        "onnx_sha256": graph.sha256,
+    manifest = {
+        "target": "openvino",
         "precision": precision,
+        "files": {"model.onnx": graph.sha256},
+        "settings": {"hint": precision, "threads": 0, "streams": 1},
         "versions": package_versions(),
+        "trained": True,
         "tolerances": allowed,
-        "parity": {"1": dict.fromkeys(allowed, 0.0)},
+        "parity": {"of": "the engine", "faces": 1, "by_batch": {"1": dict.fromkeys(allowed, 0.0)}},
+        "onnx": {"onnx_sha256": graph.sha256, "checkpoint_sha256": graph.metadata.get("checkpoint_sha256")},
+        "exported": {},
+    } | changes
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("model.onnx", "exported.onnx"):
+        (directory / name).write_bytes(weights.read_bytes())
+    record = {
+        "status": "done",
+        "inputs": {},
+        "outputs": dict.fromkeys(("model.onnx", "exported.onnx"), graph.sha256),
+        "report": manifest,
     }
-    path = engine_report_path(output, precision=precision)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report | changes))
-    return path
+    (directory / RECORD).write_text(json.dumps(record))
+    return directory

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import standin
 
@@ -31,6 +32,15 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes) ->
     path = tmp_path / "x.onnx"
     path.write_bytes(content)
     with pytest.raises(BuildError, match=r"x\.onnx"):
+        read_graph(path)
+
+
+def test_an_opset_without_layer_normalisation_is_refused(tmp_path: Path) -> None:
+    path = standin.write(tmp_path / "x.onnx", CONTRACT)
+    model = onnx.load(str(path))
+    model.opset_import[0].version = 16
+    onnx.save(model, str(path))
+    with pytest.raises(BuildError, match=r"has opset 16, and 17 is the oldest.*export it again"):
         read_graph(path)
 
 

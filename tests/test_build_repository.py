@@ -14,9 +14,8 @@ import standin
 from build import repository
 from build.detector import find_detector
 from build.errors import BuildError
-from build.manifest import _git_revision
-from build.repository import assemble
-from build.served import CpuEngine
+from build.manifest import git_revision
+from build.repository import assemble, assemble_built
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,8 +58,7 @@ def test_only_models_lie_among_the_models_and_each_has_its_files(weights: Path, 
 
 
 def test_the_manifest_names_every_file_and_every_stage(weights: Path, output: Path) -> None:
-    standin.write_engine_report(output, weights, precision="bf16")
-    assembled = assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
+    assembled = assemble_built(standin.write_engine(output / "engine", weights), output=output)
     manifest = manifest_of(assembled)
     files = [path for path in assembled.rglob("*") if path.is_file() and path.name != "manifest.json"]
     found = {
@@ -88,13 +86,13 @@ def test_building_again_changes_nothing(weights: Path, output: Path) -> None:
 def test_other_weights_tasks_or_settings_make_another_repository(weights: Path, output: Path) -> None:
     contract = standin.contract_of("expression", "age", "head_pose", "race")
     other = standin.write(weights.with_name("other.onnx"), contract, seed=1)
-    standin.write_engine_report(output, weights, precision="bf16")
+    built = standin.write_engine(output / "engine", weights)
     made = [
         assemble(weights=weights, output=output),
         assemble(weights=other, output=output),
         assemble(weights=weights, tasks=["age"], output=output),
-        assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output),
-        assemble(weights=weights, engine=CpuEngine(threads=1), output=output),
+        assemble_built(built, output=output),
+        assemble(weights=weights, threads=1, output=output),
     ]
     assert len({path.name for path in made}) == len(made)
     assert (output / "repository").resolve() == made[-1].resolve()
@@ -117,32 +115,54 @@ def test_the_repository_that_the_link_leads_to_is_never_removed(weights: Path, o
     assert len([path for path in output.glob("repository-*") if path.is_dir()]) == 2
 
 
-def test_low_precision_needs_a_report_of_these_weights_and_this_openvino_that_passed(
-    weights: Path, output: Path
-) -> None:
-    def refused() -> bool:
-        with pytest.raises(
-            BuildError,
-            match=r"`make engine PRECISION=bf16`.*build\.engine --precision bf16.* or choose --precision fp32",
-        ):
-            assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
-        return not (output / "repository").exists()
-
-    assert refused()
-    allowed = {"expression": 0.02, "age": 0.5, "head_pose": 0.5, "race": 0.02}
-    for changes in (
-        {"onnx_sha256": "0" * 64},
-        {"versions": {"openvino": "1.0"}},
-        {"versions": {}},
-        {"parity": {"1": dict.fromkeys(allowed, 0.0), "3": {**allowed, "age": 0.6}}},
-        {"parity": {"1": {"age": 0.0}}},
-        {"parity": {}},
+def test_an_engine_that_may_not_be_served_is_refused(weights: Path, output: Path) -> None:
+    engine = output / "engine"
+    for changes, words in (
+        ({"versions": {"openvino": "1.0"}}, r"measured with openvino 1\.0, and here is"),
+        ({"trained": False}, "untrained weights, which are never served"),
+        ({"target": "tensorrt-rtx"}, "Triton can't serve the tensorrt-rtx engine"),
     ):
-        standin.write_engine_report(output, weights, precision="bf16", **changes)
-        assert refused(), changes
-    standin.write_engine_report(output, weights, precision="bf16")
-    assembled = assemble(weights=weights, engine=CpuEngine(precision="bf16"), output=output)
-    assert manifest_of(assembled)["stages"]["engine"]["tolerances"] == allowed
+        standin.write_engine(engine, weights, **changes)
+        with pytest.raises(BuildError, match=words):
+            assemble_built(engine, output=output)
+    standin.write_engine(engine, weights)
+    (engine / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BuildError, match=r"no finished engine in .*make engine"):
+        assemble_built(engine, output=output)
+    assert not (output / "repository").exists()
+
+
+def test_a_precision_that_was_not_built_is_refused_with_the_command_that_builds_it(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", str(weights), "--precision", "bf16", "--output", str(output)]
+    assert repository.main(arguments) == 2
+    assert "run `make engine TARGET=openvino PRECISION=bf16` first" in capsys.readouterr().err
+    engine = output / "build" / weights.stem / "openvino-bf16" / "engine"
+    standin.write_engine(engine, weights)
+    assert repository.main(arguments) == 0
+    assert manifest_of(output / "repository")["stages"]["engine"]["precision"] == "bf16"
+    changed = {"onnx_sha256": "0" * 64, "checkpoint_sha256": "0" * 64}
+    standin.write_engine(engine, weights, onnx=changed)
+    assert repository.main(arguments) == 2
+    assert "built from another checkpoint" in capsys.readouterr().err
+
+
+def test_without_a_word_about_what_to_serve_the_same_is_assembled_again(weights: Path, output: Path) -> None:
+    common = ["--output", str(output)]
+    assert repository.main(["--weights", str(weights), "--tasks", "age", "--threads", "1", *common]) == 0
+    first = (output / "repository").resolve()
+    assert repository.main(common) == 0
+    assert (output / "repository").resolve() == first
+    standin.write(weights, standin.contract_of("expression", "age"), seed=5)
+    assert repository.main(common) == 0
+    assert (output / "repository").resolve() != first
+    assert manifest_of(output / "repository")["tasks"] == ["age"]
+    assert manifest_of(output / "repository")["stages"]["engine"]["threads"] == "1"
+    built = standin.write_engine(output / "engine", weights)
+    assert repository.main(["--engine", str(built), *common]) == 0
+    assert repository.main(common) == 0
+    assert manifest_of(output / "repository")["stages"]["engine"]["precision"] == "bf16"
 
 
 def test_a_manifest_that_says_other_versions_or_another_revision_is_renewed(
@@ -151,7 +171,7 @@ def test_a_manifest_that_says_other_versions_or_another_revision_is_renewed(
     assembled = assemble(weights=weights, output=output)
     config = assembled / "models" / "age" / "config.pbtxt"
     before = config.stat().st_ino
-    monkeypatch.setattr("build.manifest._git_revision", lambda source: "another")
+    monkeypatch.setattr("build.manifest.git_revision", lambda source: "another")
     assert assemble(weights=weights, output=output) == assembled
     assert manifest_of(assembled)["git_revision"] == "another"
     monkeypatch.setattr("build.manifest.package_versions", lambda: {"openvino": "another"})
@@ -168,7 +188,7 @@ def test_a_revision_is_dirty_where_what_is_shipped_differs_from_it(tmp_path: Pat
             command, cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    assert _git_revision(tmp_path) is None
+    assert git_revision(tmp_path) is None
     git("init", "-q")
     for folder in ("runtime", "build", "model_repository", "weights", "elsewhere"):
         (tmp_path / folder).mkdir()
@@ -176,12 +196,12 @@ def test_a_revision_is_dirty_where_what_is_shipped_differs_from_it(tmp_path: Pat
     git("add", "runtime", "build", "model_repository", "weights")
     git("commit", "-q", "-m", "m")
     commit = git("rev-parse", "HEAD")
-    assert _git_revision(tmp_path) == commit
+    assert git_revision(tmp_path) == commit
     (tmp_path / "runtime" / "new.py").write_text("")
-    assert _git_revision(tmp_path) == f"{commit}-dirty"
+    assert git_revision(tmp_path) == f"{commit}-dirty"
     (tmp_path / "runtime" / "new.py").unlink()
     (tmp_path / "weights" / "file.py").write_text("changed")
-    assert _git_revision(tmp_path) == f"{commit}-dirty"
+    assert git_revision(tmp_path) == f"{commit}-dirty"
 
 
 def test_quiet_says_only_what_is_new(weights: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,7 +308,7 @@ def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
         ([*there, "--tasks", ","], "no task is named"),
         ([*there, "--detector", str(tmp_path / "gone.tflite")], "face detector's weights at"),
         ([*there, "--threads", "-1"], "-1 threads"),
-        ([*there, "--target", "tensorrt"], "--target cpu"),
+        ([*there, "--target", "tensorrt"], "run `make engine TARGET=tensorrt PRECISION=fp32` first"),
         (["--weights", str(weights), "--output", str(tmp_path / "file" / "var")], "can't be written"),
     ]
     for arguments, words in cases:

@@ -23,6 +23,7 @@ from deploy.embedded import (
     LibraryNotFound,
     ModelFailed,
     PortTaken,
+    RepositoryDamaged,
     RepositoryNotFound,
     ServerDied,
     StartCancelled,
@@ -161,6 +162,17 @@ def test_says_how_to_assemble_a_repository(tmp_path: Path) -> None:
         EmbeddedServer(tmp_path / "repository").start()
 
 
+def test_does_not_start_from_a_repository_that_was_changed(echo: Path) -> None:
+    model = echo / "models" / "echo" / "1" / "model.py"
+    model.write_text(model.read_text() + "# changed\n")
+    with pytest.raises(RepositoryDamaged, match=r"echo/1/model\.py was changed.*make repository"):
+        EmbeddedServer(echo).start()
+    (echo / "manifest.json").unlink()
+    with pytest.raises(RepositoryDamaged, match=r"has no manifest\.json"):
+        EmbeddedServer(echo).start()
+    assert not processes_of(echo)
+
+
 def test_names_the_model_that_does_not_load_and_the_reason(tmp_path: Path) -> None:
     repository = tiny_repository.write(
         tmp_path / "repository", good=tiny_repository.ECHO, wrong=tiny_repository.NOT_LOADING
@@ -176,6 +188,7 @@ def test_names_the_model_that_does_not_load_and_the_reason(tmp_path: Path) -> No
 def test_names_a_model_with_a_broken_config(tmp_path: Path) -> None:
     repository = tiny_repository.write(tmp_path / "repository", wrong=tiny_repository.ECHO)
     (repository / "models" / "wrong" / "config.pbtxt").write_text("nonsense: 1")
+    tiny_repository.seal(repository)
     with pytest.raises(ModelFailed) as caught:
         EmbeddedServer(repository).start()
     assert caught.value.model == "wrong"

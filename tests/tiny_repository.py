@@ -1,6 +1,9 @@
 """Model repositories of a few lines, for tests that are about the server and not about faces."""
 
+import json
 from pathlib import Path
+
+from build.manifest import MANIFEST, sha256_of
 
 ECHO = """
 import triton_python_backend_utils as pb_utils
@@ -39,4 +42,16 @@ def write(folder: Path, **models: str) -> Path:
         version.mkdir(parents=True)
         (version / "model.py").write_text(source)
         (version.parent / "config.pbtxt").write_text(CONFIG)
+    return seal(folder)
+
+
+def seal(folder: Path) -> Path:
+    """Make its manifest say what lies in the repository now."""
+    files = {
+        str(path.relative_to(folder)): path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "none"}}}
+    (folder / MANIFEST).write_text(json.dumps(about))
     return folder

@@ -5,6 +5,7 @@ EmbeddedServerError
 │   ├── HostNotSupported          not Linux x86-64, or a glibc that is too old
 │   ├── EnvironmentNotSupported   Python, numpy or libpython of the server's environment
 │   ├── RepositoryNotFound        nothing was assembled there
+│   ├── RepositoryDamaged         what was assembled is not what its manifest says
 │   ├── PortTaken
 │   ├── LibraryNotFound           a shared library of the server or of its Python backend
 │   ├── ModelFailed               a model did not load
@@ -33,6 +34,10 @@ class EnvironmentNotSupported(CannotStart):
 
 class RepositoryNotFound(CannotStart):
     """No assembled model repository lies at the path."""
+
+
+class RepositoryDamaged(CannotStart):
+    """The repository's files, contract or runtime differ from its manifest."""
 
 
 class PortTaken(CannotStart):

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from deploy.embedded.errors import RepositoryNotFound
+from deploy.embedded.errors import RepositoryDamaged, RepositoryNotFound
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Repository:
 def open_repository(folder: Path) -> Repository:
     """Follow the link `var/repository` once, so that all of this server sees one assembled state.
 
-    RepositoryNotFound says so where there is none, or none with a model in it.
+    RepositoryNotFound says so where there is none, or none with a model in it; RepositoryDamaged, where it
+    is not what its manifest says.
     """
     resolved = folder.resolve()
     models = resolved / "models"
@@ -36,4 +37,12 @@ def open_repository(folder: Path) -> Repository:
         raise RepositoryNotFound(
             f"the model repository at {folder} has no model in it: run `make repository` again"
         )
+    # Late, because `--check` runs before anything that this needs is installed.
+    from build.errors import BuildError
+    from build.verify import verify
+
+    try:
+        verify(resolved, on_cpu=True)
+    except BuildError as error:
+        raise RepositoryDamaged(str(error)) from None
     return Repository(folder=resolved, names=names)

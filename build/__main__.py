@@ -1,0 +1,224 @@
+"""From a checkpoint to a served engine: `make engine`, or `python -m build CHECKPOINT ...`.
+
+    python -m build                                        # the shipped weights, for this machine
+    python -m build --target tensorrt --precision fp16     # on the GPU server that will serve it
+    python -m build --target openvino --precision int8 --calibration PHOTOS
+    python -m build --all weights/qface-tiny.safetensors qface_base
+
+Steps whose inputs have not changed are not repeated; a build that was interrupted goes on where it was.
+What is served changes only when every step has succeeded. Instead of a checkpoint, the name of a
+configuration (qface_base) builds that network with random weights: for structure and speed, never served.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from build.engine import BuildSettings, add_build_options
+from build.errors import BuildError
+from build.files import ROOT
+from build.graph import read_graph
+from build.pipeline import NETWORK, PHOTO, build_engine
+from build.repository import assemble_built
+from build.steps import only_one
+from build.table import refused_row, row_of, to_text
+from build.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
+
+CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
+# Random weights say nothing about what fp16's range or a quantiser would do to trained ones.
+_UNTRAINED: tuple[Precision, ...] = ("fp32", "bf16")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is to be built: a checkpoint, and the name that its results lie under."""
+
+    name: str
+    checkpoint: Path
+    trained: bool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    say = _say
+    try:
+        target, precision = _chosen(options)
+        say(_first_line(options, target))
+        with only_one(options.output / "build"):
+            if len(options.checkpoints) > 1 and not options.all:
+                raise BuildError("several networks are built with --all only: name one, or add --all")
+            networks = [_network(text, output=options.output) for text in options.checkpoints or [CHECKPOINT]]
+            wanted = [
+                (network, *pair)
+                for network in networks
+                for pair in (_all(network, options) if options.all else [(target, precision)])
+            ]
+            return _build_all(wanted, options)
+    except BuildError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("build: interrupted; what is finished stays, and the same command goes on", file=sys.stderr)
+        return 130
+
+
+def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argparse.Namespace) -> int:
+    rows, faults, anything = [], [], False
+    for network, target, precision in wanted:
+        try:
+            if not network.trained and precision not in _UNTRAINED:
+                raise BuildError(
+                    f"{network.name} has no trained weights, so {precision} can't be judged: choose from "
+                    f"{', '.join(_UNTRAINED)}"
+                )
+            settings = BuildSettings(
+                max_batch=options.max_batch,
+                threads=options.threads,
+                checkpoint=network.checkpoint,
+                labelled=options.labelled,
+                rounds=options.rounds,
+                seconds=options.seconds,
+            )
+            done, ran = build_engine(
+                network.checkpoint,
+                name=network.name,
+                target=target,
+                precision=precision,
+                settings=settings,
+                photo=options.photo,
+                calibration=options.calibration,
+                detector=options.detector,
+                output=options.output,
+                say=_say,
+            )
+        except BuildError as error:
+            if len(wanted) == 1:
+                raise
+            faults.append(str(error))
+            rows.append(refused_row(network.name, target, precision, str(error)))
+            continue
+        anything |= ran
+        graph = read_graph(options.output / "build" / network.name / "onnx" / NETWORK)
+        rows.append(row_of(network.name, done.report, contract=graph.contract))
+        if not options.all:
+            anything |= _serve(network, target, done.directory, options)
+    print(to_text(rows))
+    if not anything and not faults:
+        _say("nothing was to be done: everything is up to date")
+    for fault in faults:
+        print(f"build: {fault}", file=sys.stderr)
+    return 2 if faults else 0
+
+
+def _serve(network: Network, target: str, engine: Path, options: argparse.Namespace) -> bool:
+    """The last step: puts the engine into the repository; whether that changed anything."""
+    if not network.trained:
+        _say("repository: left as it is, because untrained weights are not served")
+        return False
+    if not TARGETS[target].served:
+        _say(f"repository: left as it is, because Triton has no backend for {TARGETS[target].title}")
+        return False
+    before = (options.output / "repository").resolve()
+    repository = assemble_built(engine, tasks=options.tasks, detector=options.detector, output=options.output)
+    changed = repository.resolve() != before
+    _say(f"repository: {'now' if changed else 'up to date,'} {repository}")
+    return changed
+
+
+def _chosen(options: argparse.Namespace) -> tuple[str, Precision]:
+    if options.all:
+        return "", "fp32"
+    target = options.target or ("tensorrt" if has_gpu() else "openvino")
+    precision: Precision = options.precision or ("fp16" if target == "tensorrt" else "fp32")
+    target_of(target, precision)
+    return target, precision
+
+
+def _all(network: Network, options: argparse.Namespace) -> list[tuple[str, Precision]]:
+    """Every target and precision that can be built on this machine from these weights."""
+    found: list[tuple[str, Precision]] = []
+    for target in TARGETS.values():
+        if target.needs_gpu and not has_gpu():
+            continue
+        for precision in target.precisions:
+            if precision in ("int8", "fp8") and options.calibration is None:
+                continue
+            if network.trained or precision in _UNTRAINED:
+                found.append((target.name, precision))
+    return found
+
+
+def _first_line(options: argparse.Namespace, target: str) -> str:
+    gpu = "" if has_gpu() else "no GPU here: "
+    if options.all:
+        left_out = (
+            "" if options.calibration else "; int8 and fp8 are left out, they want --calibration PHOTOS"
+        )
+        return f"{gpu}building every engine that this machine can build{left_out}"
+    if not has_gpu() and target == "openvino":
+        return "no GPU here: building the CPU engine (OpenVINO)"
+    return f"{gpu}building the engine for {TARGETS[target].title}"
+
+
+def _network(text: str | Path, *, output: Path) -> Network:
+    """A checkpoint's path, or the name of a configuration, which gets random weights once."""
+    path = Path(text)
+    if path.suffix or path.exists():
+        return Network(name=path.stem, checkpoint=path, trained=_is_trained(path))
+    from training.models import CONFIGS
+    from training.untrained import main as make_untrained
+
+    if str(text) not in CONFIGS:
+        raise BuildError(
+            f"{text} is neither a checkpoint's file nor a configuration: name a .safetensors file, or one of "
+            f"{', '.join(CONFIGS)}"
+        )
+    checkpoint = output / "build" / f"{text}-untrained" / f"{text}-untrained.safetensors"
+    if not checkpoint.exists() and make_untrained([str(text), "--output", str(checkpoint)]) != 0:
+        raise BuildError(f"the untrained checkpoint {checkpoint} could not be made")
+    return Network(name=checkpoint.stem, checkpoint=checkpoint, trained=False)
+
+
+def _is_trained(path: Path) -> bool:
+    from training.models import load_checkpoint
+
+    try:
+        trained: bool = load_checkpoint(path).card.get("trained", True)
+    except ValueError as error:
+        raise BuildError(str(error)) from None
+    return trained
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m build", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        help="a .safetensors checkpoint (default: the shipped weights), or a configuration's name for "
+        "random weights; several only with --all",
+    )
+    parser.add_argument("--target", choices=list(TARGETS), help="default: tensorrt with a GPU, else openvino")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: fp16 for tensorrt, else fp32")
+    parser.add_argument("--all", action="store_true", help="every engine that can be built here; serve none")
+    parser.add_argument("--calibration", type=Path, help="a directory of photos of faces, for int8 and fp8")
+    parser.add_argument("--photo", type=Path, default=PHOTO, help="whose faces the answers are compared on")
+    parser.add_argument("--detector", type=Path, help="the face detector's .tflite")
+    parser.add_argument("--tasks", type=_names, help="what to serve, separated by commas")
+    parser.add_argument("--output", type=Path, default=ROOT / "var", help="where everything built is kept")
+    add_build_options(parser)
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

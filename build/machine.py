@@ -1,0 +1,41 @@
+"""The machine that an engine was built and measured on: an engine is only as portable as this says."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores this process may use, and the NVIDIA GPUs and driver where there are any."""
+    found: dict[str, Any] = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+    gpus = [
+        line.partition(":")[2].strip()
+        for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        for line in path.read_text().splitlines()
+        if line.startswith("Model:")
+    ]
+    if gpus:
+        found["gpus"] = gpus
+        found["driver"] = _driver()
+    return found
+
+
+def _processor() -> str:
+    """The processor's name and what of its abilities decides which kernels run."""
+    name, flags = "unknown", set[str]()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            name = value.strip()
+        elif key.strip() == "flags":
+            flags = set(value.split())
+            break
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name} ({', '.join(wide)})" if wide else name
+
+
+def _driver() -> str:
+    try:
+        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        return "unknown"

@@ -1,0 +1,264 @@
+"""The steps from a checkpoint to an engine, as data.
+
+checkpoint -> onnx -> precision -> engine, each in a directory of its own below var/build/NAME:
+
+    onnx/                            model.onnx, its report, reference.npz (real faces, torch's answers)
+    TARGET-PRECISION/precision/      the network at that precision
+    TARGET-PRECISION/engine/         the engine and its manifest
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from build import machine
+from build.calibration import calibration_faces
+from build.detector import find_detector
+from build.engine import EXPORTED, BuildSettings, prove
+from build.errors import BuildError
+from build.files import ROOT, link_or_copy, sha256_of_file, shown
+from build.graph import read_graph
+from build.manifest import package_versions
+from build.parity import real_crops
+from build.reference import REFERENCE, load_reference, make_reference, save_reference
+from build.served import MAX_BATCH
+from build.steps import Done, Say, Step, perform, recorded, sha256_of_sources
+from build.targets import Precision
+
+PHOTO = ROOT / "tests" / "assets" / "astronaut.jpg"
+NETWORK = "model.onnx"
+_CODE = {
+    "onnx": ("build/onnx.py", "build/parity.py", "build/reference.py", "build/graph.py", "training/models"),
+    "precision": (
+        "build/precision.py",
+        "build/quantization.py",
+        "build/nncf_int8.py",
+        "build/calibration.py",
+    ),
+    "engine": (
+        "build/engine.py",
+        "build/engines",
+        "build/gate.py",
+        "build/measure.py",
+        "build/parity.py",
+        "build/rounding.py",
+        "runtime/openvino_engine.py",
+        "runtime/onnxruntime_engine.py",
+    ),
+}
+
+
+def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path | None) -> Step:
+    """checkpoint -> ONNX, with real faces and torch's answers beside it."""
+    found = detector or find_detector()
+
+    def run(place: Path) -> dict[str, Any]:
+        from build.onnx import TOLERANCE, export
+
+        report = export(checkpoint, output=place / NETWORK)
+        graph = read_graph(place / NETWORK)
+        pixels = real_crops(photo, detector=found, size=graph.contract["input_size"], count=MAX_BATCH)
+        reference, faces = make_reference(
+            checkpoint, onnx_file=place / NETWORK, pixels=pixels, tolerance=TOLERANCE
+        )
+        save_reference(place / REFERENCE, reference)
+        return {
+            **report,
+            "faces": {"photo": photo.name, "count": len(pixels), "parity": faces},
+            "parameters": _parameters(place / NETWORK),
+            "trained": json.loads(graph.metadata.get("card", "{}")).get("trained", True),
+        }
+
+    return Step(
+        name="onnx",
+        directory=directory,
+        inputs={
+            "checkpoint": _sha256(checkpoint, "checkpoint"),
+            "photo": _sha256(photo, "photo"),
+            "detector": sha256_of_file(found),
+            "versions": package_versions("torch", "onnx", "onnxscript", "onnxruntime", "timm"),
+            "code": _code("onnx"),
+        },
+        command=f"python -m build.onnx {shown(checkpoint)} --output {shown(directory / NETWORK)}",
+        run=run,
+    )
+
+
+def precision_step(
+    source: Path,
+    *,
+    directory: Path,
+    target: str,
+    precision: Precision,
+    calibration: Path | None,
+    detector: Path | None,
+    say: Say,
+) -> Step:
+    """ONNX -> the network at a precision, in the form that the target reads. `source`: the onnx step's."""
+    about = _finished(source, "onnx")
+    quantised = precision in ("int8", "fp8")
+
+    def run(place: Path) -> dict[str, Any]:
+        from build.precision import lower
+
+        graph = read_graph(source / NETWORK)
+        reference = load_reference(source / REFERENCE)
+        size = graph.contract["input_size"]
+        faces = None
+        if quantised and calibration is not None:
+            faces = calibration_faces(calibration, size=size, detector=detector, progress=say)
+        lowered = lower(
+            source / NETWORK,
+            target=target,
+            precision=precision,
+            contract=graph.contract,
+            faces=reference.pixels,
+            calibration=faces,
+            directory=place,
+            progress=say,
+        )
+        link_or_copy(source / REFERENCE, place / REFERENCE)
+        link_or_copy(source / NETWORK, place / EXPORTED)
+        return {
+            "target": target,
+            "precision": precision,
+            "network": lowered.network.name,
+            "files": {name: sha256_of_file(path) for name, path in lowered.files.items()},
+            "kept": [dataclasses.asdict(kept) for kept in lowered.kept],
+            "details": dict(lowered.details),
+            "onnx": {key: about["report"][key] for key in ("onnx_sha256", "checkpoint_sha256")},
+            "exported": {key: about["report"][key] for key in ("parity", "faces", "tolerance")},
+            "contract": graph.contract,
+            "parameters": about["report"]["parameters"],
+            "trained": about["report"]["trained"],
+        }
+
+    extra = f" --calibration {shown(calibration)}" if quantised and calibration else ""
+    return Step(
+        name=f"precision ({target}, {precision})",
+        directory=directory,
+        inputs={
+            "network": about["outputs"],
+            "target": target,
+            "precision": precision,
+            "calibration": _pictures(calibration) if quantised and calibration else None,
+            "versions": package_versions("nvidia-modelopt", "nncf", "onnx", "onnxruntime", "openvino"),
+            "code": _code("precision"),
+        },
+        command=(
+            f"python -m build.precision {shown(source)} --target {target} --precision {precision}{extra} "
+            f"--output {shown(directory)}"
+        ),
+        run=run,
+    )
+
+
+def engine_step(
+    source: Path, *, directory: Path, settings: BuildSettings, timing_cache: Path | None, say: Say
+) -> Step:
+    """The network at a precision -> an engine and the proof of it. `source`: the precision step's."""
+    about = _finished(source, "precision")
+    report = about["report"]
+
+    def run(place: Path) -> dict[str, Any]:
+        return prove(source, report, settings=settings, place=place, timing_cache=timing_cache, say=say)
+
+    return Step(
+        name=f"engine ({report['target']}, {report['precision']})",
+        directory=directory,
+        inputs={
+            "network": about["outputs"],
+            "settings": settings.inputs(),
+            "machine": machine.describe(),
+            "versions": package_versions(),
+            "code": _code("engine"),
+        },
+        command=f"python -m build.engine {shown(source)}{settings.options()} --output {shown(directory)}",
+        run=run,
+    )
+
+
+def build_engine(
+    checkpoint: Path,
+    *,
+    name: str,
+    target: str,
+    precision: Precision,
+    settings: BuildSettings,
+    photo: Path = PHOTO,
+    calibration: Path | None = None,
+    detector: Path | None = None,
+    output: Path,
+    say: Say,
+) -> tuple[Done, bool]:
+    """All steps for one target and precision; the last one's result, and whether any of them ran."""
+    place = output / "build" / name
+    first = perform(onnx_step(checkpoint, directory=place / "onnx", photo=photo, detector=detector), say=say)
+    own = place / f"{target}-{precision}"
+    second = perform(
+        precision_step(
+            first.directory,
+            directory=own / "precision",
+            target=target,
+            precision=precision,
+            calibration=calibration,
+            detector=detector,
+            say=say,
+        ),
+        say=say,
+    )
+    third = perform(
+        engine_step(
+            second.directory,
+            directory=own / "engine",
+            settings=settings,
+            timing_cache=output / "build" / "timing.cache",
+            say=say,
+        ),
+        say=say,
+    )
+    return third, first.ran or second.ran or third.ran
+
+
+def _parameters(network: Path) -> int:
+    model = onnx.load(str(network))
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
+
+
+def _finished(directory: Path, name: str) -> dict[str, Any]:
+    record = recorded(directory)
+    if record is None:
+        raise BuildError(
+            f"{directory} does not hold what the step {name} leaves, or not all of it: run "
+            "`python -m build CHECKPOINT` (it makes what is missing)"
+        )
+    return record
+
+
+def _sha256(path: Path, what: str) -> str:
+    try:
+        return sha256_of_file(path)
+    except FileNotFoundError:
+        raise BuildError(f"the {what} {path} does not exist: name one that does") from None
+    except OSError as error:
+        raise BuildError(f"the {what} {path} can't be read ({error.strerror}): name another") from None
+
+
+def _pictures(directory: Path) -> Mapping[str, Any]:
+    """What tells one directory of pictures from another without reading all of them."""
+    listing = hashlib.sha256()
+    files = sorted(path for path in directory.rglob("*") if path.is_file()) if directory.is_dir() else []
+    for path in files:
+        listing.update(f"{path.relative_to(directory)} {path.stat().st_size}\n".encode())
+    return {"directory": shown(directory), "files": len(files), "listing": listing.hexdigest()}
+
+
+def _code(step: str) -> str:
+    return sha256_of_sources(*(ROOT / path for path in _CODE[step] if (ROOT / path).exists()))

@@ -1,0 +1,65 @@
+"""What was built, as one table for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_UNITS = {"classes": "", "multilabel": "", "value": " {unit}", "rotation": "°", "points": "", "mask": ""}
+
+
+def row_of(name: str, manifest: Mapping[str, Any], *, contract: Mapping[str, Any]) -> list[str]:
+    """A built engine's row: network, target, precision, size, parity by task, speed against torch."""
+    return [
+        name,
+        manifest["target"],
+        manifest["precision"],
+        f"{manifest['bytes'] / 1e6:.1f} MB",
+        _parity(manifest, contract),
+        _speed(manifest),
+    ]
+
+
+def refused_row(name: str, target: str, precision: str, why: str) -> list[str]:
+    """The row of an engine that was not built."""
+    return [name, target, precision, "-", f"refused: {why}", "-"]
+
+
+def to_text(rows: Sequence[Sequence[str]]) -> str:
+    """The table in Markdown, which reads well in a terminal too."""
+    header = [
+        "network",
+        "target",
+        "precision",
+        "size",
+        "largest difference from torch on real faces",
+        "faces/s against torch eager fp32",
+    ]
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _parity(manifest: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
+    by_batch = manifest["parity"]["by_batch"]
+    parts = []
+    for entry in contract["tasks"]:
+        worst = max(by_output[entry["name"]] for by_output in by_batch.values())
+        unit = _UNITS[entry["kind"]].format(unit=entry.get("unit", ""))
+        if manifest["precision"] == "fp32" and entry["kind"] == "rotation":
+            unit = ""  # compared entry by entry
+        parts.append(f"{entry['name']} {worst:.0e}{unit}")
+    notes = []
+    if not manifest["trained"]:
+        notes.append("structural parity only: untrained weights")
+    if manifest["needs"]:
+        notes.append(f"of {manifest['parity']['of']}")
+    return ", ".join(parts) + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _speed(manifest: Mapping[str, Any]) -> str:
+    if manifest["needs"]:
+        return f"needs {manifest['needs']}"
+    if "speed" not in manifest:
+        return "not measured"
+    return ", ".join(
+        f"batch {batch}: {rates['engine']:.0f} ({rates['ratio']:.1f}x)"
+        for batch, rates in manifest["speed"].items()
+    )

@@ -1,0 +1,110 @@
+"""Checks an assembled repository against its manifest, before a server starts from it.
+
+    python -m build.verify                    # var/repository
+    python -m build.verify var/repository-0123456789ab
+
+Every file must be there, unchanged and expected; every model must name the manifest's contract; and the
+runtime that will execute the engine must be the one that it was built and measured with.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+from build.manifest import file_faults, read_manifest
+
+DEFAULT = Path(__file__).resolve().parent.parent / "var" / "repository"
+_AGAIN = "assemble it again with `make repository`, or `make engine` where the engine is a built one"
+# The package whose version decides what a target's engine answers.
+_RUNTIMES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+
+
+def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
+    """The manifest of a repository that is what it says; else BuildError names everything that isn't.
+
+    `on_cpu`: a GPU's engine in it is not going to be loaded, so it need not fit this machine.
+    """
+    manifest = read_manifest(repository)
+    faults = file_faults(repository, manifest["files"])
+    faults += [*_contracts(repository, manifest), *_runtime(repository, manifest, on_cpu=on_cpu)]
+    if faults:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise BuildError(f"the repository {repository} is not what its manifest says: {shown}: {_AGAIN}")
+    return manifest
+
+
+def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Models whose contract is another than the manifest's."""
+    from google.protobuf import text_format
+
+    from build.pbtxt import parse
+
+    faults = []
+    for path in sorted((repository / "models").glob("*/config.pbtxt")):
+        try:
+            parameters = parse(path.read_text()).parameters
+            contract = json.loads(parameters["contract"].string_value) if "contract" in parameters else None
+        except (OSError, ValueError, text_format.ParseError):
+            continue  # the server says better what is wrong with a configuration
+        if contract is not None and contract.get("hash") != manifest["contract"]:
+            faults.append(f"{path.parent.name} names the contract {contract.get('hash')}")
+    return faults
+
+
+def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
+    engine = manifest["stages"]["engine"]
+    if engine["target"] == "tensorrt" and on_cpu:
+        return []
+    if engine["target"] == "tensorrt":
+        from build.engines.tensorrt import check_plan
+
+        try:
+            check_plan(repository / "models" / "face_engine" / "1" / "model.plan", engine)
+        except BuildError as error:
+            return [str(error)]
+    fault = runtime_fault(engine)
+    return [fault] if fault else []
+
+
+def runtime_fault(engine: Mapping[str, Any]) -> str | None:
+    """What differs between the CPU runtime that an engine was measured with and the one here, if anything.
+
+    `engine` is the engine's part of a manifest. One that nobody measured has nothing to differ from.
+    """
+    package, versions = _RUNTIMES.get(engine["target"]), engine.get("versions", {})
+    if package is None or package not in versions:
+        return None
+    try:
+        here = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{package} is not installed here"
+    if here == versions[package]:
+        return None
+    return f"it was measured with {package} {versions[package]}, and here is {here}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m build.verify", description=__doc__.splitlines()[0])
+    parser.add_argument("repository", type=Path, nargs="?", default=DEFAULT, help="default: var/repository")
+    options = parser.parse_args(arguments)
+    try:
+        manifest = verify(options.repository.resolve())
+    except BuildError as error:
+        print(f"build.verify: {error}", file=sys.stderr)
+        return 2
+    engine = manifest["stages"]["engine"]
+    print(
+        f"{options.repository}: {len(manifest['files'])} files as the manifest says; {engine['target']} "
+        f"engine in {engine['precision']}, contract {manifest['contract']}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
