@@ -45,6 +45,21 @@ class Batching:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Instances:
+    """How often a model is loaded, and where."""
+
+    count: int = 1  # on a GPU: so many on each
+    kind: str = "KIND_CPU"
+    gpus: tuple[int, ...] = ()  # their numbers, KIND_GPU only; empty: every GPU
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"{self.count} instances answer nothing: choose 1 or more")
+        if self.gpus and self.kind != "KIND_GPU":
+            raise ValueError(f"{self.kind} has no GPUs to choose from: take KIND_GPU, or name none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
     """A served model that computes something itself."""
 
@@ -56,16 +71,43 @@ class Model:
     backend: str = "python"
     platform: str = ""
     filename: str = ""  # of the model in its version directory; empty: the backend's default
-    instances: int = 1
-    kind: str = "KIND_CPU"
+    instances: Instances = Instances()
+    # Batches that the model answers once before it is ready: what is set up for a batch's size on its first
+    # sight is set up by then.
+    warmup: tuple[int, ...] = ()
+    # Batches whose work on a GPU is recorded once and then started as a whole: TensorRT only.
+    cuda_graphs: tuple[int, ...] = ()
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        largest = max((*self.warmup, *self.cuda_graphs), default=0)
+        if largest > self.max_batch_size:
+            raise ValueError(
+                f"model {self.name!r} prepares for a batch of {largest}, but takes no more than "
+                f"{self.max_batch_size}"
+            )
 
     def config(self) -> triton.ModelConfig:
         """The model's configuration as Triton's protobuf."""
         config = _config(self)
         config.backend, config.platform = self.backend, self.platform
         config.default_model_filename = self.filename
-        config.instance_group.add(count=self.instances, kind=triton.ModelInstanceGroup.Kind.Value(self.kind))
+        config.instance_group.add(
+            count=self.instances.count,
+            kind=triton.ModelInstanceGroup.Kind.Value(self.instances.kind),
+            gpus=self.instances.gpus,
+        )
+        for batch in self.warmup:
+            sample = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
+            for tensor in self.inputs:
+                given = sample.inputs[tensor.name]
+                given.data_type, given.random_data = DATATYPES[tensor.datatype], True
+                given.dims.extend(tensor.dims)
+        for batch in self.cuda_graphs:
+            config.optimization.cuda.graphs = True
+            graph = config.optimization.cuda.graph_spec.add(batch_size=batch)
+            for tensor in self.inputs:
+                graph.input[tensor.name].dim.extend(tensor.dims)
         if self.batching is not None:
             batching = config.dynamic_batching
             batching.max_queue_delay_microseconds = self.batching.max_queue_delay_us

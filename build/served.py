@@ -11,15 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from build.errors import BuildError
 from build.graph import PIXELS, Head
-from build.pbtxt import Batching, Ensemble, Model, Step, Tensor, to_text
+from build.pbtxt import Batching, Ensemble, Instances, Model, Step, Tensor, to_text
+from build.targets import TARGETS
 from runtime.detect import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
-from runtime.openvino_engine import Precision
 from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, answers_of
 
 MAX_BATCH = 32
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
 ENGINE_FILE = "model.onnx"
+IR_FILE = "model.xml"  # OpenVINO's own format, with model.bin beside it
+PLAN_FILE = "model.plan"
 DETECTOR_FILE = "detector.tflite"
 
 # Requests that may wait for the first step of an ensemble before further ones are turned away: some
@@ -30,30 +33,98 @@ _MAX_PHOTOS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CpuEngine:
-    """How the engine runs on a CPU."""
+class Profile:
+    """The batches that a TensorRT plan takes: 1 to `max`, and it is at its best at `opt`."""
 
-    precision: Precision = "fp32"  # OpenVINO's INFERENCE_PRECISION_HINT: fp32 or bf16
-    threads: int = 0  # 0: every core
+    opt: int = 8
+    max: int = MAX_BATCH
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"the precision {self.precision!r} is unknown: choose fp32 or bf16")
+        if self.max < MAX_BATCH:
+            raise BuildError(
+                f"an engine for batches of up to {self.max} can't serve the {MAX_BATCH} faces that are put "
+                f"together: build it with --max-batch {MAX_BATCH} or more"
+            )
+        if not 1 <= self.opt <= self.max:
+            raise BuildError(
+                f"a profile can't be at its best at a batch of {self.opt}: choose 1 to {self.max}"
+            )
+
+    @property
+    def served(self) -> tuple[int, ...]:
+        """The batches that a server prepares for."""
+        return tuple(sorted({1, min(self.opt, MAX_BATCH), MAX_BATCH}))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What runs the network, and how."""
+
+    target: str = "openvino"  # one of build.targets that Triton can serve
+    precision: str = "fp32"
+    threads: int = 0  # on a CPU; 0: every core
+    streams: int = 1  # OpenVINO's, over which a batch is divided
+    profile: Profile = Profile()  # TensorRT's
+    instances: int = 1  # on each GPU
+    gpus: tuple[int, ...] = ()  # the numbers of those to use; empty: every GPU
+
+    def __post_init__(self) -> None:
+        target = TARGETS.get(self.target)
+        if target is None or not target.served:
+            served = ", ".join(name for name, other in TARGETS.items() if other.served)
+            raise BuildError(f"Triton can't serve the target {self.target!r}: choose from {served}")
+        if self.precision not in target.precisions:
+            raise BuildError(
+                f"{target.title} is not built in {self.precision!r}: "
+                f"choose from {', '.join(target.precisions)}"
+            )
         if self.threads < 0:
-            raise ValueError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
+            raise BuildError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
+        if self.streams < 1 or (self.streams > 1 and self.target != "openvino"):
+            raise BuildError(
+                f"{target.title} can't run {self.streams} streams: choose 1"
+                f"{' or more' if self.target == 'openvino' else ''}"
+            )
+        if self.instances < 1:
+            raise BuildError(f"{self.instances} instances answer nothing: choose 1 or more")
+        if any(gpu < 0 for gpu in self.gpus) or len(set(self.gpus)) != len(self.gpus):
+            raise BuildError(
+                f"the GPUs {list(self.gpus)} can't be meant: name each once, by its number from 0"
+            )
+
+    def on_cpu(self) -> "EngineSettings":
+        """What runs where a server is started for the CPU: beside a GPU's engine the exported network.
+
+        The file ENGINE_FILE then must be that network.
+        """
+        return self if self.target != "tensorrt" else EngineSettings(threads=self.threads)
+
+    @property
+    def file(self) -> str:
+        """The network's name in the version directory of the CPU's engine."""
+        return IR_FILE if (self.target, self.precision) == ("openvino", "int8") else ENGINE_FILE
 
     def parameters(self) -> dict[str, str]:
-        """As parameters of a served model."""
-        return {"precision": self.precision, "threads": str(self.threads)}
+        """What runs on the CPU, as parameters of a served model."""
+        return {
+            "runtime": self.target,
+            "file": self.file,
+            "precision": self.precision,
+            "threads": str(self.threads),
+            "streams": str(self.streams),
+        }
+
+
+CpuEngine = EngineSettings  # its name before there were other targets
 
 
 def config_files(
-    contract: Mapping[str, Any], *, heads: Mapping[str, Head], engine: CpuEngine
+    contract: Mapping[str, Any], *, heads: Mapping[str, Head], engine: EngineSettings
 ) -> dict[str, str]:
     """Every config.pbtxt of a repository, by its path below the repository's models."""
     models = served_models(contract, heads=heads, engine=engine)
     files = {f"{model.name}/config.pbtxt": to_text(model) for model in models}
-    files[f"face_engine/configs/{CPU_CONFIG}.pbtxt"] = to_text(_cpu_engine(contract, heads, engine))
+    files[f"face_engine/configs/{CPU_CONFIG}.pbtxt"] = to_text(_cpu_engine(contract, heads, engine.on_cpu()))
     return files
 
 
@@ -73,14 +144,17 @@ def python_models(contract: Mapping[str, Any]) -> dict[str, str]:
 
 
 def served_models(
-    contract: Mapping[str, Any], *, heads: Mapping[str, Head], engine: CpuEngine
+    contract: Mapping[str, Any], *, heads: Mapping[str, Head], engine: EngineSettings
 ) -> list[Model | Ensemble]:
-    """The models that serve this contract; the engine as it runs on a GPU."""
+    """The models that serve this contract; the engine as it runs on a GPU.
+
+    The GPU's configuration was not run yet.
+    """
     entries: list[Mapping[str, Any]] = contract["tasks"]
     return [
         _face_preprocess(contract),
         _crop_preprocess(contract),
-        _gpu_engine(contract, heads),
+        _gpu_engine(contract, heads, engine),
         *(_postprocess(f"{entry['name']}_postprocess", [entry], contract, heads) for entry in entries),
         _postprocess("face_postprocess", entries, contract, heads),
         *(_ensemble(entry["name"], "face_preprocess", [entry], contract) for entry in entries),
@@ -145,7 +219,7 @@ def _face_preprocess(contract: Mapping[str, Any]) -> Model:
         outputs=(_pixels(contract), _CROP_TO_PHOTO),
         max_batch_size=MAX_BATCH,
         batching=Batching(max_queue_size=_MAX_QUEUE),
-        instances=2,
+        instances=Instances(count=2),
         parameters={"input_size": str(contract["input_size"])},
     )
 
@@ -161,29 +235,36 @@ def _crop_preprocess(contract: Mapping[str, Any]) -> Model:
     )
 
 
-def _gpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
+def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
+    """What face_engine is whatever runs it."""
     return Model(
         name="face_engine",
         inputs=(_pixels(contract),),
         outputs=_heads(contract["tasks"], heads),
         max_batch_size=MAX_BATCH,
         batching=Batching(),
-        backend="tensorrt",
-        platform="tensorrt_plan",
-        filename="model.plan",
-        kind="KIND_GPU",
         parameters=_contract_parameter(contract),
     )
 
 
-def _cpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: CpuEngine) -> Model:
+def _gpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: EngineSettings) -> Model:
     return dataclasses.replace(
-        _gpu_engine(contract, heads),
-        backend="python",
-        platform="",
+        _engine(contract, heads),
+        backend="tensorrt",
+        platform="tensorrt_plan",
+        filename=PLAN_FILE,
+        instances=Instances(count=engine.instances, kind="KIND_GPU", gpus=engine.gpus),
+        warmup=engine.profile.served,
+        cuda_graphs=engine.profile.served,
+    )
+
+
+def _cpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: EngineSettings) -> Model:
+    return dataclasses.replace(
+        _engine(contract, heads),
         filename="model.py",
-        kind="KIND_CPU",
-        parameters=_contract_parameter(contract) | engine.parameters() | {"file": ENGINE_FILE},
+        warmup=(1,),  # a CPU's first answer takes longest; a whole batch would only hold up the start
+        parameters=_contract_parameter(contract) | engine.parameters(),
     )
 
 
@@ -233,7 +314,7 @@ def _ensemble(
     )
 
 
-def _face_detector(engine: CpuEngine) -> Model:
+def _face_detector(engine: EngineSettings) -> Model:
     return Model(
         name="face_detector",
         inputs=(Tensor(name=TILES, datatype="UINT8", dims=(TILE_SIZE, TILE_SIZE, 3)),),
@@ -244,7 +325,7 @@ def _face_detector(engine: CpuEngine) -> Model:
         max_batch_size=MAX_BATCH,
         batching=Batching(),
         # In bf16 boxes move by pixels, and the detector is a small part of the work: always fp32.
-        parameters=dataclasses.replace(engine, precision="fp32").parameters() | {"file": DETECTOR_FILE},
+        parameters={"file": DETECTOR_FILE, "precision": "fp32", "threads": str(engine.threads)},
     )
 
 
@@ -256,7 +337,7 @@ def _face_detect() -> Model:
         max_batch_size=0,
         # Without a batch to put together: it is what bounds the queue.
         batching=Batching(max_queue_size=_MAX_PHOTOS),
-        instances=2,
+        instances=Instances(count=2),
     )
 
 
@@ -272,6 +353,6 @@ def _photo_analysis(contract: Mapping[str, Any]) -> Model:
         batching=Batching(max_queue_size=_MAX_PHOTOS),
         # An asynchronous model still answers one request at a time and instance: several, so that the
         # faces of several photos share the engine's batches.
-        instances=4,
+        instances=Instances(count=4),
         parameters=_contract_parameter(contract) | {"max_batch": str(MAX_BATCH)},
     )

@@ -217,7 +217,7 @@ class Engine:
 def engine_model(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     served = importlib.import_module("runtime.serving.engine").FaceEngine
     monkeypatch.setattr(served, "load", lambda self: Engine())
-    return initialize(served(), precision="fp32", threads="0", file="x.onnx")
+    return initialize(served(), runtime="openvino", precision="fp32", threads="0", file="x.onnx")
 
 
 def column(*values: int) -> np.ndarray[Any, Any]:
@@ -231,6 +231,29 @@ def test_the_engine_runs_a_batch_once_and_gives_each_request_its_own_rows(engine
     assert [response.tensors["y"].values.ravel().tolist() for response in answered] == [[2, 4], [6], [8]]
     assert set(answered[0].tensors) == {"y"}
     assert set(answered[1].tensors) == {"y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kind"), [("openvino", "OpenVinoEngine"), ("onnxruntime", "OnnxRuntimeEngine")]
+)
+def test_the_engine_is_loaded_by_the_runtime_that_the_configuration_names(
+    backend: Any, monkeypatch: pytest.MonkeyPatch, runtime: str, kind: str
+) -> None:
+    served = importlib.import_module("runtime.serving.engine").FaceEngine
+    loaded = {}
+
+    class Loader:
+        def __init__(self, path: Path, **settings: Any) -> None:
+            loaded[path.name] = settings
+
+    monkeypatch.setattr(f"runtime.{runtime}_engine.{kind}", Loader)
+    model = initialize(
+        served(), runtime=runtime, precision="int8", threads="3", streams="2", file="model.xml"
+    )
+    assert isinstance(model.engine, Loader)
+    assert loaded["model.xml"]["threads"] == 3
+    if runtime == "openvino":
+        assert loaded["model.xml"] == {"precision": "int8", "threads": 3, "streams": 2}
 
 
 def test_a_request_that_breaks_the_engine_does_not_take_its_batch_along(engine_model: Any) -> None:

@@ -1,30 +1,44 @@
 """A network on the CPU: the requests that Triton put together run as one inference."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from runtime.openvino_engine import OpenVinoEngine
 from runtime.serving.base import Answer, ServedModel, response, tensor
+
+
+class Engine(Protocol):
+    """A network that is loaded."""
+
+    def infer(
+        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The named outputs (None: all) for named inputs."""
 
 
 class FaceEngine(ServedModel):
     """pixels [B, S, S, 3] uint8 -> one head a task, as the ONNX graph gives them."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Compiles the network; the parameters say the file, the precision and the threads."""
+        """Loads the network; the parameters say the file, what runs it and how."""
         super().initialize(args)
+        self.file = self.directory / self.parameters["file"]
+        self.threads = int(self.parameters["threads"]) or None  # None: every core
         self.engine = self.load()
 
-    def load(self) -> OpenVinoEngine:
-        """The compiled network."""
-        return OpenVinoEngine(self.directory / self.parameters["file"], **self.settings())
+    def load(self) -> Engine:
+        """The loaded network. A runtime is imported only where it is used."""
+        if self.parameters["runtime"] == "onnxruntime":
+            from runtime.onnxruntime_engine import OnnxRuntimeEngine
 
-    def settings(self) -> dict[str, Any]:
-        """What the configuration says of precision and threads (0: every core)."""
-        threads = int(self.parameters["threads"])
-        return {"precision": self.parameters["precision"], "threads": threads or None}
+            return OnnxRuntimeEngine(self.file, threads=self.threads)
+        from runtime.openvino_engine import OpenVinoEngine
+
+        precision: Any = self.parameters["precision"]
+        streams = int(self.parameters["streams"])
+        return OpenVinoEngine(self.file, precision=precision, threads=self.threads, streams=streams)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order, from one inference over all of them."""
@@ -58,6 +72,9 @@ class FaceEngine(ServedModel):
 class FaceDetector(FaceEngine):
     """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect reads."""
 
-    def load(self) -> OpenVinoEngine:
+    def load(self) -> Engine:
         """The compiled detector."""
-        return OpenVinoEngine.for_detector(self.directory / self.parameters["file"], **self.settings())
+        from runtime.openvino_engine import OpenVinoEngine
+
+        precision: Any = self.parameters["precision"]
+        return OpenVinoEngine.for_detector(self.file, precision=precision, threads=self.threads)
