@@ -115,9 +115,6 @@ class EngineSettings:
         }
 
 
-CpuEngine = EngineSettings  # its name before there were other targets
-
-
 def config_files(
     contract: Mapping[str, Any], *, heads: Mapping[str, Head], engine: EngineSettings
 ) -> dict[str, str]:
