@@ -25,9 +25,23 @@ def precisions(engine: Engine) -> set[str]:
     return {layer.precision for layer in engine.layers}
 
 
+def write(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Any]) -> Path:
+    """A network from `pixels` [B, 4, 4, 3] to `answer` [B, 8]."""
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 4, 4, 3])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["batch", 8])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 def quantised(path: Path) -> Path:
     """A product of matrices between Q and DQ nodes, as a quantiser leaves it."""
-    weights = np.random.default_rng(0).integers(-127, 127, (48, 8)).astype(np.int8)
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["float", "shape"], ["rows"]),
@@ -38,23 +52,9 @@ def quantised(path: Path) -> Path:
         helper.make_node("QuantizeLinear", ["product", "scale", "zero"], ["product_q"]),
         helper.make_node("DequantizeLinear", ["product_q", "scale", "zero"], ["answer"]),
     ]
-    constants = {
-        "shape": np.array([-1, 48]),
-        "scale": np.float32(2),
-        "zero": np.int8(0),
-        "weights": weights,
-    }
-    graph = helper.make_graph(
-        nodes,
-        "quantised",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 4, 4, 3])],
-        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["batch", 8])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
-    return path
+    weights = np.random.default_rng(0).integers(-127, 127, (48, 8)).astype(np.int8)
+    scale = {"scale": np.float32(2), "zero": np.int8(0)}
+    return write(path, nodes, {"shape": np.array([-1, 48]), "weights": weights} | scale)
 
 
 def test_openvino_tells_what_its_layers_compute_in_and_answers_as_onnx_runtime_does() -> None:
@@ -99,11 +99,21 @@ def test_onnx_runtime_tells_what_its_layers_compute_in() -> None:
     assert set(engine.infer(PIXELS)) == set(OnnxRuntimeEngine(WEIGHTS).outputs)
 
 
-def test_fp16_without_a_gpu_is_loaded_but_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fp16_without_a_gpu_is_loaded_but_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["low"], to=TensorProto.FLOAT16),
+        helper.make_node("Reshape", ["low", "shape"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weights"], ["product"], name="head"),
+        helper.make_node("Cast", ["product"], ["answer"], to=TensorProto.FLOAT),
+    ]
+    constants = {"shape": np.array([-1, 48]), "weights": np.ones((48, 8), np.float16)}
+    network = write(tmp_path / "x.onnx", nodes, constants)
     monkeypatch.setattr(onnxruntime, "has_gpu", lambda: False)
-    engine = onnxruntime.build(WEIGHTS, precision="fp16", threads=0, streams=1)
-    assert engine.infer is None
-    assert engine.needs == "a GPU"
+    engine = onnxruntime.build(network, precision="fp16", threads=0, streams=1)
+    assert (engine.infer, engine.needs) == (None, "a GPU")
+    # The CPU would run it in fp32; what a GPU is given is what counts.
+    assert [(layer.name, layer.precision) for layer in engine.layers] == [("head", "fp16")]
+    assert engine.layers_from == "parsed network"
 
 
 def test_types_are_read_of_the_weights_where_the_input_has_none() -> None:
@@ -111,6 +121,9 @@ def test_types_are_read_of_the_weights_where_the_input_has_none() -> None:
         [
             helper.make_node("Conv", ["hidden", "weights"], ["x"], name="conv", domain="com.microsoft.nchwc"),
             helper.make_node("QLinearMatMul", ["a"], ["b"], name="product"),
+            helper.make_node("QLinearAdd", ["a"], ["c"], name="no product", domain="com.microsoft"),
+            helper.make_node("Cast", ["b"], ["d"], to=TensorProto.FLOAT),
+            helper.make_node("FusedMatMul", ["d", "d"], ["e"], name="cast", domain="com.microsoft"),
             helper.make_node("Add", ["x", "x"], ["y"], name="sum"),
         ],
         "g",
@@ -122,6 +135,7 @@ def test_types_are_read_of_the_weights_where_the_input_has_none() -> None:
     assert [(layer.name, layer.kind, layer.precision) for layer in found] == [
         ("conv", "Conv", "fp16"),
         ("product", "QLinearMatMul", "int8"),
+        ("cast", "FusedMatMul", "fp32"),
     ]
 
 

@@ -19,7 +19,9 @@ from runtime.onnxruntime_engine import Device, OnnxRuntimeEngine
 # Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
 # QLinearConv, MultiHeadAttention and so on.
 _MULTIPLYING = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum", "Attention")
-_INTEGER = ("QLinear", "QGemm", "QAttention", "DynamicQuantize", "ConvInteger", "MatMulInteger")
+# And those whose names don't end so; these and the other quantised ones multiply integers.
+_INTEGER = ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat")
+_QUANTISED = ("QLinear", "QGemm", "QAttention", "DynamicQuantize")
 _PRECISIONS: Mapping[int, str] = {
     onnx.TensorProto.FLOAT: "fp32",
     onnx.TensorProto.FLOAT16: "fp16",
@@ -49,16 +51,18 @@ def build(network: Path, *, precision: str, threads: int, streams: int) -> Engin
             )
         except Exception as error:  # each of its errors is a class of its own, below Exception
             raise BuildError(f"ONNX Runtime can't load {network} ({_first_line(error)})") from None
-        layers = read_layers(onnx.load(optimised))
+        runs = device == "cuda" or precision != "fp16"
+        # What a CPU makes of fp16 says nothing about a GPU: there only the file's own nodes can be told.
+        executed = onnx.load(optimised) if runs else onnx.shape_inference.infer_shapes(onnx.load(network))
+    layers = read_layers(executed)
 
     def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         return engine.infer({PIXELS: pixels})
 
-    runs = device == "cuda" or precision != "fp16"
     return Engine(
         files={"model.onnx": network},
         layers=layers,
-        layers_from="executed graph",
+        layers_from="executed graph" if runs else "parsed network",
         versions={"onnxruntime": _version()} | (gpu_versions() if device == "cuda" else {}),
         settings={"device": device, "threads": threads, "streams": streams, "tf32": tf32},
         infer=infer if runs else None,
@@ -67,15 +71,16 @@ def build(network: Path, *, precision: str, threads: int, streams: int) -> Engin
 
 
 def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
-    """The layers that multiply in a graph as ONNX Runtime saves it, which tells every tensor's type."""
+    """The layers that multiply in a graph that tells its tensors' types, as ONNX Runtime saves it."""
     graph = model.graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input]}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    types |= {node.output[0]: _attribute(node, "to") for node in graph.node if node.op_type == "Cast"}
     found = []
     for node in graph.node:
-        if not (node.op_type.endswith(_MULTIPLYING) or node.op_type.startswith(_INTEGER)):
+        if not (node.op_type.endswith(_MULTIPLYING) or node.op_type in _INTEGER):
             continue
-        if node.op_type.startswith(_INTEGER):
+        if node.op_type in _INTEGER or node.op_type.startswith(_QUANTISED):
             precision = "int8"
         else:
             # The CPU's own layouts have no entry; the weights beside them do.
@@ -83,6 +88,10 @@ def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
             precision = _PRECISIONS.get(known[0], str(known[0])) if known else "unknown"
         found.append(Layer(name=node.name, kind=node.op_type, precision=precision))
     return tuple(found)
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    return next(int(attribute.i) for attribute in node.attribute if attribute.name == name)
 
 
 def _knows_cuda() -> bool:
