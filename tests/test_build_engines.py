@@ -124,18 +124,24 @@ def test_types_are_read_of_the_weights_where_the_input_has_none() -> None:
             helper.make_node("QLinearAdd", ["a"], ["c"], name="no product", domain="com.microsoft"),
             helper.make_node("Cast", ["b"], ["d"], to=TensorProto.FLOAT),
             helper.make_node("FusedMatMul", ["d", "d"], ["e"], name="cast", domain="com.microsoft"),
+            helper.make_node("DequantizeLinear", ["a", "scale"], ["f"]),
+            helper.make_node("MatMul", ["f", "f"], ["g"], name="dequantised"),
             helper.make_node("Add", ["x", "x"], ["y"], name="sum"),
         ],
         "g",
         [],
         [],
-        [numpy_helper.from_array(np.zeros((1, 1), np.float16), "weights")],
+        [
+            numpy_helper.from_array(np.zeros((1, 1), np.float16), "weights"),
+            numpy_helper.from_array(np.array(1, np.float32), "scale"),
+        ],
     )
     found = onnxruntime.read_layers(helper.make_model(graph))
     assert [(layer.name, layer.kind, layer.precision) for layer in found] == [
         ("conv", "Conv", "fp16"),
         ("product", "QLinearMatMul", "int8"),
         ("cast", "FusedMatMul", "fp32"),
+        ("dequantised", "MatMul", "fp32"),
     ]
 
 

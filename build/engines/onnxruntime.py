@@ -75,7 +75,11 @@ def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
     graph = model.graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input]}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    # What the optimiser puts in has no entry.
     types |= {node.output[0]: _attribute(node, "to") for node in graph.node if node.op_type == "Cast"}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":
+            types[node.output[0]] = types.get(node.input[1], onnx.TensorProto.FLOAT)
     found = []
     for node in graph.node:
         if not (node.op_type.endswith(_MULTIPLYING) or node.op_type in _INTEGER):
