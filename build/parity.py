@@ -78,7 +78,7 @@ def differences(expected: Tensors, answered: Tensors) -> dict[str, float]:
             found[name] = float(np.mean(values != other)) if values.size else 0.0
         else:
             apart = np.abs(values.astype(np.float64) - other)
-            found[name] = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
+            found[name] = float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).max(initial=0.0))
     return found
 
 

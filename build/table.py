@@ -50,7 +50,7 @@ def _parity(manifest: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
     if not manifest["trained"]:
         notes.append("structural parity only: untrained weights")
     if manifest["needs"]:
-        notes.append(f"of {manifest['parity']['of']}")
+        notes.append("the network's that it was built from; the engine's own needs a GPU")
     return ", ".join(parts) + (f" ({'; '.join(notes)})" if notes else "")
 
 

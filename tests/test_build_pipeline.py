@@ -1,0 +1,340 @@
+"""`make engine`: from a checkpoint to a proven engine, again without work, and on after a kill."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from build.__main__ import main
+from build.files import ROOT
+from build.verify import verify
+from training.models import CONFIGS, save_checkpoint
+from training.untrained import untrained
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch's exporter's own
+SHIPPED = ROOT / "weights" / "qface-tiny.safetensors"
+QUICK = ("--rounds", "1", "--seconds", "0.01")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that claims to be trained, so that it may be served."""
+    config = dataclasses.replace(
+        CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("expression", "age", "head_pose")
+    )
+    made = dataclasses.replace(untrained(config, seed=0), card={"sources": []})
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    save_checkpoint(path, made)
+    return path
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by tests that build different engines of the shipped weights: the export happens once."""
+    return tmp_path_factory.mktemp("var")
+
+
+def manifest_of(output: Path, engine: str) -> dict:
+    return json.loads((output / "build" / SHIPPED.stem / engine / "engine" / "manifest.json").read_text())
+
+
+def build(checkpoint: Path, output: Path, *words: str) -> int:
+    return main([str(checkpoint), "--output", str(output), *QUICK, *words])
+
+
+def test_without_a_gpu_the_cpu_engine_is_built_and_served_and_the_first_line_says_so(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(checkpoint, tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "no GPU here: building the CPU engine (OpenVINO)"
+    row = [cell.strip() for cell in lines[-1].split("|")]
+    assert row[1:4] == ["small", "openvino", "fp32"]
+    assert row[4].endswith(" MB")
+    for task in ("expression", "age", "head_pose"):
+        assert f"{task} " in row[5]
+    assert "batch 32: " in row[6]
+    assert "x)" in row[6]
+    about = verify((tmp_path / "repository").resolve())
+    engine = about["stages"]["engine"]
+    assert engine["layers"]["counts"] == {"fp32": sum(engine["layers"]["counts"].values())}
+    assert engine["settings"]["hint"] == "fp32"
+    assert engine["versions"]["openvino"]
+    assert engine["machine"]["processor"]
+    assert set(engine["parity"]["by_batch"]) == {"1", "3", "32"}
+    assert about["stages"]["checkpoint"]["sha256"]
+    assert about["stages"]["onnx"]["faces"]["parity"]["32"]["age"] <= 1e-4
+
+    assert build(checkpoint, tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "up to date" in line][:3] == [
+        "onnx: up to date",
+        "precision (openvino, fp32): up to date",
+        "engine (openvino, fp32): up to date",
+    ]
+    assert lines[-1] == "nothing was to be done: everything is up to date"
+
+
+def test_bf16_is_really_bf16_and_within_its_tolerances(output: Path) -> None:
+    assert build(SHIPPED, output, "--target", "openvino", "--precision", "bf16") == 0
+    manifest = manifest_of(output, "openvino-bf16")
+    counts = manifest["layers"]["counts"]
+    assert counts["bf16"] / (sum(counts.values()) - manifest["layers"]["kept"]) >= 0.95
+    for by_output in manifest["parity"]["by_batch"].values():
+        assert all(value <= manifest["tolerances"][name] for name, value in by_output.items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
+    output: Path, capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    assert build(SHIPPED, output, "--target", "tensorrt-rtx", "--precision", precision) == 0
+    said = capsys.readouterr().out
+    assert "| needs a GPU |" in said
+    assert "Triton has no backend for TensorRT-RTX" in said
+    manifest = manifest_of(output, f"tensorrt-rtx-{precision}")
+    assert manifest["needs"] == "a GPU"
+    assert "speed" not in manifest
+    assert manifest["layers"]["from"] == "parsed network"
+    counts = manifest["layers"]["counts"]
+    assert counts[precision] / (sum(counts.values()) - manifest["layers"]["kept"]) >= 0.95
+    assert manifest["parity"]["of"].startswith("the network that the engine was built from")
+    assert manifest["settings"]["profile"]["max"] == 32
+    assert manifest["bytes"] > 100_000
+
+
+def test_half_the_bits_make_a_smaller_plan(output: Path) -> None:
+    for precision in ("fp32", "fp16"):
+        assert build(SHIPPED, output, "--target", "tensorrt-rtx", "--precision", precision) == 0
+    full, half = (manifest_of(output, f"tensorrt-rtx-{name}")["bytes"] for name in ("fp32", "fp16"))
+    assert half < 0.75 * full
+
+
+def test_an_engine_of_onnx_runtime_is_served_as_such(output: Path) -> None:
+    assert build(SHIPPED, output, "--target", "onnxruntime") == 0
+    about = verify((output / "repository").resolve())
+    assert about["stages"]["engine"]["target"] == "onnxruntime"
+    config = (output / "repository" / "models" / "face_engine" / "configs" / "cpu.pbtxt").read_text()
+    assert 'string_value: "onnxruntime"' in config
+
+
+def test_a_gpu_target_without_a_gpu_is_refused_and_nothing_else_is_built(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(checkpoint, tmp_path, "--target", "tensorrt") == 2
+    said = capsys.readouterr()
+    assert "needs an NVIDIA GPU, and this machine has none" in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_untrained_weights_prove_structure_only_and_are_not_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["qface_tiny", "--output", str(tmp_path), *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "structural parity only: untrained weights" in said
+    assert "untrained weights are not served" in said
+    assert not (tmp_path / "repository").exists()
+    assert main(["qface_tiny", "--precision", "int8", "--output", str(tmp_path), *QUICK]) == 2
+    assert "choose from fp32, bf16" in capsys.readouterr().err
+
+
+def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_nothing_served(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "small.safetensors"
+    own.write_bytes(checkpoint.read_bytes())
+    assert build(own, tmp_path) == 0
+    served = (tmp_path / "repository").resolve()
+    config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
+    save_checkpoint(own, dataclasses.replace(untrained(config, seed=1), card={}))
+    monkeypatch.setattr("build.parity.FULL_PRECISION", -1.0)
+    assert build(own, tmp_path) == 2
+    said = capsys.readouterr()
+    assert "because of another checkpoint" in said.out
+    assert "it differs from torch in age by" in said.err
+    assert (tmp_path / "repository").resolve() == served
+    failure = json.loads((tmp_path / "build" / "small" / "openvino-fp32" / "engine.FAILED.json").read_text())
+    assert set(failure["report"]["parity"]["by_batch"]["1"]) == {"age"}
+    monkeypatch.undo()
+    assert build(own, tmp_path) == 0
+    assert (tmp_path / "repository").resolve() != served
+    assert not list((tmp_path / "build").rglob("*.FAILED.json"))
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+import {module}
+from build.__main__ import main
+
+def half(*arguments, **named):
+    for place in Path(sys.argv[2]).rglob("*.unfinished"):
+        (place / "half").write_text("half")
+    Path(sys.argv[3]).write_text("here")
+    time.sleep(120)
+
+{module}.{function} = half
+main([sys.argv[1], "--output", sys.argv[2], "--rounds", "0"])
+"""
+
+
+def killed(checkpoint: Path, output: Path, sign: Path, *, module: str, function: str) -> None:
+    """Runs the build until a function is entered, and kills it there."""
+    code = textwrap.dedent(_KILLED.format(module=module, function=function))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(checkpoint), str(output), str(sign)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not sign.exists() and process.poll() is None:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert sign.exists(), "the build ended before it came to the step"
+
+
+def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = (
+        ("build.onnx", "_metadata", 0),
+        ("build.precision", "lower", 1),
+        ("build.engine", "_build", 2),
+        ("build.repository", "_point", 3),
+    )
+    output = tmp_path / "var"
+    for module, function, finished in steps:
+        killed(checkpoint, output, tmp_path / function, module=module, function=function)
+        assert not (output / "repository").exists()
+        assert len(list((output / "build").rglob("step.json"))) == finished
+    assert main([str(checkpoint), "--output", str(output), "--rounds", "0"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": up to date") == 3
+    assert not list(output.rglob("*unfinished*"))
+    assert not list(output.glob(".repository-*.tmp"))
+    verify((output / "repository").resolve())
+
+
+def refused(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(list(words)) == 2, words
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_what_is_no_checkpoint_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ["--output", str(tmp_path / "var"), *QUICK]
+    text = tmp_path / "text.safetensors"
+    text.write_text("no checkpoint")
+    assert "is not a safetensors file" in refused([str(text), *there], capsys)
+    assert "does not exist" in refused([str(tmp_path / "gone.safetensors"), *there], capsys)
+    assert "neither a checkpoint's file nor a configuration" in refused(["qface_huge", *there], capsys)
+    foreign = tmp_path / "foreign.safetensors"
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, str(foreign))
+    assert "not Q-Face's metadata" in refused([str(foreign), *there], capsys)
+    assert not list((tmp_path / "var").rglob("*.onnx"))
+
+
+def test_a_checkpoint_of_other_labels_is_told_in_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import tasks
+
+    other = dataclasses.replace(tasks.CATALOGUE["age"], labels=("months",))
+    monkeypatch.setitem(tasks.CATALOGUE, "age", other)
+    said = refused([str(checkpoint), "--output", str(tmp_path), *QUICK], capsys)
+    assert "learned other labels of 'age'" in said
+
+
+def test_tasks_that_the_checkpoint_does_not_answer_are_told(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused([str(SHIPPED), "--tasks", "parsing", "--output", str(output), *QUICK], capsys)
+    assert "do not answer parsing: choose from expression, action_units" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--max-batch", "8"], "build it with --max-batch 32 or more"),
+        (["--threads", "-1"], "-1 threads"),
+        (["--rounds", "-1"], "rounds must be 0"),
+        (["--target", "openvino", "--precision", "fp8"], "choose from fp32, bf16, int8"),
+        (["--precision", "int8"], "CALIBRATION"),
+        (["--precision", "int8", "--calibration", "{empty}"], "500"),
+        (["--precision", "int8", "--calibration", "{gone}"], "gone"),
+        (["--labelled", "{empty}"], "no prepared set"),
+        (["--photo", "{gone}"], "photo"),
+        (["--photo", "{text}"], "--photo"),
+    ],
+)
+def test_bad_words_end_in_one_line_and_leave_nothing_half_written(
+    output: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no photo")
+    places = {name: str(tmp_path / name) for name in ("empty", "gone", "text")}
+    given = [word.format(**places) for word in words]
+    assert sentence in refused([str(SHIPPED), "--output", str(output), *QUICK, *given], capsys)
+    assert not list(output.rglob("*unfinished*"))
+
+
+def test_several_networks_want_all(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused([str(SHIPPED), "qface_tiny", "--output", str(output)], capsys)
+    assert "several networks are built with --all only" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_place_is_told_in_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "var").mkdir(mode=0o555)
+    assert "--output" in refused([str(checkpoint), "--output", str(tmp_path / "var"), *QUICK], capsys)
+
+
+def test_every_engine_that_this_machine_can_build_stands_in_one_table(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = (output / "repository").resolve()
+    status = build(SHIPPED, output, "--all")
+    said = capsys.readouterr()
+    rows = {
+        tuple(cell.strip() for cell in line.split("|")[2:4])
+        for line in said.out.splitlines()
+        if line.startswith("| qface-tiny")
+    }
+    assert rows >= {
+        ("openvino", "fp32"),
+        ("openvino", "bf16"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "fp16"),
+        ("tensorrt-rtx", "fp32"),
+        ("tensorrt-rtx", "fp16"),
+        ("tensorrt-rtx", "bf16"),
+    }
+    assert ("openvino", "int8") not in rows
+    assert status == (2 if "refused" in said.out else 0)
+    assert (output / "repository").resolve() == served
+    assert np.all([line.count("|") == 7 for line in said.out.splitlines() if line.startswith("|")])
