@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.numpy_helper
+import onnx_ir
 import onnxruntime
 import onnxscript.optimizer
 import onnxscript.rewriter
@@ -39,6 +40,8 @@ TOLERANCE = 1e-4
 BATCHES = (1, 3, MAX_BATCH)
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
 _SMALL = 256
+# Numbers in the largest constant that is folded, more than any weight has.
+_LARGEST = 1 << 30
 _RULES = (
     rules.add_0_rule,
     rules.cast_cast_rule,
@@ -50,7 +53,6 @@ _RULES = (
     rules.reshape_reshape_rule,
     rules.slice_split_rule,
     rules.squeeze_reshape_1d_rule,
-    rules.transpose_transpose_rule,
     rules.unsqueeze_unsqueeze_rule,
 )
 
@@ -136,11 +138,13 @@ def _simplify(model: Any) -> None:
     """Folds constants and removes what does nothing, as the exporter's `optimize=True` would.
 
     That one also fuses batch normalisation into convolutions, whose weights are then no fp16 numbers
-    any more. Engines fuse by themselves.
+    any more. Engines fuse by themselves. Two transpositions in a row stay two: OpenVINO's attention takes
+    the second one in, and the first alone moves memory faster than both in one.
     """
     common.InlinePass()(model)
-    for _ in range(2):
-        onnxscript.optimizer.fold_constants_ir(model)
+    for _ in range(3):  # the queries' way to the first face leads through two layer normalisations
+        onnxscript.optimizer.fold_constants_ir(model, should_fold=_fold, output_size_limit=_LARGEST)
+        _fold_layer_norms(model)
         onnxscript.rewriter.rewrite(model, _RULES)
     for tidy in (
         common.RemoveUnusedNodesPass(),
@@ -151,6 +155,33 @@ def _simplify(model: Any) -> None:
         common.NameFixPass(),
     ):
         tidy(model)
+
+
+def _fold(node: Any) -> bool:
+    """Constants are folded whatever their size: all that queries go through before they meet a face."""
+    return bool(node.op_type != "LayerNormalization")
+
+
+def _fold_layer_norms(model: Any) -> None:
+    """Those of constants, which the folder above skips: it gets more outputs than the node has."""
+    for node in list(model.graph):
+        inputs = [value.const_value for value in node.inputs if value is not None]
+        if node.op_type != "LayerNormalization" or None in inputs or len(node.outputs) != 1:
+            continue
+        x, weight, bias = (torch.from_numpy(np.array(tensor.numpy())) for tensor in inputs)
+        normed = torch.nn.functional.layer_norm(
+            x, weight.shape, weight, bias, node.attributes["epsilon"].as_float()
+        )
+        output = node.outputs[0]
+        constant = onnx_ir.Value(
+            name=f"{output.name}_folded",
+            const_value=onnx_ir.tensor(normed.numpy()),
+            shape=output.shape,
+            type=output.type,
+        )
+        model.graph.register_initializer(constant)
+        output.replace_all_uses_with(constant)
+        model.graph.remove(node, safe=True)
 
 
 def _strip(model: onnx.ModelProto) -> None:

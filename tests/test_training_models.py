@@ -112,6 +112,19 @@ def test_each_logit_is_a_linear_map_of_its_own_query(vit: QFace) -> None:
     torch.testing.assert_close(after - before, expected, atol=1e-5, rtol=0)
 
 
+def test_queries_go_alone_until_they_meet_a_face_but_not_in_training(vit: QFace) -> None:
+    decoder = vit.decoder
+    features, positions = torch.randn(3, 51, 32), torch.randn(51, 32)
+    seen: list[int] = []
+    handle = decoder.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    together = decoder(features, feature_positions=positions)
+    each_its_own = decoder.train()(features, feature_positions=positions)  # with stochastic depth, if any
+    decoder.eval()
+    handle.remove()
+    assert seen == [1, 3]
+    torch.testing.assert_close(together, each_its_own)
+
+
 def test_positions_are_fixed_unique_and_zero_for_the_class_token(vit: QFace) -> None:
     embedding = sincos_positions(grid=(3, 5), width=16, prefix_tokens=1)
     assert torch.count_nonzero(embedding[0]) == 0

@@ -26,13 +26,13 @@ class MultiHeadAttention(nn.Module):
         self.explicit = False
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """[B, N, D], [B, M, D], [B, M, D] -> [B, N, D]."""
+        """[B or 1, N, D], [B, M, D], [B, M, D] -> [B, N, D]: a query may be the same for every face."""
         q, k, v = (self._split(f(x)) for f, x in ((self.query, query), (self.key, key), (self.value, value)))
         if self.explicit:
             weights = torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
             mixed = weights @ v
         else:
-            mixed = functional.scaled_dot_product_attention(q, k, v)
+            mixed = functional.scaled_dot_product_attention(q.expand(k.shape[0], -1, -1, -1), k, v)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -78,7 +78,10 @@ class DecoderBlock(nn.Module):
     def forward(
         self, queries: Tensor, *, query_positions: Tensor, features: Tensor, feature_positions: Tensor
     ) -> Tensor:
-        """Queries [B, N, D] and features [B, M, D], with positions [N, D] and [M, D] -> [B, N, D]."""
+        """Queries [B, N, D] and features [B, M, D], with positions [N, D] and [M, D] -> [B, N, D].
+
+        Queries that are the same for every face may be [1, N, D]: their self-attention is then done once.
+        """
         normed = self.norm1(queries)
         hat = normed + query_positions
         queries = queries + self.drop_path(self.self_attention(hat, hat, normed))  # equation 4

@@ -26,7 +26,9 @@ class QueryDecoder(nn.Module):
 
     def forward(self, features: Tensor, *, feature_positions: Tensor) -> Tensor:
         """Fused features [B, M, D] and their positions [M, D] -> logits [B, N]."""
-        queries = self.queries.expand(features.shape[0], -1, -1)
+        # Until they have seen a face, the queries are the same for all: the first self-attention is done
+        # once, and is a constant in an export. In training, stochastic depth makes it each face's own.
+        queries = self.queries.expand(features.shape[0] if self.training else 1, -1, -1)
         for block in self.blocks:
             queries = block(
                 queries,
@@ -34,7 +36,7 @@ class QueryDecoder(nn.Module):
                 features=features,
                 feature_positions=feature_positions,
             )
-        # A product of matrices, label by label. As a sum over the width plus a bias it is right in torch and
-        # wrong in OpenVINO 2026.4, which adds the bias of another label from the batch's second row on.
-        logits = torch.einsum("bnd,nd->bn", self.norm(queries), self.weight)
-        return logits + self.bias
+        # The sum over the width is a product with ones. As a sum it is right in torch and wrong in OpenVINO
+        # 2026.4, which then adds the bias of another label from the batch's second row on.
+        weighted = self.norm(queries) * self.weight
+        return (weighted @ weighted.new_ones(weighted.shape[-1], 1)).squeeze(-1) + self.bias

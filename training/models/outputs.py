@@ -67,6 +67,7 @@ class ExportWrapper(nn.Module):
             task = CATALOGUE[entry["name"]]
             values = physical(task, logits[task.name].float())
             if len(entry["labels"]) != len(task.labels):
-                values = values[:, [task.labels.index(label) for label in entry["labels"]]]
+                kept = [task.labels.index(label) for label in entry["labels"]]
+                values = values.index_select(1, torch.tensor(kept, device=values.device))
             answers[task.name] = values
         return answers

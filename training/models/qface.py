@@ -107,7 +107,12 @@ class QFace(nn.Module):
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255 [B, S, S, 3] as the encoder wants them: [B, 3, S, S] of about unit variance."""
-        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        # Row by row: engines work on long rows at once, but on three channels at a time. As floats before
+        # anything else: TensorRT reshapes no UINT8.
+        columns = pixels.shape[2]
+        mean, std = self.mean.repeat(columns), self.std.repeat(columns)
+        rows = (pixels.float().flatten(2) - mean) / std
+        return rows.unflatten(2, (columns, 3)).permute(0, 3, 1, 2)
 
     def set_explicit_attention(self, explicit: bool = True) -> None:
         """Attention from single operations, for export and for counting FLOPs; or fused."""
