@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from build import measure
@@ -81,6 +82,32 @@ def test_an_engine_is_measured_beside_torch_at_every_batch(tmp_path: Path) -> No
     for rates in found.values():
         assert rates["ratio"] == pytest.approx(rates["engine"] / rates["torch_eager_fp32"])
         assert rates["torch_eager_fp32"] > 0
+
+
+def test_torch_counts_with_as_many_threads_as_serve_it_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    untrained.main(["qface_tiny", "--output", str(path)])
+    rates = {1: 30.0, 2: 4.0}
+    threads = torch.get_num_threads()
+    used: list[int] = []
+
+    def rate(work: Callable[[], int], *, seconds: float) -> float:
+        torch.set_num_threads(7)  # what torch's ways must set
+        work()
+        used.append(torch.get_num_threads())
+        return rates.get(used[-1], 60.0)  # the engine's leaves it at 7
+
+    monkeypatch.setattr(measure, "rate", rate)
+    torch.set_num_threads(2)
+    try:
+        found = measure.measure(path, lambda pixels: {}, batches=(1,), rounds=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert used == [2, 1, 7] * 2
+    assert found == {"1": {"torch_eager_fp32": 30.0, "engine": 60.0, "ratio": 2.0}}
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
