@@ -9,7 +9,6 @@ share those cores.
 import argparse
 import hashlib
 import json
-import statistics
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from build.measure import medians, rate
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from qface_client import FaceClient
@@ -32,14 +32,6 @@ from training.models import ExportWrapper, load_checkpoint
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 BATCHES = (1, 8, 32)
 CLIENTS = (1, 4, 16)
-
-
-def rate(work: Callable[[], int], *, seconds: float) -> float:
-    """Faces a second of `work`, which returns how many it did, over at least this long."""
-    done, began = 0, time.perf_counter()
-    while (passed := time.perf_counter() - began) < seconds:
-        done += work()
-    return done / passed
 
 
 def clients_rate(ask: Callable[[], object], *, clients: int, seconds: float) -> float:
@@ -114,22 +106,15 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
             ways[f"face_analysis over gRPC, {clients} clients"] = partial(
                 clients_rate, over_grpc, clients=clients, seconds=seconds
             )
-        results: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(rounds + 1):
-            for name, way in ways.items():
-                result = way()
-                if turn:  # the first round warms everything up
-                    results[name].append(result)
-                print(f"round {turn} of {rounds}: {name}: {result:.1f}/s", file=sys.stderr)
-    return {name: statistics.median(values) for name, values in results.items()}
+        return medians(ways, rounds=rounds, progress=partial(print, file=sys.stderr))
 
 
-def table(medians: dict[str, float]) -> str:
+def table(rates: dict[str, float]) -> str:
     """Faces a second and their ratio to torch at the same batch (over gRPC: to torch one by one)."""
     lines = ["| way | faces/s | against torch eager fp32 |", "|---|---:|---:|"]
-    for name, value in medians.items():
+    for name, value in rates.items():
         batch = name.rpartition("batch ")[2] if "batch" in name else str(BATCHES[0])
-        ratio = value / medians[f"torch eager fp32, batch {batch}"]
+        ratio = value / rates[f"torch eager fp32, batch {batch}"]
         lines.append(f"| {name} | {value:.1f} | {ratio:.2f}x |")
     return "\n".join(lines)
 
@@ -143,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each way in each round")
     options = parser.parse_args(arguments)
     try:
-        medians = measure(
+        rates = measure(
             repository=options.repository,
             weights=options.weights,
             photo=options.photo,
@@ -153,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EmbeddedServerError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    print(table(medians))
+    print(table(rates))
     return 0
 
 
