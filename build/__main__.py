@@ -123,7 +123,7 @@ def _serve(network: Network, target: str, engine: Path, options: argparse.Namesp
         return False
     before = (options.output / "repository").resolve()
     repository = assemble_built(engine, tasks=options.tasks, detector=options.detector, output=options.output)
-    changed = repository.resolve() != before
+    changed = bool(repository.resolve() != before)
     _say(f"repository: {'now' if changed else 'up to date,'} {repository}")
     return changed
 

@@ -159,7 +159,11 @@ def prove(
 
         say("  measuring its speed beside torch's")
         manifest["speed"] = measure(
-            settings.checkpoint, engine.infer, rounds=settings.rounds, seconds=settings.seconds
+            settings.checkpoint,
+            engine.infer,
+            rounds=settings.rounds,
+            seconds=settings.seconds,
+            device="cuda" if target == "tensorrt" else "cpu",
         )
     link_or_copy(source / EXPORTED, place / EXPORTED)
     (place / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,9 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
 def _to_onnx(wrapper: ExportWrapper, *, size: int, outputs: list[str]) -> onnx.ModelProto:
     # A batch of one would let the exporter take the batch for a constant.
     example = torch.from_numpy(pictures(2, size=size))
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter's own use of what torch is about to change is not for the user to mend.
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*LeafSpec.*")
         program = torch.onnx.export(
             wrapper,
             (example,),

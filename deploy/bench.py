@@ -21,12 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from build.measure import medians, rate
+from build.pbtxt import parse
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from qface_client import FaceClient
 from runtime.align import align_face
+from runtime.cpu_engine import load_engine
 from runtime.decode import decode_image
-from runtime.openvino_engine import OpenVinoEngine
 from training.models import ExportWrapper, load_checkpoint
 
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
@@ -70,7 +71,9 @@ def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, second
             f"{weights} is not what {repository} serves: run `make repository`, or name --weights"
         )
     eager = ExportWrapper(checkpoint.model, checkpoint.contract)
-    engine = OpenVinoEngine(engine_dir / "1" / "model.onnx", precision=precision)
+    config = parse((engine_dir / "configs" / "cpu.pbtxt").read_text())
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    engine = load_engine(engine_dir / "1", parameters)
     encoded = photo.read_bytes()
     with EmbeddedServer(repository, log=None) as server, FaceClient(server.grpc_address) as client:
         faces = client.detect(encoded)

@@ -20,8 +20,6 @@ from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, loa
 from training.models.checkpoint import round_to_half
 from training.tasks import QFACE_TASKS, make_contract, select
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,7 +21,6 @@ from build.verify import verify
 from training.models import CONFIGS, save_checkpoint
 from training.untrained import untrained
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch's exporter's own
 SHIPPED = ROOT / "weights" / "qface-tiny.safetensors"
 QUICK = ("--rounds", "1", "--seconds", "0.01")
 

@@ -1,21 +1,13 @@
 """A network on the CPU: the requests that Triton put together run as one inference."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from runtime.cpu_engine import Engine, load_engine
+from runtime.openvino_engine import OpenVinoEngine, Precision
 from runtime.serving.base import Answer, ServedModel, response, tensor
-
-
-class Engine(Protocol):
-    """A network that is loaded."""
-
-    def infer(
-        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
-    ) -> dict[str, NDArray[Any]]:
-        """The named outputs (None: all) for named inputs."""
 
 
 class FaceEngine(ServedModel):
@@ -24,21 +16,11 @@ class FaceEngine(ServedModel):
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads the network; the parameters say the file, what runs it and how."""
         super().initialize(args)
-        self.file = self.directory / self.parameters["file"]
-        self.threads = int(self.parameters["threads"]) or None  # None: every core
         self.engine = self.load()
 
     def load(self) -> Engine:
-        """The loaded network. A runtime is imported only where it is used."""
-        if self.parameters["runtime"] == "onnxruntime":
-            from runtime.onnxruntime_engine import OnnxRuntimeEngine
-
-            return OnnxRuntimeEngine(self.file, threads=self.threads)
-        from runtime.openvino_engine import OpenVinoEngine
-
-        precision: Any = self.parameters["precision"]
-        streams = int(self.parameters["streams"])
-        return OpenVinoEngine(self.file, precision=precision, threads=self.threads, streams=streams)
+        """The loaded network."""
+        return load_engine(self.directory, self.parameters)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order, from one inference over all of them."""
@@ -74,7 +56,8 @@ class FaceDetector(FaceEngine):
 
     def load(self) -> Engine:
         """The compiled detector."""
-        from runtime.openvino_engine import OpenVinoEngine
-
-        precision: Any = self.parameters["precision"]
-        return OpenVinoEngine.for_detector(self.file, precision=precision, threads=self.threads)
+        return OpenVinoEngine.for_detector(
+            self.directory / self.parameters["file"],
+            precision=cast(Precision, self.parameters["precision"]),
+            threads=int(self.parameters["threads"]) or None,
+        )
