@@ -52,7 +52,8 @@ def quantised_for_openvino(
     held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
     judge = _Judge(model, contract=contract, faces=faces[held], progress=aloud(progress))
     keep = kept_nodes(_nodes(model), precision="int8")
-    with quiet("nncf") as said:
+    # torch warns of having no CUDA when NNCF first loads it.
+    with quiet("nncf", "torch.utils.cpp_extension") as said:
         quantised = _quantise(nncf, model, faces=faces[~held], judge=judge, keep=list(keep))
     reverted = _reverted(said)
     by_hint = {hint: judge.measure(quantised, hint=hint) for hint in ("f32", "bf16")}
@@ -163,7 +164,7 @@ def _quantise(nncf: Any, model: Any, *, faces: NDArray[np.uint8], judge: _Judge,
 def _nncf() -> Any:
     # It tells its maker of every use, unless this says that it runs in somebody's tests.
     os.environ["NNCF_CI"] = "1"
-    with quiet("nncf", "torch"):
+    with quiet("nncf"):
         try:
             import nncf  # type: ignore[import-untyped]
         except ImportError:
