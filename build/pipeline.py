@@ -36,10 +36,9 @@ NETWORK = "model.onnx"
 _CODE = {
     "onnx": ("build/onnx.py", "build/parity.py", "build/reference.py", "build/graph.py", "training/models"),
     "precision": (
-        "build/precision.py",
-        "build/quantization.py",
-        "build/nncf_int8.py",
-        "build/calibration.py",
+        *("build/precision.py", "build/half.py", "build/keep.py", "build/quantization.py"),
+        *("build/nncf_int8.py", "build/calibration.py", "build/rounding.py", "build/onnx_file.py"),
+        "build/parity.py",
     ),
     "engine": (
         "build/engine.py",
@@ -48,6 +47,7 @@ _CODE = {
         "build/measure.py",
         "build/parity.py",
         "build/rounding.py",
+        "build/onnx_file.py",
         "runtime/openvino_engine.py",
         "runtime/onnxruntime_engine.py",
     ),

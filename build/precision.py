@@ -75,11 +75,9 @@ def lower(
             from build.quantization import quantised
 
             assert calibration is not None
-            # ONNX Runtime's int8 is for CPUs, which have no fast fp16.
             model, kept, details = quantised(
                 model,
                 precision=precision,
-                rest="fp32" if target == "onnxruntime" else "fp16",
                 contract=contract,
                 faces=calibration,
                 progress=progress,

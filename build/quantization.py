@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from build.calibration import evenly
 from build.engines import Infer
@@ -44,12 +43,11 @@ def quantised(
     model: onnx.ModelProto,
     *,
     precision: Precision,
-    rest: Precision,
     contract: Mapping[str, Any],
     faces: NDArray[np.uint8],
     progress: Callable[[str], None],
 ) -> tuple[onnx.ModelProto, tuple[Kept, ...], dict[str, Any]]:
-    """The network with Q/DQ nodes and everything else in `rest`; what was not quantised; the measures.
+    """The network with Q/DQ nodes and everything else in fp16; what was not quantised; the measures.
 
     `model` has fp32 weights and named nodes. `faces` [N, S, S, 3] are real crops: most calibrate, some
     are held out to judge by.
@@ -79,18 +77,14 @@ def quantised(
         "taken_back": len(taken_back),
         "most_taken_back": MOST_TAKEN_BACK,
         "aimed_at": AIM,
-        "rest": rest,
         "modelopt": version,
     }
-    if rest != "fp32":
-        low = kept_nodes(onnx_nodes(model), precision=rest)
-        # ONNX Runtime can't watch values in an fp8 network; an overflow would show in what is measured here.
-        result, also, about = to_16_bits(result, precision=rest, faces=None, keep=low)
-        known = {node.name for node in kept}
-        kept += [node for node in also if node.name not in known]
-        details |= {"converted": about["converted"], "nodes": about["nodes"]}
-    else:
-        _store_weights_quantised(result)
+    low = kept_nodes(onnx_nodes(model), precision="fp16")
+    # ONNX Runtime can't watch values in an fp8 network; an overflow would show in what is measured here.
+    result, also, about = to_16_bits(result, precision="fp16", faces=None, keep=low)
+    known = {node.name for node in kept}
+    kept += [node for node in also if node.name not in known]
+    details |= {"converted": about["converted"], "nodes": about["nodes"]}
     measured = judge.by_output(result)
     details["opset"] = result.opset_import[0].version
     details["of_tolerance"] = {name: round(value, 3) for name, value in measured.items()}
@@ -238,33 +232,6 @@ def _without(model: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto
         del copy.graph.node[:]
         copy.graph.node.extend(nodes)
     return copy
-
-
-def _store_weights_quantised(model: onnx.ModelProto) -> None:
-    """Replaces Q nodes over int8 weights by what they make of them, as ONNX Runtime's kernels want it.
-
-    TensorRT wants the nodes.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type != "QuantizeLinear" or node.input[0] not in weights:
-            nodes.append(node)
-            continue
-        values, scale, zero = (numpy_helper.to_array(weights[name]) for name in node.input)
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-        if scale.ndim:
-            scale = np.expand_dims(scale, tuple(n for n in range(values.ndim) if n != axis % values.ndim))
-        whole = np.clip(np.rint(values / scale), -128, 127).astype(np.int8)
-        assert zero.dtype == np.int8
-        assert not zero.any()  # quantised symmetrically
-        model.graph.initializer.append(numpy_helper.from_array(whole, node.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    left = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(left)
 
 
 def _unrounded(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:

@@ -64,7 +64,7 @@ def save_reference(path: Path, reference: Reference) -> None:
         f"{_ANSWER}{name}": values for name, values in reference.answers.items()
     }
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def load_reference(path: Path) -> Reference:

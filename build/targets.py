@@ -36,7 +36,7 @@ TARGETS = {
         Target(
             name="onnxruntime",
             title="ONNX Runtime",
-            precisions=("fp32", "fp16", "int8"),
+            precisions=("fp32", "fp16"),
             needs_gpu=False,
             served=True,
         ),

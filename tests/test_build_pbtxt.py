@@ -77,11 +77,11 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
             },
         ),
         (
-            EngineSettings(target="onnxruntime", precision="int8"),
+            EngineSettings(target="onnxruntime", precision="fp16"),
             {
                 "runtime": "onnxruntime",
                 "file": "model.onnx",
-                "precision": "int8",
+                "precision": "fp16",
                 "threads": "0",
                 "streams": "1",
             },
@@ -111,7 +111,7 @@ def test_a_cpu_s_engine_says_what_runs_it(
 
 
 def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
-    engine = EngineSettings(target="onnxruntime", precision="int8", threads=2)
+    engine = EngineSettings(target="onnxruntime", precision="fp16", threads=2)
     files = config_files(graph.contract, heads=graph.heads, engine=engine)
     detector = parse(files["face_detector/config.pbtxt"])
     assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}

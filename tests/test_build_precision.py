@@ -153,7 +153,7 @@ def test_the_shipped_weights_keep_three_convolutions_and_every_answer_s_last_ste
     assert len(kept) < len(kinds) / 2
 
 
-@pytest.mark.parametrize("target", ["openvino", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("target", ["openvino", "tensorrt"])
 @pytest.mark.parametrize("count", [None, 499])
 def test_int8_wants_five_hundred_faces(made: Lower, target: str, count: int | None) -> None:
     calibration = None if count is None else np.zeros((count, 112, 112, 3), np.uint8)
@@ -195,36 +195,6 @@ def test_quantised_layers_round_and_come_back_when_that_is_too_much(
     assert {kept.name for kept in lowered.kept} >= {"fc1", "fc2", "fc3"}
     operations = {node.op_type for node in onnx.load(str(lowered.network)).graph.node}
     assert "QuantizeLinear" not in operations
-
-
-def test_int8_for_onnx_runtime_stores_int8_weights_that_answer_as_rounded_ones(
-    tmp_path: Path, made: Lower, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = _small_network(tmp_path / "small.onnx")
-    monkeypatch.setattr(build.quantization, "AIM", 1e9)
-    calibration = pictures(500, size=standin.SIZE)
-    stored = made("onnxruntime", "int8", network=path, calibration=calibration)
-    tensors = {tensor.data_type: tensor.dims for tensor in onnx.load(str(stored.network)).graph.initializer}
-    assert tensors[TensorProto.INT8]
-    assert stored.network.stat().st_size < path.stat().st_size
-    monkeypatch.setattr(build.quantization, "_store_weights_quantised", lambda model: None)
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    contract = read_graph(path).contract
-    computed = lower(
-        path,
-        target="onnxruntime",
-        precision="int8",
-        contract=contract,
-        faces=calibration[:4],
-        calibration=calibration,
-        directory=aside,
-        progress=lambda text: None,
-    )
-    pixels = pictures(3, size=standin.SIZE, seed=1)
-    assert np.allclose(
-        rounded(stored.network)(pixels)["age"], rounded(computed.network)(pixels)["age"], atol=1e-5
-    )
 
 
 def test_openvino_s_int8_is_an_ir_that_answers_as_the_network_does(tmp_path: Path, made: Lower) -> None:
