@@ -22,6 +22,7 @@ from build.graph import PIXELS
 from build.keep import INPUT, Kept, Node, kept_nodes
 from build.parity import Tensors, differences_in_units, tolerances
 from build.quiet import aloud, quiet
+from runtime.openvino_engine import openvino_core
 
 EVALUATIONS = 20
 # How far the answers may be from fp32's, in units of their tolerances. What is left of the tolerance is
@@ -46,7 +47,7 @@ def quantised_for_openvino(
     nncf = _nncf()
     import openvino
 
-    model = openvino.Core().read_model(str(network))
+    model = openvino_core().read_model(str(network))
     metadata = _metadata_of(network)
     held = np.zeros(len(faces), dtype=bool)
     held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
@@ -175,9 +176,7 @@ def _nncf() -> Any:
 
 
 def _compiled(model: Any, *, hint: str) -> Any:
-    import openvino
-
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    return openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
 def _answers(compiled: Any, faces: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

@@ -4,6 +4,7 @@ Left alone, OpenVINO takes bfloat16 where the processor has it; answers would th
 machine. So every engine is compiled with an explicit INFERENCE_PRECISION_HINT.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -90,7 +91,7 @@ class OpenVinoEngine:
         }
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
-        self._compiled = openvino.Core().compile_model(model, "CPU", config)
+        self._compiled = openvino_core().compile_model(model, "CPU", config)
         self.precision = precision
         # What it came to: fp32's where the processor lacks what the hint asks for.
         self.hint: str = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -98,12 +99,22 @@ class OpenVinoEngine:
         self.outputs: tuple[str, ...] = tuple(port.any_name for port in self._compiled.outputs)
 
 
-def _read_model(path: str | Path) -> Any:
+@functools.cache
+def openvino_core() -> Any:
+    """One for the whole process, and for as long as it lives.
+
+    OpenVINO's CPU plugin sets the stack that signals are handled on. Were it unloaded with the last core,
+    and by another thread, that stack would be gone and the next Ctrl-C a segmentation fault.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _read_model(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model file at {path}; build or copy it there first.")
-    return openvino.Core().read_model(str(path))
+    return openvino_core().read_model(str(path))
 
 
 def _detector_model(path: str | Path) -> Any:

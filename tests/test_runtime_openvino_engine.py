@@ -1,10 +1,13 @@
 """The engine runs at the precision that was asked for, on whichever cores are free."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import standin
 
+from build.files import ROOT
 from runtime.openvino_engine import OpenVinoEngine
 
 
@@ -24,3 +27,25 @@ def test_an_unknown_precision_and_a_missing_file_are_told(network: Path, tmp_pat
         OpenVinoEngine(network, precision="f8")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match=r"gone\.onnx; build or copy it"):
         OpenVinoEngine(tmp_path / "gone.onnx", precision="fp32")
+
+
+_CTRL_C = """
+import signal, sys, threading
+from runtime.openvino_engine import OpenVinoEngine
+
+engines = [OpenVinoEngine(sys.argv[1], precision="fp32")]
+thread = threading.Thread(target=engines.clear)
+thread.start()
+thread.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_no_crash_after_another_thread_dropped_the_last_engine(network: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _CTRL_C, str(network)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
