@@ -20,9 +20,9 @@ from build.engine import BuildSettings, add_build_options
 from build.errors import BuildError
 from build.files import ROOT
 from build.graph import read_graph
-from build.pipeline import NETWORK, PHOTO, build_engine
+from build.pipeline import NETWORK, PHOTO, build_engine, untrained_step
 from build.repository import assemble_built
-from build.steps import only_one
+from build.steps import only_one, perform
 from build.table import refused_row, row_of, to_text
 from build.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
 
@@ -169,16 +169,15 @@ def _network(text: str | Path, *, output: Path) -> Network:
     if path.suffix or path.exists():
         return Network(name=path.stem, checkpoint=path, trained=_is_trained(path))
     from training.models import CONFIGS
-    from training.untrained import main as make_untrained
 
     if str(text) not in CONFIGS:
         raise BuildError(
             f"{text} is neither a checkpoint's file nor a configuration: name a .safetensors file, or one of "
             f"{', '.join(CONFIGS)}"
         )
-    checkpoint = output / "build" / f"{text}-untrained" / f"{text}-untrained.safetensors"
-    if not checkpoint.exists() and make_untrained([str(text), "--output", str(checkpoint)]) != 0:
-        raise BuildError(f"the untrained checkpoint {checkpoint} could not be made")
+    step = untrained_step(str(text), directory=output / "build" / f"{text}-untrained" / "checkpoint")
+    done = perform(step, say=_say)
+    checkpoint = done.directory / done.report["checkpoint"]
     return Network(name=checkpoint.stem, checkpoint=checkpoint, trained=False)
 
 

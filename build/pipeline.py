@@ -54,6 +54,30 @@ _CODE = {
 }
 
 
+def untrained_step(name: str, *, directory: Path) -> Step:
+    """A configuration's name -> a checkpoint with random weights, the same ones each time."""
+    checkpoint = f"{name}-untrained.safetensors"
+
+    def run(place: Path) -> dict[str, Any]:
+        from training.models import CONFIGS, save_checkpoint
+        from training.untrained import untrained
+
+        save_checkpoint(place / checkpoint, untrained(CONFIGS[name], seed=0))
+        return {"checkpoint": checkpoint}
+
+    return Step(
+        name="random weights",
+        directory=directory,
+        inputs={
+            "configuration": name,
+            "versions": package_versions("torch", "timm"),
+            "code": sha256_of_sources(ROOT / "training" / "untrained.py", ROOT / "training" / "models"),
+        },
+        command=f"python -m training.untrained {name} --output {shown(directory / checkpoint)}",
+        run=run,
+    )
+
+
 def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path | None) -> Step:
     """checkpoint -> ONNX, with real faces and torch's answers beside it."""
     found = detector or find_detector()

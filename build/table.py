@@ -20,7 +20,7 @@ def row_of(name: str, manifest: Mapping[str, Any], *, contract: Mapping[str, Any
 
 def refused_row(name: str, target: str, precision: str, why: str) -> list[str]:
     """The row of an engine that was not built."""
-    return [name, target, precision, "-", f"refused: {why}", "-"]
+    return [name, target, precision, "-", f"refused: {why.partition(' is refused: ')[2] or why}", "-"]
 
 
 def to_text(rows: Sequence[Sequence[str]]) -> str:

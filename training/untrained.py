@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 
 from training.models import CONFIGS, Checkpoint, QFaceConfig, build_qface, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import make_contract
+from training.tasks import Kind, make_contract
 
+_AHEAD = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the first two columns of the identity
 NOTE = "random weights: for trying structure and speed; its answers mean nothing"
 
 
@@ -33,6 +34,15 @@ def untrained(config: QFaceConfig, *, seed: int) -> Checkpoint:
             # Trained ones are not zero, and a bias of zero can't go to a wrong place.
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.1)
+        with torch.no_grad():
+            # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
+            # network's do, they stay in the neighbourhood of a face that looks ahead.
+            first = 0
+            for task in model.tasks:
+                if task.kind is Kind.ROTATION:
+                    model.decoder.bias[first : first + task.queries] += torch.tensor(_AHEAD)
+                    model.decoder.weight[first : first + task.queries] *= 0.25
+                first += task.queries
     round_to_half(model)
     contract = make_contract(model.tasks, input_size=config.input_size)
     card = {"trained": False, "seed": seed, "note": NOTE}
