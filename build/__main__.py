@@ -16,13 +16,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.cli import told
 from build.engine import BuildSettings, add_build_options
 from build.errors import BuildError
 from build.files import ROOT
-from build.graph import read_graph
+from build.graph import read_graph, restrict
 from build.pipeline import NETWORK, PHOTO, build_engine, untrained_step
 from build.repository import assemble_built
-from build.steps import only_one, perform
+from build.steps import Done, only_one, perform
 from build.table import refused_row, row_of, to_text
 from build.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
 
@@ -43,26 +44,22 @@ class Network:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     options = _parser().parse_args(arguments)
-    say = _say
-    try:
-        target, precision = _chosen(options)
-        say(_first_line(options, target))
-        with only_one(options.output / "build"):
-            if len(options.checkpoints) > 1 and not options.all:
-                raise BuildError("several networks are built with --all only: name one, or add --all")
-            networks = [_network(text, output=options.output) for text in options.checkpoints or [CHECKPOINT]]
-            wanted = [
-                (network, *pair)
-                for network in networks
-                for pair in (_all(network, options) if options.all else [(target, precision)])
-            ]
-            return _build_all(wanted, options)
-    except BuildError as error:
-        print(f"build: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("build: interrupted; what is finished stays, and the same command goes on", file=sys.stderr)
-        return 130
+    return told("build", lambda: _build(options))
+
+
+def _build(options: argparse.Namespace) -> int:
+    target, precision = _chosen(options)
+    _say(_first_line(options, target))
+    if len(options.checkpoints) > 1 and not options.all:
+        raise BuildError("several networks are built with --all only: name one, or add --all")
+    with only_one(options.output / "build", say=_say):
+        networks = [_network(text, options) for text in options.checkpoints or [CHECKPOINT]]
+        wanted = [
+            (network, *pair)
+            for network in networks
+            for pair in (_all(network, options) if options.all else [(target, precision)])
+        ]
+        return _build_all(wanted, options)
 
 
 def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argparse.Namespace) -> int:
@@ -104,7 +101,7 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argpar
         graph = read_graph(options.output / "build" / network.name / "onnx" / NETWORK)
         rows.append(row_of(network.name, done.report, contract=graph.contract))
         if not options.all:
-            anything |= _serve(network, target, done.directory, options)
+            anything |= _serve(network, done, options)
     print(to_text(rows))
     if not anything and not faults:
         _say("nothing was to be done: everything is up to date")
@@ -113,16 +110,22 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argpar
     return 2 if faults else 0
 
 
-def _serve(network: Network, target: str, engine: Path, options: argparse.Namespace) -> bool:
+def _serve(network: Network, done: Done, options: argparse.Namespace) -> bool:
     """The last step: puts the engine into the repository; whether that changed anything."""
+    target, needs = TARGETS[done.report["target"]], done.report["needs"]
     if not network.trained:
         _say("repository: left as it is, because untrained weights are not served")
         return False
-    if not TARGETS[target].served:
-        _say(f"repository: left as it is, because Triton has no backend for {TARGETS[target].title}")
+    if not target.served:
+        _say(f"repository: left as it is, because Triton has no backend for {target.title}")
+        return False
+    if needs:
+        _say(f"repository: left as it is, because nobody has run this engine yet: it needs {needs}")
         return False
     before = (options.output / "repository").resolve()
-    repository = assemble_built(engine, tasks=options.tasks, detector=options.detector, output=options.output)
+    repository = assemble_built(
+        done.directory, tasks=options.tasks, detector=options.detector, output=options.output
+    )
     changed = bool(repository.resolve() != before)
     _say(f"repository: {'now' if changed else 'up to date,'} {repository}")
     return changed
@@ -163,11 +166,11 @@ def _first_line(options: argparse.Namespace, target: str) -> str:
     return f"{gpu}building the engine for {TARGETS[target].title}"
 
 
-def _network(text: str | Path, *, output: Path) -> Network:
+def _network(text: str | Path, options: argparse.Namespace) -> Network:
     """A checkpoint's path, or the name of a configuration, which gets random weights once."""
     path = Path(text)
     if path.suffix or path.exists():
-        return Network(name=path.stem, checkpoint=path, trained=_is_trained(path))
+        return Network(name=path.stem, checkpoint=path, trained=_is_trained(path, tasks=options.tasks))
     from training.models import CONFIGS
 
     if str(text) not in CONFIGS:
@@ -175,20 +178,22 @@ def _network(text: str | Path, *, output: Path) -> Network:
             f"{text} is neither a checkpoint's file nor a configuration: name a .safetensors file, or one of "
             f"{', '.join(CONFIGS)}"
         )
-    step = untrained_step(str(text), directory=output / "build" / f"{text}-untrained" / "checkpoint")
+    step = untrained_step(str(text), directory=options.output / "build" / f"{text}-untrained" / "checkpoint")
     done = perform(step, say=_say)
     checkpoint = done.directory / done.report["checkpoint"]
     return Network(name=checkpoint.stem, checkpoint=checkpoint, trained=False)
 
 
-def _is_trained(path: Path) -> bool:
+def _is_trained(path: Path, *, tasks: Sequence[str] | None) -> bool:
+    """Whether a checkpoint says that it learned something; BuildError where it does not answer the tasks."""
     from training.models import load_checkpoint
 
     try:
-        trained: bool = load_checkpoint(path).card.get("trained", True)
+        loaded = load_checkpoint(path)
     except ValueError as error:
         raise BuildError(str(error)) from None
-    return trained
+    restrict(loaded.contract, tasks)
+    return bool(loaded.card.get("trained", True))
 
 
 def _say(line: str) -> None:

@@ -41,7 +41,11 @@ class Shares:
 
 
 def shares(layers: Sequence[Layer], *, kept: Sequence[str]) -> Shares:
-    """Counts the layers by precision; a layer is kept when its name holds a kept node's."""
+    """Counts the layers by precision; a layer is kept when its name holds a kept node's.
+
+    `kept` are the nodes on the keep list, and no others: what a converter left in fp32 of its own accord
+    counts as what stayed fp32.
+    """
     counts = Counter(layer.precision for layer in layers)
     full = [layer for layer in layers if layer.precision == "fp32"]
     on_list = sum(1 for layer in full if any(_is_of(layer, node) for node in kept))

@@ -85,7 +85,7 @@ def _account(
     kept = []
     for name in floating:
         if name in keep:
-            kept.append(Kept(name=name, why=keep[name]))
+            kept.append(Kept(name=name, why=keep[name], listed=True))
         elif name not in low:
             kept.append(Kept(name=name, why=_why(told.get(name), precision=precision)))
     return tuple(kept), len(floating) - len(kept), len(floating)

@@ -48,10 +48,11 @@ KEEP = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A node that is not lowered on purpose."""
+    """A node that is not lowered."""
 
     name: str
     why: str
+    listed: bool = False  # it is on `KEEP`; else a converter or a measurement left it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ def quantised_for_openvino(
     files = {name: directory / name for name in ("model.xml", "model.bin", "metadata.json")}
     openvino.save_model(quantised, str(files["model.xml"]), compress_to_fp16=False)
     files["metadata.json"].write_text(json.dumps(metadata, indent=1) + "\n")
-    kept = [Kept(name=name, why=why) for name, why in keep.items()]
+    kept = [Kept(name=name, why=why, listed=True) for name, why in keep.items()]
     kept += [Kept(name=name, why="in int8 it took the answers out of tolerance") for name in reverted]
     details = {
         "calibration_faces": min(int(np.sum(~held)), _CALIBRATED_ON),

@@ -1,6 +1,7 @@
 """Exports a checkpoint to ONNX and proves that the two answer alike.
 
     python -m build.onnx weights/qface-tiny.safetensors --output weights/qface-tiny.onnx
+    python -m build.onnx weights/qface-tiny.safetensors --directory var/build/qface-tiny/onnx
 
 The graph takes UINT8 pixels and gives physical values, one output a task. Its metadata carries the
 contract, so everything behind it needs no training code. The weights lie in it as fp16 behind Cast
@@ -29,11 +30,13 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from onnxscript.rewriter.rules import common as rules
 
+from build.cli import told
 from build.errors import BuildError
 from build.graph import PIXELS, read_graph
 from build.manifest import report_path
 from build.parity import differences, pictures
 from build.served import MAX_BATCH
+from build.steps import perform
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
 
 OPSET = 20
@@ -255,18 +258,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m build.onnx", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="a .safetensors file that training.models saved")
-    parser.add_argument("--output", type=Path, required=True, help="the .onnx file to write")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", type=Path, help="the .onnx file to write, to be committed or sent on")
+    where.add_argument(
+        "--directory",
+        type=Path,
+        help="instead: where build.precision goes on (model.onnx, and real faces with torch's answers)",
+    )
+    parser.add_argument("--photo", type=Path, help="for --directory: whose faces the answers are compared on")
+    parser.add_argument("--detector", type=Path, help="for --directory: the face detector's .tflite")
     options = parser.parse_args(arguments)
-    try:
+
+    def build() -> int:
+        if options.directory is not None:
+            from build.pipeline import PHOTO, onnx_step
+
+            step = onnx_step(
+                options.checkpoint,
+                directory=options.directory,
+                photo=options.photo or PHOTO,
+                detector=options.detector,
+                say=print,
+            )
+            perform(step, say=print)
+            return 0
         report = export(options.checkpoint, output=options.output)
-    except BuildError as error:
-        print(f"build.onnx: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.output}: {report['bytes'] / 1e6:.1f} MB, {report['nodes']} nodes")
-    print("the largest differences between torch and ONNX Runtime:")
-    for batch, by_output in report["parity"].items():
-        print(f"  batch {batch:>2}: " + ", ".join(f"{name} {value:.1e}" for name, value in by_output.items()))
-    return 0
+        print(f"{options.output}: {report['bytes'] / 1e6:.1f} MB, {report['nodes']} nodes")
+        print("the largest differences between torch and ONNX Runtime:")
+        for batch, by_output in report["parity"].items():
+            found = ", ".join(f"{name} {value:.1e}" for name, value in by_output.items())
+            print(f"  batch {batch:>2}: {found}")
+        return 0
+
+    return told("build.onnx", build)
 
 
 if __name__ == "__main__":

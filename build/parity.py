@@ -55,13 +55,52 @@ def real_crops(photo: Path, *, detector: Path, size: int, count: int, seed: int 
     random = np.random.default_rng(seed)
     crops = []
     for number in range(count):
-        landmarks = found.landmarks[number % len(found)]
-        between_eyes = float(np.hypot(*(landmarks[1] - landmarks[0])))
-        moved = landmarks + random.normal(0, 0.08 * between_eyes, landmarks.shape)
-        crop, _ = align_face(image, landmarks=moved if number >= len(found) else landmarks, size=size)
-        lit = crop * random.uniform(0.7, 1.2) + random.uniform(-20, 20) if number >= len(found) else crop
-        crops.append(np.clip(lit, 0, 255).astype(np.uint8)[:, :: 1 if number % 2 == 0 else -1])
+        landmarks = np.asarray(found.landmarks[number % len(found)], dtype=np.float32)
+        if number >= len(found):
+            landmarks = _moved(landmarks, random)
+        crop, _ = align_face(image, landmarks=landmarks, size=size)
+        if number >= len(found):
+            crop = _disturbed(crop, random)
+        crops.append(crop[:, :: 1 if number % 2 == 0 else -1])
     return np.stack(crops)
+
+
+def _moved(landmarks: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Landmarks [5, 2] turned, scaled and displaced, more than a detector would: other crops of the face."""
+    between_eyes = float(np.hypot(*(landmarks[1] - landmarks[0])))
+    centre = landmarks[:2].mean(axis=0)
+    angle, scale = np.radians(random.uniform(-35, 35)), random.uniform(0.6, 1.5)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    displaced = random.normal(0, 0.12 * between_eyes, 2) + centre
+    return np.asarray((landmarks - centre) @ turn.T * scale + displaced, dtype=np.float32)
+
+
+def _disturbed(crop: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """A crop [S, S, 3] lit anew, blurred, and with a part of it covered."""
+    size = len(crop)
+    picture = crop.astype(np.float32)
+    if random.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), sigmaX=random.uniform(0.5, 2.5) * size / 112)
+    if random.random() < 0.5:
+        x, y = random.integers(0, size, 2)
+        width, height = random.integers(size // 6, size // 2, 2)
+        picture[y : y + height, x : x + width] = random.uniform(0, 255, 3)
+    lit = picture * random.uniform(0.5, 1.3) + random.uniform(-30, 30)
+    return np.asarray(np.clip(lit, 0, 255), dtype=np.uint8)
+
+
+def blind(contract: Mapping[str, Any], answers: Tensors) -> list[str]:
+    """The outputs that would pass at low precision though they always gave the same answer for these faces.
+
+    `answers` are those for all the faces. About such an output a comparison on these faces says nothing.
+    """
+    allowed = tolerances(contract, precision="bf16")
+    constant = {
+        name: np.broadcast_to(np.median(values, axis=0).astype(values.dtype), values.shape)
+        for name, values in answers.items()
+    }
+    apart = differences_in_units(contract, answers, constant)
+    return [name for name, value in apart.items() if value <= allowed[name]]
 
 
 def differences(expected: Tensors, answered: Tensors) -> dict[str, float]:

@@ -8,7 +8,6 @@ checkpoint -> onnx -> precision -> engine, each in a directory of its own below 
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,32 +24,22 @@ from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file, shown
 from build.graph import read_graph
 from build.manifest import package_versions
-from build.parity import real_crops
+from build.parity import blind, real_crops
 from build.reference import REFERENCE, load_reference, make_reference, save_reference
 from build.served import MAX_BATCH
-from build.steps import Done, Say, Step, perform, recorded, sha256_of_sources
+from build.steps import Done, Say, Step, listing, perform, recorded, sha256_of_sources
 from build.targets import Precision
 
 PHOTO = ROOT / "tests" / "assets" / "astronaut.jpg"
 NETWORK = "model.onnx"
+# Whatever a step's code rests on: more than it may read, for a step that runs in vain costs less than one
+# that does not run.
+_NETWORK = ("training/models", "training/tasks.py", "training/untrained.py", "training/evaluate.py")
 _CODE = {
-    "onnx": ("build/onnx.py", "build/parity.py", "build/reference.py", "build/graph.py", "training/models"),
-    "precision": (
-        *("build/precision.py", "build/half.py", "build/keep.py", "build/quantization.py"),
-        *("build/nncf_int8.py", "build/calibration.py", "build/rounding.py", "build/onnx_file.py"),
-        "build/parity.py",
-    ),
-    "engine": (
-        "build/engine.py",
-        "build/engines",
-        "build/gate.py",
-        "build/measure.py",
-        "build/parity.py",
-        "build/rounding.py",
-        "build/onnx_file.py",
-        "runtime/openvino_engine.py",
-        "runtime/onnxruntime_engine.py",
-    ),
+    "checkpoint": _NETWORK,
+    "onnx": ("build", "runtime", *_NETWORK),
+    "precision": ("build", "runtime"),
+    "engine": ("build", "runtime", *_NETWORK),
 }
 
 
@@ -71,14 +60,14 @@ def untrained_step(name: str, *, directory: Path) -> Step:
         inputs={
             "configuration": name,
             "versions": package_versions("torch", "timm"),
-            "code": sha256_of_sources(ROOT / "training" / "untrained.py", ROOT / "training" / "models"),
+            "code": _code("checkpoint"),
         },
         command=f"python -m training.untrained {name} --output {shown(directory / checkpoint)}",
         run=run,
     )
 
 
-def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path | None) -> Step:
+def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path | None, say: Say) -> Step:
     """checkpoint -> ONNX, with real faces and torch's answers beside it."""
     found = detector or find_detector()
 
@@ -92,9 +81,15 @@ def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path 
             checkpoint, onnx_file=place / NETWORK, pixels=pixels, tolerance=TOLERANCE
         )
         save_reference(place / REFERENCE, reference)
+        unseen = blind(graph.contract, reference.answers)
+        if unseen:
+            say(
+                f"  these faces hardly differ in {', '.join(unseen)}, so they can't tell how low precision "
+                "treats it: name another photo with --photo"
+            )
         return {
             **report,
-            "faces": {"photo": photo.name, "count": len(pixels), "parity": faces},
+            "faces": {"photo": photo.name, "count": len(pixels), "parity": faces, "blind": unseen},
             "parameters": _parameters(place / NETWORK),
             "trained": json.loads(graph.metadata.get("card", "{}")).get("trained", True),
         }
@@ -105,11 +100,14 @@ def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path 
         inputs={
             "checkpoint": _sha256(checkpoint, "checkpoint"),
             "photo": _sha256(photo, "photo"),
-            "detector": sha256_of_file(found),
-            "versions": package_versions("torch", "onnx", "onnxscript", "onnxruntime", "timm"),
+            "detector": _sha256(found, "face detector"),
+            "versions": package_versions("torch", "onnxscript", "timm") | package_versions(),
             "code": _code("onnx"),
         },
-        command=f"python -m build.onnx {shown(checkpoint)} --output {shown(directory / NETWORK)}",
+        command=(
+            f"python -m build.onnx {shown(checkpoint)} --directory {shown(directory)}"
+            f"{_given(photo, detector)}"
+        ),
         run=run,
     )
 
@@ -172,12 +170,13 @@ def precision_step(
             "target": target,
             "precision": precision,
             "calibration": _pictures(calibration) if quantised and calibration else None,
-            "versions": package_versions("nvidia-modelopt", "nncf", "onnx", "onnxruntime", "openvino"),
+            "detector": _sha256(detector or find_detector(), "face detector") if quantised else None,
+            "versions": package_versions("nvidia-modelopt", "nncf") | package_versions(),
             "code": _code("precision"),
         },
         command=(
             f"python -m build.precision {shown(source)} --target {target} --precision {precision}{extra} "
-            f"--output {shown(directory)}"
+            f"--output {shown(directory)}{_given(None, detector)}"
         ),
         run=run,
     )
@@ -223,7 +222,8 @@ def build_engine(
 ) -> tuple[Done, bool]:
     """All steps for one target and precision; the last one's result, and whether any of them ran."""
     place = output / "build" / name
-    first = perform(onnx_step(checkpoint, directory=place / "onnx", photo=photo, detector=detector), say=say)
+    export = onnx_step(checkpoint, directory=place / "onnx", photo=photo, detector=detector, say=say)
+    first = perform(export, say=say)
     own = place / f"{target}-{precision}"
     second = perform(
         precision_step(
@@ -256,9 +256,15 @@ def _parameters(network: Path) -> int:
     return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
 
 
+def _given(photo: Path | None, detector: Path | None) -> str:
+    """The options of these two that are not the default, as words."""
+    words = f" --photo {shown(photo)}" if photo not in (None, PHOTO) else ""
+    return words + (f" --detector {shown(detector)}" if detector is not None else "")
+
+
 def _finished(directory: Path, name: str) -> dict[str, Any]:
     record = recorded(directory)
-    if record is None:
+    if record is None or not str(record.get("step")).startswith(name):
         raise BuildError(
             f"{directory} does not hold what the step {name} leaves, or not all of it: run "
             "`python -m build CHECKPOINT` (it makes what is missing)"
@@ -277,12 +283,8 @@ def _sha256(path: Path, what: str) -> str:
 
 def _pictures(directory: Path) -> Mapping[str, Any]:
     """What tells one directory of pictures from another without reading all of them."""
-    listing = hashlib.sha256()
-    files = sorted(path for path in directory.rglob("*") if path.is_file()) if directory.is_dir() else []
-    for path in files:
-        listing.update(f"{path.relative_to(directory)} {path.stat().st_size}\n".encode())
-    return {"directory": shown(directory), "files": len(files), "listing": listing.hexdigest()}
+    return {"directory": shown(directory), "listing": listing(directory)}
 
 
 def _code(step: str) -> str:
-    return sha256_of_sources(*(ROOT / path for path in _CODE[step] if (ROOT / path).exists()))
+    return sha256_of_sources(*(ROOT / path for path in _CODE[step]))

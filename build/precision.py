@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from build.cli import told
 from build.errors import BuildError
 from build.keep import Kept, kept_nodes, onnx_nodes
 from build.onnx_file import metadata_of, save, unpacked
@@ -118,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--detector", type=Path, help="the face detector's .tflite")
     parser.add_argument("--output", type=Path, required=True, help="the directory for the network")
     options = parser.parse_args(arguments)
-    try:
+
+    def build() -> int:
         target_of(options.target, options.precision)
         step = precision_step(
             options.network,
@@ -130,10 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say=print,
         )
         perform(step, say=print)
-    except BuildError as error:
-        print(f"build.precision: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return told("build.precision", build)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def quantised(
     result = _quantise(model, precision=precision, faces=calibrating, keep=list(keep), version=version)
     judge = _Judge(rounded_model(model), contract=contract, precision=precision, faces=faces[held])
     result, taken_back = _take_back(result, judge=judge, precision=precision, progress=progress)
-    kept = [Kept(name=name, why=why) for name, why in keep.items()]
+    kept = [Kept(name=name, why=why, listed=True) for name, why in keep.items()]
     kept += [
         Kept(name=name, why=f"in {precision} it took the answers out of tolerance") for name in taken_back
     ]

@@ -51,15 +51,23 @@ def perform(step: Step, *, say: Say) -> Done:
     Raises BuildError as the step does; what lies in its directory then stays, and FAILED.json beside it
     says what went wrong, with the report as far as there is one.
     """
+    with only_one(step.directory.parent, say=say):
+        return _perform(step, say=say)
+
+
+def _perform(step: Step, *, say: Say) -> Done:
     known = recorded(step.directory)
     inputs = json.loads(json.dumps(step.inputs))
+    failure = step.directory.with_name(f"{step.directory.name}.FAILED.json")
     if known is not None and known["inputs"] == inputs:
+        with contextlib.suppress(OSError):  # what another input's build or a kill left
+            failure.unlink(missing_ok=True)
+        _remove(_old(step.directory))
         say(f"{step.name}: up to date")
         return Done(directory=step.directory, report=known["report"], ran=False)
     say(f"{step.name}: {_why(known, inputs)}")
     began = time.monotonic()
     unfinished = step.directory.with_name(step.directory.name + _UNFINISHED)
-    failure = step.directory.with_name(f"{step.directory.name}.FAILED.json")
     about = {"step": step.name, "command": step.command, "inputs": inputs}
     try:
         _remove(unfinished)
@@ -113,8 +121,8 @@ def recorded(directory: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def only_one(directory: Path) -> Iterator[None]:
-    """One build at a time below a directory; a second one waits."""
+def only_one(directory: Path, *, say: Say) -> Iterator[None]:
+    """One build at a time below a directory; a second one says so and waits."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         handle = (directory / ".lock").open("w")
@@ -123,8 +131,22 @@ def only_one(directory: Path) -> Iterator[None]:
             f"{directory} can't be written ({error.strerror}): name a writable directory with --output"
         ) from None
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another build is at work in {directory}: waiting for it to end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def listing(directory: Path) -> str:
+    """One sha256 over the names, sizes and times of change of all files below a directory, if it is one."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            about = path.stat()
+            digest.update(f"{path.relative_to(directory)}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def sha256_of_sources(*paths: Path) -> str:
@@ -149,12 +171,16 @@ def _why(known: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> str:
 
 def _swap(new: Path, place: Path) -> None:
     """Moves a directory into place; killed in between, the old one is gone and the step runs again."""
-    old = place.with_name(f"{place.name}.old")
+    old = _old(place)
     _remove(old)
     if place.exists():
         place.rename(old)
     new.rename(place)
     _remove(old)
+
+
+def _old(place: Path) -> Path:
+    return place.with_name(f"{place.name}.old")
 
 
 def _remove(directory: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_place_that_is_no_directory_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BuildError, match="--output"), only_one(tmp_path / "file" / "build"):
+    with pytest.raises(BuildError, match="--output"), only_one(tmp_path / "file" / "build", say=print):
         pass
     with pytest.raises(BuildError, match="--output"):
         done(tmp_path / "file" / "x", {"a": 1})
