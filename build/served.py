@@ -65,8 +65,8 @@ class EngineSettings:
     threads: int = 0  # on a CPU; 0: every core
     streams: int = 1  # OpenVINO's, over which a batch is divided
     profile: Profile = Profile()  # TensorRT's
-    instances: int = 1  # on each GPU
-    gpus: tuple[int, ...] = ()  # the numbers of those to use; empty: every GPU
+    instances: int = 1  # TensorRT's, on each GPU
+    gpus: tuple[int, ...] = ()  # TensorRT's: the numbers of those to use; empty: every GPU
 
     def __post_init__(self) -> None:
         target = TARGETS.get(self.target)
@@ -84,6 +84,10 @@ class EngineSettings:
             raise BuildError(
                 f"{target.title} can't run {self.streams} streams: choose 1"
                 f"{' or more' if self.target == 'openvino' else ''}"
+            )
+        if self.target != "tensorrt" and (self.instances != 1 or self.gpus):
+            raise BuildError(
+                f"{target.title} runs once and on no GPU: instances and GPUs are chosen for tensorrt only"
             )
         if self.instances < 1:
             raise BuildError(f"{self.instances} instances answer nothing: choose 1 or more")
@@ -237,7 +241,11 @@ def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
     return Model(
         name="face_engine",
         inputs=(_pixels(contract),),
-        outputs=_heads(contract["tasks"], heads),
+        # All of the network's, whichever tasks are served: Triton loads a plan only if every output of it is
+        # declared. What is not asked for stays inside.
+        outputs=tuple(
+            Tensor(name=name, datatype=head.datatype, dims=head.dims) for name, head in heads.items()
+        ),
         max_batch_size=MAX_BATCH,
         batching=Batching(),
         parameters=_contract_parameter(contract),

@@ -1,10 +1,12 @@
 """Engines are compiled as they will be served, and tell what they really compute in."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as onnxruntime_package
 import openvino
 import pytest
 import standin
@@ -99,7 +101,26 @@ def test_onnx_runtime_tells_what_its_layers_compute_in() -> None:
     assert set(engine.infer(PIXELS)) == set(OnnxRuntimeEngine(WEIGHTS).outputs)
 
 
-def test_fp16_without_a_gpu_is_loaded_but_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_runtime_s_engine_is_the_cpu_s_where_there_is_cuda_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server runs it on the CPU: what is judged must not be another's answers."""
+    asked: list[list[str]] = []
+    session = onnxruntime_package.InferenceSession
+
+    def start(path: str, options: Any, *, providers: list[Any]) -> Any:
+        asked.append(providers)
+        return session(path, options, providers=["CPUExecutionProvider"])
+
+    able = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime_package, "get_available_providers", lambda: able)
+    monkeypatch.setattr(onnxruntime_package, "InferenceSession", start)
+    monkeypatch.setattr("build.targets.has_gpu", lambda: True)
+    engine = onnxruntime.build(WEIGHTS, precision="fp32", threads=1, streams=1)
+    assert asked == [["CPUExecutionProvider"]]
+    assert engine.settings == {"threads": 1, "streams": 1}
+    assert (set(engine.versions), engine.needs) == ({"onnxruntime"}, "")
+
+
+def test_fp16_is_loaded_but_not_asked_as_the_cpu_would_compute_it_in_fp32(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["pixels"], ["low"], to=TensorProto.FLOAT16),
         helper.make_node("Reshape", ["low", "shape"], ["rows"]),
@@ -108,7 +129,6 @@ def test_fp16_without_a_gpu_is_loaded_but_not_asked(tmp_path: Path, monkeypatch:
     ]
     constants = {"shape": np.array([-1, 48]), "weights": np.ones((48, 8), np.float16)}
     network = write(tmp_path / "x.onnx", nodes, constants)
-    monkeypatch.setattr(onnxruntime, "has_gpu", lambda: False)
     engine = onnxruntime.build(network, precision="fp16", threads=0, streams=1)
     assert (engine.infer, engine.needs) == (None, "a GPU")
     # The CPU would run it in fp32; what a GPU is given is what counts.
@@ -171,13 +191,10 @@ def test_a_batch_divided_over_streams_gets_the_same_answers_in_order(tmp_path: P
         np.testing.assert_array_equal(divided[name], values)
 
 
-def test_no_stream_and_no_cuda_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_stream_is_refused(tmp_path: Path) -> None:
     network = standin.write(tmp_path / "x.onnx", standin.contract_of("age"))
     with pytest.raises(ValueError, match="use 1 or more"):
         OpenVinoEngine(network, precision="fp32", streams=0)
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(RuntimeError, match="install onnxruntime-gpu"):
-        OnnxRuntimeEngine(network, device="cuda")
 
 
 def test_onnx_runtime_answers_the_outputs_that_are_asked_for(tmp_path: Path) -> None:
@@ -190,16 +207,50 @@ def test_onnx_runtime_answers_the_outputs_that_are_asked_for(tmp_path: Path) -> 
     np.testing.assert_allclose(answered["gender"], expected["gender"], atol=1e-4)
 
 
+def driver(*gpus: tuple[str, int, int] | None, starts: bool = True) -> Any:
+    """The driver's library as it answers for these GPUs; None is one that can't be asked."""
+
+    def put(place: Any, value: int, *, failed: int = 0) -> int:
+        place._obj.value = value
+        return failed
+
+    def tell_name(place: Any, size: int, device: Any) -> int:
+        place.value = gpus[device.value][0].encode()
+        return 0
+
+    parts = {75: 1, 76: 2}
+    return SimpleNamespace(
+        cuInit=lambda flags: 0 if starts else 100,
+        cuDriverGetVersion=lambda version: put(version, 12040),
+        cuDeviceGetCount=lambda count: put(count, len(gpus)),
+        cuDeviceGet=lambda device, number: put(device, number, failed=0 if gpus[number] else 101),
+        cuDeviceGetName=tell_name,
+        cuDeviceGetAttribute=lambda value, what, device: put(value, gpus[device.value][parts[what]]),
+    )
+
+
+def test_every_gpu_that_this_process_may_use_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = driver(("NVIDIA L4", 8, 9), ("NVIDIA T4", 7, 5))
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda name: two)
+    assert [str(found) for found in gpu.visible_gpus()] == ["NVIDIA L4 (8.9)", "NVIDIA T4 (7.5)"]
+    assert gpu.gpu_versions() == {
+        "gpu": "NVIDIA L4",
+        "compute_capability": "8.9",
+        "gpus": "NVIDIA L4 (8.9), NVIDIA T4 (7.5)",
+        "cuda": "12.4",
+    }
+
+
 @pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (
-            "NVIDIA L4, 8.9, 550.54.15\nNVIDIA L4, 8.9, 550.54.15\n",
-            {"gpu": "NVIDIA L4", "compute_capability": "8.9", "driver": "550.54.15"},
-        ),
-        ("No devices were found\n", {}),
-        ("", {}),
-    ],
+    "library", [None, driver(starts=False), driver(), driver(("NVIDIA L4", 8, 9), None), object()]
 )
-def test_the_first_gpu_is_read_of_what_the_driver_says(answer: str, expected: dict[str, str]) -> None:
-    assert gpu.read_query(answer) == expected
+def test_a_driver_that_does_not_tell_every_gpu_tells_of_none(
+    monkeypatch: pytest.MonkeyPatch, library: Any
+) -> None:
+    def load(name: str) -> Any:
+        if library is None:
+            raise OSError(f"{name}: cannot open shared object file")
+        return library
+
+    monkeypatch.setattr(gpu.ctypes, "CDLL", load)
+    assert (gpu.visible_gpus(), gpu.gpu_versions()) == ((), {})

@@ -1,5 +1,6 @@
 """What face_engine is served with: on a GPU, on a CPU, and what is refused before a server sees it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import standin
 
 from build.errors import BuildError
-from build.graph import Graph, read_graph
+from build.graph import Graph, read_graph, restrict
 from build.pbtxt import Batching, Instances, Model, Tensor, parse
 from build.served import MAX_BATCH, EngineSettings, Profile, config_files
 
@@ -77,11 +78,11 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
             },
         ),
         (
-            EngineSettings(target="onnxruntime", precision="fp16"),
+            EngineSettings(target="onnxruntime"),
             {
                 "runtime": "onnxruntime",
                 "file": "model.onnx",
-                "precision": "fp16",
+                "precision": "fp32",
                 "threads": "0",
                 "streams": "1",
             },
@@ -110,8 +111,30 @@ def test_a_cpu_s_engine_says_what_runs_it(
     assert not config.optimization.cuda.graphs
 
 
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime", "tensorrt"])
+def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph: Graph, target: str) -> None:
+    """Triton does not load a plan of which an output is not declared."""
+    contract = restrict(graph.contract, ["head_pose"])
+    files = config_files(contract, heads=graph.heads, engine=EngineSettings(target=target))
+    configs = {path: parse(text) for path, text in files.items()}
+    heads = {"age": [1], "head_pose": [3, 3]}
+    for name in ("config.pbtxt", "configs/cpu.pbtxt"):
+        engine = configs.pop(f"face_engine/{name}")
+        assert {tensor.name: list(tensor.dims) for tensor in engine.output} == heads, name
+        assert json.loads(engine.parameters["contract"].string_value) == contract
+    ensembles = {config.name: config for config in configs.values() if config.platform == "ensemble"}
+    assert set(ensembles) == {"head_pose", "face_analysis", "crop_analysis"}
+    for ensemble in ensembles.values():
+        maps = {step.model_name: step for step in ensemble.ensemble_scheduling.step}
+        assert list(maps["face_engine"].output_map) == ["head_pose"]
+    for config in configs.values():
+        assert not [
+            tensor.name for tensor in [*config.input, *config.output] if "age" in tensor.name.split("_")
+        ]
+
+
 def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
-    engine = EngineSettings(target="onnxruntime", precision="fp16", threads=2)
+    engine = EngineSettings(precision="bf16", threads=2)
     files = config_files(graph.contract, heads=graph.heads, engine=engine)
     detector = parse(files["face_detector/config.pbtxt"])
     assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}
@@ -126,9 +149,11 @@ def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) ->
         ({"threads": -1}, "choose 1 or more, or 0 for every core"),
         ({"streams": 0}, "can't run 0 streams: choose 1 or more"),
         ({"target": "onnxruntime", "streams": 2}, "can't run 2 streams: choose 1"),
-        ({"instances": 0}, "choose 1 or more"),
-        ({"gpus": (0, 0)}, r"the GPUs \[0, 0\] can't be meant"),
-        ({"gpus": (-1,)}, r"the GPUs \[-1\] can't be meant"),
+        ({"target": "tensorrt", "instances": 0}, "choose 1 or more"),
+        ({"target": "tensorrt", "gpus": (0, 0)}, r"the GPUs \[0, 0\] can't be meant"),
+        ({"target": "tensorrt", "gpus": (-1,)}, r"the GPUs \[-1\] can't be meant"),
+        ({"instances": 2}, "OpenVINO on the CPU runs once and on no GPU: .* chosen for tensorrt only"),
+        ({"target": "onnxruntime", "gpus": (0,)}, "ONNX Runtime runs once and on no GPU"),
     ],
 )
 def test_settings_that_nothing_can_run_are_refused(wrong: dict[str, Any], sentence: str) -> None:

@@ -1,34 +1,81 @@
-"""Which GPU and driver this machine has, for reports: whatever was built or measured holds there only."""
+"""Which GPUs this process may use, for reports: whatever was built or measured holds there only."""
 
 import ctypes
-import subprocess
+import dataclasses
+from typing import Any
+
+# CUdevice_attribute's numbers of the two parts of the compute capability.
+_MAJOR, _MINOR = 75, 76
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A GPU as the driver tells of it."""
+
+    name: str  # "NVIDIA L4"
+    compute_capability: str  # "8.9"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.compute_capability})"
+
+
+def visible_gpus() -> tuple[Gpu, ...]:
+    """The GPUs by their CUDA number, which is Triton's too; () without a driver or a GPU.
+
+    The driver itself is asked, so CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER hold as they do for
+    TensorRT. Not run on a GPU yet.
+    """
+    cuda, count = _driver(), ctypes.c_int()
+    if cuda is None or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    gpus = []
+    for number in range(count.value):
+        gpu = _gpu(cuda, number)
+        if gpu is None:  # left out, it would shift the numbers of the others
+            return ()
+        gpus.append(gpu)
+    return tuple(gpus)
 
 
 def gpu_versions() -> dict[str, str]:
-    """`gpu`, `compute_capability`, `driver` and `cuda` (the newest that the driver knows); {} without a GPU.
-
-    Of several GPUs the first one that this process may use. Not run on a GPU yet.
+    """`gpu` and `compute_capability` of the first visible GPU, on which engines are built, all of them in
+    `gpus`, and `cuda` (the newest that the driver knows); {} without a GPU. Not run on a GPU yet.
     """
-    command = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
+    gpus = visible_gpus()
+    if not gpus:
         return {}
-    return read_query(done.stdout) | _cuda()
+    return {
+        "gpu": gpus[0].name,
+        "compute_capability": gpus[0].compute_capability,
+        "gpus": ", ".join(map(str, gpus)),
+    } | _cuda()
 
 
-def read_query(answer: str) -> dict[str, str]:
-    """What nvidia-smi's first line says of the GPU; {} where it says nothing of use."""
-    first = answer.strip().splitlines()[0] if answer.strip() else ""
-    parts = [part.strip() for part in first.split(",")]
-    return dict(zip(("gpu", "compute_capability", "driver"), parts, strict=True)) if len(parts) == 3 else {}
+def _driver() -> Any:
+    """The driver's library, ready for questions; None where it is missing or finds no GPU."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+        return None if cuda.cuInit(0) else cuda
+    except (OSError, AttributeError):
+        return None
+
+
+def _gpu(cuda: Any, number: int) -> Gpu | None:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if cuda.cuDeviceGet(ctypes.byref(device), number) or cuda.cuDeviceGetName(name, len(name), device):
+        return None
+    parts = []
+    for attribute in (_MAJOR, _MINOR):
+        part = ctypes.c_int()
+        if cuda.cuDeviceGetAttribute(ctypes.byref(part), attribute, device):
+            return None
+        parts.append(str(part.value))
+    return Gpu(name=name.value.decode(errors="replace"), compute_capability=".".join(parts))
 
 
 def _cuda() -> dict[str, str]:
-    version = ctypes.c_int()
-    try:
-        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
-    except (OSError, AttributeError):
+    cuda, version = _driver(), ctypes.c_int()
+    if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)):
         return {}
     # 12040 is CUDA 12.4.
-    return {} if failed else {"cuda": f"{version.value // 1000}.{version.value % 1000 // 10}"}
+    return {"cuda": f"{version.value // 1000}.{version.value % 1000 // 10}"}

@@ -1,4 +1,4 @@
-"""ONNX Runtime's engine, on the GPU where it has one and else on the CPU."""
+"""ONNX Runtime's engine for the CPU; the server loads it again, from the same file."""
 
 import tempfile
 from collections.abc import Mapping
@@ -10,11 +10,9 @@ import onnx
 from numpy.typing import NDArray
 
 from build.engines import Engine, Layer
-from build.engines.gpu import gpu_versions
 from build.errors import BuildError
 from build.graph import PIXELS
-from build.targets import has_gpu
-from runtime.onnxruntime_engine import Device, OnnxRuntimeEngine
+from runtime.onnxruntime_engine import OnnxRuntimeEngine
 
 # Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
 # QLinearConv, MultiHeadAttention and so on.
@@ -35,23 +33,19 @@ _PRECISIONS: Mapping[int, str] = {
 def build(network: Path, *, precision: str, threads: int, streams: int) -> Engine:
     """Loads the ONNX file `network` as the server will; `threads` 0 is every core.
 
-    In fp16 it needs a GPU to be what it says: the CPU would compute in fp32. `streams` must be 1, as
-    ONNX Runtime has none. Raises BuildError where it refuses the network.
+    In fp16 it is not asked, as it needs a GPU to be what it says: the CPU would compute in fp32, and here
+    it runs on nothing else. `streams` must be 1, as ONNX Runtime has none. Raises BuildError where it
+    refuses the network.
     """
     if streams != 1:
         raise BuildError(f"ONNX Runtime has no {streams} streams: choose --streams 1")
-    device: Device = "cuda" if has_gpu() and _knows_cuda() else "cpu"
-    # An engine called fp32 is held to fp32's tolerance, which TF32 would miss.
-    tf32 = device == "cuda" and precision != "fp32"
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
         try:
-            engine = OnnxRuntimeEngine(
-                network, threads=threads or None, device=device, tf32=tf32, save_optimised=optimised
-            )
+            engine = OnnxRuntimeEngine(network, threads=threads or None, save_optimised=optimised)
         except Exception as error:  # each of its errors is a class of its own, below Exception
             raise BuildError(f"ONNX Runtime can't load {network} ({_first_line(error)})") from None
-        runs = device == "cuda" or precision != "fp16"
+        runs = precision != "fp16"
         # What a CPU makes of fp16 says nothing about a GPU: there only the file's own nodes can be told.
         executed = onnx.load(optimised) if runs else onnx.shape_inference.infer_shapes(onnx.load(network))
     layers = read_layers(executed)
@@ -63,8 +57,8 @@ def build(network: Path, *, precision: str, threads: int, streams: int) -> Engin
         files={"model.onnx": network},
         layers=layers,
         layers_from="executed graph" if runs else "parsed network",
-        versions={"onnxruntime": _version()} | (gpu_versions() if device == "cuda" else {}),
-        settings={"device": device, "threads": threads, "streams": streams, "tf32": tf32},
+        versions={"onnxruntime": _version()},
+        settings={"threads": threads, "streams": streams},
         infer=infer if runs else None,
         needs="" if runs else "a GPU",
     )
@@ -96,12 +90,6 @@ def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
 
 def _attribute(node: onnx.NodeProto, name: str) -> int:
     return next(int(attribute.i) for attribute in node.attribute if attribute.name == name)
-
-
-def _knows_cuda() -> bool:
-    import onnxruntime
-
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def _version() -> str:

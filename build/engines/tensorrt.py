@@ -8,12 +8,12 @@ import contextlib
 import importlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from build.engines import Engine
-from build.engines.gpu import gpu_versions
+from build.engines.gpu import Gpu, gpu_versions, visible_gpus
 from build.engines.tensorrt_layers import inspected_layers, parsed_layers
 from build.engines.tensorrt_plan import inspect, runner
 from build.errors import BuildError
@@ -46,6 +46,12 @@ def build(
     target = target_of("tensorrt-rtx" if rtx else "tensorrt", precision)
     profile = Profile(opt=min(Profile().opt, max_batch), max=max_batch)
     trt = _module(rtx=rtx)
+    here = gpu_versions()
+    if not rtx and not here:
+        raise BuildError(
+            "the driver does not tell which GPU this process may use, so nobody could check later where the "
+            "plan runs: see that CUDA_VISIBLE_DEVICES names one and that nvidia-smi works here"
+        )
     messages: list[str] = []
     logger = _logger(trt, messages)
     builder = trt.Builder(logger)
@@ -89,7 +95,7 @@ def build(
         files={PLAN_FILE: path},
         layers=layers,
         layers_from=layers_from,
-        versions={target.name: str(trt.__version__)} | gpu_versions(),
+        versions={target.name: str(trt.__version__)} | here,
         settings={
             "profile": {"min": 1, "opt": profile.opt, "max": profile.max},
             "strongly_typed": True,
@@ -100,22 +106,30 @@ def build(
     )
 
 
-def check_plan(plan: Path, report: Mapping[str, Any]) -> None:
+def check_plan(plan: Path, report: Mapping[str, Any], *, gpus: Sequence[int] = ()) -> None:
     """Raises BuildError where a plan can't run here: a plan knows one TensorRT and one kind of GPU.
 
-    `report` says what it was built with, as Engine.versions does in `versions`. The installed TensorRT is
-    compared where there is one; the server's own, in its container, can't be asked from outside.
+    `report` says what it was built with, as Engine.versions does in `versions`; `gpus` are the numbers of
+    those that will serve it (empty: every one). The installed TensorRT is compared where there is one;
+    the server's own, in its container, can't be asked from outside.
     """
-    versions = report["versions"]
+    versions = report.get("versions", {})
+    if missing := [key for key in ("tensorrt", "gpu", "compute_capability") if not versions.get(key)]:
+        raise BuildError(f"nothing says for which {' and '.join(missing)} {plan} was built: {_AGAIN}")
     built = f"{plan} was built by TensorRT {versions['tensorrt']} for {versions['gpu']}"
-    here = gpu_versions()
+    here = visible_gpus()
     if not here:
         raise BuildError(f"{built}, and this machine has no GPU: serve it where it was built")
+    if gone := [number for number in gpus if number >= len(here)]:
+        raise BuildError(f"there is no GPU {gone[0]} here: choose from {_numbered(enumerate(here))}")
     capability = versions["compute_capability"]
-    if here["compute_capability"] != capability:
+    able = {number: gpu for number, gpu in enumerate(here) if gpu.compute_capability == capability}
+    others = {n: gpu for n, gpu in enumerate(here) if n not in able and (n in gpus or not gpus)}
+    if others:
+        choose = f", or serve it with `--gpus {','.join(map(str, able))}`" if able else ""
         raise BuildError(
-            f"{built} (compute capability {capability}), and this machine has {here['gpu']} "
-            f"({here['compute_capability']}): {_AGAIN}"
+            f"{built} (compute capability {capability}), and it would run on {_numbered(others.items())}: "
+            f"{_AGAIN}{choose}"
         )
     try:
         installed = str(importlib.import_module("tensorrt").__version__)
@@ -123,6 +137,10 @@ def check_plan(plan: Path, report: Mapping[str, Any]) -> None:
         return
     if installed != versions["tensorrt"]:
         raise BuildError(f"{built}, and here is TensorRT {installed}: {_AGAIN}")
+
+
+def _numbered(gpus: Iterable[tuple[int, Gpu]]) -> str:
+    return ", ".join(f"GPU {number}, {gpu}" for number, gpu in gpus)
 
 
 def use_timing_cache(config: Any, path: Path) -> None:

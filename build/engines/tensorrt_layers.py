@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from build.engines import Layer
@@ -18,14 +19,20 @@ _FUSED = re.compile(r"kgen|fusion|myelin", re.IGNORECASE)
 _KERNELS = re.compile(r"gemm|mha|conv|(?<![a-z])_?Fc(?![a-z])|MatMul|Dot")
 # Which nodes of the ONNX file a layer was made of, in its metadata.
 _NODES = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-# "Half", "Row major linear FP16 format", "Int8", "BFloat16" ...: what the formats are called.
-_FORMATS = (
-    (re.compile(r"fp8|e4m3", re.IGNORECASE), "fp8"),
-    (re.compile(r"int8", re.IGNORECASE), "int8"),
-    (re.compile(r"bf16|bfloat16", re.IGNORECASE), "bf16"),
-    (re.compile(r"fp16|half", re.IGNORECASE), "fp16"),
-    (re.compile(r"fp32|float", re.IGNORECASE), "fp32"),
-)
+# What the inspector calls the types that are multiplied, as whole words: "Half", "Row major linear FP16
+# format", "BFloat16". Of a layer's inputs the first of these that is among them decides, as products are
+# made in the type of their factors, and what is added to them may have more bits. Integers but INT8 (the
+# pixels, shapes) and masks are no factors.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "int8": ("int8",),
+    "fp8": ("fp8", "float8", "e4m3", "fp8e4m3", "float8e4m3", "float8e4m3fn"),
+    "bf16": ("bf16", "bfloat16"),
+    "fp16": ("fp16", "float16", "half"),
+    "fp32": ("fp32", "float32", "float"),
+}
+# Where it says them, the surest first: TensorRT 11 has a field for the type and one for the layout, 10 had
+# one for both; of a layer's own weights it is the "Type".
+_FIELDS = ("datatype", "format/datatype", "format", "type")
 
 
 def parsed_layers(network: Any) -> tuple[Layer, ...]:
@@ -42,7 +49,8 @@ def parsed_layers(network: Any) -> tuple[Layer, ...]:
 def inspected_layers(information: str) -> tuple[Layer, ...]:
     """The same of an engine, from its inspector's JSON at detailed verbosity.
 
-    The formats were taken from published examples; not run on a GPU yet.
+    A layer of which nothing tells the type has the precision "unknown". The schemas of TensorRT 10 and 11
+    were taken from their documentation; not run on a GPU yet.
     """
     found = []
     for entry in json.loads(information)["Layers"]:
@@ -53,7 +61,7 @@ def inspected_layers(information: str) -> tuple[Layer, ...]:
         own = kernel if kernel else name if name.startswith("_") else ""
         if _KINDS.search(kind) or (_FUSED.search(kind) and _KERNELS.search(own)):
             nodes = ", ".join(_NODES.findall(str(entry.get("Metadata", ""))))
-            found.append(Layer(name=nodes or name, kind=kind, precision=_format(entry.get("Inputs"))))
+            found.append(Layer(name=nodes or name, kind=kind, precision=_computed_in(entry)))
     return tuple(found)
 
 
@@ -81,10 +89,19 @@ def _name(dtype: Any) -> str:
     return _PRECISIONS.get(spelled, spelled)
 
 
-def _format(tensors: Any) -> str:
-    for tensor in tensors or ():
-        said = str(tensor.get("Format/Datatype", ""))
-        for pattern, precision in _FORMATS:
-            if pattern.search(said):
+def _computed_in(entry: Mapping[str, Any]) -> str:
+    """What a layer multiplies in: from its inputs, where none tells from its own weights, else "unknown"."""
+    for tensors in (entry.get("Inputs"), [entry.get("Weights")]):
+        found = {_type(tensor) for tensor in tensors or () if isinstance(tensor, dict)}
+        for precision in _WORDS:
+            if precision in found:
                 return precision
     return "unknown"
+
+
+def _type(tensor: Mapping[str, Any]) -> str | None:
+    """The precision that a tensor's entry names, if it is one that is multiplied in."""
+    fields = {key.lower(): str(value) for key, value in tensor.items()}
+    said = next((fields[field] for field in _FIELDS if field in fields), "")
+    words = set(re.findall(r"[a-z0-9]+", said.lower()))
+    return next((precision for precision, names in _WORDS.items() if words & set(names)), None)
