@@ -58,6 +58,8 @@ def layer_fault(found: Shares, *, precision: str) -> str | None:
     shown = ", ".join(f"{count} in {name}" for name, count in sorted(found.counts.items()))
     if not total:
         return "no multiplying layer was found in it, so nobody can tell its precision"
+    if "unknown" in found.counts:
+        return f"the types of some of its multiplying layers can't be read ({shown})"
     if precision == "fp32":
         return None if set(found.counts) == {"fp32"} else f"it is not fp32: of its layers {shown}"
     if found.full > FULL_SHARE:

@@ -51,6 +51,10 @@ def test_a_quantised_engine_must_be_quantised_for_the_most_part() -> None:
     assert "stayed fp32" in str(fault("int8", int8=60, fp32=40))
 
 
+def test_a_layer_whose_type_can_t_be_read_is_refused() -> None:
+    assert "can't be read" in str(fault("fp16", fp16=99, unknown=1))
+
+
 def test_fp32_is_fp32_throughout() -> None:
     assert fault("fp32", fp32=10) is None
     assert "it is not fp32" in str(fault("fp32", fp32=10, bf16=1))

@@ -34,6 +34,10 @@ def done(directory: Path, inputs: Mapping[str, Any], *, run: Any = None) -> tupl
     return perform(step(directory, inputs, run=run), say=said.append), said
 
 
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.name != ".lock")
+
+
 def test_a_step_runs_once_and_says_that_it_is_up_to_date(tmp_path: Path) -> None:
     first, said = done(tmp_path / "x", {"a": 1})
     assert first.ran
@@ -89,7 +93,7 @@ def test_a_step_that_fails_leaves_the_old_result_and_says_why_beside_it(tmp_path
     with pytest.raises(GateError, match="3 years off"):
         done(tmp_path / "x", {"a": 2}, run=fail)
     assert recorded(tmp_path / "x") is not None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "x.FAILED.json"]
+    assert names_in(tmp_path) == ["x", "x.FAILED.json"]
     failure = json.loads((tmp_path / "x.FAILED.json").read_text())
     assert failure["status"] == "failed"
     assert failure["error"] == "age is 3 years off"
@@ -97,7 +101,7 @@ def test_a_step_that_fails_leaves_the_old_result_and_says_why_beside_it(tmp_path
     assert failure["command"] == "again"
     again, _ = done(tmp_path / "x", {"a": 2})
     assert again.ran
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+    assert names_in(tmp_path) == ["x"]
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         done(tmp_path / "x", {"a": 1}, run=interrupted)
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 _KILLED = """
