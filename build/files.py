@@ -1,5 +1,6 @@
 """Files: written whole or not at all, shared instead of copied, and known by their sha256."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -7,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -41,8 +43,18 @@ def sha256_of_file(path: Path) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as it is written into records: below the project from there, else as it was given."""
-    try:
-        return str(path.resolve().relative_to(ROOT))
-    except ValueError:
-        return str(path)
+    """A path as it is written into records: below the project from there, else the whole of it.
+
+    So that it means the same wherever the record is read.
+    """
+    whole = path.resolve()
+    return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
+
+
+def why_unwritten(error: OSError) -> str:
+    """What stopped a write, and what to do, as the end of a sentence."""
+    what = error.strerror or str(error)
+    if error.filename is not None:  # a full disk is noticed while writing, where no name is known
+        what += f": {error.filename}"
+    remedy = "make room there" if error.errno in _FULL else "make that directory writable"
+    return f"({what}): {remedy}, or name another with --output"

@@ -35,19 +35,19 @@ Content = bytes | Path
 
 def manifest(
     *,
-    files: Mapping[str, Content],
+    files: Mapping[str, str],
     contract: Mapping[str, Any],
     stages: Mapping[str, Any],
     words: list[str],
     source: Path,
 ) -> dict[str, Any]:
-    """What is written: every file's sha256, every stage's, versions, contract and git revision."""
+    """What is written: every file's sha256 (`files`), every stage's, versions, contract and git revision."""
     return {
         "contract": contract["hash"],
         "tasks": [entry["name"] for entry in contract["tasks"]],
         "stages": stages,
         "words": words,  # of `python -m build.repository`, to assemble the same again
-        "files": sha256_of(files),
+        "files": dict(files),
         "versions": {"python": platform.python_version()} | package_versions(),
         "git_revision": git_revision(source),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -76,7 +76,9 @@ def read_manifest(repository: Path) -> dict[str, Any]:
     try:
         said: dict[str, Any] = json.loads(path.read_text())
         complete = (
-            isinstance(said["files"], dict) and "contract" in said and "target" in said["stages"]["engine"]
+            isinstance(said["files"], dict)
+            and "contract" in said
+            and isinstance(said["stages"]["engine"]["target"], str)
         )
     except FileNotFoundError:
         raise BuildError(
@@ -100,9 +102,12 @@ def sha256_of(files: Mapping[str, Content]) -> dict[str, str]:
     return found
 
 
-def content_hash(files: Mapping[str, Content], stages: Mapping[str, Any]) -> str:
-    """12 hexadecimal digits over all that decides what a repository does and says of itself."""
-    content = json.dumps({"files": sha256_of(files), "stages": stages}, sort_keys=True)
+def content_hash(digests: Mapping[str, str], stages: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits over all that decides what a repository does and says of itself.
+
+    `digests` are its files' sha256 by their path.
+    """
+    content = json.dumps({"files": digests, "stages": stages}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
@@ -117,7 +122,8 @@ def intact(repository: Path) -> bool:
 def file_faults(repository: Path, expected: Mapping[str, str]) -> list[str]:
     """What differs between a repository's files and their sha256 in its manifest, in words.
 
-    A further directory, even an empty one, is a fault too: among the models it stops Triton.
+    A further directory, even an empty one, is a fault too: among the models it stops Triton. So is
+    Python's byte code, which would be executed instead of the source beside it.
     """
     folders = {str(parent) for name in expected for parent in Path(name).parents}
     faults: list[str] = []
@@ -125,8 +131,8 @@ def file_faults(repository: Path, expected: Mapping[str, str]) -> list[str]:
     try:
         for path in sorted(repository.rglob("*")):
             name = str(path.relative_to(repository))
-            if name == MANIFEST or "__pycache__" in Path(name).parts[2:]:
-                continue  # Python's byte code, beside sources of ours
+            if name == MANIFEST:
+                continue
             if not path.is_dir():
                 found[name] = path
             elif name not in folders:

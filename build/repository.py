@@ -1,6 +1,6 @@
 """Assembles the model repository that Triton serves, and points var/repository to it.
 
-    python -m build.repository                        # all tasks of the committed weights, on the CPU
+    python -m build.repository                        # what is served now; at first the committed weights
     python -m build.repository --tasks age,head_pose  # or SERVED_TASKS=age,head_pose
     python -m build.repository --precision bf16       # the engine that `make engine PRECISION=bf16` built
 
@@ -21,12 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.choice import DEFAULT_TASKS, chosen, chosen_engine, parser
 from build.config import MODEL_REPOSITORY, WEIGHTS, generated
 from build.detector import find_detector, package_version
 from build.engine import EXPORTED
 from build.engines.tensorrt import check_plan
 from build.errors import BuildError
-from build.files import ROOT, shown
+from build.files import ROOT, shown, why_unwritten
 from build.graph import Graph, read_graph, restrict
 from build.manifest import (
     MANIFEST,
@@ -42,7 +43,7 @@ from build.manifest import (
 )
 from build.served import DETECTOR_FILE, ENGINE_FILE, PLAN_FILE, EngineSettings, Profile, python_models
 from build.steps import recorded
-from build.targets import PRECISIONS, TARGETS
+from build.targets import TARGETS
 from build.verify import runtime_fault
 from runtime.detector_file import PACKAGE
 
@@ -89,16 +90,18 @@ def assemble_built(
     tasks: Sequence[str] | None = None,
     detector: Path | None = None,
     output: Path = ROOT / "var",
+    again: bool = False,
 ) -> Path:
     """Builds the repository that serves what `build.engine` left in a directory, as `assemble` does.
 
-    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one).
+    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `again`: it is what is
+    served already, so a later build of it that failed is no reason to stop.
     """
-    about = built_engine(built)
+    about = built_engine(built, again=again)
     graph = read_graph(built / EXPORTED)
     files = {name: built / name for name in about["files"]}
     if about["target"] == "tensorrt":
-        check_plan(built / PLAN_FILE, about)
+        check_plan(built / PLAN_FILE, about, gpus=gpus)
         files[ENGINE_FILE] = built / EXPORTED  # the same repository runs on a CPU too
     stages = {
         "checkpoint": {"sha256": about["onnx"]["checkpoint_sha256"]},
@@ -136,8 +139,13 @@ def _served_as(about: Mapping[str, Any], *, instances: int, gpus: Sequence[int])
     )
 
 
-def built_engine(directory: Path) -> dict[str, Any]:
-    """The manifest beside a built engine that may be served; else BuildError says why not."""
+def built_engine(directory: Path, *, again: bool = False) -> dict[str, Any]:
+    """The manifest beside a built engine that may be served; else BuildError says why not.
+
+    `again`: the engine is served already, and so not refused for what a later build of it failed at.
+    """
+    if not again and (why := _last_failure(directory)):
+        raise BuildError(f"the last build of the engine in {directory} was refused ({why}): build it again")
     record = recorded(directory)
     if record is None:
         raise BuildError(
@@ -147,6 +155,11 @@ def built_engine(directory: Path) -> dict[str, Any]:
     about: dict[str, Any] = record["report"]
     if not about["trained"]:
         raise BuildError(f"the engine in {directory} has untrained weights, which are never served")
+    if about.get("needs"):
+        raise BuildError(
+            f"the engine in {directory} was never run, for it needs {about['needs']} to be judged and "
+            "served: build it on a machine that has one"
+        )
     if fault := runtime_fault(about):
         raise BuildError(f"the engine in {directory} can't be served here: {fault}; build it again")
     if not TARGETS[about["target"]].served:
@@ -154,6 +167,19 @@ def built_engine(directory: Path) -> dict[str, Any]:
             f"Triton can't serve the {about['target']} engine in {directory}: build another target"
         )
     return about
+
+
+def _last_failure(directory: Path) -> str | None:
+    """Why the last build of an engine failed, at its last step or the one before; None where it did not."""
+    for step in (directory.name, "precision"):
+        path = directory.with_name(f"{step}.FAILED.json")
+        try:
+            return str(json.loads(path.read_text())["error"])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{path} can't be read"
+    return None
 
 
 def _assemble(
@@ -167,16 +193,21 @@ def _assemble(
     detector: Path | None,
     output: Path,
 ) -> Path:
+    if tasks is not None and list(tasks) == [DEFAULT_TASKS]:
+        tasks = None
     contract = restrict(graph.contract, tasks)
     words += _words(tasks=",".join(tasks) if tasks is not None else None, detector=detector)
     files = _models(graph, tasks=tasks, engine=engine) | _library()
     files |= {f"models/face_engine/1/{name}": path for name, path in engine_files.items()}
     stages["detector"], files[f"models/face_detector/1/{DETECTOR_FILE}"] = _detector(detector)
-    name = f"{LINK}-{content_hash(files, stages)}"
+    files |= _no_byte_code(files)
+    digests = sha256_of(files)
+    stages = json.loads(json.dumps(stages))  # as they will be read again, and hashed by who verifies
+    name = f"{LINK}-{content_hash(digests, stages)}"
     try:
         with _lock(output):
             repository = output / name
-            about = manifest(files=files, contract=contract, stages=stages, words=words, source=ROOT)
+            about = manifest(files=digests, contract=contract, stages=stages, words=words, source=ROOT)
             if intact(repository):
                 renew(repository, about)
             else:
@@ -185,10 +216,7 @@ def _assemble(
             _point(output / LINK, repository)
             _forget_old(output)
     except OSError as error:
-        raise BuildError(
-            f"the repository can't be written below {output} ({error.strerror}: {error.filename}): "
-            "make that directory writable, or name another with --output"
-        ) from None
+        raise BuildError(f"the repository can't be written below {output} {why_unwritten(error)}") from None
     return repository
 
 
@@ -235,6 +263,16 @@ def _library() -> dict[str, Content]:
     """The code that the model.py files import, so that a repository stands on its own."""
     sources = sorted((ROOT / "runtime").rglob("*.py"))
     return {f"lib/{path.relative_to(ROOT)}": path.read_bytes() for path in sources}
+
+
+def _no_byte_code(files: Mapping[str, Content]) -> dict[str, Content]:
+    """A file where Python would make its directory of byte code, beside every program.
+
+    The backend's Python does not look at PYTHONDONTWRITEBYTECODE. What it left here would be executed at
+    the next start in place of the sources, and no manifest could name it.
+    """
+    folders = {str(Path(name).parent) for name in files if name.endswith(".py")}
+    return {f"{folder}/__pycache__": b"" for folder in sorted(folders)}
 
 
 def _detector(path: Path | None) -> tuple[dict[str, Any], bytes]:
@@ -310,10 +348,10 @@ def _forget_old(output: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         before = (options.output / LINK).resolve()
-        repository = _assembled(_repeated(options))
+        repository = _assembled(chosen(options, _recorded_words(options.output)))
     except (BuildError, ValueError) as error:
         print(f"build.repository: {error}", file=sys.stderr)
         return 2
@@ -322,77 +360,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m build.repository",
-        description=f"{__doc__.splitlines()[0]} With no option that says what to serve, the repository that "
-        "the link leads to is assembled anew from the same.",
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="an ONNX file that build.onnx exported (the shipped one)"
-    )
-    parser.add_argument(
-        "--engine", type=Path, help="a directory that build.engine left, instead of --weights"
-    )
-    parser.add_argument(
-        "--target", choices=[name for name, target in TARGETS.items() if target.served], help="openvino"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        help="fp32; OpenVINO in fp32 runs the weights as they are, anything else `make engine` builds first",
-    )
-    parser.add_argument("--threads", type=int, help="cores for OpenVINO in fp32 (0, which is all)")
-    parser.add_argument(
-        "--tasks",
-        default=os.environ.get("SERVED_TASKS") or None,
-        help="what to serve, separated by commas (SERVED_TASKS, or those served by default)",
-    )
-    parser.add_argument("--instances", type=int, help="how often a GPU's engine is loaded on each GPU (1)")
-    parser.add_argument("--gpus", type=_numbers, help="the GPUs to use, separated by commas (every one)")
-    parser.add_argument("--detector", type=Path, help="the face detector's .tflite (the installed package's)")
-    parser.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
-    parser.add_argument(
-        "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
-    )
-    return parser
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-def _repeated(options: argparse.Namespace) -> argparse.Namespace:
-    """The options, or where none says what to serve, those that made the repository that is served."""
-    about = (
-        *("weights", "engine", "target", "precision", "threads", "tasks", "detector"),
-        *("instances", "gpus"),
-    )
-    if any(getattr(options, name) is not None for name in about):
-        return options
+def _recorded_words(output: Path) -> list[str]:
+    """The words that made what is served; none where nothing is."""
     try:
-        words = [str(word) for word in read_manifest(options.output / LINK)["words"]]
+        return [str(word) for word in read_manifest(output / LINK)["words"]]
     except (BuildError, KeyError, TypeError):
-        return options
-    repeated = _parser().parse_args([*words, "--output", str(options.output)])
-    for name in ("weights", "engine", "detector"):
-        if (path := getattr(repeated, name)) is not None:
-            setattr(repeated, name, ROOT / path)
-    return repeated
+        return []
 
 
 def _assembled(options: argparse.Namespace) -> Path:
-    weights = options.weights or WEIGHTS
     tasks = None
     if options.tasks is not None:
         tasks = [name.strip() for name in options.tasks.split(",") if name.strip()]
-    target, precision = options.target or "openvino", options.precision or "fp32"
-    engine = options.engine
-    if engine is None and (target, precision) != ("openvino", "fp32"):
-        engine = _built(weights, target=target, precision=precision, output=options.output)
+    engine = chosen_engine(options)
     if engine is None:
         return assemble(
-            weights=weights,
+            weights=options.weights or WEIGHTS,
             threads=options.threads or 0,
             tasks=tasks,
             detector=options.detector,
@@ -405,20 +388,8 @@ def _assembled(options: argparse.Namespace) -> Path:
         tasks=tasks,
         detector=options.detector,
         output=options.output,
+        again=options.repeated,
     )
-
-
-def _built(weights: Path, *, target: str, precision: str, output: Path) -> Path:
-    """Where the engine of these weights lies; BuildError where `make engine` has not built it."""
-    engine = output / "build" / weights.stem / f"{target}-{precision}" / "engine"
-    build = f"run `make engine TARGET={target} PRECISION={precision}` first"
-    record = recorded(engine)
-    if record is None:
-        raise BuildError(f"there is no {target} engine of {weights.stem} in {precision} yet: {build}")
-    graph = read_graph(weights)
-    if record["report"]["onnx"]["checkpoint_sha256"] != graph.metadata.get("checkpoint_sha256"):
-        raise BuildError(f"the engine in {engine} was built from another checkpoint than {weights}: {build}")
-    return engine
 
 
 if __name__ == "__main__":

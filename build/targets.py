@@ -19,6 +19,7 @@ class Target:
     name: str
     title: str  # as people call it
     precisions: tuple[Precision, ...]
+    default: Precision  # where none is named
     needs_gpu: bool  # to build; without one it is refused, and nothing else is built instead
     served: bool  # whether Triton can serve what is built
 
@@ -30,6 +31,7 @@ TARGETS = {
             name="openvino",
             title="OpenVINO on the CPU",
             precisions=("fp32", "bf16", "int8"),
+            default="fp32",
             needs_gpu=False,
             served=True,
         ),
@@ -37,11 +39,17 @@ TARGETS = {
             name="onnxruntime",
             title="ONNX Runtime",
             precisions=("fp32", "fp16"),
+            default="fp32",
             needs_gpu=False,
             served=True,
         ),
         Target(
-            name="tensorrt", title="TensorRT on the GPU", precisions=PRECISIONS, needs_gpu=True, served=True
+            name="tensorrt",
+            title="TensorRT on the GPU",
+            precisions=PRECISIONS,
+            default="fp16",
+            needs_gpu=True,
+            served=True,
         ),
         # Triton has no backend for it: it proves on any machine that TensorRT's parser and builder take
         # the network.
@@ -49,6 +57,7 @@ TARGETS = {
             name="tensorrt-rtx",
             title="TensorRT-RTX",
             precisions=PRECISIONS,
+            default="fp16",
             needs_gpu=False,
             served=False,
         ),

@@ -10,13 +10,16 @@ runtime that will execute the engine must be the one that it was built and measu
 import argparse
 import importlib.metadata
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from build.errors import BuildError
-from build.manifest import file_faults, read_manifest
+from build.manifest import content_hash, file_faults, read_manifest
+from build.served import PLAN_FILE
+from build.targets import TARGETS
 
 DEFAULT = Path(__file__).resolve().parent.parent / "var" / "repository"
 _AGAIN = "assemble it again with `make repository`, or `make engine` where the engine is a built one"
@@ -31,11 +34,20 @@ def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
     """
     manifest = read_manifest(repository)
     faults = file_faults(repository, manifest["files"])
+    faults += _name(repository, manifest)
     faults += [*_contracts(repository, manifest), *_runtime(repository, manifest, on_cpu=on_cpu)]
     if faults:
         shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
         raise BuildError(f"the repository {repository} is not what its manifest says: {shown}: {_AGAIN}")
     return manifest
+
+
+def _name(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Whether the manifest is the one that gave the repository its name, where it has such a name."""
+    named = re.fullmatch(r"repository-([0-9a-f]{12})", repository.resolve().name)
+    if named is None or named[1] == content_hash(manifest["files"], manifest["stages"]):
+        return []
+    return ["the manifest was changed after the repository was named by it"]
 
 
 def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
@@ -58,17 +70,32 @@ def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
     engine = manifest["stages"]["engine"]
+    if engine["target"] not in TARGETS:
+        return [f"its engine is for {engine['target']!r}, and there is no such target"]
     if engine["target"] == "tensorrt" and on_cpu:
         return []
     if engine["target"] == "tensorrt":
         from build.engines.tensorrt import check_plan
 
         try:
-            check_plan(repository / "models" / "face_engine" / "1" / "model.plan", engine)
+            place = repository / "models" / "face_engine"
+            check_plan(place / "1" / PLAN_FILE, engine, gpus=_gpus(place / "config.pbtxt"))
         except BuildError as error:
             return [str(error)]
     fault = runtime_fault(engine)
     return [fault] if fault else []
+
+
+def _gpus(config: Path) -> list[int]:
+    """The GPUs that a model's configuration names; none where it takes every one."""
+    from google.protobuf import text_format
+
+    from build.pbtxt import parse
+
+    try:
+        return sorted({gpu for group in parse(config.read_text()).instance_group for gpu in group.gpus})
+    except (OSError, ValueError, text_format.ParseError):
+        return []  # told as a changed file
 
 
 def runtime_fault(engine: Mapping[str, Any]) -> str | None:

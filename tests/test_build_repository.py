@@ -16,6 +16,8 @@ from build.detector import find_detector
 from build.errors import BuildError
 from build.manifest import git_revision
 from build.repository import assemble, assemble_built
+from build.targets import TARGETS
+from build.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -121,6 +123,7 @@ def test_an_engine_that_may_not_be_served_is_refused(weights: Path, output: Path
         ({"versions": {"openvino": "1.0"}}, r"measured with openvino 1\.0, and here is"),
         ({"trained": False}, "untrained weights, which are never served"),
         ({"target": "tensorrt-rtx"}, "Triton can't serve the tensorrt-rtx engine"),
+        ({"needs": "a GPU"}, "needs a GPU to be judged and served: build it on a machine that has one"),
     ):
         standin.write_engine(engine, weights, **changes)
         with pytest.raises(BuildError, match=words):
@@ -146,6 +149,117 @@ def test_a_precision_that_was_not_built_is_refused_with_the_command_that_builds_
     standin.write_engine(engine, weights, onnx=changed)
     assert repository.main(arguments) == 2
     assert "built from another checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["engine", "precision"])
+def test_an_engine_whose_last_build_failed_is_not_served_by_name_but_goes_on_being_served(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    common = ["--output", str(output)]
+    chosen = ["--weights", str(weights), "--precision", "bf16", *common]
+    engine = standin.write_engine(output / "build" / weights.stem / "openvino-bf16" / "engine", weights)
+    assert repository.main(chosen) == 0
+    served = (output / "repository").resolve()
+    failed = engine.with_name(f"{step}.FAILED.json")
+    failed.write_text(json.dumps({"error": "age is 9 years off"}))
+    for arguments in (chosen, ["--engine", str(engine), *common]):
+        assert repository.main(arguments) == 2
+        said = capsys.readouterr().err
+        assert "was refused (age is 9 years off): build it again" in said
+        assert said.count("\n") == 1
+    assert repository.main(common) == 0
+    assert (output / "repository").resolve() == served
+    failed.write_text("{")
+    assert repository.main(chosen) == 2
+    failed.unlink()
+    assert repository.main(chosen) == 0
+
+
+def test_what_is_not_said_stays_as_it_is_served(weights: Path, output: Path, tmp_path: Path) -> None:
+    common = ["--output", str(output)]
+
+    def served(*options: str) -> tuple[str, list[str], str | None]:
+        assert repository.main([*options, *common]) == 0
+        manifest = manifest_of(output / "repository")
+        engine = manifest["stages"]["engine"]
+        return engine["precision"], manifest["tasks"], engine.get("threads")
+
+    everything = ["expression", "age", "head_pose"]
+    assert served("--weights", str(weights), "--threads", "1") == ("fp32", everything, "1")
+    assert served("--tasks", "age") == ("fp32", ["age"], "1")
+    assert served("--threads", "2") == ("fp32", ["age"], "2")
+    engine = standin.write_engine(output / "build" / weights.stem / "openvino-bf16" / "engine", weights)
+    assert served("--weights", str(weights), "--precision", "bf16") == ("bf16", ["age"], None)
+    assert served("--tasks", "expression") == ("bf16", ["expression"], None)
+    assert served("--weights", str(weights)) == ("fp32", ["expression"], "0")
+    assert served("--engine", str(engine)) == ("bf16", ["expression"], None)
+    assert served("--tasks", "default") == ("bf16", everything, None)
+    assert served() == ("bf16", everything, None)
+    detector = tmp_path / "another.tflite"
+    detector.write_bytes(find_detector().read_bytes())
+    served("--detector", str(detector))
+    served("--weights", str(weights))
+    assert manifest_of(output / "repository")["stages"]["detector"]["file"] == "another.tflite"
+
+
+def test_a_precision_is_looked_for_among_the_engines_of_the_network_that_is_served(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--output", str(output)]
+    for precision in ("bf16", "int8"):
+        place = output / "build" / "mine" / f"openvino-{precision}" / "engine"
+        standin.write_engine(place, weights, precision=precision)
+    engine = output / "build" / "mine" / "openvino-bf16" / "engine"
+    assert repository.main(["--engine", str(engine), *common]) == 0
+    assert repository.main(["--precision", "int8", *common]) == 0
+    assert manifest_of(output / "repository")["stages"]["engine"]["precision"] == "int8"
+    assert repository.main(["--precision", "fp16", "--target", "onnxruntime", *common]) == 2
+    assert "no onnxruntime engine of mine or qface-tiny in fp16" in capsys.readouterr().err
+    # Weights that are named are not those that are served.
+    assert repository.main(["--weights", str(weights), "--precision", "int8", *common]) == 2
+    assert f"engine of {weights.stem} in int8" in capsys.readouterr().err
+
+
+def test_an_engine_and_what_chooses_another_are_not_taken_together(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = standin.write_engine(output / "engine", weights)
+    common = ["--engine", str(engine), "--output", str(output)]
+    for name, value in (
+        ("weights", str(weights)),
+        ("target", "openvino"),
+        ("precision", "fp32"),
+        ("threads", "2"),
+    ):
+        assert repository.main([*common, f"--{name}", value]) == 2
+        said = capsys.readouterr().err
+        assert f"--{name} would choose another: leave out one of them" in said
+        assert said.count("\n") == 1
+    assert repository.main(common) == 0
+    assert repository.main(["--threads", "2", "--output", str(output)]) == 2
+    assert "a built engine has the cores" in capsys.readouterr().err
+
+
+def test_a_path_outside_the_project_is_recorded_whole(
+    weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(weights.parent)
+    common = ["--output", str(output)]
+    assert repository.main(["--weights", weights.name, *common]) == 0
+    assert manifest_of(output / "repository")["words"] == ["--weights", str(weights.resolve())]
+    monkeypatch.chdir("/")
+    assert repository.main(common) == 0
+
+
+def test_a_target_s_own_precision_is_looked_for_where_none_is_named(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, target in TARGETS.items():
+        assert target.default in target.precisions
+        if target.served and name != "openvino":
+            arguments = ["--weights", str(weights), "--target", name, "--output", str(output)]
+            assert repository.main(arguments) == 2
+            assert f"make engine TARGET={name} PRECISION={target.default}`" in capsys.readouterr().err
 
 
 def test_without_a_word_about_what_to_serve_the_same_is_assembled_again(weights: Path, output: Path) -> None:
@@ -237,15 +351,34 @@ def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage:
     assert not (assembled / "models" / "stray").exists()
 
 
-def test_a_server_s_byte_code_is_no_damage(weights: Path, output: Path) -> None:
+@pytest.mark.parametrize("folder", ["lib/runtime", "lib/runtime/serving", "models/face_engine/1"])
+def test_byte_code_has_no_place_in_a_repository_and_is_damage(
+    weights: Path, output: Path, folder: str
+) -> None:
     assembled = assemble(weights=weights, output=output)
-    for folder in (assembled / "lib" / "runtime", assembled / "models" / "face_engine" / "1"):
-        (folder / "__pycache__").mkdir()
-        (folder / "__pycache__" / "x.pyc").write_bytes(b"code")
-    config = assembled / "models" / "age" / "config.pbtxt"
-    before = config.stat().st_ino
+    place = assembled / folder / "__pycache__"
+    with pytest.raises(FileExistsError):
+        place.mkdir()
+    place.unlink()
+    place.mkdir()
+    (place / "x.pyc").write_bytes(b"code")
     assert assemble(weights=weights, output=output) == assembled
-    assert config.stat().st_ino == before
+    assert place.is_file()
+
+
+def test_what_is_imported_from_a_repository_leaves_it_as_it_is(weights: Path, output: Path) -> None:
+    assembled = assemble(weights=weights, output=output)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [sys.executable, "-c", "import runtime.pose; print(runtime.pose.__file__)"],
+        cwd=assembled / "lib",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(assembled / "lib" / "runtime" / "pose.py")
+    assert verify(assembled)
 
 
 def test_a_damaged_repository_stays_where_the_new_one_can_t_be_put(
@@ -290,7 +423,7 @@ def test_tasks_come_from_the_environment_where_none_are_named(
     assert manifest_of(output / "repository")["tasks"] == ["age", "race"]
     assert repository.main([*arguments, "--tasks", "head_pose"]) == 0
     assert manifest_of(output / "repository")["tasks"] == ["head_pose"]
-    monkeypatch.setenv("SERVED_TASKS", "")
+    monkeypatch.setenv("SERVED_TASKS", "default")
     assert repository.main(arguments) == 0
     assert manifest_of(output / "repository")["tasks"] == ["expression", "age", "head_pose"]
 
@@ -308,7 +441,7 @@ def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
         ([*there, "--tasks", ","], "no task is named"),
         ([*there, "--detector", str(tmp_path / "gone.tflite")], "face detector's weights at"),
         ([*there, "--threads", "-1"], "-1 threads"),
-        ([*there, "--target", "tensorrt"], "run `make engine TARGET=tensorrt PRECISION=fp32` first"),
+        ([*there, "--target", "tensorrt"], "run `make engine TARGET=tensorrt PRECISION=fp16` first"),
         (["--weights", str(weights), "--output", str(tmp_path / "file" / "var")], "can't be written"),
     ]
     for arguments, words in cases:
@@ -346,11 +479,12 @@ def test_a_full_disk_leaves_the_old_repository_in_place(
         nonlocal written
         written += 1
         if written > 10:
-            raise OSError(28, "No space left on device", str(path))
+            raise OSError(28, "No space left on device")  # without a name, as a write fails
         return write_bytes(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full_after_ten)
-    with pytest.raises(BuildError, match="No space left on device"):
+    sentence = r"\(No space left on device\): make room there, or name another with --output"
+    with pytest.raises(BuildError, match=sentence):
         assemble(weights=weights, tasks=["head_pose"], output=output)
     assert everything_below(output) == before
     assert (output / "repository").resolve() == old.resolve()

@@ -16,6 +16,7 @@ import pytest
 import tiny_repository
 import tritonclient.grpc as triton
 
+from build.verify import verify
 from deploy.embedded import (
     CanaryFailed,
     CannotStart,
@@ -121,6 +122,28 @@ def test_answers_and_leaves_neither_a_process_nor_shared_memory(echo: Path) -> N
         assert regions_of(os.getpid())
     assert not processes_of(echo)
     assert not regions_of(os.getpid())
+
+
+def test_the_models_import_the_repository_s_library_from_wherever_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's Python looks into its working directory first, and not at PYTHONPATH."""
+    model = "import of_the_repository\n" + tiny_repository.ECHO
+    repository = tiny_repository.write(tmp_path / "repository", echo=model)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "of_the_repository.py").write_text("raise ImportError('not this one')")
+    (elsewhere / "json.py").write_text("raise ImportError('nor this one')")
+    monkeypatch.chdir(elsewhere)
+    with EmbeddedServer(repository, cache=Path("cache")) as server:
+        assert server.models == ("echo",)
+
+
+def test_a_server_leaves_the_repository_as_its_manifest_says(server: EmbeddedServer) -> None:
+    assert server.running
+    repository = ROOT / "var" / "test" / "repository"
+    assert verify(repository.resolve())["files"]
+    assert not list(repository.resolve().rglob("*.pyc"))
 
 
 def test_a_path_that_a_shell_would_take_apart_is_served_all_the_same(tmp_path: Path) -> None:

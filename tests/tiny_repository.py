@@ -42,6 +42,8 @@ def write(folder: Path, **models: str) -> Path:
         version.mkdir(parents=True)
         (version / "model.py").write_text(source)
         (version.parent / "config.pbtxt").write_text(CONFIG)
+    (folder / "lib").mkdir(exist_ok=True)
+    (folder / "lib" / "of_the_repository.py").write_text("")
     return seal(folder)
 
 
@@ -52,6 +54,6 @@ def seal(folder: Path) -> Path:
         for path in folder.rglob("*")
         if path.is_file() and path.name != MANIFEST
     }
-    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "none"}}}
+    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "openvino"}}}
     (folder / MANIFEST).write_text(json.dumps(about))
     return folder

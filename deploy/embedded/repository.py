@@ -45,4 +45,7 @@ def open_repository(folder: Path) -> Repository:
         verify(resolved, on_cpu=True)
     except BuildError as error:
         raise RepositoryDamaged(str(error)) from None
-    return Repository(folder=resolved, names=names)
+    repository = Repository(folder=resolved, names=names)
+    if not repository.library.is_dir():
+        raise RepositoryDamaged(f"{resolved} has no lib/ for its models: run `make repository` again")
+    return repository

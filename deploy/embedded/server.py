@@ -53,7 +53,7 @@ class EmbeddedServer:
     config_name     which of each model's configs/ to prefer
     start_timeout   seconds until every model must be ready and have answered
     grace           seconds that in-flight requests have at the end, before the server is killed
-    arguments       further options for tritonserver
+    arguments       further options for tritonserver, with absolute paths
 
     Every failure is an EmbeddedServerError with one sentence; nothing is left running by then.
     """
@@ -79,7 +79,7 @@ class EmbeddedServer:
         self._wanted = ports.Ports(grpc=grpc_port, http=http_port, metrics=metrics_port)
         self._host = host
         self._python = python
-        self._cache = environment.PROJECT / "var" if cache is None else cache
+        self._cache = environment.PROJECT / "var" if cache is None else cache.absolute()
         self._sink = log
         self._log_prefix = log_prefix
         self._config_name = config_name
@@ -161,6 +161,7 @@ class EmbeddedServer:
                 self._spawn(
                     self._command(installed, models=repository.models),
                     variables=_variables(carrier, library=repository.library),
+                    library=repository.library,
                 )
                 if announce is not None:
                     announce(self)
@@ -240,7 +241,7 @@ class EmbeddedServer:
             ) from error
         return link
 
-    def _spawn(self, command: Sequence[str], *, variables: dict[str, str]) -> None:
+    def _spawn(self, command: Sequence[str], *, variables: dict[str, str], library: Path) -> None:
         self._log = ServerLog(self._sink, prefix=self._log_prefix)
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), str(self._grace), self._shm_prefix, *command],
@@ -248,6 +249,8 @@ class EmbeddedServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=variables,
+            # The stubs' Python looks into its working directory first, and may not look at PYTHONPATH.
+            cwd=library,
             start_new_session=True,  # Ctrl-C reaches the launcher only, which then ends things in order
         )
         self._guard = guard

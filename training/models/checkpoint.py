@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from training.models.qface import QFace, QFaceConfig, build_qface
-from training.tasks import CATALOGUE
+from training.tasks import CATALOGUE, contract_hash
 
 FORMAT = "qface-checkpoint-1"
+_ANEW = "take another checkpoint, or train it anew with `make train`"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,44 +55,90 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     """Read a checkpoint; weights become fp32. ValueError says what is wrong with a file that is none."""
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise ValueError(
-            f"{path} does not exist: train one with `make train`, or take weights/qface-tiny.safetensors"
-        ) from None
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error}): give a Q-Face checkpoint") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} holds tensors but not Q-Face's metadata: give a file that training.finetune wrote"
-        )
-    fields = json.loads(metadata["config"])
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    config = QFaceConfig(**fields)
-    for name, labels in json.loads(metadata["labels"]).items():
+    metadata, tensors = _read(path)
+    said = {name: _said(path, metadata, name) for name in ("config", "contract", "labels", "card")}
+    _check_contract(path, said["contract"])
+    for name, labels in said["labels"].items():
         # Queries are found by their labels' places: an order that changed would swap answers silently.
         if name not in CATALOGUE or list(CATALOGUE[name].labels) != labels:
             raise ValueError(
                 f"{path} learned other labels of {name!r} than training/tasks.py has: "
                 "use the code that trained it, or train anew"
             )
-    model = build_qface(config)
-    tensors = {
-        name: t.float() if t.is_floating_point() else t
-        for name, t in safetensors.torch.load_file(str(path)).items()
-    }
-    wrong = model.load_state_dict(tensors, strict=False)
+    model = _network(path, said["config"])
+    try:
+        wrong = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # other shapes; one line each, after a headline
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{path} does not fit its own configuration ({reason}): {_ANEW}") from None
     if wrong.missing_keys or wrong.unexpected_keys:
         raise ValueError(
-            f"{path} does not fit its own configuration: missing {wrong.missing_keys[:3]}, "
-            f"unexpected {wrong.unexpected_keys[:3]}"
+            f"{path} does not fit its own configuration (missing {wrong.missing_keys[:3]}, "
+            f"unexpected {wrong.unexpected_keys[:3]}): {_ANEW}"
         )
     model.eval()
-    return Checkpoint(
-        model=model, contract=json.loads(metadata["contract"]), card=json.loads(metadata["card"])
-    )
+    return Checkpoint(model=model, contract=said["contract"], card=said["card"])
+
+
+def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the tensors, as fp32, of a file in Q-Face's format."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a directory: name the .safetensors file in it")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = safetensors.torch.load_file(str(path))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path} does not exist: train one with `make train`, or take weights/qface-tiny.safetensors"
+        ) from None
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file ({error}): give a Q-Face checkpoint") from None
+    except OSError as error:
+        raise ValueError(f"{path} can't be read ({error.strerror or error}): make it readable") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} holds tensors but not Q-Face's metadata: give a file that training.finetune wrote"
+        )
+    return metadata, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _said(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """One entry of the metadata, which is an object in JSON."""
+    try:
+        said = json.loads(metadata[name])
+    except KeyError:
+        raise ValueError(f"{path} says no {name} in its metadata: {_ANEW}") from None
+    except ValueError as error:
+        raise ValueError(f"the {name} in the metadata of {path} is no JSON ({error}): {_ANEW}") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"the {name} in the metadata of {path} is no JSON object: {_ANEW}")
+    return said
+
+
+def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
+    """That it is one of make_contract's, and was not changed since."""
+    tasks = contract.get("tasks")
+    if not isinstance(tasks, list) or not tasks or contract.get("hash") != contract_hash(contract):
+        raise ValueError(f"the contract in the metadata of {path} is not a whole one: {_ANEW}")
+
+
+def _network(path: pathlib.Path, fields: Mapping[str, Any]) -> QFace:
+    """The network of a configuration in JSON, where tuples are lists."""
+    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(QFaceConfig)})
+    if unknown:
+        raise ValueError(
+            f"the configuration of {path} says {', '.join(unknown)}, which this code does not know: "
+            "use the code that trained it, or train anew"
+        )
+    try:
+        return build_qface(
+            QFaceConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
+        )
+    # What a wrong value does depends on where in torch or timm it arrives.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the configuration of {path} makes no network ({reason}): {_ANEW}") from None
 
 
 def round_to_half(model: QFace) -> None:

@@ -1,0 +1,133 @@
+"""What `build.repository` is to serve: the words of its command line, laid over those that were recorded.
+
+Options that are not given are those of the repository that is served. --weights, --engine, --target and
+--precision choose the engine together, so one of them lets go of all that was recorded about it.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from build.config import WEIGHTS
+from build.errors import BuildError
+from build.files import ROOT
+from build.graph import read_graph
+from build.steps import recorded
+from build.targets import PRECISIONS, TARGETS
+
+_CHOOSING = ("weights", "engine", "target", "precision")
+_OF_THE_ENGINE = (*_CHOOSING, "threads", "gpus", "instances")
+_OTHERS = ("tasks", "detector")
+_PATHS = ("weights", "engine", "detector")
+DEFAULT_TASKS = "default"
+
+
+def chosen(options: argparse.Namespace, words: Sequence[str]) -> argparse.Namespace:
+    """The options, with those of the recorded `words` that they leave standing.
+
+    Further: `repeated`, whether the engine is the recorded one; `beside`, a recorded engine that was let
+    go of. Raises BuildError for options that contradict each other.
+    """
+    for name in ("weights", "target", "precision", "threads"):
+        if options.engine is not None and getattr(options, name) is not None:
+            raise BuildError(
+                f"--engine names a finished engine, and --{name} would choose another: leave out one of them"
+            )
+    before = parser().parse_args([*words])
+    for name in _PATHS:
+        if (path := getattr(before, name)) is not None:
+            setattr(before, name, ROOT / path)
+    merged = argparse.Namespace(**vars(options))
+    merged.repeated = all(getattr(options, name) is None for name in _CHOOSING)
+    merged.beside = before.engine if options.weights is None else None
+    for name in _OF_THE_ENGINE + _OTHERS if merged.repeated else _OTHERS:
+        if getattr(merged, name) is None:
+            setattr(merged, name, getattr(before, name))
+    return merged
+
+
+def chosen_engine(options: argparse.Namespace) -> Path | None:
+    """The directory of the built engine that is to be served; None: the exported network as it is.
+
+    BuildError where `make engine` has not built it.
+    """
+    engine: Path | None = options.engine
+    if engine is None:
+        engine = _built(options)
+    if engine is not None and options.threads is not None:
+        raise BuildError(
+            "--threads is for OpenVINO in fp32 without `make engine`: a built engine has the cores that it "
+            'was measured with, so build it again with `make engine ARGS="--threads N"`'
+        )
+    return engine
+
+
+def _built(options: argparse.Namespace) -> Path | None:
+    weights: Path = options.weights or WEIGHTS
+    target = options.target or "openvino"
+    precision = options.precision or TARGETS[target].default
+    names, own = [weights.stem], f"{target}-{precision}"
+    place = _network_of(options.beside)
+    if place is not None and place.name != weights.stem:
+        names.insert(0, place.name)
+        if recorded(place / own / "engine") is not None:
+            return place / own / "engine"
+    if (target, precision) == ("openvino", "fp32"):
+        return None
+    engine: Path = options.output / "build" / weights.stem / own / "engine"
+    build = f"run `make engine TARGET={target} PRECISION={precision}` first"
+    record = recorded(engine)
+    if record is None:
+        raise BuildError(f"there is no {target} engine of {' or '.join(names)} in {precision} yet: {build}")
+    graph = read_graph(weights)
+    if record["report"]["onnx"]["checkpoint_sha256"] != graph.metadata.get("checkpoint_sha256"):
+        raise BuildError(f"the engine in {engine} was built from another checkpoint than {weights}: {build}")
+    return engine
+
+
+def _network_of(engine: Path | None) -> Path | None:
+    """The directory build/NAME of an engine that lies where `make engine` puts it."""
+    if engine is None or len(engine.parts) < 4 or engine.parents[2].name != "build":
+        return None
+    return engine.parents[1]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `build.repository`."""
+    made = argparse.ArgumentParser(
+        prog="python -m build.repository",
+        description="Assembles the model repository that Triton serves, and points var/repository to it. "
+        "What no option says stays as it is in the repository that the link leads to; --weights, --engine, "
+        "--target and --precision choose the engine anew.",
+    )
+    made.add_argument("--weights", type=Path, help="an ONNX file that build.onnx exported (the shipped one)")
+    made.add_argument("--engine", type=Path, help="a directory that build.engine left, instead of --weights")
+    made.add_argument(
+        "--target", choices=[name for name, target in TARGETS.items() if target.served], help="openvino"
+    )
+    made.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="fp32, or fp16 for tensorrt; OpenVINO in fp32 runs the weights as they are, anything else "
+        "`make engine` builds first",
+    )
+    made.add_argument("--threads", type=int, help="cores for OpenVINO in fp32 (0, which is all)")
+    made.add_argument(
+        "--tasks",
+        default=os.environ.get("SERVED_TASKS") or None,
+        help=f"what to serve, separated by commas (or SERVED_TASKS); `{DEFAULT_TASKS}`: those that are "
+        "served by default",
+    )
+    made.add_argument("--instances", type=int, help="how often a GPU's engine is loaded on each GPU (1)")
+    made.add_argument("--gpus", type=_numbers, help="the GPUs to use, separated by commas (every one)")
+    made.add_argument("--detector", type=Path, help="the face detector's .tflite (the installed package's)")
+    made.add_argument("--output", type=Path, default=ROOT / "var", help="where repositories are kept")
+    made.add_argument(
+        "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
+    )
+    return made
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))

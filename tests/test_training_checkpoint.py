@@ -1,0 +1,104 @@
+"""A file that is no whole checkpoint is refused in one sentence that names it, wherever it is broken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+
+from training.models import CONFIGS, load_checkpoint, save_checkpoint
+from training.untrained import untrained
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "whole.safetensors"
+    save_checkpoint(path, untrained(CONFIGS["qface_tiny"], seed=0))
+    return path
+
+
+def changed(whole: Path, path: Path, change: Callable[[dict, dict], object]) -> Path:
+    """A copy with other metadata or tensors."""
+    with safetensors.safe_open(str(whole), framework="pt") as file:
+        metadata = file.metadata()
+    tensors = safetensors.torch.load_file(str(whole))
+    change(metadata, tensors)
+    safetensors.torch.save_file(tensors, str(path), metadata)
+    return path
+
+
+def says(name: str, **fields: object) -> Callable[[dict, dict], object]:
+    """A change of single fields of one entry of the metadata."""
+    return lambda metadata, _: metadata.update({name: json.dumps(json.loads(metadata[name]) | fields)})
+
+
+@pytest.mark.parametrize("name", ["config", "contract", "labels", "card"])
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "says no"), ("{", "is no JSON"), ("[]", "is no JSON object")]
+)
+def test_an_entry_that_is_missing_broken_or_of_another_type_is_named(
+    whole: Path, tmp_path: Path, name: str, text: str | None, words: str
+) -> None:
+    def change(metadata: dict, _: dict) -> None:
+        del metadata[name]
+        if text is not None:
+            metadata[name] = text
+
+    path = changed(whole, tmp_path / "x.safetensors", change)
+    with pytest.raises(ValueError, match=words) as caught:
+        load_checkpoint(path)
+    said = str(caught.value)
+    assert name in said
+    assert str(path) in said
+    assert "train it anew" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (says("config", colour="blue"), "says colour, which this code does not know"),
+        (says("config", heads=5), "makes no network .*multiple of"),
+        (says("config", heads=0), "makes no network"),
+        (says("config", width="wide"), "makes no network"),
+        (says("config", encoder="no_such_encoder"), "makes no network"),
+        (says("config", tasks=["smile"]), "makes no network .*unknown task smile"),
+        (lambda metadata, _: metadata.update(config="{}"), "makes no network"),
+        (lambda metadata, _: metadata.update(contract="{}"), "is not a whole one"),
+        (says("contract", tasks=[]), "is not a whole one"),
+        (says("contract", input_size=64), "is not a whole one"),
+        (says("labels", age=["old"]), "other labels of 'age'"),
+        (says("labels", age=3), "other labels of 'age'"),
+        (
+            lambda _, tensors: tensors.update({"decoder.queries": torch.zeros(1, 2)}),
+            r"does not fit its own configuration \(size mismatch for decoder\.queries",
+        ),
+        (lambda _, tensors: tensors.pop("decoder.queries"), r"missing \['decoder\.queries'\]"),
+        (lambda _, tensors: tensors.update(more=torch.zeros(1)), r"unexpected \['more'\]"),
+    ],
+)
+def test_what_does_not_fit_together_is_told_in_one_sentence(
+    whole: Path, tmp_path: Path, change: Callable[[dict, dict], object], words: str
+) -> None:
+    path = changed(whole, tmp_path / "x.safetensors", change)
+    with pytest.raises(ValueError, match=words) as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_such_file_at_all_is_told(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a directory: name the \.safetensors file"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="does not exist"):
+        load_checkpoint(tmp_path / "gone.safetensors")
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(whole.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        load_checkpoint(half)
+    foreign = changed(whole, tmp_path / "foreign.safetensors", lambda metadata, _: metadata.clear())
+    with pytest.raises(ValueError, match="not Q-Face's metadata"):
+        load_checkpoint(foreign)
