@@ -58,7 +58,7 @@ client-wheel: ## the client as a wheel in var/wheels
 # In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
 test: .venv/.made .venv-serve/.made ## all tests, those against the real server too
-	@SERVED_TASKS= $(SERVE) -m build.repository --quiet --target openvino --precision fp32 --output var/test
+	@SERVED_TASKS=default $(SERVE) -m build.repository --quiet --target openvino --precision fp32 --output var/test
 	$(FULL) -m pytest $(ARGS)
 
 .PHONY: lint

@@ -135,7 +135,7 @@ def _chosen(options: argparse.Namespace) -> tuple[str, Precision]:
     if options.all:
         return "", "fp32"
     target = options.target or ("tensorrt" if has_gpu() else "openvino")
-    precision: Precision = options.precision or ("fp16" if target == "tensorrt" else "fp32")
+    precision: Precision = options.precision or TARGETS[target].default
     target_of(target, precision)
     return target, precision
 
@@ -192,7 +192,7 @@ def _is_trained(path: Path, *, tasks: Sequence[str] | None) -> bool:
         loaded = load_checkpoint(path)
     except ValueError as error:
         raise BuildError(str(error)) from None
-    restrict(loaded.contract, tasks)
+    restrict(loaded.contract, None if tasks == ["default"] else tasks)
     return bool(loaded.card.get("trained", True))
 
 
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         "random weights; several only with --all",
     )
     parser.add_argument("--target", choices=list(TARGETS), help="default: tensorrt with a GPU, else openvino")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: fp16 for tensorrt, else fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: fp32 on a CPU, fp16 for TensorRT")
     parser.add_argument("--all", action="store_true", help="every engine that can be built here; serve none")
     parser.add_argument("--calibration", type=Path, help="a directory of photos of faces, for int8 and fp8")
     parser.add_argument("--photo", type=Path, default=PHOTO, help="whose faces the answers are compared on")

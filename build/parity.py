@@ -55,7 +55,7 @@ def real_crops(photo: Path, *, detector: Path, size: int, count: int, seed: int 
     random = np.random.default_rng(seed)
     crops = []
     for number in range(count):
-        landmarks = np.asarray(found.landmarks[number % len(found)], dtype=np.float32)
+        landmarks = found.landmarks[number % len(found)]
         if number >= len(found):
             landmarks = _moved(landmarks, random)
         crop, _ = align_face(image, landmarks=landmarks, size=size)
@@ -78,7 +78,7 @@ def _moved(landmarks: NDArray[np.float32], random: np.random.Generator) -> NDArr
 def _disturbed(crop: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """A crop [S, S, 3] lit anew, blurred, and with a part of it covered."""
     size = len(crop)
-    picture = crop.astype(np.float32)
+    picture: NDArray[Any] = crop.astype(np.float32)
     if random.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), sigmaX=random.uniform(0.5, 2.5) * size / 112)
     if random.random() < 0.5:
