@@ -77,7 +77,7 @@ def exported(tmp_path: Path) -> Path:
         name: hashlib.sha256((place / name).read_bytes()).hexdigest()
         for name in ("model.onnx", "reference.npz")
     }
-    record = {"status": "done", "inputs": {}, "outputs": outputs, "report": report}
+    record = {"status": "done", "step": "onnx", "inputs": {}, "outputs": outputs, "report": report}
     (place / RECORD).write_text(json.dumps(record))
     return place
 
