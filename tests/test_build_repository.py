@@ -441,6 +441,7 @@ def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
         ([*there, "--tasks", ","], "no task is named"),
         ([*there, "--detector", str(tmp_path / "gone.tflite")], "face detector's weights at"),
         ([*there, "--threads", "-1"], "-1 threads"),
+        ([*there, "--gpus", "0"], "--gpus and --instances are for a GPU's engine"),
         ([*there, "--target", "tensorrt"], "run `make engine TARGET=tensorrt PRECISION=fp16` first"),
         (["--weights", str(weights), "--output", str(tmp_path / "file" / "var")], "can't be written"),
     ]
