@@ -375,7 +375,9 @@ def _assembled(options: argparse.Namespace) -> Path:
     engine = chosen_engine(options)
     if engine is None:
         if options.gpus is not None or options.instances is not None:
-            raise BuildError("--gpus and --instances are for a GPU's engine: choose one with --target tensorrt")
+            raise BuildError(
+                "--gpus and --instances are for a GPU's engine: choose one with --target tensorrt"
+            )
         return assemble(
             weights=options.weights or WEIGHTS,
             threads=options.threads or 0,
