@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.cli import told
-from build.engine import BuildSettings, add_build_options
+from build.engine import add_build_options, build_settings
 from build.errors import BuildError
 from build.files import ROOT
 from build.graph import read_graph, restrict
@@ -71,20 +71,12 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argpar
                     f"{network.name} has no trained weights, so {precision} can't be judged: choose from "
                     f"{', '.join(_UNTRAINED)}"
                 )
-            settings = BuildSettings(
-                max_batch=options.max_batch,
-                threads=options.threads,
-                checkpoint=network.checkpoint,
-                labelled=options.labelled,
-                rounds=options.rounds,
-                seconds=options.seconds,
-            )
             done, ran = build_engine(
                 network.checkpoint,
                 name=network.name,
                 target=target,
                 precision=precision,
-                settings=settings,
+                settings=build_settings(options, checkpoint=network.checkpoint),
                 photo=options.photo,
                 calibration=options.calibration,
                 detector=options.detector,

@@ -25,7 +25,7 @@ from build.files import ROOT, link_or_copy, sha256_of_file
 from build.manifest import git_revision, package_versions
 from build.parity import tolerances
 from build.reference import REFERENCE, load_reference
-from build.served import MAX_BATCH, Profile
+from build.served import JUDGED_BATCHES, MAX_BATCH, Profile
 from build.steps import Say, listing
 from build.targets import target_of
 
@@ -145,7 +145,7 @@ def prove(
         pixels=reference.pixels,
         expected=reference.answers,
         precision=precision,
-        batches=(1, 3, len(reference.pixels)),
+        batches=JUDGED_BATCHES,
     )
     manifest["parity"] = {"of": judged, "faces": len(reference.pixels), "by_batch": by_batch}
     if settings.labelled is not None:
@@ -269,18 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def build() -> int:
-        settings = BuildSettings(
-            max_batch=options.max_batch,
-            threads=options.threads,
-            checkpoint=options.checkpoint,
-            labelled=options.labelled,
-            rounds=options.rounds,
-            seconds=options.seconds,
-        )
         step = engine_step(
             options.network,
             directory=options.output,
-            settings=settings,
+            settings=build_settings(options, checkpoint=options.checkpoint),
             timing_cache=options.output.parent / "timing.cache",
             say=print,
         )
@@ -288,6 +280,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
     return told("build.engine", build)
+
+
+def build_settings(options: argparse.Namespace, *, checkpoint: Path | None) -> BuildSettings:
+    """What the options of `add_build_options` say; BuildError for values that can't be."""
+    return BuildSettings(
+        max_batch=options.max_batch,
+        threads=options.threads,
+        checkpoint=checkpoint,
+        labelled=options.labelled,
+        rounds=options.rounds,
+        seconds=options.seconds,
+    )
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:

@@ -35,13 +35,12 @@ from build.errors import BuildError
 from build.graph import PIXELS, read_graph
 from build.manifest import report_path
 from build.parity import differences, pictures
-from build.served import MAX_BATCH
+from build.served import JUDGED_BATCHES, MAX_BATCH
 from build.steps import perform
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
 
 OPSET = 20
 TOLERANCE = 1e-4
-BATCHES = (1, 3, MAX_BATCH)
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
 _SMALL = 256
 # Numbers in the largest constant that is folded, more than any weight has.
@@ -243,7 +242,7 @@ def _parity(wrapper: ExportWrapper, path: Path, *, size: int) -> dict[str, dict[
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     found = {}
-    for batch in BATCHES:
+    for batch in JUDGED_BATCHES:
         pixels = pictures(batch, size=size)
         with torch.no_grad():
             expected = {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from build.errors import BuildError
 from build.parity import differences
+from build.served import JUDGED_BATCHES
 
 REFERENCE = "reference.npz"
 _PIXELS = "pixels"
@@ -45,7 +46,7 @@ def make_reference(
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     names = list(reference.answers)
     found = {}
-    for batch in (1, 3, len(pixels)):
+    for batch in JUDGED_BATCHES:
         answered = dict(zip(names, session.run(names, {_PIXELS: pixels[:batch]}), strict=True))
         expected = {name: values[:batch] for name, values in reference.answers.items()}
         found[str(batch)] = differences(expected, answered)

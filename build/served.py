@@ -19,6 +19,7 @@ from runtime.detect import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
 from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, answers_of
 
 MAX_BATCH = 32
+JUDGED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's answers are compared
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
 ENGINE_FILE = "model.onnx"
 IR_FILE = "model.xml"  # OpenVINO's own format, with model.bin beside it
