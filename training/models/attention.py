@@ -7,22 +7,23 @@ from torch.nn import functional
 
 
 class MultiHeadAttention(nn.Module):
-    """MultiHead(query, key, value) of equations 4 and 5.
+    """MultiHead(query, key, value) of equations 4 and 5; its heads share `inner_width` (default: `width`).
 
     `explicit` computes softmax(q k^T / sqrt(d)) v from single operations, which the exporter and the
     FLOP counter can see; otherwise torch's fused kernel runs. Both give the same values.
     """
 
-    def __init__(self, width: int, *, heads: int) -> None:
+    def __init__(self, width: int, *, heads: int, inner_width: int | None = None) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} can't be split into {heads} heads")
+        inner = inner_width or width
+        if inner % heads:
+            raise ValueError(f"a width of {inner} can't be split into {heads} heads")
         self.heads = heads
-        self.scale = (width // heads) ** -0.5
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.scale = (inner // heads) ** -0.5
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(width, inner)
+        self.value = nn.Linear(width, inner)
+        self.out = nn.Linear(inner, width)
         self.explicit = False
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
