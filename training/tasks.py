@@ -293,6 +293,28 @@ CATALOGUE: dict[str, Task] = {
             metric="top1_accuracy",
             default=False,
         ),
+        # What FaceXFormer answers of age and race beside or instead of the above.
+        Task(
+            name="age_group",
+            kind=Kind.CLASSES,
+            labels=("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"),
+            unit="probability",
+            queries=8,
+            loss="cross_entropy",
+            metric="top1_accuracy",
+            default=False,
+        ),
+        # UTKFace's five, in its order. FaceXFormer's author names no order, and this is the likely one.
+        Task(
+            name="race_utkface",
+            kind=Kind.CLASSES,
+            labels=("White", "Black", "Asian", "Indian", "Others"),
+            unit="probability",
+            queries=5,
+            loss="cross_entropy",
+            metric="top1_accuracy",
+            default=False,
+        ),
         Task(
             name="landmarks",
             kind=Kind.POINTS,
@@ -342,6 +364,8 @@ CATALOGUE: dict[str, Task] = {
 }
 
 QFACE_TASKS: tuple[str, ...] = tuple(task.name for task in CATALOGUE.values() if task.default)
+# One network's answer to everything: 191 queries.
+TEN_TASKS: tuple[str, ...] = (*QFACE_TASKS, "race", "landmarks", "visibility", "parsing")
 
 
 def select(names: Sequence[str]) -> tuple[Task, ...]:
