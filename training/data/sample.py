@@ -5,7 +5,6 @@ picture; `training.data.prepare` finds and crops the face and moves the labels w
 """
 
 import dataclasses
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class LayoutError(ValueError):
-    """A folder is not laid out as the data set is; the sentence names what is missing and where it belongs."""
+    """A folder is not laid out as the data set is: the sentence names what is missing and where."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,15 +35,15 @@ class Sample:
 
     key: str  # unique in its set; what stands in messages, usually the path below --source
     picture: Path | Callable[[], NDArray[np.uint8]]  # a file, or a function that gives RGB [H, W, 3]
-    labels: Mapping[str, Any] = types.MappingProxyType({})  # by task, in the picture's pixels and camera
+    labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by task, in the picture's pixels
     split: str  # one of SPLITS
     person: str = ""  # who it is, where the set knows
     subset: str = ""  # a named part of a split ("common", "challenge", "make-up")
-    box: tuple[float, float, float, float] | None = (
-        None  # x0, y0, x1, y1: which face is meant, if not the central
-    )
-    landmarks: NDArray[np.float64] | None = None  # right eye, left eye, nose tip, right and left mouth corner
-    # [5, 2]; they say which face is meant where there is no box, and stand in where the detector finds none
+    # x0, y0, x1, y1: the face that is meant. Without it, it is that of `landmarks`, else the central one.
+    box: tuple[float, float, float, float] | None = None
+    # [5, 2]: right eye, left eye, nose tip, right and left mouth corner, for where the detector finds no
+    # face. Those of 68 labelled points need not be given: prepare takes them from the label.
+    landmarks: NDArray[np.float64] | None = None
     mask: Path | Callable[[], NDArray[np.uint8]] | None = None  # class ids [H, W] of the picture; 255 unknown
     mask_task: str = "parsing"
 
