@@ -1,0 +1,109 @@
+"""How weights are updated: AdamW, layer decay, warm-up and cosine, by timm (Q-Face, section 4.1)."""
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
+from timm.scheduler import CosineLRScheduler
+from torch import nn
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """How weights are updated; a run inherits these fields."""
+
+    steps: int  # updates in all
+    learning_rate: float  # at its peak
+    end_learning_rate: float = 0.0  # where the cosine ends
+    warmup_steps: int = 0  # linear, before the cosine
+    weight_decay: float = 0.05  # not on biases and norms
+    betas: tuple[float, float] = (0.9, 0.999)  # AdamW's
+    layer_decay: float | None = None  # each encoder layer learns by this factor slower than the next
+    clip: float | None = None  # largest norm of the gradient
+    ema_decay: float | None = None  # moving average of the weights; None: the weights themselves are kept
+    accumulate: int = 1  # micro-batches a step and process: less memory, the same result
+    bf16: bool = True  # autocast; the weights stay fp32
+    compile: bool = False  # torch.compile the network
+    seed: int = 1
+    workers: int = 2  # processes that draw batches, of each training process; 0: itself
+    checkpoint_every: int = 200  # steps
+    progress_every: int = 50  # steps
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name, low in {
+            "steps": 1,
+            "warmup_steps": 0,
+            "accumulate": 1,
+            "workers": 0,
+            "checkpoint_every": 1,
+            "progress_every": 1,
+        }.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} = {getattr(self, name)} is too small: take at least {low}")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"{self.steps} steps leave none after {self.warmup_steps} of warm-up: take more steps, "
+                "or a smaller warmup_steps"
+            )
+        for name in (
+            "learning_rate",
+            "end_learning_rate",
+            "weight_decay",
+            "clip",
+            "layer_decay",
+            "ema_decay",
+        ):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} = {value} must be a finite number that is not negative")
+        for name in ("layer_decay", "ema_decay"):
+            if (getattr(self, name) or 0.5) > 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must not be larger than 1")
+
+
+# What may change between two parts of one run without changing its result.
+HARMLESS = ("workers", "checkpoint_every", "progress_every", "tensorboard")
+
+
+def make_optimizer(
+    whole: nn.Module, *, network: nn.Module, optimisation: Optimisation
+) -> torch.optim.Optimizer:
+    """AdamW over what learns of `whole`, whose `network` is the part that layer decay counts.
+
+    With a layer decay the network says its layers as timm's models do (`group_matcher`); what lies
+    outside it (the weights of a loss, say) learns at the full rate, without weight decay.
+    """
+    groups: list[dict[str, Any]]
+    if optimisation.layer_decay is None:
+        groups = param_groups_weight_decay(whole, optimisation.weight_decay)
+    else:
+        groups = param_groups_layer_decay(
+            network, optimisation.weight_decay, layer_decay=optimisation.layer_decay
+        )
+        counted = {id(p) for p in network.parameters()}
+        rest = [p for p in whole.parameters() if id(p) not in counted and p.requires_grad]
+        groups.append({"params": rest, "weight_decay": 0.0, "lr_scale": 1.0})
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise ValueError("no parameter of the network learns: leave something unfrozen")
+    optimizer: torch.optim.Optimizer = create_optimizer_v2(
+        groups, opt="adamw", lr=optimisation.learning_rate, betas=optimisation.betas
+    )
+    return optimizer
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, *, optimisation: Optimisation) -> CosineLRScheduler:
+    """Linear warm-up, then a cosine; one value an update."""
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=max(optimisation.steps - optimisation.warmup_steps, 1),
+        lr_min=optimisation.end_learning_rate,
+        warmup_t=optimisation.warmup_steps,
+        # The first update already learns something.
+        warmup_lr_init=optimisation.learning_rate / max(optimisation.warmup_steps, 1),
+        warmup_prefix=True,
+        t_in_epochs=False,
+    )
