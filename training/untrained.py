@@ -37,12 +37,12 @@ def untrained(config: QFaceConfig, *, seed: int) -> Checkpoint:
         with torch.no_grad():
             # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
             # network's do, they stay in the neighbourhood of a face that looks ahead.
-            first = 0
-            for task in model.tasks:
-                if task.kind is Kind.ROTATION:
-                    model.decoder.bias[first : first + task.queries] += torch.tensor(_AHEAD)
-                    model.decoder.weight[first : first + task.queries] *= 0.25
-                first += task.queries
+            for group in (model.decoder, *model.extensions):
+                for task in group.tasks:
+                    if task.kind is Kind.ROTATION:
+                        rows = group.scalar_rows(task)
+                        group.bias[rows] += torch.tensor(_AHEAD)
+                        group.weight[rows] *= 0.25
     round_to_half(model)
     contract = make_contract(model.tasks, input_size=config.input_size)
     card = {"trained": False, "seed": seed, "note": NOTE}

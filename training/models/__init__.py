@@ -1,15 +1,19 @@
-"""The networks: `build_qface` puts Q-Face together from its parts."""
+"""The networks: `build_model` puts one together from a configuration."""
 
+from training.models.baselines import MultiHead
 from training.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.models.config import CONFIGS, QFaceConfig
 from training.models.outputs import ExportWrapper
-from training.models.qface import CONFIGS, QFace, QFaceConfig, build_qface
+from training.models.qface import QFace, build_model, build_qface
 
 __all__ = [
     "CONFIGS",
     "Checkpoint",
     "ExportWrapper",
+    "MultiHead",
     "QFace",
     "QFaceConfig",
+    "build_model",
     "build_qface",
     "load_checkpoint",
     "save_checkpoint",

@@ -1,5 +1,7 @@
 """Multi-head attention and the two transformer blocks made of it (Q-Face, section 3.3; Vaswani 2017)."""
 
+from collections.abc import Sequence
+
 import torch
 from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
@@ -35,6 +37,11 @@ class MultiHeadAttention(nn.Module):
         else:
             mixed = functional.scaled_dot_product_attention(q.expand(k.shape[0], -1, -1, -1), k, v)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def attention(self, query: Tensor, key: Tensor) -> Tensor:
+        """How much each query [B or 1, N, D] looks at each key [B, M, D]: [B, heads, N, M], rows sum to 1."""
+        q, k = self._split(self.query(query)), self._split(self.key(key))
+        return torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -77,15 +84,28 @@ class DecoderBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self, queries: Tensor, *, query_positions: Tensor, features: Tensor, feature_positions: Tensor
+        self,
+        queries: Tensor,
+        *,
+        query_positions: Tensor,
+        features: Tensor,
+        feature_positions: Tensor,
+        earlier: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> Tensor:
         """Queries [B, N, D] and features [B, M, D], with positions [N, D] and [M, D] -> [B, N, D].
 
         Queries that are the same for every face may be [1, N, D]: their self-attention is then done once.
+        `earlier` are queries, with their positions, that entered this block before these and take no
+        notice of them: these attend to them, and then to themselves (see QFaceConfig.extensions).
         """
         normed = self.norm1(queries)
         hat = normed + query_positions
-        queries = queries + self.drop_path(self.self_attention(hat, hat, normed))  # equation 4
+        keys, values = hat, normed
+        if earlier:
+            before = [self.norm1(others) for others, _ in earlier]
+            hats = [others + positions for others, (_, positions) in zip(before, earlier, strict=True)]
+            keys, values = torch.cat([*hats, hat], dim=1), torch.cat([*before, normed], dim=1)
+        queries = queries + self.drop_path(self.self_attention(hat, keys, values))  # equation 4
         hat = self.norm2(queries) + query_positions
         keys = features + feature_positions
         queries = queries + self.drop_path(self.cross_attention(hat, keys, features))  # equation 5

@@ -10,7 +10,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from training.models.qface import QFace, QFaceConfig, build_qface
+from training.models.baselines import MultiHead
+from training.models.config import QFaceConfig
+from training.models.qface import QFace, build_model
 from training.tasks import CATALOGUE, contract_hash
 
 FORMAT = "qface-checkpoint-1"
@@ -25,7 +27,7 @@ class Checkpoint:
     they reached.
     """
 
-    model: QFace
+    model: QFace | MultiHead
     contract: dict[str, Any]
     card: dict[str, Any]
 
@@ -71,6 +73,10 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     except RuntimeError as error:  # other shapes; one line each, after a headline
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"{path} does not fit its own configuration ({reason}): {_ANEW}") from None
+    # What a ViT had behind its last stage was never used, and was saved until it was left out.
+    wrong.unexpected_keys[:] = [
+        key for key in wrong.unexpected_keys if not key.startswith("encoder.model.norm.")
+    ]
     if wrong.missing_keys or wrong.unexpected_keys:
         raise ValueError(
             f"{path} does not fit its own configuration (missing {wrong.missing_keys[:3]}, "
@@ -123,7 +129,7 @@ def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
         raise ValueError(f"the contract in the metadata of {path} is not a whole one: {_ANEW}")
 
 
-def _network(path: pathlib.Path, fields: Mapping[str, Any]) -> QFace:
+def _network(path: pathlib.Path, fields: Mapping[str, Any]) -> QFace | MultiHead:
     """The network of a configuration in JSON, where tuples are lists."""
     unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(QFaceConfig)})
     if unknown:
@@ -132,16 +138,19 @@ def _network(path: pathlib.Path, fields: Mapping[str, Any]) -> QFace:
             "use the code that trained it, or train anew"
         )
     try:
-        return build_qface(
-            QFaceConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
-        )
+        return build_model(QFaceConfig(**{key: _tuples(value) for key, value in fields.items()}))
     # What a wrong value does depends on where in torch or timm it arrives.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the configuration of {path} makes no network ({reason}): {_ANEW}") from None
 
 
-def round_to_half(model: QFace) -> None:
+def _tuples(value: Any) -> Any:
+    """Lists as the tuples that they were before JSON, those in lists too."""
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def round_to_half(model: QFace | MultiHead) -> None:
     """Round every saved tensor to fp16 and back, in place: once, before evaluation and export."""
     for tensor in model.state_dict(keep_vars=True).values():
         if tensor.is_floating_point():

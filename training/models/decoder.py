@@ -2,41 +2,57 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from training.models.attention import DecoderBlock
+from training.models.masks import PixelDecoder
+from training.models.queries import QueryGroup
+from training.tasks import Task
 
 
-class QueryDecoder(nn.Module):
-    """N learnable queries, one a label, look through the fused features and become N logits.
+class QueryDecoder(QueryGroup):
+    """N learnable queries, one a label, look through the fused features and become N feature vectors.
 
-    The linear map f of equation 7 has a weight vector and a bias for each label, as in Query2Label,
-    on which the paper's decoder rests.
+    It is the group of the queries that were there first, with the blocks that all groups go through.
     """
 
-    def __init__(self, *, queries: int, width: int, blocks: Sequence[DecoderBlock]) -> None:
-        super().__init__()
-        self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
-        self.query_positions = nn.Parameter(torch.randn(queries, width) * 0.02)
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[Task],
+        width: int,
+        blocks: Sequence[DecoderBlock],
+        final_norm: bool = True,
+        pixel_decoder: PixelDecoder | None = None,
+    ) -> None:
+        super().__init__(tasks=tasks, width=width, pixel_decoder=pixel_decoder)
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(width)
-        self.weight = nn.Parameter(torch.randn(queries, width) * width**-0.5)
-        self.bias = nn.Parameter(torch.zeros(queries))
+        self.norm = nn.LayerNorm(width) if final_norm else nn.Identity()
 
-    def forward(self, features: Tensor, *, feature_positions: Tensor) -> Tensor:
-        """Fused features [B, M, D] and their positions [M, D] -> logits [B, N]."""
+    def forward(
+        self, features: Tensor, *, feature_positions: Tensor, extensions: Sequence[QueryGroup] = ()
+    ) -> list[Tensor]:
+        """Fused features [B, M, D] and their positions [M, D] -> the query features [B, N, D] of each group.
+
+        The first group is the decoder's own. It goes alone: no tensor of its way depends on how many
+        extensions there are, so that its answers stay the same to the last bit. Each extension attends to
+        all groups before it and to itself, in a call of its own.
+        """
+        groups: list[QueryGroup] = [self, *extensions]
         # Until they have seen a face, the queries are the same for all: the first self-attention is done
         # once, and is a constant in an export. In training, stochastic depth makes it each face's own.
-        queries = self.queries.expand(features.shape[0] if self.training else 1, -1, -1)
+        batch = features.shape[0] if self.training else 1
+        states = [group.queries.expand(batch, -1, -1) for group in groups]
         for block in self.blocks:
-            queries = block(
-                queries,
-                query_positions=self.query_positions,
-                features=features,
-                feature_positions=feature_positions,
-            )
-        # The sum over the width is a product with ones. As a sum it is right in torch and wrong in OpenVINO
-        # 2026.4, which then adds the bias of another label from the batch's second row on.
-        weighted = self.norm(queries) * self.weight
-        return (weighted @ weighted.new_ones(weighted.shape[-1], 1)).squeeze(-1) + self.bias
+            entering = list(zip(states, (group.query_positions for group in groups), strict=True))
+            states = [
+                block(
+                    queries,
+                    query_positions=positions,
+                    features=features,
+                    feature_positions=feature_positions,
+                    earlier=entering[:i],
+                )
+                for i, (queries, positions) in enumerate(entering)
+            ]
+        return [self.norm(queries) for queries in states]

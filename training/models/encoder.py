@@ -15,14 +15,22 @@ class TimmEncoder(nn.Module):
 
     `stages` are indices from 0 as timm counts them: the paper's blocks 4, 8 and 12 of a ViT-B are 3,
     7 and 11. A ViT keeps its [CLS] token and gets the paper's fixed position embedding; a
-    convolutional model's feature maps become tokens row by row.
+    convolutional model's feature maps become tokens row by row. `laterals` are further stages, whose maps
+    a mask's details come from. What lies behind the last stage is left out.
 
-    Attributes: `channels`, one a stage; `grids`, (rows, columns) a stage; `prefix_tokens`, the number
-    of tokens that stand for no place.
+    Attributes: `channels`, one a stage; `grids`, (rows, columns) a stage; `lateral_channels` and
+    `lateral_grids`; `prefix_tokens`, the number of tokens that stand for no place; `model`, timm's.
     """
 
     def __init__(
-        self, name: str, *, input_size: int, stages: Sequence[int], drop_path: float, options: dict[str, Any]
+        self,
+        name: str,
+        *,
+        input_size: int,
+        stages: Sequence[int],
+        drop_path: float,
+        options: dict[str, Any],
+        laterals: Sequence[int] = (),
     ) -> None:
         super().__init__()
         model = timm.create_model(
@@ -36,33 +44,46 @@ class TimmEncoder(nn.Module):
         if not hasattr(model, "forward_intermediates"):
             raise ValueError(f"timm's {name!r} gives no intermediate features: choose a model that does")
         self.is_vit = isinstance(model, timm.models.VisionTransformer)
+        if self.is_vit and laterals:
+            raise ValueError(f"the stages of {name!r} are all of one resolution: leave mask_laterals empty")
         self.stages = list(stages)
+        self.laterals = list(laterals)
         self.prefix_tokens = model.num_prefix_tokens if self.is_vit else 0
         if self.is_vit:
             _fix_positions(model)
-        else:
-            # Only the feature maps are used: what lies behind them is dropped, as timm knows how.
-            model.prune_intermediate_layers(self.stages, prune_norm=True, prune_head=True)
+        # Only the stages are used: parameters that no answer depends on would halt distributed training.
+        model.prune_intermediate_layers([*self.laterals, *self.stages], prune_norm=True, prune_head=True)
         self.model = model
         with torch.no_grad():
-            maps = self._maps(torch.zeros(2, 3, input_size, input_size))
-        self.grids = [(m.shape[-2], m.shape[-1]) for m in maps]
-        self.channels = [m.shape[1] for m in maps]
+            found = self._maps(torch.zeros(2, 3, input_size, input_size))
+        shapes = {stage: (m.shape[1], (m.shape[-2], m.shape[-1])) for stage, m in found.items()}
+        self.channels = [shapes[stage][0] for stage in self.stages]
+        self.grids = [shapes[stage][1] for stage in self.stages]
+        self.lateral_channels = [shapes[stage][0] for stage in self.laterals]
+        self.lateral_grids = [shapes[stage][1] for stage in self.laterals]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Normalised images [B, 3, S, S] -> tokens [B, prefix + rows * columns, channels] a stage."""
+    def forward(self, images: Tensor, *, laterals: list[Tensor] | None = None) -> list[Tensor]:
+        """Normalised images [B, 3, S, S] -> tokens [B, prefix + rows * columns, channels] a stage.
+
+        `laterals`, an empty list, gets the lateral stages' maps [B, channels, rows, columns].
+        """
         if not self.is_vit:
-            return [m.flatten(2).transpose(1, 2) for m in self._maps(images)]
+            maps = self._maps(images)
+            if laterals is not None:
+                laterals.extend(maps[stage] for stage in self.laterals)
+            return [maps[stage].flatten(2).transpose(1, 2) for stage in self.stages]
         features = self.model.forward_intermediates(
             images, indices=self.stages, output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
         )
         return [torch.cat([prefix, patches], dim=1) for patches, prefix in features]
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.model.forward_intermediates(
-            images, indices=self.stages, output_fmt="NCHW", intermediates_only=True
+    def _maps(self, images: Tensor) -> dict[int, Tensor]:
+        """The maps of all stages that are needed, by stage."""
+        needed = sorted({*self.laterals, *self.stages})
+        maps = self.model.forward_intermediates(
+            images, indices=needed, output_fmt="NCHW", intermediates_only=True
         )
-        return maps
+        return dict(zip(needed, maps, strict=True))
 
 
 def _sized(name: str, input_size: int) -> dict[str, Any]:

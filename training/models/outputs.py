@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.models.masks import resized
 from training.tasks import CATALOGUE, Kind, Task
 
 # A value's logit z means CENTER + SPREAD * z in the task's unit, so that z stays of order one.
@@ -33,21 +34,27 @@ def _norm(vector: Tensor) -> Tensor:
     return (vector.square().sum(-1, keepdim=True) + 1e-12).sqrt()
 
 
-def physical(task: Task, logits: Tensor) -> Tensor:
-    """The values that a task's logits [B, queries] stand for, as `Kind` describes them.
+def physical(task: Task, raw: Tensor, *, input_size: int) -> Tensor:
+    """The values that a task's raw answers stand for, as `Kind` describes them.
 
-    classes and multilabel: probabilities [B, K]; value: [B, 1] in the task's unit; rotation: [B, 3, 3].
+    classes and multilabel: logits -> probabilities [B, K]; value: [B, 1] -> the task's unit; rotation:
+    [B, 6] -> [B, 3, 3]; points: [B, K, 2] in crop sides -> x, y in the crop's pixels, where whole numbers
+    are pixels' centres; mask: logits [B, K, h, w] -> the likeliest class of each pixel, uint8 [B, S, S].
     """
     match task.kind:
         case Kind.CLASSES:
-            return torch.softmax(logits, dim=-1)
+            return torch.softmax(raw, dim=-1)
         case Kind.MULTILABEL:
-            return torch.sigmoid(logits)
+            return torch.sigmoid(raw)
         case Kind.VALUE:
-            return VALUE_CENTER + VALUE_SPREAD * logits
+            return VALUE_CENTER + VALUE_SPREAD * raw
         case Kind.ROTATION:
-            return rotation_from_6d(logits)
-    raise ValueError(f"task {task.name!r}: Q-Face's decoder does not make {task.kind} yet")
+            return rotation_from_6d(raw)
+        case Kind.POINTS:
+            return raw * input_size - 0.5
+        case Kind.MASK:
+            return resized(raw, (input_size, input_size)).argmax(dim=1).to(torch.uint8)
+    raise ValueError(f"task {task.name!r}: nobody knows what its kind {task.kind!r} stands for")
 
 
 class ExportWrapper(nn.Module):
@@ -57,15 +64,16 @@ class ExportWrapper(nn.Module):
         super().__init__()
         self.model = model
         self.entries = list(contract["tasks"])
+        self.input_size = int(contract["input_size"])
         self.eval()
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """RGB pixels uint8 [B, S, S, 3] -> for each task of the contract its physical values."""
-        logits = self.model(pixels)
+        raw = self.model(pixels)
         answers = {}
         for entry in self.entries:
             task = CATALOGUE[entry["name"]]
-            values = physical(task, logits[task.name].float())
+            values = physical(task, raw[task.name].float(), input_size=self.input_size)
             if len(entry["labels"]) != len(task.labels):
                 kept = [task.labels.index(label) for label in entry["labels"]]
                 values = values.index_select(1, torch.tensor(kept, device=values.device))

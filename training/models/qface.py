@@ -1,84 +1,35 @@
 """Q-Face: one encoder, multi-stage fusion, and a learnable query for every label.
 
-Sun, He, Shan, Han and Chen, "Task-adaptive Q-Face". Configurations: `qface_base` is the paper's
-(ViT-B/16 at 224 pixels, width 1024); `qface_tiny` is the one that ships.
+Sun, He, Shan, Han and Chen, "Task-adaptive Q-Face".
 """
 
-import dataclasses
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from training.models.attention import DecoderBlock, FusionBlock, MultiHeadAttention
+from training.models.attention import DecoderBlock, FusionBlock
+from training.models.baselines import MultiHead
+from training.models.config import CONFIGS as CONFIGS
+from training.models.config import QFaceConfig
 from training.models.decoder import QueryDecoder
 from training.models.encoder import TimmEncoder
 from training.models.fusion import MultiStageFusion
-from training.tasks import QFACE_TASKS, Task, select
-
-# ImageNet's, which timm's encoders expect.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class QFaceConfig:
-    """Everything that the network's shape depends on."""
-
-    name: str
-    encoder: str  # a timm model with intermediate features
-    input_size: int  # side of the square crop in pixels
-    stages: tuple[int, ...]  # which of the encoder's blocks or stages are fused, from 0 as timm counts
-    width: int  # of fused features and queries
-    heads: int  # attention heads in fusion and decoder (not in the paper)
-    mlp_ratio: float = 4.0  # hidden width of feed-forward layers over `width` (not in the paper)
-    decoder_blocks: int = 2  # section 3.3
-    drop_path: float = 0.0  # stochastic depth; the paper fine-tunes with 0.2
-    tasks: tuple[str, ...] = QFACE_TASKS
-    encoder_options: dict[str, Any] = dataclasses.field(default_factory=dict)  # more arguments for timm
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads or self.width % 4:
-            raise ValueError(f"width {self.width} must be a multiple of 4 and of heads ({self.heads})")
-        if not self.stages or list(self.stages) != sorted(set(self.stages)):
-            raise ValueError(f"stages {self.stages} must be increasing and not empty")
-        if not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path {self.drop_path} must be in [0, 1)")
-        select(self.tasks)
+from training.models.masks import PixelDecoder
+from training.models.network import PIXEL_MEAN as PIXEL_MEAN
+from training.models.network import PIXEL_STD as PIXEL_STD
+from training.models.network import FaceNetwork
+from training.models.queries import QueryGroup
+from training.tasks import Kind, Task
 
 
-CONFIGS: dict[str, QFaceConfig] = {
-    config.name: config
-    for config in (
-        QFaceConfig(
-            name="qface_base",
-            encoder="vit_base_patch16_224",
-            input_size=224,
-            stages=(3, 7, 11),
-            width=1024,
-            heads=16,
-            drop_path=0.2,
-        ),
-        # A convolutional encoder learns more from the tens of thousands of faces at hand than a plain
-        # ViT does. Stages of stride 8, 16 and 32 take the place of blocks 4, 8 and 12.
-        QFaceConfig(
-            name="qface_tiny",
-            encoder="resnet10t",
-            input_size=112,
-            stages=(2, 3, 4),
-            width=192,
-            heads=6,
-            encoder_options={"zero_init_last": False},  # one block a stage: each has to work from the start
-        ),
-    )
-}
+class QFace(FaceNetwork):
+    """Pixels in, raw answers of every task out.
 
-
-class QFace(nn.Module):
-    """Pixels in, logits of every task out."""
-
-    mean: Tensor
-    std: Tensor
+    `extensions` are groups of queries that were learned after the rest (see `QFaceConfig.extensions`); by
+    `freeze` everything but the last of them stands still.
+    """
 
     def __init__(
         self,
@@ -88,62 +39,131 @@ class QFace(nn.Module):
         encoder: TimmEncoder,
         fusion: MultiStageFusion,
         decoder: QueryDecoder,
+        extensions: Sequence[QueryGroup] = (),
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.tasks = tasks
-        self.encoder = encoder
+        super().__init__(config=config, tasks=tasks, encoder=encoder)
         self.fusion = fusion
         self.decoder = decoder
-        self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
+        self.extensions = nn.ModuleList(extensions)
+        self.frozen = False
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> logits [B, queries] a task, by name."""
-        features = self.fusion(self.encoder(self.normalized(pixels)))
-        logits = self.decoder(features, feature_positions=self.fusion.positions)
-        parts = logits.split([task.queries for task in self.tasks], dim=1)
-        return {task.name: part for task, part in zip(self.tasks, parts, strict=True)}
+        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> raw answers by task.
 
-    def normalized(self, pixels: Tensor) -> Tensor:
-        """Pixels 0..255 [B, S, S, 3] as the encoder wants them: [B, 3, S, S] of about unit variance."""
-        # Row by row: engines work on long rows at once, but on three channels at a time. As floats before
-        # anything else: TensorRT reshapes no UINT8.
-        columns = pixels.shape[2]
-        mean, std = self.mean.repeat(columns), self.std.repeat(columns)
-        rows = (pixels.float().flatten(2) - mean) / std
-        return rows.unflatten(2, (columns, 3)).permute(0, 3, 1, 2)
+        Logits [B, queries]; of points, x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks,
+        logits [B, K, h, w] on a grid at least half as fine as the pixels.
+        """
+        images = self.normalized(pixels)
+        laterals: list[Tensor] = []
+        features = self.fusion(self.encoder(images, laterals=laterals))
+        groups = self._groups()
+        answers: dict[str, Tensor] = {}
+        states = self.decoder(features, feature_positions=self.fusion.positions, extensions=groups[1:])
+        for group, state in zip(groups, states, strict=True):
+            places = None
+            if group.pixel_decoder is not None:
+                places = group.pixel_decoder(features, images=images, laterals=laterals)
+            answers |= group.read(state, places=places)
+        return answers
 
-    def set_explicit_attention(self, explicit: bool = True) -> None:
-        """Attention from single operations, for export and for counting FLOPs; or fused."""
-        for module in self.modules():
-            if isinstance(module, MultiHeadAttention):
-                module.explicit = explicit
-            elif hasattr(module, "fused_attn"):
-                module.fused_attn = not explicit
+    def cross_attention(self, pixels: Tensor, *, block: int = 0) -> Tensor:
+        """How much each query looks at each fused token in one of the decoder's blocks (figures 4 and 5).
+
+        Pixels [B, S, S, 3] -> [B, heads, N queries, M tokens]; each row sums to 1. Queries are in the order
+        of `tasks`; `fusion.layout` says where the tokens lie.
+        """
+        found: list[Tensor] = []
+        attention = self.decoder.blocks[block].cross_attention
+        handle = attention.register_forward_pre_hook(
+            lambda _, given: found.append(attention.attention(given[0], given[1]))
+        )
+        try:
+            with torch.no_grad():
+                self(pixels)
+        finally:
+            handle.remove()
+        return torch.cat([weights.expand(len(pixels), -1, -1, -1) for weights in found], dim=2)
+
+    def freeze(self) -> None:
+        """Holds everything but the last extension, batch normalisation and stochastic depth included."""
+        if not self.extensions:
+            raise ValueError("a model without an extension has nothing to learn when the rest is frozen")
+        self.frozen = True
+        self.requires_grad_(False)
+        self.extensions[-1].requires_grad_(True)
+        self.train(self.training)
+
+    def learning(self) -> Iterator[nn.Parameter]:
+        """The parameters that training changes: all, or the last extension's when the rest is frozen."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    def train(self, mode: bool = True) -> "QFace":
+        """As of any module, but what is frozen stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            for part in itertools.chain((self.encoder, self.fusion, self.decoder), self.extensions[:-1]):
+                part.eval()
+        return self
+
+    def _groups(self) -> list[QueryGroup]:
+        return [self.decoder, *(group for group in self.extensions if isinstance(group, QueryGroup))]
 
 
-def build_qface(config: QFaceConfig) -> QFace:
+def build_model(config: QFaceConfig) -> QFace | MultiHead:
     """The network of a configuration, with random weights (torch's generator decides them)."""
-    tasks = select(config.tasks)
+    masks = any(task.kind is Kind.MASK for group in config.groups for task in group)
     encoder = TimmEncoder(
         config.encoder,
         input_size=config.input_size,
         stages=config.stages,
         drop_path=config.drop_path,
         options=config.encoder_options,
+        laterals=config.mask_laterals if masks else (),
     )
+    tasks = tuple(itertools.chain(*config.groups))
+    if config.head == "pooled":
+        return MultiHead(config=config, tasks=tasks, encoder=encoder)
     shape = {"heads": config.heads, "mlp_ratio": config.mlp_ratio, "drop_path": config.drop_path}
     fusion = MultiStageFusion(
+        stages=config.stages,
         channels=encoder.channels,
         grids=encoder.grids,
         prefix_tokens=encoder.prefix_tokens,
         width=config.width,
-        block=FusionBlock(config.width, **shape),
+        block=FusionBlock(config.width, **shape) if config.fusion_block else None,
     )
+    blocks = [DecoderBlock(config.width, **shape) for _ in range(config.decoder_blocks)]
+
+    def pixel_decoder(group: Sequence[Task]) -> PixelDecoder | None:
+        if all(task.kind is not Kind.MASK for task in group):
+            return None
+        return PixelDecoder(
+            layout=fusion.layout,
+            laterals=list(zip(encoder.lateral_channels, encoder.lateral_grids, strict=True)),
+            fused_width=config.width,
+            width=config.mask_width,
+            input_size=config.input_size,
+        )
+
+    first, *later = config.groups
     decoder = QueryDecoder(
-        queries=sum(task.queries for task in tasks),
+        tasks=first,
         width=config.width,
-        blocks=[DecoderBlock(config.width, **shape) for _ in range(config.decoder_blocks)],
+        blocks=blocks,
+        final_norm=config.final_norm,
+        pixel_decoder=pixel_decoder(first),
     )
-    return QFace(config=config, tasks=tasks, encoder=encoder, fusion=fusion, decoder=decoder)
+    extensions = [
+        QueryGroup(tasks=group, width=config.width, pixel_decoder=pixel_decoder(group)) for group in later
+    ]
+    return QFace(
+        config=config, tasks=tasks, encoder=encoder, fusion=fusion, decoder=decoder, extensions=extensions
+    )
+
+
+def build_qface(config: QFaceConfig) -> QFace:
+    """`build_model` for a configuration with queries; ValueError for one without."""
+    model = build_model(config)
+    if not isinstance(model, QFace):
+        raise ValueError(f'{config.name} has head "{config.head}": use build_model, or head "queries"')
+    return model

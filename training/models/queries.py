@@ -1,0 +1,91 @@
+"""Learnable queries and what is read off them (Q-Face, section 3.3, equation 7)."""
+
+from collections.abc import Sequence
+
+import torch
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from training.models.masks import PixelDecoder
+from training.tasks import Kind, Task
+
+
+class QueryGroup(nn.Module):
+    """The queries of some tasks, one a label, and the linear map f of equation 7.
+
+    f has a weight vector and a bias for each label, as in Query2Label, on which the paper's decoder
+    rests. Two kinds of task that the paper does not have read more off a query: a point takes two numbers,
+    its offset from the crop's middle in crop sides; a mask's class takes a vector, whose product with a
+    place's features is the class's logit there.
+    """
+
+    def __init__(self, *, tasks: Sequence[Task], width: int, pixel_decoder: PixelDecoder | None) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        count = {kind: sum(task.queries for task in tasks if task.kind is kind) for kind in Kind}
+        points, masks = count[Kind.POINTS], count[Kind.MASK]
+        total = sum(count.values())
+        self.queries = nn.Parameter(torch.randn(total, width) * 0.02)
+        self.query_positions = nn.Parameter(torch.randn(total, width) * 0.02)
+        scalars = total - points - masks
+        self.weight = nn.Parameter(torch.randn(scalars, width) * width**-0.5) if scalars else None
+        self.bias = nn.Parameter(torch.zeros(scalars)) if scalars else None
+        # Points begin around the middle of the crop, not all over it.
+        self.point_weight = (
+            nn.Parameter(torch.randn(points, 2, width) * 0.1 * width**-0.5) if points else None
+        )
+        self.point_bias = nn.Parameter(torch.zeros(points, 2)) if points else None
+        self.pixel_decoder = pixel_decoder
+        self.mask_vector = Mlp(width, width, pixel_decoder.width) if pixel_decoder is not None else None
+
+    def scalar_rows(self, task: Task) -> slice:
+        """Which rows of `weight` and `bias` are a task's."""
+        first = 0
+        for other in self.tasks:
+            if other.name == task.name:
+                return slice(first, first + task.queries)
+            first += 0 if other.kind in (Kind.POINTS, Kind.MASK) else other.queries
+        raise KeyError(task.name)
+
+    def read(self, features: Tensor, *, places: Tensor | None) -> dict[str, Tensor]:
+        """Query features [B, N, D], and features of places [B, C, h, w] for masks -> raw answers by task.
+
+        Points: [B, K, 2] in crop sides, 0..1 inside; masks: logits [B, K, h, w]; others: logits [B, queries].
+        """
+        parts = dict(
+            zip(
+                (task.name for task in self.tasks),
+                features.split([task.queries for task in self.tasks], dim=1),
+                strict=True,
+            )
+        )
+        scalars = [task for task in self.tasks if task.kind not in (Kind.POINTS, Kind.MASK)]
+        answers: dict[str, Tensor] = {}
+        if self.weight is not None:
+            # One product for all of them; nothing is moved where there is no other kind.
+            only = len(scalars) == len(self.tasks)
+            chosen = features if only else torch.cat([parts[task.name] for task in scalars], dim=1)
+            logits = _products(chosen * self.weight) + self.bias
+            split = logits.split([task.queries for task in scalars], dim=1)
+            answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
+        first = 0
+        for task in self.tasks:
+            if task.kind is Kind.POINTS and self.point_weight is not None and self.point_bias is not None:
+                rows = slice(first, first + task.queries)
+                offsets = _products(parts[task.name].unsqueeze(2) * self.point_weight[rows])
+                answers[task.name] = 0.5 + offsets + self.point_bias[rows]
+                first += task.queries
+            elif task.kind is Kind.MASK and self.mask_vector is not None:
+                assert places is not None
+                vectors = self.mask_vector(parts[task.name]) * places.shape[1] ** -0.5
+                answers[task.name] = (vectors @ places.flatten(2)).unflatten(2, places.shape[2:])
+        return {task.name: answers[task.name] for task in self.tasks}
+
+
+def _products(weighted: Tensor) -> Tensor:
+    """The sum over the last dimension, as a product with ones.
+
+    As a sum it is right in torch and wrong in OpenVINO 2026.4, which then adds the bias of another label
+    from the batch's second row on.
+    """
+    return (weighted @ weighted.new_ones(weighted.shape[-1], 1)).squeeze(-1)
