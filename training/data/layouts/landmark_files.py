@@ -1,0 +1,57 @@
+"""What the sets of landmarks share: iBUG's .pts files, and points as labels.
+
+Points are arrays [K, 2] of (x, y) in the picture's pixels, whole numbers being pixel centres, NaN where
+a point is not known.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+Points = NDArray[np.float64]
+
+
+def read_pts(path: Path, *, count: int = 68) -> Points:
+    """The points of a .pts file (version 1), brought from MATLAB's pixels, whose first is 1, to ours.
+
+    menpo, iBUG's own library, subtracts the 1 too. ValueError says in a few words what is wrong with the
+    file.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not a text file") from None
+    _, opened, rest = text.partition("{")
+    body, closed, _ = rest.partition("}")
+    try:
+        points = np.array([line.split() for line in body.splitlines() if line.strip()], dtype=np.float64)
+    except ValueError:
+        raise ValueError(f"{path.name} has a line that is not two numbers") from None
+    if not opened or not closed or points.shape != (count, 2):
+        raise ValueError(f"{path.name} does not hold {count} points in {{ }}")
+    return points - 1.0
+
+
+def as_label(points: ArrayLike) -> list[list[float] | None]:
+    """Points as Sample.labels holds them: [x, y], or None where a coordinate is NaN."""
+    rows = np.asarray(points, dtype=np.float64).tolist()
+    return [None if x != x or y != y else [x, y] for x, y in rows]
+
+
+def box_of(points: ArrayLike) -> tuple[float, float, float, float]:
+    """The smallest box (x0, y0, x1, y1) around the points that are known."""
+    known = np.asarray(points, dtype=np.float64)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def picture_beside(path: Path) -> Path | None:
+    """The picture of the same name as a file of labels, in the same folder; None where there is none."""
+    for suffix in PICTURE_SUFFIXES:
+        for name in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
+            if name.exists():
+                return name
+    return None
