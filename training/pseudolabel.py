@@ -1,99 +1,241 @@
-"""Labels from a teacher for photos that nobody has labelled.
+"""Labels from teachers for photos that nobody has labelled.
 
-`python -m training.pseudolabel PICTURES --model face_landmarker.task --output labels.npz` runs
-MediaPipe's face landmarker (Apache-2.0) over a folder. mediapipe brings its own OpenCV: run this in
-an environment of its own (requirements/teachers.txt).
+`python -m training.pseudolabel PICTURES --teacher mediapipe --model FILE --output DIR` lets a teacher
+(training.teachers) look at every picture under a folder, and writes OUTPUT/mediapipe/labels-000000.npz and
+so on (training.data.teacher says what is in them). `python -m training.data prepare ... --teacher
+OUTPUT/mediapipe` then puts the labels, with their confidence, into the same shards as people's.
 
-The file holds, for N pictures in sorted order: `names` [N], `found` [N] bool, `points` [N, 478, 2]
-in pixels, `matrices` [N, 4, 4] (canonical face to camera; x right, y up, z toward the viewer) and
-`blendshapes` [N, 52] in [0, 1] with `blendshape_names` [52]. Where no face was found, NaN.
+--teacher and --model may be given several times; a teacher sees where those before it found the face.
+A run that was stopped goes on where it stood, with the same command. Several runs share the work with
+--share 1/3, --share 2/3 and --share 3/3. mediapipe needs an environment of its own
+(requirements/teachers.txt).
 """
 
 import argparse
+import contextlib
 import pathlib
 import sys
+import time
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-# The landmarker wants room around a face; chips are cut close.
-_MARGIN = 0.1
+from runtime.decode import decode_image
+from runtime.errors import InvalidInput
+from training.data.teacher import TeacherFile, read_teacher_file, values_shape, write_teacher_file
+from training.tasks import CATALOGUE
+from training.teachers import TEACHERS, FaceLabels, Teacher, open_teacher
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+PICTURES_A_FILE = 1000
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", type=pathlib.Path)
-    parser.add_argument("--model", type=pathlib.Path, required=True)
+class PseudolabelError(ValueError):
+    """What went wrong, with which input, and what to do, in one sentence."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="training.pseudolabel", description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", type=pathlib.Path, help="a folder of photos, with all folders in it")
+    parser.add_argument("--teacher", action="append", required=True, help=f"one of {', '.join(TEACHERS)}")
+    parser.add_argument(
+        "--model",
+        action="append",
+        type=pathlib.Path,
+        required=True,
+        help="a teacher's weights, in that order",
+    )
     parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--upscale", type=int, default=1, help="enlarge tiny pictures by this factor first")
-    args = parser.parse_args()
-    if not args.model.is_file():
-        print(f"{args.model} is missing: it is MediaPipe's face landmarker with blendshapes", file=sys.stderr)
-        return 2
+    parser.add_argument(
+        "--share", default="1/1", help="which share of the work to do: 2/3 is the second of three"
+    )
+    parser.add_argument(
+        "--max-unreadable", type=float, default=0.01, help="share of pictures that may be unreadable"
+    )
+    args = parser.parse_args(arguments)
     try:
-        import cv2
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        print(f"{error}: install requirements/teachers.txt into an environment of its own", file=sys.stderr)
+        if len(args.teacher) != len(args.model):
+            raise PseudolabelError(
+                f"{len(args.teacher)} teachers and {len(args.model)} models are named: give each its --model"
+            )
+        if len(set(args.teacher)) != len(args.teacher):
+            raise PseudolabelError(f"a teacher is named twice in {', '.join(args.teacher)}: name each once")
+        paths = pictures_under(args.pictures)
+        share = _share(args.share)
+        with contextlib.ExitStack() as stack:
+            teachers = {}
+            for name, model in zip(args.teacher, args.model, strict=True):
+                teachers[name] = open_teacher(name, model=model)
+                stack.callback(teachers[name].close)
+            label_pictures(
+                args.pictures,
+                paths,
+                teachers=teachers,
+                output=args.output,
+                share=share,
+                max_unreadable=args.max_unreadable,
+            )
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
         return 2
-
-    paths = sorted(path for path in args.pictures.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        print(f"no pictures under {args.pictures}", file=sys.stderr)
-        return 2
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(args.model)),
-        output_face_blendshapes=True,
-        output_facial_transformation_matrixes=True,
-        min_face_detection_confidence=0.3,
-        min_face_presence_confidence=0.3,
-    )
-    count = len(paths)
-    found = np.zeros(count, bool)
-    points = np.full((count, 478, 2), np.nan, np.float16)
-    matrices = np.full((count, 4, 4), np.nan, np.float32)
-    blendshapes = np.full((count, 52), np.nan, np.float16)
-    names: list[str] = []
-    with vision.FaceLandmarker.create_from_options(options) as landmarker:
-        for i, path in enumerate(paths):
-            if i % 1000 == 0:
-                print(f"{i}/{count} pictures, {found[:i].mean() if i else 0:.1%} with a face", flush=True)
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                print(f"skipped {path}: not a readable picture", file=sys.stderr)
-                continue
-            height, width = picture.shape[:2]
-            if args.upscale > 1:
-                picture = cv2.resize(
-                    picture, None, fx=args.upscale, fy=args.upscale, interpolation=cv2.INTER_CUBIC
-                )
-            margin = int(_MARGIN * max(picture.shape[:2]))
-            picture = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb))
-            if not result.face_landmarks:
-                continue
-            found[i] = True
-            size = np.array([picture.shape[1], picture.shape[0]])
-            relative = np.array([[point.x, point.y] for point in result.face_landmarks[0]])
-            points[i] = (relative * size - margin) * np.array([width, height]) / (size - 2 * margin)
-            matrices[i] = result.facial_transformation_matrixes[0]
-            blendshapes[i] = [shape.score for shape in result.face_blendshapes[0]]
-            names = names or [shape.category_name for shape in result.face_blendshapes[0]]
-    partial = args.output.with_name(args.output.name + ".partial.npz")
-    np.savez(
-        partial,
-        names=np.array([str(path.relative_to(args.pictures)) for path in paths]),
-        found=found,
-        points=points,
-        matrices=matrices,
-        blendshapes=blendshapes,
-        blendshape_names=np.array(names),
-    )
-    partial.replace(args.output)
-    print(f"{count} pictures, {found.mean():.1%} with a face: {args.output}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
+
+
+def pictures_under(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All pictures under a folder, sorted; PseudolabelError where there is none."""
+    if not folder.is_dir():
+        raise PseudolabelError(f"{folder} is not a folder: name the folder with the photos")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise PseudolabelError(
+            f"there is no picture ({', '.join(sorted(SUFFIXES))}) under {folder}: "
+            "name the folder with the photos"
+        )
+    return paths
+
+
+def label_pictures(
+    folder: pathlib.Path,
+    paths: Sequence[pathlib.Path],
+    *,
+    teachers: dict[str, Teacher],
+    output: pathlib.Path,
+    share: tuple[int, int] = (0, 1),
+    max_unreadable: float = 0.01,
+) -> None:
+    """Write every teacher's files for the pictures `paths` under `folder`.
+
+    `share` (i, n) does every n-th file from the i-th on. PseudolabelError: more unreadable pictures than
+    `max_unreadable` of them, or files of other pictures in `output`.
+    """
+    for name in teachers:
+        (output / name).mkdir(parents=True, exist_ok=True)
+    parts = range(0, len(paths), PICTURES_A_FILE)[share[0] :: share[1]]
+    count = sum(len(paths[start : start + PICTURES_A_FILE]) for start in parts)
+    seen = found = fresh = unreadable = 0
+    began = time.monotonic()
+    for start in parts:
+        part = paths[start : start + PICTURES_A_FILE]
+        names = np.array([_name(path, folder=folder) for path in part])
+        targets = {name: output / name / f"labels-{start // PICTURES_A_FILE:06d}.npz" for name in teachers}
+        files = _done(targets, names=names)
+        if files is None:
+            files = _label_part(part, names, teachers=teachers)
+            for name, file in files.items():
+                _write(targets[name], file)
+            fresh += len(part)
+        any_file = next(iter(files.values()))
+        bad = np.flatnonzero(any_file.sizes[:, 0] == 0)
+        seen, found, unreadable = seen + len(part), found + int(any_file.found.sum()), unreadable + len(bad)
+        if unreadable > max_unreadable * count:
+            raise PseudolabelError(
+                f"{unreadable} of {seen} pictures under {folder} can't be read, the last {names[bad[-1]]}: "
+                f"mend or remove them, or allow more than {max_unreadable:g} of them with --max-unreadable"
+            )
+        _progress(seen, count, fresh=fresh, found=found, unreadable=unreadable, began=began)
+    print(f"{count} pictures, {found / count:.1%} with a face, {unreadable} unreadable: {output}")
+
+
+def _label_part(
+    paths: Sequence[pathlib.Path], names: NDArray[np.str_], *, teachers: dict[str, Teacher]
+) -> dict[str, TeacherFile]:
+    """The content of one file a teacher."""
+    count = len(paths)
+    sizes = np.zeros((count, 2), np.int32)
+    found = {name: np.zeros(count, bool) for name in teachers}
+    five = {name: np.full((count, 5, 2), np.nan, np.float32) for name in teachers}
+    values = {
+        name: {
+            task: np.full((count, *values_shape(CATALOGUE[task])), np.nan, np.float32)
+            for task in teacher.tasks
+        }
+        for name, teacher in teachers.items()
+    }
+    confidence = {
+        name: {task: np.zeros(count, np.float32) for task in teacher.tasks}
+        for name, teacher in teachers.items()
+    }
+    for i, path in enumerate(paths):
+        try:
+            picture = decode_image(path.read_bytes())
+        except (OSError, InvalidInput) as error:
+            print(f"skipped {path}: {error}", file=sys.stderr)
+            continue
+        sizes[i] = picture.shape[1], picture.shape[0]
+        where: NDArray[np.float32] | None = None
+        for name, teacher in teachers.items():
+            face: FaceLabels | None = teacher.label(picture, five=where)
+            if face is None:
+                continue
+            found[name][i] = True
+            five[name][i] = face.five
+            if where is None and not np.isnan(face.five[:2]).any():
+                where = face.five
+            for task, label in face.values.items():
+                values[name][task][i] = label
+                confidence[name][task][i] = face.confidence[task]
+    return {
+        name: TeacherFile(
+            teacher=teacher.title,
+            names=names,
+            sizes=sizes,
+            found=found[name],
+            five=five[name],
+            values=values[name],
+            confidence=confidence[name],
+        )
+        for name, teacher in teachers.items()
+    }
+
+
+def _done(targets: dict[str, pathlib.Path], *, names: NDArray[np.str_]) -> dict[str, TeacherFile] | None:
+    """The files of an earlier run, or None where one of them is not there yet."""
+    if not all(path.exists() for path in targets.values()):
+        return None
+    files = {name: read_teacher_file(path) for name, path in targets.items()}
+    for name, file in files.items():
+        if not np.array_equal(file.names, names):
+            raise PseudolabelError(
+                f"{targets[name]} holds the labels of other pictures: give another --output, or remove it"
+            )
+    return files
+
+
+def _write(path: pathlib.Path, file: TeacherFile) -> None:
+    try:
+        write_teacher_file(path, file)
+    except OSError as error:
+        raise PseudolabelError(
+            f"{path} can't be written ({error.strerror or error}): make room, and give the same command again"
+        ) from None
+
+
+def _name(path: pathlib.Path, *, folder: pathlib.Path) -> str:
+    """A picture's name in a teacher file: its path below the folder, that folder's own name in front."""
+    return (pathlib.Path(folder.resolve().name) / path.relative_to(folder)).as_posix()
+
+
+def _share(text: str) -> tuple[int, int]:
+    """(i, n), from 0, of "i/n", from 1."""
+    one, _, all_of = text.partition("/")
+    if not (one.isdigit() and all_of.isdigit() and 1 <= int(one) <= int(all_of)):
+        raise PseudolabelError(f"--share {text} is no share: write 2/3 for the second of three")
+    return int(one) - 1, int(all_of)
+
+
+def _progress(seen: int, count: int, *, fresh: int, found: int, unreadable: int, began: float) -> None:
+    """One line on standard error; the time left from the pictures that this run itself labelled."""
+    left = (time.monotonic() - began) / fresh * (count - seen) if fresh else 0
+    print(
+        f"{seen}/{count} pictures, {found / max(seen, 1):.1%} with a face, {unreadable} unreadable, "
+        f"{left / 60:.0f} min left",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

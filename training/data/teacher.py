@@ -47,7 +47,7 @@ class TeacherFile:
     def __post_init__(self) -> None:
         count = len(self.names)
         shapes = {"sizes": (count, 2), "found": (count,), "five": (count, 5, 2)}
-        shapes |= {f"values of {task}": (count, *_shape(CATALOGUE[task])) for task in self.values}
+        shapes |= {f"values of {task}": (count, *values_shape(CATALOGUE[task])) for task in self.values}
         shapes |= {f"confidence of {task}": (count,) for task in self.values}
         arrays = {"sizes": self.sizes, "found": self.found, "five": self.five}
         arrays |= {f"values of {task}": array for task, array in self.values.items()}
@@ -247,7 +247,7 @@ def written(task: Task, values: NDArray[np.float32]) -> Any:
     }
 
 
-def _shape(task: Task) -> tuple[int, ...]:
+def values_shape(task: Task) -> tuple[int, ...]:
     """The shape of a face's values."""
     if task.kind is Kind.MASK:
         raise ValueError(f"task {task.name!r} has masks, which a file of teacher's labels can't hold")

@@ -42,6 +42,10 @@ class Teacher(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what the teacher holds."""
+        ...
+
 
 # Name -> module and class; a class is made with the path of its model.
 TEACHERS: dict[str, tuple[str, str]] = {
@@ -61,8 +65,8 @@ def open_teacher(name: str, *, model: pathlib.Path) -> Teacher:
         made = getattr(importlib.import_module(module), class_name)
     except ImportError as error:
         raise ValueError(
-            f"the teacher {name} needs a package that is not here ({error}): run it in its environment, which "
-            "requirements/teachers.txt makes for mediapipe and requirements/train.txt for the others"
+            f"the teacher {name} needs a package that is not here ({error}): run it in its environment, "
+            "which requirements/teachers.txt makes for mediapipe and requirements/train.txt for the others"
         ) from None
     teacher: Teacher = made(model)
     return teacher
