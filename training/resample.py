@@ -1,0 +1,59 @@
+"""Bootstrap: the faces of a test set drawn anew, whole persons at a time where persons are known.
+
+A metric is computed for every draw; the middle 95 % of what comes out is its interval. A draw is a row of
+weights, how often each face came, so that a metric made of sums over faces is one matrix product for
+hundreds of draws.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float64]  # [draws, faces]
+Values = dict[str, NDArray[np.float64]]  # by metric, [draws]
+
+_MIDDLE = (2.5, 97.5)  # percentiles
+# Weights at a time: what keeps the larger of a metric's intermediate results near 100 MB.
+_CELLS = 2_000_000
+
+
+def clusters_of(persons: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+    """For each face a number of what is drawn with it: its person, or itself where nobody is named."""
+    names = np.asarray(persons, dtype=np.str_)
+    alone = np.char.add("\0", np.arange(len(names)).astype(np.str_))  # a NUL is in no person's name
+    _, numbers = np.unique(np.where(names == "", alone, names), return_inverse=True)
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def draws(clusters: NDArray[np.int64], *, count: int, seed: int) -> Iterator[Weights]:
+    """`count` draws of as many clusters as there are, with replacement, a block of rows at a time."""
+    if not len(clusters):
+        return
+    rng = np.random.default_rng(seed)
+    number = int(clusters.max()) + 1
+    block = max(1, min(count, _CELLS // len(clusters)))
+    for start in range(0, count, block):
+        rows = min(block, count - start)
+        drawn = rng.integers(number, size=(rows, number)) + number * np.arange(rows)[:, None]
+        came = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
+        yield came[:, clusters].astype(np.float64)
+
+
+def intervals(
+    values: Callable[[Weights], Values], clusters: NDArray[np.int64], *, count: int, seed: int
+) -> Mapping[str, tuple[float, float]]:
+    """The 95 % interval of each metric that `values` computes; empty where `count` is 0.
+
+    Draws in which a metric is not defined (no face of a class came) are left out of its interval.
+    """
+    blocks = [values(weights) for weights in draws(clusters, count=count, seed=seed)]
+    if not blocks:
+        return {}
+    found = {}
+    for name in blocks[0]:
+        drawn = np.concatenate([block[name] for block in blocks])
+        drawn = drawn[~np.isnan(drawn)]
+        low, high = np.percentile(drawn, _MIDDLE) if len(drawn) else (np.nan, np.nan)
+        found[name] = (float(low), float(high))
+    return found
