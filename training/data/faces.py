@@ -1,0 +1,248 @@
+"""A prepared set (training.data.shards) as training and evaluation read it: any face at any time.
+
+Tests make one with training.data.shards.write_set.
+"""
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from training.data.index import Index
+from training.data.labels import UNKNOWN
+from training.data.sample import SPLITS
+from training.data.shards import FORMAT
+from training.tasks import CATALOGUE
+
+# Shards kept open; of more, each read opens its own (a process may have 1,024 files open).
+_OPEN = 256
+# Folders of a set that is being made or replaced.
+_PASSING = (".partial", ".old")
+
+
+class FaceSet:
+    """One split of a prepared set.
+
+    `columns` has an array a task (float32, NaN where not known): classes [N, K] probabilities, multilabel
+    [N, K], value [N, 2] (low, high), rotation [N, 3] degrees, points [N, K, 2] in units of the served
+    crop (u = (x + 0.5) / S: 0..1 lies inside it). `confidence` has an array [N] for each task that has
+    labels, masks too: 1 for people's. `masks` are the tasks that some of these faces have a mask of.
+
+    Reads by offset: any number of threads and forked processes may share it. Raises ValueError for a
+    folder that is not a prepared set, one of another catalogue, and a split (or a `subset` of it)
+    without a face.
+    """
+
+    def __init__(self, folder: Path, *, split: str = "train", subset: str | None = None) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+        self.folder, self.split, self.subset = folder, split, subset
+        self.manifest: dict[str, Any] = read_manifest(folder)
+        self.name: str = self.manifest["name"]
+        self.crop_size: int = self.manifest["crop"]["size"]
+        self.margin: int = self.manifest["crop"]["margin"]
+        self._index = Index(folder / "index.npz")
+        chosen = self._index.array("split") == SPLITS.index(split)
+        if subset is not None and chosen.any():
+            names = self._all_texts("subset")
+            codes = self._index.array("subset/code")
+            chosen &= codes == (names.index(subset) if subset in names else -1)
+        self._rows = np.flatnonzero(chosen)
+        if not len(self._rows):
+            part = f"split {split}" if subset is None else f"subset {subset!r} of split {split}"
+            raise ValueError(f"{folder} has no face in {part}: it has {_shares(self.manifest)}")
+        self.columns: dict[str, NDArray[np.float32]] = {}
+        for task in self._index.names("column"):
+            column = self._of("column", task)
+            if not np.isnan(column).all():
+                self.columns[task] = column
+        masks = [t for t in self._index.names("mask_length") if (self._of("mask_length", t) > 0).any()]
+        self.masks = frozenset(masks)
+        self.confidence: dict[str, NDArray[np.float32]] = {
+            task: self._of("confidence", task)
+            if f"confidence/{task}" in self._index
+            else np.ones(len(self), np.float32)
+            for task in (*self.columns, *masks)
+        }
+        self._lock = threading.Lock()
+        self._descriptors: dict[int, int] = {}
+        self._mapped: dict[str, NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @functools.cached_property
+    def keys(self) -> NDArray[np.str_]:
+        """[N]: what a face is called in messages, usually its picture's path in the data set."""
+        return np.array(self._index.texts("key", self._rows))
+
+    @functools.cached_property
+    def persons(self) -> NDArray[np.str_]:
+        """[N]: who it is, empty where not known."""
+        return self._repeated("person")
+
+    @functools.cached_property
+    def subsets(self) -> NDArray[np.str_]:
+        """[N]: the named part of the split, mostly empty."""
+        return self._repeated("subset")
+
+    def key(self, i: int) -> str:
+        """What face `i` is called, without reading all names."""
+        return self._index.texts("key", [int(self._rows[i])])[0]
+
+    def stored(self, i: int) -> NDArray[np.uint8]:
+        """The stored crop [S + 2M, S + 2M, 3] RGB."""
+        pixels = self._picture(i, "jpg_offset", "jpg_length", flags=cv2.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise self._damaged(i)
+        return pixels
+
+    def mask(self, task: str, i: int) -> NDArray[np.uint8] | None:
+        """The stored crop's class ids [S + 2M, S + 2M], 255 where not known; None without a mask."""
+        if task not in self.masks:
+            return None
+        names = f"mask_offset/{task}", f"mask_length/{task}"
+        return self._picture(i, *names, flags=cv2.IMREAD_GRAYSCALE)
+
+    def plain(self, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+        """What a server would feed [n, size, size, 3]: the crop without its margin, resampled to `size`."""
+        chosen = np.asarray(indices, np.int64).reshape(-1)
+        pixels = np.empty((len(chosen), size, size, 3), np.uint8)
+        for k, i in enumerate(chosen.tolist()):
+            inner = self._inner(self.stored(i))
+            if size != self.crop_size:
+                method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
+                inner = cv2.resize(inner, (size, size), interpolation=method)
+            pixels[k] = inner
+        return pixels
+
+    def plain_mask(self, task: str, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+        """The class ids of `plain`'s pixels [n, size, size], 255 where not known."""
+        chosen = np.asarray(indices, np.int64).reshape(-1)
+        masks = np.full((len(chosen), size, size), UNKNOWN, np.uint8)
+        for k, i in enumerate(chosen.tolist()):
+            mask = self.mask(task, i)
+            if mask is not None:
+                masks[k] = cv2.resize(self._inner(mask), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+        return masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Mapped arrays would travel whole; another process maps them itself.
+        return {"folder": self.folder, "split": self.split, "subset": self.subset}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folder"], split=state["split"], subset=state["subset"])  # type: ignore[misc]
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_descriptors", {}).values():
+            os.close(descriptor)
+
+    def _inner(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        inside = slice(self.margin, self.margin + self.crop_size)
+        return stored[inside, inside]
+
+    def _of(self, first: str, last: str) -> NDArray[Any]:
+        """These faces' part of an array; without a copy where they are all."""
+        array = self._index.array(f"{first}/{last}")
+        return array if len(self._rows) == len(array) else array[self._rows]
+
+    def _all_texts(self, name: str) -> list[str]:
+        return self._index.texts(name, range(len(self._index.array(f"{name}/ends"))))
+
+    def _repeated(self, name: str) -> NDArray[np.str_]:
+        return np.array(self._all_texts(name))[self._of(name, "code")]
+
+    def _picture(self, i: int, offsets: str, lengths: str, *, flags: int) -> NDArray[np.uint8] | None:
+        row = self._rows[i]
+        length = int(self._arrays(lengths)[row])
+        if length == 0:
+            return None
+        data = self._read(int(self._arrays("shard")[row]), length, int(self._arrays(offsets)[row]))
+        side = self.crop_size + 2 * self.margin
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) == length else None
+        if pixels is None or pixels.shape[:2] != (side, side):
+            raise self._damaged(i)
+        return np.asarray(pixels)
+
+    def _arrays(self, name: str) -> NDArray[Any]:
+        if name not in self._mapped:
+            self._mapped[name] = self._index.array(name)
+        return self._mapped[name]
+
+    def _read(self, shard: int, length: int, offset: int) -> bytes:
+        descriptor = self._descriptors.get(shard)
+        if descriptor is not None:
+            return os.pread(descriptor, length, offset)
+        opened = os.open(self.folder / self.manifest["shards"][shard]["name"], os.O_RDONLY)
+        try:
+            return os.pread(opened, length, offset)
+        finally:
+            with self._lock:
+                keep = len(self._descriptors) < _OPEN and shard not in self._descriptors
+                if keep:
+                    self._descriptors[shard] = opened
+            if not keep:
+                os.close(opened)
+
+    def _damaged(self, i: int) -> ValueError:
+        return ValueError(
+            f"face {self.key(i)} of {self.folder} is damaged: `python -m training.data check {self.folder}` "
+            "says which shards are, prepare the set again"
+        )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A prepared set's manifest; ValueError for none, and for one of another format or catalogue."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        form, tasks = manifest["format"], manifest["tasks"]
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} is not a prepared set (it has no manifest.json): make one with "
+            "`python -m training.data prepare`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'manifest.json'} can't be read ({error}): prepare the set again"
+        ) from None
+    if form != FORMAT:
+        raise ValueError(f"{folder} is of format {form}, not {FORMAT}: prepare the set again")
+    for task, labels in tasks.items():
+        if task not in CATALOGUE or list(CATALOGUE[task].labels) != labels:
+            raise ValueError(
+                f"{folder} was prepared when task {task!r} had other labels than the catalogue has now: "
+                "prepare the set again"
+            )
+    return manifest
+
+
+def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | None = None) -> list[FaceSet]:
+    """The sets of a folder that have faces in this split, by name; `names` picks some.
+
+    Raises ValueError where there is none, or not every one of `names`.
+    """
+    found = sorted(
+        path.parent for path in folder.glob("*/manifest.json") if path.parent.suffix not in _PASSING
+    )
+    missing = sorted(set(names or ()) - {path.name for path in found})
+    if missing or not found:
+        raise ValueError(
+            f"there is no prepared set {', '.join(missing) or 'at all'} under {folder}: "
+            "make it with `python -m training.data prepare`"
+        )
+    wanted = [path for path in found if names is None or path.name in names]
+    sets = [FaceSet(path, split=split) for path in wanted if split in read_manifest(path)["faces"]]
+    if not sets:
+        raise ValueError(f"no set under {folder} has faces in split {split}: prepare one that does")
+    return sets
+
+
+def _shares(manifest: dict[str, Any]) -> str:
+    return ", ".join(f"{count} in {split}" for split, count in manifest["faces"].items())

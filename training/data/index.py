@@ -1,0 +1,155 @@
+"""The index of a prepared set: one array a property, first axis faces, read without being loaded.
+
+`index.npz` is an uncompressed .npz, so that each array can be mapped into memory where it lies in the
+file: opening a set of ten million faces reads a few kilobytes. Every shard leaves a part of the index
+beside it while the set is made, and `merge` joins the parts.
+
+Texts (`key`) are two arrays: all of them in UTF-8 behind each other, `key/bytes`, and where each ends,
+`key/ends`. Texts that repeat (`person`, `subset`) are numbers (`person/code`) into such a list.
+"""
+
+import struct
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_REPEATED = ("person", "subset")
+# What faces of a shard have of an array that only other shards have, by the first part of its name.
+_ABSENT = {"column": np.nan, "confidence": 1.0, "mask_offset": -1, "mask_length": 0}
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a member in a zip file
+
+
+def pack(texts: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Texts as `bytes` and `ends`."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return {"bytes": np.frombuffer(b"".join(encoded), np.uint8), "ends": ends}
+
+
+def unpack(texts: NDArray[np.uint8], ends: NDArray[np.int64], rows: Iterable[int]) -> list[str]:
+    """The texts of these rows."""
+    found = []
+    for row in rows:
+        start = int(ends[row - 1]) if row else 0
+        found.append(texts[start : int(ends[row])].tobytes().decode("utf-8", "surrogateescape"))
+    return found
+
+
+def merge(parts: Sequence[Path], target: Path) -> None:
+    """Join the shards' parts of an index into `target`, one array at a time."""
+    described: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    counts = []
+    for path in parts:
+        with np.load(path) as part:
+            counts.append(len(part["jpg_offset"]))
+            for name in part.files:
+                described.setdefault(name, (part[name].dtype, part[name].shape[1:]))
+
+    def joined(name: str) -> Iterator[NDArray[Any]]:
+        dtype, shape = described[name]
+        for path, count in zip(parts, counts, strict=True):
+            with np.load(path) as part:
+                if name in part.files:
+                    yield part[name]
+                else:
+                    yield np.full((count, *shape), _ABSENT[name.partition("/")[0]], dtype)
+
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
+        total = sum(counts)
+        shards = (np.full(count, i, np.int32) for i, count in enumerate(counts))
+        _write(file, "shard", np.dtype(np.int32), (total,), shards)
+        for name, (dtype, shape) in described.items():
+            first, _, last = name.partition("/")
+            if first in _REPEATED:
+                if last == "ends":
+                    _write_codes(file, first, total=total, texts=joined(f"{first}/bytes"), ends=joined(name))
+            elif last == "bytes":
+                length = sum(len(piece) for piece in joined(name))
+                _write(file, name, dtype, (length,), joined(name))
+            elif last == "ends":
+                _write(file, name, dtype, (total,), _running(joined(name)))
+            else:
+                _write(file, name, dtype, (total, *shape), joined(name))
+
+
+class Index:
+    """A prepared set's arrays by name, mapped from the file when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as file:
+            self._members = {
+                info.filename.removesuffix(".npy"): info.header_offset for info in file.infolist()
+            }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def names(self, first: str) -> list[str]:
+        """What stands behind `first/` in the arrays' names."""
+        return [n.partition("/")[2] for n in self._members if n.partition("/")[0] == first]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """A read-only view of the file."""
+        with self.path.open("rb") as file:
+            file.seek(self._members[name])
+            header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            file.seek(header[-2] + header[-1], 1)  # the member's name and extra field
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if 0 in shape:
+                return np.zeros(shape, dtype)  # nothing to map
+            return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
+
+    def texts(self, name: str, rows: Iterable[int]) -> list[str]:
+        return unpack(self.array(f"{name}/bytes"), self.array(f"{name}/ends"), rows)
+
+
+def _write_codes(
+    file: zipfile.ZipFile,
+    name: str,
+    *,
+    total: int,
+    texts: Iterator[NDArray[np.uint8]],
+    ends: Iterator[NDArray[np.int64]],
+) -> None:
+    """Texts that repeat, as numbers into a list of those that occur, in the order of their first face."""
+    known: dict[str, int] = {}
+    codes = []
+    for piece, where in zip(texts, ends, strict=True):
+        words = unpack(piece, where, range(len(where)))
+        codes.append(np.array([known.setdefault(word, len(known)) for word in words], np.int32))
+    _write(file, f"{name}/code", np.dtype(np.int32), (total,), codes)
+    for last, array in pack(known).items():
+        _write(file, f"{name}/{last}", array.dtype, array.shape, [array])
+
+
+def _running(pieces: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
+    before = 0
+    for piece in pieces:
+        yield piece + before
+        before += int(piece[-1]) if len(piece) else 0
+
+
+def _write(
+    file: zipfile.ZipFile,
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    pieces: Iterable[NDArray[Any]],
+) -> None:
+    # The same bytes for the same set: without this, the time of day would go in.
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    with file.open(info, "w", force_zip64=True) as member:
+        sink: IO[bytes] = member
+        np.lib.format.write_array_header_1_0(
+            sink, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        )
+        for piece in pieces:
+            sink.write(np.ascontiguousarray(piece, dtype).tobytes())

@@ -1,0 +1,142 @@
+"""A prepared set while it is made: DIR/NAME.partial, what of it is whole, and who is at work on it."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PROGRESS = "progress.json"
+_NAMED = 100  # pictures left out that are named, of each reason; all are counted
+
+
+@dataclasses.dataclass(kw_only=True)
+class Progress:
+    """What the whole shards hold; written anew with each."""
+
+    options: dict[str, Any]  # what the set is made of: another command can't go on with it
+    dealt: int = 0  # inputs dealt with, those left out among them
+    shards: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # name, faces, bytes, sha256
+    faces: dict[str, int] = dataclasses.field(default_factory=dict)  # by split
+    labelled: dict[str, int] = dataclasses.field(default_factory=dict)  # faces by task
+    labelled_by: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by task
+    skipped: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # by reason: count, first
+
+    def skip(self, reason: str, key: str) -> None:
+        entry = self.skipped.setdefault(reason, {"count": 0, "first": []})
+        entry["count"] += 1
+        if len(entry["first"]) < _NAMED:
+            entry["first"].append(key)
+
+    def copy(self) -> "Progress":
+        return Progress(**json.loads(json.dumps(dataclasses.asdict(self))))
+
+
+class Unfinished:
+    """The folder beside a set in which it is made, held by this process alone.
+
+    A folder that an earlier process left is gone on with: `progress` says how far it is, and what it left
+    behind its last whole shard is removed. Raises ValueError when another process holds it, or when it
+    was begun with other `options`.
+    """
+
+    def __init__(self, folder: Path, *, options: Mapping[str, Any]) -> None:
+        self.target = folder
+        self.path = folder.with_name(f"{folder.name}.partial")
+        self._lock: int | None = _hold(self.path)
+        try:
+            self.progress = self._read(json.loads(json.dumps(options)))
+            whole = {_PROGRESS} | {
+                f"{s['name']}{end}" for s in self.progress.shards for end in (".tar", ".npz")
+            }
+            for path in self.path.iterdir():
+                if path.name not in whole:
+                    path.unlink()
+        except BaseException:
+            self.release()
+            raise
+
+    def _read(self, options: dict[str, Any]) -> Progress:
+        try:
+            progress = Progress(**json.loads((self.path / _PROGRESS).read_text()))
+        except FileNotFoundError:
+            return Progress(options=options)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.path / _PROGRESS} is damaged ({error}): delete {self.path}") from None
+        changed = [
+            f"{name} was {progress.options.get(name)} and is {options.get(name)}"
+            for name in sorted(progress.options.keys() | options.keys())
+            if progress.options.get(name) != options.get(name)
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.path} was begun otherwise ({'; '.join(changed)}): repeat the command that began it, "
+                "or delete it to begin anew"
+            )
+        return progress
+
+    def save(self, progress: Progress) -> None:
+        """What is whole now; the shards that it names are on the disk already."""
+        write_durably(self.path / _PROGRESS, json.dumps(dataclasses.asdict(progress)).encode())
+        self.progress = progress
+
+    def publish(self) -> None:
+        """The folder becomes the set, and takes the place of an older one."""
+        (self.path / _PROGRESS).unlink(missing_ok=True)
+        old = self.target.with_name(f"{self.target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.target.exists():
+            self.target.rename(old)
+        self.path.rename(self.target)
+        self.release()
+        shutil.rmtree(old, ignore_errors=True)
+
+    def release(self) -> None:
+        """Let another process go on; a folder with nothing whole in it goes away."""
+        if self._lock is None:
+            return
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+        os.close(self._lock)
+        self._lock = None
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """All of it stands there, also after a power cut, or what stood there before."""
+    partial = path.with_name(f"{path.name}.new")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _hold(path: Path) -> int:
+    """The folder, made and locked: the lock ends with the process, however that ends."""
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # the process that held it has just published or removed it
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ValueError(
+                f"another process is preparing {path}: wait for it, or name another output"
+            ) from None
+        # Between open and lock the folder may have become the finished set.
+        try:
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
