@@ -6,7 +6,6 @@ random for training, the rest for testing. The million pictures whose action uni
 (dataFile_0000.txt and on) are no part of it.
 """
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,7 +86,7 @@ def _rows(table: Path) -> Iterator[tuple[str, list[str]]]:
     """
     if table.suffix == ".txt":
         columns: Sequence[int] = [1 + int(unit.removeprefix("AU")) for unit in _UNITS]
-        rows = rows_of(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = rows_of(table, delimiter="\t", quotes=False)
     else:
         rows = rows_of(table)
         header = [word.replace("_", "").upper() for word in normal(next(rows, []))]

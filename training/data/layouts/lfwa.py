@@ -133,7 +133,7 @@ def _mat(path: Path) -> dict[str, Any]:
         with h5py.File(path) as file:
             # MATLAB stores arrays by columns, so that they read transposed here.
             return {name: _value(file, file[name]) for name in file if not name.startswith("#")}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, scipy.io.matlab.MatReadError) as error:
         raise LayoutError(f"{path} is no .mat file ({error}): fetch it again") from None
 
 

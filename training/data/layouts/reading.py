@@ -4,7 +4,7 @@ import csv
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from training.data.sample import LayoutError
 from training.tasks import CATALOGUE
@@ -37,8 +37,9 @@ def lines_of(path: Path) -> list[str]:
         raise LayoutError(f"{path} is not a text file: fetch it again") from None
 
 
-def rows_of(path: Path, *, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> Iterator[list[str]]:
+def rows_of(path: Path, *, delimiter: str = ",", quotes: bool = True) -> Iterator[list[str]]:
     """The rows of a table that are not empty; LayoutError for a file that is no table."""
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from (row for row in csv.reader(file, delimiter=delimiter, quoting=quoting) if any(row))
