@@ -7,6 +7,7 @@ in one pass: its own forward picks rows by a task's number, which no engine with
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 import torchvision
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.models.attention import MultiHeadAttention
-from training.models.qface import PIXEL_MEAN, PIXEL_STD
+from training.models.network import PIXEL_MEAN, PIXEL_STD
+from training.models.outputs import VALUE_CENTER, VALUE_SPREAD
 from training.models.two_way import FourierPositions, TwoWayTransformer
 
 # Where Swin's four stages end in torchvision's `features`.
@@ -58,6 +60,40 @@ class FaceXFormerConfig:
             )
         if len(self.encoder_depths) != len(_STAGES):
             raise ValueError(f"encoder_depths {self.encoder_depths} must name the blocks of four stages")
+
+
+# The middle of each of age_group's ten years, with that of the open last one as the data sets have it.
+_AGES = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 76.0)
+
+
+def raw_answers(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the released heads say, in the catalogue's tasks and this project's conventions.
+
+    Points go from [-1, 1] to crop sides; occluded becomes visible; age is the expectation over the age
+    groups. Angles become a rotation by the released drawing of its axes: pitch, yaw and roll have
+    runtime.pose's signs, and R = Rx(-pitch) @ Ry(-yaw) @ Rz(roll).
+    """
+    expected = torch.softmax(released["age"], dim=-1) @ released["age"].new_tensor(_AGES)
+    pitch, yaw, roll = released["head_pose"].unbind(-1)
+    return {
+        "landmarks": (released["landmarks"].unflatten(1, (-1, 2)) + 1) / 2,
+        "head_pose": _six_numbers(pitch, yaw, roll),
+        "attributes": released["attributes"],
+        "visibility": -released["visibility"],
+        "age_group": released["age"],
+        "age": ((expected - VALUE_CENTER) / VALUE_SPREAD).unsqueeze(-1),
+        "gender": released["gender"],
+        "race_utkface": released["race"],
+        "parsing_lapa": released["parsing"],
+    }
+
+
+def _six_numbers(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
+    """Angles [B] in radians -> the rotation's first two columns less the identity's [B, 6]."""
+    cp, sp, cy, sy, cr, sr = (f(angle) for angle in (pitch, yaw, roll) for f in (torch.cos, torch.sin))
+    first = [cy * cr - 1, cp * sr + sp * sy * cr, cp * sy * cr - sp * sr]
+    second = [-cy * sr, cp * cr - sp * sy * sr - 1, -sp * cr - cp * sy * sr]
+    return torch.stack([*first, *second], dim=-1)
 
 
 class Perceptron(nn.Module):
@@ -128,10 +164,11 @@ class FaceXFormer(nn.Module):
         self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> what `answers` gives."""
-        return self.answers(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
+        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> raw answers by task, as `QFace` gives them."""
+        released = self.released(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
+        return raw_answers(released)
 
-    def answers(self, images: Tensor) -> dict[str, Tensor]:
+    def released(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images [B, 3, S, S] -> by head its numbers [B, n]; parsing logits [B, 11, S, S]."""
         features = self.fused(images)
         side = features.shape[-1]
@@ -140,11 +177,11 @@ class FaceXFormer(nn.Module):
             features.flatten(2).transpose(1, 2),
             feature_positions=self.positions(),
         )
-        answers = {name: head(tokens[:, i]) for i, (name, head) in enumerate(self.heads.items())}
+        released = {name: head(tokens[:, i]) for i, (name, head) in enumerate(self.heads.items())}
         maps = self.upscale(flat.transpose(1, 2).unflatten(2, (side, side)))
         classes = self.mask_head(tokens[:, len(HEADS) :])
-        answers["parsing"] = (classes @ maps.flatten(2)).unflatten(2, maps.shape[2:])
-        return answers
+        released["parsing"] = (classes @ maps.flatten(2)).unflatten(2, maps.shape[2:])
+        return released
 
     def fused(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, S, S] -> all stages as one map [B, width, S/4, S/4], deepest first."""

@@ -45,7 +45,9 @@ class MaskedAutoencoder(nn.Module):
             own = input_size // encoder.model.patch_embed.grid_size[0]
             raise ValueError(f"this encoder's patches are {own} pixels wide, not {patch}: name its own")
         channels = [encoder.model.embed_dim] if vit else encoder.channels
-        self.projections = nn.ModuleList(nn.Linear(c, width) for c in channels)
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(c), nn.Linear(c, width)) for c in channels
+        )
         self.hidden = nn.Parameter(torch.zeros(width if vit else 3))  # what stands where a patch is hidden
         grid = (self.side, self.side)
         self.register_buffer("positions", sincos_positions(grid=grid, width=width), persistent=False)
@@ -92,7 +94,7 @@ class MaskedAutoencoder(nn.Module):
         if prefix:
             first = vit.cls_token + vit.pos_embed[:, :1]
             tokens = torch.cat([first.expand(len(tokens), -1, -1), tokens], dim=1)
-        tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))[:, prefix:]
+        tokens = vit.blocks(vit.norm_pre(tokens))[:, prefix:]
         # Back to their places; the order's inverse says where each patch went.
         (projection,) = self.projections
         projected = projection(tokens)
