@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
@@ -14,10 +14,12 @@ from torch import nn
 class Optimisation:
     """How weights are updated; a run inherits these fields."""
 
-    steps: int  # updates in all
     learning_rate: float  # at its peak
+    steps: int = 0  # updates in all; 0: `epochs` says
+    epochs: float = 0.0  # passes over the largest set, where `steps` is 0
     end_learning_rate: float = 0.0  # where the cosine ends
     warmup_steps: int = 0  # linear, before the cosine
+    warmup_epochs: float = 0.0  # the same, where `steps` is 0
     weight_decay: float = 0.05  # not on biases and norms
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW's
     layer_decay: float | None = None  # each encoder layer learns by this factor slower than the next
@@ -34,8 +36,10 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         for name, low in {
-            "steps": 1,
+            "steps": 0,
+            "epochs": 0,
             "warmup_steps": 0,
+            "warmup_epochs": 0,
             "accumulate": 1,
             "workers": 0,
             "checkpoint_every": 1,
@@ -43,7 +47,14 @@ class Optimisation:
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small: take at least {low}")
-        if self.warmup_steps >= self.steps:
+        if not self.steps and not self.epochs:
+            raise ValueError("the run has no length: set steps or epochs")
+        if not self.steps and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"{self.epochs:g} epochs leave none after {self.warmup_epochs:g} of warm-up: take more, "
+                "or a smaller warmup_epochs"
+            )
+        if self.steps and self.warmup_steps >= self.steps:
             raise ValueError(
                 f"{self.steps} steps leave none after {self.warmup_steps} of warm-up: take more steps, "
                 "or a smaller warmup_steps"
@@ -62,6 +73,14 @@ class Optimisation:
         for name in ("layer_decay", "ema_decay"):
             if (getattr(self, name) or 0.5) > 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must not be larger than 1")
+
+    def in_steps(self, epoch: float) -> Self:
+        """The same in updates, where `epoch` of them are one pass; unchanged where `steps` are given."""
+        if self.steps:
+            return self
+        steps = max(1, round(self.epochs * epoch))
+        warmup = min(round(self.warmup_epochs * epoch), steps - 1)
+        return dataclasses.replace(self, steps=steps, warmup_steps=warmup)
 
 
 # What may change between two parts of one run without changing its result.
