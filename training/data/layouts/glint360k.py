@@ -152,8 +152,8 @@ def _index(path: Path) -> NDArray[np.int64]:
 def _aligned(path: Path) -> bool:
     """Whether the pictures have the size of aligned ones; `property` says people, height, width."""
     try:
-        words = path.read_text().strip().split(",")
-        return tuple(int(word) for word in words[1:3]) == _ALIGNED
+        _, height, width = (int(word) for word in path.read_text().split(","))
+        return (height, width) == _ALIGNED
     except FileNotFoundError:
         raise LayoutError(f"the record file's property is missing: it belongs at {path}") from None
     except ValueError:
