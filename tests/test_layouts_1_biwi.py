@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from runtime.pose import rotation_from_angles
+from training.data.labels import checked
 from training.data.layouts import LAYOUTS
 from training.data.sample import BadSample, LayoutError, Sample
 
@@ -44,6 +45,7 @@ def _frame(root: Path, *, recording: str = "01", number: int = 3, pose: str, cal
 def _read(source: Path, *, name: str = "biwi") -> tuple[list[Sample], list[BadSample]]:
     entries = list(LAYOUTS[name].read(source))
     samples = [entry for entry in entries if isinstance(entry, Sample)]
+    assert all(checked("head_pose", sample.labels["head_pose"]) for sample in samples)
     return samples, [entry for entry in entries if isinstance(entry, BadSample)]
 
 

@@ -43,22 +43,34 @@ _COLUMNS = (
 _LISTS = {"training.csv": "train", "validation.csv": "test"}
 _FOLDERS = {"train_set": "train", "val_set": "test"}
 _WORD = "Manually_Annotated"
+_LISTS_IN = f"{_WORD}_file_lists"
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
-    """The training part, then the validation part."""
-    if find_or_none(source, *_FOLDERS) is not None:
-        for folder, split in _FOLDERS.items():
-            yield from _read_folder(source, folder=folder, split=split)
+    """The training part, then the validation part.
+
+    A part that is missing is passed over as long as the other one is there: the counts tell.
+    """
+    folders = [folder for folder in _FOLDERS if (source / folder).is_dir()]
+    for folder in folders:
+        yield from _read_folder(source, folder=folder, split=_FOLDERS[folder])
+    if folders:
         return
-    for name, split in _LISTS.items():
-        yield from _read_list(source, name=name, split=split)
+    tables = {
+        name: find_or_none(source, f"{_LISTS_IN}/{name}", name, f"{_WORD}/{_LISTS_IN}/{name}")
+        for name in _LISTS
+    }
+    if not any(tables.values()):
+        raise LayoutError(
+            f"AffectNet's lists are missing: they belong at {source / _LISTS_IN / 'training.csv'}"
+        )
+    for name, table in tables.items():
+        if table is not None:
+            yield from _read_list(source, table=table, split=_LISTS[name])
 
 
-def _read_list(source: Path, *, name: str, split: str) -> Iterator[Sample | BadSample]:
+def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | BadSample]:
     """The large release: whole pictures, with the face's box and 68 points found by a program."""
-    lists = f"{_WORD}_file_lists"
-    table = find(source, f"{lists}/{name}", name, f"{_WORD}/{lists}/{name}", what=f"AffectNet's list {name}")
     folder = find(
         source,
         f"{_WORD}_Images",
@@ -72,7 +84,7 @@ def _read_list(source: Path, *, name: str, split: str) -> Iterator[Sample | BadS
             continue
         if len(row) != len(_COLUMNS):
             yield BadSample(
-                key=f"{name} line {number}", why=f"it has {len(row)} columns, not {len(_COLUMNS)}"
+                key=f"{table.name} line {number}", why=f"it has {len(row)} columns, not {len(_COLUMNS)}"
             )
             continue
         cells = dict(zip(_COLUMNS, row, strict=True))
@@ -87,10 +99,10 @@ def _read_list(source: Path, *, name: str, split: str) -> Iterator[Sample | BadS
             landmarks = five_of_68(points.reshape(-1, 2))
             expression = _EXPRESSIONS[code]
         except (ValueError, KeyError):
-            yield BadSample(key=key, why=f"its box, points or expression in {name} can't be read")
+            yield BadSample(key=key, why=f"its box, points or expression in {table.name} can't be read")
             continue
         if key in seen:
-            yield BadSample(key=key, why=f"{name} names it twice")
+            yield BadSample(key=key, why=f"{table.name} names it twice")
             continue
         seen.add(key)
         yield Sample(
