@@ -1,162 +1,381 @@
-"""What a network reaches on the faces kept out of training.
+"""What a network reaches on faces that it was not trained on, beside what needs no network.
 
-`python -m training.evaluate CHECKPOINT --data DIR` prints a line a task as JSON.
+    python -m training.evaluate weights/qface-tiny.safetensors --data data/prepared --markdown table.md
+    python -m training.evaluate var/build/qface-tiny/onnx/model.onnx --data data/prepared
+    python -m training.evaluate grpc://localhost:8001 --data data/prepared --sets celeba --json served.json
+
+One code measures all three: what was trained, what was exported and what is served can be compared. Each
+metric comes with the 95 % interval of a bootstrap over faces, or over persons where the set names them.
+`trivial` is the best that always the same answer reaches: the most frequent class, the median, learned
+from the set's training split where that is there.
 """
 
 import argparse
-import json
-import pathlib
+import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from runtime.pose import angles_from_rotation
-from training.data import FaceSet
-from training.models import ExportWrapper, load_checkpoint
-from training.tasks import CATALOGUE, Kind
+from training.data.faces import FaceSet, prepared_sets
+from training.data.sample import SPLITS
+from training.metrics import MEASURES, Measure, PerFace, best_of, fitted_thresholds, less_is_better
+from training.published import Published, figures
+from training.questions import Question, in_order, question_of
+from training.resample import clusters_of, intervals
+from training.subjects import BATCH, Answering, Answers, answers_of, subject_of
+from training.tasks import Kind
 
-Answers = dict[str, NDArray[np.float32]]
+__all__ = ["Answering", "Answers", "Estimate", "Row", "answers_of", "evaluate", "prepared_sets", "summary"]
 
-
-def answers_of(wrapper: ExportWrapper) -> Callable[[NDArray[np.uint8]], Answers]:
-    """The network as a function of crops [N, S, S, 3]."""
-
-    def answer(pixels: NDArray[np.uint8]) -> Answers:
-        with torch.inference_mode():
-            return {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}
-
-    return answer
+_MASKS_OF_A_TRIVIAL_ANSWER = 500  # masks that the most frequent class of each pixel is counted over
 
 
-def in_chunks(
-    answer: Callable[[NDArray[np.uint8]], Answers], pixels: NDArray[np.uint8], *, size: int = 32
-) -> Answers:
-    """The answers for crops [N, S, S, 3], asked for `size` at a time."""
-    parts = [answer(pixels[start : start + size]) for start in range(0, len(pixels), size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A metric and the ends of its 95 % interval (NaN where no bootstrap was made)."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
-def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve by ranks (ties count half); NaN without both classes."""
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if not positives or not negatives:
-        return float("nan")
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """How well one task is answered on one set, or on a named part of it."""
+
+    task: str
+    set: str
+    subset: str  # the named part; "" for the whole
+    faces: int  # labelled for the task
+    persons: int  # among them; 0 where the set does not say who they are
+    labelled_by: str  # "human", or the teacher whose labels these are
+    metric: str  # the one of `values` that the task is judged by
+    values: Mapping[str, Estimate]
+    trivial: Mapping[str, float]  # of each metric, the best that always the same answer reaches
+    published: tuple[Published, ...]  # what others reached in `metric`
+    by_label: Mapping[str, tuple[Published, ...]]  # and in metrics of single labels
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval of the main metric lies on the better side of the trivial answer's."""
+        main, trivial = self.values[self.metric], self.trivial[self.metric]
+        if less_is_better(self.metric):
+            return main.high < trivial
+        return main.low > trivial
+
+    @property
+    def place(self) -> str:
+        """The set, with its part: "300w (common)"."""
+        return f"{self.set} ({self.subset})" if self.subset else self.set
 
 
 def evaluate(
-    answer: Callable[[NDArray[np.uint8]], Answers],
-    entries: Sequence[Mapping[str, Any]],
-    folders: Sequence[pathlib.Path],
+    answer: Answering,
+    contract_tasks: Sequence[Mapping[str, Any]],
+    sets: Sequence[FaceSet],
     *,
+    input_size: int,
     limit: int | None = None,
-) -> dict[str, dict[str, float]]:
-    """For each set and task its metrics, and `trivial`: the same metric of always the same answer.
+    bootstrap: int = 1000,
+    seed: int = 0,
+    training: Sequence[FaceSet] = (),
+    validation: Sequence[FaceSet] = (),
+) -> list[Row]:
+    """A row for every task of the contract on every set (and named part of one) that has labels for it.
 
-    `answer` is anything that answers crops [N <= 32, S, S, 3], torch or an engine; `entries` are the
-    contract's tasks.
+    `answer` is anything that answers crops [N <= 32, S, S, 3]: torch, an engine, a server; `contract_tasks`
+    its contract's entries. `limit` takes so many faces of each set, evenly spread. `bootstrap` is the number
+    of draws (0: no intervals). `training` are the same sets' training splits, from which trivial answers
+    are learned; `validation` other faces, on which a threshold a label is fitted for multilabel tasks.
+    ValueError when an answer is missing, not finite, or made by other labels than the catalogue's.
     """
-    results: dict[str, dict[str, float]] = {}
-    labels_of = {entry["name"]: entry["labels"] for entry in entries}
-    for folder in folders:
-        faces = FaceSet(folder, test=True)
-        rows = np.arange(len(faces))[: limit or len(faces)]
-        answers = in_chunks(answer, faces.plain(rows))
-        for name, answered in answers.items():
-            key = "age_low" if name == "age" else name
-            if key not in faces.labels:
-                continue
-            truth = faces.labels[key][rows]
-            if name == "age" and (faces.labels["age_high"][rows] != truth).any():
-                truth = np.stack([truth, faces.labels["age_high"][rows]], axis=1)
-            if CATALOGUE[name].kind is Kind.MULTILABEL:
-                truth = truth[:, [CATALOGUE[name].labels.index(label) for label in labels_of[name]]]
-            known = ~np.isnan(truth.reshape(len(truth), -1)).any(axis=1)
-            results[f"{name} on {faces.name}"] = {
-                "faces": int(known.sum()),
-                **_METRICS[CATALOGUE[name].kind](answered[known], truth[known]),
-            }
-    return results
+    questions = [question_of(entry, input_size=input_size) for entry in contract_tasks]
+    asked = [question for question in questions if question is not None]
+    learned_from = {faces.name: [faces] for faces in training}
+    fitted_on = {faces.name: faces for faces in validation}
+    rows: list[Row] = []
+    for faces in sets:
+        there = [question for question in asked if _has(faces, question)]
+        if faces.name in fitted_on:
+            there = _fitted(answer, there, fitted_on[faces.name], limit=limit)
+        judged = [
+            _Judged(question, constants=_trivial(question, [*learned_from.get(faces.name, ()), faces]))
+            for question in there
+        ]
+        if not judged:
+            continue
+        for indices in _chunks(len(faces), limit=limit):
+            answered = answer(faces.plain(indices, size=input_size))
+            for one in judged:
+                one.add(answered, faces, indices)
+        for one in judged:
+            rows += one.rows(faces, bootstrap=bootstrap, seed=seed)
+    return rows
 
 
-def prepared_sets(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The sets that training.prepare put into a folder; ValueError when there is none."""
-    sets = sorted(path.parent for path in folder.glob("*/labels.npz"))
-    if not sets:
-        raise ValueError(f"there is no prepared set under {folder}: run training.prepare")
-    return sets
-
-
-def _classes(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """The plain figures by "task on set", without those of single labels: what a checkpoint's card keeps."""
     return {
-        "accuracy": float((answer.argmax(1) == truth).mean()),
-        "trivial": float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
+        f"{row.task} on {row.place}": {
+            "faces": row.faces,
+            **{name: round(found.value, 5) for name, found in row.values.items() if "/" not in name},
+            "trivial": round(row.trivial[row.metric], 5),
+        }
+        for row in rows
     }
 
 
-def _multilabel(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
-    positive = truth >= 0.5
-    areas = [area_under_curve(answer[:, i], positive[:, i]) for i in range(answer.shape[1])]
-    return {
-        "mean_accuracy": float(((answer >= 0.5) == positive).mean()),
-        "trivial": float(np.maximum(positive.mean(0), 1 - positive.mean(0)).mean()),
-        "mean_auc": float(np.nanmean(areas)),
-    }
+class _Judged:
+    """What is gathered of one task on one set."""
+
+    def __init__(self, question: Question, *, constants: Sequence[NDArray[Any]]) -> None:
+        self.question = question
+        self.measure: Measure = MEASURES[question.task.kind]
+        self.constants = constants
+        self.indices: list[NDArray[np.int64]] = []
+        # The network's numbers a face first, then those of each trivial answer.
+        self.parts: list[list[PerFace]] = [[] for _ in range(1 + len(constants))]
+
+    def add(self, answered: Answers, faces: FaceSet, indices: NDArray[np.int64]) -> None:
+        labels = _labels(faces, self.question, indices)
+        known = self.measure.known(labels)
+        if not known.any():
+            return
+        said = _checked(self.question, answered, faces=faces, indices=indices)[known]
+        labels = labels[known]
+        self.indices.append(indices[known])
+        self.parts[0].append(self.measure.per_face(self.question, said, labels))
+        for constant, parts in zip(self.constants, self.parts[1:], strict=True):
+            always = np.broadcast_to(constant, (len(labels), *constant.shape))
+            parts.append(self.measure.per_face(self.question, always, labels))
+
+    def rows(self, faces: FaceSet, *, bootstrap: int, seed: int) -> Iterator[Row]:
+        """A row for the whole set, and one for each named part where there are several."""
+        if not self.indices:
+            return
+        indices = np.concatenate(self.indices)
+        gathered = [joined(parts) for parts in self.parts]
+        yield self._row(faces, indices, gathered, subset="", bootstrap=bootstrap, seed=seed)
+        # A face may be in several parts: "make-up,blur".
+        parts_of = [set(filter(None, str(text).split(","))) for text in faces.subsets[indices]]
+        names = sorted(set().union(*parts_of))
+        if names == [] or (len(names) == 1 and all(parts_of)):
+            return
+        for name in names:
+            chosen = np.array([name in parts for parts in parts_of])
+            some = [{key: values[chosen] for key, values in stats.items()} for stats in gathered]
+            yield self._row(faces, indices[chosen], some, subset=name, bootstrap=bootstrap, seed=seed)
+
+    def _row(
+        self,
+        faces: FaceSet,
+        indices: NDArray[np.int64],
+        gathered: Sequence[PerFace],
+        *,
+        subset: str,
+        bootstrap: int,
+        seed: int,
+    ) -> Row:
+        question, measure = self.question, self.measure
+        once = np.ones((1, len(indices)))
+        values, *trivial = (
+            {name: float(found[0]) for name, found in measure.values(question, stats, once).items()}
+            for stats in gathered
+        )
+        persons = faces.persons[indices]
+        found = intervals(
+            lambda weights: measure.values(question, gathered[0], weights),
+            clusters_of(persons),
+            count=bootstrap,
+            seed=seed,
+        )
+        task = question.task.name
+        # A task whose labels don't allow its usual metric (ages in bins) is judged by its kind's first.
+        main = question.main if question.main in values else next(iter(values))
+        others = {
+            name: figures(task, faces.name, subset=subset, metric=name) for name in values if "/" in name
+        }
+        return Row(
+            task=task,
+            set=faces.name,
+            subset=subset,
+            faces=len(indices),
+            persons=len(set(persons[persons != ""].tolist())),
+            labelled_by=str(faces.manifest.get("labelled_by", {}).get(task, "human")),
+            metric=main,
+            values={
+                name: Estimate(value=value)
+                if name not in found
+                else Estimate(value=value, low=found[name][0], high=found[name][1])
+                for name, value in values.items()
+            },
+            trivial=best_of(list(values), trivial),
+            published=figures(task, faces.name, subset=subset, metric=main),
+            by_label={name: there for name, there in others.items() if there},
+        )
 
 
-def _value(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
-    if truth.ndim == 2:
-        inside = (answer[:, 0] >= truth[:, 0]) & (answer[:, 0] < truth[:, 1] + 1)
-        _, counts = np.unique(truth[:, 0], return_counts=True)
-        return {"bin_accuracy": float(inside.mean()), "trivial": float(counts.max() / len(truth))}
-    return {
-        "mean_absolute_error": float(np.abs(answer[:, 0] - truth).mean()),
-        "trivial": float(np.abs(np.median(truth) - truth).mean()),
-    }
+def joined(parts: Sequence[PerFace]) -> PerFace:
+    """The numbers of all faces from those of chunks."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _rotation(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
-    errors = np.abs(angles_from_rotation(answer) - truth)
-    names = ("yaw", "pitch", "roll")
-    return {
-        "mean_absolute_error": float(errors.mean()),
-        **{name: float(errors[:, i].mean()) for i, name in enumerate(names)},
-        "trivial": float(np.abs(truth - np.median(truth, axis=0)).mean()),
-    }
+def _has(faces: FaceSet, question: Question) -> bool:
+    """Whether anybody in the set is labelled for a task."""
+    name = question.task.name
+    if question.task.kind is Kind.MASK:
+        return name in faces.masks
+    return name in faces.columns and bool((~np.isnan(faces.columns[name])).any())
 
 
-_METRICS: dict[Kind, Callable[[NDArray[np.float32], NDArray[np.float32]], dict[str, float]]] = {
-    Kind.CLASSES: _classes,
-    Kind.MULTILABEL: _multilabel,
-    Kind.VALUE: _value,
-    Kind.ROTATION: _rotation,
-}
+def _labels(faces: FaceSet, question: Question, indices: NDArray[np.int64]) -> NDArray[Any]:
+    """The labels of these faces, in the question's order."""
+    name = question.task.name
+    if question.task.kind is Kind.MASK:
+        return in_order(question, faces.plain_mask(name, indices, size=question.input_size))
+    return in_order(question, faces.columns[name][indices])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=pathlib.Path)
-    parser.add_argument(
-        "--data", type=pathlib.Path, required=True, help="the folder that training.prepare filled"
+def _chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
+    """Row numbers of `limit` faces (None: all) spread evenly over `count`, a batch at a time."""
+    # Sets are often sorted by class or person: their first faces would be no sample of them.
+    rows = np.arange(count) if limit is None or limit >= count else np.arange(limit) * count // limit
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
+
+
+def _trivial(question: Question, sources: Sequence[FaceSet]) -> list[NDArray[Any]]:
+    """Answers that look at no face, learned from the first of the sets that has labels; at least one."""
+    measure = MEASURES[question.task.kind]
+    few = _MASKS_OF_A_TRIVIAL_ANSWER if question.task.kind is Kind.MASK else None
+    faces = next(faces for faces in sources if _has(faces, question))
+    labels = np.concatenate([_labels(faces, question, rows) for rows in _chunks(len(faces), limit=few)])
+    return measure.constants(question, labels[measure.known(labels)])
+
+
+def _fitted(
+    answer: Answering, questions: Sequence[Question], faces: FaceSet, *, limit: int | None
+) -> list[Question]:
+    """The questions, those of several labels with the thresholds that are best on `faces`."""
+    fits = [q for q in questions if q.task.kind is Kind.MULTILABEL and _has(faces, q)]
+    judged = {question.task.name: _Judged(question, constants=()) for question in fits}
+    if not judged:
+        return list(questions)
+    size = questions[0].input_size
+    for indices in _chunks(len(faces), limit=limit):
+        answered = answer(faces.plain(indices, size=size))
+        for one in judged.values():
+            one.add(answered, faces, indices)
+    return [
+        dataclasses.replace(question, fitted=fitted_thresholds(question, joined(judged[name].parts[0])))
+        if (name := question.task.name) in judged
+        else question
+        for question in questions
+    ]
+
+
+def _checked(
+    question: Question, answered: Answers, *, faces: FaceSet, indices: NDArray[np.int64]
+) -> NDArray[Any]:
+    """The answers to a question; ValueError where they are missing, of a wrong shape or not finite."""
+    name, count, labels = question.task.name, len(indices), len(question.labels)
+    if name not in answered:
+        raise ValueError(f"the network does not answer {name}, which its contract promises: build it again")
+    said = np.asarray(answered[name])
+    shape: tuple[int, ...] = {
+        Kind.CLASSES: (count, labels),
+        Kind.MULTILABEL: (count, labels),
+        Kind.VALUE: (count, 1),
+        Kind.ROTATION: (count, 3, 3),
+        Kind.POINTS: (count, labels, 2),
+        Kind.MASK: (count, question.input_size, question.input_size),
+    }[question.task.kind]
+    if said.shape != shape:
+        raise ValueError(
+            f"{name} is answered in the shape {list(said.shape)} and not {list(shape)}: build it again"
+        )
+    wrong = said >= labels if question.task.kind is Kind.MASK else ~np.isfinite(said)
+    if wrong.any():
+        first = int(indices[np.flatnonzero(wrong.reshape(count, -1).any(axis=1))[0]])
+        raise ValueError(
+            f"the answer to {name} about {faces.key(first)} of {faces.name} is not finite or no class of the "
+            "contract: look at the weights"
+        )
+    return said
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    from training.report import as_json, as_markdown, write_text
+
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate",
+        description=__doc__.partition("\n\n")[0],
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    args = parser.parse_args()
+    parser.add_argument("network", help="a checkpoint, a .onnx file, or grpc://host:port")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
+    parser.add_argument("--sets", help="only these, separated by commas")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--limit", type=int, help="so many faces of each set, evenly spread")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="draws for the intervals (0: none)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument(
+        "--fit-thresholds",
+        choices=("train", "validation"),
+        help="F1 also with a threshold a label, fitted on this split of each set",
+    )
+    parser.add_argument("--device", default="cpu", help="where torch runs a checkpoint: cpu or cuda")
+    parser.add_argument("--json", type=Path, help="write everything here")
+    parser.add_argument("--markdown", type=Path, help="write the tables here")
+    options = parser.parse_args(arguments)
     try:
-        checkpoint = load_checkpoint(args.checkpoint)
-        wrapper = ExportWrapper(checkpoint.model, checkpoint.contract)
-        results = evaluate(answers_of(wrapper), wrapper.entries, prepared_sets(args.data))
+        if (options.limit or 1) < 1 or options.bootstrap < 0:
+            raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
+        sets = prepared_sets(options.data, split=options.split, names=_chosen(options.sets))
+        subject = subject_of(options.network, device=options.device)
+        rows = evaluate(
+            subject.answer,
+            subject.tasks,
+            sets,
+            input_size=subject.input_size,
+            limit=options.limit,
+            bootstrap=options.bootstrap,
+            seed=options.seed,
+            training=_same_sets(sets, split="train"),
+            validation=_same_sets(sets, split=options.fit_thresholds),
+        )
+        if not rows:
+            raise ValueError(
+                f"{options.network} answers nothing that {', '.join(faces.name for faces in sets)} "
+                "has labels for: prepare other sets"
+            )
+        print(as_markdown(rows))
+        if options.json:
+            write_text(options.json, as_json(rows, subject=subject, options=vars(options)))
+        if options.markdown:
+            write_text(options.markdown, as_markdown(rows))
     except ValueError as error:
-        print(error, file=sys.stderr)
+        print(f"training.evaluate: {error}", file=sys.stderr)
         return 2
-    for name, metrics in results.items():
-        print(json.dumps({"task": name, **{key: round(value, 4) for key, value in metrics.items()}}))
     return 0
+
+
+def _chosen(words: str | None) -> list[str] | None:
+    """The names among words separated by commas; None for no words."""
+    return None if words is None else [name.strip() for name in words.split(",")]
+
+
+def _same_sets(sets: Sequence[FaceSet], *, split: str | None) -> list[FaceSet]:
+    """Another split of these sets, as far as they have it; none for None."""
+    return [
+        FaceSet(faces.folder, split=split) for faces in sets if split and split in faces.manifest["faces"]
+    ]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """An evaluation as JSON and as Markdown tables."""
 
+import contextlib
 import json
 import math
 import os
@@ -113,7 +114,7 @@ def as_markdown(rows: Sequence["Row"]) -> str:
                 _published(row, name, row.by_label.get(name, ())),
             ]
             for name in row.values
-            if "/" in name
+            if "/" in name and not math.isnan(row.values[name].value)
         ]
         if by_label and not row.subset:
             heading = ("label", "metric", "this network", "trivial", "published")
@@ -147,7 +148,8 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ValueError(f"{path} can't be written ({error.strerror}): name another place") from None
 
 
