@@ -14,6 +14,7 @@ recordio.h and recordio.py:
 
 import contextlib
 import dataclasses
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -77,13 +78,14 @@ def read_record(file: BinaryIO, offset: int) -> bytes:
         file.seek(-length % 4, os.SEEK_CUR)
 
 
-def read_head(file: BinaryIO, offset: int) -> Head:
+def read_head(file: BinaryIO | io.FileIO, offset: int) -> Head:
     """The head of the record at `offset`, without reading its picture; ValueError where there is none."""
     file.seek(offset)
-    kind, length = _part(file.read(_WORDS.size), offset=offset)
+    start = file.read(_WORDS.size + _HEADER.size + _LABEL.size)
+    kind, length = _part(start[: _WORDS.size], offset=offset)
     if kind not in (_WHOLE, _FIRST):
         raise ValueError(f"no record begins at byte {offset}")
-    head = _head(file.read(min(length, _HEADER.size + _LABEL.size)), length=length)
+    head = _head(start[_WORDS.size :][:length], length=length)
     # A record in parts is a long one, whatever length its first part has.
     return dataclasses.replace(head, has_picture=True) if kind == _FIRST else head
 
@@ -119,7 +121,8 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         raise LayoutError(
             f"{records} is cut short: it has {size} bytes and {index.name} names byte {last}; fetch it again"
         )
-    with records.open("rb") as file:
+    # Unbuffered: a few bytes are read of each record, of millions.
+    with records.open("rb", buffering=0) as file:
         for number, offset in table:
             key = f"{records.name}:{number}"
             try:
