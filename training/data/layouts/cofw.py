@@ -2,7 +2,7 @@
 
 Burgos-Artizzu, Perona, Dollar, Robust Face Landmark Estimation under Occlusion, ICCV 2013: 1,345 faces
 for training (the first 845 are LFPW's, hardly occluded; 500 are COFW's own) and 507 for testing. Of the
-29 points 19 lie where iBUG's do: they are the landmarks' labels, the other landmarks are not known.
+29 points 21 lie where iBUG's do: they are the landmarks' labels, the other landmarks are not known.
 """
 
 import dataclasses

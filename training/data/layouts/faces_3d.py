@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from runtime.pose import angles_from_rotation
 from training.data.layouts.landmark_files import as_label, box_of
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.tasks import CATALOGUE
 
 # Of 300W-LP, each also as `_Flip`; below it the names of the pictures begin with the folder's.
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+_SIDE_300W_LP = 450  # of all its pictures, in pixels
 # The field's protocol for AFLW2000-3D.
 _LARGEST_ANGLE = 99.0
 _YAW_SUBSETS = ((30.0, "yaw_0_30"), (60.0, "yaw_30_60"), (np.inf, "yaw_60_90"))
@@ -73,18 +75,15 @@ def read_300w_lp(source: Path) -> Iterator[Sample | BadSample]:
         )
     for folder in present:
         name = folder.removesuffix("_Flip")
-        # The mirrored pictures' points stand under the plain name in some releases.
-        points_folder = next(
-            (place for place in (root / "landmarks" / folder, root / "landmarks" / name) if place.is_dir()),
-            None,
-        )
+        outlines = root / "landmarks" / name  # the mirrored pictures have none of their own
         for picture in sorted((root / folder).glob("*.jpg")):
             key = picture.relative_to(source).as_posix()
             try:
                 pose, points = _fitted(picture.with_suffix(".mat"), points="pt2d")
-                if points_folder is not None:
-                    path = points_folder / f"{picture.stem}_pts.mat"
+                if outlines.is_dir():
+                    path = outlines / f"{picture.stem}_pts.mat"
                     points = _points(_variables(path, "pts_2d")["pts_2d"], path=path)
+                    points = points if folder == name else _mirrored(points)
             except ValueError as error:
                 yield BadSample(key=key, why=str(error))
                 continue
@@ -144,10 +143,9 @@ def _variables(path: Path, *names: str) -> dict[str, Any]:
     """The variables of these names of a MATLAB file; ValueError says what is wrong with it."""
     try:
         variables: dict[str, Any] = scipy.io.loadmat(path, variable_names=names, appendmat=False)
-    except FileNotFoundError:
-        raise ValueError(f"its labels {path.parent.name}/{path.name} are missing") from None
     except _UNREADABLE:
-        raise ValueError(f"its labels {path.parent.name}/{path.name} are no readable MATLAB file") from None
+        fault = "no readable MATLAB file" if path.exists() else "missing"
+        raise ValueError(f"its labels {path.parent.name}/{path.name} are {fault}") from None
     missing = [name for name in names if name not in variables]
     if missing:
         raise ValueError(f"its labels {path.parent.name}/{path.name} have no {', '.join(missing)}")
@@ -169,6 +167,11 @@ def _points(value: Any, *, path: Path) -> NDArray[np.float64]:
     return points[:, :2] - 1.0
 
 
+def _mirrored(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points [68, 2] of a picture in its mirrored copy."""
+    return points[CATALOGUE["landmarks"].mirrored_order()] * (-1.0, 1.0) + (_SIDE_300W_LP - 1.0, 0.0)
+
+
 def _angles(pose: NDArray[np.float64]) -> list[float]:
     pitch, yaw, roll = pose.tolist()
     angles: list[float] = angles_from_rotation(rotation_of(pitch, yaw, roll)).tolist()
@@ -184,7 +187,7 @@ LAYOUTS_HERE = (
         tree="""\
 AFW/AFW_134212_1_0.jpg, AFW_134212_1_0.mat    and HELEN, IBUG, LFPW
 AFW_Flip/AFW_134212_1_0.jpg, .mat             and HELEN_Flip, IBUG_Flip, LFPW_Flip
-landmarks/AFW/AFW_134212_1_0_pts.mat          points along the visible outline""",
+landmarks/AFW/AFW_134212_1_0_pts.mat          points along the visible outline; HELEN, IBUG, LFPW""",
         expected=Expected(counts={"train": 122450}),
         read=read_300w_lp,
     ),

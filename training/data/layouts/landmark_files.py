@@ -30,7 +30,7 @@ def read_pts(path: Path, *, count: int = 68) -> Points:
         points = np.array([line.split() for line in body.splitlines() if line.strip()], dtype=np.float64)
     except ValueError:
         raise ValueError(f"{path.name} has a line that is not two numbers") from None
-    if not opened or not closed or points.shape != (count, 2):
+    if not opened or not closed or points.shape != (count, 2) or not np.isfinite(points).all():
         raise ValueError(f"{path.name} does not hold {count} points in {{ }}")
     return points - 1.0
 

@@ -80,7 +80,7 @@ def _points(path: Path) -> NDArray[np.float64]:
         raise ValueError(f"its landmarks {path.name} are missing") from None
     except ValueError:
         raise ValueError(f"its landmarks {path.name} are not numbers") from None
-    if len(numbers) != 1 + 2 * 106 or numbers[0] != 106:
+    if len(numbers) != 1 + 2 * 106 or numbers[0] != 106 or not np.isfinite(numbers).all():
         raise ValueError(f"its landmarks {path.name} are not `106` and 106 points")
     all_106 = numbers[1:].reshape(106, 2)
     return np.stack([all_106[list(indices)].mean(axis=0) for indices in LAPA_OF_68])
