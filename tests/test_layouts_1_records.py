@@ -141,6 +141,13 @@ def test_what_is_missing_cut_short_or_malformed_is_named(tmp_path: Path) -> None
     assert len(samples) == 2
 
 
+def test_a_record_whose_label_is_no_number_is_bad(tmp_path: Path) -> None:
+    _write(tmp_path, [_record(_picture(0)[1], labels=[float("nan")]), _record(b"short", labels=[3.0])])
+    samples, bad = _read(tmp_path)
+    assert [sample.person for sample in samples] == ["3"]
+    assert [entry.why for entry in bad] == ["a record's label is no number"]
+
+
 def test_a_record_that_is_no_picture_says_so_when_it_is_opened(tmp_path: Path) -> None:
     _write(tmp_path, [_record(b"no picture", labels=[1.0]), _record(_picture(0)[1], labels=[2.0])])
     (first, _), bad = _read(tmp_path)

@@ -15,6 +15,7 @@ recordio.h and recordio.py:
 import contextlib
 import dataclasses
 import io
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -106,6 +107,8 @@ def _head(record: bytes, *, length: int) -> Head:
     start = _HEADER.size + flag * _LABEL.size
     if flag and len(record) >= _HEADER.size + _LABEL.size:
         (label,) = _LABEL.unpack_from(record, _HEADER.size)
+    if not math.isfinite(label):
+        raise ValueError("a record's label is no number")
     return Head(label=label, has_picture=length > start, start=start)
 
 
