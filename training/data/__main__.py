@@ -1,0 +1,133 @@
+"""`python -m training.data`: prepare data sets for training, list what can be read, check what was made."""
+
+import argparse
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from training.data.check import check_set
+from training.data.layouts import LAYOUTS
+from training.data.prepare import Options, prepare_set
+from training.data.shards import SIZE
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.command(args))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        if error.errno in _FULL:
+            print(
+                f"the disk under {args.output} is full: make room and repeat the command; whole shards stay",
+                file=sys.stderr,
+            )
+        else:
+            print(f"{error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        return 130
+    return 2
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    options = Options(
+        size=args.size,
+        subset=args.subset,
+        limit=args.limit,
+        teachers=args.teacher,
+        max_unreadable=args.max_unreadable,
+        detector=args.detector,
+    )
+    with tqdm(desc=args.name, unit=" pictures", mininterval=1, smoothing=0.05) as bar:
+
+        def progress(dealt: int, total: int) -> None:
+            if bar.total is None:
+                bar.reset(total)
+                bar.initial = bar.n = dealt - 1
+            bar.update(dealt - bar.n)
+
+        manifest = prepare_set(
+            LAYOUTS[args.name], source=args.source, output=args.output, options=options, progress=progress
+        )
+    _tell(manifest, folder=args.output / args.name)
+    return 0
+
+
+def _tell(manifest: dict[str, Any], *, folder: Path) -> None:
+    faces = ", ".join(f"{count} for {split}" for split, count in manifest["faces"].items())
+    skipped = {reason: entry["count"] for reason, entry in manifest["skipped"].items()}
+    told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items()) or "none"
+    tasks = ", ".join(f"{task} ({manifest['labelled_by'][task]})" for task in manifest["tasks"]) or "none"
+    print(f"{folder}: faces {faces}; left out {told}; labels {tasks}")
+    for reason, entry in manifest["skipped"].items():
+        for line in entry["first"][:3]:
+            print(f"  {reason.replace('_', ' ')}: {line}")
+    if manifest["skipped"]:
+        print(f"  {folder / 'manifest.json'} names the first 100 of each")
+
+
+def _list(args: argparse.Namespace) -> int:
+    for name, layout in LAYOUTS.items():
+        print(f"{name:14} {layout.title}\n{'':14} {', '.join(layout.tasks) or 'no labels'}; {layout.licence}")
+        if args.trees:
+            print("\n".join(f"{'':16}{line}" for line in layout.tree.splitlines()))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    single = (args.folder / "manifest.json").exists()
+    folders = [args.folder] if single else sorted(p.parent for p in args.folder.glob("*/manifest.json"))
+    if not folders:
+        raise ValueError(f"there is no prepared set in {args.folder}")
+    for folder in folders:
+        faces = ", ".join(f"{count} for {split}" for split, count in check_set(folder).items())
+        print(f"{folder}: whole, faces {faces}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.data", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    prepare = commands.add_parser("prepare", help="find, align and crop the faces of a data set")
+    prepare.set_defaults(command=_prepare)
+    prepare.add_argument("name", choices=list(LAYOUTS), metavar="NAME", help="of a data set (see list)")
+    prepare.add_argument("--source", type=Path, required=True, help="the folder that it was unpacked into")
+    prepare.add_argument(
+        "--output", type=Path, default=Path("data/prepared"), help="OUTPUT/NAME is written (%(default)s)"
+    )
+    prepare.add_argument("--size", type=int, default=SIZE, help="of the crop in pixels (%(default)s)")
+    prepare.add_argument("--subset", action="store_true", help="accept fewer files than the official release")
+    prepare.add_argument("--limit", type=int, help="only so many pictures, evenly spread")
+    prepare.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="labels of training.pseudolabel, for tasks that the set does not label",
+    )
+    prepare.add_argument(
+        "--max-unreadable",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="of the pictures may be unreadable or badly labelled (%(default)s)",
+    )
+    prepare.add_argument("--detector", type=Path, help="the face detector's .tflite file")
+    names = commands.add_parser("list", help="the data sets that can be read")
+    names.set_defaults(command=_list)
+    names.add_argument("--trees", action="store_true", help="with their official layouts")
+    check = commands.add_parser("check", help="whether prepared sets are whole")
+    check.set_defaults(command=_check)
+    check.add_argument("folder", type=Path, help="a prepared set, or a folder of them")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Which face of a picture is meant, its crop, and its labels moved into the crop.
+
+The crop is the server's (runtime.align) with a margin around it; labels move by the same affine map.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.align import Affine, in_plane_degrees, photo_to_crop, transform, warp
+from runtime.detect import Detections
+from training.data.labels import UNKNOWN
+from training.data.sample import Sample, five_of_68
+from training.tasks import CATALOGUE, Kind
+
+# A detected face is the one that known landmarks mean when its points lie this near, in units of the
+# face's scale; the detector's own error is about a tenth.
+_NEAR = 0.5
+
+
+def known_five(sample: Sample) -> NDArray[np.float64] | None:
+    """The five landmarks [5, 2] that the set gives or that follow from its 68 points; None without eyes."""
+    five = sample.landmarks
+    points = sample.labels.get("landmarks")
+    if five is None and points is not None:
+        five = five_of_68([[np.nan, np.nan] if point is None else point for point in points])
+    if five is None or not np.isfinite(np.asarray(five, np.float64)[:2]).all():
+        return None
+    return np.asarray(five, np.float64)
+
+
+def meant_face(
+    found: Detections,
+    *,
+    width: int,
+    height: int,
+    box: ArrayLike | None = None,
+    five: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64] | None:
+    """The five landmarks [5, 2] of the detected face that is meant, or None.
+
+    With known landmarks `five` it is the face that has its own at the same places, else the face whose
+    middle lies in `box` and which overlaps it most, else the largest that covers the picture's centre.
+    """
+    if not len(found):
+        return None
+    boxes = found.boxes.astype(np.float64)
+    points = found.landmarks.astype(np.float64)
+    if five is not None:
+        scale = _scale(five)
+        apart = np.linalg.norm(_three(points) - _three(five[None]), axis=2)
+        distance = np.nanmean(apart, axis=1)
+        nearest = int(distance.argmin())
+        return points[nearest] if distance[nearest] < _NEAR * scale else None
+    if box is None:
+        low, high = boxes[:, :2], boxes[:, 2:]
+        middle = np.array([width / 2, height / 2])
+        fits = ((low <= middle) & (middle <= high)).all(axis=1)
+        merit = (high - low).prod(axis=1)
+    else:
+        wanted = np.asarray(box, np.float64)
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        fits = ((wanted[:2] <= middles) & (middles <= wanted[2:])).all(axis=1)
+        common = np.minimum(boxes[:, 2:], wanted[2:]) - np.maximum(boxes[:, :2], wanted[:2])
+        both = np.maximum(common, 0).prod(axis=1)
+        merit = both / ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (wanted[2:] - wanted[:2]).prod() - both)
+    return points[np.where(fits, merit, -1).argmax()] if fits.any() else None
+
+
+def crop_with_margin(
+    image: NDArray[np.uint8], landmarks: ArrayLike, *, size: int, margin: int
+) -> tuple[NDArray[np.uint8], Affine]:
+    """The stored crop [size + 2 margin] squared, and the map [2, 3] from the picture's pixels to its own.
+
+    Raises InvalidLandmarks for landmarks outside the picture or in one point.
+    """
+    height, width = image.shape[:2]
+    forward = photo_to_crop(width=width, height=height, landmarks=landmarks, size=size)
+    forward[:, 2] += margin
+    return warp(image, forward, size=size + 2 * margin), forward
+
+
+def moved(task: str, label: Any, forward: Affine) -> Any:
+    """A checked label of the picture, as it is in the crop that `forward` makes of it."""
+    kind = CATALOGUE[task].kind
+    if kind is Kind.ROTATION:
+        yaw, pitch, roll = label
+        # Roll is the outermost rotation: a turned picture turns it and nothing else (runtime.pose).
+        turned = roll + float(in_plane_degrees(forward))
+        return [yaw, pitch, (turned + 180) % 360 - 180]
+    if kind is Kind.POINTS:
+        return [
+            None if point is None else [round(float(v), 3) for v in transform(point, forward)]
+            for point in label
+        ]
+    return label
+
+
+def moved_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> NDArray[np.uint8]:
+    """Class ids [side, side] of a crop: in each pixel the class that takes most of it, UNKNOWN outside."""
+    ids = np.unique(mask)
+    ids = ids[ids != UNKNOWN]
+    parts = np.zeros((len(ids), side, side), np.uint8)
+    for start in range(0, len(ids), 3):  # warped like a picture, three classes as its colours
+        some = ids[start : start + 3]
+        colours = np.zeros((*mask.shape, 3), np.uint8)
+        for k, class_id in enumerate(some):
+            colours[..., k][mask == class_id] = 255
+        parts[start : start + 3] = warp(colours, forward, size=side).transpose(2, 0, 1)[: len(some)]
+    if not len(ids):
+        return np.full((side, side), UNKNOWN, np.uint8)
+    known = parts.sum(axis=0, dtype=np.int32) >= 128
+    return np.where(known, ids[parts.argmax(axis=0)], UNKNOWN).astype(np.uint8)
+
+
+def _three(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eyes and the mouth's middle [..., 3, 2]: the detector knows no corners of the mouth."""
+    mouth = points[..., 3:5, :].mean(axis=-2, keepdims=True)
+    return np.concatenate([points[..., :2, :], mouth], axis=-2)
+
+
+def _scale(five: NDArray[np.float64]) -> float:
+    right, left, mouth = _three(five)
+    down = mouth - (right + left) / 2
+    return float(np.nanmax([np.hypot(*(left - right)), np.hypot(*down)]))

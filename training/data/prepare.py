@@ -1,0 +1,320 @@
+"""From a data set as people have it on disk to a prepared set: aligned crops with labels, in shards.
+
+Every face is found and cropped by the code that serves (runtime). What can't be used is counted and
+listed; the same command goes on where a killed one stood.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.decode import decode_image
+from runtime.detect import Detections, Tiles, finish
+from runtime.detect import prepare as tiles_of
+from runtime.detector_file import find_detector
+from runtime.errors import InvalidInput
+from runtime.openvino_engine import OpenVinoEngine
+from training.data.crops import crop_with_margin, known_five, meant_face, moved, moved_mask
+from training.data.faces import read_manifest
+from training.data.labels import checked, checked_mask
+from training.data.sample import BadSample, Layout, LayoutError, Sample
+from training.data.shards import SIZE, Face, SetWriter, margin_of
+from training.data.survey import chosen, entries, is_missing, shortage, survey
+from training.data.teacher import TeacherLabels, complete
+
+_WORKERS = 2
+# Pictures read ahead, and tiles shown to the detector at once: few large photos, or many small ones.
+_AHEAD = 16
+_TILES_AT_ONCE = 48
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a set is prepared."""
+
+    size: int = SIZE  # of the served crop, in pixels
+    subset: bool = False  # accept fewer files than the official release has
+    limit: int | None = None  # take only so many entries, evenly spread
+    teachers: Sequence[Path] = ()  # files or folders of training.pseudolabel
+    max_unreadable: float = 0.01  # share of pictures that may be unreadable or badly labelled
+    detector: Path | None = None  # the .tflite file; None: the installed package's
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"--limit {self.limit} leaves nothing to prepare: take 1 or more")
+        if not 0 <= self.max_unreadable <= 1:
+            raise ValueError(f"--max-unreadable {self.max_unreadable} is no share: take 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Skipped:
+    """An entry that gives no face: why, in a word for the count and in a few for people."""
+
+    reason: str
+    key: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """A picture, and what the detector is to see of it."""
+
+    sample: Sample
+    image: NDArray[np.uint8]
+    tiles: Tiles
+
+
+def prepare_set(
+    layout: Layout, *, source: Path, output: Path, options: Options, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Prepare OUTPUT/NAME and return its manifest; a set that is there already is left as it is.
+
+    `progress` is told how many entries of how many are dealt with. Raises LayoutError for a source that is
+    not the data set or not all of it, ValueError for too many unusable pictures, for a set without a
+    face, and what SetWriter refuses, and OSError for a disk that is full.
+    """
+    found = survey(layout, source)
+    short = shortage(layout, source, found)
+    subset = options.subset or options.limit is not None
+    if short and not subset:
+        raise LayoutError(
+            f"{short}: complete it, or accept fewer with --subset\n{layout.name} is\n{layout.tree}"
+        )
+    if not found.pictures:
+        raise LayoutError(f"{source} has no picture of {layout.title}\n{layout.name} is\n{layout.tree}")
+    numbers = chosen(found, limit=options.limit)
+    teachers = [TeacherLabels(path) for path in options.teachers]
+    detector = options.detector or find_detector()
+    digest = hashlib.sha256(detector.read_bytes()).hexdigest()
+    made_of = {
+        "layout": layout.name,
+        "entries": found.digest,
+        "limit": options.limit,
+        "teachers": [_digest(path) for path in options.teachers],
+        "detector": digest,
+    }
+    folder = output / layout.name
+    if (folder / "manifest.json").exists():
+        there = _manifest_or_none(folder)
+        if there is not None and there["options"] == made_of | {"size": options.size}:
+            return there
+    with SetWriter(
+        folder,
+        title=layout.title,
+        licence=layout.licence,
+        size=options.size,
+        detector=digest,
+        options=made_of,
+    ) as writer:
+        engine = OpenVinoEngine.for_detector(detector, precision="fp32")
+        allowed = options.max_unreadable * len(numbers)
+        left = entries(layout, source, found, numbers=numbers[writer.dealt :])
+        for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
+            if isinstance(outcome, Face):
+                writer.add(outcome)
+            else:
+                writer.skip(outcome.reason, f"{outcome.key}: {outcome.why}")
+                _hold_to(allowed, writer, outcome, name=layout.name, folder=folder)
+            if progress is not None:
+                progress(writer.dealt, len(numbers))
+        return writer.finish(
+            tasks_of_layout=list(layout.tasks),
+            subset=bool(short) or len(numbers) < found.entries,
+            expected=dict(layout.expected.counts),
+        )
+
+
+def _hold_to(allowed: float, writer: SetWriter, last: _Skipped, *, name: str, folder: Path) -> None:
+    unusable = sum(writer.skipped.get(reason, 0) for reason in ("unreadable", "bad_labels"))
+    if unusable > allowed and last.reason in ("unreadable", "bad_labels"):
+        raise ValueError(
+            f"{unusable} pictures of {name} can't be used, the last is {last.key} ({last.why}), more than "
+            f"--max-unreadable allows ({allowed:.3g}): allow more, or mend them, delete {folder}.partial and "
+            "begin anew"
+        )
+
+
+def _outcomes(
+    samples: Iterable[Sample | BadSample],
+    *,
+    engine: OpenVinoEngine,
+    teachers: Sequence[TeacherLabels],
+    size: int,
+) -> Iterator[Face | _Skipped]:
+    """A face or a reason for each sample, in their order.
+
+    Reading, decoding and cropping are done by threads while the detector is at work.
+    """
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        upcoming = _read_ahead(samples, pool)
+        while group := list(_group(upcoming)):
+            tiles = [loaded.tiles.pixels for loaded in group if isinstance(loaded, _Loaded)]
+            raw = engine.infer({"tiles": np.concatenate(tiles)}) if tiles else {}
+            at = 0
+            waiting: list[_Skipped | Future[Face | _Skipped]] = []
+            for loaded in group:
+                if isinstance(loaded, _Skipped):
+                    waiting.append(loaded)
+                    continue
+                count = len(loaded.tiles.pixels)
+                part = {name: values[at : at + count] for name, values in raw.items()}
+                at += count
+                waiting.append(pool.submit(_face, loaded, part, teachers=teachers, size=size))
+            for outcome in waiting:
+                yield outcome if isinstance(outcome, _Skipped) else outcome.result()
+
+
+def _read_ahead(
+    samples: Iterable[Sample | BadSample], pool: ThreadPoolExecutor
+) -> Iterator[_Loaded | _Skipped]:
+    queue: deque[Future[_Loaded | _Skipped]] = deque()
+    for sample in samples:
+        picture: NDArray[np.uint8] | _Skipped | None = None
+        if isinstance(sample, Sample) and not isinstance(sample.picture, Path):
+            # Frames of a video are decoded in their order, which threads would not keep.
+            picture = _called(sample)
+        queue.append(pool.submit(_load, sample, picture))
+        if len(queue) > _AHEAD:
+            yield queue.popleft().result()
+    while queue:
+        yield queue.popleft().result()
+
+
+def _group(upcoming: Iterator[_Loaded | _Skipped]) -> Iterator[_Loaded | _Skipped]:
+    """The next samples, as many as the detector is shown at once."""
+    tiles = 0
+    for loaded in upcoming:
+        yield loaded
+        tiles += len(loaded.tiles.pixels) if isinstance(loaded, _Loaded) else 1
+        if tiles >= _TILES_AT_ONCE:
+            return
+
+
+def _called(sample: Sample) -> NDArray[np.uint8] | _Skipped:
+    assert not isinstance(sample.picture, Path)
+    try:
+        return sample.picture()
+    except (OSError, ValueError, cv2.error) as error:
+        return _Skipped(reason="unreadable", key=sample.key, why=_few_words(error))
+
+
+def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | None) -> _Loaded | _Skipped:
+    if isinstance(sample, BadSample):
+        return _Skipped(reason="bad_labels", key=sample.key, why=sample.why)
+    if isinstance(picture, _Skipped):
+        return picture
+    if is_missing(sample):
+        return _Skipped(reason="missing", key=sample.key, why="there is no such file")
+    try:
+        if picture is None:
+            assert isinstance(sample.picture, Path)
+            picture = decode_image(sample.picture.read_bytes())
+        return _Loaded(sample=sample, image=picture, tiles=tiles_of(picture))
+    except (OSError, InvalidInput) as error:
+        return _Skipped(reason="unreadable", key=sample.key, why=_few_words(error))
+
+
+def _face(
+    loaded: _Loaded, raw: dict[str, NDArray[Any]], *, teachers: Sequence[TeacherLabels], size: int
+) -> Face | _Skipped:
+    sample, image = loaded.sample, loaded.image
+    shown = (image.shape[1], image.shape[0])
+    try:
+        own = {task: checked(task, label, picture=shown) for task, label in sample.labels.items()}
+        own = {task: label for task, label in own.items() if label is not None}
+        done = complete(own, key=sample.key, teachers=teachers, size=shown)
+        labels = {task: checked(task, label, picture=shown) for task, label in done.labels.items()}
+        five = known_five(sample)
+        mask = _mask(sample, shape=image.shape[:2])
+    except (OSError, ValueError) as error:
+        return _Skipped(reason="bad_labels", key=sample.key, why=_few_words(error))
+    faces = finish(loaded.tiles, raw)
+    landmarks = _landmarks(faces, sample, shown=shown, five=five, teachers_five=done.five)
+    if landmarks is None:
+        return _Skipped(reason="no_face", key=sample.key, why="the detector finds none")
+    margin = margin_of(size)
+    try:
+        pixels, forward = crop_with_margin(image, landmarks, size=size, margin=margin)
+    except InvalidInput as error:
+        return _Skipped(reason="no_face", key=sample.key, why=_few_words(error))
+    side = size + 2 * margin
+    return Face(
+        key=sample.key,
+        pixels=pixels,
+        labels={task: moved(task, label, forward) for task, label in labels.items()},
+        split=sample.split,
+        person=sample.person,
+        subset=sample.subset,
+        masks={} if mask is None else {sample.mask_task: moved_mask(mask, forward, side=side)},
+        confidence=done.confidence,
+        labelled_by=done.labelled_by,
+        forward=forward,
+    )
+
+
+def _landmarks(
+    faces: Detections,
+    sample: Sample,
+    *,
+    shown: tuple[int, int],
+    five: NDArray[np.float64] | None,
+    teachers_five: NDArray[np.float32] | None,
+) -> NDArray[np.float64] | None:
+    """By which landmarks the face is cropped: the detector's, as in serving, else known ones."""
+    if five is None and teachers_five is not None:
+        five = teachers_five.astype(np.float64)
+    width, height = shown
+    detected = meant_face(faces, width=width, height=height, box=sample.box, five=five)
+    return five if detected is None else detected
+
+
+def _mask(sample: Sample, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    if sample.mask is None:
+        return None
+    if isinstance(sample.mask, Path):
+        mask = cv2.imdecode(np.frombuffer(sample.mask.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        if mask is None:
+            raise ValueError(f"its mask {sample.mask.name} can't be decoded")
+    else:
+        mask = sample.mask()
+    if mask.shape[:2] != shape:
+        raise ValueError(f"its mask is {mask.shape[1]}x{mask.shape[0]}, the picture {shape[1]}x{shape[0]}")
+    return checked_mask(sample.mask_task, np.asarray(mask))
+
+
+def _few_words(error: Exception) -> str:
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().splitlines()[0] if words.strip() else type(error).__name__
+
+
+def _manifest_or_none(folder: Path) -> dict[str, Any] | None:
+    try:
+        return read_manifest(folder)
+    except ValueError:
+        return None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a teacher's file, or of all files in its folder."""
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for block in itertools.chain.from_iterable(_blocks(file) for file in files):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block

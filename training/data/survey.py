@@ -1,0 +1,116 @@
+"""The first look at a data set: is it whole, and which pictures will be prepared.
+
+The layout is read once to count and once to prepare, so that sets of many millions of pictures need no
+memory for their list.
+"""
+
+import array
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.sample import BadSample, Layout, LayoutError, Sample
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a layout yields."""
+
+    entries: int  # malformed ones among them
+    counts: dict[str, int]  # pictures by split, of those that are there
+    malformed: int
+    missing: int  # files that the set's lists name and that are not there
+    first_missing: Path | None
+    twice: Collection[int]  # hashes of keys that may occur twice
+    digest: str  # of all keys, splits and labels: another one means another set
+
+    @property
+    def pictures(self) -> int:
+        return sum(self.counts.values())
+
+
+def survey(layout: Layout, source: Path) -> Survey:
+    """Count a data set. Raises LayoutError where it is not laid out as it should be."""
+    if not source.is_dir():
+        raise LayoutError(f"{source} is no folder: name the one that {layout.title} was unpacked into")
+    counts: Counter[str] = Counter()
+    hashes = array.array("q")
+    digest = hashlib.sha256()
+    entries = malformed = missing = 0
+    first_missing: Path | None = None
+    for entry in layout.read(source):
+        entries += 1
+        hashes.append(hash(entry.key))
+        if isinstance(entry, BadSample):
+            malformed += 1
+            digest.update(repr(entry.key).encode())
+            continue
+        digest.update(repr((entry.key, entry.split, entry.person, entry.subset, entry.labels)).encode())
+        if is_missing(entry):
+            missing += 1
+            first_missing = first_missing or Path(str(entry.picture))
+        else:
+            counts[entry.split] += 1
+    values, times = np.unique(np.frombuffer(hashes, np.int64), return_counts=True)
+    return Survey(
+        entries=entries,
+        counts=dict(counts),
+        malformed=malformed,
+        missing=missing,
+        first_missing=first_missing,
+        twice=frozenset(values[times > 1].tolist()),
+        digest=digest.hexdigest(),
+    )
+
+
+def is_missing(sample: Sample) -> bool:
+    """Whether a sample's picture is a file that is not there."""
+    return isinstance(sample.picture, Path) and not sample.picture.exists()
+
+
+def shortage(layout: Layout, source: Path, found: Survey) -> str | None:
+    """What the official release has and this folder has not, in a sentence; None for a whole set."""
+    absent = [name for name in layout.expected.files if not (source / name).exists()]
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        return f"{source / absent[0]}{more} is missing"
+    if found.missing:
+        return f"{found.missing} pictures that the lists name are missing, the first is {found.first_missing}"
+    for split, expected in layout.expected.counts.items():
+        count = found.pictures if split == "all" else found.counts.get(split, 0)
+        # A malformed entry is there too, though in no split.
+        if count + found.malformed < expected:
+            part = "" if split == "all" else f" for {split}"
+            return f"{source} has {count} pictures{part}, the official release {expected}"
+    return None
+
+
+def chosen(found: Survey, *, limit: int | None) -> NDArray[np.int64]:
+    """The numbers of the entries that are prepared: all, or `limit` of them, evenly spread."""
+    if limit is None or limit >= found.entries:
+        return np.arange(found.entries)
+    return np.linspace(0, found.entries - 1, limit).astype(np.int64)
+
+
+def entries(
+    layout: Layout, source: Path, found: Survey, *, numbers: NDArray[np.int64]
+) -> Iterator[Sample | BadSample]:
+    """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
+    wanted = iter(numbers.tolist())
+    upcoming = next(wanted, None)
+    seen: set[str] = set()
+    for number, entry in enumerate(layout.read(source)):
+        if upcoming is None:
+            return
+        again = entry.key in seen
+        if hash(entry.key) in found.twice:
+            seen.add(entry.key)
+        if number != upcoming:
+            continue
+        upcoming = next(wanted, None)
+        yield BadSample(key=entry.key, why="the set names it twice") if again else entry
