@@ -34,13 +34,12 @@ from build.cli import told
 from build.errors import BuildError
 from build.graph import PIXELS, read_graph
 from build.manifest import report_path
-from build.parity import differences, pictures
+from build.parity import differences, furthest, pictures, tolerances
 from build.served import JUDGED_BATCHES, MAX_BATCH
 from build.steps import perform
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
 
 OPSET = 20
-TOLERANCE = 1e-4
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
 _SMALL = 256
 # Numbers in the largest constant that is folded, more than any weight has.
@@ -64,7 +63,7 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
     """Writes the ONNX file and the report beside it; returns the report.
 
     Raises BuildError when the checkpoint can't be read, its weights are not fp16 numbers, or ONNX
-    Runtime's answers differ from torch's by more than `TOLERANCE` in an answer's own unit.
+    Runtime's answers differ from torch's by more than `build.parity.tolerances` in an answer's own unit.
     """
     try:
         loaded = load_checkpoint(checkpoint)
@@ -84,6 +83,7 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
         unfinished.write_bytes(model.SerializeToString())
         graph = read_graph(unfinished)
         parity = _parity(wrapper, unfinished, size=size)
+        allowed = tolerances(loaded.contract, precision="fp32")
         report = {
             "checkpoint_sha256": sha256,
             "onnx_sha256": graph.sha256,
@@ -95,14 +95,14 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
                 "onnx": onnx.__version__,
                 "onnxruntime": onnxruntime.__version__,
             },
-            "tolerance": TOLERANCE,
+            "tolerances": allowed,
             "parity": parity,
         }
-        worst = max((value, name) for by_batch in parity.values() for name, value in by_batch.items())
-        if not worst[0] <= TOLERANCE:
+        if worst := furthest(parity, allowed):
             raise BuildError(
-                f"ONNX Runtime differs from torch by {worst[0]:.2g} in {worst[1]}, more than {TOLERANCE:g}: "
-                "nothing was written; look for an operator that the exporter translates differently"
+                f"ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
+                f"{allowed[worst[0]]:g}: nothing was written; "
+                "look for an operator that the exporter translates differently"
             )
         unfinished.replace(output)
         report_path(output).write_text(json.dumps(report, indent=1) + "\n")

@@ -16,6 +16,9 @@ from runtime.openvino_engine import OpenVinoEngine
 
 # The largest difference allowed in fp32, in any output's own numbers.
 FULL_PRECISION = 1e-4
+# The same for kinds whose numbers are of another size: pixels, which count up to the crop's side, and the
+# part of a mask's pixels, of which some lie where two classes are equally likely.
+_FULL_PRECISION_OF = {"points": 1e-3, "mask": 1e-3}
 # The same at lower precision, by kind: probability, the value's unit (years), degrees, pixels, and of
 # a mask the part of its pixels.
 LOW_PRECISION = {
@@ -139,5 +142,19 @@ def differences_in_units(
 def tolerances(contract: Mapping[str, Any], *, precision: str) -> dict[str, float]:
     """The largest difference allowed for each output at a precision."""
     if precision == "fp32":
-        return {entry["name"]: FULL_PRECISION for entry in contract["tasks"]}
+        return {
+            entry["name"]: _FULL_PRECISION_OF.get(entry["kind"], FULL_PRECISION)
+            for entry in contract["tasks"]
+        }
     return {entry["name"]: LOW_PRECISION[entry["kind"]] for entry in contract["tasks"]}
+
+
+def furthest(
+    by_batch: Mapping[str, Mapping[str, float]], allowed: Mapping[str, float]
+) -> tuple[str, float] | None:
+    """The output that lies furthest beyond what is allowed for it, and how far; None if all are allowed."""
+    worst = max(
+        ((name, value) for by_output in by_batch.values() for name, value in by_output.items()),
+        key=lambda found: found[1] / allowed[found[0]],
+    )
+    return None if worst[1] <= allowed[worst[0]] else worst

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.errors import BuildError
-from build.parity import differences
+from build.parity import differences, furthest, tolerances
 from build.served import JUDGED_BATCHES
 
 REFERENCE = "reference.npz"
@@ -29,16 +29,16 @@ class Reference:
 
 
 def make_reference(
-    checkpoint: Path, *, onnx_file: Path, pixels: NDArray[np.uint8], tolerance: float
+    checkpoint: Path, *, onnx_file: Path, pixels: NDArray[np.uint8]
 ) -> tuple[Reference, dict[str, dict[str, float]]]:
     """Torch's answers for crops, and how far ONNX Runtime's lie from them by batch size and output.
 
-    Raises BuildError when one lies further than `tolerance`.
+    Raises BuildError when one lies further than fp32 may.
     """
     import onnxruntime
 
-    from training.evaluate import answers_of
     from training.models import ExportWrapper, load_checkpoint
+    from training.subjects import answers_of
 
     loaded = load_checkpoint(checkpoint)
     answer = answers_of(ExportWrapper(loaded.model, loaded.contract))
@@ -50,11 +50,11 @@ def make_reference(
         answered = dict(zip(names, session.run(names, {_PIXELS: pixels[:batch]}), strict=True))
         expected = {name: values[:batch] for name, values in reference.answers.items()}
         found[str(batch)] = differences(expected, answered)
-    worst, name = max((value, name) for by_output in found.values() for name, value in by_output.items())
-    if not worst <= tolerance:
+    allowed = tolerances(loaded.contract, precision="fp32")
+    if worst := furthest(found, allowed):
         raise BuildError(
-            f"on real faces ONNX Runtime differs from torch by {worst:.2g} in {name}, more than "
-            f"{tolerance:g}: look for an operator that the exporter translates differently"
+            f"on real faces ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
+            f"{allowed[worst[0]]:g}: look for an operator that the exporter translates differently"
         )
     return reference, found
 

@@ -69,7 +69,7 @@ def exported(tmp_path: Path) -> Path:
         "checkpoint_sha256": "0" * 64,
         "parity": {},
         "faces": {},
-        "tolerance": 1e-4,
+        "tolerances": {},
         "parameters": 33,
         "trained": True,
     }

@@ -82,6 +82,10 @@ class PixelDecoder(nn.Module):
 
 def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     """Maps [B, C, h, w] brought to another grid, bilinearly between the centres of their cells."""
+    factors = [new / old for new, old in zip(grid, maps.shape[2:], strict=True)]
+    if all((old * factor).is_integer() for old, factor in zip(maps.shape[2:], factors, strict=True)):
+        # By factors, because an export by sizes has to compute the batch's; the same numbers.
+        return functional.interpolate(maps, scale_factor=factors, mode="bilinear", align_corners=False)
     return functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
 
 

@@ -1,0 +1,56 @@
+"""A new task on an old model, which the paper names as its limit (section 5).
+
+New queries are learned with everything else frozen. The old queries take no notice of them: no tensor on
+their way changes its shape, so that the old answers stay the same to the last bit. The new ones attend to
+the old ones, and so may use what those found.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from training.models.baselines import MultiHead
+from training.models.qface import QFace, build_qface
+from training.tasks import Kind, select
+
+
+def extended(model: QFace | MultiHead, tasks: Sequence[str]) -> QFace:
+    """A copy of a network that also answers `tasks`, by random queries (torch's generator), in eval mode.
+
+    Everything that was there is frozen. Raises ValueError for a task that it answers already or that the
+    catalogue does not have, and for a network without queries.
+    """
+    if not isinstance(model, QFace):
+        raise ValueError(
+            'a network with head "pooled" has no queries to add to: extend one with head "queries"'
+        )
+    config = model.config
+    there = [name for name in tasks if name in config.all_tasks]
+    if there:
+        raise ValueError(
+            f"the model answers {', '.join(there)} already: name tasks that it never learned, "
+            "or fine-tune it anew"
+        )
+    laterals = config.mask_laterals
+    if _has_mask(tasks) and not _has_mask(config.all_tasks) and not model.encoder.is_vit:
+        laterals = tuple(range(config.stages[0]))  # all that is finer than what it was made to look at
+    new = build_qface(
+        dataclasses.replace(config, extensions=(*config.extensions, tuple(tasks)), mask_laterals=laterals)
+    )
+    new.load_state_dict({**new.state_dict(), **model.state_dict()})
+    new.eval()
+    new.freeze()
+    return new
+
+
+def last_extension(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters that learn when a network is extended: those of its last extension."""
+    found = [module for module in model.modules() if isinstance(module, QFace)]
+    if not found or not found[0].extensions:
+        raise ValueError("only a network with an extension can learn nothing but its last one")
+    return found[0].extensions[-1].parameters()
+
+
+def _has_mask(tasks: Sequence[str]) -> bool:
+    return any(task.kind is Kind.MASK for task in select(tasks))
