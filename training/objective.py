@@ -35,10 +35,11 @@ class Objective(nn.Module):
         """Each loss summed over what it counts: scalars with a graph, the same names as `counts`."""
         raise NotImplementedError
 
-    def total(self, means: Mapping[str, Tensor], *, share: float) -> Tensor:
+    def total(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
         """What is minimised, from this part's contributions to the losses' means.
 
-        `share` is this part's share of a step, for what does not depend on the batch.
+        `counts` are the global batch's, and `share` is this part's share of a step, for what does not
+        depend on the part.
         """
         return torch.stack(list(means.values())).sum()
 
@@ -52,4 +53,6 @@ class Objective(nn.Module):
         """What to descend, and the detached sums. `counts` are those of the global batch."""
         sums = self.sums(batch)
         means = {name: value / counts[name].clamp(min=1e-6) for name, value in sums.items()}
-        return self.total(means, share=share), {name: value.detach() for name, value in sums.items()}
+        return self.total(means, counts=counts, share=share), {
+            name: value.detach() for name, value in sums.items()
+        }

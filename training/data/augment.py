@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
+_BLACK = 6  # the brightest channel of a pixel outside the picture
 _SMALLEST = 12  # pixels, of a face in a low-resolution picture
 
 
@@ -96,8 +97,12 @@ def warp_mask(
 
 def surrounded(crop: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A close-cut chip whose black frame is another photo's surroundings. Both [H, W, 3]."""
-    empty = cv2.dilate((crop.max(axis=2) == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.where(empty[..., None], other, crop)
+    # JPEG leaves the frame nearly black. What is dark inside the face is not connected to the edge.
+    _, parts = cv2.connectedComponents((crop.max(axis=2) <= _BLACK).astype(np.uint8), connectivity=4)
+    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    frame = np.isin(parts, np.unique(edge[edge > 0])).astype(np.uint8)
+    frame = np.asarray(cv2.dilate(frame, np.ones((5, 5), np.uint8)), np.uint8)
+    return np.where(frame[..., None] > 0, other, crop)
 
 
 def disturb(

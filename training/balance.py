@@ -1,0 +1,60 @@
+"""How the tasks' losses are weighed against each other (the alphas of equation 8)."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BALANCES = ("fixed", "uncertainty")
+
+
+class FixedBalance(nn.Module):
+    """Equation 8: the sum of the losses times their fixed weights."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        """`weights` of every loss, by name."""
+        super().__init__()
+        self.weights = dict(weights)
+
+    def forward(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
+        """The weighted sum. Arguments as Objective.total's."""
+        return torch.stack([self.weights[name] * mean for name, mean in means.items()]).sum()
+
+
+class UncertaintyBalance(nn.Module):
+    """Weights that are learned with the network (Kendall et al. 2018), after the fixed ones.
+
+    A task's loss L counts as L / s + log(1 + s), where s, its noise, is learned: hard tasks come to count
+    less. The second term is Liebel and Körner's (2018), which never becomes negative: with Kendall's log(s)
+    a task that is learned by heart would take over the network.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.weights = dict(weights)
+        self.log_noise = nn.Parameter(torch.zeros(len(self.weights)))
+
+    def forward(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
+        terms = []
+        for i, (name, weight) in enumerate(self.weights.items()):
+            noise = self.log_noise[i]
+            # A task that nobody in the step is labelled for teaches nothing of its noise either.
+            here = (counts[name] > 0).to(noise.dtype)
+            terms.append(weight * torch.exp(-noise) * means[name] + here * share * functional.softplus(noise))
+        return torch.stack(terms).sum()
+
+    def factors(self) -> dict[str, float]:
+        """What each loss is multiplied by now."""
+        values = (-self.log_noise.detach()).exp().tolist()
+        return {name: w * f for (name, w), f in zip(self.weights.items(), values, strict=True)}
+
+
+def make_balance(
+    name: str, *, losses: Sequence[str], weights: Mapping[str, float]
+) -> FixedBalance | UncertaintyBalance:
+    """The balance of this name over these losses; a loss without a weight has 1."""
+    if name not in BALANCES:
+        raise ValueError(f"unknown balance {name!r}: choose from {', '.join(BALANCES)}")
+    all_weights = {loss: weights.get(loss, 1.0) for loss in losses}
+    return FixedBalance(all_weights) if name == "fixed" else UncertaintyBalance(all_weights)

@@ -1,0 +1,123 @@
+"""`--set field=value`: a run's fields changed from the command line, held to their types."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+# Fields to change, by name: a value as text, or the fields below.
+Tree = dict[str, "str | Tree"]
+
+
+def overridden(run: T, assignments: Iterable[str]) -> T:
+    """`run` (a dataclass) with fields changed: `steps=100`, `model.drop_path=0.1`, `weights.age=2`.
+
+    A dot leads into a dataclass, a dict, or a tuple of dataclasses by their `name`. Lists are separated by
+    commas; `none` empties an optional field. All are changed at once, so that their order does not matter.
+    Raises ValueError for an unknown field, a wrong type, and what the dataclasses refuse.
+    """
+    tree: Tree = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        *parents, field = path.strip().split(".")
+        if not equals or not all([*parents, field]):
+            raise ValueError(f"--set {assignment} is no field=value: write --set steps=100, say")
+        place = tree
+        for parent in parents:
+            below = place.setdefault(parent, {})
+            if isinstance(below, str):
+                raise ValueError(f"--set {assignment}: {parent} was set as a whole already")
+            place = below
+        if isinstance(place.get(field), dict):
+            raise ValueError(f"--set {assignment}: parts of {field} were set already")
+        place[field] = text.strip()
+    changed: T = _changed(run, type(run), tree, told="")
+    return changed
+
+
+def _changed(value: Any, kind: Any, tree: "str | Tree", *, told: str) -> Any:
+    """`value` of type `kind` after the changes below `told`."""
+    if isinstance(tree, str):
+        return _parsed(kind, tree, told=told)
+    inner = _without_none(kind)
+    if dataclasses.is_dataclass(inner) and isinstance(inner, type):
+        hints = typing.get_type_hints(inner)
+        names = [field.name for field in dataclasses.fields(inner)]
+        _check_known(tree, names, told=told)
+        fields = {
+            name: _changed(getattr(value, name, None), hints[name], below, told=_below(told, name))
+            for name, below in tree.items()
+        }
+        try:
+            return inner(**fields) if value is None else dataclasses.replace(value, **fields)
+        except TypeError:
+            needed = ", ".join(field.name for field in dataclasses.fields(inner) if _is_needed(field))
+            raise ValueError(f"--set {told}: it needs all of {needed}") from None
+    if isinstance(value, Mapping):
+        item = typing.get_args(inner)[1]
+        below = {
+            name: _changed(value.get(name), item, t, told=_below(told, name)) for name, t in tree.items()
+        }
+        return {**value, **below}
+    if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        _check_known(tree, [item.name for item in value], told=told)
+        return tuple(
+            _changed(item, type(item), tree[item.name], told=_below(told, item.name))
+            if item.name in tree
+            else item
+            for item in value
+        )
+    raise ValueError(f"--set {_below(told, next(iter(tree)))}: {told} has no fields of its own")
+
+
+def _parsed(kind: Any, text: str, *, told: str) -> Any:
+    if text.lower() == "none" and _without_none(kind) is not kind:
+        return None
+    kind = _without_none(kind)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind in (int, float):
+            return kind(text)
+        if kind is str:
+            return text
+        items = typing.get_args(kind) if typing.get_origin(kind) is tuple else ()
+        if items and not dataclasses.is_dataclass(items[0]):
+            words = [word.strip() for word in text.split(",") if word.strip()]
+            if len(items) == 2 and items[1] is Ellipsis:
+                return tuple(_parsed(items[0], word, told=told) for word in words)
+            return tuple(_parsed(item, word, told=told) for item, word in zip(items, words, strict=True))
+    except (ValueError, KeyError):
+        raise ValueError(f"--set {told}: {text!r} is no {_called(kind)}") from None
+    raise ValueError(f"--set {told} takes no value of its own: set a part of it, as {told}.PART=...")
+
+
+def _check_known(tree: Tree, names: list[str], *, told: str) -> None:
+    for name in tree:
+        if name not in names:
+            raise ValueError(
+                f"--set {_below(told, name)}: there is no such field: choose from {', '.join(names)}"
+            )
+
+
+def _below(told: str, name: str) -> str:
+    return f"{told}.{name}" if told else name
+
+
+def _is_needed(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _without_none(kind: Any) -> Any:
+    """X of `X | None`, any other type as it is."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        left = [part for part in typing.get_args(kind) if part is not type(None)]
+        return left[0] if len(left) == 1 else kind
+    return kind
+
+
+def _called(kind: Any) -> str:
+    names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+    return names.get(kind, "list of this kind")

@@ -1,0 +1,231 @@
+"""Training runs: what is learned from what, as typed objects. `RUNS` makes each by its name.
+
+A run's docstring has the command, the time it takes and what it reaches.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from training.balance import BALANCES
+from training.data.augment import Augmentation
+from training.distil import Distillation
+from training.losses import loss_of
+from training.models.config import CONFIGS, QFaceConfig
+from training.optimisation import Optimisation
+from training.tasks import CATALOGUE, Kind, select
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """How a prepared set takes part."""
+
+    name: str
+    batch: int = 16  # faces a step, over all processes
+    surround: bool = False  # its chips are cut close: their black frame gets other photos' surroundings
+    subset: str | None = None  # only this named part of its training split
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(
+                f"source {self.name!r} has a batch of {self.batch}: take at least 1, or leave it out"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Optimisation):
+    """One run of fine-tuning (Q-Face, sections 3.4 and 4.1)."""
+
+    name: str
+    model: QFaceConfig
+    sources: tuple[Source, ...]
+    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # alpha of equation 8, else 1
+    losses: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by task, other than its own
+    balance: str = "fixed"  # or "uncertainty": see training.balance
+    init: str = "random"  # the encoder's: "random", "imagenet", or a file (pretrained, or any checkpoint)
+    noise: bool = True  # the paper's, on the labels of age and pose
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    distil: Distillation | None = None  # a teacher for the encoder's features
+    kept_out: int | None = None  # faces of each set's test split that the end is judged by; None: all
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        tasks = {task.name: task for task in select(self.model.all_tasks)}
+        names = [source.name for source in self.sources]
+        if not names:
+            raise ValueError(f"run {self.name!r} has no source: name at least one prepared set")
+        if len({(s.name, s.subset) for s in self.sources}) != len(names):
+            raise ValueError(f"run {self.name!r} names a source twice: {', '.join(names)}")
+        for field, named in (("weights", self.weights), ("losses", self.losses)):
+            unknown = sorted(named.keys() - CATALOGUE.keys())
+            if unknown:
+                raise ValueError(f"{field} names {', '.join(unknown)}, which no task is called")
+        for name, weight in self.weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"the weight of {name} is {weight}: take a number that is not negative")
+        for name, loss in self.losses.items():
+            if name in tasks:
+                loss_of(tasks[name], loss)
+        if self.balance not in BALANCES:
+            raise ValueError(f"unknown balance {self.balance!r}: choose from {', '.join(BALANCES)}")
+
+    def with_tasks(self, names: Sequence[str]) -> "Run":
+        """The same run of a model with these tasks."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, tasks=tuple(names)))
+
+    def with_sources(self, names: Sequence[str]) -> "Run":
+        """The same run with these sets; those that it does not know take part with `Source`'s defaults."""
+        known = {source.name: source for source in self.sources}
+        return dataclasses.replace(self, sources=tuple(known.get(name, Source(name=name)) for name in names))
+
+
+_SMALL_SETS = (
+    Source(name="fairface", batch=20, surround=True),
+    Source(name="utkface", batch=8, surround=True),
+    Source(name="celeba", batch=16),
+    Source(name="fer2013", batch=20, surround=True),
+)
+_TEN_TASK_SETS = (
+    *_SMALL_SETS,
+    Source(name="celebamask_hq", batch=8),
+    Source(name="youtube68", batch=12),
+    Source(name="ict", batch=16),
+)
+_WEIGHTS = {"action_units": 2.0, "attributes": 2.0, "head_pose": 2.0}
+
+
+def qface_tiny() -> Run:
+    """The model that ships, from what fits into 230 MB: `make train`, an hour on two CPU cores.
+
+        python -m training.finetune qface_tiny_encoder --data data/prepared --run var/encoder
+        python -m training.finetune qface_tiny --data data/prepared --run var/tiny \\
+            --set init=var/encoder/model.safetensors
+
+    The first run trains the encoder under the multi-head baseline, whose gradients reach it directly and at
+    twice the speed; the second one puts Q-Face on top.
+    """
+    return Run(
+        name="qface_tiny",
+        model=CONFIGS["qface_tiny"],
+        sources=_SMALL_SETS,
+        weights=_WEIGHTS,
+        steps=2400,
+        warmup_steps=200,
+        learning_rate=5e-4,
+        betas=(0.9, 0.99),
+        clip=2.0,
+        ema_decay=0.998,
+    )
+
+
+def qface_tiny_encoder() -> Run:
+    """The encoder of `qface_tiny` under the multi-head baseline (figure 1b); see there."""
+    return dataclasses.replace(
+        qface_tiny(),
+        name="qface_tiny_encoder",
+        model=_pooled(CONFIGS["qface_tiny"]),
+        steps=4200,
+        learning_rate=1e-3,
+        end_learning_rate=1e-4,
+    )
+
+
+def qface_tiny_all() -> Run:
+    """All ten tasks (191 queries), from `qface_tiny`'s sets, CelebAMask-HQ, YouTube Faces and renders.
+
+        python -m training.finetune qface_tiny_all_encoder --data data/prepared --run var/encoder_all
+        python -m training.finetune qface_tiny_all --data data/prepared --run var/all \\
+            --set init=var/encoder_all/model.safetensors
+    """
+    return dataclasses.replace(
+        qface_tiny(),
+        name="qface_tiny_all",
+        model=CONFIGS["qface_tiny_all"],
+        sources=_TEN_TASK_SETS,
+        steps=4800,
+    )
+
+
+def qface_tiny_all_encoder() -> Run:
+    """The encoder of `qface_tiny_all` under the multi-head baseline, which has no masks; see there."""
+    return dataclasses.replace(
+        qface_tiny_encoder(),
+        name="qface_tiny_all_encoder",
+        model=_pooled(CONFIGS["qface_tiny_all"]),
+        sources=tuple(source for source in _TEN_TASK_SETS if source.name != "celebamask_hq"),
+    )
+
+
+def qface_paper() -> Run:
+    """The paper's fine-tuning (section 4.1): ViT-B/16 at 224 pixels, five sets, 68 queries.
+
+        torchrun --nproc-per-node 4 -m training.finetune qface_paper --data data/prepared --run var/paper \\
+            --set init=var/pretrained/encoder.safetensors
+
+    Its batch of 512 is taken as all sets' together. Learning rate, warm-up, shares of the sets and weights
+    are not in the paper. Stored crops want 224 pixels: `training.data prepare ... --size 224`.
+    """
+    return Run(
+        name="qface_paper",
+        model=CONFIGS["qface_base"],
+        sources=(
+            Source(name="rafdb", batch=64),
+            Source(name="emotionet", batch=96),
+            Source(name="celeba", batch=192),
+            Source(name="agedb", batch=96),
+            Source(name="biwi", batch=64),
+        ),
+        epochs=100,
+        warmup_epochs=5,
+        learning_rate=5e-4,
+        end_learning_rate=1e-6,
+        layer_decay=0.85,
+        clip=3.0,
+        ema_decay=0.9999,
+        workers=8,
+        checkpoint_every=1000,
+    )
+
+
+def qface_test() -> Run:
+    """A minute's trial of everything: a network of less than a million parameters at 64 pixels."""
+    return Run(
+        name="qface_test",
+        model=CONFIGS["qface_test"],
+        sources=_TEN_TASK_SETS,
+        weights=_WEIGHTS,
+        steps=200,
+        warmup_steps=20,
+        learning_rate=1e-3,
+        clip=2.0,
+        ema_decay=0.98,
+        bf16=False,
+        checkpoint_every=50,
+        progress_every=10,
+        kept_out=200,
+    )
+
+
+RUNS: dict[str, Callable[[], Run]] = {
+    make.__name__: make
+    for make in (
+        qface_tiny,
+        qface_tiny_encoder,
+        qface_tiny_all,
+        qface_tiny_all_encoder,
+        qface_paper,
+        qface_test,
+    )
+}
+
+
+def run_named(name: str) -> Run:
+    """The run of this name; ValueError says which there are."""
+    if name not in RUNS:
+        raise ValueError(f"there is no run {name!r}: choose from {', '.join(RUNS)}")
+    return RUNS[name]()
+
+
+def _pooled(config: QFaceConfig) -> QFaceConfig:
+    """The multi-head baseline of a configuration; an average over places answers no masks."""
+    tasks = tuple(task.name for task in select(config.tasks) if task.kind is not Kind.MASK)
+    return dataclasses.replace(config, name=f"{config.name}_pooled", head="pooled", tasks=tasks)
