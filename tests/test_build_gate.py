@@ -102,14 +102,18 @@ def test_each_output_outside_its_tolerance_is_named_with_its_distance() -> None:
 def test_a_task_that_got_worse_on_labelled_faces_is_named() -> None:
     torch = {
         "age on x": {"mean_absolute_error": 5.0},
-        "gender on x": {"accuracy": 0.9},
+        "gender on x": {"top1_accuracy": 0.9},
+        "landmarks on x": {"normalized_mean_error": 0.05},
     }
     same = {"torch": torch, "engine": torch}
     assert _metric_fault(same) is None
+    assert _metric_fault({}) is None
     worse = {
         "age on x": {"faces": 9, "mean_absolute_error": 5.2, "trivial": 9.0},
-        "gender on x": {"accuracy": 0.88},
+        "gender on x": {"top1_accuracy": 0.88},
+        "landmarks on x": {"normalized_mean_error": 0.055},
     }
     said = str(_metric_fault({"torch": torch, "engine": worse}))
     assert "mean_absolute_error of age on x rises from 5.000 to 5.200" in said
-    assert "accuracy of gender on x falls from 0.9000 to 0.8800" in said
+    assert "top1_accuracy of gender on x falls from 0.9000 to 0.8800" in said
+    assert "normalized_mean_error of landmarks on x rises from 0.050 to 0.055" in said

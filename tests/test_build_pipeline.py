@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ import build.precision as build_precision
 import build.repository as build_repository
 from build import pipeline
 from build.__main__ import main
+from build.engines import Engine, openvino
 from build.files import ROOT
 from build.graph import read_graph
 from build.parity import blind
@@ -29,6 +31,7 @@ from build.reference import load_reference
 from build.steps import listing
 from build.verify import verify
 from runtime.openvino_engine import openvino_core
+from training.data.shards import Face, margin_of, write_set
 from training.models import CONFIGS, save_checkpoint
 from training.untrained import untrained
 
@@ -133,6 +136,48 @@ def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
     assert manifest["parity"]["of"].startswith("the network that the engine was built from")
     assert manifest["settings"]["profile"]["max"] == 32
     assert manifest["bytes"] > 100_000
+
+
+def test_an_engine_is_measured_on_labelled_faces_beside_torch(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    side = 64 + 2 * margin_of(64)
+    faces = [
+        Face(
+            key=str(number),
+            pixels=random.integers(0, 256, (side, side, 3), dtype=np.uint8),
+            split="test",
+            labels={"age": [number, number], "head_pose": random.uniform(-30, 30, 3).tolist()},
+        )
+        for number in range(1, 41)
+    ]
+    write_set(tmp_path / "labelled" / "made", faces, size=64)
+    words = ("--labelled", str(tmp_path / "labelled"))
+    assert build(checkpoint, tmp_path / "var", *words) == 0
+    folder = tmp_path / "var" / "build" / "small" / "openvino-fp32"
+    metrics = json.loads((folder / "engine" / "manifest.json").read_text())["metrics"]
+    assert set(metrics["engine"]) == {"age on made", "head_pose on made"}
+    for name, of_torch in metrics["torch"].items():
+        assert metrics["engine"][name] == pytest.approx(of_torch, abs=1e-3)
+
+    compiled = openvino.build
+
+    def worse(network: Path, **named: Any) -> Engine:
+        engine = compiled(network, **named)
+
+        def infer(crops: np.ndarray) -> dict[str, np.ndarray]:
+            assert engine.infer is not None
+            answers = engine.infer(crops)
+            # Eight are the last of the labelled faces; the comparison on the portrait never asks for so many.
+            return answers | ({"age": answers["age"] + 200} if len(crops) == 8 else {})
+
+        return dataclasses.replace(engine, infer=infer)
+
+    monkeypatch.setattr("build.engines.openvino.build", worse)
+    capsys.readouterr()
+    assert build(checkpoint, tmp_path / "var", *words, "--threads", "1") == 2
+    assert "mean_absolute_error of age on made rises from" in capsys.readouterr().err
 
 
 def test_half_the_bits_make_a_smaller_plan(output: Path) -> None:
@@ -263,6 +308,7 @@ import sys, time
 from pathlib import Path
 import {module}
 from build.__main__ import main
+from build.engines import Engine, openvino
 
 def half(*arguments, **named):
     for place in Path(sys.argv[2]).rglob("*.unfinished"):

@@ -32,17 +32,16 @@ _OUTER_CORNERS = (36, 45)
 _IBUG = 68
 _BACKGROUND = 0  # the first class of every mask: no part of a face, so not in the mean F1
 
-# Metrics of which less is better, and by how much an engine may worsen them without being refused.
-_ERRORS = {
-    "mean_absolute_error": 0.1,  # years
-    "error_outside_bin": 0.1,
-    "euler_mean_absolute_error": 0.1,  # degrees
-    "geodesic_error": 0.1,
-    "normalized_mean_error": 0.002,
-    "box_normalized_error": 0.002,
-    "failure_rate": 0.01,
-}
-_SCORE_LOSS = 0.01
+# Metrics of which less is better.
+_ERRORS = (
+    "mean_absolute_error",  # years
+    "error_outside_bin",
+    "euler_mean_absolute_error",  # degrees
+    "geodesic_error",
+    "normalized_mean_error",  # parts of a face's size
+    "box_normalized_error",
+    "failure_rate",
+)
 
 
 def less_is_better(metric: str) -> bool:
@@ -50,19 +49,13 @@ def less_is_better(metric: str) -> bool:
     return metric.partition("/")[0] in _ERRORS
 
 
-def tolerance(metric: str) -> float:
-    """How much worse a metric of the same weights may be in another form, such as an engine's."""
-    return _ERRORS.get(metric.partition("/")[0], _SCORE_LOSS)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure:
     """How a kind is measured. Labels come as training.data.faces has them, in the question's order."""
 
     known: Callable[[NDArray[Any]], NDArray[np.bool_]]  # labels [N, ...] -> which faces have any
-    constants: Callable[
-        [Question, NDArray[Any]], list[NDArray[Any]]
-    ]  # labels -> answers of a trivial network
+    # Labels -> the answers of networks that look at no face.
+    constants: Callable[[Question, NDArray[Any]], list[NDArray[Any]]]
     per_face: Callable[[Question, NDArray[Any], NDArray[Any]], PerFace]  # answers, labels -> numbers a face
     values: Callable[[Question, PerFace, Weights], Values]
 
