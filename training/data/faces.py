@@ -53,7 +53,8 @@ class FaceSet:
         if subset is not None and chosen.any():
             names = self._all_texts("subset")
             codes = self._index.array("subset/code")
-            chosen &= codes == (names.index(subset) if subset in names else -1)
+            # A face may be in several, joined by commas.
+            chosen &= np.isin(codes, [i for i, name in enumerate(names) if subset in name.split(",")])
         self._rows = np.flatnonzero(chosen)
         if not len(self._rows):
             part = f"split {split}" if subset is None else f"subset {subset!r} of split {split}"

@@ -38,7 +38,7 @@ class Sample:
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by task, in the picture's pixels
     split: str  # one of SPLITS
     person: str = ""  # who it is, where the set knows
-    subset: str = ""  # a named part of a split ("common", "challenge", "make-up")
+    subset: str = ""  # a named part of a split ("challenge"); of several, all, joined by commas
     # x0, y0, x1, y1: the face that is meant. Without it, it is that of `landmarks`, else the central one.
     box: tuple[float, float, float, float] | None = None
     # [5, 2]: right eye, left eye, nose tip, right and left mouth corner, for where the detector finds no

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.layouts.landmark_files import as_label, box_of
+from training.data.layouts.landmark_files import as_label
 from training.data.layouts.reading import find
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
 from training.tasks import CATALOGUE
@@ -76,7 +76,6 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                 },
                 split=split,
                 subset="lfpw" if split == "train" and index < _FROM_LFPW else "",
-                box=box_of(points),
                 landmarks=points[_FIVE],
             )
 

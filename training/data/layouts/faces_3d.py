@@ -4,8 +4,8 @@ Zhu, Lei, Liu, Shi, Li, Face Alignment Across Large Poses: A 3D Solution, CVPR 2
 all of 300W-LP (122,450: each photo of 300-W turned to further yaws, and everything mirrored) and tests
 on AFLW2000-3D (2,000), leaving out the pictures with an angle above 99 degrees.
 
-300W-LP holds the photos of 300-W's own test part too: who tests on 300-W leaves out ibug and all of
-helen and lfpw, whose parts the names of 300W-LP don't tell apart.
+300W-LP holds the photos of 300-W's own test part too, and its names don't tell HELEN's apart: who tests
+on 300-W takes the subset afw alone.
 """
 
 import zlib
@@ -18,7 +18,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from runtime.pose import angles_from_rotation
-from training.data.layouts.landmark_files import as_label, box_of
+from training.data.layouts.landmark_files import as_label
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
 from training.tasks import CATALOGUE
 
@@ -94,7 +94,6 @@ def read_300w_lp(source: Path) -> Iterator[Sample | BadSample]:
                 split="train",
                 person=picture.stem.rpartition("_")[0],
                 subset=name.lower(),
-                box=box_of(points),
             )
 
 
@@ -126,7 +125,6 @@ def read_aflw2000(source: Path) -> Iterator[Sample | BadSample]:
             labels=labels,
             split="test",
             subset=next(name for end, name in _YAW_SUBSETS if degrees[1] < end),
-            box=box_of(points),
         )
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.layouts.landmark_files import as_label, box_of, read_pts
+from training.data.layouts.landmark_files import as_label, read_pts
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
 
 _TRAINING = """
@@ -107,7 +107,6 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                 split=split,
                 person=folder.name,
                 subset=subset,
-                box=box_of(points),
             )
 
 

@@ -10,7 +10,7 @@ pictures of the challenge's own private test are no part of it.
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.layouts.landmark_files import as_label, box_of, picture_beside, read_pts
+from training.data.layouts.landmark_files import as_label, picture_beside, read_pts
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
 
 # Folder below --source -> split, subset.
@@ -56,7 +56,6 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                 labels={"landmarks": as_label(points)},
                 split=split,
                 subset=subset,
-                box=box_of(points),
             )
 
 

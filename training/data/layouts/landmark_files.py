@@ -41,13 +41,6 @@ def as_label(points: ArrayLike) -> list[list[float] | None]:
     return [None if x != x or y != y else [x, y] for x, y in rows]
 
 
-def box_of(points: ArrayLike) -> tuple[float, float, float, float]:
-    """The smallest box (x0, y0, x1, y1) around the points that are known."""
-    known = np.asarray(points, dtype=np.float64)
-    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
 def picture_beside(path: Path) -> Path | None:
     """The picture of the same name as a file of labels, in the same folder; None where there is none."""
     for suffix in PICTURE_SUFFIXES:

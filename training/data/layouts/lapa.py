@@ -4,8 +4,8 @@ Liu, Shi, Shen, Si, Wang, Mei, A New Dataset and Boundary-Attention Semantic Seg
 Parsing, AAAI 2020. The masks' class ids are the catalogue's own: LaPa's "left" is the picture's left,
 which is the subject's right, as the catalogue says it.
 
-About half of its training pictures are pictures of 300-W, some of them of 300-W's test part, cropped
-and slightly warped: who tests on 300-W leaves out the subsets afw, helen, ibug and lfpw.
+Its pictures are MegaFace's and, about half of those for training, 300W-LP's (whose names they keep),
+among them some of 300-W's own test part: who tests on 300-W takes the subset megaface alone.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.layouts.landmark_files import as_label, box_of
+from training.data.layouts.landmark_files import as_label
 from training.data.layouts.reading import find
 from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
 
@@ -34,7 +34,7 @@ LAPA_OF_68: tuple[tuple[int, ...], ...] = (
 )
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
-_FROM_300W = ("AFW", "HELEN", "IBUG", "LFPW")
+_FROM_300W_LP = ("AFW", "HELEN", "IBUG", "LFPW")
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
@@ -65,8 +65,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                 picture=picture,
                 labels={"landmarks": as_label(points)},
                 split=_SPLITS[folder],
-                subset=origin.lower() if origin in _FROM_300W else "",
-                box=box_of(points),
+                subset=origin.lower() if origin in _FROM_300W_LP else "megaface",
                 mask=mask,
                 mask_task="parsing_lapa",
             )
