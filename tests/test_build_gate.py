@@ -117,3 +117,5 @@ def test_a_task_that_got_worse_on_labelled_faces_is_named() -> None:
     assert "mean_absolute_error of age on x rises from 5.000 to 5.200" in said
     assert "top1_accuracy of gender on x falls from 0.9000 to 0.8800" in said
     assert "normalized_mean_error of landmarks on x rises from 0.050 to 0.055" in said
+    blind = {name: {} for name in torch}
+    assert "age on x rises from 5.000 to nan" in str(_metric_fault({"torch": torch, "engine": blind}))

@@ -118,12 +118,21 @@ def evaluate(
 
 
 def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """The plain figures by "task on set", without those of single labels: what a checkpoint's card keeps."""
+    """The plain figures by "task on set": what a checkpoint's card keeps.
+
+    Those of single labels are left out, and those that these faces don't define.
+    """
     return {
         f"{row.task} on {row.place}": {
             "faces": row.faces,
-            **{name: round(found.value, 5) for name, found in row.values.items() if "/" not in name},
-            "trivial": round(row.trivial[row.metric], 5),
+            **{
+                name: round(value, 5)
+                for name, value in (
+                    *((name, found.value) for name, found in row.values.items() if "/" not in name),
+                    ("trivial", row.trivial[row.metric]),
+                )
+                if not np.isnan(value)
+            },
         }
         for row in rows
     }
