@@ -79,14 +79,15 @@ def draw_stages(model: "QFace", crops: NDArray[np.uint8], *, block: int = 0) -> 
         widths = np.array([share[i] for share in shares.values()])
         colour = colours[i % len(colours)]
         bars = axis.barh(list(shares), widths, left=left, color=colour, label=f"S{tokens.stage + 1}")
-        axis.bar_label(bars, labels=[f"{w:.0%}" for w in widths], label_type="center", fontsize=7, color="w")
+        said = [f"{width:.0%}" if width >= 0.05 else "" for width in widths]  # else too narrow
+        axis.bar_label(bars, labels=said, label_type="center", fontsize=7, color="w")
         left += widths
     counts = np.cumsum([tokens.count for tokens in layout])
     for cut in counts[:-1] / counts[-1]:
         axis.axvline(cut, color="black", linewidth=0.8, linestyle=":")
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
-    axis.set_xlabel(f"share of the attention (mean of {len(crops)} faces)", fontsize=8)
+    axis.set_xlabel(f"share of the attention ({len(crops)} face{'s' * (len(crops) > 1)})", fontsize=8)
     axis.tick_params(labelsize=8)
     figure.legend(loc="outside upper center", ncols=len(layout), fontsize=8)
     return figure
@@ -191,6 +192,8 @@ def count_confusion(
     from training.data.faces import prepared_sets
     from training.subjects import BATCH, subject_of
 
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: take 1 or more")
     faces_of = prepared_sets(data, split=split, names=sets)
     subject = subject_of(network, device=device)
     tasks = [entry["name"] for entry in subject.tasks if _one_of_several(entry)]

@@ -5,7 +5,9 @@
 so on (training.data.teacher says what is in them). `python -m training.data prepare ... --teacher
 OUTPUT/mediapipe` then puts the labels, with their confidence, into the same shards as people's.
 
---teacher and --model may be given several times; a teacher sees where those before it found the face.
+--teacher and --model may be given several times; a teacher sees where those before it found the face,
+or, for teachers that can't live in one environment, where those of an earlier run did: `--teacher face_api
+--model FOLDER --faces OUTPUT/mediapipe`.
 A run that was stopped goes on where it stood, with the same command. Several runs share the work with
 --share 1/3, --share 2/3 and --share 3/3. mediapipe needs an environment of its own
 (requirements/teachers.txt).
@@ -23,7 +25,8 @@ from numpy.typing import NDArray
 
 from runtime.decode import decode_image
 from runtime.errors import InvalidInput
-from training.data.teacher import TeacherFile, read_teacher_file, values_shape, write_teacher_file
+from training.data.labels import column_shape
+from training.data.teacher import TeacherFile, TeacherLabels, read_teacher_file, write_teacher_file
 from training.tasks import CATALOGUE
 from training.teachers import TEACHERS, FaceLabels, Teacher, open_teacher
 
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--share", default="1/1", help="which share of the work to do: 2/3 is the second of three"
     )
     parser.add_argument(
+        "--faces", type=pathlib.Path, help="a teacher's labels of these pictures: where it saw the face"
+    )
+    parser.add_argument(
         "--max-unreadable", type=float, default=0.01, help="share of pictures that may be unreadable"
     )
     args = parser.parse_args(arguments)
@@ -63,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise PseudolabelError(f"a teacher is named twice in {', '.join(args.teacher)}: name each once")
         paths = pictures_under(args.pictures)
         share = _share(args.share)
+        faces = None if args.faces is None else TeacherLabels(args.faces)
         with contextlib.ExitStack() as stack:
             teachers = {}
             for name, model in zip(args.teacher, args.model, strict=True):
@@ -73,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 paths,
                 teachers=teachers,
                 output=args.output,
+                faces=faces,
                 share=share,
                 max_unreadable=args.max_unreadable,
             )
@@ -104,12 +112,13 @@ def label_pictures(
     *,
     teachers: dict[str, Teacher],
     output: pathlib.Path,
+    faces: TeacherLabels | None = None,
     share: tuple[int, int] = (0, 1),
     max_unreadable: float = 0.01,
 ) -> None:
     """Write every teacher's files for the pictures `paths` under `folder`.
 
-    `share` (i, n) does every n-th file from the i-th on. PseudolabelError: more unreadable pictures than
+    `faces` is an earlier teacher's: where it saw the faces. `share` (i, n) does every n-th file from the i-th on. PseudolabelError: more unreadable pictures than
     `max_unreadable` of them, or files of other pictures in `output`.
     """
     for name in teachers:
@@ -124,7 +133,7 @@ def label_pictures(
         targets = {name: output / name / f"labels-{start // PICTURES_A_FILE:06d}.npz" for name in teachers}
         files = _done(targets, names=names)
         if files is None:
-            files = _label_part(part, names, teachers=teachers)
+            files = _label_part(part, names, teachers=teachers, faces=faces)
             for name, file in files.items():
                 _write(targets[name], file)
             fresh += len(part)
@@ -141,7 +150,11 @@ def label_pictures(
 
 
 def _label_part(
-    paths: Sequence[pathlib.Path], names: NDArray[np.str_], *, teachers: dict[str, Teacher]
+    paths: Sequence[pathlib.Path],
+    names: NDArray[np.str_],
+    *,
+    teachers: dict[str, Teacher],
+    faces: TeacherLabels | None,
 ) -> dict[str, TeacherFile]:
     """The content of one file a teacher."""
     count = len(paths)
@@ -150,7 +163,7 @@ def _label_part(
     five = {name: np.full((count, 5, 2), np.nan, np.float32) for name in teachers}
     values = {
         name: {
-            task: np.full((count, *values_shape(CATALOGUE[task])), np.nan, np.float32)
+            task: np.full((count, *column_shape(CATALOGUE[task])), np.nan, np.float32)
             for task in teacher.tasks
         }
         for name, teacher in teachers.items()
@@ -166,7 +179,10 @@ def _label_part(
             print(f"skipped {path}: {error}", file=sys.stderr)
             continue
         sizes[i] = picture.shape[1], picture.shape[0]
-        where: NDArray[np.float32] | None = None
+        known = (
+            None if faces is None else faces.labels(str(names[i]), size=(picture.shape[1], picture.shape[0]))
+        )
+        where: NDArray[np.float32] | None = None if known is None else known.five
         for name, teacher in teachers.items():
             face: FaceLabels | None = teacher.label(picture, five=where)
             if face is None:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.labels import column_shape
 from training.tasks import CATALOGUE, Kind, Task
 
 FORMAT = 1
@@ -47,7 +48,7 @@ class TeacherFile:
     def __post_init__(self) -> None:
         count = len(self.names)
         shapes = {"sizes": (count, 2), "found": (count,), "five": (count, 5, 2)}
-        shapes |= {f"values of {task}": (count, *values_shape(CATALOGUE[task])) for task in self.values}
+        shapes |= {f"values of {task}": (count, *column_shape(CATALOGUE[task])) for task in self.values}
         shapes |= {f"confidence of {task}": (count,) for task in self.values}
         arrays = {"sizes": self.sizes, "found": self.found, "five": self.five}
         arrays |= {f"values of {task}": array for task, array in self.values.items()}
@@ -104,7 +105,7 @@ def write_teacher_file(path: pathlib.Path, file: TeacherFile) -> None:
 def read_teacher_file(path: pathlib.Path) -> TeacherFile:
     """Read a file; ValueError says what is wrong with one that is none, or is of another catalogue."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except OSError as error:
         raise ValueError(
@@ -190,14 +191,14 @@ class TeacherLabels:
             return None
         i, j = self._rows[fitting[0]]
         file = self._files[i]
+        if not file.found[j]:
+            return None
         labelled = tuple(int(side) for side in file.sizes[j])
         if size is not None and labelled != tuple(size):
             raise ValueError(
                 f"{key} has {size[0]}x{size[1]} pixels and had {labelled[0]}x{labelled[1]} when {self.path} "
                 "was made: label the pictures that are prepared"
             )
-        if not file.found[j]:
-            return None
         labels = {task: written(CATALOGUE[task], values[j]) for task, values in file.values.items()}
         known = {task: label for task, label in labels.items() if label is not None}
         five = file.five[j]
@@ -245,15 +246,6 @@ def written(task: Task, values: NDArray[np.float32]) -> Any:
     return {
         label: float(value) for label, value in zip(task.labels, values, strict=True) if not np.isnan(value)
     }
-
-
-def values_shape(task: Task) -> tuple[int, ...]:
-    """The shape of a face's values."""
-    if task.kind is Kind.MASK:
-        raise ValueError(f"task {task.name!r} has masks, which a file of teacher's labels can't hold")
-    if task.kind is Kind.POINTS:
-        return (len(task.labels), 2)
-    return (2,) if task.kind is Kind.VALUE else (len(task.labels),)
 
 
 def _same_end(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ module.
 import dataclasses
 import importlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -62,11 +62,10 @@ def open_teacher(name: str, *, model: pathlib.Path) -> Teacher:
         raise ValueError(f"{model} does not exist: --model names the weights of the teacher {name}")
     module, class_name = TEACHERS[name]
     try:
-        made = getattr(importlib.import_module(module), class_name)
+        made: Callable[[pathlib.Path], Teacher] = getattr(importlib.import_module(module), class_name)
+        return made(model)
     except ImportError as error:
         raise ValueError(
             f"the teacher {name} needs a package that is not here ({error}): run it in its environment, "
             "which requirements/teachers.txt makes for mediapipe and requirements/train.txt for the others"
         ) from None
-    teacher: Teacher = made(model)
-    return teacher

@@ -169,7 +169,9 @@ def look_of(mesh: ArrayLike, *, matrix: ArrayLike, blendshapes: dict[str, float]
     yaw, pitch, _ = angles_from_rotation(axes @ (scaled / np.cbrt(np.linalg.det(scaled))) @ axes)
     x, y = points[45] - points[36]
     units = [
-        np.mean([blendshapes[name] for name in _ACTION_UNITS[label]]) if label in _ACTION_UNITS else np.nan
+        np.clip(np.mean([blendshapes[name] for name in _ACTION_UNITS[label]]), 0, 1)
+        if label in _ACTION_UNITS
+        else np.nan
         for label in CATALOGUE["action_units"].labels
     ]
     return Look(
