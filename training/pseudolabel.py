@@ -118,8 +118,9 @@ def label_pictures(
 ) -> None:
     """Write every teacher's files for the pictures `paths` under `folder`.
 
-    `faces` is an earlier teacher's: where it saw the faces. `share` (i, n) does every n-th file from the i-th on. PseudolabelError: more unreadable pictures than
-    `max_unreadable` of them, or files of other pictures in `output`.
+    `faces` is an earlier teacher's: where it saw the faces. `share` (i, n) does every n-th file from the
+    i-th on. PseudolabelError: more unreadable pictures than `max_unreadable` of them, or files of other
+    pictures in `output`.
     """
     for name in teachers:
         (output / name).mkdir(parents=True, exist_ok=True)
