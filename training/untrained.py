@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from training.models import CONFIGS, Checkpoint, QFaceConfig, build_qface, save_checkpoint
 from training.models.checkpoint import round_to_half
@@ -59,13 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(options.output, untrained(CONFIGS[options.model], seed=options.seed))
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
+    except OSError as error:
+        why = error.strerror or error
         print(
             f"training.untrained: {options.output} can't be written ({why}): "
             "name a writable place with --output",
             file=sys.stderr,
         )
+        return 2
+    except ValueError as error:
+        print(f"training.untrained: {error}", file=sys.stderr)
         return 2
     print(
         f"{options.output}: {options.model} with random weights, {options.output.stat().st_size / 1e6:.1f} MB"

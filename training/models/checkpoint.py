@@ -1,5 +1,6 @@
 """Checkpoints for others to use: a safetensors file whose metadata says what the weights can answer."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -33,7 +34,10 @@ class Checkpoint:
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
-    """Write atomically; floating-point weights must already be rounded to fp16 (see `round_to_half`)."""
+    """Write atomically; floating-point weights must already be rounded to fp16 (see `round_to_half`).
+
+    Raises ValueError where there is no room or no place; what was there stays.
+    """
     metadata = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
@@ -51,8 +55,17 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
             tensor = tensor.half()
         tensors[name] = tensor.contiguous()
     partial = path.with_name(path.name + ".partial")
-    safetensors.torch.save_file(tensors, str(partial), metadata)
-    partial.replace(path)
+    try:
+        safetensors.torch.save_file(tensors, str(partial), metadata)
+        partial.replace(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"the checkpoint {path} can't be written ({why}), and what was there stays: "
+            "make room, or name a writable place"
+        ) from None
 
 
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:
