@@ -1,5 +1,6 @@
 """Photos without labels get a teacher's, and a run that was stopped goes on."""
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ from training import pseudolabel
 from training.data.labels import checked
 from training.data.teacher import TeacherLabels
 from training.tasks import CATALOGUE
-from training.teachers import TEACHERS, FaceLabels, open_teacher
-from training.teachers.mediapipe import POINTS_OF_68, Look, joined, look_of
+from training.teachers import TEACHERS, FaceLabels, mediapipe, open_teacher
+from training.teachers.mediapipe import POINTS_OF_68, Look, look_of
 
 ASTRONAUT = Path(__file__).parent / "assets" / "astronaut.jpg"
 
@@ -271,6 +272,17 @@ def look(*, yaw: float = 0.0, turned: float = 0.0) -> Look:
     return look_of(mesh(turned=turned), matrix=matrix_of(yaw, 7, 3), blendshapes=SHAPES)
 
 
+def joined(first: Look, second: Look | None) -> FaceLabels:
+    labels = mediapipe.joined(first, second)
+    assert labels is not None
+    return labels
+
+
+def moved(seen: Look, *, by: float) -> Look:
+    """The same face, farther right by a part of its side."""
+    return dataclasses.replace(seen, points=seen.points + np.array([by * seen.side, 0]))
+
+
 def test_every_point_has_vertices_of_its_own_and_a_mirrored_point_the_mirrored_ones() -> None:
     assert len(POINTS_OF_68) == 68
     assert len(set(POINTS_OF_68)) == 68
@@ -309,14 +321,13 @@ def test_confidence_falls_with_the_difference_of_the_two_looks() -> None:
     assert labels.confidence["head_pose"] == pytest.approx(0.5)
     assert labels.confidence["landmarks"] == pytest.approx(1)
     np.testing.assert_allclose(labels.values["head_pose"], [5, 7, 0], atol=1e-4)
-    moved = Look(
-        points=first.points + np.array([0.03 * first.side, 0]),
-        side=first.side,
-        angles=first.angles,
-        action_units=first.action_units,
-    )
-    assert joined(first, moved).confidence["landmarks"] == pytest.approx(0.5)
+    assert joined(first, moved(first, by=0.03)).confidence["landmarks"] == pytest.approx(0.5)
     assert all(value == 0.25 for value in joined(first, None).confidence.values())
+
+
+def test_looks_at_two_different_faces_give_no_labels() -> None:
+    assert mediapipe.joined(look(), moved(look(), by=0.05)) is not None
+    assert mediapipe.joined(look(), moved(look(), by=0.07)) is None
 
 
 def test_a_mirrored_look_is_the_look_at_the_mirrored_picture() -> None:
@@ -337,12 +348,8 @@ def test_the_jaw_on_the_side_turned_away_is_not_known(yaw: float, unknown: range
 
 def test_angles_on_both_sides_of_a_half_turn_are_averaged_across_it() -> None:
     seen = look()
-    one = Look(
-        points=seen.points, side=seen.side, angles=np.array([0, 0, 178.0]), action_units=seen.action_units
-    )
-    other = Look(
-        points=seen.points, side=seen.side, angles=np.array([0, 0, -176.0]), action_units=seen.action_units
-    )
+    one = dataclasses.replace(seen, angles=np.array([0, 0, 178.0]))
+    other = dataclasses.replace(seen, angles=np.array([0, 0, -176.0]))
     labels = joined(one, other)
     assert labels.values["head_pose"][2] == pytest.approx(-179)
     assert labels.confidence["head_pose"] == pytest.approx(1 / 1.36)
