@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,18 @@ def test_mediapipe_without_its_package_says_where_to_get_it(
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(ValueError, match=r"needs a package that is not here .*requirements/teachers\.txt"):
         open_teacher("mediapipe", model=tmp_path)
+
+
+def test_the_teachers_environment_needs_nothing_but_numpy_and_opencv() -> None:
+    # mediapipe brings an OpenCV of its own, so that the rest of training can't live beside it.
+    imported = "import sys, training.pseudolabel, training.teachers.mediapipe; print(*sys.modules)"
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", imported], cwd=root, capture_output=True, text=True, check=True, timeout=120
+    )
+    tops = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"numpy", "cv2", "runtime", "training"} <= tops
+    assert not tops & {"torch", "timm", "tqdm", "scipy", "openvino", "webdataset", "matplotlib"}
 
 
 # --- MediaPipe's answer in the catalogue's words. ---

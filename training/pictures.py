@@ -313,8 +313,9 @@ def _network_with_queries(path: Path) -> "QFace":
 
 def _block(model: "QFace", number: int) -> int:
     """The decoder's block from 0, of one counted from 1."""
-    if not 1 <= number <= model.config.decoder_blocks:
-        raise ValueError(f"--block {number}: the decoder has blocks 1 to {model.config.decoder_blocks}")
+    blocks = len(model.decoder.blocks)
+    if not 1 <= number <= blocks:
+        raise ValueError(f"--block {number}: the decoder has blocks 1 to {blocks}")
     return number - 1
 
 

@@ -1,6 +1,12 @@
 """Data sets as people have them on disk, and as training reads them (`python -m training.data`)."""
 
-# Until finetune and evaluate read the new sets.
-from training._data import Augmentation, Batch, FaceSet, disturb, targets_of, training_batch
+from typing import Any
 
-__all__ = ["Augmentation", "Batch", "FaceSet", "disturb", "targets_of", "training_batch"]
+
+# Until finetune and evaluate read the new sets. Only when asked: what reads teachers' files needs no torch.
+def __getattr__(name: str) -> Any:
+    if name in {"Augmentation", "Batch", "FaceSet", "disturb", "targets_of", "training_batch"}:
+        from training import _data
+
+        return getattr(_data, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
