@@ -278,7 +278,7 @@ def test_a_published_figure_stands_beside_ours(data: Path, tmp_path: Path) -> No
     rows = evaluate(knowing(sets), ENTRIES, sets, input_size=SIZE, bootstrap=10)
     age = next(row for row in rows if row.task == "age")
     assert age.published[0].value == 4.67
-    assert "4.67 years (Q-Face, Q-Face, table 3)" in as_markdown([age])
+    assert "Q-Face 4.67 years (Q-Face, table 3)" in as_markdown([age])
     assert row_as_json(age)["published"]["mean_absolute_error"][0]["value"] == 4.67
 
 

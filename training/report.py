@@ -137,7 +137,7 @@ def shown(task: str, metric: str, value: float) -> str:
         return f"{value:.2f} {CATALOGUE[task].unit}"
     if base in _ANGLES:
         return f"{value:.2f} degrees"
-    return f"{100 * value:.2f} %"
+    return f"{round(100 * value, 2) + 0.0:.2f} %"  # and no -0.00
 
 
 def write_text(path: Path, text: str) -> None:
@@ -165,7 +165,7 @@ def _estimate(row: "Row", name: str) -> str:
 
 def _published(row: "Row", name: str, there: Sequence[Published]) -> str:
     return (
-        "; ".join(f"{shown(row.task, name, one.value)} ({one.method}, {one.source})" for one in there) or "-"
+        "; ".join(f"{one.method} {shown(row.task, name, one.value)} ({one.source})" for one in there) or "-"
     )
 
 
