@@ -7,7 +7,8 @@ from released_facexformer import golden_answers, golden_input, released_state
 
 from runtime.pose import rotation_from_angles
 from training.convert_facexformer import converted
-from training.models.facexformer import FaceXFormer, FaceXFormerConfig, raw_answers
+from training.models.config import FaceXFormerConfig
+from training.models.facexformer import FaceXFormer, raw_answers
 from training.models.outputs import physical
 from training.tasks import CATALOGUE
 
@@ -15,7 +16,7 @@ from training.tasks import CATALOGUE
 @pytest.fixture(scope="module")
 def model() -> FaceXFormer:
     model = FaceXFormer(FaceXFormerConfig())
-    model.load_state_dict(converted(released_state()))
+    model.load_state_dict(converted(released_state(), model=model))
     return model.eval()
 
 

@@ -12,10 +12,14 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 CONTRACT_VERSION = 1
+# How a face is cut out of its photo: upright by its eyes and mouth (runtime.align), or its box, grown by a
+# quarter of each side and stretched to a square, as FaceXFormer does it.
+ALIGNED = "aligned"
+CROPS = (ALIGNED, "box")
 
 
 class Kind(enum.StrEnum):
@@ -366,6 +370,18 @@ CATALOGUE: dict[str, Task] = {
 QFACE_TASKS: tuple[str, ...] = tuple(task.name for task in CATALOGUE.values() if task.default)
 # One network's answer to everything: 191 queries.
 TEN_TASKS: tuple[str, ...] = (*QFACE_TASKS, "race", "landmarks", "visibility", "parsing")
+# What the heads of FaceXFormer answer; `age` is the expectation over its age groups.
+FACEXFORMER_TASKS: tuple[str, ...] = (
+    "landmarks",
+    "head_pose",
+    "attributes",
+    "visibility",
+    "age_group",
+    "age",
+    "gender",
+    "race_utkface",
+    "parsing_lapa",
+)
 
 
 def select(names: Sequence[str]) -> tuple[Task, ...]:
@@ -386,15 +402,24 @@ def contract_hash(contract: Mapping[str, Any]) -> str:
 
 
 def make_contract(
-    tasks: Sequence[Task], *, input_size: int, trained: Mapping[str, Sequence[str]] | None = None
+    tasks: Sequence[Task],
+    *,
+    input_size: int,
+    trained: Mapping[str, Sequence[str]] | None = None,
+    crop: str = ALIGNED,
+    served: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What a model promises to answer, as plain data.
 
     `trained` gives, for each task, the labels that the weights have really learned (None: all); the
-    others are left out, and a task without any is left out too. Returned keys: `version`,
-    `input_size` (pixels), `tasks` (a list of {name, kind, labels, unit}; `threshold` for multilabel,
-    `default` = False for what is served only where it is named) and `hash`.
+    others are left out, and a task without any is left out too. `crop` is one of `CROPS`; `served` names
+    the tasks that are served without being asked for (None: those that the catalogue says). Returned
+    keys: `version`, `input_size` (pixels), `crop` (left out when aligned), `tasks` (a list of {name, kind,
+    labels, unit}; `threshold` for multilabel, `default` = False for what is served only where it is
+    named) and `hash`.
     """
+    if crop not in CROPS:
+        raise ValueError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}")
     entries = []
     for task in tasks:
         kept = [label for label in task.labels if trained is None or label in trained.get(task.name, ())]
@@ -407,9 +432,11 @@ def make_contract(
         entry: dict[str, Any] = {"name": task.name, "kind": str(task.kind), "labels": kept, "unit": task.unit}
         if task.kind is Kind.MULTILABEL:
             entry["threshold"] = 0.5
-        if not task.default:
+        if not (task.default if served is None else task.name in served):
             entry["default"] = False  # served only where it is named
         entries.append(entry)
     contract: dict[str, Any] = {"version": CONTRACT_VERSION, "input_size": input_size, "tasks": entries}
+    if crop != ALIGNED:
+        contract["crop"] = crop
     contract["hash"] = contract_hash(contract)
     return contract

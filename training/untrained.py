@@ -13,22 +13,22 @@ from pathlib import Path
 
 import torch
 
-from training.models import CONFIGS, Checkpoint, QFaceConfig, build_qface, save_checkpoint
+from training.models import CONFIGS, Checkpoint, Config, QFace, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import Kind, make_contract
+from training.tasks import Kind
 
 _AHEAD = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the first two columns of the identity
 NOTE = "random weights: for trying structure and speed; its answers mean nothing"
 
 
-def untrained(config: QFaceConfig, *, seed: int) -> Checkpoint:
+def untrained(config: Config, *, seed: int) -> Checkpoint:
     """The configuration's network with random weights, rounded to fp16, answering all its tasks.
 
     Torch's own generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build_qface(config)
+        model = build_model(config)
         for name, parameter in model.named_parameters():
             # Trained ones are not zero, and a bias of zero can't go to a wrong place.
             if name.endswith("bias"):
@@ -36,14 +36,14 @@ def untrained(config: QFaceConfig, *, seed: int) -> Checkpoint:
         with torch.no_grad():
             # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
             # network's do, they stay in the neighbourhood of a face that looks ahead.
-            for group in (model.decoder, *model.extensions):
+            for group in (model.decoder, *model.extensions) if isinstance(model, QFace) else ():
                 for task in group.tasks:
                     if task.kind is Kind.ROTATION:
                         rows = group.scalar_rows(task)
                         group.bias[rows] += torch.tensor(_AHEAD)
                         group.weight[rows] *= 0.25
     round_to_half(model)
-    contract = make_contract(model.tasks, input_size=config.input_size)
+    contract = model.contract()
     card = {"trained": False, "seed": seed, "note": NOTE}
     return Checkpoint(model=model.eval(), contract=contract, card=card)
 

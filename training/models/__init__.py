@@ -2,14 +2,20 @@
 
 from training.models.baselines import MultiHead
 from training.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.models.config import CONFIGS, QFaceConfig
+from training.models.config import CONFIGS, Config, FaceXFormerConfig, QFaceConfig
+from training.models.facexformer import FaceXFormer
+from training.models.network import FaceNetwork
 from training.models.outputs import ExportWrapper
 from training.models.qface import QFace, build_model, build_qface
 
 __all__ = [
     "CONFIGS",
     "Checkpoint",
+    "Config",
     "ExportWrapper",
+    "FaceNetwork",
+    "FaceXFormer",
+    "FaceXFormerConfig",
     "MultiHead",
     "QFace",
     "QFaceConfig",

@@ -1,4 +1,8 @@
-"""Checkpoints for others to use: a safetensors file whose metadata says what the weights can answer."""
+"""Checkpoints for others to use: a safetensors file whose metadata says what the weights can answer.
+
+Weights are fp16 numbers, or fp32 ones where rounding would cost too much (`weights` in the metadata says
+fp32 then). `family` says whose configuration it is (training.models.config.FAMILIES; absent: Q-Face's).
+"""
 
 import contextlib
 import dataclasses
@@ -11,12 +15,14 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from training.models.baselines import MultiHead
-from training.models.config import QFaceConfig
-from training.models.qface import QFace, build_model
+from training.models.config import FAMILIES, family_of
+from training.models.network import FaceNetwork
+from training.models.qface import build_model
 from training.tasks import CATALOGUE, contract_hash
 
 FORMAT = "qface-checkpoint-1"
+PRECISIONS = ("fp16", "fp32")
+_FIRST_FAMILY = next(iter(FAMILIES))
 _ANEW = "take another checkpoint, or train it anew with `make train`"
 
 
@@ -25,12 +31,17 @@ class Checkpoint:
     """A network in eval mode and what it says of itself.
 
     `contract` is training.tasks.make_contract's; `card` says what the weights learned from and what
-    they reached.
+    they reached; `weights` are "fp16", which all are rounded to, or "fp32".
     """
 
-    model: QFace | MultiHead
+    model: FaceNetwork
     contract: dict[str, Any]
     card: dict[str, Any]
+    weights: str = "fp16"
+
+    def __post_init__(self) -> None:
+        if self.weights not in PRECISIONS:
+            raise ValueError(f"weights {self.weights!r} are unknown: choose from {', '.join(PRECISIONS)}")
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
@@ -45,9 +56,15 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
         "card": json.dumps(checkpoint.card),
     }
+    # What an older reader does not know is left unsaid where it does not matter.
+    if (family := family_of(checkpoint.model.config)) != _FIRST_FAMILY:
+        metadata["family"] = family
+    halves = checkpoint.weights == "fp16"
+    if not halves:
+        metadata["weights"] = checkpoint.weights
     tensors = {}
     for name, tensor in checkpoint.model.state_dict().items():
-        if tensor.is_floating_point():
+        if halves and tensor.is_floating_point():
             if not bool((tensor.half().float() == tensor).all()):
                 raise ValueError(
                     f"weight {name} is not rounded to fp16: call round_to_half before evaluating and saving"
@@ -80,7 +97,8 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
                 f"{path} learned other labels of {name!r} than training/tasks.py has: "
                 "use the code that trained it, or train anew"
             )
-    model = _network(path, said["config"])
+    model = _network(path, metadata.get("family", _FIRST_FAMILY), said["config"])
+    weights = metadata.get("weights", PRECISIONS[0])
     try:
         wrong = model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:  # other shapes; one line each, after a headline
@@ -96,7 +114,10 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
             f"unexpected {wrong.unexpected_keys[:3]}): {_ANEW}"
         )
     model.eval()
-    return Checkpoint(model=model, contract=said["contract"], card=said["card"])
+    try:
+        return Checkpoint(model=model, contract=said["contract"], card=said["card"], weights=weights)
+    except ValueError as error:
+        raise ValueError(f"{path} can't be read ({error}): {_ANEW}") from None
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -142,16 +163,22 @@ def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
         raise ValueError(f"the contract in the metadata of {path} is not a whole one: {_ANEW}")
 
 
-def _network(path: pathlib.Path, fields: Mapping[str, Any]) -> QFace | MultiHead:
+def _network(path: pathlib.Path, family: str, fields: Mapping[str, Any]) -> FaceNetwork:
     """The network of a configuration in JSON, where tuples are lists."""
-    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(QFaceConfig)})
+    if family not in FAMILIES:
+        raise ValueError(
+            f"{path} is of the family {family!r}, which this code does not know (it knows "
+            f"{', '.join(FAMILIES)}): use the code that made it"
+        )
+    kind = FAMILIES[family]
+    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(kind)})
     if unknown:
         raise ValueError(
             f"the configuration of {path} says {', '.join(unknown)}, which this code does not know: "
             "use the code that trained it, or train anew"
         )
     try:
-        return build_model(QFaceConfig(**{key: _tuples(value) for key, value in fields.items()}))
+        return build_model(kind(**{key: _tuples(value) for key, value in fields.items()}))
     # What a wrong value does depends on where in torch or timm it arrives.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -163,7 +190,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
-def round_to_half(model: QFace | MultiHead) -> None:
+def round_to_half(model: FaceNetwork) -> None:
     """Round every saved tensor to fp16 and back, in place: once, before evaluation and export."""
     for tensor in model.state_dict(keep_vars=True).values():
         if tensor.is_floating_point():

@@ -7,12 +7,14 @@ paper's baselines and ablations (table 5) are made of these by `dataclasses.repl
     multi-head       head="pooled"
     task-specific    head="pooled", tasks=("age",)
     without fusion   stages=config.stages[-1:], fusion_block=False
+
+A second family is FaceXFormer (training.models.facexformer), whose configuration says other things.
 """
 
 import dataclasses
 from typing import Any
 
-from training.tasks import QFACE_TASKS, Kind, Task, select
+from training.tasks import CROPS, FACEXFORMER_TASKS, QFACE_TASKS, Kind, Task, select
 
 HEADS = ("queries", "pooled")
 
@@ -76,6 +78,63 @@ class QFaceConfig:
         return tuple(select(names) for names in (self.tasks, *self.extensions))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FaceXFormerConfig:
+    """The released network's shape; smaller ones serve tests."""
+
+    name: str = "facexformer"
+    encoder: str = "swin_base_patch4_window7_224"  # a timm model of four stages that begin at stride 4
+    encoder_options: dict[str, Any] = dataclasses.field(default_factory=dict)  # more arguments for timm
+    input_size: int = 224  # side of the square crop in pixels
+    width: int = 256  # of fused features and tokens
+    heads: int = 8  # attention heads in the decoder
+    hidden: int = 2048  # of the decoder's feed-forward layers
+    blocks: int = 2  # of the decoder
+    drop_path: float = 0.0  # stochastic depth of the encoder
+    tasks: tuple[str, ...] = FACEXFORMER_TASKS  # which answers are given; every head is there all the same
+    crop: str = "box"  # how its faces are cut out (training.tasks.CROPS): as those it learned from
+
+    def __post_init__(self) -> None:
+        if self.input_size % 32:
+            raise ValueError(
+                f"input_size {self.input_size} must be a multiple of 32, as Swin halves it five times"
+            )
+        if self.width % 16 or self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} must be a multiple of 16 and of twice the heads ({self.heads})"
+            )
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"drop_path {self.drop_path} must be in [0, 1)")
+        if self.crop not in CROPS:
+            raise ValueError(f"crop {self.crop!r} is unknown: choose from {', '.join(CROPS)}")
+        if not self.tasks:
+            raise ValueError(f"{self.name} names no task: name at least one")
+        foreign = [task.name for task in select(self.tasks) if task.name not in FACEXFORMER_TASKS]
+        if foreign:
+            raise ValueError(
+                f"FaceXFormer has no head for {', '.join(foreign)}: "
+                f"choose from {', '.join(FACEXFORMER_TASKS)}"
+            )
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """The names of all tasks."""
+        return tuple(self.tasks)
+
+
+Config = QFaceConfig | FaceXFormerConfig
+# What a checkpoint calls each kind of configuration; one that says nothing is Q-Face's.
+FAMILIES: dict[str, type[QFaceConfig] | type[FaceXFormerConfig]] = {
+    "qface": QFaceConfig,
+    "facexformer": FaceXFormerConfig,
+}
+
+
+def family_of(config: Config) -> str:
+    """The configuration's name in `FAMILIES`."""
+    return next(name for name, kind in FAMILIES.items() if isinstance(config, kind))
+
+
 ALL_TASKS = (*QFACE_TASKS, "race", "landmarks", "visibility", "parsing")
 
 _BASE = QFaceConfig(
@@ -99,7 +158,7 @@ _TINY = QFaceConfig(
     encoder_options={"zero_init_last": False},  # one block a stage: each has to work from the start
 )
 
-CONFIGS: dict[str, QFaceConfig] = {
+CONFIGS: dict[str, Config] = {
     config.name: config
     for config in (
         _BASE,
@@ -118,5 +177,6 @@ CONFIGS: dict[str, QFaceConfig] = {
             encoder_options={"patch_size": 8, "depth": 4, "embed_dim": 96, "num_heads": 3},
             mask_width=32,
         ),
+        FaceXFormerConfig(),
     )
 }

@@ -88,7 +88,7 @@ class TimmEncoder(nn.Module):
 
 def _sized(name: str, input_size: int) -> dict[str, Any]:
     """The argument that fixes a transformer's input size; convolutional models take any."""
-    return {"img_size": input_size} if name.startswith("vit") else {}
+    return {"img_size": input_size} if name.startswith(("vit", "deit", "beit", "eva", "swin")) else {}
 
 
 def _fix_positions(model: timm.models.VisionTransformer) -> None:

@@ -6,21 +6,22 @@ in one pass: its own forward picks rows by a task's number, which no engine with
 `training.convert_facexformer` brings the released weights here.
 """
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.attention import MultiHeadAttention
-from training.models.network import PIXEL_MEAN, PIXEL_STD
+from training.models.config import FaceXFormerConfig
+from training.models.encoder import TimmEncoder
+from training.models.masks import resized
+from training.models.network import FaceNetwork
 from training.models.outputs import VALUE_CENTER, VALUE_SPREAD
 from training.models.two_way import FourierPositions, TwoWayTransformer
+from training.tasks import make_contract, select
 
-# Where Swin's four stages end in torchvision's `features`.
-_STAGES = (1, 3, 5, 7)
+_STAGES = (0, 1, 2, 3)
 
 # Every head that has a token of its own, in the order of the tokens, with the numbers that it answers.
 HEADS = {
@@ -33,33 +34,6 @@ HEADS = {
     "race": 5,
 }
 PARSING_CLASSES = 11
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FaceXFormerConfig:
-    """The released network's shape; smaller ones serve tests."""
-
-    name: str = "facexformer"
-    input_size: int = 224  # side of the square crop in pixels
-    encoder_width: int = 128  # of Swin's first stage; each further one is twice as wide
-    encoder_depths: tuple[int, ...] = (2, 2, 18, 2)  # blocks of Swin's four stages
-    width: int = 256  # of fused features and tokens
-    heads: int = 8  # attention heads in the decoder
-    hidden: int = 2048  # of the decoder's feed-forward layers
-    blocks: int = 2  # of the decoder
-    drop_path: float = 0.0  # stochastic depth of the encoder
-
-    def __post_init__(self) -> None:
-        if self.input_size % 32:
-            raise ValueError(
-                f"input_size {self.input_size} must be a multiple of 32, as Swin halves it five times"
-            )
-        if self.width % 16 or self.encoder_width % 32:
-            raise ValueError(
-                f"width {self.width} must be a multiple of 16, and encoder_width {self.encoder_width} of 32"
-            )
-        if len(self.encoder_depths) != len(_STAGES):
-            raise ValueError(f"encoder_depths {self.encoder_depths} must name the blocks of four stages")
 
 
 # The middle of each of age_group's ten years, with that of the open last one as the data sets have it.
@@ -123,30 +97,22 @@ class ChannelNorm(nn.Module):
         return self.norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class FaceXFormer(nn.Module):
+class FaceXFormer(FaceNetwork):
     """Pixels in, the raw answers of every head out."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: FaceXFormerConfig) -> None:
-        super().__init__()
-        self.config = config
+        encoder = TimmEncoder(
+            config.encoder,
+            input_size=config.input_size,
+            stages=_STAGES,
+            drop_path=config.drop_path,
+            options=config.encoder_options,
+        )
+        super().__init__(config=config, tasks=select(config.tasks), encoder=encoder)
         width = config.width
-        swin = torchvision.models.SwinTransformer(
-            patch_size=[4, 4],
-            embed_dim=config.encoder_width,
-            depths=list(config.encoder_depths),
-            num_heads=[config.encoder_width // 32 * 2**i for i in range(len(_STAGES))],
-            window_size=[7, 7],
-            stochastic_depth_prob=config.drop_path,
-        )
-        self.encoder = swin.features
-        self.projections = nn.ModuleList(
-            nn.Linear(config.encoder_width * 2**i, width) for i in range(len(_STAGES))
-        )
+        self.projections = nn.ModuleList(nn.Linear(channels, width) for channels in encoder.channels)
         self.fuse = nn.Conv2d(width * len(_STAGES), width, 1, bias=False)
-        self.positions = FourierPositions(width, side=config.input_size // 4)
+        self.positions = FourierPositions(width, side=encoder.grids[0][0])
         self.tokens = nn.Parameter(torch.randn(len(HEADS) + PARSING_CLASSES, width) * 0.02)
         self.decoder = TwoWayTransformer(
             width, heads=config.heads, hidden=config.hidden, blocks=config.blocks
@@ -160,50 +126,42 @@ class FaceXFormer(nn.Module):
             nn.GELU(),
         )
         self.mask_head = Perceptron(width, outputs=width // 8)
-        self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
+
+    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+        """As any network's; every task is served by default, for all are the released network's own."""
+        assert isinstance(self.config, FaceXFormerConfig)
+        return make_contract(
+            self.tasks,
+            input_size=self.config.input_size,
+            trained=trained,
+            crop=self.config.crop,
+            served=self.config.tasks,
+        )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> raw answers by task, as `QFace` gives them."""
-        released = self.released(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
-        return raw_answers(released)
+        answers = raw_answers(self.released(self.normalized(pixels)))
+        return {task.name: answers[task.name] for task in self.tasks}
 
     def released(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images [B, 3, S, S] -> by head its numbers [B, n]; parsing logits [B, 11, S, S]."""
         features = self.fused(images)
-        side = features.shape[-1]
         tokens, flat = self.decoder(
             self.tokens.expand(images.shape[0], -1, -1),
             features.flatten(2).transpose(1, 2),
             feature_positions=self.positions(),
         )
         released = {name: head(tokens[:, i]) for i, (name, head) in enumerate(self.heads.items())}
-        maps = self.upscale(flat.transpose(1, 2).unflatten(2, (side, side)))
+        maps = self.upscale(flat.transpose(1, 2).unflatten(2, features.shape[2:]))
         classes = self.mask_head(tokens[:, len(HEADS) :])
         released["parsing"] = (classes @ maps.flatten(2)).unflatten(2, maps.shape[2:])
         return released
 
     def fused(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, S, S] -> all stages as one map [B, width, S/4, S/4], deepest first."""
-        side = images.shape[-1] // 4
-        stages = []
-        x = images
-        for i, layer in enumerate(self.encoder):
-            x = layer(x)
-            if i in _STAGES:
-                stages.append(x)  # [B, H, W, C]
+        grids = self.encoder.grids
         maps = []
-        for projection, stage in zip(self.projections, stages, strict=True):
-            projected = projection(stage).permute(0, 3, 1, 2)
-            if projected.shape[-1] != side:
-                projected = functional.interpolate(
-                    projected, size=(side, side), mode="bilinear", align_corners=False
-                )
-            maps.append(projected)
+        for projection, stage, grid in zip(self.projections, self.encoder(images), grids, strict=True):
+            projected = projection(stage).transpose(1, 2).unflatten(2, grid)
+            maps.append(projected if grid == grids[0] else resized(projected, grids[0]))
         return self.fuse(torch.cat(maps[::-1], dim=1))
-
-    def set_explicit_attention(self, explicit: bool = True) -> None:
-        """The decoder's attention from single operations, for export; or fused."""
-        for module in self.modules():
-            if isinstance(module, MultiHeadAttention):
-                module.explicit = explicit

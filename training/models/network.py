@@ -1,7 +1,7 @@
 """What the networks that answer tasks have in common: pixels, an encoder, and the layers' order."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from training.models.attention import MultiHeadAttention
 from training.models.encoder import TimmEncoder
-from training.tasks import Task
+from training.tasks import Task, make_contract
 
 if TYPE_CHECKING:
-    from training.models.config import QFaceConfig
+    from training.models.config import Config
 
 # ImageNet's, which timm's encoders expect.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -31,7 +31,7 @@ class FaceNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, config: "QFaceConfig", tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
+    def __init__(self, *, config: "Config", tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
         super().__init__()
         self.config = config
         self.tasks = tasks
@@ -47,6 +47,10 @@ class FaceNetwork(nn.Module):
         mean, std = self.mean.repeat(columns), self.std.repeat(columns)
         rows = (pixels.float().flatten(2) - mean) / std
         return rows.unflatten(2, (columns, 3)).permute(0, 3, 1, 2)
+
+    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+        """What this network answers (training.tasks.make_contract); `trained`: the labels it has learned."""
+        return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
 
     def set_explicit_attention(self, explicit: bool = True) -> None:
         """Attention from single operations, for export and for counting FLOPs; or fused."""

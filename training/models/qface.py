@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from training.models.attention import DecoderBlock, FusionBlock
 from training.models.baselines import MultiHead
 from training.models.config import CONFIGS as CONFIGS
-from training.models.config import QFaceConfig
+from training.models.config import Config, FaceXFormerConfig, QFaceConfig
 from training.models.decoder import QueryDecoder
 from training.models.encoder import TimmEncoder
+from training.models.facexformer import FaceXFormer
 from training.models.fusion import MultiStageFusion
 from training.models.masks import PixelDecoder
 from training.models.network import PIXEL_MEAN as PIXEL_MEAN
@@ -109,8 +110,10 @@ class QFace(FaceNetwork):
         return [self.decoder, *(group for group in self.extensions if isinstance(group, QueryGroup))]
 
 
-def build_model(config: QFaceConfig) -> QFace | MultiHead:
+def build_model(config: Config) -> QFace | MultiHead | FaceXFormer:
     """The network of a configuration, with random weights (torch's generator decides them)."""
+    if isinstance(config, FaceXFormerConfig):
+        return FaceXFormer(config)
     masks = any(task.kind is Kind.MASK for group in config.groups for task in group)
     encoder = TimmEncoder(
         config.encoder,
@@ -161,9 +164,11 @@ def build_model(config: QFaceConfig) -> QFace | MultiHead:
     )
 
 
-def build_qface(config: QFaceConfig) -> QFace:
+def build_qface(config: Config) -> QFace:
     """`build_model` for a configuration with queries; ValueError for one without."""
     model = build_model(config)
     if not isinstance(model, QFace):
-        raise ValueError(f'{config.name} has head "{config.head}": use build_model, or head "queries"')
+        raise ValueError(
+            f"{config.name} makes a {type(model).__name__}, which has no queries: use build_model"
+        )
     return model
