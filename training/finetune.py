@@ -1,7 +1,7 @@
 """Train a network on prepared faces, all its tasks at once (Q-Face, section 3.4).
 
     python -m training.finetune qface_tiny --data data/prepared --run var/tiny [--set steps=1000 ...]
-    torchrun --nproc-per-node 4 -m training.finetune qface_paper --data data/prepared --run var/paper
+    torchrun --nproc-per-node 4 -m training.finetune qface_paper --data data/prepared --output var/paper
 
 Every step draws a batch of every set and sums the weighted losses of all tasks (equation 8). A run that
 was killed or stopped (SIGTERM) goes on with the same command, as if nothing had happened. At the end
@@ -147,7 +147,7 @@ class Trainer:
             if not model.encoder.is_vit:
                 model.encoder.to(memory_format=torch.channels_last)
             # On a CPU the fused kernel takes longer than single bf16 operations, backward above all.
-            model.set_explicit_attention()
+            model.set_explicit_attention(run.bf16)
         self.loop = Loop(
             FineTuning(model, run=run, tasks=self.tasks),
             optimisation=run,
@@ -317,7 +317,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=lines[0])
     parser.add_argument("run_name", metavar="NAME", help=f"one of {', '.join(RUNS)}")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="where checkpoints and progress go")
+    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
+    parser.add_argument(
+        "--run",
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        help="where checkpoints and progress go (under torchrun: --output)",
+    )
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the run's")
     parser.add_argument(
         "--set",

@@ -158,8 +158,8 @@ def qface_tiny_all_encoder() -> Run:
 def qface_paper() -> Run:
     """The paper's fine-tuning (section 4.1): ViT-B/16 at 224 pixels, five sets, 68 queries.
 
-        torchrun --nproc-per-node 4 -m training.finetune qface_paper --data data/prepared --run var/paper \\
-            --set init=var/pretrained/encoder.safetensors
+        torchrun --nproc-per-node 4 -m training.finetune qface_paper --data data/prepared \\
+            --output var/paper --set init=var/pretrained/encoder.safetensors
 
     Its batch of 512 is taken as all sets' together. Learning rate, warm-up, shares of the sets and weights
     are not in the paper. Stored crops want 224 pixels: `training.data prepare ... --size 224`.
