@@ -206,6 +206,7 @@ def test_a_limit_takes_faces_from_all_over_the_set(data: Path) -> None:
     assert seen == list(range(0, COUNT, COUNT // 8))
     assert np.isnan(row.values[row.metric].low)
     assert row_as_json(row)["values"][row.metric][1] is None
+    assert row.better is None
 
 
 def test_thresholds_are_fitted_on_other_faces(data: Path) -> None:

@@ -60,9 +60,14 @@ class Row:
     by_label: Mapping[str, tuple[Published, ...]]  # and in metrics of single labels
 
     @property
-    def better(self) -> bool:
-        """Whether the whole interval of the main metric lies on the better side of the trivial answer's."""
+    def better(self) -> bool | None:
+        """Whether the whole interval of the main metric lies on the better side of the trivial answer's.
+
+        None without an interval.
+        """
         main, trivial = self.values[self.metric], self.trivial[self.metric]
+        if np.isnan(main.low):
+            return None
         if less_is_better(self.metric):
             return main.high < trivial
         return main.low > trivial

@@ -72,7 +72,7 @@ def as_markdown(rows: Sequence["Row"]) -> str:
             row.metric,
             _estimate(row, row.metric),
             shown(row.task, row.metric, row.trivial[row.metric]),
-            "yes" if row.better else "no",
+            {True: "yes", False: "no", None: "-"}[row.better],
             _published(row, row.metric, row.published),
             row.labelled_by,
         ]
