@@ -1,15 +1,19 @@
 """A file that is no whole checkpoint is refused in one sentence that names it, wherever it is broken."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors
 import safetensors.torch
 import torch
 
-from training.models import CONFIGS, load_checkpoint, save_checkpoint
+from training.models import CONFIGS, Checkpoint, build_model, load_checkpoint, save_checkpoint
+from training.models.checkpoint import round_to_half
+from training.tasks import make_contract
 from training.untrained import untrained
 
 
@@ -78,6 +82,9 @@ def test_an_entry_that_is_missing_broken_or_of_another_type_is_named(
         ),
         (lambda _, tensors: tensors.pop("decoder.queries"), r"missing \['decoder\.queries'\]"),
         (lambda _, tensors: tensors.update(more=torch.zeros(1)), r"unexpected \['more'\]"),
+        (says("config", extensions=[["race"]]), r"missing \['extensions\.0\.queries'"),
+        (says("config", extensions=[["age"]]), "makes no network .*named twice"),
+        (says("config", head="pooled"), r"missing \['head\.weight'"),
     ],
 )
 def test_what_does_not_fit_together_is_told_in_one_sentence(
@@ -102,3 +109,67 @@ def test_what_is_no_such_file_at_all_is_told(whole: Path, tmp_path: Path) -> Non
     foreign = changed(whole, tmp_path / "foreign.safetensors", lambda metadata, _: metadata.clear())
     with pytest.raises(ValueError, match="not Q-Face's metadata"):
         load_checkpoint(foreign)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"head": "pooled", "tasks": ("age", "landmarks")},
+        {"extensions": (("parsing_lapa",), ("race_utkface",))},
+        {"fusion_block": False, "final_norm": False, "stages": (3,)},
+    ],
+)
+def test_every_shape_of_network_is_read_back_as_it_was(tmp_path: Path, change: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIGS["qface_test"], **change)
+    model = build_model(config).eval()
+    round_to_half(model)
+    contract = make_contract(model.tasks, input_size=64)
+    path = tmp_path / "x.safetensors"
+    save_checkpoint(path, Checkpoint(model=model, contract=contract, card={}))
+    loaded = load_checkpoint(path)
+    assert type(loaded.model) is type(model)
+    assert loaded.model.config == config
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        before, after = model(pixels), loaded.model(pixels)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_configuration_from_before_there_were_more_fields_is_read(whole: Path, tmp_path: Path) -> None:
+    def change(metadata: dict, _: dict) -> None:
+        old = json.loads(metadata["config"])
+        for field in ("head", "fusion_block", "final_norm", "mask_width", "mask_laterals", "extensions"):
+            del old[field]
+        metadata["config"] = json.dumps(old)
+
+    loaded = load_checkpoint(changed(whole, tmp_path / "old.safetensors", change))
+    assert loaded.model.config == CONFIGS["qface_tiny"]
+
+
+def test_what_a_vit_had_behind_its_last_stage_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "vit.safetensors"
+    save_checkpoint(path, untrained(CONFIGS["qface_test"], seed=0))
+
+    def change(_: dict, tensors: dict) -> None:
+        tensors["encoder.model.norm.weight"] = torch.ones(96)
+        tensors["encoder.model.norm.bias"] = torch.zeros(96)
+
+    load_checkpoint(changed(path, tmp_path / "old.safetensors", change))
+
+
+def test_a_full_disk_leaves_what_was_there(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"the last one")
+
+    def full(tensors: object, file: str, metadata: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(ValueError, match=r"can't be written .*No space left.*what was there stays") as caught:
+        save_checkpoint(path, load_checkpoint(whole))
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"the last one"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]

@@ -327,7 +327,7 @@ def test_points_and_masks_become_pixels_whose_centres_are_whole_numbers() -> Non
     assert mask[0, 8].tolist() == [0] * 8 + [3] * 8
 
 
-@pytest.mark.parametrize("grid", [(7, 7), (8, 8), (5, 11), (4, 4)])
+@pytest.mark.parametrize("grid", [(7, 7), (8, 8), (5, 11), (4, 4), (6, 7)])
 def test_maps_keep_their_place_in_another_grid(grid: tuple[int, int]) -> None:
     def ramp(rows: int, columns: int) -> torch.Tensor:
         y, x = (torch.arange(n) / n + 0.5 / n for n in (rows, columns))
@@ -348,6 +348,11 @@ def test_masks_come_from_fine_stages_where_the_encoder_has_them_and_else_from_th
     assert test is not None
     assert test.grids == [(8, 8), (16, 16), (32, 32)]
     assert test.own_laterals
+    odd = dataclasses.replace(CONFIGS["qface_tiny_all"], tasks=("parsing",), input_size=100)
+    model = build_qface(odd).eval()
+    assert model.decoder.pixel_decoder is not None
+    assert model.decoder.pixel_decoder.grids == [(4, 4), (7, 7), (13, 13), (25, 25), (50, 50)]
+    assert model(_pixels(1, 100))["parsing"].shape == (1, 19, 50, 50)
     with pytest.raises(ValueError, match="all of one resolution: leave mask_laterals empty"):
         build_model(dataclasses.replace(CONFIGS["qface_test"], mask_laterals=(0,)))
 

@@ -10,21 +10,19 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from training.models.baselines import MultiHead
+from training.models.network import FaceNetwork
 from training.models.qface import QFace, build_qface
 from training.tasks import Kind, select
 
 
-def extended(model: QFace | MultiHead, tasks: Sequence[str]) -> QFace:
+def extended(model: FaceNetwork, tasks: Sequence[str]) -> QFace:
     """A copy of a network that also answers `tasks`, by random queries (torch's generator), in eval mode.
 
     Everything that was there is frozen. Raises ValueError for a task that it answers already or that the
     catalogue does not have, and for a network without queries.
     """
     if not isinstance(model, QFace):
-        raise ValueError(
-            'a network with head "pooled" has no queries to add to: extend one with head "queries"'
-        )
+        raise ValueError(f'{model.config.name} has no queries to add to: extend a Q-Face with head "queries"')
     config = model.config
     there = [name for name in tasks if name in config.all_tasks]
     if there:

@@ -83,8 +83,9 @@ class PixelDecoder(nn.Module):
 def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     """Maps [B, C, h, w] brought to another grid, bilinearly between the centres of their cells."""
     factors = [new / old for new, old in zip(grid, maps.shape[2:], strict=True)]
-    if all((old * factor).is_integer() for old, factor in zip(maps.shape[2:], factors, strict=True)):
-        # By factors, because an export by sizes has to compute the batch's; the same numbers.
+    if all((64 * factor).is_integer() for factor in factors):
+        # By factors, the same numbers, because an export by sizes has to compute the batch's. Only by those
+        # that fp32 holds: a file has no other, and seven times 13/7 would come out as twelve.
         return functional.interpolate(maps, scale_factor=factors, mode="bilinear", align_corners=False)
     return functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
 
@@ -97,10 +98,10 @@ def _halved(size: int, times: int) -> tuple[int, int]:
 
 
 def _grids(given: Sequence[tuple[int, int]], *, finest: tuple[int, int]) -> list[tuple[int, int]]:
-    """The pyramid's grids, the coarsest first: those given, and more so that none more than doubles."""
+    """The pyramid's grids, the coarsest first: those given, and more where one would be skipped."""
     grids: list[tuple[int, int]] = []
     for grid in sorted({*given, max(finest, *given)}):
-        while grids and 2 * grids[-1][0] < grid[0]:
+        while grids and 2 * grids[-1][0] + 1 < grid[0]:
             grids.append((2 * grids[-1][0], 2 * grids[-1][1]))
         grids.append(grid)
     return grids
