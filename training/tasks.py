@@ -415,8 +415,9 @@ def make_contract(
     others are left out, and a task without any is left out too. `crop` is one of `CROPS`; `served` names
     the tasks that are served without being asked for (None: those that the catalogue says). Returned
     keys: `version`, `input_size` (pixels), `crop` (left out when aligned), `tasks` (a list of {name, kind,
-    labels, unit}; `threshold` for multilabel, `default` = False for what is served only where it is
-    named) and `hash`.
+    labels, unit}; `threshold` for multilabel; `visible_points` where each label says whether a point can
+    be seen: the points' task, and each label's index there or None; `default` = False for what is served
+    only where it is named) and `hash`.
     """
     if crop not in CROPS:
         raise ValueError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}")
@@ -432,6 +433,9 @@ def make_contract(
         entry: dict[str, Any] = {"name": task.name, "kind": str(task.kind), "labels": kept, "unit": task.unit}
         if task.kind is Kind.MULTILABEL:
             entry["threshold"] = 0.5
+        if task.aligned_labels is not None:
+            points = [task.aligned_labels[label] for label in kept]
+            entry["visible_points"] = {"task": "landmarks", "indices": points}
         if not (task.default if served is None else task.name in served):
             entry["default"] = False  # served only where it is named
         entries.append(entry)
