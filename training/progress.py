@@ -32,6 +32,7 @@ class Progress:
         self._sums: dict[str, float] = {}
         self._counts: dict[str, float] = {}
         self._since, self._begun_at, self._faces = time.monotonic(), start, 0
+        self._forget(start)
         self._board: Any = None
         if tensorboard:
             # Takes a second to import.
@@ -49,6 +50,18 @@ class Progress:
         self._faces += faces
         if step % self.every == 0 or step == self.steps:
             self._line(step, rate)
+
+    def _forget(self, start: int) -> None:
+        """Lines of steps that a killed process did after its last checkpoint will be written again."""
+        path = self.folder / "progress.jsonl"
+        if not path.exists():
+            return
+        lines = path.read_text().splitlines()
+        kept = [line for line in lines if _step_of(line) <= start]
+        if len(kept) != len(lines):
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(f"{line}\n" for line in kept))
+            partial.replace(path)
 
     def _line(self, step: int, rate: float) -> None:
         now = time.monotonic()
@@ -93,6 +106,14 @@ class Progress:
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
+
+
+def _step_of(line: str) -> float:
+    """The step that a line tells of; infinite for one that a kill cut off."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def _duration(seconds: float) -> str:
