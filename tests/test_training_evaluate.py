@@ -422,6 +422,7 @@ def test_a_server_whose_contract_changes_on_the_way_gives_no_table(
         ("{onnx}", [], "is no ONNX file that can be run"),
         ("{bare}", [], "does not hold a whole contract"),
         ("{gone}.onnx", [], "does not exist"),
+        ("{other}", [], "was trained on crops of the kind 'box'"),
         ("http://localhost:8000", [], "give grpc://host:port"),
         ("grpc://localhost:{port}", [], "no server answers at localhost"),
         ("{checkpoint}", ["--data", "{empty}"], "there is no prepared set"),
@@ -445,7 +446,9 @@ def test_what_can_t_be_evaluated_is_told_in_one_line(
     (tmp_path / "broken.onnx").write_text("no network")
     (tmp_path / "empty").mkdir()
     standin.write(tmp_path / "bare.onnx", standin.contract_of("age"), metadata={})
+    standin.write(tmp_path / "other.onnx", make_contract([CATALOGUE["age"]], input_size=SIZE, crop="box"))
     places = {
+        "other": tmp_path / "other.onnx",
         "gone": tmp_path / "gone",
         "text": tmp_path / "text",
         "onnx": tmp_path / "broken.onnx",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pose import rotation_from_angles
-from training.tasks import contract_hash
+from training.tasks import ALIGNED, contract_hash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +38,7 @@ class Subject:
     tasks: tuple[Mapping[str, Any], ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
+    crop: str = ALIGNED  # how its crops are cut, one of training.tasks.CROPS
 
 
 def answers_of(wrapper: "nn.Module") -> Answering:
@@ -56,15 +57,20 @@ def answers_of(wrapper: "nn.Module") -> Answering:
 def subject_of(words: str, *, device: str = "cpu") -> Subject:
     """What a word of the command line names: grpc://host:port, a .onnx file, or a checkpoint.
 
-    ValueError says what is wrong with it.
+    ValueError says what is wrong with it; a network for other crops than prepared sets hold is refused.
     """
     if words.startswith(SERVER):
         return of_server(words)
     if "://" in words:
         raise ValueError(f"{words} is no server's address: give {SERVER}host:port, where its gRPC listens")
-    if Path(words).suffix == ".onnx":
-        return of_onnx(Path(words))
-    return of_checkpoint(Path(words), device=device)
+    path = Path(words)
+    subject = of_onnx(path) if path.suffix == ".onnx" else of_checkpoint(path, device=device)
+    if subject.crop != ALIGNED:
+        raise ValueError(
+            f"{words} was trained on crops of the kind {subject.crop!r} and prepared sets hold {ALIGNED!r} "
+            "ones, on which its figures would be too low: evaluate it with the code that it comes from"
+        )
+    return subject
 
 
 def of_checkpoint(path: Path, *, device: str = "cpu") -> Subject:
@@ -194,4 +200,5 @@ def _subject(name: str, answer: Answering, contract: Mapping[str, Any]) -> Subje
         tasks=tuple(contract["tasks"]),
         input_size=int(contract["input_size"]),
         contract=str(contract["hash"]),
+        crop=str(contract.get("crop", ALIGNED)),
     )
