@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from build.errors import BuildError
+from runtime.crops import ALIGNED, CROPS
 
 PIXELS = "pixels"
 # Before it LayerNormalization is no operator of its own, and its sums overflow in fp16.
@@ -128,6 +129,11 @@ def _contract(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
         raise BuildError(f"the contract in {path} does not match its own hash {stated}: {_AGAIN}")
     if not names:
         raise BuildError(f"the contract in {path} names no task: train at least one, and export again")
+    if contract.get("crop", ALIGNED) not in CROPS:
+        raise BuildError(
+            f"the contract in {path} asks for the crop {contract['crop']!r}, and known are "
+            f"{', '.join(CROPS)}: {_AGAIN}"
+        )
     return contract
 
 

@@ -4,6 +4,9 @@ image, box, landmarks -> face_preprocess -> face_engine -> face_postprocess     
                                                         -> <task>_postprocess   <task>
 crop                  -> crop_preprocess -> face_engine -> face_postprocess     crop_analysis
 image -> face_detect, photo_analysis, which ask face_detector and face_engine themselves
+
+What a task answers on request only comes from a step of its own, <task>_runs_postprocess, as an ensemble
+asks each step for everything that it could answer, and leaves out a step of which nothing is wanted.
 """
 
 import dataclasses
@@ -15,8 +18,9 @@ from build.errors import BuildError
 from build.graph import PIXELS, Head
 from build.pbtxt import Batching, Ensemble, Instances, Model, Step, Tensor, to_text
 from build.targets import TARGETS
+from runtime.crops import ALIGNED
 from runtime.detect import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
-from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, answers_of
+from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, SIZE_KINDS, Answer, answers_of
 
 MAX_BATCH = 32
 JUDGED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's answers are compared
@@ -141,8 +145,10 @@ def python_models(contract: Mapping[str, Any]) -> dict[str, str]:
         "face_detect",
         "photo_analysis",
     )
-    shared = {f"{entry['name']}_postprocess": "face_postprocess" for entry in contract["tasks"]}
-    return {name: name for name in own} | shared
+    entries = contract["tasks"]
+    shared = [f"{entry['name']}_postprocess" for entry in entries]
+    shared += [_runs(entry) for entry in entries if _has_requested(entry)]
+    return {name: name for name in own} | dict.fromkeys(shared, "face_postprocess")
 
 
 def served_models(
@@ -159,6 +165,11 @@ def served_models(
         _gpu_engine(contract, heads, engine),
         *(_postprocess(f"{entry['name']}_postprocess", [entry], contract, heads) for entry in entries),
         _postprocess("face_postprocess", entries, contract, heads),
+        *(
+            _postprocess(_runs(entry), [entry], contract, heads, on_request=True)
+            for entry in entries
+            if _has_requested(entry)
+        ),
         *(_ensemble(entry["name"], "face_preprocess", [entry], contract) for entry in entries),
         _ensemble("face_analysis", "face_preprocess", entries, contract),
         _ensemble("crop_analysis", "crop_preprocess", entries, contract),
@@ -177,12 +188,13 @@ _FACE_INPUTS = (
 _CROP_INPUTS = (Tensor(name="crop", datatype="UINT8", dims=(-1, -1, 3), ragged=True),)
 _PHOTO_INPUTS = (dataclasses.replace(_IMAGE, ragged=False),)
 _CROP_TO_PHOTO = Tensor(name="crop_to_photo", datatype="FP32", dims=(2, 3))
+_PHOTO_SIZE = Tensor(name="photo_size", datatype="INT32", dims=(2,))
 _CONTRACT = Tensor(name=CONTRACT_TENSOR, datatype="BYTES", dims=(1,))
 _DETECTIONS = (
     Tensor(name="boxes", datatype="FP32", dims=(-1, 4)),
     Tensor(name="scores", datatype="FP32", dims=(-1,)),
     Tensor(name="landmarks", datatype="FP32", dims=(-1, 5, 2)),
-    Tensor(name="photo_size", datatype="INT32", dims=(2,)),
+    _PHOTO_SIZE,
 )
 
 
@@ -198,16 +210,34 @@ def _heads(entries: Sequence[Mapping[str, Any]], heads: Mapping[str, Head]) -> t
     )
 
 
-def _answers(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+def _answers(entries: Sequence[Mapping[str, Any]], *, on_request: bool | None = None) -> tuple[Tensor, ...]:
+    """All answers of these tasks; True: those made on request only, False: the others."""
     return tuple(
-        Tensor(name=answer.name, datatype=answer.datatype, dims=answer.dims)
+        _tensor(answer)
         for entry in entries
         for answer in answers_of(entry)
+        if on_request in (None, answer.on_request)
     )
 
 
-def _needs_photo(entries: Sequence[Mapping[str, Any]]) -> bool:
-    return any(entry["kind"] in PHOTO_KINDS for entry in entries)
+def _tensor(answer: Answer) -> Tensor:
+    return Tensor(name=answer.name, datatype=answer.datatype, dims=answer.dims)
+
+
+def _has_requested(entry: Mapping[str, Any]) -> bool:
+    return any(answer.on_request for answer in answers_of(entry))
+
+
+def _runs(entry: Mapping[str, Any]) -> str:
+    """The model that answers what a task answers on request only."""
+    return f"{entry['name']}_runs_postprocess"
+
+
+def _about_photo(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+    """What the answers of these tasks need to know of the photo, beside the heads."""
+    kinds = {entry["kind"] for entry in entries}
+    needed = ((_CROP_TO_PHOTO, PHOTO_KINDS), (_PHOTO_SIZE, SIZE_KINDS))
+    return tuple(tensor for tensor, by in needed if kinds & by)
 
 
 def _contract_parameter(contract: Mapping[str, Any]) -> dict[str, str]:
@@ -218,11 +248,11 @@ def _face_preprocess(contract: Mapping[str, Any]) -> Model:
     return Model(
         name="face_preprocess",
         inputs=_FACE_INPUTS,
-        outputs=(_pixels(contract), _CROP_TO_PHOTO),
+        outputs=_cut(contract),
         max_batch_size=MAX_BATCH,
         batching=Batching(max_queue_size=_MAX_QUEUE),
         instances=Instances(count=2),
-        parameters={"input_size": str(contract["input_size"])},
+        parameters=_crop_parameters(contract),
     )
 
 
@@ -230,11 +260,22 @@ def _crop_preprocess(contract: Mapping[str, Any]) -> Model:
     return Model(
         name="crop_preprocess",
         inputs=_CROP_INPUTS,
-        outputs=(_pixels(contract), _CROP_TO_PHOTO),
+        outputs=_cut(contract),
         max_batch_size=MAX_BATCH,
         batching=Batching(max_queue_size=_MAX_QUEUE),
-        parameters={"input_size": str(contract["input_size"])},
+        parameters=_crop_parameters(contract),
     )
+
+
+def _cut(contract: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """What a crop is sent on as."""
+    size = tuple(tensor for tensor in _about_photo(contract["tasks"]) if tensor is _PHOTO_SIZE)
+    return (_pixels(contract), _CROP_TO_PHOTO, *size)
+
+
+def _crop_parameters(contract: Mapping[str, Any]) -> dict[str, str]:
+    crop = contract.get("crop", ALIGNED)
+    return {"input_size": str(contract["input_size"])} | ({} if crop == ALIGNED else {"crop": crop})
 
 
 def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
@@ -275,12 +316,18 @@ def _cpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: 
 
 
 def _postprocess(
-    name: str, entries: Sequence[Mapping[str, Any]], contract: Mapping[str, Any], heads: Mapping[str, Head]
+    name: str,
+    entries: Sequence[Mapping[str, Any]],
+    contract: Mapping[str, Any],
+    heads: Mapping[str, Head],
+    *,
+    on_request: bool = False,
 ) -> Model:
+    answers = _answers(entries, on_request=on_request)
     return Model(
         name=name,
-        inputs=_heads(entries, heads) + ((_CROP_TO_PHOTO,) if _needs_photo(entries) else ()),
-        outputs=(*_answers(entries), _CONTRACT),
+        inputs=_heads(entries, heads) + _about_photo(entries),
+        outputs=answers if on_request else (*answers, _CONTRACT),
         max_batch_size=MAX_BATCH,
         batching=Batching(),
         parameters=_contract_parameter(contract),
@@ -291,9 +338,10 @@ def _ensemble(
     name: str, preprocess: str, entries: Sequence[Mapping[str, Any]], contract: Mapping[str, Any]
 ) -> Ensemble:
     inputs = {"face_preprocess": _FACE_INPUTS, "crop_preprocess": _CROP_INPUTS}[preprocess]
+    always = _answers(entries, on_request=False)
     outputs = (*_answers(entries), _CONTRACT)
     head_names = [entry["name"] for entry in entries]
-    map_names = [_CROP_TO_PHOTO.name] if _needs_photo(entries) else []
+    about_photo = [tensor.name for tensor in _about_photo(entries)]
     # A head is mapped only where it is used: the engine is asked for every output that is mapped.
     # Inside an ensemble a head is called T_head, so that no tensor of it is named like the ensemble.
     inner = {head: f"{head}_head" for head in head_names}
@@ -307,16 +355,25 @@ def _ensemble(
             Step(
                 model=preprocess,
                 inputs={tensor.name: tensor.name for tensor in inputs},
-                outputs={tensor: tensor for tensor in [PIXELS, *map_names]},
+                outputs={tensor: tensor for tensor in [PIXELS, *about_photo]},
             ),
             Step(model="face_engine", inputs={PIXELS: PIXELS}, outputs=inner),
             Step(
                 model=postprocess,
-                inputs=inner | {tensor: tensor for tensor in map_names},
-                outputs={tensor.name: tensor.name for tensor in outputs},
+                inputs=inner | {tensor: tensor for tensor in about_photo},
+                outputs={tensor.name: tensor.name for tensor in (*always, _CONTRACT)},
             ),
+            *(_runs_step(entry, inner[entry["name"]]) for entry in entries if _has_requested(entry)),
         ),
         parameters=_contract_parameter(contract),
+    )
+
+
+def _runs_step(entry: Mapping[str, Any], head: str) -> Step:
+    return Step(
+        model=_runs(entry),
+        inputs={entry["name"]: head} | {tensor.name: tensor.name for tensor in _about_photo([entry])},
+        outputs={tensor.name: tensor.name for tensor in _answers([entry], on_request=True)},
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.errors import InvalidBox, InvalidLandmarks
 
-# The side of the crop in units of the face's scale (see `_face_frame`). At 3.4 the eyes of a frontal
+# The side of the crop in units of the face's scale (see `face_frame`). At 3.4 the eyes of a frontal
 # face lie 0.29 of the crop apart; brow, chin, ears and the hair at the sides are inside.
 CROP_SCALE = 3.4
 # A frontal face's box (brow to chin, as the detector draws it) in the same units.
@@ -32,10 +32,10 @@ def photo_to_crop(
     Raises InvalidBox for a box that is infinite, empty or outside the picture, and InvalidLandmarks
     for landmarks that are infinite, too far outside or fall into one point.
     """
-    corners = _checked_box(box, width=width, height=height)
-    points = _checked_landmarks(landmarks, width=width, height=height)
+    corners = checked_box(box, width=width, height=height)
+    points = checked_landmarks(landmarks, width=width, height=height)
     if points is not None:
-        center, angle, scale = _face_frame(points, corners)
+        center, angle, scale = face_frame(points, corners)
         side = CROP_SCALE * scale
     elif corners is not None:
         x0, y0, x1, y1 = corners
@@ -111,7 +111,7 @@ def in_plane_degrees(affine: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.degrees(np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0])))
 
 
-def _face_frame(
+def face_frame(
     points: NDArray[np.float64], corners: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], float, float]:
     """Centre (x, y), angle in radians and scale in pixels of a face.
@@ -144,7 +144,8 @@ def _face_frame(
     return center, angle, scale
 
 
-def _checked_box(box: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+def checked_box(box: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+    """A box [4] that can be of this picture, None where there is none; raises InvalidBox."""
     if box is None:
         return None
     corners = np.asarray(box, dtype=np.float64)
@@ -167,7 +168,8 @@ def _checked_box(box: ArrayLike | None, *, width: int, height: int) -> NDArray[n
     return corners
 
 
-def _checked_landmarks(landmarks: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+def checked_landmarks(landmarks: ArrayLike | None, *, width: int, height: int) -> NDArray[np.float64] | None:
+    """Points [5, 2] that can be of this picture, None without both eyes; raises InvalidLandmarks."""
     if landmarks is None:
         return None
     points = np.asarray(landmarks, dtype=np.float64)

@@ -18,6 +18,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
+from runtime.masks import as_png
+
 DATATYPES = {"float32": "FP32", "uint8": "UINT8", "int32": "INT32", "bool": "BOOL", "object": "BYTES"}
 
 
@@ -112,7 +114,9 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             tensors[f"{name}_value"] = np.full((count, 1), 31.25, np.float32)
             tensors[f"{name}_angles"] = np.tile(np.arange(size, dtype=np.float32), (count, 1))
             tensors[f"{name}_points"] = np.zeros((count, size, 2), np.float32)
-            tensors[f"{name}_mask"] = np.zeros((count, 4, 6), np.uint8)
+            png = as_png(np.zeros((4, 6), np.uint8))
+            tensors[f"{name}_png"] = np.array([[png]] * count, object).reshape(count, 1)
+            tensors[f"{name}_map"] = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
         return tensors
 
 

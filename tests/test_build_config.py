@@ -187,7 +187,7 @@ def test_only_answers_in_the_photo_s_frame_need_the_map_to_it(every_kind: Graph)
         if path.endswith("_postprocess/config.pbtxt")
         and any(tensor.name == "crop_to_photo" for tensor in parse(content.decode()).input)
     }
-    assert needing == {"head_pose", "landmarks", "parsing", "face"}
+    assert needing == {"head_pose", "landmarks", "parsing", "parsing_runs", "face"}
 
 
 def test_tasks_that_are_not_served_by_default_have_no_files(every_kind: Graph) -> None:

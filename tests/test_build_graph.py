@@ -105,3 +105,17 @@ def test_race_is_served_only_where_it_is_named() -> None:
 def test_an_unknown_task_is_refused_with_those_there_are() -> None:
     with pytest.raises(BuildError, match="do not answer smile: choose from expression, age, head_pose"):
         restrict(CONTRACT, ["age", "smile"])
+
+
+def test_a_crop_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    other = {**CONTRACT, "crop": "oval"}
+    other["hash"] = contract_hash(other)
+    path = standin.write(tmp_path / "x.onnx", other)
+    with pytest.raises(BuildError, match="asks for the crop 'oval', and known are aligned, box"):
+        read_graph(path)
+
+
+def test_a_restricted_contract_keeps_its_crop() -> None:
+    chosen = tasks.select(["expression", "age"])
+    contract = tasks.make_contract(chosen, input_size=64, crop="box")
+    assert restrict(contract, ["age"]) == tasks.make_contract(chosen[1:], input_size=64, crop="box")

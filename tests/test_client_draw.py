@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qface_client import Classification, Face, MultiLabel, Points, Rotation, Value
+from qface_client import Answer, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
 from qface_client import _layout as layout
+from qface_client import _legend as legends
 from qface_client import draw as drawing
 from qface_client.draw import AXES, axes_of, draw_faces
-from qface_client.results import Box
+from qface_client.results import OUTSIDE, Box
 from runtime.decode import decode_image
 from runtime.pose import rotation_from_angles
 
@@ -126,3 +127,72 @@ def test_points_are_drawn_where_they_are() -> None:
     pixels = np.asarray(drawn).astype(int)
     assert np.abs(pixels[250, 500] - layout.PALETTE[0]).max() < 12
     assert not pixels[250, 520].any()
+
+
+LABELS = ("nothing", "cheek", "ear")
+
+
+def masked(box: Box, ids: np.ndarray, to_photo: list[list[float]], **answers: Answer) -> Face:
+    mask = Mask(np.asarray(ids, np.uint8), LABELS, np.array(to_photo, np.float32))
+    return Face(box=box, score=1, landmarks5=None, answers={"parts": mask, **answers}, contract=None)
+
+
+def test_a_mask_colours_its_own_pixels_and_lets_the_photo_through() -> None:
+    ids = np.array([[1, 1, 2, OUTSIDE], [0, 0, 2, OUTSIDE]])
+    photo = Image.new("RGB", (1000, 1000), (100, 100, 100))
+    pixels = np.asarray(draw_faces(photo, [masked((0, 0, 4, 4), ids, [[50, 0, 324.5], [0, 50, 424.5]])]))
+    cheek, ear, nothing, outside = (
+        pixels[y, x].astype(int) for x, y in ((350, 420), (420, 470), (350, 470), (480, 420))
+    )
+    for colour, index in ((cheek, 1), (ear, 2)):
+        share = drawing.MASK_ALPHA / 255
+        np.testing.assert_allclose(
+            colour, share * np.array(legends.colour_of(index)) + (1 - share) * 100, atol=4
+        )
+    assert nothing.tolist() == outside.tolist() == [100, 100, 100]
+
+
+def test_the_legend_names_what_is_there_below_the_picture() -> None:
+    one = masked((10, 10, 60, 60), np.array([[0, 2], [OUTSIDE, 0]]), [[20, 0, 0], [0, 20, 0]])
+    assert [entry.text for entry in legends.entries([one])] == ["parts", "ear"]
+    photo = Image.new("RGB", (800, 600), (100, 100, 100))
+    drawn = np.asarray(draw_faces(photo, [one]))
+    assert drawn.shape[0] > 600
+    assert (np.abs(drawn[600:].astype(int) - legends.colour_of(2)).sum(axis=-1) < 30).any()
+    nothing = masked((10, 10, 60, 60), np.zeros((2, 2)), [[20, 0, 0], [0, 20, 0]])
+    assert draw_faces(photo, [nothing]).size == (800, 600)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (40, 96), (3000, 2000), (2000, 30)])
+def test_every_word_of_the_legend_is_on_the_canvas(size: tuple[int, int]) -> None:
+    faces = [masked((1, 1, 9, 9), np.array([[0, 1], [2, 2]]), [[5, 0, 0], [0, 5, 0]])]
+    drawn = draw_faces(Image.new("RGB", size), faces)
+    scale = max(1.0, drawing.SMALLEST_SIDE / max(size))
+    plan = layout.Plan((round(size[0] * scale), round(size[1] * scale)), faces, scale=scale)
+    legend = legends.laid_out(faces, width=drawn.width, unit=plan.unit)
+    assert drawn.size == (plan.canvas[0], plan.canvas[1] + legend.height)
+    for x, y, entry in legend.places:
+        assert 0 <= y <= legend.height
+        assert x + layout.font_of(legend.text).getlength(entry.text) <= drawn.width or len(legend.places) < 3
+
+
+@pytest.mark.parametrize("shift", [-400.0, -30.0, 90.0, 5000.0])
+def test_a_mask_that_reaches_out_of_the_photo_is_drawn(shift: float) -> None:
+    ids = np.ones((10, 10))
+    face_there = masked((10, 10, 60, 60), ids, [[12, 0, shift], [0, 12, shift]])
+    assert draw_faces(Image.new("RGB", (100, 100)), [face_there]).mode == "RGB"
+
+
+def test_points_that_can_not_be_seen_are_hollow() -> None:
+    answers = {
+        "dots": Points(np.array([[450, 250], [550, 250]], np.float32), ("tip", "chin")),
+        "sight": Visibility({"p": 0.9, "q": 0.1}, active=["p"], task="dots", indices=(0, 1)),
+    }
+    only = Face(box=(400, 100, 1000, 700), score=1, landmarks5=None, answers=answers, contract=None)
+    pixels = np.asarray(draw_faces(Image.new("RGB", (1100, 1000), (90, 90, 90)), [only])).astype(int)
+    assert np.abs(pixels[250, 450] - layout.PALETTE[0]).max() < 12
+    assert np.abs(pixels[250, 550] - 90).max() < 12
+    near = pixels[235:266, 535:566]
+    assert (np.abs(near - layout.PALETTE[0]).max(axis=-1) < 40).any()
+    texts = [(entry.text, entry.sign) for entry in legends.entries([only])]
+    assert texts == [("dots", ""), ("seen", "dot"), ("hidden", "ring")]

@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+import math
 import pickle
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 import qface_client
-from qface_client import Analysis, Classification, Face, Mask, MultiLabel, Points, Rotation, Value
+from qface_client import Analysis, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
 from qface_client.contract import parse_contract
+from qface_client.results import OUTSIDE
 from training.tasks import CATALOGUE, make_contract
 
 CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128)))
@@ -103,12 +105,51 @@ def test_an_analysis_is_a_sequence(face: Face) -> None:
 
 def test_a_mask_is_written_without_loss() -> None:
     ids = np.random.default_rng(0).integers(0, 3, (5, 7), dtype=np.uint8)
-    mask = Mask(ids, ("background", "skin", "hair"))
+    ids[0] = OUTSIDE
+    mask = Mask(ids, ("background", "skin", "hair"), np.array([[2, 0, 1.5], [0, 2, -3]], np.float32))
     data = json.loads(json.dumps(mask.to_json()))
-    runs = np.array(data["runs"]).reshape(-1, 2)
-    assert np.repeat(runs[:, 0], runs[:, 1]).reshape(data["height"], data["width"]).tolist() == ids.tolist()
+    runs = np.array(data["runs"])
+    assert np.repeat(runs[:, 0], runs[:, 1]).reshape(data["size"]).tolist() == ids.tolist()
+    assert data["runs"][0] == [OUTSIDE, 7]
+    assert data["map"] == [[2, 0, 1.5], [0, 2, -3]]
+    assert data["labels"] == ["background", "skin", "hair"]
     assert mask.of("hair").sum() == (ids == 2).sum()
-    assert mask.to_json()["labels"] == ["background", "skin", "hair"]
+    with pytest.raises(KeyError, match="hat"):
+        mask.of("hat")
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 200])
+def test_a_mask_in_the_photo_has_each_pixel_s_nearest_class(degrees: float) -> None:
+    random = np.random.default_rng(0)
+    ids = random.integers(0, 3, (12, 9), dtype=np.uint8)
+    turn = math.radians(degrees)
+    to_photo = np.array(
+        [[3 * math.cos(turn), -3 * math.sin(turn), 20], [3 * math.sin(turn), 3 * math.cos(turn), 25]],
+        np.float32,
+    )
+    found = Mask(ids, ("a", "b", "c"), to_photo).in_photo(60, 50)
+    assert found.shape == (50, 60)
+    back = np.linalg.inv(np.vstack([to_photo.astype(np.float64), [0, 0, 1]]))
+    for _ in range(300):
+        x, y = int(random.integers(60)), int(random.integers(50))
+        column, row = (math.floor(place + 0.5) for place in (back @ [x, y, 1])[:2])
+        inside = 0 <= column < 9 and 0 <= row < 12
+        assert found[y, x] == (ids[row, column] if inside else OUTSIDE), (x, y)
+
+
+def test_a_mask_beside_the_photo_reaches_none_of_it() -> None:
+    far = np.array([[1, 0, 500], [0, 1, -300]], np.float32)
+    assert (Mask(np.zeros((4, 4), np.uint8), ("a",), far).in_photo(30, 20) == OUTSIDE).all()
+
+
+def test_visibility_keeps_its_labels_and_is_a_list_in_json() -> None:
+    answer = Visibility(
+        {"tip": 0.91234, "chin": 0.2, "pupil": 0.1}, active=["tip"], task="dots", indices=(4, 8, None)
+    )
+    assert answer["tip"] == 0.91234
+    assert answer.hidden == [8]
+    assert answer.to_json() == [0.9123, 0.2, 0.1]
+    assert pickle.loads(pickle.dumps(answer)).hidden == copy.deepcopy(answer).hidden == [8]
 
 
 def test_the_package_knows_no_label_and_no_task_by_heart() -> None:

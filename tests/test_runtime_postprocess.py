@@ -2,10 +2,12 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import standin
 
+from runtime.masks import OUTSIDE
 from runtime.pose import rotation_from_angles
 from runtime.postprocess import answers_of, heads_for, no_faces, postprocess, postprocess_all
 
@@ -73,9 +75,10 @@ def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
         "landmarks": np.zeros((3, 68, 2), np.float32),
         "parsing": np.zeros((3, 32, 32), np.uint8),
     }
-    answered = postprocess_all(contract, heads, np.stack([TO_PHOTO] * 3))
-    empty = no_faces(contract, heads)
     promised = [answer for entry in contract["tasks"] for answer in answers_of(entry)]
+    every = {answer.name for answer in promised}
+    answered = postprocess_all(contract, heads, np.stack([TO_PHOTO] * 3), wanted=every)
+    empty = no_faces(contract, heads)
     assert set(answered) == set(empty) == {answer.name for answer in promised}
     dtypes = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
     for answer in promised:
@@ -85,6 +88,30 @@ def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
         assert len(none) == 0
         for size, promised_size in zip(values.shape[1:], answer.dims, strict=True):
             assert promised_size in (-1, size), answer.name
+
+
+def test_what_is_made_on_request_is_made_only_then() -> None:
+    entry = {"name": "t", "kind": "mask", "labels": ["a", "b"]}
+    head, maps = np.zeros((2, 4, 4), np.uint8), np.stack([IDENTITY] * 2)
+    assert set(postprocess(entry, head, maps)) == {"t_png", "t_map"}
+    assert "t_runs" not in postprocess(entry, head, maps, wanted=["t_png"])
+    only = postprocess(entry, head, maps, wanted=["t_runs"])
+    assert only["t_runs"][1, 0] == b'{"size":[4,4],"counts":[[0,16]]}'
+    assert "t_png" not in only
+
+
+def test_a_mask_ends_where_its_photo_ends() -> None:
+    entry = {"name": "t", "kind": "mask", "labels": ["a", "b"]}
+    head = np.ones((2, 6, 6), np.uint8)
+    maps = np.stack([IDENTITY, IDENTITY + np.array([[0, 0, -2], [0, 0, 8]], np.float32)])
+    answered = postprocess(entry, head, maps, photo_size=np.array([[6, 6], [20, 10]]))
+    first, second = (
+        cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) for (png,) in answered["t_png"]
+    )
+    assert (first == 1).all()
+    expected = np.full((6, 6), OUTSIDE)
+    expected[:2, 2:] = 1
+    np.testing.assert_array_equal(second, expected)
 
 
 def test_only_the_heads_behind_what_is_asked_for_are_needed() -> None:

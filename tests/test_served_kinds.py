@@ -37,7 +37,9 @@ def test_every_kind_is_answered_by_its_own_ensemble_and_by_all_at_once(client: A
     expected = {
         "landmarks_points": ((1, 68, 2), np.float32),
         "visibility_active": ((1, 29), np.bool_),
-        "parsing_mask": ((1, standin.SIZE, standin.SIZE), np.uint8),
+        "parsing_png": ((1, 1), np.object_),
+        "parsing_map": ((1, 2, 3), np.float32),
+        "parsing_runs": ((1, 1), np.object_),
         "race_label": ((1, 1), np.object_),
     }
     for name, (shape, dtype) in expected.items():
@@ -64,7 +66,7 @@ def test_points_are_sent_back_to_the_photo(client: Any) -> None:
 def test_a_photo_without_a_face_has_empty_points_and_masks(client: Any) -> None:
     answered = asking.ask_about_photo(client, asking.encode(np.full((200, 200, 3), 60, np.uint8)))
     assert answered["landmarks_points"].shape == (0, 68, 2)
-    assert len(answered["parsing_mask"]) == 0
+    assert len(answered["parsing_png"]) == 0
     contract = json.loads(
         client.get_model_config("photo_analysis").config.parameters["contract"].string_value
     )

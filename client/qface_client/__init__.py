@@ -38,6 +38,7 @@ from .results import (
     Points,
     Rotation,
     Value,
+    Visibility,
 )
 
 __all__ = [
@@ -66,5 +67,6 @@ __all__ = [
     "UnknownKind",
     "UnknownTask",
     "Value",
+    "Visibility",
     "__version__",
 ]

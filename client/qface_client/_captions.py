@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from .results import Classification, Face, MultiLabel, Rotation, Value
+import numpy as np
+
+from .results import OUTSIDE, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
 
 TOP_LABELS = 4  # of a multilabel task in a full caption
 COMPACT_LINES = 3
@@ -26,6 +28,8 @@ def full(face: Face) -> list[Row]:
             rows.append(
                 Row(name=name, text=_share(answer.label, answer.probability), share=answer.probability)
             )
+        elif isinstance(answer, Visibility):
+            rows.append(Row(name=name, text=f"{len(answer.active)} of {len(answer)} points"))
         elif isinstance(answer, MultiLabel):
             rows.extend(_labels(name, answer))
         elif isinstance(answer, Value):
@@ -33,6 +37,17 @@ def full(face: Face) -> list[Row]:
         elif isinstance(answer, Rotation):
             angles = (f"{label} {round(degrees):d}°" for label, degrees in answer.angles.items())
             rows.append(Row(name=name, text="  ".join(angles)))
+    return rows
+
+
+def looked_at(face: Face) -> list[Row]:
+    """A row for each answer that a drawing shows and `full` leaves out."""
+    rows = []
+    for task, answer in face.answers.items():
+        if isinstance(answer, Points):
+            rows.append(Row(name=plain(task), text=f"{len(answer)} points"))
+        elif isinstance(answer, Mask):
+            rows.append(Row(name=plain(task), text=_areas(answer)))
     return rows
 
 
@@ -63,6 +78,15 @@ def _labels(name: str, answer: MultiLabel) -> list[Row]:
     if len(active) > TOP_LABELS:
         rows.append(Row(name="", text=f"and {len(active) - TOP_LABELS} more"))
     return rows
+
+
+def _areas(mask: Mask) -> str:
+    """The largest areas of a mask but the background, as shares of what the crop shows of the photo."""
+    seen = mask.ids[mask.ids != OUTSIDE]
+    counts = np.bincount(seen, minlength=1)
+    counts[0] = 0
+    largest = [int(i) for i in np.argsort(-counts, kind="stable")[:TOP_LABELS] if counts[i]]
+    return "  ".join(_share(mask.labels[i], counts[i] / len(seen)) for i in largest) or "none"
 
 
 def _share(label: str, probability: float) -> str:

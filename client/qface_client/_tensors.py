@@ -1,13 +1,29 @@
 """From the answer's tensors to typed answers. Everything that the server promised is checked here."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .contract import Contract, TaskSpec
 from .errors import ServerError
-from .results import Analysis, Answer, Box, Classification, Face, Mask, MultiLabel, Points, Rotation, Value
+from .results import (
+    OUTSIDE,
+    Analysis,
+    Answer,
+    Box,
+    Classification,
+    Face,
+    Mask,
+    MultiLabel,
+    Points,
+    Rotation,
+    Value,
+    Visibility,
+)
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -99,12 +115,14 @@ def _multilabel(tensors: Tensors, task: TaskSpec, count: int) -> list[Answer]:
     size = len(task.labels)
     probabilities = tensor(tensors, f"{task.name}_probabilities", shape=(count, size))
     active = tensor(tensors, f"{task.name}_active", shape=(count, size))
-    return [
-        MultiLabel(
-            _named(task, row), active=[label for label, on in zip(task.labels, flags, strict=True) if on]
-        )
-        for row, flags in zip(probabilities, active, strict=True)
-    ]
+    answers: list[Answer] = []
+    for row, flags in zip(probabilities, active, strict=True):
+        named, on = _named(task, row), [label for label, on in zip(task.labels, flags, strict=True) if on]
+        if task.points_task is None:
+            answers.append(MultiLabel(named, active=on))
+        else:
+            answers.append(Visibility(named, active=on, task=task.points_task, indices=task.points))
+    return answers
 
 
 def _value(tensors: Tensors, task: TaskSpec, count: int) -> list[Answer]:
@@ -123,8 +141,35 @@ def _points(tensors: Tensors, task: TaskSpec, count: int) -> list[Answer]:
 
 
 def _mask(tensors: Tensors, task: TaskSpec, count: int) -> list[Answer]:
-    masks = tensor(tensors, f"{task.name}_mask", shape=(count, None, None))
-    return [Mask(ids=row, labels=task.labels) for row in masks]
+    pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1))
+    maps = tensor(tensors, f"{task.name}_map", shape=(count, 2, 3))
+    return [
+        Mask(ids=_ids(png, task), labels=task.labels, to_photo=_invertible(to_photo, task))
+        for (png,), to_photo in zip(pictures, maps, strict=True)
+    ]
+
+
+def _ids(png: bytes, task: TaskSpec) -> NDArray[np.uint8]:
+    """Class ids [h, w] from a PNG of 8-bit grey."""
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            mode, ids = picture.mode, np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        raise ServerError(
+            f"the answer's {task.name}_png is no PNG that can be read ({error}): look at the server's log"
+        ) from error
+    if mode != "L":
+        raise ServerError(f"the answer's {task.name}_png is of mode {mode} and not of 8-bit grey")
+    foreign = ids[(ids >= len(task.labels)) & (ids != OUTSIDE)]
+    if foreign.size:
+        raise ServerError(f"{task.name} was answered class {foreign[0]}, which its contract does not have")
+    return ids
+
+
+def _invertible(to_photo: NDArray[np.float32], task: TaskSpec) -> NDArray[np.float32]:
+    if not np.isfinite(to_photo).all() or not np.linalg.det(to_photo[:, :2].astype(np.float64)):
+        raise ServerError(f"the answer's {task.name}_map {to_photo.tolist()} leads to no place in the photo")
+    return to_photo
 
 
 def _named(task: TaskSpec, row: NDArray[Any]) -> dict[str, float]:

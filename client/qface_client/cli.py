@@ -232,7 +232,7 @@ def _print(analysis: Analysis, *, photo: str, as_json: bool) -> None:
 
 def _table(face: Face, *, number: int) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
-    rows = captions.full(face)
+    rows = captions.full(face) + captions.looked_at(face)
     wide = max((len(row.name) for row in rows), default=0)
     head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
     return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
@@ -243,7 +243,12 @@ def _plain(contract: Contract) -> dict[str, object]:
         {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
         for task in contract.tasks
     ]
-    return {"contract": contract.hash, "input_size": contract.input_size, "tasks": tasks}
+    return {
+        "contract": contract.hash,
+        "input_size": contract.input_size,
+        "crop": contract.crop,
+        "tasks": tasks,
+    }
 
 
 def _names(text: str) -> list[str]:

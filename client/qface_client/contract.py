@@ -21,7 +21,7 @@ TENSORS_OF_KIND: dict[str, tuple[str, ...]] = {
     "value": ("value",),
     "rotation": ("angles",),
     "points": ("points",),
-    "mask": ("mask",),
+    "mask": ("png", "map"),
 }
 
 
@@ -34,6 +34,10 @@ class TaskSpec:
     labels: tuple[str, ...]  # in the order of the answer's tensors
     unit: str  # of the numbers in the answer, as the server calls it
     threshold: float | None = None  # probability from which a label of a multilabel task is active
+    # Where each label says whether a point can be seen: the task that answers the points, and for each
+    # label the point's index there (None: that task has no such point).
+    points_task: str | None = None
+    points: tuple[int | None, ...] = ()
 
     @property
     def readable(self) -> bool:
@@ -63,6 +67,7 @@ class Contract:
     hash: str
     input_size: int  # side in pixels of the square crop that the network sees
     tasks: tuple[TaskSpec, ...]
+    crop: str = "aligned"  # how the server cuts a face out: upright by eyes and mouth, or another way
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,6 +116,7 @@ def parse_contract(text: str) -> Contract:
             hash=str(data["hash"]),
             input_size=int(data["input_size"]),
             tasks=tuple(_parse_task(entry) for entry in data["tasks"]),
+            crop=str(data.get("crop", "aligned")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ContractError(
@@ -122,11 +128,16 @@ def _parse_task(entry: dict[str, Any]) -> TaskSpec:
     labels = entry["labels"]
     if not isinstance(labels, Sequence) or isinstance(labels, str) or not labels:
         raise ValueError(f"task {entry.get('name')!r} has no list of labels")
-    threshold = entry.get("threshold")
+    threshold, seen = entry.get("threshold"), entry.get("visible_points")
+    points = () if seen is None else tuple(None if i is None else int(i) for i in seen["indices"])
+    if seen is not None and len(points) != len(labels):
+        raise ValueError(f"task {entry.get('name')!r} has {len(labels)} labels for {len(points)} points")
     return TaskSpec(
         name=str(entry["name"]),
         kind=str(entry["kind"]),
         labels=tuple(str(label) for label in labels),
         unit=str(entry["unit"]),
         threshold=None if threshold is None else float(threshold),
+        points_task=None if seen is None else str(seen["task"]),
+        points=points,
     )

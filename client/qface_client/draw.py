@@ -1,4 +1,7 @@
-"""Draws the answers on a picture: boxes, captions, points, and the axes of the head's pose.
+"""Draws the answers on a picture: boxes, captions, masks, points, and the axes of the head's pose.
+
+Masks are laid over the face as clear colours; points that can't be seen are rings. Both are explained in a
+legend below the picture.
 
 Sizes follow the picture, so that the drawing reads the same on 96 and on 6,000 pixels: small pictures are
 enlarged first. A caption stands beside its face where that hides no face; where there is no such place,
@@ -11,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from . import _legend as legends
 from ._layout import Colour, Placed, Plan, font_of
-from .results import Box, Face, Points, Rotation
+from .results import OUTSIDE, Box, Face, Mask, Points, Rotation
 
 SMALLEST_SIDE = 720  # a picture whose longer side is less is enlarged to it
 SHARP_BELOW = 1600  # up to this side lines and text are drawn at twice the size, and so without steps
@@ -21,13 +25,15 @@ AXES: tuple[Colour, ...] = ((255, 59, 48), (52, 199, 89), (10, 132, 255))  # x r
 BACK: Colour = (18, 18, 24)
 BRIGHT: Colour = (245, 245, 247)
 DIM: Colour = (174, 176, 186)
+MASK_ALPHA = 105  # of 255: the face is still seen through its mask
 
 
 def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     """A new RGB picture with the answers of `faces` on it.
 
     `picture` is the photo that was analyzed; its EXIF rotation is applied first, as the server did.
-    The result is at least as large: small pictures are enlarged, and a column may be added at the right.
+    The result is at least as large: small pictures are enlarged, a column may be added at the right, and a
+    legend below where there are masks, or points whose visibility is known.
     """
     upright = _rgb(ImageOps.exif_transpose(picture))
     enlarged = max(1.0, SMALLEST_SIDE / max(upright.size))
@@ -35,17 +41,23 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
         size = (max(1, round(upright.width * enlarged)), max(1, round(upright.height * enlarged)))
         upright = upright.resize(size, Image.Resampling.LANCZOS)
     plan = Plan(upright.size, faces, scale=enlarged)
-    canvas = Image.new("RGB", plan.canvas, BACK)
+    legend = legends.laid_out(faces, width=plan.canvas[0], unit=plan.unit)
+    size = (plan.canvas[0], plan.canvas[1] + legend.height)
+    canvas = Image.new("RGB", size, BACK)
     canvas.paste(upright)
-    sharp = 2 if max(plan.canvas) <= SHARP_BELOW else 1
-    layer = Image.new("RGBA", (plan.canvas[0] * sharp, plan.canvas[1] * sharp), (0, 0, 0, 0))
+    sharp = 2 if max(size) <= SHARP_BELOW else 1
+    layer = Image.new("RGBA", (size[0] * sharp, size[1] * sharp), (0, 0, 0, 0))
+    for placed in plan.faces:
+        if (found := legends.mask_of(placed.face)) is not None:
+            _lay_mask(layer, found[1], scale=placed.scale * sharp, photo=upright.size, sharp=sharp)
     pen = _Pen(layer, scale=sharp)
     for placed in plan.faces:
         _draw_face(pen, placed, unit=plan.unit)
     for placed in plan.faces:
         _draw_caption(pen, placed)
+    _draw_legend(pen, legend, top=plan.canvas[1])
     if sharp > 1:
-        layer = layer.resize(plan.canvas, Image.Resampling.LANCZOS)
+        layer = layer.resize(size, Image.Resampling.LANCZOS)
     canvas.paste(layer, mask=layer)
     return canvas
 
@@ -90,6 +102,13 @@ class _Pen:
     def dot(self, x: float, y: float, *, colour: Colour, radius: float) -> None:
         self._draw.ellipse(self._box((x - radius, y - radius, x + radius, y + radius)), fill=(*colour, 255))
 
+    def ring(self, x: float, y: float, *, colour: Colour, radius: float, width: float) -> None:
+        self._draw.ellipse(
+            self._box((x - radius, y - radius, x + radius, y + radius)),
+            outline=(*colour, 255),
+            width=max(1, round(width * self._scale)),
+        )
+
     def text(
         self, x: float, y: float, words: str, *, size: float, colour: Colour, anchor: str = "lm"
     ) -> None:
@@ -109,10 +128,10 @@ def _draw_face(pen: _Pen, placed: Placed, *, unit: float) -> None:
     width = max(1.0, min(unit / 7, side / 50))
     pen.frame((x0 - width, y0 - width, x1 + width, y1 + width), colour=BACK, width=width * 2)
     pen.frame(placed.box, colour=placed.colour, width=width)
-    for answer in placed.face.answers.values():
+    hidden = legends.hidden_points(placed.face)
+    for task, answer in placed.face.answers.items():
         if isinstance(answer, Points):
-            for x, y in answer.xy:
-                pen.dot(x * placed.scale, y * placed.scale, colour=placed.colour, radius=max(0.8, side / 110))
+            _draw_points(pen, answer, placed, hidden=hidden.get(task, set()), radius=max(0.8, side / 110))
         elif isinstance(answer, Rotation):
             _draw_axes(
                 pen, answer, centre=((x0 + x1) / 2, (y0 + y1) / 2), length=side * 0.55, width=width * 1.6
@@ -122,6 +141,53 @@ def _draw_face(pen: _Pen, placed: Placed, *, unit: float) -> None:
         pen.dot(x0, y0, colour=BACK, radius=radius * 1.12)
         pen.dot(x0, y0, colour=placed.colour, radius=radius)
         pen.text(x0, y0, str(placed.number), size=unit, colour=BACK, anchor="mm")
+
+
+def _draw_points(pen: _Pen, points: Points, placed: Placed, *, hidden: set[int], radius: float) -> None:
+    for index, (x, y) in enumerate(points.xy):
+        # A place's middle, as its pixel may be many of the canvas's.
+        at = ((x + 0.5) * placed.scale - 0.5, (y + 0.5) * placed.scale - 0.5)
+        if index in hidden:
+            pen.ring(*at, colour=BACK, radius=radius * 2.1, width=radius * 1.1)
+            pen.ring(*at, colour=placed.colour, radius=radius * 1.9, width=radius * 0.7)
+        else:
+            pen.dot(*at, colour=placed.colour, radius=radius)
+
+
+def _lay_mask(layer: Image.Image, mask: Mask, *, scale: float, photo: tuple[int, int], sharp: int) -> None:
+    """Put a mask's colours on the layer, where its crop lies in the photo.
+
+    `scale`: layer pixels to one of the photo's; `photo`: size of the picture that is drawn on.
+    """
+    height, width = mask.ids.shape
+    edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
+    corners = (edges @ mask.to_photo[:, :2].T + mask.to_photo[:, 2] + 0.5) * scale
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, np.array(photo) * sharp)
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, np.array(photo) * sharp)
+    if x1 <= x0 or y1 <= y0:
+        return
+    ids = mask.at((np.arange(x0, x1) + 0.5) / scale - 0.5, (np.arange(y0, y1) + 0.5) / scale - 0.5)
+    colours = np.zeros((256, 4), np.uint8)
+    for index in range(1, len(mask.labels)):
+        colours[index] = (*legends.colour_of(index), MASK_ALPHA)
+    colours[OUTSIDE] = 0
+    layer.alpha_composite(Image.fromarray(colours[ids]), (int(x0), int(y0)))
+
+
+def _draw_legend(pen: _Pen, legend: legends.Legend, *, top: float) -> None:
+    text = legend.text
+    for x, y, entry in legend.places:
+        middle, at = top + y, x + text * 0.45
+        if entry.sign == "area":
+            side = text * 0.42
+            square = (at - side, middle - side, at + side, middle + side)
+            pen.panel(square, colour=entry.colour, alpha=255, radius=side * 0.3)
+        elif entry.sign == "dot":
+            pen.dot(at, middle, colour=entry.colour, radius=text * 0.22)
+        elif entry.sign == "ring":
+            pen.ring(at, middle, colour=entry.colour, radius=text * 0.36, width=text * 0.12)
+        colour = BRIGHT if entry.sign else DIM
+        pen.text(x + (text * 1.3 if entry.sign else 0), middle, entry.text, size=text, colour=colour)
 
 
 def _draw_axes(

@@ -32,6 +32,10 @@ class Classification:
         return {"label": self.label, "probabilities": _rounded(self.probabilities, digits=4)}
 
 
+# A mask's id where its crop shows nothing of the photo. 0, the first label, is the background.
+OUTSIDE = 255
+
+
 class MultiLabel(Mapping[str, float]):
     """Independent labels: label -> probability in [0, 1]; `active` are those that are present."""
 
@@ -58,8 +62,39 @@ class MultiLabel(Mapping[str, float]):
     def __repr__(self) -> str:
         return f"MultiLabel({self._probabilities}, active={self.active})"
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> Any:
         return _rounded(self, digits=4)
+
+
+class Visibility(MultiLabel):
+    """Points that can be seen: label -> probability that its point is visible; `active` are those that are.
+
+    `task` is the name of the task that answers the points, `indices` has for each label, in order, the
+    point's index there (None: that task has no such point). In JSON a list, in the server's order.
+    """
+
+    __slots__ = ("indices", "task")
+
+    def __init__(
+        self,
+        probabilities: Mapping[str, float],
+        *,
+        active: Sequence[str],
+        task: str,
+        indices: Sequence[int | None],
+    ) -> None:
+        super().__init__(probabilities, active=active)
+        self.task = task
+        self.indices = tuple(indices)
+
+    @property
+    def hidden(self) -> list[int]:
+        """Indices, in the task of the points, of those that can't be seen."""
+        seen = set(self.active)
+        return [i for label, i in zip(self, self.indices, strict=True) if label not in seen and i is not None]
+
+    def to_json(self) -> list[float]:
+        return list(_rounded(self, digits=4).values())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,10 +170,16 @@ class Points:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Mask:
-    """A class id a pixel: `ids` UINT8 [H, W], an index into `labels`."""
+    """A class id for each pixel of the face's crop, an index into `labels`; the first is the background.
 
-    ids: NDArray[np.uint8]
+    Where the crop reaches out of the photo the id is 255.
+    """
+
+    ids: NDArray[np.uint8]  # [h, w], of the crop's pixels
     labels: tuple[str, ...]
+    to_photo: NDArray[
+        np.float32
+    ]  # [2, 3], from the crop's pixels (x, y) to the photo's, both at their centres
 
     def of(self, label: str) -> NDArray[np.bool_]:
         """Where a label lies, [H, W]; KeyError for a label that the task does not have."""
@@ -146,17 +187,54 @@ class Mask:
             raise KeyError(label)
         return np.equal(self.ids, self.labels.index(label))
 
-    def to_json(self) -> dict[str, Any]:
-        """`runs`: row by row, [class id, length, class id, length, ...], together height * width."""
-        flat = self.ids.ravel()
-        starts = (
-            np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1]) if flat.size else np.zeros(0, np.int64)
-        )
-        lengths = np.diff(np.append(starts, flat.size))
-        runs = np.stack([flat[starts], lengths], axis=1).ravel() if flat.size else np.zeros(0, np.int64)
-        height, width = self.ids.shape
-        return {"width": width, "height": height, "labels": list(self.labels), "runs": [int(n) for n in runs]}
+    def present(self) -> list[int]:
+        """The ids that occur, rising."""
+        return [int(i) for i in np.unique(self.ids)]
 
+    def in_photo(self, width: int, height: int) -> NDArray[np.uint8]:
+        """Ids [height, width] of the pixels of a photo of this size; 255 where the crop does not reach."""
+        return self.at(np.arange(width), np.arange(height))
+
+    def at(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.uint8]:
+        """Ids [len(y), len(x)] on a grid of places in the photo, both rising; 255 where no crop is."""
+        found = np.full((len(y), len(x)), OUTSIDE, np.uint8)
+        height, width = self.ids.shape
+        linear, shift = self.to_photo[:, :2].astype(np.float64), self.to_photo[:, 2].astype(np.float64)
+        edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
+        corners = edges @ linear.T + shift
+        left, top = (np.searchsorted(at, low) for at, low in zip((x, y), corners.min(axis=0), strict=True))
+        right, bottom = (
+            np.searchsorted(at, high, side="right")
+            for at, high in zip((x, y), corners.max(axis=0), strict=True)
+        )
+        (a, b), (c, d) = np.linalg.inv(linear)
+        across, down = x[left:right] - shift[0], y[top:bottom, None] - shift[1]
+        rows = max(1, _GRID // max(1, len(across)))
+        for start in range(0, len(down), rows):
+            part = down[start : start + rows]
+            column = np.floor(a * across + b * part + 0.5).astype(np.intp)
+            row = np.floor(c * across + d * part + 0.5).astype(np.intp)
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            ids = self.ids[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+            begin = top + start
+            found[begin : begin + len(part), left:right] = np.where(inside, ids, OUTSIDE)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """`size` [h, w] of the crop; `map` [2][3] from its pixels to the photo's; `runs` row by row,
+        [class id, length] each, together h * w."""
+        flat = self.ids.ravel()
+        starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] ^ 1))
+        lengths = np.diff(starts, append=flat.size)
+        return {
+            "labels": list(self.labels),
+            "size": list(self.ids.shape),
+            "map": [[round(float(number), 6) for number in row] for row in self.to_photo],
+            "runs": np.stack([flat[starts], lengths], axis=1).tolist(),
+        }
+
+
+_GRID = 1_000_000  # places that are looked up at once, which keeps a large photo's memory small
 
 Answer = Classification | MultiLabel | Value | Rotation | Points | Mask
 

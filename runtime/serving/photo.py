@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.align import align_face
+from runtime.crops import Crop, crop_of
 from runtime.decode import decode_image
 from runtime.detect import Detections
 from runtime.errors import InvalidLandmarks
@@ -23,6 +23,8 @@ class PhotoAnalysis(ServedModel):
         """Reads the contract once."""
         super().initialize(args)
         self.meaning = self.contract
+        self.crop = crop_of(self.meaning)
+        self.engine = self.parameters.get("engine", "face_engine")
         self.max_batch = int(self.parameters["max_batch"])
 
     async def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -33,26 +35,28 @@ class PhotoAnalysis(ServedModel):
         """`boxes`, `scores`, `landmarks`, `photo_size`, `contract`, and the requested answers [N, ...]."""
         image = decode_image(tensor(request, "image"))
         found = await find_faces(image)
-        wanted = heads_for(self.meaning, request.requested_output_names())
+        asked = request.requested_output_names()
+        wanted = heads_for(self.meaning, asked)
         answers = detection_tensors(found, image)
         answers[CONTRACT_TENSOR] = np.array([self.meaning["hash"].encode()], dtype=np.object_)
         if not wanted:
             return answers
         if not len(found.boxes):
             return answers | no_faces(self.meaning, wanted)
-        pixels, maps = _crops(image, found, size=self.meaning["input_size"])
-        heads = await ask_in_batches("face_engine", "pixels", pixels, wanted, max_batch=self.max_batch)
-        return answers | postprocess_all(self.meaning, heads, maps)
+        pixels, maps = _crops(image, found, crop=self.crop, size=self.meaning["input_size"])
+        heads = await ask_in_batches(self.engine, "pixels", pixels, wanted, max_batch=self.max_batch)
+        sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
+        return answers | postprocess_all(self.meaning, heads, maps, photo_size=sizes, wanted=asked)
 
 
 def _crops(
-    image: NDArray[np.uint8], found: Detections, *, size: int
+    image: NDArray[np.uint8], found: Detections, *, crop: Crop, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The aligned crops [N, size, size, 3] of the faces found, and the maps [N, 2, 3] back to the photo."""
-    aligned = []
+    """The crops [N, size, size, 3] of the faces found, and the maps [N, 2, 3] back to the photo."""
+    faces = []
     for box, landmarks in zip(found.boxes, found.landmarks, strict=True):
         try:
-            aligned.append(align_face(image, box=box, landmarks=landmarks, size=size))
+            faces.append(crop(image, box=box, landmarks=landmarks, size=size))
         except InvalidLandmarks:  # a tiny face whose points fall together: its box still says where it is
-            aligned.append(align_face(image, box=box, size=size))
-    return np.stack([pixels for pixels, _ in aligned]), np.stack([back for _, back in aligned])
+            faces.append(crop(image, box=box, size=size))
+    return np.stack([pixels for pixels, _ in faces]), np.stack([back for _, back in faces])

@@ -7,10 +7,12 @@ from runtime.postprocess import CONTRACT_TENSOR, heads_for, postprocess_all, tex
 from runtime.serving.base import Answer, ServedModel, tensor
 
 _MAP = "crop_to_photo"
+_SIZE = "photo_size"
 
 
 class Postprocess(ServedModel):
-    """Heads [B, ...] and, where a kind needs it, crop_to_photo [B, 2, 3] -> answers and contract."""
+    """Heads [B, ...] and, where a kind needs them, crop_to_photo [B, 2, 3] and photo_size [B, 2] ->
+    answers and contract."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the contract once: parsing it costs more than an answer."""
@@ -23,9 +25,11 @@ class Postprocess(ServedModel):
 
     def answer(self, request: Any) -> Answer:
         """The requested answer tensors of B faces, as `runtime.postprocess` describes them."""
-        wanted = heads_for(self.meaning, request.requested_output_names())
-        heads = {name: tensor(request, name) for name in self.inputs if name in wanted}
+        wanted = request.requested_output_names()
+        needed = heads_for(self.meaning, wanted)
+        heads = {name: tensor(request, name) for name in self.inputs if name in needed}
         maps = tensor(request, _MAP) if _MAP in self.inputs else None
+        sizes = tensor(request, _SIZE) if _SIZE in self.inputs else None
         faces = len(tensor(request, self.inputs[0]))
-        answers = postprocess_all(self.meaning, heads, maps)
+        answers = postprocess_all(self.meaning, heads, maps, photo_size=sizes, wanted=wanted)
         return answers | {CONTRACT_TENSOR: text_tensor([self.meaning["hash"]] * faces)}

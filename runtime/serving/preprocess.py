@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.align import Affine, align_face
+from runtime.align import Affine
+from runtime.crops import crop_of
 from runtime.decode import MAX_PIXELS, decode_image
 from runtime.errors import InvalidImage, InvalidInput
 from runtime.serving.base import Answer, ServedModel, tensor
@@ -15,9 +16,10 @@ from runtime.serving.base import Answer, ServedModel, tensor
 
 class _Preprocess(ServedModel, abc.ABC):
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Reads the side of the crop."""
+        """Reads the side and the kind of the crop."""
         super().initialize(args)
         self.size = int(self.parameters["input_size"])
+        self.crop = crop_of(self.parameters)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
@@ -32,21 +34,25 @@ class FacePreprocess(_Preprocess):
     """An encoded image [B, n], box [B, 4] and landmarks [B, 5, 2] (NaN: none) -> pixels, crop_to_photo."""
 
     def answer(self, request: Any) -> Answer:
-        """`pixels` [B, S, S, 3] uint8 RGB and `crop_to_photo` [B, 2, 3]."""
+        """`pixels` [B, S, S, 3] uint8 RGB, `crop_to_photo` [B, 2, 3] and `photo_size` [B, 2]."""
         images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
 
-        def align(row: int) -> tuple[NDArray[np.uint8], Affine]:
+        def cut(row: int) -> _Cut:
             image = decode_image(images[row])
-            return align_face(image, box=boxes[row], landmarks=points[row], size=self.size)
+            pixels, back = self.crop(image, box=boxes[row], landmarks=points[row], size=self.size)
+            return pixels, back, image.shape[:2]
 
-        return _row_by_row(align, rows=len(images))
+        return _row_by_row(cut, rows=len(images))
 
 
 class CropPreprocess(_Preprocess):
     """An aligned crop [B, H, W, 3] as raw RGB, resized as a whole -> pixels, crop_to_photo."""
 
     def answer(self, request: Any) -> Answer:
-        """`pixels` [B, S, S, 3] uint8 RGB and `crop_to_photo` [B, 2, 3], here back to the crop as sent."""
+        """`pixels` [B, S, S, 3] uint8 RGB, `crop_to_photo` [B, 2, 3] and `photo_size` [B, 2].
+
+        The photo is here the crop as it was sent.
+        """
         crops = tensor(request, "crop")
         if 0 in crops.shape:
             raise InvalidImage(
@@ -58,20 +64,27 @@ class CropPreprocess(_Preprocess):
                 f"the crop is {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} accepted: "
                 "send a smaller one"
             )
-        return _row_by_row(lambda row: align_face(crops[row], size=self.size), rows=len(crops))
+        return _row_by_row(
+            lambda row: (*self.crop(crops[row], size=self.size), (height, width)), rows=len(crops)
+        )
 
 
-def _row_by_row(align: Callable[[int], tuple[NDArray[np.uint8], Affine]], *, rows: int) -> Answer:
-    """The answer made of what `align` gives for each row; of several, what is refused says its row."""
-    aligned = []
+# A crop's pixels, the map back to its photo, and the photo's height and width.
+_Cut = tuple[NDArray[np.uint8], Affine, tuple[int, ...]]
+
+
+def _row_by_row(cut: Callable[[int], _Cut], *, rows: int) -> Answer:
+    """The answer made of what `cut` gives for each row; of several, what is refused says its row."""
+    faces = []
     for row in range(rows):
         try:
-            aligned.append(align(row))
+            faces.append(cut(row))
         except InvalidInput as error:
             if rows == 1:
                 raise
             raise type(error)(f"row {row} (of 0 to {rows - 1}): {error}") from None
     return {
-        "pixels": np.stack([pixels for pixels, _ in aligned]),
-        "crop_to_photo": np.stack([back for _, back in aligned]),
+        "pixels": np.stack([pixels for pixels, _, _ in faces]),
+        "crop_to_photo": np.stack([back for _, back, _ in faces]),
+        "photo_size": np.array([shape[::-1] for _, _, shape in faces], dtype=np.int32),
     }

@@ -1,0 +1,91 @@
+"""What the colours and points of a drawing mean, in a strip below the picture."""
+
+import colorsys
+import dataclasses
+from collections.abc import Sequence
+
+from . import _captions as captions
+from ._layout import LEADING, Colour, font_of
+from .results import OUTSIDE, Face, Mask, Points, Visibility
+
+PLAIN: Colour = (245, 245, 247)
+_GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One word of the legend, and the sign before it."""
+
+    text: str
+    sign: str = ""  # "area", "dot", "ring", or none: a heading
+    colour: Colour = PLAIN
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Legend:
+    """Entries with their places: x and the middle of the line, in canvas pixels below the picture."""
+
+    places: Sequence[tuple[float, float, Entry]]
+    height: int  # of the strip; 0 without entries
+    text: float  # height of the letters
+
+
+def colour_of(index: int) -> Colour:
+    """The colour of a mask's class; the first one, the background, is never drawn."""
+    strong = index % 2
+    red, green, blue = colorsys.hsv_to_rgb(
+        index * _GOLDEN % 1, 0.85 if strong else 0.6, 1 if strong else 0.95
+    )
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def mask_of(face: Face) -> tuple[str, Mask] | None:
+    """The face's mask that is drawn, with its task: the first, as a second would hide it."""
+    return next(((task, a) for task, a in face.answers.items() if isinstance(a, Mask)), None)
+
+
+def hidden_points(face: Face) -> dict[str, set[int]]:
+    """For each task of points whose visibility is answered, the indices of those that can't be seen."""
+    answers = face.answers
+    return {
+        answer.task: set(answer.hidden)
+        for answer in answers.values()
+        if isinstance(answer, Visibility) and isinstance(answers.get(answer.task), Points)
+    }
+
+
+def entries(faces: Sequence[Face]) -> list[Entry]:
+    """What a drawing of these faces needs to have explained; nothing where no mask and no points are."""
+    made: list[Entry] = []
+    seen: dict[str, tuple[tuple[str, ...], set[int]]] = {}
+    for face in faces:
+        if (found := mask_of(face)) is not None:
+            task, mask = found
+            _, present = seen.setdefault(task, (mask.labels, set()))
+            present.update(mask.present())
+    for task, (labels, present) in seen.items():
+        shown = sorted(present - {0, OUTSIDE})
+        if shown:
+            made.append(Entry(text=captions.plain(task)))
+        made += [Entry(text=captions.plain(labels[i]), sign="area", colour=colour_of(i)) for i in shown]
+    for task in dict.fromkeys(task for face in faces for task in hidden_points(face)):
+        made.append(Entry(text=captions.plain(task)))
+        made += [Entry(text="seen", sign="dot"), Entry(text="hidden", sign="ring")]
+    return made
+
+
+def laid_out(faces: Sequence[Face], *, width: int, unit: float) -> Legend:
+    """The legend of a drawing that is `width` pixels wide and whose letters are `unit` high."""
+    text = unit * 0.85
+    font, gap = font_of(text), text * 0.8
+    x, line = gap, 0
+    places = []
+    for entry in entries(faces):
+        sign = text * 1.3 if entry.sign else 0.0
+        takes = sign + font.getlength(entry.text)
+        if x > gap and (x + takes + gap > width or not entry.sign):  # a heading begins a line
+            x, line = gap, line + 1
+        places.append((x, gap + (line + 0.5) * text * LEADING, entry))
+        x += takes + gap * 1.3
+    height = round(2 * gap + (line + 1) * text * LEADING) if places else 0
+    return Legend(places=places, height=height, text=text)
