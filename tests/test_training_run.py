@@ -1,271 +1,388 @@
-"""Losses, augmentation and the trainer on faces that the test makes itself."""
+"""Runs, their settings, and the trainer on data that it can and can't learn from."""
 
 import dataclasses
+import json
 import pathlib
-import shutil
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from made_faces import made_face, make_set
+from torch import nn
 
-from runtime.pose import angles_from_rotation, rotation_from_angles
-from training.data import Augmentation, FaceSet, disturb, targets_of, training_batch
-from training.evaluate import answers_of, area_under_curve, evaluate
-from training.finetune import Run, Source, Trainer, finish, learning_rate, train
-from training.losses import geodesic_loss, interval_loss, task_loss
-from training.models import ExportWrapper, load_checkpoint
-from training.models.outputs import VALUE_CENTER, VALUE_SPREAD
-from training.prepare import MARGIN, STORED
-from training.tasks import CATALOGUE, QFACE_TASKS
+from training import distil, finetune
+from training.balance import UncertaintyBalance, make_balance
+from training.data.faces import FaceSet
+from training.data.shards import write_set
+from training.evaluate import answers_of, evaluate, summary
+from training.finetune import Trainer
+from training.loop import Distributed, distributed
+from training.models import CONFIGS, ExportWrapper, QFaceConfig, load_checkpoint
+from training.optimisation import Optimisation, make_optimizer, make_schedule
+from training.overrides import overridden
+from training.runs import RUNS, Run, Source, run_named
+from training.tasks import CATALOGUE, select
 
-NAN = float("nan")
+TASKS = ("gender", "age", "action_units")
+# As small as a network with BatchNorm can be.
+SMALL = dataclasses.replace(
+    CONFIGS["qface_tiny"], name="small", input_size=64, width=32, heads=4, decoder_blocks=1, tasks=TASKS
+)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Two prepared sets of 30 faces, a quarter kept out."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for name in ("portraits", "moods"):
-        folder = root / name
-        folder.mkdir()
-        count = 30
-        np.save(folder / "crops.npy", rng.integers(0, 256, (count, STORED, STORED, 3), dtype=np.uint8))
-        common = {"names": np.array([f"{i}.jpg" for i in range(count)]), "test": np.arange(count) % 4 == 0}
-        if name == "portraits":
-            age = rng.integers(1, 80, count).astype(np.float32)
-            units = rng.random((count, 12), dtype=np.float32)
-            units[:, CATALOGUE["action_units"].labels.index("AU9")] = NAN
-            pose = rng.uniform(-30, 30, (count, 3)).astype(np.float32)
-            pose[0] = NAN
-            labels = {
-                "age_low": age,
-                "age_high": age,
-                "gender": (age % 2),
-                "action_units": units,
-                "head_pose": pose,
-            }
-        else:
-            labels = {
-                "expression": (np.arange(count) % 7).astype(np.float32),
-                "attributes": (rng.random((count, 40)) > 0.5).astype(np.float32),
-            }
-        np.savez(folder / "labels.npz", **common, **labels)
+    root = tmp_path_factory.mktemp("run")
+    make_set(root / "made", count=12, test=6, tasks=TASKS)
     return root
 
 
+@pytest.fixture
+def where() -> Iterator[Distributed]:
+    with distributed("cpu") as place:
+        yield place
+
+
 def _run(**changes: object) -> Run:
-    run = Run(
-        model="qface_tiny",
-        sources=(
-            Source(name="portraits", batch=4, licence="made", surround=True),
-            Source(name="moods", batch=4, licence="made", surround=False),
-        ),
-        weights=dict.fromkeys(QFACE_TASKS, 1.0),
-        encoder_steps=2,
-        steps=5,
-        warmup_steps=1,
-        checkpoint_every=2,
-    )
-    return dataclasses.replace(run, **changes)
-
-
-def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
-    data: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    torch.set_num_threads(1)
-    unbroken = Trainer(_run(), data=data)
-    train(unbroken, folder=tmp_path / "unbroken")
-
-    stopped = Trainer(_run(), data=data)
-    with ThreadPoolExecutor(1) as executor:
-        for _ in range(3):
-            stopped.learn(stopped.draw(stopped.step, executor))
-    (tmp_path / "stopped").mkdir()
-    stopped.save(tmp_path / "stopped" / "last.pt")
-    resumed = Trainer(_run(), data=data)
-    train(resumed, folder=tmp_path / "stopped")
-
-    assert resumed.step == unbroken.step == 5
-    for (name, a), b in zip(
-        unbroken.ema.module.state_dict().items(), resumed.ema.module.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b), name
-
-    other = Trainer(_run(seed=2), data=data)
-    with pytest.raises(ValueError, match="other settings"):
-        other.load(tmp_path / "stopped" / "last.pt")
-
-
-def test_a_finished_run_leaves_rounded_weights_a_card_and_only_trained_labels(
-    data: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    run = _run(encoder_steps=0)
-    trainer = Trainer(run, data=data)
-    with ThreadPoolExecutor(1) as executor:
-        trainer.learn(trainer.draw(0, executor))
-    labels = {entry["name"]: entry["labels"] for entry in trainer.contract["tasks"]}
-    assert "AU9" not in labels["action_units"]
-    assert len(labels["action_units"]) == 11
-    path = tmp_path / "model.safetensors"
-    made = finish(trainer, data=data, path=path)
-    loaded = load_checkpoint(path)
-    assert loaded.contract == made.contract
-    assert loaded.card == made.card
-    assert loaded.card["sources"][0]["training_faces"] == 22
-    assert loaded.card["kept_out"]["age on portraits"]["faces"] == 8
-    for name, tensor in loaded.model.state_dict().items():
-        assert torch.equal(tensor, made.model.state_dict()[name]), name
-    wrapper = ExportWrapper(loaded.model, loaded.contract)
-    again = evaluate(answers_of(wrapper), wrapper.entries, [data / "portraits", data / "moods"])
-    assert again == made.card["kept_out"]
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_task(data: pathlib.Path) -> None:
-    trainer = Trainer(_run(encoder_steps=0), data=data)
-    with torch.no_grad():
-        trainer.model.decoder.bias[7 + 12 + 40] = float("nan")
-    with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="loss of age"):
-        trainer.learn(trainer.draw(0, executor))
-
-
-def test_the_same_seed_draws_the_same_faces(data: pathlib.Path) -> None:
-    faces = FaceSet(data / "portraits", test=False)
-    with ThreadPoolExecutor(2) as executor:
-        draws = [
-            training_batch(faces, count=5, seed=(1, step), augmentation=Augmentation(), executor=executor)[0]
-            for step in (7, 7, 8)
-        ]
-    assert np.array_equal(draws[0], draws[1])
-    assert not np.array_equal(draws[0], draws[2])
-
-
-def test_kept_out_faces_are_not_trained_on(data: pathlib.Path) -> None:
-    train_names = set(FaceSet(data / "portraits", test=False).names)
-    test_names = set(FaceSet(data / "portraits", test=True).names)
-    assert len(test_names) == 8
-    assert not train_names & test_names
-
-
-def test_a_folder_that_is_not_prepared_says_so(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="is not a prepared set"):
-        FaceSet(tmp_path, test=False)
-
-
-def test_a_mirrored_and_turned_face_has_mirrored_yaw_and_the_turn_in_its_roll() -> None:
-    labels = {"head_pose": np.array([[20.0, -10, 5], [20, -10, 5]], np.float32)}
-    targets = targets_of(labels, mirrored=np.array([False, True]), turned=np.array([8.0, 8.0]))
-    np.testing.assert_allclose(
-        angles_from_rotation(targets["head_pose"]), [[20, -10, 13], [-20, -10, 3]], atol=1e-3
-    )
-
-
-def test_a_disturbed_picture_turns_the_way_its_label_says() -> None:
-    """A mark on the right of the centre moves down when the picture turns clockwise."""
-    crop = np.zeros((STORED, STORED, 3), np.uint8)
-    middle = STORED // 2
-    crop[middle - 2 : middle + 3, middle + 30 : middle + 35] = 255
-    calm = Augmentation(scale=0, shift=0, colour=0, grey=0, blur=0, erase=0)
-    for mirrored, side in ((False, 1), (True, -1)):
-        out = disturb(crop, rng=np.random.default_rng(0), mirrored=mirrored, turned=20, augmentation=calm)
-        y, x = np.argwhere(out[..., 0] > 128).mean(axis=0) - (STORED - 1) / 2 + MARGIN
-        assert np.sign(x) == side
-        assert np.degrees(np.arctan2(y * side, x * side)) == pytest.approx(20, abs=3)
-
-
-def test_an_age_inside_its_bin_costs_nothing() -> None:
-    ages = torch.tensor([20.0, 29.9, 31.0, 19.0])
-    logits = ((ages - VALUE_CENTER) / VALUE_SPREAD)[:, None]
-    bins = torch.tensor([[20.0, 29.0]] * 4)
-    losses = [float(interval_loss(logits[i], bins[i : i + 1], generator=None)) for i in range(4)]
-    assert losses[0] == pytest.approx(0, abs=1e-9)
-    assert losses[1] == pytest.approx(0, abs=1e-9)
-    assert losses[2] > 0
-    assert losses[3] > 0
-
-
-def test_geodesic_loss_is_the_angle_between_rotations() -> None:
-    a = torch.from_numpy(rotation_from_angles([[0, 0, 0], [10, 0, 0]])).float()
-    b = torch.from_numpy(rotation_from_angles([[0, 0, 30], [10, 0, 30]])).float()
-    assert float(geodesic_loss(a, b, generator=None)) == pytest.approx(np.radians(30), abs=1e-4)
-
-
-def test_faces_without_a_label_add_nothing_to_its_loss() -> None:
-    torch.manual_seed(0)
-    cases = {
-        "gender": (torch.tensor([1, -1]), torch.tensor([1])),
-        "attributes": (torch.tensor([[1.0] * 40, [NAN] * 40]), torch.ones(1, 40)),
-        "age": (torch.tensor([[30.0, 30.0], [NAN, NAN]]), torch.tensor([[30.0, 30.0]])),
-        "head_pose": (torch.stack([torch.eye(3), torch.full((3, 3), NAN)]), torch.eye(3)[None]),
+    fields: dict[str, object] = {
+        "name": "small",
+        "model": dataclasses.replace(CONFIGS["qface_test"], tasks=TASKS),
+        "sources": (Source(name="made", batch=4),),
+        "steps": 2,
+        "learning_rate": 1e-3,
+        "bf16": False,
+        "workers": 0,
+        "tensorboard": False,
+        "progress_every": 1,
     }
-    for name, (both, known) in cases.items():
-        task = CATALOGUE[name]
-        logits = torch.randn(2, task.queries, requires_grad=True)
-        loss = task_loss(task, logits, both)
-        torch.testing.assert_close(loss, task_loss(task, logits[:1], known))
-        loss.backward()
-        assert logits.grad is not None
-        assert torch.count_nonzero(logits.grad[1]) == 0
-        nobody = torch.full_like(both[:1], -1) if name == "gender" else torch.full_like(both[:1], NAN)
-        assert task_loss(task, logits[:1], nobody).item() == 0
+    return Run(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def test_mirrored_labels_change_sides() -> None:
-    task = CATALOGUE["visibility"]
-    values = np.arange(29, dtype=np.float32)[None].repeat(2, axis=0)
-    targets = targets_of({"visibility": values}, mirrored=np.array([False, True]), turned=np.zeros(2))
-    left, right = task.labels.index("left_eye_outer"), task.labels.index("right_eye_outer")
-    assert list(targets["visibility"][:, left]) == [left, right]
-    with pytest.raises(ValueError, match="landmarks"):
-        targets_of({"landmarks": values}, mirrored=np.zeros(2, bool), turned=np.zeros(2))
+def test_every_named_run_can_be_made_and_changed() -> None:
+    for name in RUNS:
+        run = run_named(name)
+        assert run.name == name
+        assert overridden(run, ["seed=5"]) == dataclasses.replace(run, seed=5)
+    with pytest.raises(ValueError, match="no run 'qface_huge': choose from qface_tiny"):
+        run_named("qface_huge")
+    paper = run_named("qface_paper")
+    assert (paper.layer_decay, paper.model.drop_path, paper.weight_decay) == (0.85, 0.2, 0.05)
+    assert (sum(source.batch for source in paper.sources), paper.epochs) == (512, 100)
 
 
-def test_a_set_that_misses_a_class_is_refused_before_the_first_step(
-    data: pathlib.Path, tmp_path: pathlib.Path
+def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
+    changed = overridden(
+        run_named("qface_test"),
+        [
+            "steps=5",  # fewer than the warm-up, which the next one shortens
+            "warmup_steps=1",
+            "model.tasks=age, gender",
+            "model.drop_path=0.1",
+            "weights.age=3",
+            "sources.ict.batch=2",
+            "augmentation.blur=0",
+            "betas=0.8,0.95",
+            "clip=none",
+            "bf16=true",
+            "distil.path=/teacher",
+        ],
+    )
+    assert (changed.steps, changed.warmup_steps, changed.clip, changed.bf16) == (5, 1, None, True)
+    assert changed.model.tasks == ("age", "gender")
+    assert changed.model.drop_path == 0.1
+    assert (changed.weights["age"], changed.weights["head_pose"]) == (3.0, 2.0)
+    assert {source.name: source.batch for source in changed.sources}["ict"] == 2
+    assert changed.betas == (0.8, 0.95)
+    assert changed.distil is not None
+    assert changed.distil.path == "/teacher"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("steps=many", "'many' is no whole number"),
+        ("stepz=1", "stepz: there is no such field: choose from"),
+        ("steps", "no field=value"),
+        ("bf16=1", "no true or false"),
+        ("sources.foo.batch=1", "sources.foo: there is no such field: choose from fairface"),
+        ("sources.ict.batch=0", "batch of 0"),
+        ("model=qface_base", "takes no value of its own"),
+        ("model.tasks=age,age", "a task is named twice: age, age"),
+        ("model.tasks=smile", "unknown task smile"),
+        ("weights.agee=1", "weights names agee"),
+        ("weights.age=-1", "weight of age"),
+        ("losses.age=wing", "loss 'wing' is for points"),
+        ("balance=magic", "unknown balance 'magic': choose from fixed, uncertainty"),
+        ("steps=10", "leave none after 20 of warm-up"),
+        ("learning_rate=nan", "learning_rate"),
+        ("layer_decay=1.5", "layer_decay"),
+        ("accumulate=0", "accumulate"),
+        ("distil.teacher=face_api", "needs all of path"),
+        ("steps.x=1", "steps has no fields"),
+    ],
+)
+def test_settings_that_can_not_work_are_refused(setting: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        overridden(run_named("qface_test"), [setting])
+
+
+def test_a_run_without_sources_or_with_one_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="no source"):
+        _run(sources=())
+    with pytest.raises(ValueError, match="a source twice: a, a"):
+        _run(sources=(Source(name="a"), Source(name="a")))
+
+
+def test_epochs_are_passes_over_the_largest_set() -> None:
+    run = _run(steps=0, epochs=10, warmup_epochs=2).in_steps(30.5)
+    assert (run.steps, run.warmup_steps) == (305, 61)
+    assert _run(steps=7).in_steps(30.5).steps == 7
+    with pytest.raises(ValueError, match="no length"):
+        _run(steps=0)
+    with pytest.raises(ValueError, match="10 epochs leave none"):
+        _run(steps=0, epochs=10, warmup_epochs=10)
+
+
+def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None:
+    optimisation = Optimisation(steps=100, warmup_steps=10, learning_rate=1e-3, layer_decay=0.5)
+    model = finetune.build_model(dataclasses.replace(CONFIGS["qface_test"], tasks=("age",)))
+    optimizer = make_optimizer(model, network=model, optimisation=optimisation)
+    schedule = make_schedule(optimizer, optimisation=optimisation)
+    rates = []
+    for step in range(100):
+        schedule.step_update(step)
+        rates.append(max(group["lr"] for group in optimizer.param_groups))
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] < 1e-6
+    rate_of = {
+        id(parameter): group["lr"] / rates[-1]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    parts = dict(model.named_parameters())
+    # Patches, then four blocks, then all that is behind the encoder.
+    assert rate_of[id(parts["encoder.model.blocks.3.attn.qkv.weight"])] == pytest.approx(0.5)
+    assert rate_of[id(parts["encoder.model.blocks.0.attn.qkv.weight"])] == pytest.approx(0.5**4)
+    assert rate_of[id(parts["encoder.model.patch_embed.proj.weight"])] == pytest.approx(0.5**5)
+    assert (
+        rate_of[
+            id(parts["fusion.block.norm1.weight" if "fusion.block.norm1.weight" in parts else "decoder.bias"])
+        ]
+        == 1
+    )
+
+
+def test_a_finished_run_leaves_a_checkpoint_that_says_where_it_came_from(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
 ) -> None:
-    shutil.copytree(data, tmp_path / "data")
-    labels = dict(np.load(tmp_path / "data" / "moods" / "labels.npz"))
-    labels["expression"] = labels["expression"].clip(max=5)
-    np.savez(tmp_path / "data" / "moods" / "labels.npz", **labels)
-    with pytest.raises(ValueError, match="expression"):
-        Trainer(_run(), data=tmp_path / "data")
+    trainer = Trainer(
+        _run(model=SMALL, bf16=True, ema_decay=0.9, clip=1.0), data=data, folder=tmp_path, where=where
+    )
+    trainer.train()
+    made = trainer.finish()
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert made is not None
+    assert loaded.card == made.card
+    assert loaded.card["sources"] == [
+        {"name": "made", "licence": "CC0", "training_faces": 12, "labelled_by_teacher": {}, "subset": False}
+    ]
+    assert (loaded.card["steps"], loaded.card["faces_seen"], loaded.card["seed"]) == (2, 8, 1)
+    assert loaded.card["kept_out"]["age on made"]["faces"] == 6
+    wrapper = ExportWrapper(loaded.model, loaded.contract)
+    rows = evaluate(
+        answers_of(wrapper),
+        wrapper.entries,
+        [FaceSet(data / "made", split="test")],
+        input_size=64,
+        bootstrap=0,
+    )
+    assert summary(rows) == made.card["kept_out"]
+    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert set(lines[0]["losses"]) == set(TASKS)
 
 
-def test_a_task_without_a_weight_is_named(data: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="age"):
-        Trainer(_run(weights={name: 1.0 for name in QFACE_TASKS if name != "age"}), data=data)
-
-
-def test_a_checkpoint_of_another_order_of_labels_is_refused(
-    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def test_faces_whose_loss_is_not_finite_are_named_and_the_checkpoint_stays(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
 ) -> None:
-    path = tmp_path / "model.safetensors"
-    finish(Trainer(_run(), data=data), data=data, path=path)
-    task = CATALOGUE["action_units"]
-    reversed_order = dataclasses.replace(task, labels=tuple(reversed(task.labels)))
-    monkeypatch.setitem(CATALOGUE, "action_units", reversed_order)
-    with pytest.raises(ValueError, match="other labels of 'action_units'"):
-        load_checkpoint(path)
+    trainer = Trainer(_run(checkpoint_every=1, steps=1), data=data, folder=tmp_path, where=where)
+    trainer.train()
+    before = trainer.loop.state_path.read_bytes()
+    trainer.loop.step = 0
+    batch = {name: torch.from_numpy(np.array(value)) for name, value in trainer.loop.data[0].items()}
+    batch["age/confidence"][2] = float("nan")
+    guilty = trainer.loop.data.names(0)[2]
+    weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=rf"loss of age is not finite at step 0 \(from {guilty}\); the last"
+    ) as told:
+        trainer.loop.learn(batch)
+    assert "gender" not in str(told.value)
+    assert all(torch.equal(value, weights[name]) for name, value in trainer.model.state_dict().items())
+    assert trainer.loop.state_path.read_bytes() == before
 
 
-def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
-    scores = np.array([0.1, 0.4, 0.4, 0.8])
-    positive = np.array([False, True, False, True])
-    assert area_under_curve(scores, positive) == pytest.approx((2 + 1.5) / 4)
-    assert np.isnan(area_under_curve(scores, np.ones(4, bool)))
+def test_weights_that_have_diverged_are_told_from_bad_files(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    trainer = Trainer(_run(), data=data, folder=tmp_path, where=where)
+    with torch.no_grad():
+        next(iter(trainer.model.encoder.parameters())).fill_(float("nan"))
+    with pytest.raises(
+        ValueError, match=r"every one of its 4 faces, so that the weights have diverged\); there is no"
+    ):
+        trainer.train()
+    assert not trainer.loop.state_path.exists()
 
 
-def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    run = _run(encoder_steps=0, steps=100, warmup_steps=10)
-    rates = [learning_rate(run, step) for step in range(100)]
-    assert rates[0] == pytest.approx(run.learning_rate / 10)
-    assert max(rates) == pytest.approx(run.learning_rate)
-    assert rates[-1] < 0.001 * run.learning_rate
+def test_a_class_without_samples_is_refused_before_the_first_step(
+    where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    tasks = [CATALOGUE["expression"], CATALOGUE["age"]]
+    write_set(tmp_path / "moods", [made_face(i, tasks, size=64, seed=0) for i in range(6)], size=64)
+    wanted = _run(
+        model=dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "age")),
+        sources=(Source(name="moods", batch=4),),
+    )
+    missing = CATALOGUE["expression"].labels[6]
+    with pytest.raises(ValueError, match=f"task 'expression': no face of moods has {missing}"):
+        Trainer(wanted, data=tmp_path, folder=tmp_path / "run", where=where)
+    with pytest.raises(ValueError, match="no face of moods is labelled for task 'race'"):
+        Trainer(wanted.with_tasks(["race"]), data=tmp_path, folder=tmp_path / "run", where=where)
+    Trainer(wanted.with_tasks(["age"]), data=tmp_path, folder=tmp_path / "run", where=where)
 
 
-def test_runs_that_can_not_work_are_refused() -> None:
-    with pytest.raises(ValueError, match="warm-up"):
-        _run(steps=3)
-    with pytest.raises(ValueError, match="unknown model"):
-        _run(model="qface_huge")
+def test_labels_that_nobody_has_are_not_promised(where: Distributed, tmp_path: pathlib.Path) -> None:
+    face = made_face(0, [CATALOGUE["action_units"]], size=64, seed=0)
+    kept = {name: value for name, value in face.labels["action_units"].items() if name != "AU9"}
+    write_set(tmp_path / "made", [dataclasses.replace(face, labels={"action_units": kept})], size=64)
+    trainer = Trainer(
+        _run().with_tasks(["action_units"]), data=tmp_path, folder=tmp_path / "run", where=where
+    )
+    assert trainer.contract["tasks"][0]["labels"] == [
+        n for n in CATALOGUE["action_units"].labels if n != "AU9"
+    ]
+
+
+def test_a_state_of_another_catalogue_is_refused(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trainer(_run(), data=data, folder=tmp_path, where=where).train()
+    turned = dataclasses.replace(CATALOGUE["gender"], labels=tuple(reversed(CATALOGUE["gender"].labels)))
+    trainer = Trainer(_run(), data=data, folder=tmp_path, where=where)
+    trainer.loop.identity["labels"]["gender"] = list(turned.labels)
+    with pytest.raises(ValueError, match=r"labels\.gender is"):
+        trainer.train()
+    monkeypatch.setitem(CATALOGUE, "gender", turned)
+    with pytest.raises(ValueError, match="other labels than the catalogue"):
+        Trainer(_run(), data=data, folder=tmp_path, where=where)
+
+
+def test_what_is_frozen_stays_as_it_was_to_the_last_bit(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    def behind(module: nn.Module) -> Iterator[nn.Parameter]:
+        return (p for name, p in module.named_parameters() if name.startswith("model.decoder."))
+
+    trainer = Trainer(
+        _run(model=SMALL, ema_decay=0.9), data=data, folder=tmp_path, where=where, trainable=behind
+    )
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    averaged = trainer.loop.averaged().state_dict()
+    changed = {
+        name
+        for name, value in trainer.model.state_dict().items()
+        if not (torch.equal(value, before[name]) and torch.equal(averaged[f"model.{name}"], before[name]))
+    }
+    assert "decoder.bias" in changed
+    assert all(name.startswith("decoder.") for name in changed)
+    assert any("running_mean" in name for name in before)
+
+
+def test_learned_weights_count_hard_tasks_less() -> None:
+    balance = make_balance("uncertainty", losses=["hard", "easy", "absent"], weights={"absent": 2.0})
+    assert isinstance(balance, UncertaintyBalance)
+    optimizer = torch.optim.SGD(balance.parameters(), lr=0.1)
+    means = {"hard": torch.tensor(4.0), "easy": torch.tensor(0.05), "absent": torch.tensor(0.0)}
+    counts = {"hard": torch.tensor(8.0), "easy": torch.tensor(8.0), "absent": torch.tensor(0.0)}
+    for _ in range(400):
+        optimizer.zero_grad()
+        balance(means, counts=counts, share=1.0).backward()
+        optimizer.step()
+    factors = balance.factors()
+    assert factors["hard"] < 0.5
+    assert factors["easy"] > 2
+    assert factors["absent"] == 2
+    fixed = make_balance("fixed", losses=["hard", "easy"], weights={"easy": 10.0})
+    assert float(fixed({n: means[n] for n in ("hard", "easy")}, counts=counts, share=1.0)) == pytest.approx(
+        4.5
+    )
+
+
+class _Teacher(nn.Module):
+    """Says of a face how bright it is."""
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> nn.Module:
+        return cls()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float().mean(dim=(1, 2)) - 128
+
+
+def test_a_teacher_of_features_is_one_loss_more(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(distil.TEACHERS, "brightness", (_Teacher.load, 3))
+    run = _run(distil=distil.Distillation(path="x", teacher="brightness", weight=0.5), steps=3)
+    trainer = Trainer(run, data=data, folder=tmp_path, where=where)
+    before = next(iter(trainer.loop.objective.distillation.map.parameters())).clone()  # type: ignore[union-attr]
+    trainer.train()
+    after = next(iter(trainer.loop.objective.distillation.map.parameters()))  # type: ignore[union-attr]
+    assert not torch.equal(before, after)
+    line = json.loads((tmp_path / "progress.jsonl").read_text().splitlines()[0])
+    assert set(line["losses"]) == {*TASKS, "distillation"}
+    # The teacher is no part of what is kept.
+    assert trainer.finish() is not None
+
+
+def test_the_encoder_begins_with_a_files_weights(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    first = Trainer(_run(steps=1), data=data, folder=tmp_path / "first", where=where)
+    first.train()
+    first.finish()
+    init = str(tmp_path / "first" / "model.safetensors")
+    second = Trainer(_run(init=init, seed=9), data=data, folder=tmp_path / "second", where=where)
+    kept = load_checkpoint(pathlib.Path(init)).model.state_dict()
+    for name, value in second.model.state_dict().items():
+        # A ViT's position embedding is fixed, whatever a file says.
+        if name.startswith("encoder.") and "pos_embed" not in name:
+            assert torch.equal(value, kept[name]), name
+    with pytest.raises(ValueError, match=r"none.safetensors does not exist"):
+        Trainer(_run(init="none.safetensors"), data=data, folder=tmp_path / "third", where=where)
+
+
+def test_the_command_says_what_is_wrong_in_one_sentence(
+    data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--data", str(data), "--run", str(tmp_path / "run"), "--device", "cpu", "--threads", "1"]
+    for words, sentence in (
+        (["qface_huge", *common], "no run 'qface_huge'"),
+        (["qface_test", *common], "is not a prepared set"),
+        (["qface_test", *common, "--sets", "made"], "is labelled for task 'expression'"),
+        (["qface_test", *common, "--set", "steps=x"], "no whole number"),
+        (["qface_test", *common[:-4], "--device", "tpu"], "no device 'tpu'"),
+    ):
+        assert finetune.main(words) == 2
+        said = capsys.readouterr().err.strip()
+        assert sentence in said
+        assert "\n" not in said
+
+
+def test_configurations_of_runs_hold_their_types() -> None:
+    assert isinstance(run_named("qface_test").model, QFaceConfig)
+    assert all(task.kind for task in select(run_named("qface_tiny_all").model.tasks))
