@@ -145,7 +145,7 @@ class Trainer:
         self.contract = make_contract(model.tasks, input_size=model.config.input_size, trained=learned)
         if where.device.type == "cpu":
             if not model.encoder.is_vit:
-                model.encoder.to(memory_format=torch.channels_last)
+                model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             # On a CPU the fused kernel takes longer than single bf16 operations, backward above all.
             model.set_explicit_attention(run.bf16)
         self.loop = Loop(

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -253,7 +253,8 @@ class Loop:
     def _set_rate(self) -> float:
         """The step's learning rate into every group; the rate of one without layer decay."""
         self.schedule.step_update(self.step)
-        return max(group["lr"] for group in self.optimizer.param_groups)
+        rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        return max(rates)
 
     def _train_mode(self) -> None:
         """Training mode for all but the frozen parts: their BatchNorm and drop path stay at rest."""
@@ -269,7 +270,7 @@ class Loop:
         if self.where.world == 1 or not has:
             return
         if self.where.device.type == "cuda":
-            self.objective = nn.SyncBatchNorm.convert_sync_batchnorm(self.objective)
+            self.objective = nn.SyncBatchNorm.convert_sync_batchnorm(self.objective)  # type: ignore[no-untyped-call]
         elif self.where.leads:
             warnings.warn(
                 "on CPUs BatchNorm normalises each process's faces on their own: the result differs a "
@@ -351,7 +352,7 @@ class Loop:
 
         def note(number: int, frame: FrameType | None) -> None:
             self._signal = number
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
 
         numbers = (signal.SIGTERM, signal.SIGINT)
         try:

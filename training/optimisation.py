@@ -4,9 +4,9 @@ import dataclasses
 import math
 from typing import Any, Self
 
+import timm.optim
 import torch
-from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
-from timm.scheduler import CosineLRScheduler
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import nn
 
 
@@ -97,9 +97,9 @@ def make_optimizer(
     """
     groups: list[dict[str, Any]]
     if optimisation.layer_decay is None:
-        groups = param_groups_weight_decay(whole, optimisation.weight_decay)
+        groups = timm.optim.param_groups_weight_decay(whole, optimisation.weight_decay)  # type: ignore[attr-defined]
     else:
-        groups = param_groups_layer_decay(
+        groups = timm.optim.param_groups_layer_decay(  # type: ignore[attr-defined]
             network, optimisation.weight_decay, layer_decay=optimisation.layer_decay
         )
         counted = {id(p) for p in network.parameters()}
@@ -108,7 +108,7 @@ def make_optimizer(
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ValueError("no parameter of the network learns: leave something unfrozen")
-    optimizer: torch.optim.Optimizer = create_optimizer_v2(
+    optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(  # type: ignore[attr-defined]
         groups, opt="adamw", lr=optimisation.learning_rate, betas=optimisation.betas
     )
     return optimizer

@@ -105,7 +105,7 @@ def qface_tiny() -> Run:
     """
     return Run(
         name="qface_tiny",
-        model=CONFIGS["qface_tiny"],
+        model=_network("qface_tiny"),
         sources=_SMALL_SETS,
         weights=_WEIGHTS,
         steps=2400,
@@ -122,7 +122,7 @@ def qface_tiny_encoder() -> Run:
     return dataclasses.replace(
         qface_tiny(),
         name="qface_tiny_encoder",
-        model=_pooled(CONFIGS["qface_tiny"]),
+        model=_pooled(_network("qface_tiny")),
         steps=4200,
         learning_rate=1e-3,
         end_learning_rate=1e-4,
@@ -139,7 +139,7 @@ def qface_tiny_all() -> Run:
     return dataclasses.replace(
         qface_tiny(),
         name="qface_tiny_all",
-        model=CONFIGS["qface_tiny_all"],
+        model=_network("qface_tiny_all"),
         sources=_TEN_TASK_SETS,
         steps=4800,
     )
@@ -150,7 +150,7 @@ def qface_tiny_all_encoder() -> Run:
     return dataclasses.replace(
         qface_tiny_encoder(),
         name="qface_tiny_all_encoder",
-        model=_pooled(CONFIGS["qface_tiny_all"]),
+        model=_pooled(_network("qface_tiny_all")),
         sources=tuple(source for source in _TEN_TASK_SETS if source.name != "celebamask_hq"),
     )
 
@@ -166,7 +166,7 @@ def qface_paper() -> Run:
     """
     return Run(
         name="qface_paper",
-        model=CONFIGS["qface_base"],
+        model=_network("qface_base"),
         sources=(
             Source(name="rafdb", batch=64),
             Source(name="emotionet", batch=96),
@@ -190,7 +190,7 @@ def qface_test() -> Run:
     """A minute's trial of everything: a network of less than a million parameters at 64 pixels."""
     return Run(
         name="qface_test",
-        model=CONFIGS["qface_test"],
+        model=_network("qface_test"),
         sources=_TEN_TASK_SETS,
         weights=_WEIGHTS,
         steps=200,
@@ -223,6 +223,12 @@ def run_named(name: str) -> Run:
     if name not in RUNS:
         raise ValueError(f"there is no run {name!r}: choose from {', '.join(RUNS)}")
     return RUNS[name]()
+
+
+def _network(name: str) -> QFaceConfig:
+    config = CONFIGS[name]
+    assert isinstance(config, QFaceConfig), name
+    return config
 
 
 def _pooled(config: QFaceConfig) -> QFaceConfig:

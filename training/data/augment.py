@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
 _BLACK = 6  # the brightest channel of a pixel outside the picture
 _SMALLEST = 12  # pixels, of a face in a low-resolution picture
@@ -138,14 +138,17 @@ def _degraded(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Of low resolution, out of focus, or strongly compressed."""
     size = image.shape[-1]
     choice = rng.random()
+    worse: torch.Tensor
     if choice < 0.5:
         small = max(_SMALLEST, int(size * rng.uniform(0.25, 0.7)))
-        return functional.resize(functional.resize(image, [small, small], antialias=True), [size, size])
-    if choice < 0.75:
+        worse = functional.resize(functional.resize(image, [small, small], antialias=True), [size, size])
+    elif choice < 0.75:
         sigma = float(rng.uniform(0.5, 1.8)) * size / 112
         reach = 2 * max(1, round(3 * sigma)) + 1
-        return functional.gaussian_blur(image, [reach, reach], [sigma, sigma])
-    return functional.jpeg(image, int(rng.integers(25, 80)))
+        worse = functional.gaussian_blur(image, [reach, reach], [sigma, sigma])
+    else:
+        worse = functional.jpeg(image, int(rng.integers(25, 80)))
+    return worse
 
 
 def _cut_normal(rng: np.random.Generator, strength: float) -> float:

@@ -80,7 +80,7 @@ def _sides(task: Task, values: Array, mirrored: NDArray[np.bool_]) -> Array:
     if not task.mirror:
         return values
     which = mirrored.reshape(-1, *[1] * (values.ndim - 1))
-    return np.where(which, values[:, task.mirrored_order()], values)
+    return np.asarray(np.where(which, values[:, task.mirrored_order()], values), np.float32)
 
 
 def _moved_points(rows: Array, motion: Motion, crop_size: int, margin: int, size: int) -> Array:
