@@ -5,7 +5,8 @@
 
 The graph takes UINT8 pixels and gives physical values, one output a task. Its metadata carries the
 contract, so everything behind it needs no training code. The weights lie in it as fp16 behind Cast
-nodes, which loses nothing because checkpoints are rounded to fp16. FILE.json beside it is the report.
+nodes, which loses nothing because checkpoints are rounded to fp16 (those of a checkpoint in fp32 stay fp32).
+FILE.json beside it is the report.
 """
 
 import argparse
@@ -73,7 +74,8 @@ def export(checkpoint: Path, *, output: Path) -> dict[str, Any]:
     wrapper = ExportWrapper(loaded.model, loaded.contract)
     size = loaded.contract["input_size"]
     model = _to_onnx(wrapper, size=size, outputs=[entry["name"] for entry in loaded.contract["tasks"]])
-    _halve(model, lossless=dict(loaded.model.named_parameters()).keys())
+    rounded = dict(loaded.model.named_parameters()) if loaded.weights == "fp16" else {}
+    _halve(model, lossless=rounded.keys())
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     onnx.helper.set_model_props(model, _metadata(loaded, sha256))
     onnx.checker.check_model(model, full_check=True)
@@ -151,6 +153,7 @@ def _simplify(model: Any) -> None:
         onnxscript.optimizer.fold_constants_ir(model, should_fold=_fold, output_size_limit=_LARGEST)
         _fold_layer_norms(model)
         onnxscript.rewriter.rewrite(model, _RULES)
+        common.ShapeInferencePass()(model)  # the exporter knows no shapes inside an operator of several nodes
     for tidy in (
         common.RemoveUnusedNodesPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

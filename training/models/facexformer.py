@@ -147,7 +147,7 @@ class FaceXFormer(FaceNetwork):
         """Normalised images [B, 3, S, S] -> by head its numbers [B, n]; parsing logits [B, 11, S, S]."""
         features = self.fused(images)
         tokens, flat = self.decoder(
-            self.tokens.expand(images.shape[0], -1, -1),
+            self.tokens[None],  # the same for every face: what they do before they meet one is done once
             features.flatten(2).transpose(1, 2),
             feature_positions=self.positions(),
         )
