@@ -113,7 +113,7 @@ class FaceXFormer(FaceNetwork):
         self.projections = nn.ModuleList(nn.Linear(channels, width) for channels in encoder.channels)
         self.fuse = nn.Conv2d(width * len(_STAGES), width, 1, bias=False)
         self.positions = FourierPositions(width, side=encoder.grids[0][0])
-        self.tokens = nn.Parameter(torch.randn(len(HEADS) + PARSING_CLASSES, width) * 0.02)
+        self.tokens = nn.Parameter(torch.randn(len(HEADS) + PARSING_CLASSES, width))
         self.decoder = TwoWayTransformer(
             width, heads=config.heads, hidden=config.hidden, blocks=config.blocks
         )
