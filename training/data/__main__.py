@@ -65,12 +65,17 @@ def _tell(manifest: dict[str, Any], *, folder: Path) -> None:
     skipped = {reason: entry["count"] for reason, entry in manifest["skipped"].items()}
     told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items()) or "none"
     tasks = ", ".join(f"{task} ({manifest['labelled_by'][task]})" for task in manifest["tasks"]) or "none"
-    print(f"{folder}: faces {faces}; left out {told}; labels {tasks}")
+    _say(f"{folder}: faces {faces}; left out {told}; labels {tasks}")
     for reason, entry in manifest["skipped"].items():
         for line in entry["first"][:3]:
-            print(f"  {reason.replace('_', ' ')}: {line}")
+            _say(f"  {reason.replace('_', ' ')}: {line}")
     if manifest["skipped"]:
-        print(f"  {folder / 'manifest.json'} names the first 100 of each")
+        _say(f"  {folder / 'manifest.json'} names the first 100 of each")
+
+
+def _say(line: str) -> None:
+    # A file's name may hold bytes that are no text.
+    print(line.encode("utf-8", "backslashreplace").decode())
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ Tests make one with training.data.shards.write_set.
 import functools
 import json
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,6 @@ class FaceSet:
             else np.ones(len(self), np.float32)
             for task in (*self.columns, *masks)
         }
-        self._lock = threading.Lock()
         self._descriptors: dict[int, int] = {}
         self._mapped: dict[str, NDArray[Any]] = {}
 
@@ -120,7 +118,7 @@ class FaceSet:
             inner = self._inner(self.stored(i))
             if size != self.crop_size:
                 method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
-                inner = cv2.resize(inner, (size, size), interpolation=method)
+                inner = np.asarray(cv2.resize(inner, (size, size), interpolation=method), np.uint8)
             pixels[k] = inner
         return pixels
 
@@ -158,7 +156,8 @@ class FaceSet:
         return self._index.texts(name, range(len(self._index.array(f"{name}/ends"))))
 
     def _repeated(self, name: str) -> NDArray[np.str_]:
-        return np.array(self._all_texts(name))[self._of(name, "code")]
+        texts: NDArray[np.str_] = np.array(self._all_texts(name))
+        return texts[np.asarray(self._of(name, "code"), np.int64)]
 
     def _picture(self, i: int, offsets: str, lengths: str, *, flags: int) -> NDArray[np.uint8] | None:
         row = self._rows[i]
@@ -182,14 +181,12 @@ class FaceSet:
         if descriptor is not None:
             return os.pread(descriptor, length, offset)
         opened = os.open(self.folder / self.manifest["shards"][shard]["name"], os.O_RDONLY)
+        # Of two threads that open it at once, the later one closes its own; none is closed that is kept.
+        kept = len(self._descriptors) < _OPEN and self._descriptors.setdefault(shard, opened) == opened
         try:
             return os.pread(opened, length, offset)
         finally:
-            with self._lock:
-                keep = len(self._descriptors) < _OPEN and shard not in self._descriptors
-                if keep:
-                    self._descriptors[shard] = opened
-            if not keep:
+            if not kept:
                 os.close(opened)
 
     def _damaged(self, i: int) -> ValueError:

@@ -101,8 +101,8 @@ class Index:
             file.seek(self._members[name])
             header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
             file.seek(header[-2] + header[-1], 1)  # the member's name and extra field
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
             if 0 in shape:
                 return np.zeros(shape, dtype)  # nothing to map
             return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
@@ -148,8 +148,7 @@ def _write(
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     with file.open(info, "w", force_zip64=True) as member:
         sink: IO[bytes] = member
-        np.lib.format.write_array_header_1_0(
-            sink, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        )
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(sink, header)  # type: ignore[no-untyped-call]
         for piece in pieces:
             sink.write(np.ascontiguousarray(piece, dtype).tobytes())

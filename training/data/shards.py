@@ -269,7 +269,7 @@ class _Shard:
             "labelled_by": dict(face.labelled_by),
             "forward": None if face.forward is None else np.asarray(face.forward, np.float64).tolist(),
         }
-        picture = _encoded(".jpg", cv2.cvtColor(face.pixels, cv2.COLOR_RGB2BGR), _JPEG)
+        picture = _encoded(".jpg", np.ascontiguousarray(face.pixels[..., ::-1]), _JPEG)
         self._where["jpg"].append(self._member(f"{number:09d}.jpg", picture))
         self._member(f"{number:09d}.json", json.dumps(about, allow_nan=False).encode())
         for task, mask in face.masks.items():

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _PROGRESS = "progress.json"
+# All files that a set is made of, on its way and at its end.
+_OURS = ("shard-*.tar", "shard-*.npz", "index.npz", "manifest.json", "*.new")
 _NAMED = 100  # pictures left out that are named, of each reason; all are counted
 
 
@@ -39,11 +41,13 @@ class Unfinished:
     """The folder beside a set in which it is made, held by this process alone.
 
     A folder that an earlier process left is gone on with: `progress` says how far it is, and what it left
-    behind its last whole shard is removed. Raises ValueError when another process holds it, or when it
-    was begun with other `options`.
+    behind its last whole shard is removed. Raises ValueError when another process holds it, when it was
+    begun with other `options`, and when a folder stands at the set's place that is none.
     """
 
     def __init__(self, folder: Path, *, options: Mapping[str, Any]) -> None:
+        if folder.exists() and not (folder / "manifest.json").exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is there and is not a prepared set: name another output")
         self.target = folder
         self.path = folder.with_name(f"{folder.name}.partial")
         self._lock: int | None = _hold(self.path)
@@ -52,7 +56,7 @@ class Unfinished:
             whole = {_PROGRESS} | {
                 f"{s['name']}{end}" for s in self.progress.shards for end in (".tar", ".npz")
             }
-            for path in self.path.iterdir():
+            for path in [path for pattern in _OURS for path in self.path.glob(pattern)]:
                 if path.name not in whole:
                     path.unlink()
         except BaseException:

@@ -1,0 +1,25 @@
+"""Renders of the ICT head: training.render makes them with their exact labels, as a prepared set at once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+
+
+def read(source: Path) -> Iterator[Sample | BadSample]:
+    """Nothing is to be read: LayoutError says what makes the set."""
+    raise LayoutError(
+        f"ict is rendered and not read from {source}: `python -m training.render --head FILE --count N "
+        "--output DIR` makes the prepared set"
+    )
+
+
+LAYOUT = Layout(
+    name="ict",
+    title="Renders of the ICT FaceKit's head (Li et al., CVPR 2020)",
+    licence="MIT",
+    tasks=("head_pose", "landmarks", "visibility", "parsing", "action_units"),
+    tree="made by python -m training.render",
+    expected=Expected(counts={}),
+    read=read,
+)
