@@ -22,7 +22,7 @@ from build.errors import BuildError
 from build.files import ROOT
 from build.graph import read_graph, restrict
 from build.pipeline import NETWORK, PHOTO, build_engine, untrained_step
-from build.repository import assemble_built
+from build.repository import also_served, assemble_built
 from build.steps import Done, only_one, perform
 from build.table import refused_row, row_of, to_text
 from build.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
@@ -116,7 +116,12 @@ def _serve(network: Network, done: Done, options: argparse.Namespace) -> bool:
         return False
     before = (options.output / "repository").resolve()
     repository = assemble_built(
-        done.directory, tasks=options.tasks, detector=options.detector, output=options.output
+        done.directory,
+        tasks=options.tasks,
+        also=also_served(options.output),
+        detector=options.detector,
+        output=options.output,
+        also_again=True,
     )
     changed = bool(repository.resolve() != before)
     _say(f"repository: {'now' if changed else 'up to date,'} {repository}")

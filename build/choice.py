@@ -6,7 +6,7 @@ Options that are not given are those of the repository that is served. --weights
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from build.config import WEIGHTS
@@ -18,16 +18,18 @@ from build.targets import PRECISIONS, TARGETS
 
 _CHOOSING = ("weights", "engine", "target", "precision")
 _OF_THE_ENGINE = (*_CHOOSING, "threads", "gpus", "instances")
-_OTHERS = ("tasks", "detector")
+_OTHERS = ("tasks", "detector", "also")
 _PATHS = ("weights", "engine", "detector")
 DEFAULT_TASKS = "default"
+ALONE = "none"
 
 
 def chosen(options: argparse.Namespace, words: Sequence[str]) -> argparse.Namespace:
     """The options, with those of the recorded `words` that they leave standing.
 
     Further: `repeated`, whether the engine is the recorded one; `beside`, a recorded engine that was let
-    go of. Raises BuildError for options that contradict each other.
+    go of; `also`, the further networks by their names, and `also_repeated`, whether they are the recorded
+    ones. Raises BuildError for options that contradict each other.
     """
     for name in ("weights", "target", "precision", "threads"):
         if options.engine is not None and getattr(options, name) is not None:
@@ -38,13 +40,34 @@ def chosen(options: argparse.Namespace, words: Sequence[str]) -> argparse.Namesp
     for name in _PATHS:
         if (path := getattr(before, name)) is not None:
             setattr(before, name, ROOT / path)
+    before.also = {name: ROOT / path for name, path in _by_name(before.also or ()).items()}
     merged = argparse.Namespace(**vars(options))
+    merged.also_repeated = options.also is None
+    merged.also = None if options.also is None else _by_name(options.also)
     merged.repeated = all(getattr(options, name) is None for name in _CHOOSING)
     merged.beside = before.engine if options.weights is None else None
     for name in _OF_THE_ENGINE + _OTHERS if merged.repeated else _OTHERS:
         if getattr(merged, name) is None:
             setattr(merged, name, getattr(before, name))
+    if options.tasks is None and merged.tasks is not None:
+        merged.tasks = _still_there(merged.tasks, merged.also)
     return merged
+
+
+def _still_there(tasks: str, also: Mapping[str, Path]) -> str | None:
+    """The recorded tasks without those of networks that are served no more."""
+    kept = [name for name in tasks.split(",") if "." not in name or name.rpartition(".")[0] in also]
+    return ",".join(kept) or None
+
+
+def _by_name(also: Sequence[tuple[str, Path] | None]) -> dict[str, Path]:
+    """The further networks that --also names; BuildError where two have one name."""
+    networks: dict[str, Path] = {}
+    for name, path in filter(None, also):
+        if name in networks:
+            raise BuildError(f"--also names two networks {name}: give each a name of its own")
+        networks[name] = path
+    return networks
 
 
 def chosen_engine(options: argparse.Namespace) -> Path | None:
@@ -117,7 +140,15 @@ def parser() -> argparse.ArgumentParser:
         "--tasks",
         default=os.environ.get("SERVED_TASKS") or None,
         help=f"what to serve, separated by commas (or SERVED_TASKS); `{DEFAULT_TASKS}`: those that are "
-        "served by default",
+        "served by default; NAME.TASK is a task of the further network NAME",
+    )
+    made.add_argument(
+        "--also",
+        type=_named,
+        action="append",
+        metavar="NAME=PATH",
+        help="a further network, asked by its name: a directory that build.engine left, or an exported ONNX "
+        f"file; may be given several times; `{ALONE}`: no further one",
     )
     made.add_argument("--instances", type=int, help="how often a GPU's engine is loaded on each GPU (1)")
     made.add_argument("--gpus", type=_numbers, help="the GPUs to use, separated by commas (every one)")
@@ -127,6 +158,15 @@ def parser() -> argparse.ArgumentParser:
         "--quiet", action="store_true", help="say nothing where the link leads to the right one already"
     )
     return made
+
+
+def _named(text: str) -> tuple[str, Path] | None:
+    if text == ALONE:
+        return None
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"a name and a path with = between them, not {text!r}")
+    return name, Path(path)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

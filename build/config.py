@@ -15,9 +15,10 @@ from pathlib import Path
 
 from build.errors import BuildError
 from build.files import ROOT, replace_file
-from build.graph import Graph, read_graph, restrict
+from build.graph import Graph, family_of, read_graph, restrict
+from build.models import Network, config_files, python_models
 from build.pbtxt import HEADER
-from build.served import EngineSettings, config_files, python_models
+from build.served import EngineSettings
 
 MODEL_REPOSITORY = ROOT / "model_repository"
 WEIGHTS = ROOT / "weights" / "qface-tiny.onnx"
@@ -31,11 +32,30 @@ def generated(
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
     """The generated files of a repository that serves these tasks (None: those served by default)."""
-    contract = restrict(graph.contract, tasks)
-    files = {
-        path: text.encode() for path, text in config_files(contract, heads=graph.heads, engine=engine).items()
-    }
-    programs = python_models(contract)
+    return generated_for([network_of(graph, tasks=tasks, engine=engine)], sources=sources)
+
+
+def network_of(
+    graph: Graph,
+    *,
+    tasks: Sequence[str] | None = None,
+    engine: EngineSettings = EngineSettings(),
+    further: str | None = None,
+) -> Network:
+    """An ONNX file's network as it is served; `further`: the name of one that is not a repository's first."""
+    return Network(
+        name=family_of(graph.metadata) if further is None else further,
+        contract=restrict(graph.contract, tasks),
+        heads=graph.heads,
+        engine=engine,
+        prefix="" if further is None else f"{further}_",
+    )
+
+
+def generated_for(networks: Sequence[Network], *, sources: Path = MODEL_REPOSITORY) -> dict[str, bytes]:
+    """The generated files of a repository of these networks."""
+    files = {path: text.encode() for path, text in config_files(networks).items()}
+    programs = python_models(networks)
     for model, source in programs.items():
         if model != source:
             files[f"{model}/1/model.py"] = (sources / source / "1" / "model.py").read_bytes()

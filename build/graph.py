@@ -51,6 +51,14 @@ class Graph:
     metadata: Mapping[str, str]  # all of the file's metadata_props, the contract among them
 
 
+FIRST_FAMILY = "qface"
+
+
+def family_of(metadata: Mapping[str, str]) -> str:
+    """What kind of network an ONNX file holds, which is the name that it is served by."""
+    return metadata.get("family", FIRST_FAMILY)
+
+
 def read_graph(path: Path) -> Graph:
     """The interface of an ONNX file; BuildError when it is missing, unreadable or can't be served."""
     try:

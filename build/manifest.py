@@ -40,11 +40,20 @@ def manifest(
     stages: Mapping[str, Any],
     words: list[str],
     source: Path,
+    also: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """What is written: every file's sha256 (`files`), every stage's, versions, contract and git revision."""
+    """What is written: every file's sha256 (`files`), every stage's, versions, contract and git revision.
+
+    `also` are the contracts of further networks by their names.
+    """
+    further = {
+        name: {"contract": other["hash"], "tasks": [entry["name"] for entry in other["tasks"]]}
+        for name, other in (also or {}).items()
+    }
     return {
         "contract": contract["hash"],
         "tasks": [entry["name"] for entry in contract["tasks"]],
+        **({"also": further} if further else {}),
         "stages": stages,
         "words": words,  # of `python -m build.repository`, to assemble the same again
         "files": dict(files),
@@ -79,6 +88,7 @@ def read_manifest(repository: Path) -> dict[str, Any]:
             isinstance(said["files"], dict)
             and "contract" in said
             and isinstance(said["stages"]["engine"]["target"], str)
+            and set(said.get("also", {})) == set(said["stages"].get("also", {}))
         )
     except FileNotFoundError:
         raise BuildError(

@@ -3,6 +3,7 @@
     python -m build.repository                        # what is served now; at first the committed weights
     python -m build.repository --tasks age,head_pose  # or SERVED_TASKS=age,head_pose
     python -m build.repository --precision bf16       # the engine that `make engine PRECISION=bf16` built
+    python -m build.repository --engine DIR --also facexformer=DIR2   # two networks, the second by its name
 
 The repository's name carries a hash of everything in it, so building it again changes nothing. It is
 put together aside and moved into place whole; then the link turns. A build that fails leaves no trace.
@@ -17,18 +18,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from build.choice import DEFAULT_TASKS, chosen, chosen_engine, parser
-from build.config import MODEL_REPOSITORY, WEIGHTS, generated
+from build.config import MODEL_REPOSITORY, WEIGHTS, generated_for
 from build.detector import find_detector, package_version
-from build.engine import EXPORTED
-from build.engines.tensorrt import check_plan
 from build.errors import BuildError
 from build.files import ROOT, shown, why_unwritten
-from build.graph import Graph, read_graph, restrict
 from build.manifest import (
     MANIFEST,
     Content,
@@ -37,14 +35,12 @@ from build.manifest import (
     manifest,
     read_manifest,
     renew,
-    report_path,
     sha256_of,
     to_json,
 )
-from build.served import DETECTOR_FILE, ENGINE_FILE, PLAN_FILE, EngineSettings, Profile, python_models
-from build.steps import recorded
-from build.targets import TARGETS
-from build.verify import runtime_fault
+from build.models import Network, python_models
+from build.part import Part, built_part, exported_part
+from build.served import DETECTOR_FILE
 from runtime.detector_file import PACKAGE
 
 LINK = "repository"
@@ -57,25 +53,23 @@ def assemble(
     weights: Path = WEIGHTS,
     tasks: Sequence[str] | None = None,
     threads: int = 0,
+    also: Mapping[str, Path] | None = None,
     detector: Path | None = None,
     output: Path = ROOT / "var",
+    also_again: bool = False,
 ) -> Path:
     """Builds the repository that serves an exported network as it is: OpenVINO in fp32, on any CPU.
 
-    `tasks` are those to serve (None: those served by default). Returns its directory below `output`, to
-    which the link `output`/repository then points. Raises BuildError with one sentence; then nothing was
-    changed.
+    `tasks` are those to serve (None: those served by default; "NAME.TASK" is one of the further network
+    NAME). `also` are further networks by their names: directories that `build.engine` left, or exported
+    networks; `also_again`: they are served already, so a later build of one that failed is no reason to
+    stop. Returns the repository's directory below `output`, to which the link `output`/repository then
+    points. Raises BuildError with one sentence; then nothing was changed.
     """
-    graph = read_graph(weights)
-    stages = _onnx_stages(graph)
-    engine = EngineSettings(threads=threads)
-    stages["engine"] = {"target": "openvino"} | engine.parameters()
     return _assemble(
-        graph,
-        {ENGINE_FILE: graph.path},
-        engine=engine,
-        stages=stages,
-        words=_words(weights=None if weights == WEIGHTS else weights, threads=threads or None),
+        exported_part(weights, threads=threads),
+        also={name: _further(path, again=also_again) for name, path in (also or {}).items()},
+        words=_words(weights=None if weights == WEIGHTS else weights, threads=threads or None, also=also),
         tasks=tasks,
         detector=detector,
         output=output,
@@ -88,35 +82,29 @@ def assemble_built(
     instances: int = 1,
     gpus: Sequence[int] = (),
     tasks: Sequence[str] | None = None,
+    also: Mapping[str, Path] | None = None,
     detector: Path | None = None,
     output: Path = ROOT / "var",
     again: bool = False,
+    also_again: bool = False,
 ) -> Path:
     """Builds the repository that serves what `build.engine` left in a directory, as `assemble` does.
 
-    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `again`: it is what is
-    served already, so a later build of it that failed is no reason to stop.
+    On GPUs each engine is loaded `instances` times on each of `gpus` (empty: on every one). `again`: it is
+    what is served already, so a later build of it that failed is no reason to stop; `also_again` says so
+    of the further networks.
     """
-    about = built_engine(built, again=again)
-    graph = read_graph(built / EXPORTED)
-    files = {name: built / name for name in about["files"]}
-    if about["target"] == "tensorrt":
-        check_plan(built / PLAN_FILE, about, gpus=gpus)
-        files[ENGINE_FILE] = built / EXPORTED  # the same repository runs on a CPU too
-    stages = {
-        "checkpoint": {"sha256": about["onnx"]["checkpoint_sha256"]},
-        "onnx": {"sha256": about["onnx"]["onnx_sha256"], **about["exported"]},
-        "engine": {key: value for key, value in about.items() if key not in ("onnx", "exported")},
-    }
     return _assemble(
-        graph,
-        files,
-        engine=_served_as(about, instances=instances, gpus=gpus),
-        stages=stages,
+        built_part(built, instances=instances, gpus=gpus, again=again),
+        also={
+            name: _further(path, instances=instances, gpus=gpus, again=also_again)
+            for name, path in (also or {}).items()
+        },
         words=_words(
             engine=built,
             instances=instances if instances != 1 else None,
             gpus=",".join(map(str, gpus)) or None,
+            also=also,
         ),
         tasks=tasks,
         detector=detector,
@@ -124,70 +112,17 @@ def assemble_built(
     )
 
 
-def _served_as(about: Mapping[str, Any], *, instances: int, gpus: Sequence[int]) -> EngineSettings:
-    """How the engine of this manifest is served."""
-    settings = about["settings"]
-    profile = settings.get("profile")
-    return EngineSettings(
-        target=about["target"],
-        precision=about["precision"],
-        threads=settings.get("threads", 0),
-        streams=settings.get("streams", 1),
-        profile=Profile(opt=profile["opt"], max=profile["max"]) if profile else Profile(),
-        instances=instances,
-        gpus=tuple(gpus),
-    )
-
-
-def built_engine(directory: Path, *, again: bool = False) -> dict[str, Any]:
-    """The manifest beside a built engine that may be served; else BuildError says why not.
-
-    `again`: the engine is served already, and so not refused for what a later build of it failed at.
-    """
-    if not again and (why := _last_failure(directory)):
-        raise BuildError(f"the last build of the engine in {directory} was refused ({why}): build it again")
-    record = recorded(directory)
-    if record is None:
-        raise BuildError(
-            f"there is no finished engine in {directory}: build one with "
-            "`make engine TARGET=... PRECISION=...`"
-        )
-    about: dict[str, Any] = record["report"]
-    if not about["trained"]:
-        raise BuildError(f"the engine in {directory} has untrained weights, which are never served")
-    if about.get("needs"):
-        raise BuildError(
-            f"the engine in {directory} was never run, for it needs {about['needs']} to be judged and "
-            "served: build it on a machine that has one"
-        )
-    if fault := runtime_fault(about):
-        raise BuildError(f"the engine in {directory} can't be served here: {fault}; build it again")
-    if not TARGETS[about["target"]].served:
-        raise BuildError(
-            f"Triton can't serve the {about['target']} engine in {directory}: build another target"
-        )
-    return about
-
-
-def _last_failure(directory: Path) -> str | None:
-    """Why the last build of an engine failed, at its last step or the one before; None where it did not."""
-    for step in (directory.name, "precision"):
-        path = directory.with_name(f"{step}.FAILED.json")
-        try:
-            return str(json.loads(path.read_text())["error"])
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"{path} can't be read"
-    return None
+def _further(path: Path, *, instances: int = 1, gpus: Sequence[int] = (), again: bool = False) -> Part:
+    """A network that is served beside the first one."""
+    if path.suffix == ".onnx":
+        return exported_part(path)
+    return built_part(path, instances=instances, gpus=gpus, again=again)
 
 
 def _assemble(
-    graph: Graph,
-    engine_files: Mapping[str, Path],
+    part: Part,
     *,
-    engine: EngineSettings,
-    stages: dict[str, Any],
+    also: Mapping[str, Part],
     words: list[str],
     tasks: Sequence[str] | None,
     detector: Path | None,
@@ -195,10 +130,17 @@ def _assemble(
 ) -> Path:
     if tasks is not None and list(tasks) == [DEFAULT_TASKS]:
         tasks = None
-    contract = restrict(graph.contract, tasks)
+    of_first, of_others = _tasks_of(tasks, also)
+    first = part.network(tasks=of_first)
+    further = {name: other.network(tasks=of_others[name], further=name) for name, other in also.items()}
+    _check_engines(part, also)
     words += _words(tasks=",".join(tasks) if tasks is not None else None, detector=detector)
-    files = _models(graph, tasks=tasks, engine=engine) | _library()
-    files |= {f"models/face_engine/1/{name}": path for name, path in engine_files.items()}
+    files = _models([first, *further.values()]) | _library()
+    for prefix, other in [("", part), *((network.prefix, also[name]) for name, network in further.items())]:
+        files |= {f"models/{prefix}face_engine/1/{name}": path for name, path in other.files.items()}
+    stages = dict(part.stages)
+    if also:
+        stages["also"] = {name: other.stages for name, other in also.items()}
     stages["detector"], files[f"models/face_detector/1/{DETECTOR_FILE}"] = _detector(detector)
     files |= _no_byte_code(files)
     digests = sha256_of(files)
@@ -207,7 +149,14 @@ def _assemble(
     try:
         with _lock(output):
             repository = output / name
-            about = manifest(files=digests, contract=contract, stages=stages, words=words, source=ROOT)
+            about = manifest(
+                files=digests,
+                contract=first.contract,
+                also={name: network.contract for name, network in further.items()},
+                stages=stages,
+                words=words,
+                source=ROOT,
+            )
             if intact(repository):
                 renew(repository, about)
             else:
@@ -220,43 +169,56 @@ def _assemble(
     return repository
 
 
-def _models(graph: Graph, *, tasks: Sequence[str] | None, engine: EngineSettings) -> dict[str, Content]:
-    contract = restrict(graph.contract, tasks)
+def _tasks_of(
+    tasks: Sequence[str] | None, also: Collection[str]
+) -> tuple[list[str] | None, dict[str, list[str] | None]]:
+    """The tasks of the first network, and of each further one; None: those served by default."""
+    named = [name.rpartition(".")[::2] for name in tasks or ()]
+    if unknown := sorted({network for network, _ in named} - {"", *also}):
+        there = f"choose from {', '.join(also)}" if also else "name one with --also"
+        raise BuildError(
+            f"there is no further model {', '.join(unknown)} whose tasks could be chosen: {there}"
+        )
+
+    def of(network: str) -> list[str] | None:
+        return [task for other, task in named if other == network] or None
+
+    first = of("")
+    if tasks is not None and not tasks:
+        first = []
+    return first, {name: of(name) for name in also}
+
+
+def _check_engines(part: Part, also: Mapping[str, Part]) -> None:
+    """A server starts all engines for its GPUs, or all for its CPU."""
+    on_gpu = part.engine.target == "tensorrt"
+    for name, other in also.items():
+        if (other.engine.target == "tensorrt") != on_gpu:
+            raise BuildError(
+                f"the engine of {name} is {other.engine.target}'s and the first one's "
+                f"{part.engine.target}'s: one server runs both on its GPUs or both on its CPU, so build "
+                "both for the same"
+            )
+
+
+def _models(networks: Sequence[Network]) -> dict[str, Content]:
     files: dict[str, Content] = {
         f"{model}/1/model.py": (MODEL_REPOSITORY / source / "1" / "model.py").read_bytes()
-        for model, source in python_models(contract).items()
+        for model, source in python_models(networks).items()
     }
-    files |= generated(graph, tasks=tasks, engine=engine)
+    files |= generated_for(networks)
     return {f"models/{name}": content for name, content in files.items()}
 
 
-def _words(**options: Any) -> list[str]:
+def _words(*, also: Mapping[str, Path] | None = None, **options: Any) -> list[str]:
     """Options that were given, as words of this program's command line."""
     words = []
     for name, value in options.items():
         if value is not None:
             words += [f"--{name}", shown(value) if isinstance(value, Path) else str(value)]
+    for name, path in (also or {}).items():
+        words += ["--also", f"{name}={shown(path)}"]
     return words
-
-
-def _onnx_stages(graph: Graph) -> dict[str, Any]:
-    """The stages behind an ONNX file, with the parity report that lies beside it."""
-    stages: dict[str, Any] = {"onnx": {"file": graph.path.name, "sha256": graph.sha256}}
-    if "checkpoint_sha256" in graph.metadata:
-        stages["checkpoint"] = {"sha256": graph.metadata["checkpoint_sha256"]}
-    report = _read_report(report_path(graph.path), sha256=graph.sha256)
-    if report is not None:
-        stages["onnx"]["parity"] = report["parity"]
-    return stages
-
-
-def _read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
-    """What `build.onnx` reports about the ONNX file of this sha256; None when there is none about it."""
-    try:
-        report: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return report if report.get("onnx_sha256") == sha256 else None
 
 
 def _library() -> dict[str, Content]:
@@ -368,6 +330,12 @@ def _recorded_words(output: Path) -> list[str]:
         return []
 
 
+def also_served(output: Path) -> dict[str, Path]:
+    """The further networks, by name, of what is served from `output`."""
+    recorded_also: dict[str, Path] = chosen(parser().parse_args([]), _recorded_words(output)).also
+    return recorded_also
+
+
 def _assembled(options: argparse.Namespace) -> Path:
     tasks = None
     if options.tasks is not None:
@@ -382,17 +350,21 @@ def _assembled(options: argparse.Namespace) -> Path:
             weights=options.weights or WEIGHTS,
             threads=options.threads or 0,
             tasks=tasks,
+            also=options.also,
             detector=options.detector,
             output=options.output,
+            also_again=options.also_repeated,
         )
     return assemble_built(
         engine,
         instances=1 if options.instances is None else options.instances,
         gpus=options.gpus or (),
         tasks=tasks,
+        also=options.also,
         detector=options.detector,
         output=options.output,
         again=options.repeated,
+        also_again=options.also_repeated,
     )
 
 

@@ -3,8 +3,8 @@
     python -m build.verify                    # var/repository
     python -m build.verify var/repository-0123456789ab
 
-Every file must be there, unchanged and expected; every model must name the manifest's contract; and the
-runtime that will execute the engine must be the one that it was built and measured with.
+Every file must be there, unchanged and expected; every model must name its network's contract; and the
+runtime that will execute an engine must be the one that it was built and measured with.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def _name(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Models whose contract is another than the manifest's."""
+    """Models whose contract is another than their network's in the manifest."""
     from google.protobuf import text_format
 
     from build.pbtxt import parse
@@ -63,13 +63,27 @@ def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
             contract = json.loads(parameters["contract"].string_value) if "contract" in parameters else None
         except (OSError, ValueError, text_format.ParseError):
             continue  # the server says better what is wrong with a configuration
-        if contract is not None and contract.get("hash") != manifest["contract"]:
-            faults.append(f"{path.parent.name} names the contract {contract.get('hash')}")
+        name = path.parent.name
+        expected = manifest["contract"]
+        for other, said in manifest.get("also", {}).items():
+            expected = said["contract"] if name.startswith(f"{other}_") else expected
+        if contract is not None and contract.get("hash") != expected:
+            faults.append(f"{name} names the contract {contract.get('hash')}")
     return faults
 
 
 def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
-    engine = manifest["stages"]["engine"]
+    stages = manifest["stages"]
+    engines = {"": stages["engine"]}
+    engines |= {f"{name}_": other["engine"] for name, other in stages.get("also", {}).items()}
+    faults = []
+    for prefix, engine in engines.items():
+        found = _engine(repository / "models" / f"{prefix}face_engine", engine, on_cpu=on_cpu)
+        faults += [f"{prefix}face_engine: {fault}" if prefix else fault for fault in found]
+    return faults
+
+
+def _engine(place: Path, engine: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
     if engine["target"] not in TARGETS:
         return [f"its engine is for {engine['target']!r}, and there is no such target"]
     if engine["target"] == "tensorrt" and on_cpu:
@@ -78,7 +92,6 @@ def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> 
         from build.engines.tensorrt import check_plan
 
         try:
-            place = repository / "models" / "face_engine"
             check_plan(place / "1" / PLAN_FILE, engine, gpus=_gpus(place / "config.pbtxt"))
         except BuildError as error:
             return [str(error)]
@@ -130,6 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{options.repository}: {len(manifest['files'])} files as the manifest says; {engine['target']} "
         f"engine in {engine['precision']}, contract {manifest['contract']}"
     )
+    for name, said in manifest.get("also", {}).items():
+        engine = manifest["stages"]["also"][name]["engine"]
+        print(f"  {name}: {engine['target']} engine in {engine['precision']}, contract {said['contract']}")
     return 0
 
 

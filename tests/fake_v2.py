@@ -35,6 +35,9 @@ def classes(name: str, labels: Sequence[str]) -> dict[str, Any]:
     return {"name": name, "kind": "classes", "labels": list(labels), "unit": "probability"}
 
 
+SERVED = ("photo_analysis", "face_analysis", "crop_analysis", "face_detect")
+
+
 class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
     """Answers every photo with `faces` faces by `contract`, whose first label always wins.
 
@@ -45,6 +48,10 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, contract: dict[str, Any], *, faces: int = 1) -> None:
         self.contract = contract
         self.config: dict[str, Any] | None = None
+        self.networks: dict[str, str] | None = None  # what photo_analysis says of further networks
+        self.further: dict[
+            str, dict[str, Any]
+        ] = {}  # by what their models' names begin with, their contracts
         self.faces = faces
         self.before_infer: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
         self.change_answer: Callable[[dict[str, Any]], None] = lambda tensors: None
@@ -59,8 +66,11 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             self.reads += 1
         response = v2.ModelConfigResponse()
         response.config.name = request.name
-        response.config.max_batch_size = 0 if request.name == "photo_analysis" else 2
-        contract = self.contract if self.config is None else self.config
+        response.config.max_batch_size = 0 if request.name.endswith("photo_analysis") else 2
+        contract = self._contract_of(request.name, context)
+        contract = contract if self.config is None else self.config
+        if self.networks is not None:
+            response.config.parameters["models"].string_value = json.dumps(self.networks)
         response.config.parameters["contract"].string_value = json.dumps(contract)
         return response
 
@@ -77,9 +87,11 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         }
         self.before_infer(number, context)
         count = (
-            self.faces if request.model_name == "photo_analysis" else len(self.inputs[request.inputs[0].name])
+            self.faces
+            if request.model_name.endswith("photo_analysis")
+            else len(self.inputs[request.inputs[0].name])
         )
-        tensors = self._tensors(count)
+        tensors = self._tensors(count, self._contract_of(request.model_name, context))
         self.change_answer(tensors)
         unknown = [name for name in self.asked if name not in tensors]
         if unknown:
@@ -96,15 +108,24 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             response.raw_output_contents.append(_raw(value))
         return response
 
-    def _tensors(self, count: int) -> dict[str, Any]:
+    def _contract_of(self, model: str, context: grpc.ServicerContext) -> dict[str, Any]:
+        plain = (*SERVED, *(task["name"] for task in self.contract["tasks"]))
+        for prefix, contract in self.further.items():
+            if model.startswith(prefix):
+                return contract
+        if self.networks is not None and model not in plain:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{model}' is not found")
+        return self.contract
+
+    def _tensors(self, count: int, contract: dict[str, Any]) -> dict[str, Any]:
         tensors: dict[str, Any] = {
             "boxes": np.tile(np.array([10, 20, 50, 60], np.float32), (count, 1)),
             "scores": np.full(count, 0.9, np.float32),
             "landmarks": np.zeros((count, 5, 2), np.float32),
             "photo_size": np.array([100, 80], np.int32),
-            "contract": np.array([self.contract["hash"].encode()], object),
+            "contract": np.array([contract["hash"].encode()], object),
         }
-        for task in self.contract["tasks"]:
+        for task in contract["tasks"]:
             size, name = len(task["labels"]), task["name"]
             first = np.zeros((count, size), np.float32)
             first[:, 0] = 1.0

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import standin
 
+from build.config import network_of
 from build.errors import BuildError
 from build.graph import Graph, read_graph, restrict
+from build.models import config_files
 from build.pbtxt import Batching, Instances, Model, Tensor, parse
-from build.served import MAX_BATCH, EngineSettings, Profile, config_files
+from build.served import MAX_BATCH, EngineSettings, Profile
 
 SHAPE = [standin.SIZE, standin.SIZE, 3]
 
@@ -21,7 +23,7 @@ def graph(tmp_path: Path) -> Graph:
 
 
 def configured(graph: Graph, engine: EngineSettings, *, name: str = "config.pbtxt") -> Any:
-    files = config_files(graph.contract, heads=graph.heads, engine=engine)
+    files = config_files([network_of(graph, engine=engine)])
     return parse(files[f"face_engine/{name}"])
 
 
@@ -115,7 +117,7 @@ def test_a_cpu_s_engine_says_what_runs_it(
 def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph: Graph, target: str) -> None:
     """Triton does not load a plan of which an output is not declared."""
     contract = restrict(graph.contract, ["head_pose"])
-    files = config_files(contract, heads=graph.heads, engine=EngineSettings(target=target))
+    files = config_files([network_of(graph, tasks=["head_pose"], engine=EngineSettings(target=target))])
     configs = {path: parse(text) for path, text in files.items()}
     heads = {"age": [1], "head_pose": [3, 3]}
     for name in ("config.pbtxt", "configs/cpu.pbtxt"):
@@ -135,7 +137,7 @@ def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph
 
 def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
     engine = EngineSettings(precision="bf16", threads=2)
-    files = config_files(graph.contract, heads=graph.heads, engine=engine)
+    files = config_files([network_of(graph, engine=engine)])
     detector = parse(files["face_detector/config.pbtxt"])
     assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}
 

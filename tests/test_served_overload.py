@@ -12,7 +12,7 @@ import standin
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-import build.served
+import build.models
 from build.repository import assemble
 from deploy.embedded import EmbeddedServer
 
@@ -25,7 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("overload")
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.served, "_MAX_PHOTOS", MAY_WAIT)
+        patch.setattr(build.models, "_MAX_PHOTOS", MAY_WAIT)
         assembled = assemble(weights=weights, output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,

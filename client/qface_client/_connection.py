@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from ._exchange import Infer
-from .contract import ModelInfo, parse_contract
+from .contract import ModelInfo, parse_contract, parse_networks
 from .errors import InvalidInput, QFaceError, ServerError, from_grpc
 
 # tritonclient's defaults, which it drops as soon as one option is given; an answer of more than gRPC's own
@@ -105,10 +105,12 @@ def model_info(response: Any) -> ModelInfo:
     """What the client needs of a ModelConfigResponse."""
     config = response.config
     said = config.parameters["contract"].string_value if "contract" in config.parameters else None
+    networks = config.parameters["models"].string_value if "models" in config.parameters else None
     return ModelInfo(
         name=config.name,
         max_batch_size=config.max_batch_size,
         contract=None if said is None else parse_contract(said),
+        networks=parse_networks(networks) if networks else {},
     )
 
 

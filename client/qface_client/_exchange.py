@@ -7,7 +7,7 @@ asyncio one run the same generators over their own connection.
 
 import dataclasses
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,7 +29,9 @@ from .errors import (
     ContractError,
     ContractMismatch,
     InvalidInput,
+    NotServed,
     RequestTimeout,
+    UnknownModel,
     UnknownTask,
 )
 from .results import Analysis, Face
@@ -39,6 +41,9 @@ T = TypeVar("T")
 # How often one question is put while the server's contract changes under it, and the wait in between.
 ATTEMPTS = 4
 PAUSE_SECONDS = 0.05
+
+# The served model that says which networks the repository has.
+_FIRST = "photo_analysis"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,21 +100,38 @@ class Exchange:
         self._expect = expect_contract
         self._current: dict[str, ModelInfo] = {}
         self._contracts: dict[str, Contract] = {}  # by hash: replicas may differ while a change rolls out
+        self._networks: Mapping[str, str] = {}  # what the models' names of each network begin with
+        self._changes = 0  # how often a model was found to answer by another contract than before
 
-    def info(self, model: str) -> Steps[ModelInfo]:
-        """What the server says of a model now."""
-        return (yield from self._read(model, self._deadline()))
-
-    def photo(self, photo: Encoded, *, tasks: Iterable[str] | None) -> Steps[Analysis]:
-        """All faces of a photo with the wanted tasks."""
-        tensors, wanted, contract = yield from self._ask(
-            "photo_analysis",
-            {"image": photo.data},
-            tasks=_names(tasks),
-            extra=FACE_OUTPUTS,
-            deadline=self._deadline(),
+    def info(self, *, network: str | None) -> Steps[ModelInfo]:
+        """What the server says now of what answers photos."""
+        deadline = self._deadline()
+        return (
+            yield from self._with_network(
+                network, deadline, lambda prefix: self._read(f"{prefix}photo_analysis", deadline)
+            )
         )
-        return read_photo(tensors, tasks=wanted, contract=contract)
+
+    def networks(self) -> Steps[tuple[str, ...]]:
+        """The names of the networks that the server has now."""
+        yield from self._read_networks(self._deadline())
+        return tuple(self._networks)
+
+    def photo(self, photo: Encoded, *, tasks: Iterable[str] | None, network: str | None) -> Steps[Analysis]:
+        """All faces of a photo with the wanted tasks."""
+        deadline, names = self._deadline(), _names(tasks)
+
+        def ask(prefix: str) -> Steps[Analysis]:
+            tensors, wanted, contract = yield from self._ask(
+                f"{prefix}photo_analysis",
+                {"image": photo.data},
+                tasks=names,
+                extra=FACE_OUTPUTS,
+                deadline=deadline,
+            )
+            return read_photo(tensors, tasks=wanted, contract=contract)
+
+        return (yield from self._with_network(network, deadline, ask))
 
     def detect(self, photo: Encoded) -> Steps[Analysis]:
         """All faces of a photo, without asking anything about them."""
@@ -131,24 +153,30 @@ class Exchange:
         box: Sequence[float] | None,
         landmarks: ArrayLike | None,
         tasks: Iterable[str] | None,
+        network: str | None,
     ) -> Steps[Face]:
         """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
         deadline = self._deadline()
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
         names = _names(tasks)
-        model = "face_analysis"
-        if names is not None and len(set(names)) == 1:
-            # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
-            yield from self._known_tasks(model, names, deadline)
-            model = names[0]
 
-        tensors, wanted, contract = yield from self._ask(
-            model,
-            {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
-            tasks=names,
-            extra=(),
-            deadline=deadline,
-        )
+        def ask(prefix: str) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+            model = f"{prefix}face_analysis"
+            if names is not None and len(set(names)) == 1:
+                # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
+                yield from self._known_tasks(model, names, deadline)
+                model = f"{prefix}{names[0]}"
+            return (
+                yield from self._ask(
+                    model,
+                    {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
+                    tasks=names,
+                    extra=(),
+                    deadline=deadline,
+                )
+            )
+
+        tensors, wanted, contract = yield from self._with_network(network, deadline, ask)
         width, height = (0, 0) if box is not None else photo.size()
         return Face(
             box=as_box(box_fp32 if box is not None else (0, 0, width, height)),
@@ -158,26 +186,31 @@ class Exchange:
             contract=contract,
         )
 
-    def crops(self, crops: Crops, *, tasks: Iterable[str] | None) -> Steps[list[Face]]:
+    def crops(self, crops: Crops, *, tasks: Iterable[str] | None, network: str | None) -> Steps[list[Face]]:
         """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
         if len(crops) == 0:
             return []
         deadline = self._deadline()
         names = _names(tasks)
         pixels = stack_crops(crops)
-        info = self._current.get("crop_analysis") or (yield from self._read("crop_analysis", deadline))
-        size = max(1, info.max_batch_size)
-        faces: list[Face] = []
-        for start in range(0, len(pixels), size):
-            chunk = pixels[start : start + size]
-            faces.extend((yield from self._chunk(chunk, names=names, deadline=deadline)))
-        return faces
+
+        def ask(prefix: str) -> Steps[list[Face]]:
+            model = f"{prefix}crop_analysis"
+            info = self._current.get(model) or (yield from self._read(model, deadline))
+            size = max(1, info.max_batch_size)
+            faces: list[Face] = []
+            for start in range(0, len(pixels), size):
+                chunk = pixels[start : start + size]
+                faces.extend((yield from self._chunk(model, chunk, names=names, deadline=deadline)))
+            return faces
+
+        return (yield from self._with_network(network, deadline, ask))
 
     def _chunk(
-        self, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
+        self, model: str, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
     ) -> Steps[list[Face]]:
         tensors, wanted, contract = yield from self._ask(
-            "crop_analysis", {"crop": chunk}, tasks=names, extra=(), deadline=deadline
+            model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline
         )
         height, width = chunk.shape[1:3]
         box = as_box((0, 0, width, height))
@@ -185,6 +218,44 @@ class Exchange:
             Face(box=box, score=1.0, landmarks5=None, answers=answers, contract=contract)
             for answers in read_tasks(tensors, tasks=wanted, count=len(chunk))
         ]
+
+    def _with_network(self, network: str | None, deadline: float, ask: Callable[[str], Steps[T]]) -> Steps[T]:
+        """What `ask` gives for a network (None: the first), told what the names of its models begin with.
+
+        Where those models are gone or answer by another contract than before, what networks there are is
+        read once more: a hot swap may have given their names to another network.
+        """
+        if network is None:
+            return (yield from ask(""))
+        if network not in self._networks:
+            yield from self._read_networks(deadline)
+        for _ in range(ATTEMPTS):
+            prefix, changes = self._prefix(network), self._changes
+            failed: NotServed | UnknownTask | None = None
+            try:
+                answer = yield from ask(prefix)
+            except (NotServed, UnknownTask) as error:
+                failed = error
+            if failed is None and self._changes == changes:
+                return answer
+            yield from self._read_networks(deadline)
+            if self._prefix(network) == prefix:
+                if failed is not None:
+                    raise failed
+                return answer
+        raise ContractError(
+            f"the models of {network!r} changed their names at each of {ATTEMPTS} attempts: try again when "
+            "the server has settled"
+        )
+
+    def _prefix(self, network: str) -> str:
+        if network not in self._networks:
+            raise UnknownModel(network, available=tuple(self._networks))
+        return self._networks[network]
+
+    def _read_networks(self, deadline: float) -> Steps[None]:
+        info = yield from self._read_model(_FIRST, deadline)
+        self._networks = info.networks
 
     def _ask(
         self,
@@ -223,7 +294,7 @@ class Exchange:
             contract = self._contracts.get(said)
             if contract is None:
                 continue
-            self._current[model] = dataclasses.replace(self._current[model], contract=contract)
+            self._remember(dataclasses.replace(self._current[model], contract=contract), model=model)
             wanted = contract.select(tasks)
             if all(output in asked for task in wanted for output in task.outputs):
                 return tensors, wanted, contract
@@ -250,6 +321,21 @@ class Exchange:
         return info, info.contract.select(tasks)
 
     def _read(self, model: str, deadline: float) -> Steps[ModelInfo]:
+        """A model as it is now, remembered with its contract."""
+        info = yield from self._read_model(model, deadline)
+        if info.contract is not None:
+            self._check_pin(info.contract.hash)
+            self._contracts[info.contract.hash] = info.contract
+        self._remember(info, model=model)
+        return info
+
+    def _remember(self, info: ModelInfo, *, model: str) -> None:
+        before = self._current.get(model)
+        if before is not None and before.contract != info.contract:
+            self._changes += 1
+        self._current[model] = info
+
+    def _read_model(self, model: str, deadline: float) -> Steps[ModelInfo]:
         left = self._left(deadline)
         first = not self._current
         timeout = min(left, self._timeout.connect) if first else left
@@ -262,10 +348,6 @@ class Exchange:
                     f"(`make serve` starts one){self._hint}"
                 ) from error
             raise
-        if info.contract is not None:
-            self._check_pin(info.contract.hash)
-            self._contracts[info.contract.hash] = info.contract
-        self._current[model] = info
         return info
 
     def _check_pin(self, found: str) -> None:

@@ -52,10 +52,12 @@ class AsyncFaceClient:
         self._triton = triton.InferenceServerClient(**arguments)
         self._closed = False
 
-    async def analyze(self, photo: Photo, tasks: Iterable[str] | None = None) -> Analysis:
+    async def analyze(
+        self, photo: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> Analysis:
         """As FaceClient.analyze."""
         encoded = await asyncio.to_thread(encode, photo)
-        return await self._run(self._exchange.photo(encoded, tasks=tasks), photo=encoded)
+        return await self._run(self._exchange.photo(encoded, tasks=tasks, network=model), photo=encoded)
 
     async def detect(self, photo: Photo) -> Analysis:
         """As FaceClient.detect."""
@@ -69,26 +71,35 @@ class AsyncFaceClient:
         box: Sequence[float] | None = None,
         landmarks: ArrayLike | None = None,
         tasks: Iterable[str] | None = None,
+        model: str | None = None,
     ) -> Face:
         """As FaceClient.analyze_face."""
         encoded = await asyncio.to_thread(encode, photo)
-        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks)
+        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks, network=model)
         return await self._run(steps, photo=encoded)
 
-    async def analyze_crop(self, crop: Photo, tasks: Iterable[str] | None = None) -> Face:
+    async def analyze_crop(
+        self, crop: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> Face:
         """As FaceClient.analyze_crop."""
         if isinstance(crop, np.ndarray):
-            return (await self.analyze_crops([crop], tasks=tasks))[0]
-        return await self.analyze_face(crop, tasks=tasks)
+            return (await self.analyze_crops([crop], tasks=tasks, model=model))[0]
+        return await self.analyze_face(crop, tasks=tasks, model=model)
 
-    async def analyze_crops(self, crops: Crops, tasks: Iterable[str] | None = None) -> list[Face]:
+    async def analyze_crops(
+        self, crops: Crops, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> list[Face]:
         """As FaceClient.analyze_crops."""
-        return await self._run(self._exchange.crops(crops, tasks=tasks), photo=None)
+        return await self._run(self._exchange.crops(crops, tasks=tasks, network=model), photo=None)
 
-    async def contract(self) -> Contract:
+    async def contract(self, *, model: str | None = None) -> Contract:
         """As FaceClient.contract."""
-        info = await self._run(self._exchange.info("photo_analysis"), photo=None)
+        info = await self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
+
+    async def models(self) -> tuple[str, ...]:
+        """As FaceClient.models."""
+        return await self._run(self._exchange.networks(), photo=None)
 
     async def close(self) -> None:
         """End the connection. Calls after this raise RuntimeError."""

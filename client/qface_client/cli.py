@@ -1,7 +1,7 @@
 """The command line.
 
-    qface analyze PHOTO... [--tasks a,b] [--url host:port] [--json] [--draw DIR]
-    qface info [--url host:port] [--json]
+    qface analyze PHOTO... [--tasks a,b] [--model NAME] [--url host:port] [--json] [--draw DIR]
+    qface info [--model NAME] [--url host:port] [--json]
 
 Exit status: 0 all photos were answered (a photo without a face is one answer); 1 the server could not be
 reached or failed, or standard output can't be written; 2 a photo could not be read (the others are still
@@ -29,7 +29,15 @@ from ._version import __version__
 from .client import DEFAULT_URL, FaceClient
 from .contract import Contract
 from .draw import draw_faces
-from .errors import InvalidInput, QFaceError, RequestTimeout, ServerBusy, ServerError, UnknownTask
+from .errors import (
+    InvalidInput,
+    QFaceError,
+    RequestTimeout,
+    ServerBusy,
+    ServerError,
+    UnknownModel,
+    UnknownTask,
+)
 from .results import Analysis, Face
 
 A = TypeVar("A")
@@ -57,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except QFaceError as error:
         _say(str(error))
-        return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask) else SERVER_FAILED
+        return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask | UnknownModel) else SERVER_FAILED
     except _NoOutput as error:
         return _without_output(error.__cause__)
     except KeyboardInterrupt:
@@ -78,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"
     )
+    server.add_argument("--model", metavar="NAME", help="which of the server's networks (the first)")
     server.add_argument("--json", action="store_true", help="plain data instead of text")
 
     analyze = commands.add_parser("analyze", parents=[server], help="say what the faces in photos tell")
@@ -102,13 +111,14 @@ def _analyze(options: argparse.Namespace) -> int:
     fatal: QFaceError | None = None
     with FaceClient(options.url, timeout=options.timeout) as client:
         if options.tasks:
-            client.contract().select(options.tasks)  # a wrong name is one line, not one a photo
+            # A wrong name is one line, not one a photo.
+            client.contract(model=options.model).select(options.tasks)
 
         def answer(item: tuple[str, Path | None]) -> tuple[Analysis | None, QFaceError | None]:
             photo, target = item
             analysis = None
             try:
-                analysis = client.analyze(photo, tasks=options.tasks)
+                analysis = client.analyze(photo, tasks=options.tasks, model=options.model)
                 if target is not None:
                     _write_drawing(photo, analysis, target=target)
             except QFaceError as error:
@@ -143,9 +153,9 @@ def _analyze(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     with FaceClient(options.url, timeout=options.timeout) as client:
-        contract = client.contract()
+        contract, models = client.contract(model=options.model), client.models()
     if options.json:
-        _write(json.dumps(_plain(contract)))
+        _write(json.dumps({**_plain(contract), "models": list(models)}))
         return OK
     wide = max((len(name) for name in contract.names), default=0)
     lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels"]
@@ -153,6 +163,8 @@ def _info(options: argparse.Namespace) -> int:
         f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
         for task in contract.tasks
     ]
+    if len(models) > 1:
+        lines.append(f"  models: {', '.join(models)} (--model NAME picks one)")
     _write("\n".join(lines))
     return OK
 

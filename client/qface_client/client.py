@@ -46,6 +46,9 @@ class FaceClient:
     bounds all tries together.
     `options`: gRPC channel options, which are added to the defaults.
 
+    A server may have several networks: `model=` of a call names the one that answers (`models()` lists
+    them); without it the first one does. UnknownModel for a name that the server does not have.
+
     Every method raises the errors of `qface_client.errors`, and RuntimeError after `close()`.
     """
 
@@ -67,14 +70,16 @@ class FaceClient:
         self._triton = triton.InferenceServerClient(**arguments)
         self._closed = False
 
-    def analyze(self, photo: Photo, tasks: Iterable[str] | None = None) -> Analysis:
+    def analyze(
+        self, photo: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
         `photo`: a path, the bytes of a JPEG, PNG or WebP file, or an RGB array uint8 [height, width, 3].
         The server computes the wanted tasks only. A photo without a face gives an empty Analysis.
         """
         encoded = encode(photo)
-        return self._run(self._exchange.photo(encoded, tasks=tasks), photo=encoded)
+        return self._run(self._exchange.photo(encoded, tasks=tasks, network=model), photo=encoded)
 
     def detect(self, photo: Photo) -> Analysis:
         """Every face of a photo, best score first: box, score and five landmarks, no task."""
@@ -88,6 +93,7 @@ class FaceClient:
         box: Sequence[float] | None = None,
         landmarks: ArrayLike | None = None,
         tasks: Iterable[str] | None = None,
+        model: str | None = None,
     ) -> Face:
         """One face whose place is known: no detection.
 
@@ -96,27 +102,35 @@ class FaceClient:
         whole picture is the face. Asked for one task, its own ensemble answers.
         """
         encoded = encode(photo)
-        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks)
+        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks, network=model)
         return self._run(steps, photo=encoded)
 
-    def analyze_crop(self, crop: Photo, tasks: Iterable[str] | None = None) -> Face:
+    def analyze_crop(
+        self, crop: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> Face:
         """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
         if isinstance(crop, np.ndarray):
-            return self.analyze_crops([crop], tasks=tasks)[0]
-        return self.analyze_face(crop, tasks=tasks)
+            return self.analyze_crops([crop], tasks=tasks, model=model)[0]
+        return self.analyze_face(crop, tasks=tasks, model=model)
 
-    def analyze_crops(self, crops: Crops, tasks: Iterable[str] | None = None) -> list[Face]:
+    def analyze_crops(
+        self, crops: Crops, tasks: Iterable[str] | None = None, *, model: str | None = None
+    ) -> list[Face]:
         """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
         request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """
-        return self._run(self._exchange.crops(crops, tasks=tasks), photo=None)
+        return self._run(self._exchange.crops(crops, tasks=tasks, network=model), photo=None)
 
-    def contract(self) -> Contract:
-        """What the server says of its tasks now."""
-        info = self._run(self._exchange.info("photo_analysis"), photo=None)
+    def contract(self, *, model: str | None = None) -> Contract:
+        """What the server says of its tasks now; each of its networks has a contract of its own."""
+        info = self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
+
+    def models(self) -> tuple[str, ...]:
+        """The names of the networks that the server has now, by which `model=` picks one."""
+        return self._run(self._exchange.networks(), photo=None)
 
     def close(self) -> None:
         """End the connection. Calls after this raise RuntimeError."""

@@ -6,7 +6,7 @@ answer, so that a label is never read by a contract that is not the answer's own
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._version import __version__
@@ -100,6 +100,17 @@ class ModelInfo:
     name: str
     max_batch_size: int  # 0: the model does not batch, its tensors have no leading dimension
     contract: Contract | None  # None: the model does not answer tasks
+    # By the name of each network of the repository what the names of its models begin with; empty where
+    # the model does not say it.
+    networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def parse_networks(text: str) -> dict[str, str]:
+    """The networks of a repository from their JSON; ContractError says what is wrong with it."""
+    try:
+        return {str(name): str(prefix) for name, prefix in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise ContractError(f"the server's list of models can't be read ({error}): build it again") from error
 
 
 def parse_contract(text: str) -> Contract:

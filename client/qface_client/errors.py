@@ -3,10 +3,12 @@
     QFaceError
     ├── InvalidInput         the photo, the box or the landmarks can't be used (`.file`, where known)
     ├── UnknownTask          a task that the server does not have (`.available` lists what it has)
+    ├── UnknownModel         a network that the server does not have (`.available` lists what it has)
     ├── ConnectError         nothing answers at the address
     ├── RequestTimeout       the deadline passed
     ├── ServerBusy           the server turned the request away: its queue is full, or it stops or reloads
     ├── ServerError          the server failed, or its answer is not what it promised
+    │   └── NotServed        the server has no such model: it is another repository, or it was changed
     └── ContractError        what the server says of itself can't be used
         ├── ContractMismatch the contract is not the one of `expect_contract`
         └── UnknownKind      a task answers in a kind that this client is too old for
@@ -40,6 +42,16 @@ class UnknownTask(QFaceError):
         self.available = tuple(available)
 
 
+class UnknownModel(QFaceError):
+    """A network was asked for that the server does not have."""
+
+    def __init__(self, name: str, *, available: Sequence[str]) -> None:
+        there = f"this server has {', '.join(available)}" if available else "this server names none"
+        super().__init__(f"unknown model {name}: {there}")
+        self.name = name
+        self.available = tuple(available)
+
+
 class ConnectError(QFaceError):
     """Nothing answers at the address."""
 
@@ -54,6 +66,10 @@ class ServerBusy(QFaceError):
 
 class ServerError(QFaceError):
     """The server failed, or its answer is not what it promised."""
+
+
+class NotServed(ServerError):
+    """The server does not have the model that answers this."""
 
 
 class ContractError(QFaceError):
@@ -110,9 +126,7 @@ def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = ""
             "at its log if it stays so"
         )
     if code == "NOT_FOUND" or (code == "UNAVAILABLE" and any(phrase in words for phrase in _UNREADY)):
-        return ServerError(
-            f"the server at {url} does not serve {model!r} ({said}): is it a Q-Face repository?"
-        )
+        return NotServed(f"the server at {url} does not serve {model!r} ({said}): is it a Q-Face repository?")
     if code == "UNAVAILABLE":
         return ConnectError(
             f"no server answers at {url} ({_reason(said)}): start one with `make serve`, or give its address"

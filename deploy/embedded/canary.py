@@ -5,6 +5,7 @@ models that a client would call are asked for an answer. What they are called is
 served interface; what they take is read from the server.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from deploy.embedded.errors import CanaryFailed
 
 MODELS = ("photo_analysis", "crop_analysis")
 _SIDE = 64  # pixels of a canary picture
+
+
+def of(models: Iterable[str]) -> list[str]:
+    """Those of a repository's models that are asked for an answer: of every network, by whatever name."""
+    endings = tuple(f"_{name}" for name in MODELS)
+    return sorted(name for name in models if name in MODELS or name.endswith(endings))
 
 
 def is_ready(client: Any, name: str) -> bool:

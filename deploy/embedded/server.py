@@ -298,7 +298,7 @@ class EmbeddedServer:
         try:
             while missing := [name for name in missing if not canary.is_ready(client, name)]:
                 go_on(f"loading {', '.join(missing)}")
-            for name in (name for name in canary.MODELS if name in self.models):
+            for name in canary.of(self.models):
                 self._ask(client, name, deadline=deadline, go_on=go_on)
         finally:
             client.close()
