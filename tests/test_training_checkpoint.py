@@ -173,3 +173,8 @@ def test_a_full_disk_leaves_what_was_there(
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"the last one"
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_a_checkpoint_has_the_rights_of_any_new_file(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert whole.stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -69,3 +69,8 @@ def test_unknown_and_repeated_names_are_named() -> None:
 def test_a_label_named_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         Task(name="x", kind=Kind.CLASSES, labels=("a", "a"), unit="", queries=2, loss="", metric="")
+
+
+def test_two_tasks_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two tasks are called 'age'"):
+        tasks.by_name((CATALOGUE["age"], CATALOGUE["gender"], CATALOGUE["age"]))

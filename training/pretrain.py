@@ -1,7 +1,7 @@
 """Pretrain the encoder on faces without labels: masked image modelling (Q-Face, sections 3.1 and 4.1).
 
     python -m training.pretrain qface_base --data data/prepared --sets glint360k --run var/pretrained
-    torchrun --nproc-per-node 8 -m training.pretrain qface_base --data ... --sets ... --run ...
+    torchrun --nproc-per-node 8 -m training.pretrain qface_base --data ... --sets ... --output ...
 
 `--data` holds sets that `training.data prepare` made; their labels are not looked at. The run is killed
 and started again with the same command as fine-tuning is. At its end RUN/encoder.safetensors holds the
@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from training.data.faces import FaceSet
 from training.data.unlabelled import Cropping, UnlabelledBatches
 from training.loop import Distributed, Loop, Objective, Optimisation, Stopped, distributed
+from training.models.checkpoint import save_tensors
 from training.models.config import CONFIGS, QFaceConfig
 from training.models.encoder import TimmEncoder
 from training.models.masked import MaskedAutoencoder
@@ -174,7 +174,7 @@ def save_encoder(path: pathlib.Path, encoder: TimmEncoder, *, run: Pretraining) 
     metadata = {"pretraining": json.dumps(dataclasses.asdict(run))}
     partial = path.with_name(path.name + ".partial")
     try:
-        safetensors.torch.save_file(tensors, str(partial), metadata)
+        save_tensors(partial, tensors, metadata)
         partial.replace(path)
     except (OSError, safetensors.SafetensorError) as error:
         partial.unlink(missing_ok=True)

@@ -69,6 +69,16 @@ class Task:
         return order
 
 
+def by_name(tasks: Iterable[Task]) -> dict[str, Task]:
+    """The tasks by their names, in order; ValueError for two of one name."""
+    named: dict[str, Task] = {}
+    for task in tasks:
+        if task.name in named:
+            raise ValueError(f"two tasks are called {task.name!r}: give one of them another name")
+        named[task.name] = task
+    return named
+
+
 _AGE_UNIT = "years"
 
 _LANDMARK_NAMES = (
@@ -181,9 +191,8 @@ _PARSING_11 = (
     "hair",
 )
 
-CATALOGUE: dict[str, Task] = {
-    task.name: task
-    for task in (
+CATALOGUE: dict[str, Task] = by_name(
+    (
         Task(
             name="expression",
             kind=Kind.CLASSES,
@@ -365,7 +374,7 @@ CATALOGUE: dict[str, Task] = {
             mirror=_pairs(_PARSING_11),
         ),
     )
-}
+)
 
 QFACE_TASKS: tuple[str, ...] = tuple(task.name for task in CATALOGUE.values() if task.default)
 # One network's answer to everything: 191 queries.

@@ -7,6 +7,7 @@ fp32 then). `family` says whose configuration it is (training.models.config.FAMI
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -73,7 +74,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         tensors[name] = tensor.contiguous()
     partial = path.with_name(path.name + ".partial")
     try:
-        safetensors.torch.save_file(tensors, str(partial), metadata)
+        save_tensors(partial, tensors, metadata)
         partial.replace(path)
     except (OSError, safetensors.SafetensorError) as error:
         with contextlib.suppress(OSError):
@@ -83,6 +84,14 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
             f"the checkpoint {path} can't be written ({why}), and what was there stays: "
             "make room, or name a writable place"
         ) from None
+
+
+def save_tensors(path: pathlib.Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file with the rights that any new file has: the library's own is its owner's alone."""
+    safetensors.torch.save_file(dict(tensors), str(path), dict(metadata))
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:

@@ -14,7 +14,7 @@ A second family is FaceXFormer (training.models.facexformer), whose configuratio
 import dataclasses
 from typing import Any
 
-from training.tasks import CROPS, FACEXFORMER_TASKS, QFACE_TASKS, Kind, Task, select
+from training.tasks import CROPS, FACEXFORMER_TASKS, QFACE_TASKS, TEN_TASKS, Kind, Task, select
 
 HEADS = ("queries", "pooled")
 
@@ -135,8 +135,6 @@ def family_of(config: Config) -> str:
     return next(name for name, kind in FAMILIES.items() if isinstance(config, kind))
 
 
-ALL_TASKS = (*QFACE_TASKS, "race", "landmarks", "visibility", "parsing")
-
 _BASE = QFaceConfig(
     name="qface_base",
     encoder="vit_base_patch16_224",
@@ -162,9 +160,9 @@ CONFIGS: dict[str, Config] = {
     config.name: config
     for config in (
         _BASE,
-        dataclasses.replace(_BASE, name="qface_base_all", tasks=ALL_TASKS, mask_width=128),
+        dataclasses.replace(_BASE, name="qface_base_all", tasks=TEN_TASKS, mask_width=128),
         _TINY,
-        dataclasses.replace(_TINY, name="qface_tiny_all", tasks=ALL_TASKS, mask_laterals=(0, 1)),
+        dataclasses.replace(_TINY, name="qface_tiny_all", tasks=TEN_TASKS, mask_laterals=(0, 1)),
         # For tests and first tries: it learns 64 faces by heart in seconds.
         QFaceConfig(
             name="qface_test",
@@ -173,7 +171,7 @@ CONFIGS: dict[str, Config] = {
             stages=(1, 2, 3),
             width=64,
             heads=4,
-            tasks=ALL_TASKS,
+            tasks=TEN_TASKS,
             encoder_options={"patch_size": 8, "depth": 4, "embed_dim": 96, "num_heads": 3},
             mask_width=32,
         ),
