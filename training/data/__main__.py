@@ -45,17 +45,21 @@ def _prepare(args: argparse.Namespace) -> int:
         max_unreadable=args.max_unreadable,
         detector=args.detector,
     )
-    with tqdm(desc=args.name, unit=" pictures", mininterval=1, smoothing=0.05) as bar:
+    bar: tqdm[None] | None = None
 
-        def progress(dealt: int, total: int) -> None:
-            if bar.total is None:
-                bar.reset(total)
-                bar.initial = bar.n = dealt - 1
-            bar.update(dealt - bar.n)
+    def progress(dealt: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:  # only now is it known how many there are, and where an earlier process stood
+            bar = tqdm(desc=args.name, unit=" pictures", mininterval=1, total=total, initial=dealt - 1)
+        bar.update(dealt - bar.n)
 
+    try:
         manifest = prepare_set(
             LAYOUTS[args.name], source=args.source, output=args.output, options=options, progress=progress
         )
+    finally:
+        if bar is not None:
+            bar.close()
     _tell(manifest, folder=args.output / args.name)
     return 0
 

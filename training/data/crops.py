@@ -37,11 +37,13 @@ def meant_face(
     height: int,
     box: ArrayLike | None = None,
     five: NDArray[np.float64] | None = None,
+    anywhere: bool = False,
 ) -> NDArray[np.float64] | None:
     """The five landmarks [5, 2] of the detected face that is meant, or None.
 
     With known landmarks `five` it is the face that has its own at the same places, else the face whose
-    middle lies in `box` and which overlaps it most, else the largest that covers the picture's centre.
+    middle lies in `box` and which overlaps it most, else the largest that covers the picture's centre, or
+    with `anywhere` the largest of all.
     """
     if not len(found):
         return None
@@ -56,7 +58,7 @@ def meant_face(
     if box is None:
         low, high = boxes[:, :2], boxes[:, 2:]
         middle = np.array([width / 2, height / 2])
-        fits = ((low <= middle) & (middle <= high)).all(axis=1)
+        fits = ((low <= middle) & (middle <= high)).all(axis=1) | anywhere
         merit = (high - low).prod(axis=1)
     else:
         wanted = np.asarray(box, np.float64)

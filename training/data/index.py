@@ -8,9 +8,10 @@ Texts (`key`) are two arrays: all of them in UTF-8 behind each other, `key/bytes
 `key/ends`. Texts that repeat (`person`, `subset`) are numbers (`person/code`) into such a list.
 """
 
+import os
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,22 +61,35 @@ def merge(parts: Sequence[Path], target: Path) -> None:
                 else:
                     yield np.full((count, *shape), _ABSENT[name.partition("/")[0]], dtype)
 
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
-        total = sum(counts)
-        shards = (np.full(count, i, np.int32) for i, count in enumerate(counts))
-        _write(file, "shard", np.dtype(np.int32), (total,), shards)
-        for name, (dtype, shape) in described.items():
-            first, _, last = name.partition("/")
-            if first in _REPEATED:
-                if last == "ends":
-                    _write_codes(file, first, total=total, texts=joined(f"{first}/bytes"), ends=joined(name))
-            elif last == "bytes":
-                length = sum(len(piece) for piece in joined(name))
-                _write(file, name, dtype, (length,), joined(name))
-            elif last == "ends":
-                _write(file, name, dtype, (total,), _running(joined(name)))
-            else:
-                _write(file, name, dtype, (total, *shape), joined(name))
+    with target.open("wb") as sink:
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as file:
+            _merge_into(file, described, counts=counts, joined=joined)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+def _merge_into(
+    file: zipfile.ZipFile,
+    described: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+    *,
+    counts: Sequence[int],
+    joined: Callable[[str], Iterator[NDArray[Any]]],
+) -> None:
+    total = sum(counts)
+    shards = (np.full(count, i, np.int32) for i, count in enumerate(counts))
+    _write(file, "shard", np.dtype(np.int32), (total,), shards)
+    for name, (dtype, shape) in described.items():
+        first, _, last = name.partition("/")
+        if first in _REPEATED:
+            if last == "ends":
+                _write_codes(file, first, total=total, texts=joined(f"{first}/bytes"), ends=joined(name))
+        elif last == "bytes":
+            length = sum(len(piece) for piece in joined(name))
+            _write(file, name, dtype, (length,), joined(name))
+        elif last == "ends":
+            _write(file, name, dtype, (total,), _running(joined(name)))
+        else:
+            _write(file, name, dtype, (total, *shape), joined(name))
 
 
 class Index:

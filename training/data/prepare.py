@@ -84,15 +84,15 @@ def prepare_set(
     not the data set or not all of it, ValueError for too many unusable pictures, for a set without a
     face, and what SetWriter refuses, and OSError for a disk that is full.
     """
-    found = survey(layout, source)
-    short = shortage(layout, source, found)
-    subset = options.subset or options.limit is not None
-    if short and not subset:
-        raise LayoutError(
-            f"{short}: complete it, or accept fewer with --subset\n{layout.name} is\n{layout.tree}"
-        )
-    if not found.pictures:
-        raise LayoutError(f"{source} has no picture of {layout.title}\n{layout.name} is\n{layout.tree}")
+    try:
+        found = survey(layout, source)
+        short = shortage(layout, source, found)
+        if short and not (options.subset or options.limit is not None):
+            raise LayoutError(f"{short}: complete it, or accept fewer with --subset")
+        if not found.pictures:
+            raise LayoutError(f"{source} has no picture of {layout.title}: name its folder")
+    except LayoutError as error:
+        raise LayoutError(f"{error}\n{layout.name} is laid out as\n{layout.tree}") from None
     numbers = chosen(found, limit=options.limit)
     teachers = [TeacherLabels(path) for path in options.teachers]
     detector = options.detector or find_detector()
@@ -118,14 +118,20 @@ def prepare_set(
         options=made_of,
     ) as writer:
         engine = OpenVinoEngine.for_detector(detector, precision="fp32")
-        allowed = options.max_unreadable * len(numbers)
         left = entries(layout, source, found, numbers=numbers[writer.dealt :])
         for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
                 writer.add(outcome)
             else:
                 writer.skip(outcome.reason, f"{outcome.key}: {outcome.why}")
-                _hold_to(allowed, writer, outcome, name=layout.name, folder=folder)
+                _hold_to(
+                    options.max_unreadable,
+                    writer,
+                    outcome,
+                    total=len(numbers),
+                    name=layout.name,
+                    folder=folder,
+                )
             if progress is not None:
                 progress(writer.dealt, len(numbers))
         return writer.finish(
@@ -135,13 +141,13 @@ def prepare_set(
         )
 
 
-def _hold_to(allowed: float, writer: SetWriter, last: _Skipped, *, name: str, folder: Path) -> None:
+def _hold_to(share: float, writer: SetWriter, last: _Skipped, *, total: int, name: str, folder: Path) -> None:
     unusable = sum(writer.skipped.get(reason, 0) for reason in ("unreadable", "bad_labels"))
-    if unusable > allowed and last.reason in ("unreadable", "bad_labels"):
+    if unusable > share * total and last.reason in ("unreadable", "bad_labels"):
         raise ValueError(
-            f"{unusable} pictures of {name} can't be used, the last is {last.key} ({last.why}), more than "
-            f"--max-unreadable allows ({allowed:.3g}): allow more, or mend them, delete {folder}.partial and "
-            "begin anew"
+            f"{unusable} of {total} pictures of {name} can't be used (the last is {last.key}: {last.why}), "
+            f"more than --max-unreadable {share:g} allows: allow more, or mend them, delete {folder}.partial "
+            "and begin anew"
         )
 
 
@@ -242,7 +248,7 @@ def _face(
     faces = finish(loaded.tiles, raw)
     landmarks = _landmarks(faces, sample, shown=shown, five=five, teachers_five=done.five)
     if landmarks is None:
-        return _Skipped(reason="no_face", key=sample.key, why="the detector finds none")
+        return _Skipped(reason="no_face", key=sample.key, why="the detector finds none where it is meant")
     margin = margin_of(size)
     try:
         pixels, forward = crop_with_margin(image, landmarks, size=size, margin=margin)
@@ -275,7 +281,9 @@ def _landmarks(
     if five is None and teachers_five is not None:
         five = teachers_five.astype(np.float64)
     width, height = shown
-    detected = meant_face(faces, width=width, height=height, box=sample.box, five=five)
+    # What is labelled must be the face that is meant; of a plain photo any face will do.
+    anywhere = not sample.labels and sample.mask is None
+    detected = meant_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
     return five if detected is None else detected
 
 

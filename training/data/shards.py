@@ -183,7 +183,12 @@ class SetWriter:
         """
         self._close_shard()
         if not self._now.shards:
-            raise ValueError(f"no face was found for {self._place.target}: nothing is left to learn from")
+            left_out = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in self.skipped.items())
+            first = next((f", the first is {e['first'][0]}" for e in self._now.skipped.values()), "")
+            raise ValueError(
+                f"{self._place.target} would have no face (left out: {left_out or 'none'}{first}): "
+                "take other pictures"
+            )
         parts = [self._place.path / f"{shard['name']}.npz" for shard in self._now.shards]
         index.merge(parts, self._place.path / "index.npz")
         tasks = [task for task in CATALOGUE if task in self._now.labelled]
@@ -205,8 +210,6 @@ class SetWriter:
             ],
         }
         write_durably(self._place.path / "manifest.json", json.dumps(manifest, indent=1).encode())
-        for part in parts:
-            part.unlink()
         self._place.publish()
         return manifest
 
@@ -292,7 +295,9 @@ class _Shard:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            np.savez(self.path.with_suffix(".npz"), **self._index())
+            part = io.BytesIO()
+            np.savez(part, **self._index())
+            write_durably(self.path.with_suffix(".npz"), part.getvalue())
         except BaseException:
             self.abandon()
             raise

@@ -88,13 +88,17 @@ class Unfinished:
         self.progress = progress
 
     def publish(self) -> None:
-        """The folder becomes the set, and takes the place of an older one."""
-        (self.path / _PROGRESS).unlink(missing_ok=True)
+        """The folder becomes the set, and takes the place of an older one.
+
+        What only an unfinished set needs goes last: a process killed in between is gone on with.
+        """
         old = self.target.with_name(f"{self.target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         if self.target.exists():
             self.target.rename(old)
         self.path.rename(self.target)
+        for path in (self.target / _PROGRESS, *self.target.glob("shard-*.npz")):
+            path.unlink(missing_ok=True)
         self.release()
         shutil.rmtree(old, ignore_errors=True)
 

@@ -60,7 +60,8 @@ def drawn(keys: Collection[str], *, share: float | None = None, count: int | Non
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    # A file's name may hold bytes that are no text.
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def to_catalogue(task: str, words: Mapping[Word, str]) -> Mapping[Word, str]:
