@@ -10,6 +10,7 @@ from build.detector import find_detector
 from build.errors import BuildError
 from build.targets import CALIBRATION_FACES
 from runtime.align import align_face
+from runtime.crops import Crop
 from runtime.decode import decode_image
 from runtime.detect import TILES, find_faces
 from runtime.errors import InvalidImage, InvalidInput
@@ -22,12 +23,17 @@ _SAY_EVERY = 200
 
 
 def calibration_faces(
-    directory: Path, *, size: int, detector: Path | None, progress: Callable[[str], None]
+    directory: Path,
+    *,
+    size: int,
+    detector: Path | None,
+    progress: Callable[[str], None],
+    crop: Crop = align_face,
 ) -> NDArray[np.uint8]:
     """The face of each picture below a directory, as the network sees it: [N, size, size, 3] RGB.
 
-    A picture of exactly `size` x `size` pixels is taken for an aligned crop; in any other the largest
-    face is found and aligned as in serving. Of more than `MOST` pictures every so many-th is taken.
+    A picture of exactly `size` x `size` pixels is taken for such a crop; in any other the largest face is
+    found and cut out by `crop`, as in serving. Of more than `MOST` pictures every so many-th is taken.
     The same directory gives the same faces in the same order.
     Raises BuildError for what is no readable directory, and for fewer than 500 pictures or faces.
     """
@@ -45,7 +51,7 @@ def calibration_faces(
     unreadable = without_face = 0
     for number, picture in enumerate(pictures, 1):
         try:
-            face = _face(decode_image(picture.read_bytes()), size=size, engine=engine)
+            face = _face(decode_image(picture.read_bytes()), size=size, engine=engine, crop=crop)
         except (OSError, InvalidImage):
             unreadable += 1
             continue
@@ -87,7 +93,9 @@ def _pictures_below(directory: Path) -> list[Path]:
     return sorted(found)
 
 
-def _face(image: NDArray[np.uint8], *, size: int, engine: OpenVinoEngine) -> NDArray[np.uint8] | None:
+def _face(
+    image: NDArray[np.uint8], *, size: int, engine: OpenVinoEngine, crop: Crop
+) -> NDArray[np.uint8] | None:
     """The largest face's crop; None where there is no face."""
     if image.shape[:2] == (size, size):
         return image
@@ -97,6 +105,6 @@ def _face(image: NDArray[np.uint8], *, size: int, engine: OpenVinoEngine) -> NDA
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     largest = int(np.argmax(sides.prod(axis=1)))
     try:
-        return align_face(image, landmarks=found.landmarks[largest], size=size)[0]
+        return crop(image, landmarks=found.landmarks[largest], size=size)[0]
     except InvalidInput:
         return None

@@ -33,12 +33,13 @@ from onnxscript.rewriter.rules import common as rules
 
 from build.cli import told
 from build.errors import BuildError
-from build.graph import PIXELS, read_graph
+from build.graph import FIRST_FAMILY, PIXELS, read_graph
 from build.manifest import report_path
 from build.parity import differences, furthest, pictures, tolerances
 from build.served import JUDGED_BATCHES, MAX_BATCH
 from build.steps import perform
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
+from training.models.config import family_of
 
 OPSET = 20
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
@@ -232,7 +233,9 @@ def _halve(model: onnx.ModelProto, *, lossless: Any) -> None:
 
 
 def _metadata(loaded: Checkpoint, sha256: str) -> dict[str, str]:
+    family = family_of(loaded.model.config)
     return {
+        **({} if family == FIRST_FAMILY else {"family": family}),
         "contract": json.dumps(loaded.contract),
         "config": json.dumps(dataclasses.asdict(loaded.model.config)),
         "card": json.dumps(loaded.card),

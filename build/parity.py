@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from build.errors import BuildError
 from runtime.align import align_face
+from runtime.crops import Crop
 from runtime.decode import decode_image
 from runtime.detect import TILES, find_faces
 from runtime.openvino_engine import OpenVinoEngine
@@ -42,8 +43,12 @@ def pictures(count: int, *, size: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.asarray(np.clip(noisy, 0, 255), dtype=np.uint8)
 
 
-def real_crops(photo: Path, *, detector: Path, size: int, count: int, seed: int = 0) -> NDArray[np.uint8]:
+def real_crops(
+    photo: Path, *, detector: Path, size: int, count: int, seed: int = 0, crop: Crop = align_face
+) -> NDArray[np.uint8]:
     """Crops [count, size, size, 3] of the faces in a photo as they are served: moved, turned, lit anew.
+
+    `crop` cuts them out, as the network's contract asks.
 
     Raises BuildError for a photo that can't be read or shows no face.
     """
@@ -61,10 +66,10 @@ def real_crops(photo: Path, *, detector: Path, size: int, count: int, seed: int 
         landmarks = found.landmarks[number % len(found)]
         if number >= len(found):
             landmarks = _moved(landmarks, random)
-        crop, _ = align_face(image, landmarks=landmarks, size=size)
+        pixels, _ = crop(image, landmarks=landmarks, size=size)
         if number >= len(found):
-            crop = _disturbed(crop, random)
-        crops.append(crop[:, :: 1 if number % 2 == 0 else -1])
+            pixels = _disturbed(pixels, random)
+        crops.append(pixels[:, :: 1 if number % 2 == 0 else -1])
     return np.stack(crops)
 
 

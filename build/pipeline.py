@@ -29,6 +29,7 @@ from build.reference import REFERENCE, load_reference, make_reference, save_refe
 from build.served import MAX_BATCH
 from build.steps import Done, Say, Step, listing, perform, recorded, sha256_of_sources
 from build.targets import Precision
+from runtime.crops import crop_of
 
 PHOTO = ROOT / "tests" / "assets" / "astronaut.jpg"
 NETWORK = "model.onnx"
@@ -79,7 +80,13 @@ def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path 
 
         report = export(checkpoint, output=place / NETWORK)
         graph = read_graph(place / NETWORK)
-        pixels = real_crops(photo, detector=found, size=graph.contract["input_size"], count=MAX_BATCH)
+        pixels = real_crops(
+            photo,
+            detector=found,
+            size=graph.contract["input_size"],
+            count=MAX_BATCH,
+            crop=crop_of(graph.contract),
+        )
         reference, faces = make_reference(checkpoint, onnx_file=place / NETWORK, pixels=pixels)
         save_reference(place / REFERENCE, reference)
         unseen = blind(graph.contract, reference.answers)
@@ -135,7 +142,9 @@ def precision_step(
         size = graph.contract["input_size"]
         faces = None
         if quantised and calibration is not None:
-            faces = calibration_faces(calibration, size=size, detector=detector, progress=say)
+            faces = calibration_faces(
+                calibration, size=size, detector=detector, progress=say, crop=crop_of(graph.contract)
+            )
         lowered = lower(
             source / NETWORK,
             target=target,

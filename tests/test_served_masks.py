@@ -2,6 +2,9 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,3 +232,12 @@ def test_the_command_draws_masks_and_prints_them(
     said = capsys.readouterr().out
     assert "landmarks" in said
     assert "68 points" in said
+
+
+@pytest.mark.parametrize("example", ["plain_tritonclient.py", "raw_grpc.py"])
+def test_clients_without_anything_of_ours_read_masks_and_points(server: EmbeddedServer, example: str) -> None:
+    path = Path(__file__).parents[1] / "client" / "examples" / example
+    command = [sys.executable, "-I", str(path), str(asking.ASTRONAUT), server.grpc_address]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert re.search(r"parsing_lapa: mask of \[64, 64\] with [a-z_, ]*skin", said)
+    assert re.search(r"landmarks: 68 points, jaw_0 at \[", said)

@@ -22,8 +22,9 @@ TENSORS = {
     "value": ["value"],
     "rotation": ["angles"],
     "points": ["points"],
-    "mask": ["mask"],
+    "mask": ["runs", "map"],
 }
+OUTSIDE = 255  # a mask's id where the crop shows nothing of the photo
 
 
 def main(photo: str, url: str = "localhost:8001") -> None:
@@ -73,7 +74,11 @@ def said(task: dict[str, Any], tensors: dict[str, Any]) -> str:
         return (
             f"{len(labels)} points, {labels[0]} at {[round(float(edge), 1) for edge in tensors['points'][0]]}"
         )
-    return f"mask of {tensors['mask'].shape} with {', '.join(labels[i] for i in np.unique(tensors['mask']))}"
+    mask = json.loads(
+        tensors["runs"][0]
+    )  # row by row over the face's crop; `map` leads from there to the photo
+    present = sorted({index for index, _ in mask["counts"]} - {OUTSIDE})
+    return f"mask of {mask['size']} with {', '.join(labels[index] for index in present)}"
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ TENSORS = {
     "value": ["value"],
     "rotation": ["angles"],
     "points": ["points"],
-    "mask": ["mask"],
+    "mask": ["runs", "map"],
 }
+OUTSIDE = 255  # a mask's id where the crop shows nothing of the photo
 FORMATS = {"FP32": "f", "BOOL": "?", "UINT8": "B", "INT32": "i"}  # of Python's struct
 
 
@@ -101,8 +102,11 @@ def said(task: dict[str, Any], parts: dict[str, Any]) -> str:
         return ", ".join(f"{label} {angle:.1f}" for label, angle in zip(labels, parts["angles"], strict=True))
     if task["kind"] == "points":
         return f"{len(labels)} points, {labels[0]} at {[round(edge, 1) for edge in parts['points'][0]]}"
-    present = sorted({label for row in parts["mask"] for label in row})
-    return f"mask of {len(parts['mask'])} rows with {', '.join(labels[i] for i in present)}"
+    mask = json.loads(
+        parts["runs"][0]
+    )  # row by row over the face's crop; `map` leads from there to the photo
+    present = sorted({index for index, _ in mask["counts"]} - {OUTSIDE})
+    return f"mask of {mask['size']} with {', '.join(labels[index] for index in present)}"
 
 
 if __name__ == "__main__":
