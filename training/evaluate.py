@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.derived import derive
 from training.data.faces import FaceSet, prepared_sets
 from training.data.sample import SPLITS
 from training.metrics import MEASURES, Measure, PerFace, best_of, fitted_thresholds, less_is_better
@@ -102,6 +103,8 @@ def evaluate(
     asked = [question for question in questions if question is not None]
     learned_from = {faces.name: [faces] for faces in training}
     fitted_on = {faces.name: faces for faces in validation}
+    for faces in (*sets, *training, *validation):
+        derive(faces, [entry["name"] for entry in contract_tasks])
     rows: list[Row] = []
     for faces in sets:
         there = [question for question in asked if _has(faces, question)]

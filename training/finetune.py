@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from training.balance import make_balance
 from training.data.batches import StepBatches
+from training.data.derived import derive
 from training.data.faces import FaceSet
 from training.distil import LOSS as DISTILLATION
 from training.distil import FeatureDistillation
@@ -39,7 +40,7 @@ from training.models.initial import IMAGENET, load_encoder, load_imagenet
 from training.models.network import FaceNetwork
 from training.overrides import overridden
 from training.runs import RUNS, Run, run_named
-from training.tasks import Kind, Task, make_contract
+from training.tasks import ALIGNED, Kind, Task
 
 HUMAN = "human"  # who labelled a task, in a manifest
 
@@ -140,9 +141,16 @@ class Trainer:
             self._initialise(model)
         self.model = model
         self.tasks = tuple(tasks) if tasks is not None else model.tasks
+        for faces in self.sets:
+            derive(faces, [task.name for task in self.tasks])
         # Data that can't make a contract is refused now rather than after the last step.
         learned = {**(contract_tasks or {}), **self._learned_labels()}
-        self.contract = make_contract(model.tasks, input_size=model.config.input_size, trained=learned)
+        self.contract = model.contract(trained=learned)
+        if (crop := self.contract.get("crop", ALIGNED)) != ALIGNED:
+            raise ValueError(
+                f"the network says that its faces are cut as {crop!r}, and prepared ones are {ALIGNED}: "
+                f"set model.crop={ALIGNED}"
+            )
         if where.device.type == "cpu":
             if not model.encoder.is_vit:
                 model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

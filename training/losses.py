@@ -5,7 +5,7 @@ divided by how much of the batch was labelled, and the two parts are to be had o
 processes can add theirs up and get what one process would have got.
 
 Beyond the paper: wing (Feng et al. 2018) for points; Dice (Milletari et al. 2016) with cross-entropy for
-masks.
+masks, or cross-entropy alone.
 """
 
 import dataclasses
@@ -153,20 +153,30 @@ def _wing(raw: Tensor, target: Tensor) -> Tensor:
 
 def _dice_cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy, mean over a face's known pixels, plus 1 - Dice, mean over the classes it shows."""
-    logits = resized(raw, (target.shape[1], target.shape[2]))
-    there = target != UNKNOWN_CLASS
-    ids = torch.where(there, target, torch.zeros_like(target)).long()
-    logs = functional.log_softmax(logits, dim=1)
-    by_pixel = _where(there, functional.nll_loss(logs, ids, reduction="none"))
-    pixels = there.flatten(1).sum(dim=1).clamp(min=1)
+    logs, ids, there = _by_pixel(raw, target)
     probabilities = logs.exp() * there.unsqueeze(1)
-    truth = functional.one_hot(ids, logits.shape[1]).permute(0, 3, 1, 2) * there.unsqueeze(1)
+    truth = functional.one_hot(ids, logs.shape[1]).permute(0, 3, 1, 2) * there.unsqueeze(1)
     size = truth.sum((2, 3))
     overlap = (probabilities * truth).sum((2, 3))
     dice = 1 - (2 * overlap + 1) / (probabilities.sum((2, 3)) + size + 1)
     shown = (size > 0).float()
     by_class = (dice * shown).sum(dim=1) / shown.sum(dim=1).clamp(min=1)
-    return _where(_masked(target), by_pixel.sum((1, 2)) / pixels + by_class)
+    return _pixel_cross_entropy(raw, target) + _where(_masked(target), by_class)
+
+
+def _pixel_cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy, mean over a face's known pixels."""
+    logs, ids, there = _by_pixel(raw, target)
+    by_pixel = _where(there, functional.nll_loss(logs, ids, reduction="none"))
+    pixels = there.flatten(1).sum(dim=1).clamp(min=1)
+    return _where(_masked(target), by_pixel.sum((1, 2)) / pixels)
+
+
+def _by_pixel(raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities [B, K, S, S] of a mask's classes, and of each pixel its class and if it is known."""
+    logits = resized(raw, (target.shape[1], target.shape[2]))
+    there = target != UNKNOWN_CLASS
+    return functional.log_softmax(logits, dim=1), torch.where(there, target, 0).long(), there
 
 
 def _where(there: Tensor, losses: Tensor) -> Tensor:
@@ -180,5 +190,6 @@ LOSSES: dict[str, Loss] = {
     "smooth_l1": Loss(kind=Kind.VALUE, count=_rows, sum=_interval),
     "geodesic": Loss(kind=Kind.ROTATION, count=_rows, sum=_geodesic),
     "wing": Loss(kind=Kind.POINTS, count=_points, sum=_wing),
+    "pixel_cross_entropy": Loss(kind=Kind.MASK, count=_masked, sum=_pixel_cross_entropy),
     "dice_cross_entropy": Loss(kind=Kind.MASK, count=_masked, sum=_dice_cross_entropy),
 }

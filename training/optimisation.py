@@ -7,6 +7,7 @@ from typing import Any, Self
 import timm.optim
 import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from torch import nn
 
 
@@ -18,6 +19,7 @@ class Optimisation:
     steps: int = 0  # updates in all; 0: `epochs` says
     epochs: float = 0.0  # passes over the largest set, where `steps` is 0
     end_learning_rate: float = 0.0  # where the cosine ends
+    milestones: tuple[float, ...] = ()  # parts of the run after which the rate is a tenth; (): a cosine
     warmup_steps: int = 0  # linear, before the cosine
     warmup_epochs: float = 0.0  # the same, where `steps` is 0
     weight_decay: float = 0.05  # not on biases and norms
@@ -70,6 +72,8 @@ class Optimisation:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} = {value} must be a finite number that is not negative")
+        if list(self.milestones) != sorted({part for part in self.milestones if 0 < part < 1}):
+            raise ValueError(f"milestones {self.milestones} must be parts of the run: increasing, in (0, 1)")
         for name in ("layer_decay", "ema_decay"):
             if (getattr(self, name) or 0.5) > 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must not be larger than 1")
@@ -114,8 +118,21 @@ def make_optimizer(
     return optimizer
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, *, optimisation: Optimisation) -> CosineLRScheduler:
-    """Linear warm-up, then a cosine; one value an update."""
+def make_schedule(
+    optimizer: torch.optim.Optimizer, *, optimisation: Optimisation
+) -> CosineLRScheduler | MultiStepLRScheduler:
+    """Linear warm-up, then a cosine, or a tenth after each milestone; one value an update."""
+    if optimisation.milestones:
+        return MultiStepLRScheduler(
+            optimizer,
+            # timm counts updates from 1 here.
+            decay_t=[round(part * optimisation.steps) + 1 for part in optimisation.milestones],
+            decay_rate=0.1,
+            warmup_t=optimisation.warmup_steps,
+            warmup_lr_init=optimisation.learning_rate / max(optimisation.warmup_steps, 1),
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
     return CosineLRScheduler(
         optimizer,
         t_initial=max(optimisation.steps - optimisation.warmup_steps, 1),

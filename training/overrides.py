@@ -42,6 +42,8 @@ def _changed(value: Any, kind: Any, tree: "str | Tree", *, told: str) -> Any:
     if isinstance(tree, str):
         return _parsed(kind, tree, told=told)
     inner = _without_none(kind)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inner = type(value)  # of several that a field may hold, the one that is there
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):
         hints = typing.get_type_hints(inner)
         names = [field.name for field in dataclasses.fields(inner)]

@@ -10,9 +10,9 @@ from training.balance import BALANCES
 from training.data.augment import Augmentation
 from training.distil import Distillation
 from training.losses import loss_of
-from training.models.config import CONFIGS, QFaceConfig
+from training.models.config import CONFIGS, Config, FaceXFormerConfig, QFaceConfig
 from training.optimisation import Optimisation
-from training.tasks import CATALOGUE, Kind, select
+from training.tasks import ALIGNED, CATALOGUE, Kind, select
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Run(Optimisation):
     """One run of fine-tuning (Q-Face, sections 3.4 and 4.1)."""
 
     name: str
-    model: QFaceConfig
+    model: Config
     sources: tuple[Source, ...]
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # alpha of equation 8, else 1
     losses: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by task, other than its own
@@ -186,6 +186,69 @@ def qface_paper() -> Run:
     )
 
 
+def facexformer() -> Run:
+    """FaceXFormer as its article trains it: wing, geodesic and cross-entropy losses, all weights 1.
+
+        torchrun --nproc-per-node 8 -m training.finetune facexformer --data data/prepared \\
+            --output var/facexformer
+
+    Small sets come round more often, so that every batch holds every set; the batch of 48 is one GPU's
+    there, and all of them's here. Which set has which share is not published. The augmentation is the
+    landmarks', for all; a mirrored face's labels are mirrored with it. Crops are aligned as everywhere here
+    (`training.data prepare ... --size 224`), so its checkpoint says so, and is served with such crops.
+    """
+    return Run(
+        name="facexformer",
+        # The stochastic depth that torchvision's swin_b comes with.
+        model=FaceXFormerConfig(crop=ALIGNED, drop_path=0.5),
+        sources=(
+            Source(name="lapa", batch=8),
+            Source(name="300w", batch=8),
+            Source(name="300w_lp", batch=8),
+            Source(name="celeba", batch=8),
+            Source(name="cofw", batch=8),
+            Source(name="utkface", batch=4, surround=True),
+            Source(name="fairface", batch=4, surround=True),
+        ),
+        weights={"age": 0.0},  # the age group says it
+        losses={"parsing_lapa": "pixel_cross_entropy"},
+        init="imagenet",
+        noise=False,
+        augmentation=Augmentation(
+            rotation=18,
+            scale=0.10,
+            shift=0.05,
+            colour=0,
+            tint=0,
+            grey=0.2,
+            blur=0.3,
+            erase=0.4,
+            gamma=0.2,
+            surround=0,
+        ),
+        epochs=12,
+        learning_rate=1e-4,
+        weight_decay=1e-5,
+        milestones=(6 / 12, 10 / 12),
+        workers=8,
+        checkpoint_every=1000,
+    )
+
+
+def facexformer_v3() -> Run:
+    """The same with the losses of the article's version 3, but for landmarks.
+
+    Masks: the mean of Dice and cross-entropy; age: the mean of L1 and cross-entropy. Its STAR loss is for
+    heat maps, which this network does not make; landmarks keep the wing loss.
+    """
+    return dataclasses.replace(
+        facexformer(),
+        name="facexformer_v3",
+        weights={"parsing_lapa": 0.5, "age": 0.5, "age_group": 0.5},
+        losses={},
+    )
+
+
 def qface_test() -> Run:
     """A minute's trial of everything: a network of less than a million parameters at 64 pixels."""
     return Run(
@@ -213,6 +276,8 @@ RUNS: dict[str, Callable[[], Run]] = {
         qface_tiny_all,
         qface_tiny_all_encoder,
         qface_paper,
+        facexformer,
+        facexformer_v3,
         qface_test,
     )
 }

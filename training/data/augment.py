@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
 _BLACK = 6  # the brightest channel of a pixel outside the picture
+_GAMMA = 0.5  # how far a gamma's logarithm may go
 _SMALLEST = 12  # pixels, of a face in a low-resolution picture
 
 
@@ -29,10 +30,11 @@ class Augmentation:
     grey: float = 0.15  # probability
     blur: float = 0.25  # probability of a blurred, low-resolution or compressed picture
     erase: float = 0.15  # probability of a covered patch
+    gamma: float = 0.0  # probability of a changed gamma
     surround: float = 0.6  # probability that a chip's black frame becomes another photo's surroundings
 
     def __post_init__(self) -> None:
-        for name in ("mirror", "grey", "blur", "erase", "surround"):
+        for name in ("mirror", "grey", "blur", "erase", "gamma", "surround"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augmentation: {name} = {getattr(self, name)} is no probability")
         for name in ("rotation", "scale", "shift", "colour", "tint"):
@@ -124,6 +126,8 @@ def disturb(
     if augmentation.tint:
         tinted = image.float() * torch.from_numpy(tint.astype(np.float32))[:, None, None]
         image = tinted.round().clamp(0, 255).to(torch.uint8)
+    if augmentation.gamma and rng.random() < augmentation.gamma:
+        image = functional.adjust_gamma(image, float(np.exp(rng.uniform(-1, 1) * _GAMMA)))
     patch = np.full(4, np.nan)
     if rng.random() < augmentation.erase:
         height, width = (int(n) for n in rng.integers(size // 8, size // 3, 2))

@@ -1,0 +1,32 @@
+"""Labels that follow from others: an age says the age group."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.faces import FaceSet
+from training.tasks import CATALOGUE
+
+_AGE, _AGE_GROUP = "age", "age_group"
+
+
+def derive(faces: FaceSet, tasks: Iterable[str]) -> None:
+    """Gives a set the columns of these tasks that it lacks and that follow from those it has."""
+    if _AGE_GROUP in tasks and _AGE_GROUP not in faces.columns and _AGE in faces.columns:
+        faces.columns[_AGE_GROUP] = age_groups(faces.columns[_AGE])
+        faces.confidence[_AGE_GROUP] = faces.confidence[_AGE]
+
+
+def age_groups(ages: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intervals of years [N, 2] -> the part of each that lies in each age group [N, 8]; NaN stays NaN.
+
+    A bin such as 20-29 covers everybody who has not turned 30.
+    """
+    # Each group begins with its label's first number and ends where the next one begins.
+    begins = [int(found[0]) for label in CATALOGUE[_AGE_GROUP].labels if (found := re.match(r"\d+", label))]
+    edges = np.array([*begins, np.inf], np.float64)
+    low, high = np.floor(np.asarray(ages, np.float64).T)[..., None]
+    inside = np.minimum(high + 1, edges[1:]) - np.maximum(low, edges[:-1])
+    return (np.clip(inside, 0, None) / (high + 1 - low)).astype(np.float32)
