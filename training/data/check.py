@@ -20,8 +20,8 @@ def check_set(folder: Path) -> dict[str, int]:
             raise ValueError(f"{path} is missing: prepare the set again") from None
         if digest != shard["sha256"]:
             raise ValueError(f"{path} is not the shard that was written: prepare the set again")
+    index = Index(folder / "index.npz")
     try:
-        index = Index(folder / "index.npz")
         splits = index.array("split")
         ends = index.array("jpg_offset") + index.array("jpg_length")
         shards = index.array("shard")

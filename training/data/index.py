@@ -93,14 +93,19 @@ def _merge_into(
 
 
 class Index:
-    """A prepared set's arrays by name, mapped from the file when they are asked for."""
+    """A prepared set's arrays by name, mapped from the file when they are asked for.
+
+    Raises ValueError for a file that is missing or damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with zipfile.ZipFile(path) as file:
-            self._members = {
-                info.filename.removesuffix(".npy"): info.header_offset for info in file.infolist()
-            }
+        try:
+            with zipfile.ZipFile(path) as file:
+                members = {info.filename: info.header_offset for info in file.infolist()}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged ({error}): prepare the set again") from None
+        self._members = {name.removesuffix(".npy"): offset for name, offset in members.items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
