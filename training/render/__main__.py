@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from runtime.detector_file import find_detector
@@ -112,7 +113,7 @@ def _is_there(folder: Path, options: dict[str, object]) -> bool:
 def _write_photos(args: argparse.Namespace, backgrounds: list[Path]) -> None:
     """Pictures, labels (.json) and masks (.png) as they are before the crop, and a sheet to look at."""
     args.photos.mkdir(parents=True, exist_ok=True)
-    tiles = []
+    tiles: list[NDArray[np.uint8]] = []
     drawing = make.pictures(
         range(args.count),
         head=args.head,
@@ -132,7 +133,7 @@ def _write_photos(args: argparse.Namespace, backgrounds: list[Path]) -> None:
     print(f"{args.photos}: {args.count} pictures; sheet.png shows labels")
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:
+def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
     done, content = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     if not done:
         raise RuntimeError(f"OpenCV could not write a PNG of {pixels.shape}")

@@ -64,7 +64,7 @@ def _made_up(rng: np.random.Generator, *, size: int) -> NDArray[np.float32]:
     share = np.clip(0.5 + (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn), 0, 1)[..., None]
     picture = (a * (1 - share) + b * share).astype(np.float32)
     for cells in (3, 8, 24, 70):
-        strength = rng.beta(1, 3) * 0.5
+        strength = rng.beta(1, 3) * (0.5 if cells < 20 else 0.2)
         noise = rng.normal(size=(cells, cells, 3)).astype(np.float32)
         if rng.random() < 0.6:
             noise[:] = noise.mean(axis=2, keepdims=True) * 1.7

@@ -12,9 +12,9 @@ def photographed(rng: np.random.Generator, picture: NDArray[np.float32]) -> NDAr
     # The renderer has no soft edges of its own.
     picture = cv2.GaussianBlur(picture, (0, 0), float(unit * rng.uniform(0.5, 0.9)))
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         picture = cv2.GaussianBlur(picture, (0, 0), float(unit * rng.uniform(0.5, 2.2)))
-    elif kind < 0.42:
+    elif kind < 0.34:
         picture = cv2.filter2D(picture, -1, _streak(rng, length=unit * rng.uniform(3, 11)))
     if rng.random() < 0.35:  # a small picture, enlarged
         part = float(np.exp(rng.uniform(np.log(0.14), np.log(0.6))))
@@ -54,7 +54,7 @@ def _noisy(rng: np.random.Generator, picture: NDArray[np.float32]) -> NDArray[np
     if rng.random() < 0.3:
         return picture
     height, width = picture.shape[:2]
-    strength = rng.beta(1, 3) * 0.07
+    strength = rng.beta(1, 3) * 0.055
     noise = rng.standard_normal((height, width, 3), np.float32)
     if rng.random() < 0.5:  # a sensor's noise after its colours were pieced together
         noise = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(0.5, 1.2))) * 1.8

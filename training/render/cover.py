@@ -1,5 +1,7 @@
 """What is before the face: a hand, a bar, a board, a patch of something, or the picture's edge."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,10 @@ _PART = 7
 
 
 def draw_cover(
-    scene: Scene, light: NDArray[np.float32], landmarks: NDArray[np.floating], texture: NDArray[np.float32]
+    scene: Scene,
+    light: NDArray[np.float32],
+    landmarks: NDArray[np.floating[Any]],
+    texture: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
     """Cover part of the face in a picture [H, W, 3] (linear light), in place; returns where [H, W].
 
@@ -65,15 +70,15 @@ def _hand(
     rng: np.random.Generator,
     covered: NDArray[np.uint8],
     shade: NDArray[np.float32],
-    aim: NDArray[np.floating],
+    aim: NDArray[np.floating[Any]],
     span: float,
 ) -> None:
     """A palm with fingers side by side, each rounded by its shading."""
     turn = rng.uniform(0, 2 * np.pi)
     ahead = np.array([np.cos(turn), np.sin(turn)])
     aside = np.array([-ahead[1], ahead[0]])
-    thick = span * rng.uniform(0.09, 0.14)
-    fan = rng.uniform(0, 0.22)
+    thick = span * rng.uniform(0.12, 0.17)
+    fan = rng.uniform(0, 0.12)
     fingers = int(rng.integers(1, 5))
     # The palm lies behind the fingers, and the arm behind it runs out of the picture.
     palm = aim - ahead * span * 0.55
@@ -99,12 +104,12 @@ def _hand(
 
 
 def _inside(
-    landmarks: NDArray[np.floating], shape: tuple[int, ...]
+    landmarks: NDArray[np.floating[Any]], shape: tuple[int, ...]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     columns = np.clip(np.rint(landmarks[:, 0]).astype(int), 0, shape[1] - 1)
     rows = np.clip(np.rint(landmarks[:, 1]).astype(int), 0, shape[0] - 1)
     return rows, columns
 
 
-def _whole(point: NDArray[np.floating]) -> tuple[int, int]:
+def _whole(point: NDArray[np.floating[Any]]) -> tuple[int, int]:
     return round(float(point[0])), round(float(point[1]))

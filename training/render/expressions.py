@@ -25,7 +25,7 @@ _MOVES: dict[str, dict[str, float]] = {
     "speech": {"jawOpen": 0.35, "mouthLowerDown": 0.3, "mouthUpperUp": 0.2, "mouthFunnel": 0.2},
     "kiss": {"mouthPucker": 1.0, "mouthFunnel": 0.3},
     "yawn": {"jawOpen": 0.95, "eyeSquint": 0.6, "eyeBlink": 0.5, "mouthStretch": 0.3},
-    "blink": {"eyeBlink": 1.0},
+    "blink": {"eyeBlink": 1.4},
     "pout": {"mouthShrugLower": 0.9, "mouthShrugUpper": 0.5, "mouthRollLower": 0.3},
     "stretch": {"mouthStretch": 1.0},
     "puff": {"cheekPuff": 0.9, "mouthPress": 0.4},
@@ -36,7 +36,7 @@ _MOVES: dict[str, dict[str, float]] = {
     "drop": {"jawOpen": 0.6},
     "smirk": {"mouthSmile": 0.6, "mouthDimple": 0.6},
 }
-_SHARES = {"smile": 4.0, "laugh": 3.0, "surprise": 1.5, "speech": 2.5, "blink": 1.6}
+_SHARES = {"smile": 4.0, "laugh": 3.0, "surprise": 1.5, "speech": 2.5, "blink": 2.5}
 # Alone they say nothing of an action unit; little of any is always there.
 _SMALL = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthRollLower", "mouthRollUpper")
 
@@ -56,7 +56,7 @@ ACTION_UNITS: dict[str, tuple[str, ...]] = {
     "AU43": ("eyeBlink",),
 }
 # Weights from which on an action unit begins to show, and from which on nobody doubts it.
-_BEGINS, _SURE = 0.1, 0.4
+_BEGINS, _SURE = 0.15, 0.55
 _CLOSED_BEGINS, _CLOSED_SURE = 0.45, 0.85  # a half-closed eye is not AU43
 
 

@@ -6,6 +6,7 @@ heads in other units do too.
 """
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def make_fields(head: Head) -> Fields:
     values = np.full((len(points), len(NAMES)), -10.0, np.float32)
     skin = head.topology.in_parts("face", "head")
 
-    def put(name: str, field: NDArray[np.floating], where: NDArray[np.bool_] = skin) -> None:
+    def put(name: str, field: NDArray[np.floating[Any]], where: NDArray[np.bool_] = skin) -> None:
         values[where, COLUMN[name]] = field[where]
 
     everywhere = np.ones(len(points), bool)
@@ -95,7 +96,7 @@ def make_fields(head: Head) -> Fields:
     lower = np.minimum(lower, lm[33, 1] - 0.5 + 0.9 * np.clip(np.abs(flat[:, 0]) - 2.0, 0, 6))
     beard = np.minimum(lower - flat[:, 1], 5 - below)
     put("stubble", np.minimum(beard, 2.6 + lm[0, 2] - 3.66 - np.abs(np.minimum(flat[:, 2] - 6, 0)) * 0.9))
-    over = lm[30, 1] - 1.0 + np.interp(np.abs(flat[:, 0]), [1.5, 8], [0, 3.0]) - flat[:, 1]
+    over = lm[30, 1] + np.interp(np.abs(flat[:, 0]), [0, 2.5, 8], [1.9, 1.0, 1.8]) - flat[:, 1]
     put("covered", np.minimum(over, np.minimum(flat[:, 2] - lm[0, 2] - 1.5, 2.5 - below)), face)
     values[:, COLUMN["covered"]] = np.where(face, values[:, COLUMN["covered"]], -10)
 
@@ -154,14 +155,14 @@ def _outlines(lm: Floats) -> dict[str, Floats]:
 def _brow(points: Floats) -> Floats:
     """The outline of a brow [K, 2] whose upper edge has these five points [5, 3] (outer to inner or back)."""
     line = points[np.argsort(np.abs(points[:, 0]))][:, :2]  # inner to outer
-    above = np.array([0.12, 0.22, 0.2, 0.15, 0.0])
-    thick = np.array([0.75, 0.8, 0.75, 0.6, 0.2])
+    above = np.array([-0.1, 0.0, 0.0, 0.0, -0.05])
+    thick = np.array([0.8, 0.85, 0.8, 0.65, 0.3])
     upper = line + np.stack([0 * above, above], axis=1)
     lower = line + np.stack([0 * above, above - thick], axis=1)
     return _rounded(np.concatenate([upper, lower[::-1]]).astype(np.float32))
 
 
-def _mouth_line(lm: Floats, x: Floats) -> NDArray[np.floating]:
+def _mouth_line(lm: Floats, x: Floats) -> NDArray[np.floating[Any]]:
     """The height at which the closed lips meet, at x [V]."""
     inner = lm[INNER_LIP]
     upper, lower = inner[[0, 1, 2, 3, 4]], inner[[0, 7, 6, 5, 4]]
@@ -170,7 +171,7 @@ def _mouth_line(lm: Floats, x: Floats) -> NDArray[np.floating]:
     return np.interp(x, line[order, 0], line[order, 1])
 
 
-def _along_jaw(lm: Floats, around: Floats) -> NDArray[np.floating]:
+def _along_jaw(lm: Floats, around: Floats) -> NDArray[np.floating[Any]]:
     """The height of the jaw line in the direction `around` [V]; behind the ears that of their lobes."""
     jaw = lm[JAW]
     angle = np.arctan2(jaw[:, 0], jaw[:, 2] - 1.0)
@@ -184,14 +185,14 @@ def _along_jaw(lm: Floats, around: Floats) -> NDArray[np.floating]:
     return np.interp(around, angles, heights)
 
 
-def _hairline(around: Floats) -> NDArray[np.floating]:
+def _hairline(around: Floats) -> NDArray[np.floating[Any]]:
     """The height (ICT centimetres) from which on hair grows, in the direction `around` [V]."""
     angles = np.radians([0, 20, 45, 62, 75, 84, 93, 103, 112, 125, 140, 180])
     heights = [10.1, 10.2, 9.7, 8.0, 4.6, 2.0, 2.2, 4.6, 4.4, -1.0, -3.6, -4.2]
     return np.interp(np.abs(around), angles, heights)
 
 
-def _inside(outline: Floats, points: Floats) -> NDArray[np.floating]:
+def _inside(outline: Floats, points: Floats) -> NDArray[np.floating[Any]]:
     """How far points [V, 2+] lie inside an outline [K, 2] of the front view; negative outside."""
     shape = np.ascontiguousarray(outline[:, :2], np.float32).reshape(-1, 1, 2)
     low, high = shape.min(axis=(0, 1)) - 1.5, shape.max(axis=(0, 1)) + 1.5
@@ -235,7 +236,7 @@ def _openness(head: Head) -> Floats:
     return np.asarray(np.where(total > 0, seen / np.maximum(total, 1e-6), 1), np.float32)
 
 
-def project_along(points: Floats, toward: NDArray[np.floating], *, radius: float, side: int) -> Floats:
+def project_along(points: Floats, toward: NDArray[np.floating[Any]], *, radius: float, side: int) -> Floats:
     """Points [V, 3] (x, y, nearness) as seen from far away in the direction `toward`, without perspective."""
     up = np.array([0.0, 1.0, 0.0]) if abs(toward[1]) < 0.9 else np.array([0.0, 0.0, 1.0])
     right = np.cross(up, toward)

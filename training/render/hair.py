@@ -62,8 +62,8 @@ def hair_mesh(scene: Scene, skull: Skull, shape: Floats) -> Mesh | None:
     if scene.hat != "none":
         thick = np.minimum(thick, 0.5)
     # Thin at the hairline, full from two centimetres on; a parting leaves a furrow.
-    inside = np.clip(skull.scalp / 2.2, 0, 1)
-    rise = 0.12 + thick * np.sqrt(inside)
+    inside = np.clip(skull.scalp / 2.6, 0, 1)
+    rise = 0.12 + thick * inside**0.8
     if scene.hair != "short" and rng.random() < 0.6:
         side = rng.normal(0, 0.5)
         furrow = np.exp(-(((around - side) / 0.09) ** 2)) * np.clip(1 - rows / (0.55 * ROWS), 0, 1)
@@ -195,10 +195,15 @@ def hat_mesh(scene: Scene, skull: Skull, shape: Floats) -> list[Mesh]:
     )
     if scene.hat not in ("cap", "brim"):
         return [shell]
-    # The brim starts where the shell ends.
-    row = np.clip(kept.sum(axis=0) - 1, 0, ROWS - 1)
-    rim = points[row, np.arange(COLUMNS)]
-    outward = away[row, np.arange(COLUMNS)] * np.array([1, 0, 1], np.float32)
+    # The brim starts where the shell ends: a row and a part of the next.
+    row = np.clip(kept.sum(axis=0) - 1, 0, ROWS - 2)
+    columns = np.arange(COLUMNS)
+    first, second = points[row, columns], points[row + 1, columns]
+    part = (first[:, 1] - lowest[0] * unit) / np.maximum(first[:, 1] - second[:, 1], 1e-3)
+    rim = first + (second - first) * np.clip(part, 0, 1)[:, None]
+    for _ in range(6):
+        rim = (np.roll(rim, 1, 0) + 2 * rim + np.roll(rim, -1, 0)) / 4
+    outward = away[row, columns] * np.array([1, 0, 1], np.float32)
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
     reach = rng.uniform(4.5, 7.5)
     if scene.hat == "cap":

@@ -1,6 +1,7 @@
 """Meshes besides the head, in the head's own frame, and the shapes that they are made of."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,9 @@ def joined(parts: list[tuple[Floats, NDArray[np.int32]]]) -> tuple[Floats, NDArr
     )
 
 
-def smooth_noise(rng: np.random.Generator, *coordinates: NDArray[np.floating], waves: int = 10) -> Floats:
+def smooth_noise(
+    rng: np.random.Generator, *coordinates: NDArray[np.floating[Any]], waves: int = 10
+) -> Floats:
     """Smooth noise of about unit size at points given by their coordinates, a few waves summed."""
     total = np.zeros(np.broadcast_shapes(*(c.shape for c in coordinates)))
     for _ in range(waves):

@@ -257,7 +257,10 @@ def _class_of(mesh: Mesh) -> int:
 
 
 def _look_through(scene: Scene, stage: _Stage, picture: Floats, mask: NDArray[np.uint8]) -> Floats:
-    """Draw the lenses over picture and mask, in place; the nearness [H, W] with what can't be seen through."""
+    """Draw the lenses over picture and mask, in place.
+
+    Returned is the nearness [H, W] with what can't be seen through.
+    """
     nearness = stage.buffer.nearness
     lens = stage.lens
     if lens is None:
@@ -283,7 +286,7 @@ def _look_through(scene: Scene, stage: _Stage, picture: Floats, mask: NDArray[np
     return np.where(before, over.nearness, nearness) if dark else nearness
 
 
-def _edge(scene: Scene, landmarks: NDArray[np.floating]) -> tuple[int, int, int, int]:
+def _edge(scene: Scene, landmarks: NDArray[np.floating[Any]]) -> tuple[int, int, int, int]:
     """What is left of the picture, x0, y0, x1, y1, where its edge cuts the face."""
     size = scene.size
     if scene.cover != "edge":

@@ -153,7 +153,7 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
         earrings=bool(rng.random() < (0.35 if woman else 0.05)),
         necklace=bool(rng.random() < (0.2 if woman else 0.06)),
         collar=float(rng.normal(0.0, 1.5)),
-        cover=str(rng.choice(COVERS, p=(0.68, 0.11, 0.05, 0.05, 0.06, 0.05))),
+        cover=str(rng.choice(COVERS, p=(0.72, 0.11, 0.04, 0.04, 0.05, 0.04))),
         photographed=True,
         **_draw_light(rng),
     )

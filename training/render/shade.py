@@ -1,6 +1,7 @@
 """What each pixel of the head is, and how skin, eyes, hair and cloth look in a scene's light."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,12 @@ class Surface:
     bumps: Floats
 
 
-def linear(colour: NDArray[np.floating]) -> Floats:
+def linear(colour: NDArray[np.floating[Any]]) -> Floats:
     """sRGB (0 to 1) as linear light; the power 2.2 is near enough."""
     return np.asarray(np.clip(colour, 0, None) ** 2.2, np.float32)
 
 
-def displayed(light: NDArray[np.floating]) -> Floats:
+def displayed(light: NDArray[np.floating[Any]]) -> Floats:
     """Linear light as sRGB (0 to 1), its brightest parts rolled off as film and cameras do."""
     rolled = np.where(light > 0.7, 0.7 + 0.3 * (1 - np.exp(-(light - 0.7) / 0.3)), light)
     return np.asarray(np.clip(rolled, 0, 1) ** (1 / 2.2), np.float32)
@@ -81,7 +82,7 @@ def head_surface(
     near_blood += _ramp(np.maximum(field("left_ear"), field("right_ear")), 0, 0.5)
     red = np.array([1.06, 0.84, 0.86], np.float32)
     colour *= red ** (scene.redness * 1.3 * near_blood)[:, None]
-    colour *= 1 + (0.07 * scene.blotches * blotch + 0.05 * scene.blotches * grain)[:, None]
+    colour *= 1 + (0.045 * scene.blotches * blotch + 0.022 * scene.blotches * grain)[:, None]
     if rng.random() < 0.15:  # freckles
         dots = (noise[(v * 2) % side, (u * 2) % side, 1] > rng.uniform(1.3, 2.2)) & (field("height") > -3)
         colour[dots] *= rng.uniform([0.75, 0.65, 0.55], 0.95)
@@ -157,7 +158,7 @@ def head_surface(
     classes[eyeball & left], classes[eyeball & ~left] = CLASSES["left_eye"], CLASSES["right_eye"]
     gloss[eyeball], soft[eyeball] = 1.6, 0.3
 
-    rough = scene.wrinkles * np.where(eyeball | inside, 0, 0.35)
+    rough = scene.wrinkles * np.where(eyeball | inside, 0, 0.2)
     step = 2
     slope_u = noise[v % side, (u + step) % side, 0] - blotch
     slope_v = noise[(v + step) % side, u % side, 0] - blotch
@@ -188,7 +189,7 @@ def _paint_eyes(
     rng: np.random.Generator,
     angle: Floats,
     eyeball: NDArray[np.bool_],
-    colour: NDArray[np.floating],
+    colour: NDArray[np.floating[Any]],
     *,
     grain: Floats,
 ) -> None:
@@ -257,8 +258,8 @@ def light_up(
 
 
 def _lit(
-    at: Floats, toward: NDArray[np.floating], caster: tuple[Floats, NDArray[np.int32]]
-) -> NDArray[np.floating]:
+    at: Floats, toward: NDArray[np.floating[Any]], caster: tuple[Floats, NDArray[np.int32]]
+) -> NDArray[np.floating[Any]]:
     """How much of a lamp's light reaches places [N, 3], 0 to 1, soft at the shadow's edge."""
     points, triangles = caster
     middle = at.mean(axis=0)

@@ -1,5 +1,7 @@
 """What is worn: glasses, earrings, a necklace, and the body below the bust."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,8 +105,8 @@ def jewels(scene: Scene, head: Head, fields: Fields, shape: Floats) -> list[Mesh
         neck = (fields["neck"] > 0) & (fields.follows > 0.35) & (fields.follows < 0.99)
         if neck.sum() > 50:
             turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
-            low = rng.uniform(-13, -11)
-            radius = rng.uniform(7.2, 8.2)
+            low = rng.uniform(-13.5, -11.5)
+            radius = rng.uniform(6.3, 7.3)
             path = np.stack(
                 [radius * np.sin(turn), low + 1.5 * (1 - np.cos(turn)), 0.5 + radius * np.cos(turn)], axis=1
             )
@@ -170,7 +172,7 @@ def body(scene: Scene, fields: Fields, shape: Floats) -> tuple[Mesh, Floats]:
     return mesh, painted(shape)
 
 
-def _disc(outline: NDArray[np.floating]) -> tuple[Floats, NDArray[np.int32]]:
+def _disc(outline: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int32]]:
     """A closed outline [K, 3] filled from its middle, in rings, so that no triangle is large."""
     middle = outline.mean(axis=0)
     rings = [middle + (outline - middle) * part for part in np.linspace(0.02, 1, 8)]
@@ -181,7 +183,7 @@ def _disc(outline: NDArray[np.floating]) -> tuple[Floats, NDArray[np.int32]]:
 def _mesh(
     points: Floats,
     triangles: NDArray[np.int32],
-    colour: NDArray[np.floating],
+    colour: NDArray[np.floating[Any]],
     *,
     label: str,
     gloss: float,
