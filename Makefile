@@ -76,8 +76,12 @@ format: .venv/.made ## put the code into the format that lint wants
 bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
 	$(FULL) -m deploy.bench $(ARGS)
 
+.PHONY: bench-facexformer
+bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe
+	$(FULL) -m deploy.bench_facexformer $(ARGS)
+
 .PHONY: train
-train: .venv/.made ## train the network (ARGS says on what; ARGS=--help)
+train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)
 	$(FULL) -m training.finetune $(ARGS)
 
 .PHONY: onnx
