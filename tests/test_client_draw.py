@@ -196,3 +196,14 @@ def test_points_that_can_not_be_seen_are_hollow() -> None:
     assert (np.abs(near - layout.PALETTE[0]).max(axis=-1) < 40).any()
     texts = [(entry.text, entry.sign) for entry in legends.entries([only])]
     assert texts == [("dots", ""), ("seen", "dot"), ("hidden", "ring")]
+
+
+def test_a_caption_hides_no_mask() -> None:
+    ids = np.ones((10, 10))
+    mood = Classification("glad", {"glad": 0.75, "sad": 0.25})
+    wide = masked((300, 300, 400, 400), ids, [[30, 0, 200], [0, 30, 200]], mood=mood)
+    plan = layout.Plan((1000, 1000), [wide], scale=1)
+    (placed,) = plan.faces
+    assert placed.place is not None
+    assert placed.area == (200.5 - 15, 200.5 - 15, 500.5 - 15, 500.5 - 15)
+    assert layout.overlap(placed.place, placed.area) == 0

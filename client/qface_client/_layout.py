@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import ImageFont
 
 from . import _captions as captions
-from .results import Box, Face
+from .results import Box, Face, Mask
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -53,6 +53,7 @@ class Placed:
 
     face: Face
     box: Box
+    area: Box  # the box and the mask: what no caption should hide
     scale: float  # canvas pixels to one of the photo's
     colour: Colour
     caption: Caption
@@ -76,7 +77,14 @@ class Plan:
             text = min(self.unit, max(self.unit * 0.6, (x1 - x0) / 7)) if many else self.unit
             caption = _measure(captions.compact(face) if many else captions.full(face), text=text)
             self.faces.append(
-                Placed(face=face, box=(x0, y0, x1, y1), scale=scale, colour=colour, caption=caption)
+                Placed(
+                    face=face,
+                    box=(x0, y0, x1, y1),
+                    area=_area((x0, y0, x1, y1), face, scale=scale, size=size),
+                    scale=scale,
+                    colour=colour,
+                    caption=caption,
+                )
             )
         if many:
             aside = self._least_hidden(size)
@@ -104,7 +112,7 @@ class Plan:
 
     def _place(self, size: tuple[int, int]) -> dict[Placed, float]:
         """Place every caption, from the top of the picture down; returns how much each one hides."""
-        taken = [placed.box for placed in self.faces]
+        taken = [placed.area for placed in self.faces]
         costs = {}
         for placed in sorted(self.faces, key=lambda placed: placed.box[1]):
             if not placed.caption.rows:
@@ -152,7 +160,7 @@ def _measure(rows: list[captions.Row], *, text: float) -> Caption:
 def _best_place(placed: Placed, size: tuple[int, int], taken: Sequence[Box]) -> tuple[Box | None, float]:
     """The place beside, below or above the box that hides least, and how much of a caption it hides;
     None where the caption is larger than the picture."""
-    x0, y0, x1, y1 = placed.box
+    x0, y0, x1, y1 = placed.area
     caption, gap = placed.caption, placed.caption.text * 0.4
     width, height = caption.width, caption.height
     if width > size[0] or height > size[1]:
@@ -176,6 +184,25 @@ def _best_place(placed: Placed, size: tuple[int, int], taken: Sequence[Box]) -> 
         if cost < least - 1e-9:
             best, least = place, cost
     return best, least
+
+
+def mask_of(face: Face) -> tuple[str, Mask] | None:
+    """The face's mask that is drawn, with its task: the first, as a second would hide it."""
+    return next(((task, a) for task, a in face.answers.items() if isinstance(a, Mask)), None)
+
+
+def _area(box: Box, face: Face, *, scale: float, size: tuple[int, int]) -> Box:
+    found = mask_of(face)
+    extent = None if found is None else found[1].extent()
+    if extent is None:
+        return box
+    x0, y0, x1, y1 = (edge * scale for edge in extent)
+    return (
+        min(box[0], max(x0, 0.0)),
+        min(box[1], max(y0, 0.0)),
+        max(box[2], min(x1, size[0])),
+        max(box[3], min(y1, size[1])),
+    )
 
 
 def overlap(a: Box, b: Box) -> float:

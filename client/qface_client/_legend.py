@@ -5,8 +5,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from . import _captions as captions
-from ._layout import LEADING, Colour, font_of
-from .results import OUTSIDE, Face, Mask, Points, Visibility
+from ._layout import LEADING, Colour, font_of, mask_of
+from .results import OUTSIDE, Face, Points, Visibility
 
 PLAIN: Colour = (245, 245, 247)
 _GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
@@ -37,11 +37,6 @@ def colour_of(index: int) -> Colour:
         index * _GOLDEN % 1, 0.85 if strong else 0.6, 1 if strong else 0.95
     )
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def mask_of(face: Face) -> tuple[str, Mask] | None:
-    """The face's mask that is drawn, with its task: the first, as a second would hide it."""
-    return next(((task, a) for task, a in face.answers.items() if isinstance(a, Mask)), None)
 
 
 def hidden_points(face: Face) -> dict[str, set[int]]:

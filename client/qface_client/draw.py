@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from . import _legend as legends
-from ._layout import Colour, Placed, Plan, font_of
+from ._layout import Colour, Placed, Plan, font_of, mask_of
 from .results import OUTSIDE, Box, Face, Mask, Points, Rotation
 
 SMALLEST_SIDE = 720  # a picture whose longer side is less is enlarged to it
@@ -48,7 +48,7 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     sharp = 2 if max(size) <= SHARP_BELOW else 1
     layer = Image.new("RGBA", (size[0] * sharp, size[1] * sharp), (0, 0, 0, 0))
     for placed in plan.faces:
-        if (found := legends.mask_of(placed.face)) is not None:
+        if (found := mask_of(placed.face)) is not None:
             _lay_mask(layer, found[1], scale=placed.scale * sharp, photo=upright.size, sharp=sharp)
     pen = _Pen(layer, scale=sharp)
     for placed in plan.faces:

@@ -191,6 +191,18 @@ class Mask:
         """The ids that occur, rising."""
         return [int(i) for i in np.unique(self.ids)]
 
+    def extent(self) -> Box | None:
+        """x0, y0, x1, y1 around all but the background, in the photo's pixels; None where nothing else is."""
+        rows, columns = np.nonzero((self.ids != 0) & (self.ids != OUTSIDE))
+        if not rows.size:
+            return None
+        (x0, x1), (y0, y1) = ((at.min() - 0.5, at.max() + 0.5) for at in (columns, rows))
+        corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]) @ self.to_photo[:, :2].T
+        corners += self.to_photo[:, 2] + 0.5
+        left, top = (float(edge) for edge in corners.min(axis=0))
+        right, bottom = (float(edge) for edge in corners.max(axis=0))
+        return left, top, right, bottom
+
     def in_photo(self, width: int, height: int) -> NDArray[np.uint8]:
         """Ids [height, width] of the pixels of a photo of this size; 255 where the crop does not reach."""
         return self.at(np.arange(width), np.arange(height))
