@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from training.models import Checkpoint, FaceXFormer, FaceXFormerConfig, save_checkpoint
+from training.models.facexformer import HEADS, PARSING_CLASSES
 
 KEY = "state_dict_backbone"
 
@@ -87,14 +88,13 @@ def converted(released: Mapping[str, Any], *, model: FaceXFormer) -> dict[str, T
     if over:
         raise ValueError(f"its weights have {_listed(over)}, which FaceXFormer has not")
     given = {ours: released[name] for ours, name in wanted.items()}
-    tokens = [released[name] for name in _TOKENS]
+    # One token a head, and the rest for the classes of a mask.
+    parts = torch.split(model.tokens, [*[1] * len(HEADS), PARSING_CLASSES])
     wrong = [wanted[name] for name, value in given.items() if not _fits(value, model.state_dict()[name])]
-    wrong += [name for name, value in zip(_TOKENS, tokens, strict=True) if not isinstance(value, Tensor)]
+    wrong += [name for name, ours in zip(_TOKENS, parts, strict=True) if not _fits(released[name], ours)]
     if wrong:
         raise ValueError(f"{_listed(wrong)} has another shape or type than in FaceXFormer")
-    state = {"tokens": torch.cat(tokens), **given}
-    if not _fits(state["tokens"], model.tokens):
-        raise ValueError(f"{_listed(_TOKENS)} have other shapes than in FaceXFormer")
+    state = {"tokens": torch.cat([released[name] for name in _TOKENS]), **given}
     for name, value in derived.items():
         if name in released and not torch.equal(torch.as_tensor(released[name]).flatten(), value.flatten()):
             raise ValueError(f"{name} differs from what FaceXFormer's windows have")
