@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ def find_photos(folder: Path) -> list[Path]:
 
 def draw_background(rng: np.random.Generator, *, size: int, photos: Sequence[Path]) -> NDArray[np.float32]:
     """A background [size, size, 3], sRGB 0 to 1; photos that can't be read give way to made-up ones."""
-    picture = None
+    picture: Any = None
     if photos and rng.random() < 0.8:
         picture = _from_photo(rng, photos[int(rng.integers(len(photos)))], size=size)
     if picture is None:
@@ -82,4 +83,4 @@ def _made_up(rng: np.random.Generator, *, size: int) -> NDArray[np.float32]:
         else:
             end = rng.uniform(-0.2, 1.2, 2) * size
             cv2.line(picture, first, (int(end[0]), int(end[1])), colour, int(rng.integers(1, 12)))
-    return picture
+    return np.asarray(picture, np.float32)

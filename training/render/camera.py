@@ -1,12 +1,15 @@
 """What a photo does to a picture: focus, movement, resolution, colours, noise and JPEG."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 
-def photographed(rng: np.random.Generator, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+def photographed(rng: np.random.Generator, sharp: NDArray[np.float32]) -> NDArray[np.float32]:
     """A picture [H, W, 3] (sRGB 0 to 1) as a camera might have taken and kept it; geometry stays."""
+    picture: Any = sharp
     height, width = picture.shape[:2]
     unit = height / 384
     # The renderer has no soft edges of its own.
@@ -17,12 +20,12 @@ def photographed(rng: np.random.Generator, picture: NDArray[np.float32]) -> NDAr
     elif kind < 0.34:
         picture = cv2.filter2D(picture, -1, _streak(rng, length=unit * rng.uniform(3, 11)))
     if rng.random() < 0.35:  # a small picture, enlarged
-        part = float(np.exp(rng.uniform(np.log(0.14), np.log(0.6))))
+        part = float(np.exp(rng.uniform(np.log(0.2), np.log(0.65))))
         small = (max(24, round(width * part)), max(24, round(height * part)))
-        ways = [cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA]
+        ways = [cv2.INTER_LINEAR, cv2.INTER_CUBIC]
         picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
         picture = _noisy(rng, picture)
-        picture = cv2.resize(picture, (width, height), interpolation=ways[int(rng.integers(3))])
+        picture = cv2.resize(picture, (width, height), interpolation=ways[int(rng.integers(2))])
     else:
         picture = _noisy(rng, picture)
     if rng.random() < 0.25:  # darker corners
@@ -67,5 +70,5 @@ def _streak(rng: np.random.Generator, *, length: float) -> NDArray[np.float32]:
     turn, middle = rng.uniform(0, np.pi), (side + 1) / 2
     reach = np.array([np.cos(turn), np.sin(turn)]) * side / 2
     first, last = np.rint(middle - reach).astype(int), np.rint(middle + reach).astype(int)
-    cv2.line(kernel, tuple(first.tolist()), tuple(last.tolist()), 1.0, 1)
-    return kernel / kernel.sum()
+    cv2.line(kernel, first.tolist(), last.tolist(), (1.0,), 1)
+    return np.asarray(kernel / kernel.sum(), np.float32)

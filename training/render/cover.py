@@ -41,19 +41,21 @@ def draw_cover(
         reach = np.array([np.cos(turn), np.sin(turn)]) * span * 3
         stop = aim if rng.random() < 0.5 else aim - reach  # a microphone ends somewhere, a pole does not
         thick = int(max(3, span * rng.uniform(0.06, 0.3)))
-        cv2.line(covered, _whole(stop), _whole(aim + reach), 1, thick)
+        cv2.line(covered, _whole(stop), _whole(aim + reach), (1,), thick)
     elif scene.cover == "board":
         shape = (tuple(aim), tuple(span * rng.uniform([0.35, 0.5], [0.8, 1.3])), float(rng.uniform(-40, 40)))
-        cv2.fillPoly(covered, [cv2.boxPoints(shape).astype(np.int32)], 1)
+        cv2.fillPoly(covered, [cv2.boxPoints(shape).astype(np.int32)], (1,))
     else:
-        turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         radius = (
-            span * rng.uniform(0.2, 0.45) * (1 + 0.25 * np.sin(turn * rng.integers(2, 5) + rng.uniform(0, 6)))
+            span
+            * rng.uniform(0.2, 0.45)
+            * (1 + 0.25 * np.sin(angle * rng.integers(2, 5) + rng.uniform(0, 6)))
         )
         outline = (
-            aim + np.stack([np.cos(turn), np.sin(turn) * rng.uniform(0.5, 1.5)], axis=1) * radius[:, None]
+            aim + np.stack([np.cos(angle), np.sin(angle) * rng.uniform(0.5, 1.5)], axis=1) * radius[:, None]
         )
-        cv2.fillPoly(covered, [outline.astype(np.int32)], 1)
+        cv2.fillPoly(covered, [outline.astype(np.int32)], (1,))
     mask = covered.astype(bool)
     painted = np.broadcast_to(np.clip(colour, 0.01, 1).astype(np.float32), light.shape)
     if scene.cover == "patch" or (scene.cover == "board" and rng.random() < 0.4):

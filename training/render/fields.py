@@ -74,7 +74,7 @@ def make_fields(head: Head) -> Fields:
     put("upper_lip", flat[:, 1] - _mouth_line(lm, flat[:, 0]), everywhere)
     put(
         "mouth",
-        np.where(head.topology.in_parts(*MOUTH), 1.0, -1.0) + head.topology.in_parts("teeth"),
+        np.where(head.topology.in_parts(*MOUTH), 1.0, -1.0) + 1.0 * head.topology.in_parts("teeth"),
         everywhere,
     )
     put("cheek", 2.4 - np.hypot(np.abs(flat[:, 0]) - 4.8, flat[:, 1] - lm[30, 1] + 0.3), front)

@@ -124,7 +124,7 @@ def _fringe(
     length = 5.2 * scene.fringe + 0.5 * strands
     lowest = (10.0 - length) * skull.unit
     within = (skull.around > left) & (skull.around < right)
-    return within[None] & (points[..., 1] > lowest) & (skull.scalp > -8)
+    return np.asarray(within[None] & (points[..., 1] > lowest) & (skull.scalp > -8))
 
 
 def _fall(

@@ -108,7 +108,7 @@ def load_head(path: Path) -> Head:
 def _triangles(quads: NDArray[np.int32]) -> NDArray[np.int32]:
     """Triangles [T, 3] of quads [Q, 4]; a quad with -1 in the last place is one already."""
     four = quads[quads[:, 3] >= 0]
-    return np.concatenate([quads[:, :3], four[:, [0, 2, 3]]]).astype(np.int32)
+    return np.asarray(np.concatenate([quads[:, :3], four[:, [0, 2, 3]]]), np.int32)
 
 
 def normals(points: Floats, triangles: NDArray[np.int32]) -> Floats:

@@ -29,7 +29,12 @@ class Fragments:
 
 
 def rasterize(
-    points: Floats, triangles: NDArray[np.int32], *, height: int, width: int, cull: bool | NDArray = True
+    points: Floats,
+    triangles: NDArray[np.int32],
+    *,
+    height: int,
+    width: int,
+    cull: bool | NDArray[np.bool_] = True,
 ) -> Fragments:
     """The z-buffer of `triangles` [T, 3] over `points` [V, 3]: x, y in pixels and 1 / depth.
 
@@ -41,7 +46,7 @@ def rasterize(
     corners = points[triangles]  # [T, 3, 3]
     x, y, near = corners[..., 0], corners[..., 1], corners[..., 2]
     # Twice the area; y runs down, so that counter-clockwise is negative.
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    area: Floats = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
     x0 = np.ceil(np.maximum(x.min(axis=1), 0)).astype(np.int32)
     y0 = np.ceil(np.maximum(y.min(axis=1), 0)).astype(np.int32)
     across = np.floor(np.minimum(x.max(axis=1), width - 1)).astype(np.int32) - x0 + 1

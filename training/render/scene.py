@@ -103,11 +103,10 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
     angles = _draw_angles(rng)
     # The shoulders follow the head in part; mostly upright.
     body = (
-        float(angles[0] * rng.uniform(-0.1, 0.8)),
+        float(np.clip(angles[0] * rng.uniform(-0.1, 0.8), angles[0] - 50, angles[0] + 50)),
         float(angles[1] * rng.uniform(0, 0.4)),
         float(angles[2] * rng.uniform(0, 0.6)),
     )
-    body = tuple(float(np.clip(b, a - 45, a + 45)) for a, b in zip(angles, body, strict=True))
     tone = rng.beta(1.1, 1.2)
     skin = _palette(tone) * rng.normal(1, 0.04, 3)
     woman, age = rng.random() < 0.5, rng.beta(1.3, 1.6)
