@@ -23,7 +23,7 @@ from qface_client import (
     Face,
     FaceClient,
     InvalidInput,
-    ServerError,
+    NotServed,
     UnknownTask,
     cli,
 )
@@ -350,6 +350,6 @@ def test_the_servers_words_that_the_client_reads_are_these(server: EmbeddedServe
     for model, words in (("photo_analysis", "inference output"), ("nowhere", "unknown model")):
         with pytest.raises(InferenceServerException, match=words) as caught:
             plain.infer(model, [image], outputs=aura, client_timeout=10)
-        kind = InvalidInput if model == "photo_analysis" else ServerError
+        kind = InvalidInput if model == "photo_analysis" else NotServed
         assert type(error_of(caught.value, url=server.grpc_address, model=model)) is kind
     plain.close()
