@@ -171,13 +171,14 @@ def test_a_number_that_is_missing_leaves_no_mean() -> None:
         (["--sets", "marks"], "no set under"),
         (["--sets", "nobody"], "nobody"),
         (["--config", "qface_huge"], "there is no run 'qface_huge'"),
+        (["--config", "facexformer", "--sets", "people"], "facexformer is no Q-Face"),
         (["--sets", "people", "--steps", "1", "--set", "warmup_steps=1"], "leave none after"),
     ],
 )
 def test_what_can_t_be_compared_is_told_in_one_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
-    assert main(["--data", str(data), "--run", str(tmp_path), *words]) == 2
+    assert main(["--data", str(data), "--output", str(tmp_path), *words]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert sentence in said

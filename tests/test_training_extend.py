@@ -133,6 +133,7 @@ def test_a_finished_run_is_not_gone_on_with_for_another_old_model(
     [
         (["--task", "head_pose"], "answers head_pose already"),
         (["--task", "mood"], "unknown task mood"),
+        (["--task", "mood", "--output", "var/as-torchrun-wants-it"], "unknown task mood"),
         (["--task", "parsing"], "has training faces labelled for parsing"),
         (["--task", "race", "--sets", "ages"], "no face of ages is labelled for task 'race'"),
         (["--task", "race", "--sets", "nothing"], "nothing"),

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 import torch
+from torch.distributed.run import parse_args
 
 from training import pretrain as command
 from training.data.faces import FaceSet
@@ -133,6 +134,25 @@ def test_the_paper_s_schedule_follows_from_the_defaults() -> None:
 def test_three_quarters_of_the_patches_are_hidden() -> None:
     objective = MaskedObjective(_run())
     assert (objective.patches, objective.visible) == (64, 16)
+
+
+def test_torchrun_passes_its_words_on(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    words = ["--data", str(data), "--sets", "many,few", "--output", str(tmp_path / "run")]
+    small = [f"--set={field}" for field in ("batch=6", "width=32", "heads=2", "epochs=1", "warmup_epochs=0")]
+    given = parse_args(["-m", "training.pretrain", "qface_test", *words, *small, "--set=workers=0"])
+    threads = torch.get_num_threads()
+    try:
+        assert command.main([*given.training_script_args, "--device", "cpu", "--threads", "1"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert (tmp_path / "run" / "encoder.safetensors").exists()
+
+
+def test_an_encoder_that_is_no_q_face_s_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        command.main(["facexformer", "--data", "none", "--sets", "few", "--run", "none"])
+    assert refused.value.code == 2
+    assert "choose from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

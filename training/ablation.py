@@ -32,7 +32,7 @@ from training.distributed import Distributed, distributed
 from training.evaluate import answers_of, evaluate
 from training.finetune import Trainer
 from training.loop import Stopped
-from training.models import ExportWrapper, load_checkpoint
+from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.overrides import overridden
 from training.published import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
 from training.report import row_as_json, table, write_text
@@ -56,10 +56,12 @@ class Method:
 
 
 def _pooled(run: Run) -> Run:
+    assert isinstance(run.model, QFaceConfig)
     return dataclasses.replace(run, model=dataclasses.replace(run.model, head="pooled", mask_laterals=()))
 
 
 def _without_fusion(run: Run) -> Run:
+    assert isinstance(run.model, QFaceConfig)
     model = dataclasses.replace(run.model, stages=run.model.stages[-1:], fusion_block=False)
     return dataclasses.replace(run, model=model)
 
@@ -98,8 +100,12 @@ class Ablation:
     ) -> "Ablation":
         """The run with what is there: its sets (or those named) and the tasks that these can train and judge.
 
-        ValueError where nothing is left.
+        ValueError where nothing is left, and for a network that the table's methods can't be made of.
         """
+        if not isinstance(run.model, QFaceConfig):
+            raise ValueError(
+                f"{run.name} is no Q-Face, whose parts the table takes away: choose another --config"
+            )
         names = list(sets) if sets is not None else [source.name for source in run.sources]
         there = [faces.name for faces in prepared_sets(data, split="train", names=sets)]
         names = [name for name in names if name in there]
@@ -264,7 +270,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--run", type=Path, required=True, help="where networks and tables go")
+    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
+    parser.add_argument(
+        "--run",
+        "--output",
+        type=Path,
+        required=True,
+        help="where networks and tables go (under torchrun: --output)",
+    )
     parser.add_argument("--config", default="qface_test", help=f"the full method's: {', '.join(RUNS)}")
     parser.add_argument("--table", choices=TABLES, default="methods", help="what is compared")
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the config's")
@@ -281,7 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // local))
     cv2.setNumThreads(1)
     try:
         sets = None if options.sets is None else [name.strip() for name in options.sets.split(",")]

@@ -75,6 +75,7 @@ def extend(
     """
     base = load_checkpoint(checkpoint)
     config = extended(base.model, tasks).config
+    assert isinstance(config, QFaceConfig)
     chosen = sets if sets is not None else _labelled(data, tasks)
     run = overridden(extension_run(base, checkpoint=checkpoint, config=config, sets=chosen), settings)
     if run.model != config:
@@ -147,7 +148,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=pathlib.Path, help="the .safetensors file of the old model")
     parser.add_argument("--task", required=True, help="what it shall learn; several separated by commas")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="where checkpoints and progress go")
+    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
+    parser.add_argument(
+        "--run",
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        help="where checkpoints and progress go (under torchrun: --output)",
+    )
     parser.add_argument(
         "--sets", help="learn from these, separated by commas (default: all that have labels)"
     )

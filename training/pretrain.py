@@ -32,6 +32,7 @@ from training.models.network import PIXEL_MEAN, PIXEL_STD
 from training.overrides import overridden
 
 LOSS = "masked_l1"
+_MODELS = {name: config for name, config in CONFIGS.items() if isinstance(config, QFaceConfig)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,11 +187,16 @@ def save_encoder(path: pathlib.Path, encoder: TimmEncoder, *, run: Pretraining) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=CONFIGS, help="the configuration whose encoder is trained")
+    parser.add_argument("model", choices=_MODELS, help="the configuration whose encoder is trained")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     parser.add_argument("--sets", required=True, help="their names, separated by commas")
+    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(
-        "--run", type=pathlib.Path, required=True, help="where state, progress and weights go"
+        "--run",
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        help="where state, progress and weights go (under torchrun: --output)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
@@ -207,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // local))
     cv2.setNumThreads(1)
     try:
-        run = Pretraining(model=CONFIGS[options.model], sets=tuple(options.sets.split(",")))
+        run = Pretraining(model=_MODELS[options.model], sets=tuple(options.sets.split(",")))
         run = overridden(run, options.settings)
         with distributed(options.device) as where:
             loop = pretrain(run, data=options.data, folder=options.run, where=where)
@@ -216,6 +222,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + stopped.number
     except ValueError as error:
         print(f"training.pretrain: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"training.pretrain: {error.filename or options.run} can't be read or written "
+            f"({error.strerror or error}): make room, or make it accessible",
+            file=sys.stderr,
+        )
         return 2
     if where.leads:
         print(f"{options.run / 'encoder.safetensors'}: {loop.step} steps in {loop.seconds / 60:.1f} minutes")
