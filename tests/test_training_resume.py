@@ -16,6 +16,7 @@ from made_faces import make_set
 from safetensors.torch import load_file
 
 from training import finetune, progress
+from training.distributed import Distributed
 from training.state import load_state, save_state
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -166,6 +167,18 @@ def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
     assert not list(run.glob("*.p*t*l"))
     assert _train(_arguments(data, run)) == 0
     _assert_same_weights(run, unbroken)
+
+
+def test_a_state_that_only_some_processes_see_is_not_gone_on_with(
+    data: pathlib.Path,
+    unbroken: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Another machine, whose own folder is empty.
+    monkeypatch.setattr(Distributed, "gathered", lambda self, thing: [thing, 0])
+    assert _train(_arguments(data, unbroken)) == 2
+    assert f"different steps (0, {STEPS}): let all machines see the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04 cut off"])

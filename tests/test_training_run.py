@@ -4,11 +4,13 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from made_faces import made_face, make_set
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from training import distil, finetune
@@ -17,7 +19,7 @@ from training.data.faces import FaceSet
 from training.data.shards import write_set
 from training.evaluate import answers_of, evaluate, summary
 from training.finetune import Trainer
-from training.loop import Distributed, distributed
+from training.loop import Distributed, Loop, distributed
 from training.models import CONFIGS, ExportWrapper, QFaceConfig, load_checkpoint
 from training.optimisation import Optimisation, make_optimizer, make_schedule
 from training.overrides import overridden
@@ -172,6 +174,30 @@ def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None
         ]
         == 1
     )
+
+
+@pytest.mark.parametrize("layer_decay", [None, 0.5])
+def test_what_an_encoder_says_must_not_decay_does_not(layer_decay: float | None) -> None:
+    optimisation = Optimisation(steps=10, learning_rate=1e-3, layer_decay=layer_decay)
+    run = _run()
+    objective = finetune.FineTuning(finetune.build_model(run.model), run=run, tasks=select(TASKS))
+    optimizer = make_optimizer(objective, network=objective.model, optimisation=optimisation)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    parts = dict(objective.named_parameters())
+    assert decay[id(parts["model.encoder.model.cls_token"])] == 0
+    assert decay[id(parts["model.encoder.model.patch_embed.proj.weight"])] == 0.05
+    assert decay[id(parts["model.decoder.queries"])] == 0.05
+
+
+def test_batchnorms_that_hold_an_activation_keep_it_when_gpus_share_their_faces() -> None:
+    parts = nn.Sequential(nn.BatchNorm2d(2), BatchNormAct2d(2))
+    place = Distributed(rank=0, world=2, device=torch.device("cuda"))
+    loop = SimpleNamespace(where=place, objective=parts)
+    Loop._normalise_together(loop)  # type: ignore[arg-type]
+    plain, active = loop.objective
+    assert isinstance(plain, nn.SyncBatchNorm)
+    assert isinstance(active, nn.SyncBatchNorm)
+    assert isinstance(active.act, nn.ReLU)
 
 
 def test_a_finished_run_leaves_a_checkpoint_that_says_where_it_came_from(

@@ -3,9 +3,9 @@
 A step draws a global batch, sums its losses over micro-batches and processes, and updates the weights
 once. What a step does follows from (seed, step, rank) and the state before it alone: a run that is
 killed anywhere and started again with the same command ends in the same weights, bit by bit, as an
-unbroken one (on the same machine with the same threads). Losses are sums over faces divided by how much
-of the global batch is labelled, so that neither the number of processes nor of micro-batches changes
-what is minimised.
+unbroken one (on a CPU with the same threads; some of a GPU's kernels add in an order of their own). Losses
+are sums over faces divided by how much of the global batch is labelled, so that neither the number of
+processes nor of micro-batches changes what is minimised, but for what BatchNorm makes of a micro-batch.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -133,6 +134,11 @@ class Loop:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.state_path.exists():
             self.resume()
+        if len(steps := set(self.where.gathered(self.step))) > 1:
+            raise ValueError(
+                f"the processes stand at different steps ({', '.join(map(str, sorted(steps)))}): let all "
+                f"machines see the same {self.folder}, or choose another --run folder"
+            )
         if self.step == self.optimisation.steps:
             return
         progress = self._progress() if self.where.leads else None
@@ -270,7 +276,8 @@ class Loop:
         if self.where.world == 1 or not has:
             return
         if self.where.device.type == "cuda":
-            self.objective = nn.SyncBatchNorm.convert_sync_batchnorm(self.objective)  # type: ignore[no-untyped-call]
+            # Torch's own would lose the activation that some of timm's BatchNorms hold.
+            self.objective = convert_sync_batchnorm(self.objective)  # type: ignore[no-untyped-call]
         elif self.where.leads:
             warnings.warn(
                 "on CPUs BatchNorm normalises each process's faces on their own: the result differs a "

@@ -22,7 +22,7 @@ class Optimisation:
     milestones: tuple[float, ...] = ()  # parts of the run after which the rate is a tenth; (): a cosine
     warmup_steps: int = 0  # linear, before the cosine
     warmup_epochs: float = 0.0  # the same, where `steps` is 0
-    weight_decay: float = 0.05  # not on biases and norms
+    weight_decay: float = 0.05  # not on biases, norms and what an encoder names (a ViT's class token)
     betas: tuple[float, float] = (0.9, 0.999)  # AdamW's
     layer_decay: float | None = None  # each encoder layer learns by this factor slower than the next
     clip: float | None = None  # largest norm of the gradient
@@ -101,10 +101,15 @@ def make_optimizer(
     """
     groups: list[dict[str, Any]]
     if optimisation.layer_decay is None:
-        groups = timm.optim.param_groups_weight_decay(whole, optimisation.weight_decay)  # type: ignore[attr-defined]
+        groups = timm.optim.param_groups_weight_decay(  # type: ignore[attr-defined]
+            whole, optimisation.weight_decay, no_weight_decay_list=_undecayed(whole)
+        )
     else:
         groups = timm.optim.param_groups_layer_decay(  # type: ignore[attr-defined]
-            network, optimisation.weight_decay, layer_decay=optimisation.layer_decay
+            network,
+            optimisation.weight_decay,
+            no_weight_decay_list=_undecayed(network),
+            layer_decay=optimisation.layer_decay,
         )
         counted = {id(p) for p in network.parameters()}
         rest = [p for p in whole.parameters() if id(p) not in counted and p.requires_grad]
@@ -116,6 +121,15 @@ def make_optimizer(
         groups, opt="adamw", lr=optimisation.learning_rate, betas=optimisation.betas
     )
     return optimizer
+
+
+def _undecayed(whole: nn.Module) -> set[str]:
+    """The parameters that timm's models in `whole` say must not decay, by their names in it."""
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in whole.named_modules()
+        for name in getattr(module, "no_weight_decay", set)()
+    }
 
 
 def make_schedule(
