@@ -21,7 +21,7 @@ import build.engine as build_engine
 import build.onnx as build_onnx
 import build.precision as build_precision
 import build.repository as build_repository
-from build import pipeline
+from build import gate, pipeline
 from build.__main__ import main
 from build.engines import Engine, openvino
 from build.files import ROOT
@@ -289,7 +289,7 @@ def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_noth
     served = (tmp_path / "repository").resolve()
     config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
     save_checkpoint(own, dataclasses.replace(untrained(config, seed=1), card={}))
-    monkeypatch.setattr("build.parity.FULL_PRECISION", -1.0)
+    monkeypatch.setattr(gate, "tolerances", lambda contract, **_: {"age": -1.0})
     assert build(own, tmp_path) == 2
     said = capsys.readouterr()
     assert "because of another checkpoint" in said.out
