@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from made_faces import made_face, make_set
-from timm.layers import BatchNormAct2d
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 
 from training import distil, finetune
@@ -196,7 +196,7 @@ def test_batchnorms_that_hold_an_activation_keep_it_when_gpus_share_their_faces(
     Loop._normalise_together(loop)  # type: ignore[arg-type]
     plain, active = loop.objective
     assert isinstance(plain, nn.SyncBatchNorm)
-    assert isinstance(active, nn.SyncBatchNorm)
+    assert isinstance(active, SyncBatchNormAct)  # torch's own would never call its `act`
     assert isinstance(active.act, nn.ReLU)
 
 

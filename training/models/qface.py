@@ -4,7 +4,7 @@ Sun, He, Shan, Han and Chen, "Task-adaptive Q-Face".
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -93,10 +93,6 @@ class QFace(FaceNetwork):
         self.requires_grad_(False)
         self.extensions[-1].requires_grad_(True)
         self.train(self.training)
-
-    def learning(self) -> Iterator[nn.Parameter]:
-        """The parameters that training changes: all, or the last extension's when the rest is frozen."""
-        return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def train(self, mode: bool = True) -> "QFace":
         """As of any module, but what is frozen stays in eval mode."""
