@@ -66,6 +66,14 @@ def _run(**changes: object) -> Run:
     return dataclasses.replace(published, **{**fields, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["facexformer", "facexformer_v3"])
+def test_what_holds_300_w_s_test_photos_takes_part_without_them(name: str) -> None:
+    parts = {source.name: source.subset for source in run_named(name).sources}
+    assert parts["lapa"] == "megaface"
+    assert parts["300w_lp"] == "afw"
+    assert "300w" in parts  # whose test split the end of the run is judged by
+
+
 def test_a_small_one_learns_every_task_and_leaves_a_checkpoint(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -196,15 +196,18 @@ def facexformer() -> Run:
     there, and all of them's here. Which set has which share is not published. The augmentation is the
     landmarks', for all; a mirrored face's labels are mirrored with it. Crops are aligned as everywhere here
     (`training.data prepare ... --size 224`), so its checkpoint says so, and is served with such crops.
+
+    LaPa and 300W-LP hold photos of 300-W's own test part, so only those of their parts are taken that have
+    none: LaPa's pictures of MegaFace, and 300W-LP's of AFW, which 300-W trains on too.
     """
     return Run(
         name="facexformer",
         # The stochastic depth that torchvision's swin_b comes with.
         model=FaceXFormerConfig(crop=ALIGNED, drop_path=0.5),
         sources=(
-            Source(name="lapa", batch=8),
+            Source(name="lapa", batch=8, subset="megaface"),
             Source(name="300w", batch=8),
-            Source(name="300w_lp", batch=8),
+            Source(name="300w_lp", batch=8, subset="afw"),
             Source(name="celeba", batch=8),
             Source(name="cofw", batch=8),
             Source(name="utkface", batch=4, surround=True),
