@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.layout_sets import picture, read
 from training.data.labels import checked_mask
+from training.data.layouts import LAYOUTS
 from training.data.layouts.celebamask_hq import Mask, subjects_sides
 from training.data.sample import LayoutError, Sample
 from training.tasks import CATALOGUE
@@ -106,6 +107,40 @@ def test_the_split_is_celebas_own_and_persons_and_attributes_come_along(tmp_path
         ("test", "17"),
     ]
     assert good[0].labels["attributes"] == {name: float(i % 2) for i, name in enumerate(ATTRIBUTES)}
+
+
+def test_with_both_lists_a_face_is_in_the_same_part_of_celeba_and_of_its_masks(tmp_path: Path) -> None:
+    numbers = (162770, 162771, 182637, 182638)  # around the ends of CelebA's training and validation parts
+    parts = ("train", "validation", "validation", "test")
+    masks, celeba = tmp_path / "masks", tmp_path / "celeba"
+    official(masks, (0, 1, 2, 3))
+    lines = "".join(f"{i} {n - 1} {n:06d}.jpg\n" for i, n in enumerate(numbers))
+    (masks / "CelebA-HQ-to-CelebA-mapping.txt").write_text(f"idx orig_idx orig_file\n{lines}")
+    names = [f"{number:06d}.jpg" for number in numbers]
+    for name in names:
+        picture(celeba / "img_align_celeba" / name)
+    rows = "".join(f"{name} {' '.join(['1'] * 40)}\n" for name in names)
+    (celeba / "list_attr_celeba.txt").write_text(f"4\n{' '.join(ATTRIBUTES)}\n{rows}")
+    codes = dict(zip(("train", "validation", "test"), "012", strict=True))
+    (celeba / "list_eval_partition.txt").write_text(
+        "".join(f"{name} {codes[part]}\n" for name, part in zip(names, parts, strict=True))
+    )
+    assert [sample.split for sample in read("celeba", celeba)[0]] == list(parts)
+    assert [sample.split for sample in read("celebamask_hq", masks)[0]] == list(parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "other"),
+    [
+        ("celeba", "Eval/list_eval_partition.txt", "CelebAMask-HQ"),
+        ("celebamask_hq", "CelebA-HQ-to-CelebA-mapping.txt", "CelebA"),
+    ],
+)
+def test_who_takes_both_is_told_which_file_keeps_their_splits_together(
+    name: str, file: str, other: str
+) -> None:
+    (line,) = (line for line in LAYOUTS[name].tree.splitlines() if line.startswith(f"{file} "))
+    assert f"who also takes {other} needs it" in line
 
 
 def test_without_the_mapping_the_last_eighth_is_kept_out_and_attributes_are_not_given(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015. Q-Face, section 4.2. The
 official split is that of list_eval_partition.txt; without it the last 1,500 pictures are for testing.
+
+CelebAMask-HQ's pictures are CelebA's. Without the partition list here, or without
+CelebA-HQ-to-CelebA-mapping.txt there, the two are split independently of each other, and a face may be in
+the training part of one and in the test part of the other: who trains on both needs both files.
 """
 
 from collections.abc import Iterator
@@ -73,7 +77,7 @@ LAYOUT = Layout(
     tree="""\
 Anno/list_attr_celeba.txt
 Anno/identity_CelebA.txt       not needed: who it is
-Eval/list_eval_partition.txt   not needed: the official split
+Eval/list_eval_partition.txt   the official split; who also takes CelebAMask-HQ needs it
 Img/img_align_celeba/000001.jpg
 (all of them may lie directly in the folder too)""",
     expected=Expected(counts={"train": 162770, "validation": 19867, "test": 19962}),

@@ -6,7 +6,9 @@ later part lies over an earlier one), and the merged one, a PNG of class ids a p
 
 The split is CelebA's own (24,183 / 2,993 / 2,824), which follows from a picture's number in CelebA;
 without the file that tells it, the last eighth of the pictures, in the order of their names, is for
-testing.
+testing. Then, or where CelebA itself was prepared without its list_eval_partition.txt, the two sets are
+split independently of each other, and a face may be in the training part of one and in the test part of
+the other: who trains on both needs both files.
 
 "Left" is the subject's left, on the picture's right. Some copies hold pictures that were mirrored
 together with their masks: there the sides of a mask change places, and are the subject's again.
@@ -257,12 +259,12 @@ LAYOUT = Layout(
     tree="""\
 CelebA-HQ-img/0.jpg
 CelebAMask-HQ-mask-anno/0/00000_skin.png, 00000_l_eye.png and so on    2,000 pictures a folder
-CelebA-HQ-to-CelebA-mapping.txt                                        gives the split
-CelebAMask-HQ-attribute-anno.txt                                       if there: attributes
-identity_CelebA.txt                                                    CelebA's, if there: persons
+CelebA-HQ-to-CelebA-mapping.txt                                    the split; who also takes CelebA needs it
+CelebAMask-HQ-attribute-anno.txt                                   if there: attributes
+identity_CelebA.txt                                                CelebA's, if there: persons
 or, merged:
 images/NAME.jpg (or .webp, .png)
-masks/NAME.png                                                         class ids 0 to 18""",
+masks/NAME.png                                                     class ids 0 to 18""",
     expected=Expected(counts={"all": 30000}),
     read=read,
 )
