@@ -258,7 +258,7 @@ LAYOUT = Layout(
     tasks=("parsing", "attributes"),
     tree="""\
 CelebA-HQ-img/0.jpg
-CelebAMask-HQ-mask-anno/0/00000_skin.png, 00000_l_eye.png and so on    2,000 pictures a folder
+CelebAMask-HQ-mask-anno/0/00000_skin.png, 00000_l_eye.png ...      2,000 pictures a folder
 CelebA-HQ-to-CelebA-mapping.txt                                    the split; who also takes CelebA needs it
 CelebAMask-HQ-attribute-anno.txt                                   if there: attributes
 identity_CelebA.txt                                                CelebA's, if there: persons
