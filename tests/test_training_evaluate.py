@@ -19,6 +19,8 @@ from runtime.align import align_face
 from runtime.pose import rotation_from_angles
 from runtime.postprocess import postprocess_all
 from training.data.faces import FaceSet, prepared_sets
+from training.data.layouts.lapa import LAPA_OF_68
+from training.data.layouts.wflw import WFLW_OF_68
 from training.data.shards import Face, margin_of, write_set
 from training.evaluate import Answering, Answers, Row, answers_of, evaluate, main, summary
 from training.models import CONFIGS, ExportWrapper, save_checkpoint
@@ -281,6 +283,72 @@ def test_a_published_figure_stands_beside_ours(data: Path, tmp_path: Path) -> No
     assert age.published[0].value == 4.67
     assert "Q-Face 4.67 years (Q-Face, table 3)" in as_markdown([age])
     assert row_as_json(age)["published"]["mean_absolute_error"][0]["value"] == 4.67
+
+
+@pytest.mark.parametrize(
+    ("split", "limit", "subset"), [("test", None, True), ("train", None, False), ("test", COUNT - 1, False)]
+)
+def test_no_published_figure_stands_beside_a_part_of_a_set_or_another_split(
+    data: Path, split: str, limit: int | None, subset: bool
+) -> None:
+    faces = FaceSet(data / "people", split=split)
+    faces.name, faces.manifest = "agedb", faces.manifest | {"subset": subset}
+    rows = evaluate(knowing([faces]), ENTRIES, [faces], input_size=SIZE, limit=limit, bootstrap=0)
+    assert {row.task for row in rows} >= {"age", "gender"}
+    assert all(row.published == () and not row.by_label for row in rows)
+    assert "Q-Face 4.67" not in as_markdown(rows)
+
+
+def test_figures_of_another_split_than_ours_are_not_kept() -> None:
+    assert figures("age", "utkface", subset="", metric="mean_absolute_error") == ()
+    biwi = figures("head_pose", "biwi", subset="", metric="euler_mean_absolute_error")
+    assert [one.method for one in biwi] == ["Q-Face", "Multi Head"]
+
+
+def landmarks_of(name: str, data: Path) -> Row:
+    """How exact points are judged when the set is called so."""
+    tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE)["tasks"]
+    faces = FaceSet(data / "parts", split="test")
+    faces.name = name
+
+    def answer(crops: NDArray[np.uint8]) -> Answers:
+        rows = (crops[:, SIZE // 2, SIZE // 2, 0].astype(int) - 20) // 2
+        return {"landmarks": faces.columns["landmarks"][rows] * SIZE - 0.5}
+
+    return evaluate(answer, tasks, [faces], input_size=SIZE, bootstrap=0)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("aflw2000", "box_normalized_error"),
+        ("300w", "normalized_mean_error"),
+        ("wflw", "normalized_mean_error"),
+        ("mine", "normalized_mean_error"),
+    ],
+)
+def test_a_set_of_points_is_judged_by_the_size_that_its_protocol_divides_by(
+    data: Path, name: str, metric: str
+) -> None:
+    row = landmarks_of(name, data)
+    assert row.metric == metric
+    assert f"| landmarks | {name} | 24 | {metric} |" in as_markdown([row])
+
+
+def test_points_that_are_not_all_of_a_set_s_own_are_told_as_not_its_protocol(data: Path) -> None:
+    kept = sum(index is not None for index in (CATALOGUE["visibility"].aligned_labels or {}).values())
+    said = {
+        "wflw": f"{len(WFLW_OF_68)} of its 98 points",
+        "cofw": f"{kept} of its 29 points",
+        "lapa": f"{len(LAPA_OF_68)} points made of its 106",
+    }
+    for name, words in said.items():
+        row = landmarks_of(name, data)
+        assert row.published == ()
+        assert f"| not the official protocol: {words} |" in as_markdown([row])
+        assert row_as_json(row)["not_official"] == words
+    for name in ("300w", "300vw", "aflw2000"):
+        assert "not the official" not in as_markdown([landmarks_of(name, data)])
 
 
 @pytest.fixture(scope="module")

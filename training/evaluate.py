@@ -24,8 +24,9 @@ from training.data.derived import derive
 from training.data.faces import FaceSet, prepared_sets
 from training.data.sample import SPLITS
 from training.metrics import MEASURES, Measure, PerFace, best_of, fitted_thresholds, less_is_better
-from training.published import Published, figures
-from training.questions import Question, in_order, question_of
+from training.protocols import deviation, judged_by
+from training.published import Published, comparable, figures
+from training.questions import Question, checked, in_order, question_of
 from training.resample import clusters_of, intervals
 from training.subjects import BATCH, Answering, Answers, answers_of, subject_of
 from training.tasks import Kind
@@ -59,6 +60,7 @@ class Row:
     trivial: Mapping[str, float]  # of each metric, the best that always the same answer reaches
     published: tuple[Published, ...]  # what others reached in `metric`
     by_label: Mapping[str, tuple[Published, ...]]  # and in metrics of single labels
+    deviation: str  # what is not as in the set's official protocol; "" where all is
 
     @property
     def better(self) -> bool | None:
@@ -111,7 +113,11 @@ def evaluate(
         if faces.name in fitted_on:
             there = _fitted(answer, there, fitted_on[faces.name], limit=limit)
         judged = [
-            _Judged(question, constants=_trivial(question, [*learned_from.get(faces.name, ()), faces]))
+            _Judged(
+                question,
+                constants=_trivial(question, [*learned_from.get(faces.name, ()), faces]),
+                beside_others=comparable(faces, limit=limit),
+            )
             for question in there
         ]
         if not judged:
@@ -149,8 +155,10 @@ def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 class _Judged:
     """What is gathered of one task on one set."""
 
-    def __init__(self, question: Question, *, constants: Sequence[NDArray[Any]]) -> None:
-        self.question = question
+    def __init__(
+        self, question: Question, *, constants: Sequence[NDArray[Any]], beside_others: bool = False
+    ) -> None:
+        self.question, self.beside_others = question, beside_others
         self.measure: Measure = MEASURES[question.task.kind]
         self.constants = constants
         self.indices: list[NDArray[np.int64]] = []
@@ -162,7 +170,7 @@ class _Judged:
         known = self.measure.known(labels)
         if not known.any():
             return
-        said = _checked(self.question, answered, faces=faces, indices=indices)[known]
+        said = checked(self.question, answered, faces=faces, indices=indices)[known]
         labels = labels[known]
         self.indices.append(indices[known])
         self.parts[0].append(self.measure.per_face(self.question, said, labels))
@@ -212,10 +220,10 @@ class _Judged:
         )
         task = question.task.name
         # A task whose labels don't allow its usual metric (ages in bins) is judged by its kind's first.
-        main = question.main if question.main in values else next(iter(values))
-        others = {
-            name: figures(task, faces.name, subset=subset, metric=name) for name in values if "/" in name
-        }
+        main = judged_by(task, faces.name)
+        main = main if main in values else next(iter(values))
+        named = {name: figures(task, faces.name, subset=subset, metric=name) for name in values}
+        published = {name: there for name, there in named.items() if there and self.beside_others}
         return Row(
             task=task,
             set=faces.name,
@@ -231,8 +239,9 @@ class _Judged:
                 for name, value in values.items()
             },
             trivial=best_of(list(values), trivial),
-            published=figures(task, faces.name, subset=subset, metric=main),
-            by_label={name: there for name, there in others.items() if there},
+            published=published.get(main, ()),
+            by_label={name: there for name, there in published.items() if "/" in name},
+            deviation=deviation(task, faces.name),
         )
 
 
@@ -293,36 +302,6 @@ def _fitted(
         else question
         for question in questions
     ]
-
-
-def _checked(
-    question: Question, answered: Answers, *, faces: FaceSet, indices: NDArray[np.int64]
-) -> NDArray[Any]:
-    """The answers to a question; ValueError where they are missing, of a wrong shape or not finite."""
-    name, count, labels = question.task.name, len(indices), len(question.labels)
-    if name not in answered:
-        raise ValueError(f"the network does not answer {name}, which its contract promises: build it again")
-    said = np.asarray(answered[name])
-    shape: tuple[int, ...] = {
-        Kind.CLASSES: (count, labels),
-        Kind.MULTILABEL: (count, labels),
-        Kind.VALUE: (count, 1),
-        Kind.ROTATION: (count, 3, 3),
-        Kind.POINTS: (count, labels, 2),
-        Kind.MASK: (count, question.input_size, question.input_size),
-    }[question.task.kind]
-    if said.shape != shape:
-        raise ValueError(
-            f"{name} is answered in the shape {list(said.shape)} and not {list(shape)}: build it again"
-        )
-    wrong = said >= labels if question.task.kind is Kind.MASK else ~np.isfinite(said)
-    if wrong.any():
-        first = int(indices[np.flatnonzero(wrong.reshape(count, -1).any(axis=1))[0]])
-        raise ValueError(
-            f"the answer to {name} about {faces.key(first)} of {faces.name} is not finite or no class of the "
-            "contract: look at the weights"
-        )
-    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

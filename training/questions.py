@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.faces import FaceSet
 from training.tasks import CATALOGUE, Kind, Task
 
 UNKNOWN = 255  # in a mask: nobody knows what is there
@@ -64,3 +65,33 @@ def in_order(question: Question, labels: NDArray[Any]) -> NDArray[Any]:
     if kind is Kind.VALUE or kind is Kind.ROTATION:  # the last axis is no label's
         return labels
     return np.asarray(labels[:, list(question.order)])
+
+
+def checked(
+    question: Question, answered: Mapping[str, NDArray[Any]], *, faces: FaceSet, indices: NDArray[np.int64]
+) -> NDArray[Any]:
+    """The answers to a question; ValueError where they are missing, of a wrong shape or not finite."""
+    name, count, labels = question.task.name, len(indices), len(question.labels)
+    if name not in answered:
+        raise ValueError(f"the network does not answer {name}, which its contract promises: build it again")
+    said = np.asarray(answered[name])
+    shape: tuple[int, ...] = {
+        Kind.CLASSES: (count, labels),
+        Kind.MULTILABEL: (count, labels),
+        Kind.VALUE: (count, 1),
+        Kind.ROTATION: (count, 3, 3),
+        Kind.POINTS: (count, labels, 2),
+        Kind.MASK: (count, question.input_size, question.input_size),
+    }[question.task.kind]
+    if said.shape != shape:
+        raise ValueError(
+            f"{name} is answered in the shape {list(said.shape)} and not {list(shape)}: build it again"
+        )
+    wrong = said >= labels if question.task.kind is Kind.MASK else ~np.isfinite(said)
+    if wrong.any():
+        first = int(indices[np.flatnonzero(wrong.reshape(count, -1).any(axis=1))[0]])
+        raise ValueError(
+            f"the answer to {name} about {faces.key(first)} of {faces.name} is not finite or no class of the "
+            "contract: look at the weights"
+        )
+    return said
