@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from training.data import faces as faces_module
+from training.data.derived import derive
 from training.data.faces import FaceSet, prepared_sets
 from training.data.shards import Face, margin_of, write_set
 from training.tasks import CATALOGUE
@@ -150,6 +151,25 @@ def test_threads_and_forked_and_fresh_processes_read_the_same(
     assert [connection.recv() for _ in children] == [expected] * 2
     for child in children:
         child.join()
+
+
+def test_columns_that_follow_from_others_travel_to_fresh_processes(folder: pathlib.Path) -> None:
+    faces = FaceSet(folder)
+    derive(faces, ["age_group"])
+    there = pickle.loads(pickle.dumps(faces))
+    assert list(there.columns) == list(faces.columns)
+    np.testing.assert_array_equal(there.columns["age_group"], faces.columns["age_group"])
+    np.testing.assert_array_equal(there.confidence["age_group"], faces.confidence["age_group"])
+
+
+def test_a_set_is_known_by_what_is_in_its_shards(tmp_path: pathlib.Path) -> None:
+    def made(name: str, shift: int) -> str:
+        faces = [Face(key=str(i), pixels=_pixels(i + shift), split="train") for i in range(3)]
+        write_set(tmp_path / name, faces, size=SIZE)
+        return FaceSet(tmp_path / name).fingerprint
+
+    assert made("one", 0) == made("same", 0)
+    assert made("other", 1) != made("another", 0)
 
 
 def test_labels_stay_in_the_file_until_they_are_read(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ Tests make one with training.data.shards.write_set.
 """
 
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ class FaceSet:
             else np.ones(len(self), np.float32)
             for task in (*self.columns, *masks)
         }
+        self._prepared = frozenset(self.columns)
         self._descriptors: dict[int, int] = {}
         self._mapped: dict[str, NDArray[Any]] = {}
 
@@ -91,6 +93,12 @@ class FaceSet:
     def subsets(self) -> NDArray[np.str_]:
         """[N]: the named part of the split, mostly empty."""
         return self._repeated("subset")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the content: how many faces these are, and of which shards. What a run's data is known by."""
+        shards = json.dumps([shard["sha256"] for shard in self.manifest["shards"]])
+        return f"{len(self)} faces, {hashlib.sha256(shards.encode()).hexdigest()[:12]}"
 
     def key(self, i: int) -> str:
         """What face `i` is called, without reading all names."""
@@ -133,11 +141,20 @@ class FaceSet:
         return masks
 
     def __getstate__(self) -> dict[str, Any]:
-        # Mapped arrays would travel whole; another process maps them itself.
-        return {"folder": self.folder, "split": self.split, "subset": self.subset}
+        # Mapped arrays would travel whole; another process maps them itself. Added columns are in no file.
+        added = self.columns.keys() - self._prepared
+        return {
+            "folder": self.folder,
+            "split": self.split,
+            "subset": self.subset,
+            "columns": {task: self.columns[task] for task in added},
+            "confidence": {task: self.confidence[task] for task in added},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["folder"], split=state["split"], subset=state["subset"])  # type: ignore[misc]
+        self.columns.update(state["columns"])
+        self.confidence.update(state["confidence"])
 
     def __del__(self) -> None:
         for descriptor in self.__dict__.get("_descriptors", {}).values():
