@@ -123,6 +123,17 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one_and_leaves_its_encoder(
         assert torch.equal(tensor, trained[f"autoencoder.encoder.{name}"]), name
 
 
+def test_a_run_on_other_faces_of_the_same_number_is_not_gone_on_with(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run = _run(sets=("few",), batch=4, epochs=1, warmup_epochs=0)
+    pretrain(run, data=data, folder=tmp_path / "run", where=ALONE)
+    black = [Face(key=f"{i}.png", pixels=np.zeros((78, 78, 3), np.uint8), split="train") for i in range(4)]
+    write_set(tmp_path / "few", black, size=64)
+    with pytest.raises(ValueError, match=r"data.few is .*4 faces, "):
+        pretrain(run, data=tmp_path, folder=tmp_path / "run", where=ALONE)
+
+
 def test_the_paper_s_schedule_follows_from_the_defaults() -> None:
     optimisation = Pretraining(model=CONFIGS["qface_base"], sets=("glint360k",)).optimisation(17_000_000)
     assert optimisation.steps == 80 * 17_000_000 // 2048

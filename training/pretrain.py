@@ -115,6 +115,7 @@ class MaskedObjective(Objective):
             blocks=run.blocks,
             normalised=run.normalised,
         )
+        self.input_size = config.input_size
         self.patches = self.autoencoder.side**2
         self.visible = max(1, round(self.patches * (1 - run.mask_ratio)))
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
@@ -126,6 +127,10 @@ class MaskedObjective(Objective):
     def images(self, pixels: Tensor) -> Tensor:
         """Pixels uint8 [B, S, S, 3] as the encoder wants them [B, 3, S, S]."""
         return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """The inverse of `images`: [B, S, S, 3], not rounded and maybe out of 0 to 255."""
+        return images.permute(0, 2, 3, 1) * self.std + self.mean
 
     def counts(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {LOSS: torch.tensor(float(len(batch["pixels"])), device=batch["pixels"].device)}
@@ -160,7 +165,7 @@ def pretrain(run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, wher
         folder=folder,
         identity={
             "pretraining": dataclasses.asdict(run),
-            "faces": {faces.name: len(faces) for faces in sets},
+            "data": {faces.name: faces.fingerprint for faces in sets},
         },
     )
     loop.run()

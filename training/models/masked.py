@@ -71,15 +71,19 @@ class MaskedAutoencoder(nn.Module):
         return (painted.gather(1, hidden) - wanted.gather(1, hidden)).abs().mean((1, 2)), painted
 
     def wanted(self, images: Tensor) -> Tensor:
-        """What to paint: the patches [B, N, patch * patch * 3] of images [B, 3, S, S], row by row."""
-        patches = images.unflatten(3, (self.side, self.patch)).unflatten(2, (self.side, self.patch))
-        patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        """What to paint: the patches [B, N, patch * patch * 3] of images [B, 3, S, S], normalised or not."""
+        patches = self.patches(images)
         if self.normalised:
             patches = functional.layer_norm(patches, patches.shape[-1:], eps=1e-6)
         return patches
 
+    def patches(self, images: Tensor) -> Tensor:
+        """The patches [B, N, patch * patch * 3] of images [B, 3, S, S], row by row."""
+        patches = images.unflatten(3, (self.side, self.patch)).unflatten(2, (self.side, self.patch))
+        return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
     def picture(self, patches: Tensor) -> Tensor:
-        """Patches [B, N, patch * patch * 3] as images [B, 3, S, S]: the inverse of `wanted`."""
+        """Patches [B, N, patch * patch * 3] as images [B, 3, S, S]: the inverse of `patches`."""
         maps = patches.unflatten(2, (self.patch, self.patch, 3)).unflatten(1, (self.side, self.side))
         return maps.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
