@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from training import ablation
 from training.ablation import METHODS, Ablation, as_table, average, main
 from training.data.shards import Face, margin_of, write_set
+from training.distributed import Distributed
 from training.models import load_checkpoint
+from training.overrides import overridden
 from training.runs import run_named
 from training.tasks import CATALOGUE
 
@@ -135,6 +138,22 @@ def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(
     assert main([*words, "--set", "seed=9"]) == 2
     assert "other settings" in capsys.readouterr().err
     assert (made / "table.md").read_text() == before
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_next_network_is_made_when_the_last_one_is_judged(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    settings = ["steps=1", "warmup_steps=0", "workers=0", "tensorboard=false", "bf16=false"]
+    run = overridden(run_named("qface_test"), settings)
+    one = Ablation.on(run, data=data, folder=tmp_path, sets=["people"], limit=None)
+    result = tmp_path / "full" / "result.json"
+    waited: list[bool] = []
+    monkeypatch.setattr(Distributed, "wait", lambda self: waited.append(result.exists()))
+    rows = one.result(METHODS[-1], where=Distributed(rank=rank, world=1, device=torch.device("cpu")))
+    assert bool(rows) == (rank == 0)
+    # For the checkpoint, then for the result.
+    assert waited == [False, rank == 0]
 
 
 def test_fixed_and_learned_weights_stand_side_by_side(data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs, their settings, and the trainer on data that it can and can't learn from."""
 
 import dataclasses
+import datetime
 import json
 import pathlib
 from collections.abc import Iterator
@@ -346,6 +347,100 @@ def test_learned_weights_count_hard_tasks_less() -> None:
     assert float(fixed({n: means[n] for n in ("hard", "easy")}, counts=counts, share=1.0)) == pytest.approx(
         4.5
     )
+
+
+def test_learned_weights_are_told_with_the_losses(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for balance in ("fixed", "uncertainty"):
+        run = _run(balance=balance, weights={"age": 2.0}, learning_rate=0.1)
+        Trainer(run, data=data, folder=tmp_path / balance, where=where).train()
+    lines = [
+        json.loads((tmp_path / name / "progress.jsonl").read_text().splitlines()[-1])
+        for name in ("fixed", "uncertainty")
+    ]
+    assert "weights" not in lines[0]
+    assert set(lines[1]["weights"]) == set(TASKS)
+    assert lines[1]["weights"]["age"] not in (0, 2)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step 2/2")]
+    assert " x " not in said[0]
+    assert f"  age {lines[1]['losses']['age']:.4g} x " in said[1]
+
+
+def test_a_gpu_without_bf16_is_told_what_to_set(
+    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
+    where = Distributed(rank=0, world=1, device=torch.device("cuda"))
+    with pytest.raises(ValueError, match=r"this GPU \(Old GPU\) can't .* --set bf16=false"):
+        Trainer(_run(bf16=True), data=data, folder=tmp_path, where=where)
+
+
+def test_parts_of_one_set_are_told_apart_and_judged_once(
+    where: Distributed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [CATALOGUE[name] for name in TASKS]
+    faces = [
+        dataclasses.replace(
+            made_face(i, tasks, size=64, seed=0, split="train" if i < 20 else "test"),
+            subset="many" if i < 12 else "few",
+        )
+        for i in range(24)
+    ]
+    write_set(tmp_path / "made", faces, size=64)
+    sources = tuple(Source(name="made", batch=2, subset=subset) for subset in ("many", "few"))
+    run = _run(sources=sources)
+    assert run.with_sources(["made"]).sources == sources
+    trainer = Trainer(run, data=tmp_path, folder=tmp_path / "run", where=where)
+    known = trainer.loop.identity["data"]
+    assert [known[name].split(",")[0] for name in ("made (many)", "made (few)")] == ["12 faces", "8 faces"]
+    judged: list[str] = []
+
+    def watched(answer: object, entries: object, sets: list[FaceSet], **more: object) -> object:
+        judged.extend(faces.name for faces in sets)
+        return evaluate(answer, entries, sets, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finetune, "evaluate", watched)
+    trainer.train()
+    assert trainer.finish() is not None
+    assert judged == ["made"]
+
+
+def test_processes_wait_for_hours_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    patience: list[datetime.timedelta] = []
+
+    def begin(backend: str, *, timeout: datetime.timedelta, **more: object) -> None:
+        done.append("begun")
+        patience.append(timeout)
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", begin)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: done.append("waited"))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("ended"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with distributed("cpu"):
+        done.append("worked")
+    assert done == ["begun", "worked", "waited", "ended"]
+    assert patience[0] >= datetime.timedelta(hours=6)
+    done.clear()
+    # An error must not wait for those that don't know of it.
+    with pytest.raises(ValueError, match="broken"), distributed("cpu"):
+        raise ValueError("broken")
+    assert done == ["begun"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_nobody_goes_on_before_a_finished_run_is_judged(
+    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    where = Distributed(rank=rank, world=1, device=torch.device("cpu"))
+    trainer = Trainer(_run(), data=data, folder=tmp_path, where=where)
+    written: list[bool] = []
+    path = tmp_path / "model.safetensors"
+    monkeypatch.setattr(Distributed, "wait", lambda self: written.append(path.exists()))
+    assert (trainer.finish() is not None) == (rank == 0)
+    assert written == [rank == 0]
 
 
 class _Teacher(nn.Module):

@@ -106,7 +106,7 @@ class Ablation:
             raise ValueError(
                 f"{run.name} is no Q-Face, whose parts the table takes away: choose another --config"
             )
-        names = list(sets) if sets is not None else [source.name for source in run.sources]
+        names = list(sets) if sets is not None else list(dict.fromkeys(s.name for s in run.sources))
         there = [faces.name for faces in prepared_sets(data, split="train", names=sets)]
         names = [name for name in names if name in there]
         tasks: dict[str, list[str]] = {}  # by task, the sets that train and judge it
@@ -153,21 +153,27 @@ class Ablation:
     def _trained(self, run: Run, *, folder: Path, where: Distributed) -> list[dict[str, Any]]:
         trainer = Trainer(run, data=self.data, folder=folder, where=where)
         identity = trainer.loop.identity
-        done = _finished(folder / _RESULT, identity)
+        # The leading process decides, so that all take the same way.
+        done = where.gathered(_finished(folder / _RESULT, identity) if where.leads else None)[0]
         if done is not None:
-            return done
+            return list(done) if where.leads else []
         if where.leads:
             print(f"{run.name}: {', '.join(run.model.tasks)}", file=sys.stderr, flush=True)
         trainer.train()
         trainer.finish()
-        if not where.leads:
-            return []
+        found = self._judged(run, folder=folder, identity=identity, where=where) if where.leads else []
+        where.wait()
+        return found
+
+    def _judged(
+        self, run: Run, *, folder: Path, identity: Mapping[str, Any], where: Distributed
+    ) -> list[dict[str, Any]]:
         checkpoint = load_checkpoint(folder / "model.safetensors")
         wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(where.device)
         rows = evaluate(
             answers_of(wrapper),
             wrapper.entries,
-            [FaceSet(self.data / source.name, split="test") for source in run.sources],
+            [FaceSet(self.data / name, split="test") for name in dict.fromkeys(s.name for s in run.sources)],
             input_size=run.model.input_size,
             limit=self.limit,
             bootstrap=_DRAWS,

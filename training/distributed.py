@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+# How long a process waits for the others: at the end of a run they wait for the one that evaluates.
+PATIENCE = datetime.timedelta(hours=24)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,19 @@ class Distributed:
         dist.all_gather_object(things, thing)
         return things
 
+    def check_bf16(self) -> None:
+        """ValueError where this process's GPU has no bf16 of its own; a CPU always counts as having it."""
+        if self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise ValueError(
+                f"this GPU ({torch.cuda.get_device_name(self.device)}) can't calculate in bf16: "
+                "give --set bf16=false"
+            )
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.world > 1:
+            dist.barrier()
+
 
 @contextlib.contextmanager
 def distributed(device: str = "auto") -> Iterator[Distributed]:
@@ -64,9 +81,13 @@ def distributed(device: str = "auto") -> Iterator[Distributed]:
     if world > 1:
         dist.init_process_group(
             "nccl" if chosen.type == "cuda" else "gloo",
+            timeout=PATIENCE,
             device_id=chosen if chosen.type == "cuda" else None,
         )
-    yield Distributed(rank=rank, world=world, device=chosen)
-    # Not after an error: the others may wait in a collective, and torchrun ends them.
+    where = Distributed(rank=rank, world=world, device=chosen)
+    yield where
+    # Not after an error: the others may wait in a collective, and torchrun ends them. Without one all end
+    # together: torchrun's own patience between machines is five minutes.
     if world > 1:
+        where.wait()
         dist.destroy_process_group()

@@ -11,7 +11,6 @@ out; RUN/progress.jsonl and RUN/tensorboard tell how it went.
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -25,7 +24,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from training.balance import make_balance
+from training.balance import UncertaintyBalance, make_balance
 from training.data.batches import StepBatches
 from training.data.derived import derive
 from training.data.faces import FaceSet
@@ -62,6 +61,9 @@ class FineTuning(Objective):
             weights[DISTILLATION] = run.distil.weight
             names.append(DISTILLATION)
         self.balance = make_balance(run.balance, losses=names, weights=weights)
+
+    def learned_weights(self) -> dict[str, float]:
+        return self.balance.factors() if isinstance(self.balance, UncertaintyBalance) else {}
 
     def network(self) -> nn.Module:
         return self.model
@@ -185,10 +187,13 @@ class Trainer:
     def finish(self) -> Checkpoint | None:
         """The averaged weights as a checkpoint for others: rounded, evaluated as rounded, then written.
 
-        Into FOLDER/model.safetensors, by the leading process; None on the others.
+        Into FOLDER/model.safetensors, by the leading process; None on the others, which wait for it.
         """
-        if not self.where.leads:
-            return None
+        checkpoint = self._finished() if self.where.leads else None
+        self.where.wait()
+        return checkpoint
+
+    def _finished(self) -> Checkpoint:
         averaged = self.loop.averaged()
         assert isinstance(averaged, FineTuning)
         model = build_model(self.model.config)
@@ -196,10 +201,12 @@ class Trainer:
         round_to_half(model)
         model.to(self.where.device).eval()
         wrapper = ExportWrapper(model, self.contract)
+        # A set whose subsets are sources of their own is one set here.
+        folders = dict.fromkeys(s.folder for s in self.sets if "test" in s.manifest["faces"])
         rows = evaluate(
             answers_of(wrapper),
             wrapper.entries,
-            [FaceSet(s.folder, split="test") for s in self.sets if "test" in s.manifest["faces"]],
+            [FaceSet(folder, split="test") for folder in folders],
             input_size=model.config.input_size,
             limit=self.run.kept_out,
             bootstrap=0,
@@ -266,7 +273,10 @@ class Trainer:
             "run": dataclasses.asdict(self.run),
             "network": dataclasses.asdict(self.model.config),
             "labels": {task.name: task.labels for task in self.model.tasks},
-            "data": {faces.name: _fingerprint(faces) for faces in self.sets},
+            "data": {
+                faces.name if faces.subset is None else f"{faces.name} ({faces.subset})": faces.fingerprint
+                for faces in self.sets
+            },
         }
 
     def _card(self, kept_out: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,12 +310,6 @@ def _known_labels(task: Task, column: np.ndarray[Any, Any]) -> np.ndarray[Any, n
     if task.kind is Kind.POINTS:
         return np.asarray(known_ones.all(axis=2).any(axis=0))
     return np.full(len(task.labels), bool(known_ones.any()))
-
-
-def _fingerprint(faces: FaceSet) -> str:
-    """Of a prepared set's content."""
-    shards = json.dumps([shard["sha256"] for shard in faces.manifest["shards"]])
-    return f"{len(faces)} faces, {hashlib.sha256(shards.encode()).hexdigest()[:12]}"
 
 
 def _source(faces: FaceSet) -> dict[str, Any]:

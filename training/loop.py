@@ -30,9 +30,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.distributed import Distributed, distributed
 from training.objective import Objective, StepData
-from training.optimisation import HARMLESS, Optimisation, make_optimizer, make_schedule
+from training.optimisation import Optimisation, make_optimizer, make_schedule
 from training.progress import Progress
-from training.state import load_state, save_state
+from training.state import differences, identity_of, load_state, save_state
 
 __all__ = [
     "Distributed",
@@ -87,6 +87,8 @@ class Loop:
         trainable: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None,
     ) -> None:
         self.optimisation, self.data, self.where, self.folder = optimisation, data, where, folder
+        if optimisation.bf16:
+            where.check_bf16()
         # As it will be read back: tuples become lists.
         self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
         self.objective = objective.to(where.device)
@@ -152,6 +154,7 @@ class Loop:
                         counts=learned.counts,
                         faces=self.where.world * _rows(batch),
                         rate=self.optimizer.param_groups[-1]["lr"],
+                        weights=self.objective.learned_weights(),
                     )
                 last = self.step == self.optimisation.steps
                 if last or learned.signal or self.step % self.optimisation.checkpoint_every == 0:
@@ -230,8 +233,8 @@ class Loop:
         """Take over the folder's state. ValueError for that of a run with other settings or data."""
         state = load_state(self.state_path)
         try:
-            identity = json.loads(state["identity"])
-            different = _differences(identity, self.identity)
+            identity = identity_of(state)
+            different = differences(identity, self.identity)
             if not different:
                 self.objective.load_state_dict(state["objective"])
                 if self.ema is not None:
@@ -381,20 +384,3 @@ def step_seed(*numbers: int) -> int:
 
 def _rows(batch: Mapping[str, Tensor]) -> int:
     return len(next(iter(batch.values())))
-
-
-def _differences(there: Any, here: Any, *, name: str = "") -> list[str]:
-    """Where two pieces of plain data differ, in words."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            line
-            for key in sorted(there.keys() | here.keys())
-            if key not in HARMLESS
-            for line in _differences(there.get(key), here.get(key), name=f"{name}.{key}" if name else key)
-        ]
-    return [] if there == here else [f"{name} is {_short(there)} there, {_short(here)} here"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -43,6 +43,10 @@ class Objective(nn.Module):
         """
         return torch.stack(list(means.values())).sum()
 
+    def learned_weights(self) -> dict[str, float]:
+        """What each loss is multiplied by now, by name, where that is learned; else empty."""
+        return {}
+
     def network(self) -> nn.Module:
         """The part whose layers timm's layer decay counts, and which torch.compile compiles."""
         return self

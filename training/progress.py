@@ -41,15 +41,25 @@ class Progress:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
 
     def add(
-        self, step: int, *, sums: Mapping[str, float], counts: Mapping[str, float], faces: int, rate: float
+        self,
+        step: int,
+        *,
+        sums: Mapping[str, float],
+        counts: Mapping[str, float],
+        faces: int,
+        rate: float,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        """Step number `step` (from 1) is done: summed losses and how much they were summed over, by name."""
+        """Step number `step` (from 1) is done: summed losses and how much they were summed over, by name.
+
+        `weights`: what losses are multiplied by, where that is learned.
+        """
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + counts[name]
         self._faces += faces
         if step % self.every == 0 or step == self.steps:
-            self._line(step, rate)
+            self._line(step, rate, weights or {})
 
     def _forget(self, start: int) -> None:
         """Lines of steps that a killed process did after its last checkpoint will be written again."""
@@ -63,7 +73,7 @@ class Progress:
             partial.write_text("".join(f"{line}\n" for line in kept))
             partial.replace(path)
 
-    def _line(self, step: int, rate: float) -> None:
+    def _line(self, step: int, rate: float, weights: Mapping[str, float]) -> None:
         now = time.monotonic()
         spent = max(now - self._since, 1e-9)
         self.seconds += spent
@@ -83,9 +93,14 @@ class Progress:
             "seconds": round(self.seconds, 1),
             "seconds_left": round(left, 1),
         }
+        if weights:
+            line["weights"] = {name: round(value, 4) for name, value in weights.items()}
         with (self.folder / "progress.jsonl").open("a") as file:
             print(json.dumps(line), file=file)
-        said = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        said = "  ".join(
+            f"{name} {value:.4g}" + (f" x {weights[name]:.3g}" if name in weights else "")
+            for name, value in losses.items()
+        )
         print(
             f"step {step}/{self.steps}  {said}  {line['faces_per_second']} faces/s  {_duration(left)} left",
             file=self._log,
@@ -94,6 +109,8 @@ class Progress:
         if self._board is not None:
             for name, value in losses.items():
                 self._board.add_scalar(f"loss/{name}", value, step)
+            for name, value in weights.items():
+                self._board.add_scalar(f"weight/{name}", value, step)
             self._board.add_scalar("learning_rate", rate, step)
             self._board.add_scalar("faces_per_second", line["faces_per_second"], step)
         self._sums, self._counts, self._faces = {}, {}, 0

@@ -74,8 +74,11 @@ class Run(Optimisation):
 
     def with_sources(self, names: Sequence[str]) -> "Run":
         """The same run with these sets; those that it does not know take part with `Source`'s defaults."""
-        known = {source.name: source for source in self.sources}
-        return dataclasses.replace(self, sources=tuple(known.get(name, Source(name=name)) for name in names))
+        known: dict[str, list[Source]] = {}  # a set may be several sources, a subset each
+        for source in self.sources:
+            known.setdefault(source.name, []).append(source)
+        chosen = [source for name in names for source in known.get(name, [Source(name=name)])]
+        return dataclasses.replace(self, sources=tuple(chosen))
 
 
 _SMALL_SETS = (

@@ -1,11 +1,14 @@
 """What a run needs to go on exactly where it stood: one file, replaced as a whole or not at all."""
 
+import json
 import os
 import pathlib
 import pickle
 from typing import Any
 
 import torch
+
+from training.optimisation import HARMLESS
 
 
 def save_state(path: pathlib.Path, state: dict[str, Any]) -> None:
@@ -41,6 +44,29 @@ def load_state(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ValueError(f"{path} is no training state: remove it to begin anew")
     return state
+
+
+def identity_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Which run a state belongs to (Loop's `identity`); KeyError, TypeError or ValueError without one."""
+    identity: dict[str, Any] = json.loads(state["identity"])
+    return identity
+
+
+def differences(there: Any, here: Any, *, name: str = "") -> list[str]:
+    """Where two pieces of plain data differ, in words."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in sorted(there.keys() | here.keys())
+            if key not in HARMLESS
+            for line in differences(there.get(key), here.get(key), name=f"{name}.{key}" if name else key)
+        ]
+    return [] if there == here else [f"{name} is {_short(there)} there, {_short(here)} here"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _cause(error: BaseException) -> str:
