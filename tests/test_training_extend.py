@@ -128,6 +128,23 @@ def test_a_finished_run_is_not_gone_on_with_for_another_old_model(
     assert "belongs to a run with other settings" in capsys.readouterr().err
 
 
+def test_a_model_whose_answers_would_change_is_not_extended(
+    base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_checkpoint(base)
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter.mul_(1.0003)  # no longer what fp16 can hold
+    fine = Checkpoint(model=loaded.model, contract=loaded.contract, card=loaded.card, weights="fp32")
+    save_checkpoint(tmp_path / "fine.safetensors", fine)
+    more = ("--task", "race", "--set", "steps=2", "--set", "warmup_steps=1")
+    assert extend.main(arguments(tmp_path / "fine.safetensors", data, tmp_path / "run", *more)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "changed its answers of expression" in said
+    assert "rounded to fp16" in said
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -96,7 +96,11 @@ def extend(
     learned = trainer.finish()
     if learned is None:
         return None
-    _check_old_answers(base, learned)
+    try:
+        _check_old_answers(base, learned, checkpoint=checkpoint)
+    except ValueError:
+        (folder / "model.safetensors").unlink(missing_ok=True)  # which the trainer has written
+        raise
     new = Checkpoint(
         model=learned.model,
         contract=_with_old_entries(learned.contract, base.contract),
@@ -123,15 +127,19 @@ def _has(faces: FaceSet, tasks: Sequence[str]) -> bool:
     )
 
 
-def _check_old_answers(base: Checkpoint, learned: Checkpoint) -> None:
-    """The promise, held to before anything is handed over."""
+def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pathlib.Path) -> None:
+    """The promise, held to before anything is handed over: ValueError where it is broken."""
     size = base.model.config.input_size
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4, size, size, 3), dtype=torch.uint8, generator=generator)
     with torch.inference_mode():
         old, new = base.model(pixels), learned.model(pixels)
     changed = [name for name in old if not torch.equal(old[name], new[name])]
-    assert not changed, f"extending changed the answers of {changed}"
+    if changed:
+        raise ValueError(
+            f"extending {checkpoint} changed its answers of {', '.join(changed)}, so that the result is not "
+            "kept: extend a model whose weights are rounded to fp16, as training.finetune leaves them"
+        )
 
 
 def _with_old_entries(contract: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
