@@ -13,10 +13,22 @@ from numpy.typing import NDArray
 from training import pictures
 from training.attention import attention_of, queries_of, stage_maps, stage_shares
 from training.data.shards import Face, margin_of, write_set
+from training.data.unlabelled import Cropping
+from training.distributed import Distributed
 from training.models import CONFIGS, Checkpoint, QFace, build_qface, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.config import QFaceConfig
-from training.pictures import confusion, draw_attention, draw_confusion, draw_curves, main, read_progress
+from training.pictures import (
+    confusion,
+    draw_attention,
+    draw_confusion,
+    draw_curves,
+    draw_reconstruction,
+    main,
+    read_progress,
+)
+from training.pretrain import Pretraining, pretrain
+from training.reconstruction import load_pretraining, reconstructed
 from training.tasks import make_contract
 
 ASTRONAUT = Path(__file__).parent / "assets" / "astronaut.jpg"
@@ -224,6 +236,82 @@ def test_what_can_not_be_drawn_is_refused_with_one_sentence(
     assert "must end in one of .png, .svg, .pdf" in capsys.readouterr().err
     assert main([*attention, "age", "--output", str(tmp_path / "no" / "out.png")]) == 2
     assert "can't be written (No such file" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that learned to paint the portrait for a few steps."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    stored = cv2.copyMakeBorder(crop, *[margin_of(SIZE)] * 4, cv2.BORDER_CONSTANT)
+    write_set(folder / "made", [Face(key=str(i), pixels=stored, split="train") for i in range(4)], size=SIZE)
+    run = Pretraining(
+        model=CONFIGS["qface_test"],
+        sets=("made",),
+        epochs=40,
+        warmup_epochs=0,
+        batch=4,
+        width=32,
+        heads=2,
+        workers=0,
+        bf16=False,
+        cropping=Cropping(smallest=1, stretch=1, mirrored=0),
+    )
+    where = Distributed(rank=0, world=1, device=torch.device("cpu"))
+    pretrain(run, data=folder, folder=folder / "run", where=where)
+    return folder / "run"
+
+
+def test_a_reconstruction_shows_a_quarter_of_a_face_and_paints_the_rest(pretrained: Path) -> None:
+    objective = load_pretraining(pretrained)
+    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    shown, painted = reconstructed(objective, crop[None])
+    assert shown.shape == painted.shape == (1, SIZE, SIZE, 3)
+    same = (shown[0] == crop).all(axis=2)
+    assert same.mean() == pytest.approx(0.25, abs=0.02)
+    assert (shown[0][~same] == 127).all()
+    np.testing.assert_array_equal(painted[0][same], crop[same])
+    # It has learned: what is painted is nearer to the face than one colour everywhere is.
+    far = np.abs(crop.astype(float) - crop[~same].mean(axis=0))[~same].mean()
+    assert np.abs(crop.astype(float) - painted[0])[~same].mean() < far
+    figure = draw_reconstruction((crop[None], shown, painted))
+    assert [axis.get_title() for axis in figure.axes] == ["face", "shown", "painted in"]
+
+
+def test_normalised_patches_are_painted_as_bright_as_the_face(
+    pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = load_pretraining(pretrained)
+    autoencoder = objective.autoencoder
+    autoencoder.normalised = True
+    # A decoder that is right.
+    right = lambda images, order, visible: (images, autoencoder.wanted(images))  # noqa: E731
+    monkeypatch.setattr(autoencoder, "forward", right)
+    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    _, painted = reconstructed(objective, crop[None])
+    assert np.abs(painted[0].astype(int) - crop).max() <= 1
+
+
+def test_a_reconstruction_is_drawn_from_a_run_and_photos_always_the_same(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.png"
+    words = ["reconstruction", str(pretrained), str(ASTRONAUT), str(ASTRONAUT), "--output", str(output)]
+    assert main(words) == 0
+    first = output.read_bytes()
+    assert cv2.imread(str(output)) is not None
+    assert main(words) == 0
+    assert output.read_bytes() == first
+    capsys.readouterr()
+    other = tmp_path / "other"
+    other.mkdir()
+    for state in (None, {"identity": "{}", "objective": {}}):
+        if state is not None:
+            torch.save(state, other / "last.pt")
+        assert main(["reconstruction", str(other), *words[2:]]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert str(other / "last.pt") in error
 
 
 def test_the_shipped_network_is_drawn_over_its_convolutional_stages() -> None:

@@ -4,11 +4,13 @@
   python -m training.pictures stages CHECKPOINT PHOTO... --output out.png
   python -m training.pictures curves RUN... --output out.png
   python -m training.pictures confusion NETWORK --data DIR --output out.png
+  python -m training.pictures reconstruction RUN PHOTO... --output out.png
 
 `attention` is figure 4 of Q-Face: the cross-attention of the decoder's first block, for each label over the
 face, a column for each stage of the encoder. `stages` is figure 5: which share of each task's attention
 goes to which stage. `curves` draws RUN/progress.jsonl of one or more runs; `confusion` a matrix for every
 task with one answer of several, of a checkpoint, an ONNX file or a running server (grpc://host:port).
+`reconstruction` shows what a run of training.pretrain, finished or not, paints in where a face is hidden.
 The output's suffix says its format: png, svg or pdf.
 """
 
@@ -182,6 +184,19 @@ def confusion(labelled: NDArray[np.float32], answered: NDArray[np.float32]) -> N
     return counts
 
 
+def draw_reconstruction(pictures: Sequence[NDArray[np.uint8]]) -> Figure:
+    """A row a face, a column for each of `pictures` [N, S, S, 3]: faces, what was shown, what was painted."""
+    rows = len(pictures[0])
+    figure = Figure(figsize=(1.7 * len(pictures), 1.75 * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, len(pictures), squeeze=False)
+    for column, (name, faces) in enumerate(zip(("face", "shown", "painted in"), pictures, strict=True)):
+        axes[0, column].set_title(name, fontsize=9)
+        for row, face in enumerate(faces):
+            axes[row, column].imshow(face)
+            axes[row, column].set_axis_off()
+    return figure
+
+
 def count_confusion(
     network: str, *, data: Path, sets: Sequence[str] | None, split: str, limit: int | None, device: str
 ) -> dict[str, NDArray[np.int64]]:
@@ -293,6 +308,12 @@ def _drawn(args: argparse.Namespace) -> Figure:
             args.network, data=args.data, sets=sets, split=args.split, limit=args.limit, device=args.device
         )
         return draw_confusion(counts)
+    if args.what == "reconstruction":
+        from training.reconstruction import load_pretraining, reconstructed
+
+        objective = load_pretraining(args.run)
+        found = [crop_of(path, size=objective.input_size, aligned=args.aligned) for path in args.photos]
+        return draw_reconstruction((np.stack(found), *reconstructed(objective, np.stack(found))))
     model = _network_with_queries(args.checkpoint)
     photos = [args.photo] if args.what == "attention" else args.photos
     crops = [crop_of(path, size=model.config.input_size, aligned=args.aligned) for path in photos]
@@ -333,8 +354,14 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument("photo", type=Path)
     stages.add_argument("photos", type=Path, nargs="+")
     attention.add_argument("--labels", required=True, help="labels or tasks, separated by commas")
-    for one in (attention, stages):
+    painted = kinds.add_parser(
+        "reconstruction", help="what a pretraining run paints in where faces are hidden"
+    )
+    painted.add_argument("run", type=Path, metavar="RUN", help="the --run folder of training.pretrain")
+    painted.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    for one in (attention, stages, painted):
         one.add_argument("--aligned", action="store_true", help="the photo is an aligned crop already")
+    for one in (attention, stages):
         one.add_argument("--block", type=int, default=1, help="which of the decoder's blocks, from 1")
     curves = kinds.add_parser("curves", help="losses over the steps of one or more runs")
     curves.add_argument("runs", type=Path, nargs="+", metavar="RUN")
@@ -345,7 +372,7 @@ def _parser() -> argparse.ArgumentParser:
     matrices.add_argument("--split", default="test", choices=("train", "validation", "test"))
     matrices.add_argument("--limit", type=int, help="so many faces of each set, evenly spread")
     matrices.add_argument("--device", default="cpu", help="where torch runs a checkpoint: cpu or cuda")
-    for one in (attention, stages, curves, matrices):
+    for one in (attention, stages, curves, matrices, painted):
         one.add_argument("--output", type=Path, required=True, help="a file that ends in .png, .svg or .pdf")
     return parser
 

@@ -187,16 +187,16 @@ def _network(path: pathlib.Path, family: str, fields: Mapping[str, Any]) -> Face
             "use the code that trained it, or train anew"
         )
     try:
-        return build_model(kind(**{key: _tuples(value) for key, value in fields.items()}))
+        return build_model(kind(**{key: tuples(value) for key, value in fields.items()}))
     # What a wrong value does depends on where in torch or timm it arrives.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the configuration of {path} makes no network ({reason}): {_ANEW}") from None
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
     """Lists as the tuples that they were before JSON, those in lists too."""
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+    return tuple(tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def round_to_half(model: FaceNetwork) -> None:
