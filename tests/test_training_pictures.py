@@ -248,8 +248,9 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Pretraining(
         model=CONFIGS["qface_test"],
         sets=("made",),
-        epochs=40,
+        epochs=60,
         warmup_epochs=0,
+        learning_rate=1e-2,
         batch=4,
         width=32,
         heads=2,
@@ -271,9 +272,9 @@ def test_a_reconstruction_shows_a_quarter_of_a_face_and_paints_the_rest(pretrain
     assert same.mean() == pytest.approx(0.25, abs=0.02)
     assert (shown[0][~same] == 127).all()
     np.testing.assert_array_equal(painted[0][same], crop[same])
-    # It has learned: what is painted is nearer to the face than one colour everywhere is.
+    # It has learned: what is painted is much nearer to the face than one colour everywhere is.
     far = np.abs(crop.astype(float) - crop[~same].mean(axis=0))[~same].mean()
-    assert np.abs(crop.astype(float) - painted[0])[~same].mean() < far
+    assert np.abs(crop.astype(float) - painted[0])[~same].mean() < 0.6 * far
     figure = draw_reconstruction((crop[None], shown, painted))
     assert [axis.get_title() for axis in figure.axes] == ["face", "shown", "painted in"]
 
