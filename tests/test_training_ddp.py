@@ -41,7 +41,8 @@ def _arguments(data: pathlib.Path, run: pathlib.Path) -> list[str]:
     ]
     return [
         "qface_test",
-        *("--data", str(data), "--output", str(run), "--sets", "one,two", "--device", "cpu", "--threads", "1"),
+        *("--data", str(data), "--output", str(run), "--sets", "one,two"),
+        *("--device", "cpu", "--threads", "1"),
         *(word for setting in settings for word in ("--set", setting)),
     ]
 
