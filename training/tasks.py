@@ -50,6 +50,7 @@ class Task:
     loss: str
     metric: str
     default: bool = True  # part of the paper's Q-Face (68 queries) and served without being asked for
+    sensitive: bool = False  # served only where it is named, whatever network answers it
     aligned_labels: Mapping[str, int | None] | None = None  # label -> index in the 68 landmarks
     mirror: tuple[tuple[str, str], ...] = ()  # labels that change places in a mirrored picture
 
@@ -305,6 +306,7 @@ CATALOGUE: dict[str, Task] = by_name(
             loss="cross_entropy",
             metric="top1_accuracy",
             default=False,
+            sensitive=True,
         ),
         # What FaceXFormer answers of age and race beside or instead of the above.
         Task(
@@ -327,6 +329,7 @@ CATALOGUE: dict[str, Task] = by_name(
             loss="cross_entropy",
             metric="top1_accuracy",
             default=False,
+            sensitive=True,
         ),
         Task(
             name="landmarks",

@@ -128,14 +128,14 @@ class FaceXFormer(FaceNetwork):
         self.mask_head = Perceptron(width, outputs=width // 8)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-        """As any network's; every task is served by default, for all are the released network's own."""
+        """As any network's; all tasks but sensitive ones are served by default, being its own."""
         assert isinstance(self.config, FaceXFormerConfig)
         return make_contract(
             self.tasks,
             input_size=self.config.input_size,
             trained=trained,
             crop=self.config.crop,
-            served=self.config.tasks,
+            served=[task.name for task in self.tasks if not task.sensitive],
         )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
