@@ -16,17 +16,15 @@ the columns. Points and masks have no such number and stay out.
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
 
 from training.balance import BALANCES
+from training.command import add_run_options, take_cores
 from training.data.faces import FaceSet, prepared_sets
 from training.distributed import Distributed, distributed
 from training.evaluate import answers_of, evaluate
@@ -275,34 +273,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
-    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
-    parser.add_argument(
-        "--run",
-        "--output",
-        type=Path,
-        required=True,
-        help="where networks and tables go (under torchrun: --output)",
+    add_run_options(
+        parser,
+        folder="where networks and tables go",
+        example="learning_rate=1e-3, accumulate=2",
     )
     parser.add_argument("--config", default="qface_test", help=f"the full method's: {', '.join(RUNS)}")
     parser.add_argument("--table", choices=TABLES, default="methods", help="what is compared")
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the config's")
     parser.add_argument("--steps", type=int, help="of every network, instead of the config's")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="as finetune has it",
-    )
     parser.add_argument("--limit", type=int, help="judge by so many faces of each set, evenly spread")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
     options = parser.parse_args(arguments)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // local))
-    cv2.setNumThreads(1)
+    take_cores(options.threads)
     try:
         sets = None if options.sets is None else [name.strip() for name in options.sets.split(",")]
         settings = [*([f"steps={options.steps}"] if options.steps is not None else []), *options.settings]

@@ -11,15 +11,14 @@ again.
 import argparse
 import hashlib
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import torch
 
+from training.command import add_run_options, take_cores
 from training.data.faces import FaceSet, prepared_sets
 from training.finetune import Trainer
 from training.loop import Distributed, Stopped, distributed
@@ -155,32 +154,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.extend", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=pathlib.Path, help="the .safetensors file of the old model")
     parser.add_argument("--task", required=True, help="what it shall learn; several separated by commas")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
-    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
-    parser.add_argument(
-        "--run",
-        "--output",
-        type=pathlib.Path,
-        required=True,
-        help="where checkpoints and progress go (under torchrun: --output)",
+    add_run_options(
+        parser,
+        folder="where checkpoints and progress go",
+        example="steps=3000, learning_rate=1e-3",
     )
     parser.add_argument(
         "--sets", help="learn from these, separated by commas (default: all that have labels)"
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change a field of the run, as of training.finetune: steps=3000, learning_rate=1e-3",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
     args = parser.parse_args(arguments)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 1) // local))
-    cv2.setNumThreads(1)
+    take_cores(args.threads)
     try:
         with distributed(args.device) as where:
             checkpoint = extend(

@@ -12,19 +12,18 @@ out; RUN/progress.jsonl and RUN/tensorboard tell how it went.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import safetensors
 import torch
 from torch import Tensor, nn
 
 from training.balance import UncertaintyBalance, make_balance
+from training.command import add_run_options, take_cores
 from training.data.batches import StepBatches
 from training.data.derived import derive
 from training.data.faces import FaceSet
@@ -328,30 +327,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = (__doc__ or "").splitlines()
     parser = argparse.ArgumentParser(description=lines[0])
     parser.add_argument("run_name", metavar="NAME", help=f"one of {', '.join(RUNS)}")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
-    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
-    parser.add_argument(
-        "--run",
-        "--output",
-        type=pathlib.Path,
-        required=True,
-        help="where checkpoints and progress go (under torchrun: --output)",
+    add_run_options(
+        parser,
+        folder="where checkpoints and progress go",
+        example="steps=1000, model.drop_path=0.1, weights.age=2, sources.ict.batch=8",
     )
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the run's")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change a field of the run: steps=1000, model.drop_path=0.1, weights.age=2, sources.ict.batch=8",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
     args = parser.parse_args(arguments)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 1) // local))
-    cv2.setNumThreads(1)
+    take_cores(args.threads)
     try:
         run = run_named(args.run_name)
         if args.sets:

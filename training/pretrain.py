@@ -11,16 +11,15 @@ encoder alone, for `training.finetune --set init=RUN/encoder.safetensors`.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
-import cv2
 import safetensors
 import torch
 from torch import Tensor, nn
 
+from training.command import add_run_options, take_cores
 from training.data.faces import FaceSet
 from training.data.unlabelled import Cropping, UnlabelledBatches
 from training.loop import Distributed, Loop, Objective, Optimisation, Stopped, distributed
@@ -193,30 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=_MODELS, help="the configuration whose encoder is trained")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     parser.add_argument("--sets", required=True, help="their names, separated by commas")
-    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
-    parser.add_argument(
-        "--run",
-        "--output",
-        type=pathlib.Path,
-        required=True,
-        help="where state, progress and weights go (under torchrun: --output)",
+    add_run_options(
+        parser,
+        folder="where state, progress and weights go",
+        example="epochs=20, batch=256, cropping.smallest=0.5",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        dest="settings",
-        help="change a field of the run: epochs=20, batch=256, cropping.smallest=0.5",
-    )
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
     options = parser.parse_args(arguments)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // local))
-    cv2.setNumThreads(1)
+    take_cores(options.threads)
     try:
         run = Pretraining(model=_MODELS[options.model], sets=tuple(options.sets.split(",")))
         run = overridden(run, options.settings)

@@ -1,0 +1,34 @@
+"""What the commands that train share: their options, and the cores that they take."""
+
+import argparse
+import os
+import pathlib
+
+import cv2
+import torch
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
+    """--data, --run, --set, --device and --threads; `folder` and `example` are told with --run and --set."""
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
+    # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
+    parser.add_argument(
+        "--run", "--output", type=pathlib.Path, required=True, help=f"{folder} (under torchrun: --output)"
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"change a field of the run: {example}",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
+
+
+def take_cores(threads: int | None) -> None:
+    """So many threads for torch; None: this process's share of the cores. OpenCV's would only add to them."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local))
+    cv2.setNumThreads(1)
