@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.balance import UncertaintyBalance, make_balance
@@ -28,7 +29,7 @@ from training.data.batches import StepBatches
 from training.data.derived import derive
 from training.data.faces import FaceSet
 from training.distil import LOSS as DISTILLATION
-from training.distil import FeatureDistillation
+from training.distil import FeatureDistillation, descriptors, standardised
 from training.evaluate import answers_of, evaluate, summary
 from training.loop import Distributed, Loop, Objective, Stopped, distributed
 from training.losses import known, loss_sum
@@ -78,8 +79,7 @@ class FineTuning(Objective):
             for task in self.tasks
         }
         if self.distillation is not None:
-            pixels = batch["pixels"]
-            counts[DISTILLATION] = torch.tensor(float(len(pixels)), device=pixels.device)
+            counts[DISTILLATION] = self.distillation.count(batch[DISTILLATION])
         return counts
 
     def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ class FineTuning(Objective):
             for task in self.tasks
         }
         if self.distillation is not None:
-            sums[DISTILLATION] = self.distillation(seen[-1], batch["pixels"]).float().sum()
+            sums[DISTILLATION] = self.distillation(seen[-1], batch[DISTILLATION]).sum()
         return sums
 
     def total(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
@@ -133,7 +133,8 @@ class Trainer:
         torch.manual_seed(run.seed)
         self.where, self.folder = where, folder
         self.sets = [
-            FaceSet(data / source.name, split="train", subset=source.subset) for source in run.sources
+            FaceSet(data / source.name, split="train", subset=source.subset, aside=run.aside)
+            for source in run.sources
         ]
         largest = max(len(s) / source.batch for s, source in zip(self.sets, run.sources, strict=True))
         self.run = run = run.in_steps(largest)
@@ -172,6 +173,7 @@ class Trainer:
                 surround=[source.surround for source in run.sources],
                 rank=where.rank,
                 world=where.world,
+                features=self._features(data),
             ),
             where=where,
             folder=folder,
@@ -234,6 +236,25 @@ class Trainer:
         if self.where.leads:
             print("\n".join(report), file=sys.stderr, flush=True)
 
+    def _features(self, data: pathlib.Path) -> dict[str, list[NDArray[np.float32]]]:
+        """A teacher's descriptors of the faces of each set; the leading process asks, the others read."""
+        if (distillation := self.run.distil) is None:
+            return {}
+        described: list[NDArray[np.float32]] = []
+        for leading in (True, False):
+            if self.where.leads == leading:
+                described = [
+                    descriptors(
+                        faces,
+                        distillation=distillation,
+                        device=self.where.device,
+                        folder=data / ".descriptors",
+                    )
+                    for faces in self.sets
+                ]
+            self.where.wait()
+        return {DISTILLATION: standardised(described)}
+
     def _learned_labels(self) -> dict[str, list[str]]:
         """The labels of each task that at least one training face has; ValueError for a task without.
 
@@ -283,6 +304,7 @@ class Trainer:
         return {
             "run": self.run.name,
             "sources": [_source(faces) for faces in self.sets],
+            "aside": self.run.aside,
             "init": self.run.init,
             "steps": self.loop.step,
             "faces_seen": self.loop.step * faces,

@@ -51,6 +51,7 @@ class Task:
     metric: str
     default: bool = True  # part of the paper's Q-Face (68 queries) and served without being asked for
     sensitive: bool = False  # served only where it is named, whatever network answers it
+    told_by: tuple[str, str] | None = None  # of two classes: another task's label that says the first one
     aligned_labels: Mapping[str, int | None] | None = None  # label -> index in the 68 landmarks
     mirror: tuple[tuple[str, str], ...] = ()  # labels that change places in a mirrored picture
 
@@ -279,6 +280,7 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=2,
             loss="cross_entropy",
             metric="top1_accuracy",
+            told_by=("attributes", "Male"),
         ),
         Task(
             name="head_pose",

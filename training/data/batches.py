@@ -6,7 +6,8 @@ number of worker processes nor that of training processes changes it.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -48,19 +49,22 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         augmentation: Augmentation,
         noise: bool = True,
         surround: Sequence[bool] = (),
+        features: Mapping[str, Sequence[NDArray[np.float32]]] = MappingProxyType({}),
         rank: int = 0,
         world: int = 1,
     ) -> None:
         """`counts` faces a step of each set over all `world` processes, of which this is number `rank`.
 
         `surround` says of which sets close-cut chips get the surroundings of another set's photos: the
-        first one of which it is not said. `noise`: the paper's on ages and rotations. Raises ValueError
+        first one of which it is not said. `features` are more columns, by name an array [N, D] a set, which
+        no motion changes. `noise`: the paper's on ages and rotations. Raises ValueError
         where a process would get no face.
         """
         self.sets, self.counts, self.tasks = list(sets), list(counts), tuple(tasks)
         self.size, self.steps, self.seed, self.noise = size, steps, seed, noise
         self.augmentation, self.rank, self.world = augmentation, rank, world
         self.surround = list(surround) or [False] * len(self.sets)
+        self.features = {name: list(arrays) for name, arrays in features.items()}
         self.open = next((s for s, close in zip(self.sets, self.surround, strict=True) if not close), None)
         self._passes: dict[tuple[int, int], NDArray[np.int64]] = {}
         if not any(count > rank for count in self.counts):
@@ -142,6 +146,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         if self.noise:
             targets = noisy(targets, age=age, rotation=rotation)
         batch: Batch = {"pixels": pixels, **targets}
+        batch |= {name: arrays[number][indices] for name, arrays in self.features.items()}
         for task in self.tasks:
             if task.kind is Kind.MASK:
                 batch[task.name] = self._masks(task, faces, indices, motion)

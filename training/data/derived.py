@@ -1,4 +1,4 @@
-"""Labels that follow from others: an age says the age group."""
+"""Labels that follow from others: an age says the age group, an attribute the gender."""
 
 import re
 from collections.abc import Iterable
@@ -17,6 +17,13 @@ def derive(faces: FaceSet, tasks: Iterable[str]) -> None:
     if _AGE_GROUP in tasks and _AGE_GROUP not in faces.columns and _AGE in faces.columns:
         faces.columns[_AGE_GROUP] = age_groups(faces.columns[_AGE])
         faces.confidence[_AGE_GROUP] = faces.confidence[_AGE]
+    for task in (CATALOGUE[name] for name in tasks):
+        if task.told_by is None or task.name in faces.columns or task.told_by[0] not in faces.columns:
+            continue
+        source, label = task.told_by
+        first = faces.columns[source][:, CATALOGUE[source].labels.index(label)]
+        faces.columns[task.name] = np.stack([first, 1 - first], axis=1)
+        faces.confidence[task.name] = faces.confidence[source]
 
 
 def age_groups(ages: NDArray[np.float32]) -> NDArray[np.float32]:
