@@ -23,9 +23,8 @@ TASKS = ("landmarks", "visibility", "parsing_lapa")
 
 
 def contract(*tasks: str, crop: str = "aligned") -> dict[str, Any]:
-    """Its contract, with every task served by default."""
-    chosen = [CATALOGUE[name] for name in tasks or TASKS]
-    return make_contract(chosen, input_size=SIZE, crop=crop, served=[task.name for task in chosen])
+    """Its contract."""
+    return make_contract([CATALOGUE[name] for name in tasks or TASKS], input_size=SIZE, crop=crop)
 
 
 def points(count: int) -> NDArray[np.float32]:

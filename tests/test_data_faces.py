@@ -162,6 +162,44 @@ def test_columns_that_follow_from_others_travel_to_fresh_processes(folder: pathl
     np.testing.assert_array_equal(there.confidence["age_group"], faces.confidence["age_group"])
 
 
+def test_what_another_task_says_of_the_gender_is_taken_where_nobody_else_says_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    source, label = CATALOGUE["gender"].told_by or ("", "")
+    told = [{label: 1.0}, {label: 0.0}, {"Smiling": 1.0}]
+    made = [
+        Face(key=str(i), pixels=_pixels(i), split="train", labels={source: labels})
+        for i, labels in enumerate(told)
+    ]
+    write_set(tmp_path / "one", made, size=SIZE)
+    faces = FaceSet(tmp_path / "one")
+    derive(faces, ["gender"])
+    np.testing.assert_array_equal(faces.columns["gender"], [[1, 0], [0, 1], [np.nan, np.nan]])
+    own = [Face(key="0", pixels=_pixels(0), split="train", labels={source: told[0], "gender": "female"})]
+    write_set(tmp_path / "two", own, size=SIZE)
+    faces = FaceSet(tmp_path / "two")
+    derive(faces, ["gender"])
+    np.testing.assert_array_equal(faces.columns["gender"], [[0, 1]])
+
+
+def test_a_part_that_is_set_aside_and_the_rest_share_no_person(tmp_path: pathlib.Path) -> None:
+    made = [
+        Face(key=str(i), pixels=_pixels(i), split="train", person=f"p{i // 3}" if i < 60 else "")
+        for i in range(90)
+    ]
+    write_set(tmp_path / "set", made, size=SIZE)
+    rest, aside = (FaceSet(tmp_path / "set", aside=part) for part in (0.3, -0.3))
+    assert sorted([*rest.keys, *aside.keys]) == sorted(FaceSet(tmp_path / "set").keys)
+    assert not set(rest.persons) & set(aside.persons) - {""}
+    assert 10 < len(aside) < 45
+    assert set(aside.keys) <= set(FaceSet(tmp_path / "set", aside=-0.5).keys)
+    there = pickle.loads(pickle.dumps(aside))
+    np.testing.assert_array_equal(there.keys, aside.keys)
+    assert rest.fingerprint != aside.fingerprint
+    with pytest.raises(ValueError, match="the 1e-09 set aside of split train"):
+        FaceSet(tmp_path / "set", aside=-1e-9)
+
+
 def test_a_set_is_known_by_what_is_in_its_shards(tmp_path: pathlib.Path) -> None:
     def made(name: str, shift: int) -> str:
         faces = [Face(key=str(i), pixels=_pixels(i + shift), split="train") for i in range(3)]

@@ -2,12 +2,15 @@
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made_faces import make_set
 
-from training.distil import Distillation, FeatureDistillation
+from training.data.faces import FaceSet
+from training.distil import Distillation, FeatureDistillation, descriptors, standardised
 from training.tasks import CATALOGUE
 from training.teachers.face_api import EXPRESSIONS, FaceDescriptor, FaceExpression, read_weights
 
@@ -118,36 +121,89 @@ def test_teachers_answer_faces_of_any_size_one_by_one(folder: pathlib.Path) -> N
     assert set(EXPRESSIONS) == set(CATALOGUE["expression"].labels)
 
 
-def test_features_learn_to_say_what_the_teacher_says(folder: pathlib.Path) -> None:
+def test_features_learn_to_say_what_the_teacher_says_and_unknown_faces_do_not_count() -> None:
     torch.manual_seed(0)
-    loss_of = FeatureDistillation(Distillation(path=str(folder)), channels=64)
-    assert not any("teacher" in name for name, _ in loss_of.named_parameters())
-    pixels = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    loss_of = FeatureDistillation(Distillation(path="x"), channels=64)
+    wanted = torch.randn(3, 128)
+    wanted[1] = torch.nan
     features = torch.randn(3, 9, 64)
     optimizer = torch.optim.AdamW(loss_of.parameters(), 3e-2)
-    first = loss_of(features, pixels).detach()
+    first = loss_of(features, wanted).detach()
     assert first.shape == (3,)
+    assert first[1] == 0
+    assert loss_of.count(wanted) == 2
     for _ in range(15):
-        loss = loss_of(features, pixels).mean()
+        loss = loss_of(features, wanted).sum() / loss_of.count(wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.2 * first.mean().item()
 
 
-def test_the_teacher_sees_the_middle_of_the_crop(folder: pathlib.Path) -> None:
-    loss_of = FeatureDistillation(Distillation(path=str(folder), centre=0.5), channels=8)
-    pixels = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
-    framed = pixels.clone()
-    framed[:, :16] = 0
-    framed[:, :, 48:] = 0
-    torch.testing.assert_close(loss_of.descriptors(framed), loss_of.descriptors(pixels))
-    framed[:, 20:40, 20:40] = 0
-    assert (loss_of.descriptors(framed) - loss_of.descriptors(pixels)).abs().max() > 1e-3
+def _described(folder: pathlib.Path, faces: FaceSet, kept: pathlib.Path, **fields: Any) -> np.ndarray:
+    wanted = Distillation(path=str(folder), **fields)
+    return descriptors(faces, distillation=wanted, device=torch.device("cpu"), folder=kept)
 
 
-def test_a_teacher_that_is_not_there_is_refused(tmp_path: pathlib.Path) -> None:
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    place = tmp_path_factory.mktemp("sets") / "made"
+    make_set(place, count=5, tasks=["age"])
+    return FaceSet(place)
+
+
+def test_the_teacher_is_asked_once_about_the_middle_of_each_stored_face(
+    folder: pathlib.Path, faces: FaceSet, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = _described(folder, faces, tmp_path, centre=0.5)
+    middle = torch.from_numpy(faces.plain(np.arange(5), size=64)[:, 16:48, 16:48])
+    wanted = FaceDescriptor.load(folder)(middle).numpy()
+    np.testing.assert_allclose(said, wanted, atol=1e-4)
+    asked: list[int] = []
+    monkeypatch.setattr(FaceDescriptor, "forward", lambda self, pixels: asked.append(len(pixels)))
+    np.testing.assert_array_equal(_described(folder, faces, tmp_path, centre=0.5), said)
+    assert asked == []
+    with pytest.raises(AttributeError):  # another question is asked anew
+        _described(folder, faces, tmp_path, centre=0.6)
+    assert asked == [5]
+
+
+def test_other_faces_and_other_weights_are_described_anew(
+    folder: pathlib.Path, faces: FaceSet, tmp_path: pathlib.Path
+) -> None:
+    first = _described(folder, faces, tmp_path)
+    part = FaceSet(faces.folder, aside=0.5)
+    assert len(_described(folder, part, tmp_path)) == len(part) < len(faces)
+    other = tmp_path / "other"
+    other.mkdir()
+    _write(other, "face_recognition", _recognition(np.random.default_rng(1)))
+    assert not np.allclose(_described(other, faces, tmp_path), first)
+
+
+def test_sets_that_the_teacher_says_nothing_of_are_unknown(
+    folder: pathlib.Path, faces: FaceSet, tmp_path: pathlib.Path
+) -> None:
+    assert np.isnan(_described(folder, faces, tmp_path, without=("made",))).all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_descriptors_are_compared_by_what_differs_between_faces() -> None:
+    rng = np.random.default_rng(0)
+    # As a recogniser's are: far from zero, and of little spread.
+    first, second = (10 + 0.1 * rng.normal(size=(n, 4)).astype(np.float32) for n in (50, 30))
+    unknown = np.full((3, 4), np.nan, np.float32)
+    done = standardised([first, unknown, second])
+    together = np.concatenate([done[0], done[2]])
+    np.testing.assert_allclose(together.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(together.std(axis=0), 1, atol=1e-3)
+    assert np.isnan(done[1]).all()
+    with pytest.raises(ValueError, match="leaves no set to describe"):
+        standardised([unknown])
+
+
+def test_a_teacher_that_is_not_there_is_refused(faces: FaceSet, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="name the folder"):
-        FeatureDistillation(Distillation(path=str(tmp_path)), channels=8)
+        _described(tmp_path / "empty", faces, tmp_path)
     with pytest.raises(ValueError, match="unknown teacher 'oracle'"):
         Distillation(path=".", teacher="oracle")

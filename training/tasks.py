@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 CONTRACT_VERSION = 1
@@ -49,8 +49,8 @@ class Task:
     queries: int
     loss: str
     metric: str
-    default: bool = True  # part of the paper's Q-Face (68 queries) and served without being asked for
-    sensitive: bool = False  # served only where it is named, whatever network answers it
+    default: bool = True  # part of the paper's Q-Face (68 queries)
+    sensitive: bool = False  # served only where it is named; everything else is served by default
     told_by: tuple[str, str] | None = None  # of two classes: another task's label that says the first one
     aligned_labels: Mapping[str, int | None] | None = None  # label -> index in the 68 landmarks
     mirror: tuple[tuple[str, str], ...] = ()  # labels that change places in a mirrored picture
@@ -421,17 +421,15 @@ def make_contract(
     input_size: int,
     trained: Mapping[str, Sequence[str]] | None = None,
     crop: str = ALIGNED,
-    served: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What a model promises to answer, as plain data.
 
     `trained` gives, for each task, the labels that the weights have really learned (None: all); the
-    others are left out, and a task without any is left out too. `crop` is one of `CROPS`; `served` names
-    the tasks that are served without being asked for (None: those that the catalogue says). Returned
-    keys: `version`, `input_size` (pixels), `crop` (left out when aligned), `tasks` (a list of {name, kind,
-    labels, unit}; `threshold` for multilabel; `visible_points` where each label says whether a point can
-    be seen: the points' task, and each label's index there or None; `default` = False for what is served
-    only where it is named) and `hash`.
+    others are left out, and a task without any is left out too. `crop` is one of `CROPS`. Returned keys:
+    `version`, `input_size` (pixels), `crop` (left out when aligned), `tasks` (a list of {name, kind, labels,
+    unit}; `threshold` for multilabel; `visible_points` where each label says whether a point can be seen:
+    the points' task, and each label's index there or None; `default` = False for what is served only where
+    it is named) and `hash`.
     """
     if crop not in CROPS:
         raise ValueError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}")
@@ -450,7 +448,7 @@ def make_contract(
         if task.aligned_labels is not None:
             points = [task.aligned_labels[label] for label in kept]
             entry["visible_points"] = {"task": "landmarks", "indices": points}
-        if not (task.default if served is None else task.name in served):
+        if task.sensitive:
             entry["default"] = False  # served only where it is named
         entries.append(entry)
     contract: dict[str, Any] = {"version": CONTRACT_VERSION, "input_size": input_size, "tasks": entries}

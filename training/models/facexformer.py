@@ -128,14 +128,13 @@ class FaceXFormer(FaceNetwork):
         self.mask_head = Perceptron(width, outputs=width // 8)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-        """As any network's; all tasks but sensitive ones are served by default, being its own."""
+        """As any network's, with the crop that its configuration says."""
         assert isinstance(self.config, FaceXFormerConfig)
         return make_contract(
             self.tasks,
             input_size=self.config.input_size,
             trained=trained,
             crop=self.config.crop,
-            served=[task.name for task in self.tasks if not task.sensitive],
         )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
