@@ -181,7 +181,7 @@ def test_gram_schmidt_keeps_the_first_column_s_direction() -> None:
     torch.testing.assert_close(rotation[:, 0], torch.tensor([2.0, 2.0, 2.0]) / 12**0.5)
 
 
-@pytest.mark.parametrize("name", ["qface_tiny", "qface_tiny_all"])
+@pytest.mark.parametrize("name", ["qface_tiny", "qface_quick"])
 def test_networks_for_small_machines_are_small(name: str) -> None:
     model = build_qface(CONFIGS[name]).eval().requires_grad_(False)
     model.set_explicit_attention()
@@ -246,7 +246,7 @@ def test_a_configuration_that_can_not_work_is_refused(change: dict[str, object],
         dataclasses.replace(CONFIGS["qface_tiny"], **change)
 
 
-@pytest.mark.parametrize("name", ["qface_base_all", "qface_tiny_all", "qface_test"])
+@pytest.mark.parametrize("name", ["qface_base_all", "qface_tiny", "qface_test"])
 def test_all_ten_tasks_have_191_queries(name: str) -> None:
     tasks = [task for group in CONFIGS[name].groups for task in group]
     assert len(tasks) == 10
@@ -340,7 +340,7 @@ def test_maps_keep_their_place_in_another_grid(grid: tuple[int, int]) -> None:
 
 
 def test_masks_come_from_fine_stages_where_the_encoder_has_them_and_else_from_the_picture() -> None:
-    tiny = build_qface(CONFIGS["qface_tiny_all"]).eval().decoder.pixel_decoder
+    tiny = build_qface(CONFIGS["qface_tiny"]).eval().decoder.pixel_decoder
     assert tiny is not None
     assert tiny.grids == [(4, 4), (7, 7), (14, 14), (28, 28), (56, 56)]
     assert not tiny.own_laterals
@@ -348,7 +348,7 @@ def test_masks_come_from_fine_stages_where_the_encoder_has_them_and_else_from_th
     assert test is not None
     assert test.grids == [(8, 8), (16, 16), (32, 32)]
     assert test.own_laterals
-    odd = dataclasses.replace(CONFIGS["qface_tiny_all"], tasks=("parsing",), input_size=100)
+    odd = dataclasses.replace(CONFIGS["qface_tiny"], tasks=("parsing",), input_size=100)
     model = build_qface(odd).eval()
     assert model.decoder.pixel_decoder is not None
     assert model.decoder.pixel_decoder.grids == [(4, 4), (7, 7), (13, 13), (25, 25), (50, 50)]

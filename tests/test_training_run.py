@@ -470,6 +470,22 @@ def test_a_teacher_of_features_is_one_loss_more(
     assert trainer.finish() is not None
 
 
+def test_faces_that_are_set_aside_are_not_learned_from(
+    data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    trainer = Trainer(_run(aside=0.3, steps=6), data=data, folder=tmp_path, where=where)
+    aside = FaceSet(data / "made", aside=-0.3)
+    drawn = {name for step in range(6) for name in trainer.loop.data.names(step)}
+    assert drawn
+    assert not drawn & {f"made/{key}" for key in aside.keys}
+    trainer.train()
+    made = trainer.finish()
+    assert made is not None
+    assert made.card["aside"] == 0.3
+    with pytest.raises(ValueError, match=r"aside = 1\.0 is no part of a set"):
+        _run(aside=1.0)
+
+
 def test_the_encoder_begins_with_a_files_weights(
     data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
 ) -> None:
@@ -506,4 +522,4 @@ def test_the_command_says_what_is_wrong_in_one_sentence(
 
 def test_configurations_of_runs_hold_their_types() -> None:
     assert isinstance(run_named("qface_test").model, QFaceConfig)
-    assert all(task.kind for task in select(run_named("qface_tiny_all").model.tasks))
+    assert all(task.kind for task in select(run_named("qface_tiny").model.tasks))
