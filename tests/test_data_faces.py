@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from training.data import faces as faces_module
-from training.data.derived import derive
+from training.data.derived import assume_visible, derive
 from training.data.faces import FaceSet, prepared_sets
 from training.data.shards import Face, margin_of, write_set
 from training.tasks import CATALOGUE
@@ -180,6 +180,27 @@ def test_what_another_task_says_of_the_gender_is_taken_where_nobody_else_says_it
     faces = FaceSet(tmp_path / "two")
     derive(faces, ["gender"])
     np.testing.assert_array_equal(faces.columns["gender"], [[0, 1]])
+
+
+def test_a_face_that_looks_ahead_is_taken_to_hide_nothing(tmp_path: pathlib.Path) -> None:
+    points = np.full((68, 2), SIDE / 2).tolist()
+    poses = ([5.0, -10.0, 40.0], [30.0, 0.0, 0.0], [0.0, 0.0, 0.0])
+    made = [
+        Face(
+            key=str(i),
+            pixels=_pixels(i),
+            split="train",
+            labels={"head_pose": pose, "landmarks": points if i < 2 else [None, *points[1:]]},
+        )
+        for i, pose in enumerate(poses)
+    ]
+    write_set(tmp_path / "set", made, size=SIZE)
+    faces = FaceSet(tmp_path / "set")
+    assume_visible(faces, confidence=0.25)
+    column = faces.columns["visibility"]
+    assert (column[0] == 1).all()
+    assert np.isnan(column[1:]).all()  # one looks aside, and of one a point is not known
+    np.testing.assert_array_equal(faces.confidence["visibility"], 0.25)
 
 
 def test_a_part_that_is_set_aside_and_the_rest_share_no_person(tmp_path: pathlib.Path) -> None:

@@ -21,6 +21,7 @@ from training.data.shards import write_set
 from training.evaluate import answers_of, evaluate, summary
 from training.finetune import Trainer
 from training.loop import Distributed, Loop, distributed
+from training.losses import loss_sum
 from training.models import CONFIGS, ExportWrapper, QFaceConfig, load_checkpoint
 from training.optimisation import Optimisation, make_optimizer, make_schedule
 from training.overrides import overridden
@@ -468,6 +469,36 @@ def test_a_teacher_of_features_is_one_loss_more(
     assert set(line["losses"]) == {*TASKS, "distillation"}
     # The teacher is no part of what is kept.
     assert trainer.finish() is not None
+
+
+def test_masks_are_asked_for_where_there_are_some_and_cost_nothing_elsewhere(tmp_path: pathlib.Path) -> None:
+    tasks = ("age", "parsing")
+    make_set(tmp_path / "masked", count=4, tasks=tasks)
+    make_set(tmp_path / "plain", count=4, tasks=["age"], seed=1)
+    model = dataclasses.replace(CONFIGS["qface_test"], tasks=tasks)
+    sources = (Source(name="plain", batch=3), Source(name="masked", batch=2))
+    with distributed("cpu") as where:
+        trainer = Trainer(
+            _run(model=model, sources=sources), data=tmp_path, folder=tmp_path / "run", where=where
+        )
+    objective = trainer.loop.objective.eval()
+    batch = {name: torch.as_tensor(value) for name, value in trainer.loop.data[0].items()}
+    seen: list[int] = []
+    places = objective.model.decoder.pixel_decoder  # type: ignore[union-attr]
+    places.register_forward_hook(lambda *told: seen.append(len(told[2])))  # type: ignore[union-attr]
+    sums = objective.sums(batch)
+    raw = objective.model(batch["pixels"])  # type: ignore[operator]
+    whole = loss_sum(
+        CATALOGUE["parsing"], raw["parsing"], batch["parsing"], confidence=batch["parsing/confidence"]
+    )
+    torch.testing.assert_close(sums["parsing"], whole)
+    assert seen == [2, 5]
+    # Without a single mask the decoder of places still gets a gradient, of zero.
+    unmasked = {name: value[:3] for name, value in batch.items()}
+    objective.zero_grad()
+    objective.sums(unmasked)["parsing"].backward()
+    gradients = [p.grad for p in places.parameters()]  # type: ignore[union-attr]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
 
 
 def test_faces_that_are_set_aside_are_not_learned_from(

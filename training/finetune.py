@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from training.balance import UncertaintyBalance, make_balance
 from training.command import add_run_options, take_cores
 from training.data.batches import StepBatches
-from training.data.derived import derive
+from training.data.derived import assume_visible, derive
 from training.data.faces import FaceSet
+from training.data.labels import UNKNOWN
 from training.distil import LOSS as DISTILLATION
 from training.distil import FeatureDistillation, descriptors, standardised
 from training.evaluate import answers_of, evaluate, summary
@@ -37,6 +38,7 @@ from training.models import Checkpoint, ExportWrapper, build_model, save_checkpo
 from training.models.checkpoint import round_to_half
 from training.models.initial import IMAGENET, load_encoder, load_imagenet
 from training.models.network import FaceNetwork
+from training.models.qface import QFace
 from training.overrides import overridden
 from training.runs import RUNS, Run, run_named
 from training.tasks import ALIGNED, Kind, Task
@@ -85,23 +87,32 @@ class FineTuning(Objective):
     def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen: list[Tensor] = []
         hook = self.model.encoder.register_forward_hook(lambda *told: seen.append(told[2][-1]))
+        masked = self._masked(batch)
         try:
-            raw = self.model(batch["pixels"])
+            raw = self.model(batch["pixels"], **({} if masked is None else {"masked": masked}))
         finally:
             hook.remove()
-        sums = {
-            task.name: loss_sum(
-                task,
-                raw[task.name],
-                batch[task.name],
-                confidence=batch[f"{task.name}/confidence"],
-                loss=self.losses.get(task.name),
-            )
-            for task in self.tasks
-        }
+        sums = {}
+        for task in self.tasks:
+            target, confidence = batch[task.name], batch[f"{task.name}/confidence"]
+            if masked is not None and task.kind is Kind.MASK:
+                target, confidence = target[masked], confidence[masked]
+            loss = self.losses.get(task.name)
+            sums[task.name] = loss_sum(task, raw[task.name], target, confidence=confidence, loss=loss)
         if self.distillation is not None:
             sums[DISTILLATION] = self.distillation(seen[-1], batch[DISTILLATION]).sum()
         return sums
+
+    def _masked(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Indices [R] of the faces that have a mask; None where the network is asked for no masks alone.
+
+        The first face where none has: every part of the network gets a gradient, if one of zero.
+        """
+        masks = [task.name for task in self.tasks if task.kind is Kind.MASK]
+        if not masks or not isinstance(self.model, QFace):
+            return None
+        there = torch.stack([(batch[name] != UNKNOWN).flatten(1).any(dim=1) for name in masks]).any(dim=0)
+        return there.nonzero()[:, 0] if bool(there.any()) else torch.zeros_like(there[:1], dtype=torch.long)
 
     def total(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
         total: Tensor = self.balance(means, counts=counts, share=share)
@@ -145,6 +156,8 @@ class Trainer:
         self.tasks = tuple(tasks) if tasks is not None else model.tasks
         for faces in self.sets:
             derive(faces, [task.name for task in self.tasks])
+            if run.assumed_visible:
+                assume_visible(faces, confidence=run.assumed_visible)
         # Data that can't make a contract is refused now rather than after the last step.
         learned = {**(contract_tasks or {}), **self._learned_labels()}
         self.contract = model.contract(trained=learned)

@@ -45,6 +45,7 @@ class Run(Optimisation):
     noise: bool = True  # the paper's, on the labels of age and pose
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     distil: Distillation | None = None  # a teacher for the encoder's features
+    assumed_visible: float = 0.0  # how much it counts that a photo's face that looks ahead hides no point
     aside: float = 0.0  # part of each set that is not learned from: for calibration, and to choose by
     kept_out: int | None = None  # faces of each set's test split that the end is judged by; None: all
 
@@ -66,6 +67,8 @@ class Run(Optimisation):
         for name, loss in self.losses.items():
             if name in tasks:
                 loss_of(tasks[name], loss)
+        if not 0 <= self.assumed_visible <= 1:
+            raise ValueError(f"assumed_visible = {self.assumed_visible} is no weight: take 0 to 1")
         if not 0 <= self.aside < 1:
             raise ValueError(f"aside = {self.aside} is no part of a set: take at least 0 and less than 1")
         if self.balance not in BALANCES:
@@ -118,6 +121,8 @@ def qface_tiny() -> Run:
         betas=(0.9, 0.99),
         clip=2.0,
         ema_decay=0.998,
+        distil=_RECOGNISER,
+        assumed_visible=0.1,
         aside=0.04,
     )
 
@@ -129,7 +134,6 @@ def qface_tiny_encoder() -> Run:
         name="qface_tiny_encoder",
         model=_pooled(_network("qface_tiny")),
         sources=tuple(source for source in _TEN_TASK_SETS if source.name != "celebamask_hq"),
-        distil=_RECOGNISER,
         steps=14000,
         warmup_steps=400,
         learning_rate=1e-3,
@@ -246,6 +250,7 @@ def qface_quick() -> Run:
         qface_tiny(),
         name="qface_quick",
         model=CONFIGS["qface_quick"],
+        distil=None,
         steps=1200,
         warmup_steps=60,
         learning_rate=1e-3,

@@ -7,9 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.faces import FaceSet
-from training.tasks import CATALOGUE
+from training.tasks import CATALOGUE, Kind
 
 _AGE, _AGE_GROUP = "age", "age_group"
+_POINTS, _ROTATION = (
+    next(t.name for t in CATALOGUE.values() if t.kind is k) for k in (Kind.POINTS, Kind.ROTATION)
+)
+_AHEAD = 20.0  # degrees of yaw and pitch, within which a face hides none of its points from the camera
 
 
 def derive(faces: FaceSet, tasks: Iterable[str]) -> None:
@@ -24,6 +28,25 @@ def derive(faces: FaceSet, tasks: Iterable[str]) -> None:
         first = faces.columns[source][:, CATALOGUE[source].labels.index(label)]
         faces.columns[task.name] = np.stack([first, 1 - first], axis=1)
         faces.confidence[task.name] = faces.confidence[source]
+
+
+def assume_visible(faces: FaceSet, *, confidence: float) -> None:
+    """Gives a set without such labels those of a face that looks ahead: every point can be seen.
+
+    Where a patch covers a point, training says so itself (training.data.targets); so photos, too, teach what
+    renders alone would. Faces that look elsewhere, or whose landmarks nobody knows, stay unknown.
+    """
+    for task in CATALOGUE.values():
+        if task.aligned_labels is None or task.name in faces.columns:
+            continue
+        if not {_POINTS, _ROTATION} <= faces.columns.keys():
+            continue
+        yaw, pitch = np.abs(faces.columns[_ROTATION][:, :2]).T
+        ahead = (yaw < _AHEAD) & (pitch < _AHEAD) & ~np.isnan(faces.columns[_POINTS]).any(axis=(1, 2))
+        column = np.full((len(faces), len(task.labels)), np.nan, np.float32)
+        column[ahead] = 1
+        faces.columns[task.name] = column
+        faces.confidence[task.name] = np.full(len(faces), confidence, np.float32)
 
 
 def age_groups(ages: NDArray[np.float32]) -> NDArray[np.float32]:

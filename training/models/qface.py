@@ -48,11 +48,12 @@ class QFace(FaceNetwork):
         self.extensions = nn.ModuleList(extensions)
         self.frozen = False
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+    def forward(self, pixels: Tensor, *, masked: Tensor | None = None) -> dict[str, Tensor]:
         """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> raw answers by task.
 
         Logits [B, queries]; of points, x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks,
-        logits [B, K, h, w] on a grid at least half as fine as the pixels.
+        logits [B, K, h, w] on a grid at least half as fine as the pixels. `masked`, indices [R], asks for the
+        masks of these faces alone, [R, K, h, w]: few training faces have one, and they are dear.
         """
         images = self.normalized(pixels)
         laterals: list[Tensor] = []
@@ -63,8 +64,11 @@ class QFace(FaceNetwork):
         for group, state in zip(groups, states, strict=True):
             places = None
             if group.pixel_decoder is not None:
-                places = group.pixel_decoder(features, images=images, laterals=laterals)
-            answers |= group.read(state, places=places)
+                seen = (features, images, *laterals)
+                if masked is not None:
+                    seen = tuple(tensor[masked] for tensor in seen)
+                places = group.pixel_decoder(seen[0], images=seen[1], laterals=seen[2:])
+            answers |= group.read(state, places=places, masked=masked)
         return answers
 
     def cross_attention(self, pixels: Tensor, *, block: int = 0) -> Tensor:

@@ -47,10 +47,13 @@ class QueryGroup(nn.Module):
             first += 0 if other.kind in (Kind.POINTS, Kind.MASK) else other.queries
         raise KeyError(task.name)
 
-    def read(self, features: Tensor, *, places: Tensor | None) -> dict[str, Tensor]:
+    def read(
+        self, features: Tensor, *, places: Tensor | None, masked: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Query features [B, N, D], and features of places [B, C, h, w] for masks -> raw answers by task.
 
         Points: [B, K, 2] in crop sides, 0..1 inside; masks: logits [B, K, h, w]; others: logits [B, queries].
+        `masked` are the indices [R] of the faces whose `places` [R, C, h, w] these are (None: all).
         """
         parts = dict(
             zip(
@@ -77,7 +80,8 @@ class QueryGroup(nn.Module):
                 first += task.queries
             elif task.kind is Kind.MASK and self.mask_vector is not None:
                 assert places is not None
-                vectors = self.mask_vector(parts[task.name]) * places.shape[1] ** -0.5
+                asked = parts[task.name] if masked is None else parts[task.name][masked]
+                vectors = self.mask_vector(asked) * places.shape[1] ** -0.5
                 answers[task.name] = (vectors @ places.flatten(2)).unflatten(2, places.shape[2:])
         return {task.name: answers[task.name] for task in self.tasks}
 
