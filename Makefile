@@ -20,6 +20,13 @@ PRECISION ?=
 CALIBRATION ?=
 # A checkpoint, or the name of a configuration for random weights: make engine CHECKPOINT=qface_base
 CHECKPOINT ?=
+# What `make evaluate` measures with: prepared sets; the folders of photos that they were prepared from, which
+# the server then gets (PHOTOS="fairface=DIR celeba=DIR"; of other sets it gets the crops); a network in torch to
+# stand beside it; and the tasks by whose human labels faces are put into groups.
+DATA ?= data/prepared
+PHOTOS ?=
+BESIDE ?= weights/qface-tiny.safetensors
+GROUPS_BY ?= gender,race,age_group
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
@@ -80,6 +87,11 @@ bench: .venv/.made repository ## faces a second: torch, the bare engine, and ove
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe
 	$(FULL) -m deploy.bench_facexformer $(ARGS)
 
+.PHONY: evaluate
+evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
+	@$(FULL) -m deploy.evaluate $(CHOSEN) --data $(DATA) $(if $(PHOTOS),--photos $(PHOTOS)) \
+		$(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
+
 .PHONY: train
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)
 	$(FULL) -m training.finetune $(ARGS)
@@ -115,6 +127,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
+	rm -rf var/evaluate var/evaluate-server.log
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -6,8 +6,8 @@ and weights [draws, faces] into the metric, once for every draw of the bootstrap
 That is why they are written here: torchmetrics has most of them, but would compute each draw anew from the
 answers. The tests hold each one to torchmetrics.
 
-Shares, areas, F1 and CCC lie in 0..1; ages in years; rotations in degrees; NME in parts of the eyes' or
-the box's distance. Names with a slash are of one label: "f1/AU1".
+Shares, areas, F1, CCC and calibration errors lie in 0..1; ages in years; rotations in degrees; NME in parts
+of the eyes' or the box's distance. Names with a slash are of one label: "f1/AU1".
 """
 
 import dataclasses
@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from runtime.pose import angles_from_rotation, rotation_from_angles
 from training.questions import UNKNOWN, Question
 from training.resample import Values, Weights
-from training.scores import area, concordance, f1_of, mean, mean_of_rows, ranked, ratio, recall_at
+from training.scores import (
+    area,
+    calibration_error,
+    concordance,
+    f1_of,
+    mean,
+    mean_of_rows,
+    ranked,
+    ratio,
+    recall_at,
+)
 from training.tasks import Kind
 
 PerFace = dict[str, NDArray[Any]]  # by name, [faces, ...]
@@ -32,6 +42,8 @@ _OUTER_CORNERS = (36, 45)
 _IBUG = 68
 _BACKGROUND = 0  # the first class of every mask: no part of a face, so not in the mean F1
 
+CALIBRATION = "expected_calibration_error"
+
 # Metrics of which less is better.
 _ERRORS = (
     "mean_absolute_error",  # years
@@ -41,7 +53,12 @@ _ERRORS = (
     "normalized_mean_error",  # parts of a face's size
     "box_normalized_error",
     "failure_rate",
+    CALIBRATION,
 )
+
+
+# Those that a bootstrap's draws raise: a bin of fewer different faces strays further from its probability.
+RAISED_BY_DRAWING = (CALIBRATION,)
 
 
 def less_is_better(metric: str) -> bool:
@@ -71,17 +88,19 @@ def _classes_per_face(question: Question, answers: NDArray[Any], labels: NDArray
     classes = np.arange(len(question.labels))
     said = answers.argmax(axis=1)[:, None] == classes
     true = labels.argmax(axis=1)[:, None] == classes
-    return {"said": said, "true": true}
+    return {"said": said, "true": true, "confidence": answers.max(axis=1).astype(np.float64)}
 
 
 def _classes_values(question: Question, faces: PerFace, weights: Weights) -> Values:
     both = faces["said"] & faces["true"]
     f1 = f1_of(weights, both, faces["said"], faces["true"])
     recall = ratio(weights @ both.astype(np.float64), weights @ faces["true"].astype(np.float64))
+    right = both.any(axis=1)
     return {
-        "top1_accuracy": mean(weights, both.any(axis=1).astype(np.float64)),
+        "top1_accuracy": mean(weights, right.astype(np.float64)),
         "mean_class_accuracy": mean_of_rows(recall),
         "macro_f1": mean_of_rows(f1),
+        CALIBRATION: calibration_error(weights, faces["confidence"], right),
         **_named("f1", question, f1),
     }
 
@@ -105,15 +124,17 @@ def _multilabel_values(question: Question, faces: PerFace, weights: Weights) -> 
     known, true, said = faces["known"], faces["true"], faces["said"]
     accuracy = mean(weights, np.where(known, said == true, np.nan))
     f1 = f1_of(weights, said & true & known, said & known, true)
-    areas = [
-        area(weights[:, rows], faces["score"][rows, i], true[rows, i])
-        for i, rows in enumerate(known.T)
-        if rows.any()
-    ]
+    areas, gaps = [], []
+    for i, rows in enumerate(known.T):
+        if rows.any():
+            there = weights[:, rows], faces["score"][rows, i], true[rows, i]
+            areas.append(area(*there))
+            gaps.append(calibration_error(*there))
     values = {
         "mean_accuracy": mean_of_rows(accuracy),
         "mean_f1": mean_of_rows(f1),
         "mean_auc": mean_of_rows(np.stack(areas, axis=1)),
+        CALIBRATION: mean_of_rows(np.stack(gaps, axis=1)),
     }
     if question.main == "recall_at_80_precision":
         # What is looked for is a covered point; all points are pooled.

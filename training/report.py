@@ -4,23 +4,23 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from training.published import Published
+from training.rows import Estimate, Group, Row
 from training.subjects import Subject
 from training.tasks import CATALOGUE
-
-if TYPE_CHECKING:
-    from training.evaluate import Estimate, Row
 
 FORMAT = 1
 _ANGLES = ("euler_mean_absolute_error", "geodesic_error")
 _IN_UNITS = ("mean_absolute_error", "error_outside_bin")
 
 
-def as_json(rows: Sequence["Row"], *, subject: Subject, options: Mapping[str, Any]) -> str:
+def as_json(
+    rows: Sequence[Row], *, subject: Subject, options: Mapping[str, Any], beside: Subject | None = None
+) -> str:
     """Everything, with how it was asked for. What is not defined is null: JSON has no NaN."""
     return (
         json.dumps(
@@ -28,6 +28,7 @@ def as_json(rows: Sequence["Row"], *, subject: Subject, options: Mapping[str, An
                 "format": FORMAT,
                 "network": subject.name,
                 "contract": subject.contract,
+                "beside": None if beside is None else {"network": beside.name, "contract": beside.contract},
                 "options": {key: str(v) if isinstance(v, Path) else v for key, v in options.items()},
                 "rows": [row_as_json(row) for row in rows],
             },
@@ -38,92 +39,166 @@ def as_json(rows: Sequence["Row"], *, subject: Subject, options: Mapping[str, An
     )
 
 
-def row_as_json(row: "Row") -> dict[str, Any]:
-    """A row as plain data: `values` has [value, low, high] by metric."""
+def row_as_json(row: Row) -> dict[str, Any]:
+    """A row as plain data: `values` has [value, low, high] by metric, and `beside` the other network's."""
     return {
         "task": row.task,
         "set": row.set,
         "subset": row.subset,
         "faces": row.faces,
+        "not_found": row.not_found,
+        "sent": row.sent,
         "persons": row.persons,
         "labelled_by": row.labelled_by,
         "metric": row.metric,
         "not_official": row.deviation,
         "better_than_trivial": row.better,
-        "values": {
-            name: [_number(found.value), _number(found.low), _number(found.high)]
-            for name, found in row.values.items()
-        },
+        "values": {name: _numbers(found) for name, found in row.values.items()},
+        "beside": {name: _numbers(found) for name, found in row.beside.items()},
         "trivial": {name: _number(value) for name, value in row.trivial.items()},
+        "positives": dict(row.positives),
         "published": {
             name: [{"method": one.method, "value": one.value, "source": one.source} for one in there]
             for name, there in {row.metric: row.published, **row.by_label}.items()
             if there
         },
+        "groups": [
+            {
+                "by": group.by,
+                "label": group.label,
+                "faces": group.faces,
+                "persons": group.persons,
+                "value": _numbers(group.value),
+                "beside": None if group.beside is None else _numbers(group.beside),
+            }
+            for group in row.groups
+        ],
     }
 
 
-def as_markdown(rows: Sequence["Row"]) -> str:
-    """One table of what each task is judged by, one of the other metrics, and one a task of its labels."""
-    main = [
+def as_markdown(rows: Sequence[Row], *, beside: str | None = None) -> str:
+    """One table of what each task is judged by, one of the other metrics, one of groups, and one a task of
+    its labels. `beside` names the other network, which then has a column in each."""
+    parts = [_main_table(rows, beside), _words(rows, beside)]
+    if others := _others_table(rows, beside):
+        parts.append(others)
+    if groups := _group_table(rows, beside):
+        parts += ["The same on the faces that people labelled alike:", groups]
+    for row in rows:
+        if not row.subset and (labels := _label_table(row, beside)):
+            parts.append(f"{row.task} on {row.place}\n\n{labels}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _main_table(rows: Sequence[Row], beside: str | None) -> str:
+    photos = any(row.sent != "crop" for row in rows)
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("task", lambda row: row.task),
+        ("set", lambda row: row.place),
+        ("faces", lambda row: _people(row)),
+        *([("sent", _sent)] if photos else []),
+        ("metric", lambda row: row.metric),
+        ("this network", lambda row: _estimate(row, row.metric)),
+        *([(beside, lambda row: _beside(row, row.metric))] if beside else []),
+        ("trivial", lambda row: shown(row.task, row.metric, row.trivial[row.metric])),
+        ("better", lambda row: {True: "yes", False: "no", None: "-"}[row.better]),
+        (
+            "published",
+            lambda row: (
+                f"not the official protocol: {row.deviation}"
+                if row.deviation
+                else _published(row, row.metric, row.published)
+            ),
+        ),
+        ("labelled by", lambda row: row.labelled_by),
+    ]
+    return table([name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows])
+
+
+def _words(rows: Sequence[Row], beside: str | None) -> str:
+    """What the main table's columns mean."""
+    words = [
+        "In brackets the 95 % interval (bootstrap over persons where they are known, else over faces).",
+        "`trivial`: the best that always the same answer reaches.",
+        "`better`: the whole interval lies on the better side of it.",
+    ]
+    if any(row.sent != "crop" for row in rows):
+        words.append(
+            "`sent`: what the server was asked about, an aligned crop, or the whole photo in which it found "
+            "the face itself; faces that it did not find are counted there and are in no figure. What a mask "
+            "says nothing of is background."
+        )
+    if beside:
+        words.append(f"`{beside}`: on the crops of the same faces.")
+    words.append(
+        "`published`: only beside the whole official test part of a set; where the paper drew that at random "
+        "(EmotioNet, AgeDB, BIWI), ours is another draw of the same shares."
+    )
+    return " ".join(words)
+
+
+def _group_table(rows: Sequence[Row], beside: str | None) -> str:
+    lines = [
         [
             row.task,
             row.place,
-            f"{row.faces:,}" + (f" of {row.persons:,} persons" if row.persons else ""),
+            group.by,
+            group.label,
+            _people(group),
             row.metric,
-            _estimate(row, row.metric),
-            shown(row.task, row.metric, row.trivial[row.metric]),
-            {True: "yes", False: "no", None: "-"}[row.better],
-            f"not the official protocol: {row.deviation}"
-            if row.deviation
-            else _published(row, row.metric, row.published),
-            row.labelled_by,
+            _shown_estimate(row.task, row.metric, group.value),
+            *([_shown_estimate(row.task, row.metric, group.beside)] if beside else []),
         ]
         for row in rows
+        for group in row.groups
     ]
-    parts = [
-        table(
-            (
-                "task",
-                "set",
-                "faces",
-                "metric",
-                "this network",
-                "trivial",
-                "better",
-                "published",
-                "labelled by",
-            ),
-            main,
-        ),
-        "In brackets the 95 % interval (bootstrap over persons where they are known, else over faces). "
-        "`trivial`: the best that always the same answer reaches. `better`: the whole interval lies on the "
-        "better side of it. `published`: only beside the whole official test part of a set; where the paper "
-        "drew that at random (EmotioNet, AgeDB, BIWI), ours is another draw of the same shares.",
-    ]
-    others = [
-        [row.task, row.place, name, _estimate(row, name), shown(row.task, name, row.trivial[name])]
+    names = ("task", "set", "by", "group", "faces", "metric", "this network", *([beside] if beside else []))
+    return table(names, lines) if lines else ""
+
+
+def _others_table(rows: Sequence[Row], beside: str | None) -> str:
+    lines = [
+        [row.task, row.place, name, *_figures(row, name, beside)]
         for row in rows
         for name in row.values
         if "/" not in name and name != row.metric
     ]
-    if others:
-        parts.append(table(("task", "set", "metric", "this network", "trivial"), others))
-    for row in rows:
-        by_label = [
-            [
-                *name.split("/", 1)[::-1],
-                _estimate(row, name),
-                shown(row.task, name, row.trivial[name]),
-                _published(row, name, row.by_label.get(name, ())),
-            ]
-            for name in row.values
-            if "/" in name and not math.isnan(row.values[name].value)
-        ]
-        if by_label and not row.subset:
-            heading = ("label", "metric", "this network", "trivial", "published")
-            parts.append(f"{row.task} on {row.place}\n\n{table(heading, by_label)}")
-    return "\n\n".join(parts) + "\n"
+    return table(("task", "set", "metric", *_networks(beside), "trivial"), lines) if lines else ""
+
+
+def _label_table(row: Row, beside: str | None) -> str:
+    lines = []
+    for name, found in row.values.items():
+        metric, _, label = name.partition("/")
+        if label and not math.isnan(found.value):
+            have = [f"{row.positives[label]:,}"] if row.positives else []
+            published = _published(row, name, row.by_label.get(name, ()))
+            lines.append([label, *have, metric, *_figures(row, name, beside), published])
+    have = ["faces that have it"] if row.positives else []
+    return (
+        table(("label", *have, "metric", *_networks(beside), "trivial", "published"), lines) if lines else ""
+    )
+
+
+def _networks(beside: str | None) -> list[str]:
+    return ["this network", *([beside] if beside else [])]
+
+
+def _figures(row: Row, name: str, beside: str | None) -> list[str]:
+    """A metric of the networks and of the trivial answer."""
+    others = [_beside(row, name)] if beside else []
+    return [_estimate(row, name), *others, shown(row.task, name, row.trivial[name])]
+
+
+def _people(counted: Row | Group) -> str:
+    return f"{counted.faces:,}" + (f" of {counted.persons:,} persons" if counted.persons else "")
+
+
+def _sent(row: Row) -> str:
+    """What was sent, and of how many faces nothing came back."""
+    if row.sent == "crop":
+        return row.sent
+    return f"{row.sent}, not found: {row.not_found:,} of {row.faces + row.not_found:,}"
 
 
 def table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -157,20 +232,33 @@ def write_text(path: Path, text: str) -> None:
         raise ValueError(f"{path} can't be written ({error.strerror}): name another place") from None
 
 
-def _estimate(row: "Row", name: str) -> str:
-    found: Estimate = row.values[name]
-    said = shown(row.task, name, found.value)
+def _estimate(row: Row, name: str) -> str:
+    return _shown_estimate(row.task, name, row.values[name])
+
+
+def _beside(row: Row, name: str) -> str:
+    return _shown_estimate(row.task, name, row.beside.get(name))
+
+
+def _shown_estimate(task: str, name: str, found: Estimate | None) -> str:
+    if found is None:
+        return "-"
+    said = shown(task, name, found.value)
     if math.isnan(found.low):
         return said
     number, _, unit = said.partition(" ")
-    ends = [shown(row.task, name, end).partition(" ")[0] for end in (found.low, found.high)]
+    ends = [shown(task, name, end).partition(" ")[0] for end in (found.low, found.high)]
     return f"{number} [{ends[0]}, {ends[1]}] {unit}"
 
 
-def _published(row: "Row", name: str, there: Sequence[Published]) -> str:
+def _published(row: Row, name: str, there: Sequence[Published]) -> str:
     return (
         "; ".join(f"{one.method} {shown(row.task, name, one.value)} ({one.source})" for one in there) or "-"
     )
+
+
+def _numbers(found: Estimate) -> list[float | None]:
+    return [_number(found.value), _number(found.low), _number(found.high)]
 
 
 def _number(value: float) -> float | None:

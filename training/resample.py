@@ -41,11 +41,18 @@ def draws(clusters: NDArray[np.int64], *, count: int, seed: int) -> Iterator[Wei
 
 
 def intervals(
-    values: Callable[[Weights], Values], clusters: NDArray[np.int64], *, count: int, seed: int
+    values: Callable[[Weights], Values],
+    clusters: NDArray[np.int64],
+    *,
+    count: int,
+    seed: int,
+    around: Mapping[str, float] | None = None,
 ) -> Mapping[str, tuple[float, float]]:
     """The 95 % interval of each metric that `values` computes; empty where `count` is 0.
 
     Draws in which a metric is not defined (no face of a class came) are left out of its interval.
+    `around` has the values of errors that every draw raises, as chance alone parts what it compares: their
+    draws are moved until the middle one is the value.
     """
     blocks = [values(weights) for weights in draws(clusters, count=count, seed=seed)]
     if not blocks:
@@ -54,6 +61,8 @@ def intervals(
     for name in blocks[0]:
         drawn = np.concatenate([block[name] for block in blocks])
         drawn = drawn[~np.isnan(drawn)]
+        if around and name in around and len(drawn):
+            drawn = np.maximum(drawn + around[name] - np.median(drawn), 0)
         low, high = np.percentile(drawn, _MIDDLE) if len(drawn) else (np.nan, np.nan)
         found[name] = (float(low), float(high))
     return found

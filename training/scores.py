@@ -9,6 +9,8 @@ from training.resample import Weights
 
 Floats = NDArray[np.floating[Any]] | NDArray[np.bool_]
 
+CALIBRATION_BINS = 15  # as Guo et al. 2017 count
+
 
 def mean(weights: Weights, values: Floats) -> NDArray[np.float64]:
     """The weighted mean of values [N] or [N, K] over the faces where it is no NaN: [draws] or [draws, K]."""
@@ -57,6 +59,20 @@ def ranked(
     by_rank = weights[:, order]
     positives = np.add.reduceat(by_rank * positive[order], starts, axis=1)
     return positives, np.add.reduceat(by_rank, starts, axis=1) - positives
+
+
+def calibration_error(weights: Weights, probability: Floats, true: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Expected calibration error [draws]: how far probabilities [N] lie from how often it is so.
+
+    In bins of equal width, the distance between the mean probability and the share that is true, weighted by
+    the bin's faces (Naeini et al. 2015; Guo et al. 2017, equation 3). NaN where no face was drawn.
+    """
+    place = np.clip(
+        (probability.astype(np.float64) * CALIBRATION_BINS).astype(np.intp), 0, CALIBRATION_BINS - 1
+    )
+    gaps = np.zeros((len(place), CALIBRATION_BINS))
+    gaps[np.arange(len(place)), place] = true - probability.astype(np.float64)
+    return ratio(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
 
 
 def area(weights: Weights, scores: Floats, positive: NDArray[np.bool_]) -> NDArray[np.float64]:

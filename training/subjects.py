@@ -14,16 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pose import rotation_from_angles
+from training.data.faces import FaceSet
+from training.questions import Question
 from training.tasks import ALIGNED, contract_hash
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from qface_client import Contract, Face
+    from qface_client import Analysis, Contract, Face
 
 Answers = dict[str, NDArray[Any]]
 # Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task, as training.tasks.Kind has them.
 Answering = Callable[[NDArray[np.uint8]], Answers]
+# A photo (its file, or RGB uint8 [H, W, 3]) and the tasks wanted -> its faces, with answers in its pixels.
+PhotoAnswering = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is said of some faces of a set."""
+
+    answers: Answers  # about those found, in their order
+    found: NDArray[np.bool_]  # [N]: of each face, whether it was
+
+
+# Faces of a set, by their numbers, and the questions about them -> what is said.
+Asking = Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], Asked]
 
 BATCH = 32
 SERVER = "grpc://"
@@ -39,6 +55,16 @@ class Subject:
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
     crop: str = ALIGNED  # how its crops are cut, one of training.tasks.CROPS
+    photo: PhotoAnswering | None = None  # any number of threads may call it; None: it takes crops only
+
+
+def about_crops(answer: Answering, *, size: int) -> Asking:
+    """A function of crops of `size` pixels as one of a set's faces, all of which have one."""
+
+    def ask(faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]) -> Asked:
+        return Asked(answers=answer(faces.plain(indices, size=size)), found=np.ones(len(indices), bool))
+
+    return ask
 
 
 def answers_of(wrapper: "nn.Module") -> Answering:
@@ -162,19 +188,21 @@ def of_server(url: str, *, timeout: float = 120.0) -> Subject:
         tasks=tuple(entries),
         input_size=contract.input_size,
         contract=contract.hash,
+        photo=pinned.analyze,
     )
 
 
 def answers_of_faces(faces: Sequence["Face"], contract: "Contract") -> Answers:
     """The client's typed answers for crops of the network's size -> values as the network gives them."""
     return {
-        task.name: np.stack([_values(face[task.name], task.labels) for face in faces])
+        task.name: np.stack([values_of(face[task.name], task.labels) for face in faces])
         for task in contract.tasks
         if task.readable
     }
 
 
-def _values(answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+def values_of(answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+    """One of the client's typed answers as the network gives it, in the order of these labels."""
     from qface_client import Classification, Mask, MultiLabel, Points, Rotation, Value
 
     match answer:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,28 @@ class FaceSet:
             if mask is not None:
                 masks[k] = cv2.resize(self._inner(mask), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
         return masks
+
+    def about(self, i: int) -> dict[str, Any]:
+        """What its shard says of face `i`: key, labels and so on, as training.data.shards lists them."""
+        row = self._rows[i]
+        shard, length = (int(self._arrays(name)[row]) for name in ("shard", "jpg_length"))
+        # It is the member behind the picture; a member's content fills whole blocks, its header is one.
+        blocks = -(-length // tarfile.BLOCKSIZE)
+        at = int(self._arrays("jpg_offset")[row]) + blocks * tarfile.BLOCKSIZE
+        try:
+            header = self._read(shard, tarfile.BLOCKSIZE, at)
+            size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
+            about: dict[str, Any] = json.loads(self._read(shard, size, at + tarfile.BLOCKSIZE))
+            if about["key"] != self.key(i):
+                raise ValueError("it is another face's")
+        except (tarfile.HeaderError, ValueError, KeyError, TypeError):
+            raise self._damaged(i) from None
+        return about
+
+    def forward(self, i: int) -> NDArray[np.float64] | None:
+        """The map [2, 3] from the pixels of face `i`'s picture to the stored crop's; None without one."""
+        forward = self.about(i)["forward"]
+        return None if forward is None else np.asarray(forward, np.float64)
 
     def __getstate__(self) -> dict[str, Any]:
         # Mapped arrays would travel whole; another process maps them itself. Added columns are in no file.

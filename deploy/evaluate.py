@@ -1,0 +1,97 @@
+"""What is served, measured as a client sees it: `make evaluate`, or `python -m deploy.evaluate --data DIR`.
+
+Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
+those too that are served only where they are named; starts the real server over it on free ports, lets
+`training.evaluate` ask it, and stops it. The tables go to var/evaluation.md and var/evaluation.json, and what
+is served from var/repository stays as it is.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from build.choice import chosen, chosen_engine
+from build.choice import parser as repository_parser
+from build.config import WEIGHTS
+from build.engine import EXPORTED
+from build.errors import BuildError
+from build.graph import read_graph
+from build.manifest import read_manifest
+from build.repository import LINK, assemble, assemble_built
+from deploy.embedded import EmbeddedServer, EmbeddedServerError
+from deploy.embedded.environment import PROJECT
+
+VAR = PROJECT / "var"
+GRACE = 3  # seconds; nothing is under way when it stops
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The status of `training.evaluate`; 2 where there is nothing to serve or no server, or 130."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.evaluate",
+        description=__doc__.splitlines()[0],
+        epilog="All other words go to training.evaluate: --data DIR --photos SET=DIR --beside NETWORK ...",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--target", help="as `make repository` takes it")
+    parser.add_argument("--precision", help="as `make repository` takes it")
+    parser.add_argument("--output", type=Path, default=VAR / "evaluate", help="where the repository is made")
+    options, words = parser.parse_known_args(arguments)
+    log = VAR / "evaluate-server.log"
+    try:
+        repository = assemble_all_tasks(
+            target=options.target, precision=options.precision, output=options.output
+        )
+        print("starting the Triton server ...", file=sys.stderr)
+        with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
+            command = [sys.executable, "-m", "training.evaluate", f"grpc://{server.grpc_address}"]
+            files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]
+            return subprocess.run([*command, *files, *words], check=False).returncode
+    except BuildError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    except EmbeddedServerError as error:
+        print(f"evaluate: {error} (its log: {log})", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # the server is stopped by now
+        return 130
+
+
+def assemble_all_tasks(*, target: str | None, precision: str | None, output: Path) -> Path:
+    """The repository, below `output`, of what `make repository` serves, with all tasks of its network.
+
+    BuildError where there is no such engine.
+    """
+    words = [f"--{name}={value}" for name, value in (("target", target), ("precision", precision)) if value]
+    try:
+        recorded = [str(word) for word in read_manifest(VAR / LINK)["words"]]
+    except (BuildError, KeyError, TypeError):  # nothing is served yet
+        recorded = []
+    options = chosen(repository_parser().parse_args(words), recorded)
+    engine = chosen_engine(options)
+    weights = options.weights or WEIGHTS
+    graph = read_graph(weights if engine is None else engine / EXPORTED)
+    tasks = [entry["name"] for entry in graph.contract["tasks"]]
+    if engine is None:
+        return assemble(
+            weights=weights,
+            threads=options.threads or 0,
+            tasks=tasks,
+            detector=options.detector,
+            output=output,
+        )
+    return assemble_built(
+        engine,
+        instances=options.instances or 1,
+        gpus=options.gpus or (),
+        tasks=tasks,
+        detector=options.detector,
+        output=output,
+        again=options.repeated,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
