@@ -20,13 +20,22 @@ PRECISION ?=
 CALIBRATION ?=
 # A checkpoint, or the name of a configuration for random weights: make engine CHECKPOINT=qface_base
 CHECKPOINT ?=
+# Which network of weights/ is served, built or trained: tiny (ten tasks, for research only) or open (nine tasks,
+# free for any use). Without it the one that was served last is served again, tiny at first.
+WEIGHTS ?=
 # What `make evaluate` measures with: prepared sets; the folders of photos that they were prepared from, which
 # the server then gets (PHOTOS="fairface=DIR celeba=DIR"; of other sets it gets the crops); a network in torch to
 # stand beside it; and the tasks by whose human labels faces are put into groups.
 DATA ?= data/prepared
 PHOTOS ?=
-BESIDE ?= weights/qface-tiny.safetensors
+BESIDE ?= weights/$(NETWORK).safetensors
 GROUPS_BY ?= gender,race,age_group
+
+ifneq ($(filter-out tiny open,$(WEIGHTS)),)
+$(error WEIGHTS=$(WEIGHTS) is none of tiny, open)
+endif
+NETWORK := $(if $(filter open,$(WEIGHTS)),qface-tiny-open,qface-tiny)
+RUN := $(subst -,_,$(NETWORK))
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
@@ -52,7 +61,7 @@ serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics)
 # The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet $(CHOSEN)
+	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -92,6 +101,18 @@ evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled fa
 	@$(FULL) -m deploy.evaluate $(CHOSEN) --data $(DATA) $(if $(PHOTOS),--photos $(PHOTOS)) \
 		$(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
+# Each step goes on where it was stopped. Only the ten-task network is what model_repository/ is written for.
+RUNS ?= var/weights
+.PHONY: weights
+weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=tiny or open): hours
+	$(FULL) -m training.finetune $(RUN)_encoder --data $(DATA) --run $(RUNS)/$(NETWORK)-encoder $(ARGS)
+	$(FULL) -m training.finetune $(RUN) --data $(DATA) --run $(RUNS)/$(NETWORK) $(ARGS) \
+		--set init=$(RUNS)/$(NETWORK)-encoder/model.safetensors
+	$(FULL) -m training.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
+		--output weights/$(NETWORK).safetensors
+	$(FULL) -m build.onnx weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
+	$(FULL) -m build.config --write
+
 .PHONY: train
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)
 	$(FULL) -m training.finetune $(ARGS)
@@ -102,7 +123,7 @@ onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 
 .PHONY: engine
 engine: .venv/.made ## build and prove an engine (TARGET, PRECISION, CALIBRATION), and serve it from now on
-	@$(FULL) -m build $(CHECKPOINT) $(CHOSEN) $(if $(CALIBRATION),--calibration $(CALIBRATION)) \
+	@$(FULL) -m build $(or $(CHECKPOINT),$(if $(WEIGHTS),weights/$(NETWORK).safetensors)) $(CHOSEN) $(if $(CALIBRATION),--calibration $(CALIBRATION)) \
 		$(if $(SERVED_TASKS),--tasks $(SERVED_TASKS)) $(ARGS)
 
 .PHONY: engines

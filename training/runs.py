@@ -142,6 +142,32 @@ def qface_tiny_encoder() -> Run:
     )
 
 
+def qface_tiny_open() -> Run:
+    """A smaller network of nine tasks, from what may be used for anything: FairFace and renders of a head.
+
+    Expressions, action units, poses and landmarks of FairFace's faces are teachers' (`training.pseudolabel`);
+    attributes nobody labelled. Two commands, as for `qface_tiny`.
+    """
+    return dataclasses.replace(
+        qface_tiny(),
+        name="qface_tiny_open",
+        model=_network("qface_tiny_open"),
+        sources=(Source(name="fairface", batch=48, surround=False), Source(name="ict", batch=16)),
+        steps=4000,
+    )
+
+
+def qface_tiny_open_encoder() -> Run:
+    """The encoder of `qface_tiny_open` under the multi-head baseline, which has no masks."""
+    return dataclasses.replace(
+        qface_tiny_encoder(),
+        name="qface_tiny_open_encoder",
+        model=_pooled(_network("qface_tiny_open")),
+        sources=qface_tiny_open().sources,
+        steps=9000,
+    )
+
+
 def qface_paper() -> Run:
     """The paper's fine-tuning (section 4.1): ViT-B/16 at 224 pixels, five sets, 68 queries.
 
@@ -284,6 +310,8 @@ RUNS: dict[str, Callable[[], Run]] = {
     for make in (
         qface_tiny,
         qface_tiny_encoder,
+        qface_tiny_open,
+        qface_tiny_open_encoder,
         qface_paper,
         facexformer,
         facexformer_v3,
