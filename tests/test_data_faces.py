@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pathlib
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -297,3 +298,40 @@ def test_the_sets_of_a_folder_are_those_with_the_split(folder: pathlib.Path, tmp
         prepared_sets(tmp_path, names=["second"])
     with pytest.raises(ValueError, match="no prepared set at all"):
         prepared_sets(tmp_path / "first")
+
+
+def test_a_face_s_place_in_its_picture_is_read_from_its_shard(tmp_path: pathlib.Path) -> None:
+    maps = [np.array([[0.5, 0.1 * i, i], [-0.1 * i, 0.5, 2.5 * i]]) for i in range(7)]
+    faces = [
+        Face(
+            key=f"{i}é.png",
+            pixels=_pixels(i),
+            split="test" if i % 2 else "train",
+            labels={"age": [i, i]},
+            masks={"parsing": _mask(i)} if i % 3 == 0 else {},
+            forward=None if i == 5 else maps[i],
+        )
+        for i in range(7)
+    ]
+    write_set(tmp_path / "made", faces, size=SIZE, shard_faces=3)
+    for split, numbers in (("train", range(0, 7, 2)), ("test", range(1, 7, 2))):
+        read = FaceSet(tmp_path / "made", split=split)
+        for i, number in enumerate(numbers):
+            about, forward = read.about(i), read.forward(i)
+            assert (about["key"], about["labels"]) == (f"{number}é.png", {"age": [number, number]})
+            if number == 5:
+                assert forward is None
+            else:
+                np.testing.assert_allclose(forward, maps[number])
+
+
+def test_a_damaged_entry_names_the_face(tmp_path: pathlib.Path) -> None:
+    write_set(tmp_path / "made", _faces(), size=SIZE)
+    faces = FaceSet(tmp_path / "made", split="test")
+    (shard,) = (tmp_path / "made").glob("*.tar")
+    whole = shard.read_bytes()
+    key = json.dumps(faces.key(0)).encode()
+    for damage in (key[:1] + b"x" + key[2:], b" " * len(key)):  # another face's entry; no JSON
+        shard.write_bytes(whole.replace(key, damage, 1))
+        with pytest.raises(ValueError, match=re.escape(f"face {faces.key(0)} of")):
+            FaceSet(tmp_path / "made", split="test").forward(0)

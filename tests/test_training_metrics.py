@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional import concordance_corrcoef
 from torchmetrics.functional.classification import (
+    binary_calibration_error,
     binary_recall_at_fixed_precision,
     multiclass_accuracy,
+    multiclass_calibration_error,
     multiclass_f1_score,
     multilabel_accuracy,
     multilabel_auroc,
@@ -90,6 +92,64 @@ def test_several_labels_are_torchmetrics_with_unknown_ones_left_out() -> None:
     holes[::2, 4] = NAN
     rest = multilabel_f1_score(said[1::2], true[1::2], 12, average="none")[4]
     assert metrics(asked, answers, holes)[f"f1/{asked.labels[4]}"] == pytest.approx(float(rest), abs=1e-6)
+
+
+def test_the_calibration_of_one_label_out_of_several_is_that_of_the_top_one() -> None:
+    asked = question("expression")
+    rng = random()
+    truth = rng.integers(0, 7, 300)
+    answers = rng.dirichlet(np.ones(7), 300)
+    answers[:3] = np.eye(7)[:3]  # wholly sure
+    expected = multiclass_calibration_error(torch.tensor(answers), torch.tensor(truth), 7, n_bins=15)
+    found = metrics(asked, answers, np.eye(7)[truth])["expected_calibration_error"]
+    assert found == pytest.approx(float(expected), abs=1e-6)
+    assert found > 0.05
+    sure = metrics(asked, np.eye(7)[truth], np.eye(7)[truth])
+    assert sure["expected_calibration_error"] == 0
+    assert less_is_better("expected_calibration_error")
+
+
+def test_the_calibration_of_several_labels_is_the_mean_of_theirs_over_faces_where_they_are_known() -> None:
+    asked = question("action_units", labels=["AU1", "AU12"])
+    rng = random()
+    answers = rng.random((300, 2))
+    truth = (rng.random((300, 2)) < answers**2).astype(np.float32)
+    intensity = np.where(truth > 0, 0.6, 0.4)  # a teacher's: it is there from one half on
+    intensity[:100, 1] = NAN
+    said, true = torch.tensor(answers.T.copy()), torch.tensor(truth.T.copy()).long()
+    expected = [
+        binary_calibration_error(said[i, rows], true[i, rows], n_bins=15)
+        for i, rows in enumerate((slice(None), slice(100, None)))
+    ]
+    found = metrics(asked, answers, intensity)["expected_calibration_error"]
+    assert found == pytest.approx(float(sum(expected)) / 2, abs=1e-6)
+    assert found > 0.05
+
+
+def test_a_calibration_error_s_interval_is_around_it_though_every_draw_raises_it() -> None:
+    rng = random()
+    asked = question("gender")
+    said = rng.random((100, 1))
+    answers = np.concatenate([said, 1 - said], axis=1)
+    truth = np.eye(2)[(rng.random(100) > said[:, 0]).astype(int)]  # as often as it says
+    measure = MEASURES[Kind.CLASSES]
+    faces = measure.per_face(asked, answers, truth)
+    value = metrics(asked, answers, truth)["expected_calibration_error"]
+
+    def ends(**options: dict[str, float]) -> tuple[float, float]:
+        return intervals(
+            lambda weights: measure.values(asked, faces, weights),
+            clusters_of([""] * 100),
+            count=200,
+            seed=0,
+            **options,
+        )["expected_calibration_error"]
+
+    plain, moved = ends(), ends(around={"expected_calibration_error": value})
+    middle = sum(plain) / 2
+    assert middle > 1.15 * value
+    assert 0 <= moved[0] < value < moved[1]
+    assert moved[1] - moved[0] == pytest.approx(plain[1] - plain[0], rel=0.02)
 
 
 def test_a_label_that_nobody_has_is_left_out_of_the_mean_f1() -> None:
