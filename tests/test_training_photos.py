@@ -211,6 +211,41 @@ def test_where_a_mask_says_nothing_is_background() -> None:
     assert not moved_ids[:, 4:].any()
 
 
+def test_photos_that_preparing_left_out_are_counted(tmp_path: Path) -> None:
+    """Without them a detector that misses many faces would look as if it missed none."""
+    (tmp_path / "UTKFace").mkdir()
+    for i in range(5):
+        assert cv2.imwrite(str(tmp_path / "UTKFace" / f"3{i}_1_0_20170110.png"), PICTURE)
+    (tmp_path / "UTKFace" / "nobody.png").write_bytes(b"")
+    _, forward = crop_with_margin(PICTURE, five_of(0), size=SIZE, margin=0)
+    side = SIZE + 2 * margin_of(SIZE)
+    made = [
+        PreparedFace(
+            key=f"UTKFace/3{i}_1_0_20170110.png",
+            pixels=np.zeros((side, side, 3), np.uint8),
+            split="test",
+            labels={"gender": "female"},
+            forward=forward,
+        )
+        for i in range(3)
+    ]
+    write_set(tmp_path / "made" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": None})
+    faces = FaceSet(tmp_path / "made" / "utkface", split="test")
+
+    def answer(photo: Any, tasks: Sequence[str]) -> Analysis:
+        right = {"gender": 1, "pose": pose_of(0), "points": points_of(0), "own": 56}
+        return Analysis([face_at(five_of(0), **right)], width=WIDTH, height=HEIGHT, contract=None)
+
+    asked = about_photos(Photos(faces, tmp_path), answer)
+    rows = evaluate(
+        lambda _: {}, ENTRIES[:1], [faces], input_size=INPUT, bootstrap=0, photos={"utkface": asked}
+    )
+    assert [(row.faces, row.not_found, row.left_out) for row in rows] == [(3, 0, 2)]
+    assert "| photo, not found: 0 of 3, left out: 2 |" in as_markdown(rows)
+    write_set(tmp_path / "few" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": 3})
+    assert Photos(FaceSet(tmp_path / "few" / "utkface", split="test"), tmp_path).left_out == 0
+
+
 def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (20, 48 * 48))
@@ -239,7 +274,7 @@ def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: 
 
     question = question_of(make_contract([CATALOGUE["expression"]], input_size=48)["tasks"][0], input_size=48)
     assert question is not None
-    asked = about_photos(photos, answer)(faces, np.arange(4, 9), [question])
+    asked = about_photos(photos, answer).ask(faces, np.arange(4, 9), [question])
     assert (asked.found.tolist(), asked.answers) == ([False] * 5, {})
     assert {picture.shape for picture in sent} == {(48, 48, 3)}
     whole = {picture[..., 0].tobytes() for picture in sent}
@@ -315,8 +350,8 @@ def both_ways(address: str, root: Path, *tasks: str) -> tuple[Answers, Answers, 
             assert question is not None
             questions.append(question)
     everyone = np.arange(len(faces))
-    by_photo = about_photos(Photos(faces, root / "photos"), subject.photo)(faces, everyone, questions)
-    by_crop = about_crops(subject.answer, size=subject.input_size)(faces, everyone, questions)
+    by_photo = about_photos(Photos(faces, root / "photos"), subject.photo).ask(faces, everyone, questions)
+    by_crop = about_crops(subject.answer, size=subject.input_size).ask(faces, everyone, questions)
     assert by_photo.found.tolist() == [True] * 3
     return by_photo.answers, by_crop.answers, subject
 

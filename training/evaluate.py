@@ -100,10 +100,9 @@ def evaluate(
         if not judged:
             continue
         others = {name: Judged(compared[name]) for name in judged if name in compared}
-        by_photo = (photos or {}).get(faces.name)
-        ask = by_photo or about_crops(answer, size=input_size)
+        asking = (photos or {}).get(faces.name) or about_crops(answer, size=input_size)
         for indices in _chunks(len(faces), limit=limit):
-            asked = ask(faces, indices, there)
+            asked = asking.ask(faces, indices, there)
             for one in judged.values():
                 one.add(asked.answers, faces, indices, found=asked.found)
             if others and beside is not None and asked.found.any():
@@ -117,7 +116,7 @@ def evaluate(
                 one,
                 faces,
                 bootstrap=Bootstrap(draws=bootstrap, seed=seed),
-                sent="crop" if by_photo is None else "photo",
+                asking=asking,
                 beside=others.get(name),
                 groupings=grouped,
                 with_published=comparable(faces, limit=limit),

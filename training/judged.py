@@ -15,7 +15,7 @@ from training.published import figures
 from training.questions import Question, checked, in_order
 from training.resample import Values, Weights, clusters_of, intervals
 from training.rows import Estimate, Group, Row
-from training.subjects import Answers
+from training.subjects import Answers, Asking
 from training.tasks import Kind
 
 
@@ -132,14 +132,15 @@ def rows_of(
     faces: FaceSet,
     *,
     bootstrap: Bootstrap,
-    sent: str = "crop",
+    asking: Asking,
     beside: Judged | None = None,
     groupings: Sequence[Grouping] = (),
     with_published: bool = False,
 ) -> Iterator[Row]:
     """A row for the whole set, and one for each named part where there are several.
 
-    `beside` has judged another network on the same faces. ValueError where no face was found.
+    `asking` is how the faces were asked about, and `beside` has judged another network on the same ones.
+    ValueError where no face was found.
     """
     not_found = judged.not_found
     if not (measured := judged.measured()):
@@ -151,7 +152,13 @@ def rows_of(
         return
     others = beside.measured() if beside is not None else []
     whole = _Part(
-        faces=faces, bootstrap=bootstrap, sent=sent, measured=measured, beside=others, not_found=not_found
+        faces=faces,
+        bootstrap=bootstrap,
+        sent=asking.sent,
+        left_out=asking.left_out,
+        measured=measured,
+        beside=others,
+        not_found=not_found,
     )
     yield whole.row(groupings=groupings, with_published=with_published)
     indices = measured[0].indices
@@ -173,6 +180,7 @@ class _Part:
     faces: FaceSet
     bootstrap: Bootstrap
     sent: str
+    left_out: int
     measured: list[Measured]  # the network's, then the constant answers'
     beside: list[Measured]  # the other network's; empty without one
     not_found: NDArray[np.int64]
@@ -180,6 +188,7 @@ class _Part:
     def only(self, indices: NDArray[np.int64]) -> "_Part":
         return dataclasses.replace(
             self,
+            left_out=0,  # of no part is known how many
             measured=[one.only(indices) for one in self.measured],
             beside=[one.only(indices) for one in self.beside],
             not_found=self.not_found[np.isin(self.not_found, indices)],
@@ -206,6 +215,7 @@ class _Part:
             faces=len(own.indices),
             not_found=len(self.not_found),
             sent=self.sent,
+            left_out=self.left_out,
             persons=self._persons(own),
             labelled_by=str(faces.manifest.get("labelled_by", {}).get(task, "human")),
             metric=main,

@@ -16,12 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from qface_client import Analysis, Face, Mask, Points, QFaceError, Rotation
 from qface_client.results import OUTSIDE
-from runtime.align import Affine, in_plane_degrees, photo_to_crop, transform
+from runtime.align import in_plane_degrees, photo_to_crop, transform
 from runtime.errors import InvalidLandmarks
 from runtime.pose import rotate_in_plane
 from training.data.faces import FaceSet
 from training.data.layouts import LAYOUTS
 from training.data.sample import Sample
+from training.data.survey import is_missing
 from training.questions import Question
 from training.subjects import Answers, Asked, Asking, PhotoAnswering, values_of
 
@@ -37,6 +38,9 @@ Picture = Path | Callable[[], NDArray[np.uint8]]
 class Photos:
     """The pictures of a prepared set's faces, in the folder that the set was prepared from.
 
+    `left_out` counts the split's other pictures there, which preparing left out of the set: most often as it
+    found no face in them.
+
     ValueError (LayoutError) for a folder that is not the set's, or has not every picture of these faces, and
     for a set that keeps no map to its pictures.
     """
@@ -49,11 +53,16 @@ class Photos:
         if not source.is_dir():
             raise ValueError(f"{source} is no folder: name the one that {faces.name} was prepared from")
         wanted = set(faces.keys.tolist())
-        self._of: dict[str, Picture] = {
-            sample.key: sample.picture
-            for sample in LAYOUTS[name].read(source)
-            if isinstance(sample, Sample) and sample.key in wanted
-        }
+        self._of: dict[str, Picture] = {}
+        left_out = 0
+        for sample in LAYOUTS[name].read(source):
+            if isinstance(sample, Sample) and sample.key in wanted:
+                self._of[sample.key] = sample.picture
+            elif isinstance(sample, Sample) and sample.split == faces.split:
+                left_out += not is_missing(sample)
+        # Where only so many pictures were prepared, nothing is known of the others.
+        limited = faces.manifest.get("options", {}).get("limit") is not None
+        self.left_out = 0 if limited or faces.subset is not None or faces.aside else left_out
         if missing := sorted(wanted - self._of.keys()):
             raise ValueError(
                 f"{source} has not the pictures of {len(missing):,} faces of {faces.name} (the first is "
@@ -71,7 +80,7 @@ class Photos:
         except OSError as error:
             raise ValueError(f"{self.faces.key(i)} of {self.faces.name} can't be read ({error})") from None
 
-    def to_crop(self, i: int, *, size: int) -> Affine:
+    def to_crop(self, i: int, *, size: int) -> NDArray[np.float64]:
         """The map [2, 3] from the picture's pixels to those of face `i`'s crop of `size` pixels."""
         forward = self.faces.forward(i)
         if forward is None:
@@ -123,7 +132,7 @@ def about_photos(photos: Photos, answer: PhotoAnswering) -> Asking:
             found=np.array([answers is not None for answers in said], bool),
         )
 
-    return ask
+    return Asking(ask=ask, sent="photo", left_out=photos.left_out)
 
 
 def meant_of(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face | None:
@@ -175,7 +184,7 @@ def _overlap(face: Face, analysis: Analysis, to_crop: ArrayLike, *, size: int) -
     places = grid @ to_own[:2, :2].T + to_own[:2, 2]
     shared = float(((places > -0.5) & (places < size - 0.5)).all(axis=-1).mean())
     # The size of the found face's crop in units of the set's.
-    area = 1 / abs(np.linalg.det(to_own[:2, :2]))
+    area = 1 / abs(float(np.linalg.det(to_own[:2, :2])))
     return shared / (1 + area - shared)
 
 

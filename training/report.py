@@ -48,6 +48,7 @@ def row_as_json(row: Row) -> dict[str, Any]:
         "faces": row.faces,
         "not_found": row.not_found,
         "sent": row.sent,
+        "left_out": row.left_out,
         "persons": row.persons,
         "labelled_by": row.labelled_by,
         "metric": row.metric,
@@ -125,8 +126,9 @@ def _words(rows: Sequence[Row], beside: str | None) -> str:
     if any(row.sent != "crop" for row in rows):
         words.append(
             "`sent`: what the server was asked about, an aligned crop, or the whole photo in which it found "
-            "the face itself; faces that it did not find are counted there and are in no figure. What a mask "
-            "says nothing of is background."
+            "the face itself; faces that it did not find are counted there and are in no figure. `left out`: "
+            "further photos of the split, which are not in the prepared set, most often as no face was found "
+            "in them then. What a mask says nothing of is background."
         )
     if beside:
         words.append(f"`{beside}`: on the crops of the same faces.")
@@ -198,7 +200,8 @@ def _sent(row: Row) -> str:
     """What was sent, and of how many faces nothing came back."""
     if row.sent == "crop":
         return row.sent
-    return f"{row.sent}, not found: {row.not_found:,} of {row.faces + row.not_found:,}"
+    more = f", left out: {row.left_out:,}" if row.left_out else ""
+    return f"{row.sent}, not found: {row.not_found:,} of {row.faces + row.not_found:,}{more}"
 
 
 def table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

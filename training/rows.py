@@ -40,6 +40,7 @@ class Row:
     faces: int  # labelled for the task, and found
     not_found: int  # labelled too, but the server found no face where they are: in no metric
     sent: str  # what the network was asked about: "crop", or the whole "photo"
+    left_out: int  # photos of the split that preparing left out of the set; 0 where crops are sent
     persons: int  # among the faces; 0 where the set does not say who they are
     labelled_by: str  # "human", or the teacher whose labels these are
     metric: str  # the one of `values` that the task is judged by

@@ -38,8 +38,15 @@ class Asked:
     found: NDArray[np.bool_]  # [N]: of each face, whether it was
 
 
-# Faces of a set, by their numbers, and the questions about them -> what is said.
-Asking = Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], Asked]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asking:
+    """A way to ask about the faces of a set."""
+
+    # Faces by their numbers, and the questions about them -> what is said.
+    ask: Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], Asked]
+    sent: str  # what is sent: a "crop", or the whole "photo"
+    left_out: int = 0  # photos of the split that preparing left out of the set
+
 
 BATCH = 32
 SERVER = "grpc://"
@@ -64,7 +71,7 @@ def about_crops(answer: Answering, *, size: int) -> Asking:
     def ask(faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]) -> Asked:
         return Asked(answers=answer(faces.plain(indices, size=size)), found=np.ones(len(indices), bool))
 
-    return ask
+    return Asking(ask=ask, sent="crop")
 
 
 def answers_of(wrapper: "nn.Module") -> Answering:
