@@ -3,7 +3,7 @@
     python -m training.evaluate weights/qface-tiny.safetensors --data data/prepared --markdown table.md
     python -m training.evaluate var/build/qface-tiny/onnx/model.onnx --data data/prepared
     python -m training.evaluate grpc://localhost:8001 --data data/prepared --sets celeba --json served.json
-    python -m training.evaluate grpc://localhost:8001 --data data/prepared --photos celeba=DIR \
+    python -m training.evaluate grpc://localhost:8001 --data data/prepared --photos celeba=DIR \\
         --beside weights/qface-tiny.safetensors --groups gender,age_group
 
 One code measures all: what was trained, what was exported and what is served can be compared. Each metric
