@@ -98,8 +98,8 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
-	@$(FULL) -m deploy.evaluate $(CHOSEN) --data $(DATA) $(if $(PHOTOS),--photos $(PHOTOS)) \
-		$(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
+	@$(FULL) -m deploy.evaluate $(CHOSEN) $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx) \
+		--data $(DATA) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
 # Each step goes on where it was stopped. Only the ten-task network is what model_repository/ is written for.
 RUNS ?= var/weights

@@ -42,6 +42,7 @@ _GAINS = {
     "normalized_mean_error": POINT_GAIN,
     "box_normalized_error": POINT_GAIN,
     "failure_rate": SCORE_LOSS,
+    "expected_calibration_error": SCORE_LOSS,
 }
 _NO_METRIC = ("faces", "trivial")
 

@@ -35,15 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="All other words go to training.evaluate: --data DIR --photos SET=DIR --beside NETWORK ...",
         allow_abbrev=False,
     )
+    parser.add_argument("--weights", help="as `make repository` takes it")
     parser.add_argument("--target", help="as `make repository` takes it")
     parser.add_argument("--precision", help="as `make repository` takes it")
     parser.add_argument("--output", type=Path, default=VAR / "evaluate", help="where the repository is made")
     options, words = parser.parse_known_args(arguments)
     log = VAR / "evaluate-server.log"
     try:
-        repository = assemble_all_tasks(
-            target=options.target, precision=options.precision, output=options.output
-        )
+        chosen_by = {name: getattr(options, name) for name in ("weights", "target", "precision")}
+        choosing = [f"--{name}={value}" for name, value in chosen_by.items() if value]
+        repository = assemble_all_tasks(choosing, output=options.output)
         print("starting the Triton server ...", file=sys.stderr)
         with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
             command = [sys.executable, "-m", "training.evaluate", f"grpc://{server.grpc_address}"]
@@ -59,12 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def assemble_all_tasks(*, target: str | None, precision: str | None, output: Path) -> Path:
+def assemble_all_tasks(words: Sequence[str], *, output: Path) -> Path:
     """The repository, below `output`, of what `make repository` serves, with all tasks of its network.
 
-    BuildError where there is no such engine.
+    `words` are build.repository's, laid over those that are recorded. BuildError where there is no such
+    engine.
     """
-    words = [f"--{name}={value}" for name, value in (("target", target), ("precision", precision)) if value]
     try:
         recorded = [str(word) for word in read_manifest(VAR / LINK)["words"]]
     except (BuildError, KeyError, TypeError):  # nothing is served yet

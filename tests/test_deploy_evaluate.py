@@ -49,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeServer]]:
 
 
 def test_all_tasks_of_what_is_served_are_assembled_elsewhere(served: Path, tmp_path: Path) -> None:
-    made = evaluate.assemble_all_tasks(target=None, precision=None, output=tmp_path / "aside")
+    made = evaluate.assemble_all_tasks([], output=tmp_path / "aside")
     assert json.loads((made / "manifest.json").read_text())["tasks"] == list(TASKS)
     assert made.parent == tmp_path / "aside"
     assert (tmp_path / "var" / "repository").resolve() == served.resolve()
