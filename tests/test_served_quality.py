@@ -9,6 +9,7 @@ or an angle of the wrong sign does not. What the server does not answer is skipp
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import asking
 import cv2
@@ -22,14 +23,16 @@ from build.graph import read_graph
 from deploy.embedded import EmbeddedServer
 from qface_client import Face, FaceClient
 from runtime.pose import rotation_from_angles
+from training.tasks import CATALOGUE
 
 Floats = NDArray[np.float64]
 
 HEADS = asking.ASSETS / "heads"
 KNOWN = json.loads((HEADS / "labels.json").read_text())
 LABELS: dict[str, list[str]] = KNOWN["labels"]
+SHIPPED_TASKS: list[dict[str, Any]] = read_graph(WEIGHTS).contract["tasks"]
 SHIPPED = {
-    **{"expression": 7, "action_units": 11, "attributes": 40, "age": 1, "gender": 2, "head_pose": 3},
+    **{"expression": 7, "action_units": 12, "attributes": 40, "age": 1, "gender": 2, "head_pose": 3},
     **{"race": 7, "landmarks": 68, "visibility": 29, "parsing": 19},
 }
 # The side of the crop that the network learned on, in distances from the eyes to the mouth (or between the
@@ -148,9 +151,11 @@ def test_the_crop_has_the_size_place_and_turn_that_the_network_learned(
                 photo, back, pixels.shape[:2], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             )
             differences.append(np.abs(shown.astype(float) - pixels).mean())
-    assert np.median(sides) == pytest.approx(CROP_SIDE, rel=0.05)
-    assert abs(np.median(turns)) < 3
-    assert np.abs(np.median(shifts, axis=0)).max() < 0.12
+    side, turned, aside = np.median(sides), np.median(np.abs(turns)), np.median(shifts, axis=0)
+    print(f"side {side:.2f}, turned {turned:.1f} degrees, aside {aside.round(3)}")
+    assert side == pytest.approx(CROP_SIDE, rel=0.05)
+    assert turned < 6  # either way: heads lean to both sides
+    assert np.abs(aside).max() < 0.12
     assert np.median(differences) < 4  # the map says what the pixels show
 
 
@@ -191,9 +196,11 @@ def test_points_are_where_they_are_in_the_photo(client: FaceClient, heads: list[
         scales.append(abs(ratio))
         turns.append(np.degrees(np.angle(ratio)))
         shifts.append((one - other).mean(axis=0) / size)
-    assert np.median(scales) == pytest.approx(1, abs=0.05)
-    assert abs(np.median(turns)) < 3
-    assert np.abs(np.median(shifts, axis=0)).max() < 0.04
+    scale, turned, aside = np.median(scales), np.median(np.abs(turns)), np.median(shifts, axis=0)
+    print(f"scale {scale:.3f}, turned {turned:.1f} degrees, aside {aside.round(3)}")
+    assert scale == pytest.approx(1, abs=0.05)
+    assert turned < 5
+    assert np.abs(aside).max() < 0.04
 
 
 def test_no_two_points_are_swapped(client: FaceClient, heads: list[Head]) -> None:
@@ -389,13 +396,19 @@ def test_nobody_here_has_a_beard_and_those_who_smile_do_so_surely(
 
 
 def test_the_shipped_contract_is_whole(client: FaceClient) -> None:
-    tasks = {entry["name"]: entry for entry in read_graph(WEIGHTS).contract["tasks"]}
+    tasks = {entry["name"]: len(entry["labels"]) for entry in SHIPPED_TASKS}
     assert set(tasks) == set(SHIPPED)
-    assert {name: len(entry["labels"]) for name, entry in tasks.items() if name != "action_units"} == {
-        name: count for name, count in SHIPPED.items() if name != "action_units"
-    }
-    assert len(tasks["action_units"]["labels"]) >= SHIPPED["action_units"]
+    assert tasks["action_units"] in (11, 12)  # AU9 has to be learned from renders
+    assert tasks | {"action_units": 12} == SHIPPED
     # Race is served only where somebody asks for it.
     assert set(client.contract().names) == set(SHIPPED) - {"race"}
-    for task, labels in LABELS.items():
-        assert [label for label in labels if label in tasks[task]["labels"]] == tasks[task]["labels"], task
+
+
+@pytest.mark.parametrize("entry", SHIPPED_TASKS, ids=lambda entry: entry["name"])
+def test_the_shipped_labels_are_in_the_catalogue_s_order(client: FaceClient, entry: dict[str, Any]) -> None:
+    """What no picture here can tell apart: fear from disgust, or two rare attributes."""
+    known = CATALOGUE[entry["name"]].labels
+    assert entry["labels"] == [label for label in known if label in entry["labels"]]
+    for task in client.contract().tasks:
+        if task.name == entry["name"]:
+            assert list(task.labels) == entry["labels"]
