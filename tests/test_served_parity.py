@@ -66,7 +66,8 @@ def test_the_served_engine_agrees_with_torch(
     contract = json.loads(parameters["contract"].string_value)
     precision = parameters["precision"].string_value
     expected = {entry["name"]: torch_heads[entry["name"]][:batch] for entry in contract["tasks"]}
-    assert set(answered) == set(expected)
+    assert set(answered) == set(torch_heads)  # the engine answers more than is served of it
+    answered = {name: answered[name] for name in expected}
     compare = differences if precision == "fp32" else (lambda *two: differences_in_units(contract, *two))
     found = compare(expected, answered)
     allowed = tolerances(contract, precision=precision)

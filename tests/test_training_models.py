@@ -22,7 +22,7 @@ from training.models.attention import DecoderBlock, FusionBlock, MultiHeadAttent
 from training.models.masks import resized
 from training.models.outputs import ExportWrapper, physical, rotation_from_6d
 from training.models.positions import sincos_positions
-from training.tasks import CATALOGUE, Kind, make_contract
+from training.tasks import CATALOGUE, QFACE_TASKS, Kind, make_contract
 
 SMALL_VIT = QFaceConfig(
     name="small_vit",
@@ -236,7 +236,7 @@ def test_the_served_network_answers_in_physical_values_and_only_what_was_trained
         ({"extensions": ((),)}, "names no task"),
         ({"head": "linear"}, "choose from queries, pooled"),
         ({"head": "pooled", "tasks": ("age", "parsing")}, "can't answer parsing"),
-        ({"head": "pooled", "extensions": (("race",),)}, "can't be extended"),
+        ({"head": "pooled", "tasks": ("age",), "extensions": (("race",),)}, "can't be extended"),
         ({"mask_width": 3}, "mask_width"),
         ({"mask_laterals": (1, 0)}, "mask_laterals"),
     ],
@@ -263,7 +263,7 @@ def test_the_network_for_tests_is_tiny() -> None:
     "change",
     [
         {},
-        {"head": "pooled", "tasks": (*CONFIGS["qface_tiny"].tasks, "landmarks")},
+        {"head": "pooled", "tasks": (*QFACE_TASKS, "landmarks")},
         {"head": "pooled", "tasks": ("age",)},
         {"stages": CONFIGS["qface_test"].stages[-1:], "fusion_block": False},
         {"final_norm": False},
