@@ -134,6 +134,7 @@ def qface_tiny_encoder() -> Run:
         name="qface_tiny_encoder",
         model=_pooled(_network("qface_tiny")),
         sources=tuple(source for source in _TEN_TASK_SETS if source.name != "celebamask_hq"),
+        assumed_visible=0.0,
         steps=14000,
         warmup_steps=400,
         learning_rate=1e-3,
