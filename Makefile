@@ -36,6 +36,7 @@ $(error WEIGHTS=$(WEIGHTS) is none of tiny, open)
 endif
 NETWORK := $(if $(filter open,$(WEIGHTS)),qface-tiny-open,qface-tiny)
 RUN := $(subst -,_,$(NETWORK))
+ONNX := $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
@@ -61,7 +62,7 @@ serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics)
 # The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
+	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(ONNX)
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -98,8 +99,8 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
-	@$(FULL) -m deploy.evaluate $(CHOSEN) $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx) \
-		--data $(DATA) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
+	@$(FULL) -m deploy.evaluate $(CHOSEN) $(ONNX) --data $(DATA) \
+		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
 # Each step goes on where it was stopped. Only the ten-task network is what model_repository/ is written for.
 RUNS ?= var/weights
