@@ -49,7 +49,6 @@ class Task:
     queries: int
     loss: str
     metric: str
-    default: bool = True  # part of the paper's Q-Face (68 queries)
     sensitive: bool = False  # served only where it is named; everything else is served by default
     told_by: tuple[str, str] | None = None  # of two classes: another task's label that says the first one
     aligned_labels: Mapping[str, int | None] | None = None  # label -> index in the 68 landmarks
@@ -307,7 +306,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=7,
             loss="cross_entropy",
             metric="top1_accuracy",
-            default=False,
             sensitive=True,
         ),
         # What FaceXFormer answers of age and race beside or instead of the above.
@@ -319,7 +317,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=8,
             loss="cross_entropy",
             metric="top1_accuracy",
-            default=False,
         ),
         # UTKFace's five, in its order. FaceXFormer's author names no order, and this is the likely one.
         Task(
@@ -330,7 +327,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=5,
             loss="cross_entropy",
             metric="top1_accuracy",
-            default=False,
             sensitive=True,
         ),
         Task(
@@ -341,7 +337,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=68,
             loss="wing",
             metric="normalized_mean_error",
-            default=False,
             mirror=tuple((_LANDMARK_NAMES[i], _LANDMARK_NAMES[j]) for i, j in _LANDMARK_MIRROR_INDEX),
         ),
         Task(
@@ -352,7 +347,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=29,
             loss="binary_cross_entropy",
             metric="recall_at_80_precision",
-            default=False,
             aligned_labels=_COFW_TO_IBUG,
             mirror=_pairs(_COFW_TO_IBUG),
         ),
@@ -364,7 +358,6 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=19,
             loss="dice_cross_entropy",
             metric="mean_f1",
-            default=False,
             mirror=_pairs(_PARSING_19),
         ),
         Task(
@@ -375,13 +368,13 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=11,
             loss="dice_cross_entropy",
             metric="mean_f1",
-            default=False,
             mirror=_pairs(_PARSING_11),
         ),
     )
 )
 
-QFACE_TASKS: tuple[str, ...] = tuple(task.name for task in CATALOGUE.values() if task.default)
+# The paper's: 68 queries.
+QFACE_TASKS: tuple[str, ...] = ("expression", "action_units", "attributes", "age", "gender", "head_pose")
 # One network's answer to everything: 191 queries.
 TEN_TASKS: tuple[str, ...] = (*QFACE_TASKS, "race", "landmarks", "visibility", "parsing")
 # What the heads of FaceXFormer answer; `age` is the expectation over its age groups.
