@@ -165,7 +165,8 @@ def _logits(model: QFace, faces: FaceSet) -> dict[str, Tensor]:
     with torch.inference_mode():
         for start in range(0, len(faces), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(faces)))
-            raw = model(torch.from_numpy(faces.plain(rows, size=size)))
+            pixels = torch.from_numpy(faces.plain(rows, size=size))
+            raw = model(pixels, masked=torch.arange(0))  # no masks: they are not calibrated
             parts.append({name: values for name, values in raw.items() if values.ndim == 2})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
