@@ -13,6 +13,7 @@ from training.calibrate import calibrated, fit_classes, fit_label, sets_aside
 from training.data.faces import FaceSet
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_model, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
+from training.tasks import CATALOGUE
 
 TASKS = ("expression", "gender", "action_units", "age", "head_pose")
 CONFIG = dataclasses.replace(CONFIGS["qface_test"], tasks=TASKS)
@@ -55,6 +56,16 @@ def test_a_label_that_nobody_has_does_not_run_away() -> None:
     scale, shift = fit_label(torch.linspace(-3, 3, 50), torch.zeros(50))
     assert 0.1 < scale < 10
     assert -10 < shift < 0
+
+
+@pytest.mark.parametrize(("sureness", "kept"), [(1, False), (4, True)])
+def test_a_fit_that_does_not_help_other_faces_is_dropped(sureness: float, kept: bool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    honest = torch.randn(60, 12, generator=generator)
+    present = (torch.rand(60, 12, generator=generator) < honest.sigmoid()).float()
+    fit = calibrate._fit(CATALOGUE["action_units"], honest * sureness, present, names=["made"])
+    assert (set(fit.scale) != {1.0}) == kept
+    assert (set(fit.shift) != {0.0}) == kept
 
 
 def test_calibration_is_in_the_graph_and_keeps_every_ranking(data: pathlib.Path) -> None:

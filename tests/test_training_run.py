@@ -530,6 +530,10 @@ def test_the_encoder_begins_with_a_files_weights(
         # A ViT's position embedding is fixed, whatever a file says.
         if name.startswith("encoder.") and "pos_embed" not in name:
             assert torch.equal(value, kept[name]), name
+    second.train()
+    made = second.finish()
+    assert made is not None
+    assert made.card["init"].startswith("model.safetensors, sha256 ")  # and not where it lay
     with pytest.raises(ValueError, match=r"none.safetensors does not exist"):
         Trainer(_run(init="none.safetensors"), data=data, folder=tmp_path / "third", where=where)
 

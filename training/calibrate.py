@@ -8,7 +8,8 @@ temperature (Guo et al. 2017), and each independent label a scale and a shift (P
 which is what a target of 0.5 or more says. Both are folded into the map from queries to logits: the graph
 stays what it is, and no label changes its place in the ranking of faces.
 
-Faces whose labels are people's are taken where there are any, then a teacher's, then renders'.
+Faces whose labels are people's are taken where there are any, then a teacher's, then renders'. A task whose
+fit makes faces that were left out of it less likely than no fit does stays as it is.
 """
 
 import argparse
@@ -37,6 +38,7 @@ _BATCH = 64
 # How far a scale's logarithm, and a shift, usually go: what few faces say beyond that is not believed.
 _USUAL = (0.5, 2.0)
 _STEPS = 200  # of L-BFGS, which needs a tenth
+_FOLDS = 5
 _ORIGINS = ("human", "teacher", "render")  # who labelled, the most trusted first
 
 
@@ -109,25 +111,53 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
 
 
 def _fit(task: Task, logits: Tensor, targets: Tensor, *, names: Sequence[str]) -> Fit:
-    if task.kind is Kind.CLASSES:
-        rows = ~targets.isnan().any(dim=1)
-        scales, shifts = [fit_classes(logits[rows], targets[rows])], [0.0]
-    else:
-        scales, shifts = [], []
-        rows = ~targets.isnan().all(dim=1)
-        for label in range(len(task.labels)):
-            known = ~targets[:, label].isnan()
-            scale, shift = 1.0, 0.0
-            if known.any():  # a label that was never learned stays as it is, and is not served
-                scale, shift = fit_label(logits[known, label], (targets[known, label] >= 0.5))
-            scales.append(scale)
-            shifts.append(shift)
+    unknown = targets.isnan()
+    rows = ~(unknown.any(dim=1) if task.kind is Kind.CLASSES else unknown.all(dim=1))
+    logits, targets = logits[rows], targets[rows]
+    numbers = _numbers(task, logits, targets)
+    if not _helps(task, logits, targets):
+        numbers = torch.tensor([1.0, 0.0]).expand_as(numbers)
     return Fit(
-        scale=tuple(round(scale, 4) for scale in scales),
-        shift=tuple(round(shift, 4) for shift in shifts),
-        faces=int(rows.sum()),
+        scale=tuple(round(scale, 4) for scale in numbers[:, 0].tolist()),
+        shift=tuple(round(shift, 4) for shift in numbers[:, 1].tolist()),
+        faces=len(logits),
         sets=tuple(names),
     )
+
+
+def _numbers(task: Task, logits: Tensor, targets: Tensor) -> Tensor:
+    """Scale and shift [1 or K, 2] of the logits [N, K] of one task, whose targets [N, K] may have NaN."""
+    if task.kind is Kind.CLASSES:
+        return torch.tensor([[fit_classes(logits, targets), 0.0]])
+    numbers = torch.tensor([[1.0, 0.0]]).repeat(len(task.labels), 1)
+    for label in range(len(task.labels)):
+        known = ~targets[:, label].isnan()
+        if known.any():  # a label that was never learned stays as it is, and is not served
+            numbers[label] = torch.tensor(fit_label(logits[known, label], targets[known, label] >= 0.5))
+    return numbers
+
+
+def _helps(task: Task, logits: Tensor, targets: Tensor) -> bool:
+    """Whether faces that a fit has not seen are likelier with it, in a cross-validation."""
+    gain = 0.0
+    for fold in range(_FOLDS):
+        left = torch.arange(len(logits)) % _FOLDS == fold
+        if not left.any() or left.all():
+            continue
+        numbers = _numbers(task, logits[~left], targets[~left])
+        fitted = logits[left] * numbers[:, 0] + numbers[:, 1]
+        gain += _unlikelihood(task, logits[left], targets[left])
+        gain -= _unlikelihood(task, fitted, targets[left])
+    return gain > 0
+
+
+def _unlikelihood(task: Task, logits: Tensor, targets: Tensor) -> float:
+    """Minus the logarithm of how likely the targets are, summed over faces and known labels."""
+    if task.kind is Kind.CLASSES:
+        return -float((targets * functional.log_softmax(logits, dim=1)).sum())
+    known = ~targets.isnan()
+    present = (targets[known] >= 0.5).to(logits.dtype)
+    return float(functional.binary_cross_entropy_with_logits(logits[known], present, reduction="sum"))
 
 
 def _fold(model: QFace, fits: Mapping[str, Fit]) -> None:

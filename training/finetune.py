@@ -11,6 +11,7 @@ out; RUN/progress.jsonl and RUN/tensorboard tell how it went.
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import pathlib
 import sys
@@ -318,7 +319,7 @@ class Trainer:
             "run": self.run.name,
             "sources": [_source(faces) for faces in self.sets],
             "aside": self.run.aside,
-            "init": self.run.init,
+            "init": _initial(self.run.init),
             "steps": self.loop.step,
             "faces_seen": self.loop.step * faces,
             "minutes": round(self.loop.seconds / 60, 1),
@@ -344,6 +345,14 @@ def _known_labels(task: Task, column: np.ndarray[Any, Any]) -> np.ndarray[Any, n
     if task.kind is Kind.POINTS:
         return np.asarray(known_ones.all(axis=2).any(axis=0))
     return np.full(len(task.labels), bool(known_ones.any()))
+
+
+def _initial(init: str) -> str:
+    """Where an encoder came from, for the card: of a file its name and sum, not its folder."""
+    path = pathlib.Path(init)
+    if not path.is_file():
+        return path.name
+    return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
 def _source(faces: FaceSet) -> dict[str, Any]:
