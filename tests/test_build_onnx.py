@@ -23,7 +23,7 @@ from training.tasks import QFACE_TASKS, make_contract, select
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """qface_tiny with random weights; it never learned AU9."""
+    """qface_tiny with random weights; of its tasks it learned the six first ones, without AU9."""
     torch.manual_seed(3)
     model = build_qface(CONFIGS["qface_tiny"])
     for name, parameter in model.named_parameters():
@@ -102,8 +102,8 @@ def test_weights_lie_in_the_file_as_fp16_and_lose_nothing(checkpoint: Path, expo
 def test_layer_normalisation_stays_one_node(checkpoint: Path, exported: Path) -> None:
     nodes = [node.op_type for node in onnx.load(exported).graph.node]
     norms = [m for m in load_checkpoint(checkpoint).model.modules() if isinstance(m, torch.nn.LayerNorm)]
-    before_the_first_face = 2
-    assert nodes.count("LayerNormalization") == len(norms) - before_the_first_face > 0
+    before_the_first_face, of_masks = 2, 1  # which this network never learned
+    assert nodes.count("LayerNormalization") == len(norms) - before_the_first_face - of_masks > 0
 
 
 def test_what_is_the_same_for_every_face_is_a_constant(exported: Path) -> None:
