@@ -51,7 +51,7 @@ def test_what_is_said_of_further_networks_stays_until_it_is_said_anew(
         verify((output / "repository").resolve())
         return manifest["tasks"], {name: said["tasks"] for name, said in manifest.get("also", {}).items()}
 
-    mine, default = ["expression", "age", "head_pose"], ["expression", "age"]
+    mine, default = ["expression", "age", "head_pose"], list(TASKS)
     assert served("--weights", str(first), "--also", f"other={second}") == (mine, {"other": default})
     assert served() == (mine, {"other": default})
     assert served("--tasks", "age,other.landmarks,other.parsing_lapa") == (
