@@ -19,7 +19,7 @@ class Keep:
 
     normalisation: from the pixels to the first convolution. stem: the first convolutions, at most three
     one behind another. heads: all behind the last layer normalisation, which makes logits and from these
-    the answers.
+    the answers; of masks what comes behind the last convolution.
     """
 
     part: Part
@@ -101,12 +101,14 @@ def _parts(nodes: Sequence[Node]) -> Mapping[Part, list[str]]:
         depth[node.name] = max((depth[name] for name in node.inputs), default=0) + (node.kind in _MULTIPLIES)
         if any(name in behind or kinds[name] in _NORMALISES for name in node.inputs):
             behind.add(node.name)
-    before_product, before_norm = set[str](), set[str]()
+    before_product, before_norm, before_convolution = set[str](), set[str](), set[str]()
     for node in reversed(nodes):
         if node.name in before_product or node.kind in _MULTIPLIES:
             before_product.update(node.inputs)
         if node.name in before_norm or node.kind in _NORMALISES:
             before_norm.update(node.inputs)
+        if node.name in before_convolution or node.kind in _CONVOLVES:
+            before_convolution.update(node.inputs)
     seeing = [node for node in nodes if node.name in sees and node.kind != INPUT]
     return {
         "normalisation": [
@@ -116,6 +118,7 @@ def _parts(nodes: Sequence[Node]) -> Mapping[Part, list[str]]:
         "heads": [
             node.name
             for node in seeing
-            if node.name in behind and node.name not in before_norm and node.kind not in _NORMALISES
+            if node.name in behind - before_norm - before_convolution
+            and node.kind not in _NORMALISES | _CONVOLVES
         ],
     }

@@ -398,8 +398,8 @@ def test_a_checkpoint_of_other_labels_is_told_in_one_line(
 def test_tasks_that_the_checkpoint_does_not_answer_are_told(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refused([str(SHIPPED), "--tasks", "parsing", "--output", str(output), *QUICK], capsys)
-    assert "do not answer parsing: choose from expression, action_units" in said
+    said = refused([str(SHIPPED), "--tasks", "parsing_lapa", "--output", str(output), *QUICK], capsys)
+    assert "do not answer parsing_lapa: choose from expression, action_units" in said
 
 
 @pytest.mark.parametrize(

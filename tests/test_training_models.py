@@ -416,4 +416,4 @@ def test_the_shipped_weights_answer_as_they_always_did() -> None:
         answers = model(_pixels(2, 112))
     assert list(answers) == list(CONFIGS["qface_tiny"].tasks)
     said = {name: round(float(value.double().sum()), 3) for name, value in answers.items()}
-    assert said == pytest.approx(SHIPPED, abs=2e-3, rel=1e-5)
+    assert said == pytest.approx(SHIPPED, abs=2e-3, rel=1e-4)

@@ -7,7 +7,7 @@ import torch
 
 from training import untrained
 from training.models import CONFIGS, ExportWrapper, load_checkpoint
-from training.tasks import QFACE_TASKS
+from training.tasks import TEN_TASKS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def test_the_checkpoint_says_that_it_learned_nothing_and_answers_every_task(chec
     loaded = load_checkpoint(checkpoint)
     assert loaded.card["trained"] is False
     assert "random" in loaded.card["note"]
-    assert [entry["name"] for entry in loaded.contract["tasks"]] == list(QFACE_TASKS)
+    assert [entry["name"] for entry in loaded.contract["tasks"]] == list(TEN_TASKS)
     assert loaded.contract["input_size"] == CONFIGS["qface_tiny"].input_size
 
 

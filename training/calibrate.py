@@ -2,11 +2,12 @@
 
     python -m training.calibrate var/tiny/model.safetensors --data data/prepared --output FILE.safetensors
 
-Trained logits are too sure of themselves, and action units are learned from a teacher's intensities rather
-than from yes and no. On the faces that training set aside (`aside` of the run) each task of classes gets a
-temperature (Guo et al. 2017), and each independent label a scale and a shift (Platt 1999) for "is it there",
-which is what a target of 0.5 or more says. Both are folded into the map from queries to logits: the graph
-stays what it is, and no label changes its place in the ranking of faces.
+Trained logits are not as sure as they should be: of classes they are too sure, and of action units, which are
+learned from a teacher's intensities rather than from yes and no, not sure enough. On the faces that training
+set aside (`aside` of the run) each task of classes gets a temperature (Guo et al. 2017), and each independent
+label a scale and a shift (Platt 1999) for "is it there", which is what a target of 0.5 or more says. Both are
+folded into the map from queries to logits: the graph stays what it is, and no label changes its place in the
+ranking of faces.
 
 Faces whose labels are people's are taken where there are any, then a teacher's, then renders'. A task whose
 fit makes faces that were left out of it less likely than no fit does stays as it is.

@@ -1,6 +1,6 @@
 """Teach an old model a new task and leave its old answers as they are (the limit that section 5 names).
 
-    python -m training.extend weights/qface-tiny.safetensors --task race --data data/prepared --run var/race
+    python -m training.extend CHECKPOINT --task race_utkface --data data/prepared --run var/races
 
 New queries and what is read off them are learned from the prepared sets that have labels of the task;
 everything else is frozen. It is killed, stopped and gone on with as fine-tuning is. At the end

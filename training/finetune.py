@@ -350,7 +350,7 @@ def _known_labels(task: Task, column: np.ndarray[Any, Any]) -> np.ndarray[Any, n
 def _initial(init: str) -> str:
     """Where an encoder came from, for the card: of a file its name and sum, not its folder."""
     path = pathlib.Path(init)
-    if not path.is_file():
+    if init in ("random", IMAGENET) or not path.is_file():
         return path.name
     return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
