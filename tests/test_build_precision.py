@@ -107,9 +107,8 @@ def test_16_bits_multiply_in_16_bits_and_stay_within_the_tolerance(
     apart = differences_in_units(graph.contract, rounded(WEIGHTS)(pixels), rounded(lowered.network)(pixels))
     allowed = tolerances(graph.contract, precision=precision)
     assert max(apart.values()) > 1e-5  # it was rounded
-    room = (
-        2 if precision == "bf16" else 1
-    )  # these are no faces; on faces every engine is judged when it is built
+    # These are no faces; on faces every engine is judged when it is built.
+    room = 2 if precision == "bf16" else 1
     assert all(apart[name] <= room * allowed[name] for name in allowed)
 
 
