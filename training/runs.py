@@ -163,7 +163,7 @@ def qface_tiny_open() -> Run:
         qface_tiny(),
         name="qface_tiny_open",
         model=_network("qface_tiny_open"),
-        sources=(Source(name="fairface", batch=48), Source(name="ict", batch=16)),
+        sources=(Source(name="fairface", batch=48, surround=True), Source(name="ict", batch=16)),
         steps=4000,
     )
 
