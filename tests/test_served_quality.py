@@ -1,15 +1,13 @@
-"""The served weights on a small fixed part of what they can be asked: a photo in, the client's answer out.
+"""The networks that ship, on a small fixed part of what they can be asked: photo in, client's answer out.
 
 The photos are rendered heads, of which everything is known, and portraits (tests/assets/README.md). Bounds
 leave some room: a network that is a little worse passes, but labels in another order, a mirrored or misplaced
-crop, or an angle of the wrong sign does not. What the server does not answer is skipped here;
-`test_the_shipped_contract_is_whole` says what it has to answer.
+crop, or an angle of the wrong sign does not.
 """
 
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import asking
 import cv2
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from build.config import WEIGHTS
 from build.graph import read_graph
+from build.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import Face, FaceClient
 from runtime.pose import rotation_from_angles
@@ -30,11 +29,12 @@ Floats = NDArray[np.float64]
 HEADS = asking.ASSETS / "heads"
 KNOWN = json.loads((HEADS / "labels.json").read_text())
 LABELS: dict[str, list[str]] = KNOWN["labels"]
-SHIPPED_TASKS: list[dict[str, Any]] = read_graph(WEIGHTS).contract["tasks"]
-SHIPPED = {
-    **{"expression": 7, "action_units": 12, "attributes": 40, "age": 1, "gender": 2, "head_pose": 3},
+# The networks that ship, and what they answer.
+NINE = {
+    **{"expression": 7, "action_units": 12, "age": 1, "gender": 2, "head_pose": 3},
     **{"race": 7, "landmarks": 68, "visibility": 29, "parsing": 19},
 }
+SHIPPED = {"qface-tiny": NINE | {"attributes": 40}, "qface-tiny-open": NINE}
 # The side of the crop that the network learned on, in distances from the eyes to the mouth (or between the
 # eyes, where they are further apart): see runtime.align.
 CROP_SIDE = 3.4
@@ -56,9 +56,34 @@ class Head:
     face: Face
 
 
+knows_attributes = pytest.mark.parametrize("network", ["qface-tiny"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def network(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[FaceClient]:
-    with FaceClient(server.grpc_address) as client:
+def running(
+    network: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
+    """The server of a network that ships."""
+    weights = WEIGHTS.with_name(f"{network}.onnx")
+    if weights == WEIGHTS:
+        yield request.getfixturevalue("server")
+        return
+    folder = tmp_path_factory.mktemp(network)
+    with (
+        (folder / "server.log").open("w") as sink,
+        EmbeddedServer(assemble(weights=weights, output=folder), log=sink, grace=3) as other,
+    ):
+        yield other
+
+
+@pytest.fixture(scope="module")
+def client(running: EmbeddedServer) -> Iterator[FaceClient]:
+    with FaceClient(running.grpc_address) as client:
         yield client
 
 
@@ -93,11 +118,6 @@ def whole(heads: list[Head]) -> list[Head]:
     return [head for head in heads if head.move != "covered"]
 
 
-def needs(client: FaceClient, task: str) -> None:
-    if task not in client.contract().names:
-        pytest.skip(f"the server does not answer {task}")
-
-
 def _holds(face: Face, points: Floats) -> bool:
     """Whether a face's box is about where the points are."""
     x0, y0, x1, y1 = face.box
@@ -130,10 +150,10 @@ def test_the_heads_are_found(heads: list[Head]) -> None:
 
 
 def test_the_crop_has_the_size_place_and_turn_that_the_network_learned(
-    server: EmbeddedServer, whole: list[Head]
+    running: EmbeddedServer, whole: list[Head]
 ) -> None:
     sides, turns, shifts, differences = [], [], [], []
-    with triton.InferenceServerClient(server.grpc_address) as plain:
+    with triton.InferenceServerClient(running.grpc_address) as plain:
         for head in whole:
             box = np.array(head.face.box, np.float32)
             landmarks = np.asarray(head.face.landmarks5, np.float32)
@@ -159,8 +179,7 @@ def test_the_crop_has_the_size_place_and_turn_that_the_network_learned(
     assert np.median(differences) < 4  # the map says what the pixels show
 
 
-def test_angles_are_right_and_of_the_right_sign(client: FaceClient, heads: list[Head]) -> None:
-    needs(client, "head_pose")
+def test_angles_are_right_and_of_the_right_sign(heads: list[Head]) -> None:
     said = np.array([[head.face.head_pose.angles[name] for name in LABELS["head_pose"]] for head in heads])
     true = np.array([head.pose for head in heads])
     error = np.abs(said - true)
@@ -177,8 +196,7 @@ def test_angles_are_right_and_of_the_right_sign(client: FaceClient, heads: list[
     assert not swapped(fit, LABELS["head_pose"], slack=0)
 
 
-def test_points_are_where_they_are_in_the_photo(client: FaceClient, heads: list[Head]) -> None:
-    needs(client, "landmarks")
+def test_points_are_where_they_are_in_the_photo(heads: list[Head]) -> None:
     said, true = _points(heads), np.array([head.points for head in heads])
     error = np.linalg.norm(said - true, axis=2).mean(axis=1)
     extent = np.sqrt(np.prod(np.ptp(true, axis=1), axis=1))
@@ -203,8 +221,7 @@ def test_points_are_where_they_are_in_the_photo(client: FaceClient, heads: list[
     assert np.abs(aside).max() < 0.04
 
 
-def test_no_two_points_are_swapped(client: FaceClient, heads: list[Head]) -> None:
-    needs(client, "landmarks")
+def test_no_two_points_are_swapped(heads: list[Head]) -> None:
     said, true = _points(heads), np.array([head.points for head in heads])
     extent = np.sqrt(np.prod(np.ptp(true, axis=1), axis=1))
     distance = np.linalg.norm(said[:, :, None] - true[:, None], axis=3) / extent[:, None, None]
@@ -215,8 +232,7 @@ def test_no_two_points_are_swapped(client: FaceClient, heads: list[Head]) -> Non
         assert own < one[RIGHT_EYE, LEFT_EYE].mean() + one[LEFT_EYE, RIGHT_EYE].mean(), number
 
 
-def test_visibility_sees_more_than_a_constant_answer(client: FaceClient, heads: list[Head]) -> None:
-    needs(client, "visibility")
+def test_visibility_sees_more_than_a_constant_answer(heads: list[Head]) -> None:
     labels = LABELS["visibility"]
     said = np.array([[head.face.visibility[label] for label in labels] for head in heads])
     true = np.array([head.visible for head in heads]) > 0.5
@@ -239,8 +255,7 @@ def test_visibility_sees_more_than_a_constant_answer(client: FaceClient, heads: 
             assert lean.mean() >= 0.7, left
 
 
-def test_action_units_are_highest_where_the_face_makes_them(client: FaceClient, whole: list[Head]) -> None:
-    needs(client, "action_units")
+def test_action_units_are_highest_where_the_face_makes_them(whole: list[Head]) -> None:
     bounds = {
         **{"AU1": 0.85, "AU2": 0.85, "AU6": 0.9, "AU12": 0.9, "AU25": 0.85, "AU26": 0.9, "AU43": 0.75},
         **{"AU4": 0.5, "AU5": 0.6, "AU9": 0.75, "AU17": 0.8, "AU20": 0},
@@ -257,8 +272,7 @@ def test_action_units_are_highest_where_the_face_makes_them(client: FaceClient, 
     assert not swapped(fit, served, slack=0.1)
 
 
-def test_smiles_are_happy_and_open_mouths_surprised(client: FaceClient, whole: list[Head]) -> None:
-    needs(client, "expression")
+def test_smiles_are_happy_and_open_mouths_surprised(whole: list[Head]) -> None:
     moves = {"happiness": ("smile", "laugh"), "surprise": ("surprise", "open mouth")}
     labels = list(whole[0].face.expression.probabilities)
     said = np.array([[head.face.expression.probabilities[label] for label in labels] for head in whole])
@@ -270,8 +284,7 @@ def test_smiles_are_happy_and_open_mouths_surprised(client: FaceClient, whole: l
         assert max(areas, key=lambda other: areas[other]) == label
 
 
-def test_masks_lie_where_the_classes_are_in_the_photo(client: FaceClient, whole: list[Head]) -> None:
-    needs(client, "parsing")
+def test_masks_lie_where_the_classes_are_in_the_photo(whole: list[Head]) -> None:
     labels = LABELS["parsing"]
     joint = np.zeros((len(labels), len(labels)))  # pixels by answer and truth
     for head in whole:
@@ -357,9 +370,7 @@ def people(client: FaceClient) -> dict[str, Face]:
     return {name: faces[0] for name, faces in found.items()}
 
 
-def test_portraits_show_who_they_show(client: FaceClient, people: dict[str, Face]) -> None:
-    for task in ("age", "gender", "expression", "head_pose"):
-        needs(client, task)
+def test_portraits_show_who_they_show(people: dict[str, Face]) -> None:
     for name, face in people.items():
         person, pose = PEOPLE[name], face.head_pose
         assert face.gender.label == person.gender, name
@@ -371,26 +382,26 @@ def test_portraits_show_who_they_show(client: FaceClient, people: dict[str, Face
         assert person.roll[0] < pose.roll < person.roll[1], name
 
 
+@knows_attributes
 @pytest.mark.parametrize("attribute", SHOWN)
-def test_attributes_are_highest_where_they_show(
-    client: FaceClient, people: dict[str, Face], attribute: str
-) -> None:
-    needs(client, "attributes")
+def test_attributes_are_highest_where_they_show(people: dict[str, Face], attribute: str) -> None:
     has, lacks = SHOWN[attribute]
     values = {name: round(face.attributes[attribute], 3) for name, face in people.items()}
     assert min(values[name] for name in has) > max(values[name] for name in lacks), values
 
 
-def test_nobody_here_has_a_beard_and_those_who_smile_do_so_surely(
-    client: FaceClient, people: dict[str, Face]
-) -> None:
-    needs(client, "attributes")
-    needs(client, "action_units")
+@knows_attributes
+def test_nobody_here_has_a_beard(people: dict[str, Face]) -> None:
     for name, face in people.items():
         smiles = "happiness" in PEOPLE[name].expressions
         assert face.attributes["No_Beard"] > 0.5, name
         assert max(face.attributes[label] for label in ("Goatee", "Mustache", "Blurry")) < 0.5, name
         assert (face.attributes["Smiling"] > 0.5) == smiles, name
+
+
+def test_those_who_smile_do_so_surely(people: dict[str, Face]) -> None:
+    for name, face in people.items():
+        smiles = "happiness" in PEOPLE[name].expressions
         assert (face.action_units["AU12"] > 0.5) == smiles, name
         assert face.action_units["AU43"] < 0.5, name  # eyes are open
 
@@ -398,20 +409,16 @@ def test_nobody_here_has_a_beard_and_those_who_smile_do_so_surely(
 # What ships -----------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_contract_is_whole(client: FaceClient) -> None:
-    tasks = {entry["name"]: len(entry["labels"]) for entry in SHIPPED_TASKS}
-    assert set(tasks) == set(SHIPPED)
-    assert tasks["action_units"] in (11, 12)  # AU9 has to be learned from renders
-    assert tasks | {"action_units": 12} == SHIPPED
+def test_the_shipped_contract_is_whole(network: str, client: FaceClient) -> None:
+    entries = read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract["tasks"]
+    assert {entry["name"]: len(entry["labels"]) for entry in entries} == SHIPPED[network]
     # Race is served only where somebody asks for it.
-    assert set(client.contract().names) == set(SHIPPED) - {"race"}
+    assert set(client.contract().names) == set(SHIPPED[network]) - {"race"}
 
 
-@pytest.mark.parametrize("entry", SHIPPED_TASKS, ids=lambda entry: entry["name"])
-def test_the_shipped_labels_are_in_the_catalogue_s_order(client: FaceClient, entry: dict[str, Any]) -> None:
+def test_the_shipped_labels_are_in_the_catalogue_s_order(network: str, client: FaceClient) -> None:
     """What no picture here can tell apart: fear from disgust, or two rare attributes."""
-    known = CATALOGUE[entry["name"]].labels
-    assert entry["labels"] == [label for label in known if label in entry["labels"]]
-    for task in client.contract().tasks:
-        if task.name == entry["name"]:
-            assert list(task.labels) == entry["labels"]
+    served = {task.name: list(task.labels) for task in client.contract().tasks}
+    for entry in read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract["tasks"]:
+        assert entry["labels"] == list(CATALOGUE[entry["name"]].labels), entry["name"]
+        assert served.get(entry["name"], entry["labels"]) == entry["labels"], entry["name"]

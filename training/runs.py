@@ -175,7 +175,7 @@ def qface_tiny_open_encoder() -> Run:
         name="qface_tiny_open_encoder",
         model=_pooled(_network("qface_tiny_open")),
         sources=qface_tiny_open().sources,
-        steps=9000,
+        steps=8000,
     )
 
 
