@@ -123,7 +123,8 @@ def test_people_s_labels_count_before_a_teacher_s_and_those_before_renders(tmp_p
 def test_the_command_writes_a_checkpoint_that_says_how_it_was_calibrated(
     data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_checkpoint(tmp_path / "model.safetensors", _checkpoint())
+    figures = {"gender on made": {"top1_accuracy": 0.5}}
+    save_checkpoint(tmp_path / "model.safetensors", _checkpoint(kept_out=figures))
     words = [
         str(tmp_path / "model.safetensors"),
         "--data",
@@ -134,6 +135,8 @@ def test_the_command_writes_a_checkpoint_that_says_how_it_was_calibrated(
     assert calibrate.main(words) == 0
     loaded = load_checkpoint(tmp_path / "c.safetensors")
     assert set(loaded.card["calibration"]) == {"expression", "gender", "action_units"}
+    assert loaded.card["kept_out_before_calibration"] == figures
+    assert "kept_out" not in loaded.card
     assert loaded.contract == _checkpoint().contract
     assert calibrate.main([str(tmp_path / "c.safetensors"), *words[1:]]) == 2
     assert "is calibrated already" in capsys.readouterr().err

@@ -108,6 +108,8 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     if checkpoint.weights == "fp16":
         round_to_half(model)
     card = {**checkpoint.card, "calibration": {name: dataclasses.asdict(fit) for name, fit in fits.items()}}
+    if "kept_out" in card:  # they were measured on the network as it came from training
+        card["kept_out_before_calibration"] = card.pop("kept_out")
     return dataclasses.replace(checkpoint, card=card)
 
 
