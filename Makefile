@@ -91,7 +91,7 @@ format: .venv/.made ## put the code into the format that lint wants
 
 .PHONY: bench
 bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
-	$(FULL) -m deploy.bench $(ARGS)
+	$(FULL) -m deploy.bench $(if $(WEIGHTS),--weights weights/$(NETWORK).safetensors) $(ARGS)
 
 .PHONY: bench-facexformer
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe

@@ -19,8 +19,8 @@ from build.parity import Tensors, differences, differences_in_units, tolerances
 FULL_SHARE = 0.05
 # The smallest share that must be in int8 or fp8: a quantiser may leave layers at 16 bits.
 QUANTISED_SHARE = 0.5
-# Beside its weights a plan holds kernels and tables.
-_KERNELS = 8 << 20
+# Beside its weights a plan holds kernels and tables: of TensorRT-RTX 1.7 they were 8 to 9 MB.
+_KERNELS = 12 << 20
 
 
 class GateError(BuildError):

@@ -71,6 +71,12 @@ def test_a_file_that_is_too_large_for_its_precision_is_refused() -> None:
     assert "need less" in str(gate.size_fault(parameters * 4, parameters=parameters, precision="fp16"))
 
 
+def test_a_small_network_s_plan_is_mostly_kernels() -> None:
+    """The sizes that TensorRT-RTX made of 2.5 million parameters: in bf16, and in fp32."""
+    assert gate.size_fault(14_126_812, parameters=2_487_247, precision="bf16") is None
+    assert "need less" in str(gate.size_fault(18_559_908, parameters=2_487_247, precision="bf16"))
+
+
 def test_each_output_outside_its_tolerance_is_named_with_its_distance() -> None:
     contract = standin.contract_of("expression", "age", "head_pose")
     pixels = np.zeros((4, standin.SIZE, standin.SIZE, 3), np.uint8)

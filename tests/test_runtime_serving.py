@@ -17,6 +17,7 @@ import asking
 import cv2
 import numpy as np
 import pytest
+import threadpoolctl
 
 from runtime.errors import InvalidBox
 
@@ -153,6 +154,18 @@ def test_every_served_model_keeps_opencv_to_one_thread(backend: Any) -> None:
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(before)
+
+
+def test_every_served_model_keeps_numpy_s_blas_to_one_thread(backend: Any) -> None:
+    """Its other threads spin after each product, and there is a process of them for every model."""
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        initialize(importlib.import_module("runtime.serving.base").ServedModel())
+        of_numpy = [
+            pool
+            for pool in threadpoolctl.threadpool_info()
+            if Path(pool["filepath"]).parent.match("numpy.libs")
+        ]
+        assert [pool["num_threads"] for pool in of_numpy] == [1]
 
 
 def test_of_several_rows_the_refused_one_is_named(backend: Any) -> None:

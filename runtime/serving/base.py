@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import threadpoolctl
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
@@ -37,6 +38,9 @@ class ServedModel:
         """Reads the model's configuration; the backend calls it once."""
         # Triton runs several instances side by side: more threads in each would only stand in line.
         cv2.setNumThreads(1)
+        # OpenBLAS's own threads, woken by the smallest matrix product, then spin for milliseconds: of two
+        # cores that was more than half.
+        threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         config = json.loads(args["model_config"])
         self.name: str = config["name"]
         self.inputs: list[str] = [tensor["name"] for tensor in config["input"]]
