@@ -21,17 +21,17 @@ CALIBRATION ?=
 # A checkpoint, or the name of a configuration for random weights: make engine CHECKPOINT=qface_base
 CHECKPOINT ?=
 # Which network of weights/ is served, built or trained: tiny (ten tasks, for research only) or open (nine tasks,
-# free for any use). Without it the one that was served last is served again, tiny at first.
+# Apache-2.0). Without it the one that was served last is served again, or built; at first, and to train, it is tiny.
 WEIGHTS ?=
 # What `make evaluate` measures with: prepared sets; the folders of photos that they were prepared from, which
 # the server then gets (PHOTOS="fairface=DIR celeba=DIR"; of other sets it gets the crops); a network in torch to
-# stand beside it; and the tasks by whose human labels faces are put into groups.
+# stand beside it (the checkpoint of what is served); and the tasks by whose human labels faces are put into groups.
 DATA ?= data/prepared
 PHOTOS ?=
-BESIDE ?= weights/$(NETWORK).safetensors
+BESIDE ?=
 GROUPS_BY ?= gender,race,age_group
 
-ifneq ($(filter-out tiny open,$(WEIGHTS)),)
+ifneq ($(filter-out tiny open,$(WEIGHTS))$(word 2,$(WEIGHTS)),)
 $(error WEIGHTS=$(WEIGHTS) is none of tiny, open)
 endif
 NETWORK := $(if $(filter open,$(WEIGHTS)),qface-tiny-open,qface-tiny)
@@ -45,7 +45,7 @@ TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
 
 .PHONY: help
 help: ## say what there is (this text)
-	@echo "make NAME [ARGS=...] [PYTHON=...] [SERVED_TASKS=...] [TARGET=...] [PRECISION=...] [CALIBRATION=...]"
+	@echo "make NAME [ARGS=...] [PYTHON=...] [WEIGHTS=tiny|open] [SERVED_TASKS=...] [TARGET=...] [PRECISION=...] [CALIBRATION=...]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
 
@@ -91,7 +91,7 @@ format: .venv/.made ## put the code into the format that lint wants
 
 .PHONY: bench
 bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
-	$(FULL) -m deploy.bench $(if $(WEIGHTS),--weights weights/$(NETWORK).safetensors) $(ARGS)
+	$(FULL) -m deploy.bench $(ARGS)
 
 .PHONY: bench-facexformer
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe
@@ -107,7 +107,7 @@ evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled fa
 train weights: export GLIBC_TUNABLES ?= $(subst $() ,:,$(addprefix glibc.malloc.,mmap_max=0 arena_max=1 hugetlb=1 \
 	trim_threshold=17179869184 top_pad=268435456))
 
-# Each step goes on where it was stopped. Only the ten-task network is what model_repository/ is written for.
+# Each step goes on where it was stopped. model_repository/ is written for the ten-task network alone.
 RUNS ?= var/weights
 .PHONY: weights
 weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=tiny or open): hours
@@ -134,7 +134,7 @@ engine: .venv/.made ## build and prove an engine (TARGET, PRECISION, CALIBRATION
 
 .PHONY: engines
 engines: .venv/.made ## build and prove every engine that this machine can build, in one table; serve none
-	@$(FULL) -m build --all $(or $(CHECKPOINT),weights/qface-tiny.safetensors qface_base) \
+	@$(FULL) -m build --all $(or $(CHECKPOINT),$(if $(WEIGHTS),weights/$(NETWORK).safetensors,$(wildcard weights/*.safetensors) qface_base)) \
 		$(if $(CALIBRATION),--calibration $(CALIBRATION)) $(ARGS)
 
 .PHONY: verify

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.choice import shipped_checkpoint
 from build.cli import told
 from build.engine import add_build_options, build_settings
 from build.errors import BuildError
@@ -53,13 +54,21 @@ def _build(options: argparse.Namespace) -> int:
     if len(options.checkpoints) > 1 and not options.all:
         raise BuildError("several networks are built with --all only: name one, or add --all")
     with only_one(options.output / "build", say=_say):
-        networks = [_network(text, options) for text in options.checkpoints or [CHECKPOINT]]
+        networks = [_network(text, options) for text in options.checkpoints or [_served(options.output)]]
         wanted = [
             (network, *pair)
             for network in networks
             for pair in (_all(network, options) if options.all else [(target, precision)])
         ]
         return _build_all(wanted, options)
+
+
+def _served(output: Path) -> Path:
+    """The checkpoint in weights/ of what is served; the default one where nothing of weights/ is."""
+    try:
+        return shipped_checkpoint(output / "repository") or CHECKPOINT
+    except BuildError:  # nothing is served yet
+        return CHECKPOINT
 
 
 def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argparse.Namespace) -> int:

@@ -1,18 +1,21 @@
 """What `build.repository` is to serve: the words of its command line, laid over those that were recorded.
 
 Options that are not given are those of the repository that is served. --weights, --engine, --target and
---precision choose the engine together, so one of them lets go of all that was recorded about it.
+--precision choose the engine together, so one of them lets go of all that was recorded about it but for the
+network, which --weights and --engine alone change.
 """
 
 import argparse
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from build.config import WEIGHTS
 from build.errors import BuildError
-from build.files import ROOT
+from build.files import ROOT, shown
 from build.graph import read_graph
+from build.manifest import read_manifest
 from build.steps import recorded
 from build.targets import PRECISIONS, TARGETS
 
@@ -46,12 +49,33 @@ def chosen(options: argparse.Namespace, words: Sequence[str]) -> argparse.Namesp
     merged.also = None if options.also is None else _by_name(options.also)
     merged.repeated = all(getattr(options, name) is None for name in _CHOOSING)
     merged.beside = before.engine if options.weights is None else None
+    if options.weights is None and options.engine is None and not merged.repeated:
+        # What runs it is chosen anew; the network stays.
+        merged.weights = before.weights or _shipped(before.engine)
     for name in _OF_THE_ENGINE + _OTHERS if merged.repeated else _OTHERS:
         if getattr(merged, name) is None:
             setattr(merged, name, getattr(before, name))
     if options.tasks is None and merged.tasks is not None:
         merged.tasks = _still_there(merged.tasks, merged.also)
     return merged
+
+
+def shipped_checkpoint(repository: Path) -> Path | None:
+    """The checkpoint in weights/ that a repository's first network came from; None where it is none of them.
+
+    BuildError where that is no repository.
+    """
+    stages = read_manifest(repository).get("stages") or {}
+    wanted = (stages.get("checkpoint") or {}).get("sha256")
+    there = sorted(WEIGHTS.parent.glob("*.safetensors"))
+    return next((path for path in there if hashlib.sha256(path.read_bytes()).hexdigest() == wanted), None)
+
+
+def _shipped(engine: Path | None) -> Path | None:
+    """The network in weights/ that `make engine` built an engine from; None where it is none of them."""
+    place = _network_of(engine)
+    weights = None if place is None else WEIGHTS.with_name(f"{place.name}.onnx")
+    return weights if weights is not None and weights.is_file() else None
 
 
 def _still_there(tasks: str, also: Mapping[str, Path]) -> str | None:
@@ -99,7 +123,9 @@ def _built(options: argparse.Namespace) -> Path | None:
     if (target, precision) == ("openvino", "fp32"):
         return None
     engine: Path = options.output / "build" / weights.stem / own / "engine"
-    build = f"run `make engine TARGET={target} PRECISION={precision}` first"
+    checkpoint = weights.with_suffix(".safetensors")
+    of = f"CHECKPOINT={shown(checkpoint)} " if weights != WEIGHTS and checkpoint.is_file() else ""
+    build = f"run `make engine {of}TARGET={target} PRECISION={precision}` first"
     record = recorded(engine)
     if record is None:
         raise BuildError(f"there is no {target} engine of {' or '.join(names)} in {precision} yet: {build}")

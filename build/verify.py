@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.choice import shipped_checkpoint
 from build.errors import BuildError
 from build.manifest import content_hash, file_faults, read_manifest
 from build.served import PLAN_FILE
@@ -135,13 +136,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         manifest = verify(options.repository.resolve())
+        shipped = shipped_checkpoint(options.repository)
     except BuildError as error:
         print(f"build.verify: {error}", file=sys.stderr)
         return 2
     engine = manifest["stages"]["engine"]
+    network = shipped.stem if shipped is not None else "a network that is not in weights/"
     print(
-        f"{options.repository}: {len(manifest['files'])} files as the manifest says; {engine['target']} "
-        f"engine in {engine['precision']}, contract {manifest['contract']}"
+        f"{options.repository}: {len(manifest['files'])} files as the manifest says; {network}, "
+        f"{engine['target']} engine in {engine['precision']}, contract {manifest['contract']}"
     )
     for name, said in manifest.get("also", {}).items():
         engine = manifest["stages"]["also"][name]["engine"]

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from build.choice import shipped_checkpoint
+from build.errors import BuildError
 from build.measure import medians, rate
 from build.pbtxt import parse
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
@@ -60,15 +62,21 @@ def clients_rate(ask: Callable[[], object], *, clients: int, seconds: float) -> 
     return sum(done) / (time.perf_counter() - began)
 
 
-def measure(*, repository: Path, weights: Path, photo: Path, rounds: int, seconds: float) -> dict[str, float]:
-    """The median of `rounds` of every way, by its name."""
+def measure(
+    *, repository: Path, weights: Path | None, photo: Path, rounds: int, seconds: float
+) -> dict[str, float]:
+    """The median of `rounds` of every way, by its name; `weights` (None: of weights/) are torch's."""
+    weights = weights or shipped_checkpoint(repository)
+    if weights is None:
+        raise ValueError(f"{repository} serves no network of weights/: name its checkpoint with --weights")
     engine_dir = repository / "models" / "face_engine"
     manifest = json.loads((repository / "manifest.json").read_text())
     precision = manifest["stages"]["engine"]["precision"]
     checkpoint = load_checkpoint(weights)
     if hashlib.sha256(weights.read_bytes()).hexdigest() != manifest["stages"]["checkpoint"]["sha256"]:
         raise ValueError(
-            f"{weights} is not what {repository} serves: run `make repository`, or name --weights"
+            f"{weights} is not what {repository} serves: name its checkpoint with --weights, or none for "
+            "one in weights/"
         )
     eager = ExportWrapper(checkpoint.model, checkpoint.contract)
     config = parse((engine_dir / "configs" / "cpu.pbtxt").read_text())
@@ -125,7 +133,9 @@ def table(rates: dict[str, float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
-    parser.add_argument("--weights", type=Path, default=PROJECT / "weights" / "qface-tiny.safetensors")
+    parser.add_argument(
+        "--weights", type=Path, help="torch's checkpoint of what is served (that in weights/)"
+    )
     parser.add_argument("--photo", type=Path, default=PORTRAIT)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each way in each round")
@@ -138,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=options.rounds,
             seconds=options.seconds,
         )
-    except (EmbeddedServerError, ValueError, OSError) as error:
+    except (BuildError, EmbeddedServerError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print(table(rates))

@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.choice import shipped_checkpoint
+from build.errors import BuildError
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 
@@ -31,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("starting the Triton server ...", file=sys.stderr)
     try:
         with log.open("w") as sink, EmbeddedServer(options.repository, log=sink, grace=GRACE) as server:
-            print(f"{len(server.models)} models are ready at {server.grpc_address}", file=sys.stderr)
+            shipped = shipped_checkpoint(options.repository)
+            of = f" of {shipped.stem}" if shipped is not None else ""
+            print(f"{len(server.models)} models{of} are ready at {server.grpc_address}", file=sys.stderr)
             # As anybody would call it, and in a process of its own.
             status = subprocess.run(
                 [
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ],
                 check=False,
             ).returncode
-    except EmbeddedServerError as error:
+    except (BuildError, EmbeddedServerError) as error:
         print(f"demo: {error} (its log: {log})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # the server is stopped by now

@@ -2,8 +2,8 @@
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
 those too that are served only where they are named; starts the real server over it on free ports, lets
-`training.evaluate` ask it, and stops it. The tables go to var/evaluation.md and var/evaluation.json, and what
-is served from var/repository stays as it is.
+`training.evaluate` ask it, and beside it the checkpoint in weights/ that it came from, and stops it. The
+tables go to var/evaluation.md and var/evaluation.json; what is served from var/repository stays as it is.
 """
 
 import argparse
@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.choice import chosen, chosen_engine
+from build.choice import chosen, chosen_engine, shipped_checkpoint
 from build.choice import parser as repository_parser
 from build.config import WEIGHTS
 from build.engine import EXPORTED
 from build.errors import BuildError
+from build.files import shown
 from build.graph import read_graph
 from build.manifest import read_manifest
 from build.repository import LINK, assemble, assemble_built
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen_by = {name: getattr(options, name) for name in ("weights", "target", "precision")}
         choosing = [f"--{name}={value}" for name, value in chosen_by.items() if value]
         repository = assemble_all_tasks(choosing, output=options.output)
+        shipped = shipped_checkpoint(repository)
+        if shipped is not None and not any(word.partition("=")[0] == "--beside" for word in words):
+            words += ["--beside", shown(shipped)]
         print("starting the Triton server ...", file=sys.stderr)
         with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
             command = [sys.executable, "-m", "training.evaluate", f"grpc://{server.grpc_address}"]

@@ -12,6 +12,8 @@ import pytest
 import standin
 
 from build import repository
+from build.choice import shipped_checkpoint
+from build.config import WEIGHTS
 from build.detector import find_detector
 from build.errors import BuildError
 from build.manifest import git_revision
@@ -218,6 +220,33 @@ def test_a_precision_is_looked_for_among_the_engines_of_the_network_that_is_serv
     # Weights that are named are not those that are served.
     assert repository.main(["--weights", str(weights), "--precision", "int8", *common]) == 2
     assert f"engine of {weights.stem} in int8" in capsys.readouterr().err
+
+
+def test_a_precision_or_target_alone_changes_no_network(
+    weights: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or who serves a network that may be used for anything would get back one for research only."""
+    common, other = ["--output", str(output)], WEIGHTS.with_name("qface-tiny-open.onnx")
+    checkpoint = other.with_suffix(".safetensors")
+    assert repository.main(["--weights", str(other), *common]) == 0
+    for word in ("--precision=fp32", "--target=openvino"):
+        assert repository.main([word, *common]) == 0
+        assert shipped_checkpoint(output / "repository") == checkpoint
+    assert repository.main(["--precision", "bf16", *common]) == 2
+    advice = "`make engine CHECKPOINT=weights/qface-tiny-open.safetensors TARGET=openvino PRECISION=bf16`"
+    assert advice in capsys.readouterr().err
+    # And of an engine that `make engine` built of it.
+    engine = output / "build" / "qface-tiny-open" / "openvino-bf16" / "engine"
+    standin.write_engine(engine, other, precision="bf16")
+    assert repository.main(["--precision", "bf16", *common]) == 0
+    assert manifest_of(output / "repository")["stages"]["engine"]["precision"] == "bf16"
+    assert repository.main(["--precision", "fp32", *common]) == 0
+    assert shipped_checkpoint(output / "repository") == checkpoint
+    # So do weights of one's own.
+    assert repository.main(["--weights", str(weights), *common]) == 0
+    assert repository.main(["--precision", "fp32", *common]) == 0
+    assert shipped_checkpoint(output / "repository") is None
+    assert manifest_of(output / "repository")["stages"]["onnx"]["file"] == weights.name
 
 
 def test_an_engine_and_what_chooses_another_are_not_taken_together(

@@ -111,7 +111,7 @@ _RECOGNISER = Distillation(path="data/teachers/face_api", weight=2.0, without=("
 
 
 def qface_tiny() -> Run:
-    """The model that ships: all ten tasks (191 queries), from what fits into 230 MB.
+    """The larger model that ships: all ten tasks (191 queries), from what fits into 230 MB.
 
         python -m training.finetune qface_tiny_encoder --data data/prepared --run var/encoder
         python -m training.finetune qface_tiny --data data/prepared --run var/tiny \\

@@ -1,7 +1,7 @@
 """What a network's shape depends on, and the configurations that have a name.
 
 Sun, He, Shan, Han and Chen, "Task-adaptive Q-Face". `qface_base` is the paper's (ViT-B/16 at 224 pixels,
-width 1024); `qface_tiny` is the one that ships, and answers all ten tasks with 191 queries, as
+width 1024); `qface_tiny` is the larger one that ships, and answers all ten tasks with 191 queries, as
 `qface_base_all` does. The paper's baselines and ablations (table 5) are made by `dataclasses.replace`:
 
     multi-head       head="pooled"
