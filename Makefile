@@ -59,10 +59,11 @@ demo: repository ## start the real server, ask it about a portrait, draw the ans
 serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
 	@exec $(SERVE) -m deploy.embedded $(ARGS)
 
-# The program looks for itself what has changed, and what is damaged: it knows more than file dates do.
+# The program looks for itself what has changed, and what is damaged: it knows more than file dates do. What it says
+# is not for standard output, which is the demo's JSON.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(ONNX)
+	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(ONNX) >&2
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels

@@ -124,7 +124,7 @@ def _built(options: argparse.Namespace) -> Path | None:
         return None
     engine: Path = options.output / "build" / weights.stem / own / "engine"
     checkpoint = weights.with_suffix(".safetensors")
-    of = f"CHECKPOINT={shown(checkpoint)} " if weights != WEIGHTS and checkpoint.is_file() else ""
+    of = f"CHECKPOINT={shown(checkpoint)} " if checkpoint.is_file() else ""
     build = f"run `make engine {of}TARGET={target} PRECISION={precision}` first"
     record = recorded(engine)
     if record is None:

@@ -76,6 +76,26 @@ def test_the_words_go_on_and_the_status_comes_back(
     assert str(tmp_path / "var" / "evaluation.md") in command
 
 
+def test_beside_what_is_served_stands_the_checkpoint_that_it_came_from(
+    server: type[FakeServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(evaluate, "VAR", tmp_path / "var")
+    (tmp_path / "var").mkdir()
+    monkeypatch.setattr(evaluate, "subprocess", SimpleNamespace(run=run))
+    aside = ["--output", str(tmp_path / "aside")]
+    assert evaluate.main([*aside, "--weights", "weights/qface-tiny-open.onnx"]) == 0
+    assert asked[-1][-2:] == ["--beside", "weights/qface-tiny-open.safetensors"]
+    standin.write(tmp_path / "x.onnx", standin.contract_of(*TASKS))
+    assert evaluate.main([*aside, "--weights", str(tmp_path / "x.onnx")]) == 0
+    assert "--beside" not in asked[-1]
+
+
 def test_ctrl_c_stops_the_server(
     served: Path, server: type[FakeServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

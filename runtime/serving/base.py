@@ -38,8 +38,8 @@ class ServedModel:
         """Reads the model's configuration; the backend calls it once."""
         # Triton runs several instances side by side: more threads in each would only stand in line.
         cv2.setNumThreads(1)
-        # OpenBLAS's own threads, woken by the smallest matrix product, then spin for milliseconds: of two
-        # cores that was more than half.
+        # OpenBLAS's own threads, once a matrix product has woken them, spin on for milliseconds and take the
+        # cores from those who have work.
         threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         config = json.loads(args["model_config"])
         self.name: str = config["name"]
