@@ -63,7 +63,7 @@ serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics)
 # is not for standard output, which is the demo's JSON.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.repository --quiet $(CHOSEN) $(ONNX) >&2
+	@$(SERVE) -m build.stages.repository --quiet $(CHOSEN) $(ONNX) >&2
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -76,7 +76,7 @@ client-wheel: ## the client as a wheel in var/wheels
 # In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
 test: .venv/.made .venv-serve/.made ## all tests, those against the real server too
-	@SERVED_TASKS=default $(SERVE) -m build.repository --quiet --target openvino --precision fp32 --output var/test
+	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
 	$(FULL) -m pytest $(ARGS)
 
 .PHONY: lint
@@ -92,11 +92,11 @@ format: .venv/.made ## put the code into the format that lint wants
 
 .PHONY: bench
 bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
-	$(FULL) -m deploy.bench $(ARGS)
+	$(FULL) -m deploy.benchmark.throughput $(ARGS)
 
 .PHONY: bench-facexformer
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe
-	$(FULL) -m deploy.bench_facexformer $(ARGS)
+	$(FULL) -m deploy.benchmark.facexformer $(ARGS)
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
@@ -112,21 +112,21 @@ train weights: export GLIBC_TUNABLES ?= $(subst $() ,:,$(addprefix glibc.malloc.
 RUNS ?= var/weights
 .PHONY: weights
 weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=tiny or open): hours
-	$(FULL) -m training.finetune $(RUN)_encoder --data $(DATA) --run $(RUNS)/$(NETWORK)-encoder $(ARGS)
-	$(FULL) -m training.finetune $(RUN) --data $(DATA) --run $(RUNS)/$(NETWORK) $(ARGS) \
+	$(FULL) -m training.train.finetune $(RUN)_encoder --data $(DATA) --run $(RUNS)/$(NETWORK)-encoder $(ARGS)
+	$(FULL) -m training.train.finetune $(RUN) --data $(DATA) --run $(RUNS)/$(NETWORK) $(ARGS) \
 		--set init=$(RUNS)/$(NETWORK)-encoder/model.safetensors
-	$(FULL) -m training.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
+	$(FULL) -m training.train.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
 		--output weights/$(NETWORK).safetensors
-	$(FULL) -m build.onnx weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
-	$(FULL) -m build.config --write
+	$(FULL) -m build.stages.export weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
+	$(FULL) -m build.configs --write
 
 .PHONY: train
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)
-	$(FULL) -m training.finetune $(ARGS)
+	$(FULL) -m training.train.finetune $(ARGS)
 
 .PHONY: onnx
 onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
-	$(FULL) -m build.onnx $(ARGS)
+	$(FULL) -m build.stages.export $(ARGS)
 
 .PHONY: engine
 engine: .venv/.made ## build and prove an engine (TARGET, PRECISION, CALIBRATION), and serve it from now on
@@ -140,7 +140,7 @@ engines: .venv/.made ## build and prove every engine that this machine can build
 
 .PHONY: verify
 verify: .venv-serve/.made ## check that what is served is what its manifest says
-	@$(SERVE) -m build.verify $(ARGS)
+	@$(SERVE) -m build.stages.verify $(ARGS)
 
 # ---- housekeeping ------------------------------------------------------------------------------
 

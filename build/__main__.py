@@ -16,17 +16,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.choice import shipped_checkpoint
+from build.backends.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
 from build.cli import told
-from build.engine import add_build_options, build_settings
 from build.errors import BuildError
 from build.files import ROOT
-from build.graph import read_graph, restrict
+from build.onnx_interface import read_graph, restrict
 from build.pipeline import NETWORK, PHOTO, build_engine, untrained_step
-from build.repository import also_served, assemble_built
-from build.steps import Done, only_one, perform
-from build.table import refused_row, row_of, to_text
-from build.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
+from build.report import refused_row, row_of, to_text
+from build.serving_plan import shipped_checkpoint
+from build.stages.compile import add_build_options, build_settings
+from build.stages.repository import also_served, assemble_built
+from build.stages.stage import Done, only_one, perform
 
 CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
 # Random weights say nothing about what fp16's range or a quantiser would do to trained ones.

@@ -55,7 +55,7 @@ def manifest(
         "tasks": [entry["name"] for entry in contract["tasks"]],
         **({"also": further} if further else {}),
         "stages": stages,
-        "words": words,  # of `python -m build.repository`, to assemble the same again
+        "words": words,  # of `python -m build.stages.repository`, to assemble the same again
         "files": dict(files),
         "versions": {"python": platform.python_version()} | package_versions(),
         "git_revision": git_revision(source),
@@ -161,7 +161,7 @@ def file_faults(repository: Path, expected: Mapping[str, str]) -> list[str]:
 
 
 def report_path(onnx_file: Path) -> Path:
-    """Where `build.onnx` leaves its report about an ONNX file."""
+    """Where `build.stages.export` leaves its report about an ONNX file."""
     return onnx_file.with_name(f"{onnx_file.name}.json")
 
 

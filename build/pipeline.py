@@ -17,28 +17,31 @@ from typing import Any
 import onnx
 
 from build import machine
-from build.calibration import calibration_faces
+from build.acceptance.parity import blind, real_crops
+from build.acceptance.reference import REFERENCE, load_reference, make_reference, save_reference
+from build.backends.targets import Precision
 from build.detector import find_detector
-from build.engine import EXPORTED, BuildSettings, prove
 from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file, shown
-from build.graph import read_graph
+from build.lowering.calibration import calibration_faces
 from build.manifest import package_versions
-from build.parity import blind, real_crops
-from build.reference import REFERENCE, load_reference, make_reference, save_reference
-from build.served import MAX_BATCH
-from build.steps import Done, Say, Step, listing, perform, recorded, sha256_of_sources
-from build.targets import Precision
-from runtime.crops import crop_of
+from build.onnx_interface import read_graph
+from build.serving.engine_settings import MAX_BATCH
+from build.stages.compile import EXPORTED, BuildSettings, prove
+from build.stages.stage import Done, Say, Step, listing, perform, recorded, sha256_of_sources
+from runtime.image.crops import crop_of
 
 PHOTO = ROOT / "tests" / "assets" / "astronaut.jpg"
 NETWORK = "model.onnx"
 # Whatever a step's code rests on: more than it may read, for a step that runs in vain costs less than one
 # that does not run.
-_NETWORK = ("training/models", "training/tasks.py", "training/untrained.py", "training/subjects.py")
-_METRICS = tuple(
-    f"training/{name}.py" for name in ("evaluate", "metrics", "questions", "scores", "data/faces")
+_NETWORK = (
+    "training/models",
+    "training/tasks.py",
+    "training/train/untrained.py",
+    "training/evaluation/predictors.py",
 )
+_METRICS = tuple(f"training/{name}" for name in ("evaluation", "data/prepared", "data"))
 _CODE = {
     "checkpoint": _NETWORK,
     "onnx": ("build", "runtime", *_NETWORK),
@@ -53,7 +56,7 @@ def untrained_step(name: str, *, directory: Path) -> Step:
 
     def run(place: Path) -> dict[str, Any]:
         from training.models import CONFIGS, save_checkpoint
-        from training.untrained import untrained
+        from training.train.untrained import untrained
 
         save_checkpoint(place / checkpoint, untrained(CONFIGS[name], seed=0))
         return {"checkpoint": checkpoint}
@@ -66,7 +69,7 @@ def untrained_step(name: str, *, directory: Path) -> Step:
             "versions": package_versions("torch", "timm"),
             "code": _code("checkpoint"),
         },
-        command=f"python -m training.untrained {name} --output {shown(directory / checkpoint)}",
+        command=f"python -m training.train.untrained {name} --output {shown(directory / checkpoint)}",
         run=run,
     )
 
@@ -76,7 +79,7 @@ def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path 
     found = detector or find_detector()
 
     def run(place: Path) -> dict[str, Any]:
-        from build.onnx import export
+        from build.stages.export import export
 
         report = export(checkpoint, output=place / NETWORK)
         graph = read_graph(place / NETWORK)
@@ -113,7 +116,7 @@ def onnx_step(checkpoint: Path, *, directory: Path, photo: Path, detector: Path 
             "code": _code("onnx"),
         },
         command=(
-            f"python -m build.onnx {shown(checkpoint)} --directory {shown(directory)}"
+            f"python -m build.stages.export {shown(checkpoint)} --directory {shown(directory)}"
             f"{_given(photo, detector)}"
         ),
         run=run,
@@ -135,7 +138,7 @@ def precision_step(
     quantised = precision in ("int8", "fp8")
 
     def run(place: Path) -> dict[str, Any]:
-        from build.precision import lower
+        from build.stages.precision import lower
 
         graph = read_graph(source / NETWORK)
         reference = load_reference(source / REFERENCE)
@@ -185,7 +188,7 @@ def precision_step(
             "code": _code("precision"),
         },
         command=(
-            f"python -m build.precision {shown(source)} --target {target} --precision {precision}{extra} "
+            f"python -m build.stages.precision {shown(source)} --target {target} --precision {precision}{extra} "
             f"--output {shown(directory)}{_given(None, detector)}"
         ),
         run=run,
@@ -212,7 +215,7 @@ def engine_step(
             "versions": package_versions(),
             "code": _code("engine"),
         },
-        command=f"python -m build.engine {shown(source)}{settings.options()} --output {shown(directory)}",
+        command=f"python -m build.stages.compile {shown(source)}{settings.options()} --output {shown(directory)}",
         run=run,
     )
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.choice import shipped_checkpoint
 from build.errors import BuildError
+from build.serving_plan import shipped_checkpoint
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 

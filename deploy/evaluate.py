@@ -2,7 +2,7 @@
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
 those too that are served only where they are named; starts the real server over it on free ports, lets
-`training.evaluate` ask it, and beside it the checkpoint in weights/ that it came from, and stops it. The
+`training.evaluation.evaluate` ask it, and beside it the checkpoint in weights/ that it came from, and stops it. The
 tables go to var/evaluation.md and var/evaluation.json; what is served from var/repository stays as it is.
 """
 
@@ -12,15 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.choice import chosen, chosen_engine, shipped_checkpoint
-from build.choice import parser as repository_parser
-from build.config import WEIGHTS
-from build.engine import EXPORTED
+from build.configs import WEIGHTS
 from build.errors import BuildError
 from build.files import shown
-from build.graph import read_graph
 from build.manifest import read_manifest
-from build.repository import LINK, assemble, assemble_built
+from build.onnx_interface import read_graph
+from build.serving_plan import chosen, chosen_engine, shipped_checkpoint
+from build.serving_plan import parser as repository_parser
+from build.stages.compile import EXPORTED
+from build.stages.repository import LINK, assemble, assemble_built
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 
@@ -29,11 +29,11 @@ GRACE = 3  # seconds; nothing is under way when it stops
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The status of `training.evaluate`; 2 where there is nothing to serve or no server, or 130."""
+    """The status of `training.evaluation.evaluate`; 2 where there is nothing to serve or no server, or 130."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.evaluate",
         description=__doc__.splitlines()[0],
-        epilog="All other words go to training.evaluate: --data DIR --photos SET=DIR --beside NETWORK ...",
+        epilog="All other words go to training.evaluation.evaluate: --data DIR --photos SET=DIR --beside NETWORK ...",
         allow_abbrev=False,
     )
     parser.add_argument("--weights", help="as `make repository` takes it")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words += ["--beside", shown(shipped)]
         print("starting the Triton server ...", file=sys.stderr)
         with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
-            command = [sys.executable, "-m", "training.evaluate", f"grpc://{server.grpc_address}"]
+            command = [sys.executable, "-m", "training.evaluation.evaluate", f"grpc://{server.grpc_address}"]
             files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]
             return subprocess.run([*command, *files, *words], check=False).returncode
     except BuildError as error:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def assemble_all_tasks(words: Sequence[str], *, output: Path) -> Path:
     """The repository, below `output`, of what `make repository` serves, with all tasks of its network.
 
-    `words` are build.repository's, laid over those that are recorded. BuildError where there is no such
+    `words` are build.stages.repository's, laid over those that are recorded. BuildError where there is no such
     engine.
     """
     try:

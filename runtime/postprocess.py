@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.align import in_plane_degrees, transform
-from runtime.masks import as_png, as_runs, padded
+from runtime.image.align import in_plane_degrees, transform
+from runtime.image.masks import as_png, as_runs, padded
 from runtime.pose import angles_from_rotation, rotate_in_plane
 
 CONTRACT_TENSOR = "contract"
@@ -57,7 +57,7 @@ def postprocess(
     points: T_points FP32 [B, K, 2], x and y in the photo's pixels
     mask: T_png BYTES [B, 1], class ids of the crop's pixels as a PNG of 8-bit grey, 255 where the crop
         reaches out of the photo; T_map FP32 [B, 2, 3], from the crop's pixels to the photo's; on request
-        T_runs BYTES [B, 1], the same ids as run lengths in JSON (`runtime.masks.as_runs`)
+        T_runs BYTES [B, 1], the same ids as run lengths in JSON (`runtime.image.masks.as_runs`)
     """
     answer = _answerer(entry)
     if entry["kind"] in PHOTO_KINDS and crop_to_photo is None:

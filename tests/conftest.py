@@ -1,13 +1,11 @@
 """Fixtures for all tests."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from deploy.embedded import EmbeddedServer
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 CONTRACT_VERSION = 1
-# How a face is cut out of its photo: upright by its eyes and mouth (runtime.align), or its box, grown by a
+# How a face is cut out of its photo: upright by its eyes and mouth (runtime.image.align), or its box, grown by a
 # quarter of each side and stretched to a square, as FaceXFormer does it.
 ALIGNED = "aligned"
 CROPS = (ALIGNED, "box")

@@ -39,7 +39,7 @@ def open_repository(folder: Path) -> Repository:
         )
     # Late, because `--check` runs before anything that this needs is installed.
     from build.errors import BuildError
-    from build.verify import verify
+    from build.stages.verify import verify
 
     try:
         verify(resolved, on_cpu=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.decode import decode_image
-from runtime.detect import LOGITS, MAX_TILES, REGRESSORS, TILES, Detections, finish, prepare
+from runtime.detect.blazeface import LOGITS, MAX_TILES, REGRESSORS, TILES, Detections, finish, prepare
+from runtime.image.decode import decode_image
 from runtime.serving.base import Answer, ServedModel, ask_in_batches, tensor
 
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from runtime.cpu_engine import Engine, load_engine
-from runtime.openvino_engine import OpenVinoEngine, Precision
+from runtime.engines.openvino import OpenVinoEngine, Precision
+from runtime.engines.registry import Engine, load_engine
 from runtime.serving.base import Answer, ServedModel, response, tensor
 
 
@@ -52,7 +52,7 @@ class FaceEngine(ServedModel):
 
 
 class FaceDetector(FaceEngine):
-    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect reads."""
+    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect.blazeface reads."""
 
     def load(self) -> Engine:
         """The compiled detector."""

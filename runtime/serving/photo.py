@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.crops import Crop, crop_of
-from runtime.decode import decode_image
-from runtime.detect import Detections
+from runtime.detect.blazeface import Detections
 from runtime.errors import InvalidLandmarks
+from runtime.image.crops import Crop, crop_of
+from runtime.image.decode import decode_image
 from runtime.postprocess import CONTRACT_TENSOR, heads_for, no_faces, postprocess_all
 from runtime.serving.base import Answer, ServedModel, ask_in_batches, tensor
 from runtime.serving.detect import detection_tensors, find_faces

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.align import Affine
-from runtime.crops import crop_of
-from runtime.decode import MAX_PIXELS, decode_image
 from runtime.errors import InvalidImage, InvalidInput
+from runtime.image.align import Affine
+from runtime.image.crops import crop_of
+from runtime.image.decode import MAX_PIXELS, decode_image
 from runtime.serving.base import Answer, ServedModel, tensor
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.data.check import check_set
-from training.data.layouts import LAYOUTS
 from training.data.prepare import Options, prepare_set
-from training.data.shards import SIZE
+from training.data.prepared.check import check_set
+from training.data.prepared.writer import SIZE
+from training.data.readers import LAYOUTS
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         default=(),
-        help="labels of training.pseudolabel, for tasks that the set does not label",
+        help="labels of training.teachers.pseudolabel, for tasks that the set does not label",
     )
     prepare.add_argument(
         "--max-unreadable",

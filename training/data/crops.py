@@ -1,6 +1,6 @@
 """Which face of a picture is meant, its crop, and its labels moved into the crop.
 
-The crop is the server's (runtime.align) with a margin around it; labels move by the same affine map.
+The crop is the server's (runtime.image.align) with a margin around it; labels move by the same affine map.
 """
 
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.align import Affine, in_plane_degrees, photo_to_crop, transform, warp
-from runtime.detect import Detections
+from runtime.detect.blazeface import Detections
+from runtime.image.align import Affine, in_plane_degrees, photo_to_crop, transform, warp
 from training.data.labels import UNKNOWN
 from training.data.sample import Sample, five_of_68
 from training.tasks import CATALOGUE, Kind

@@ -17,19 +17,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.decode import decode_image
-from runtime.detect import Detections, Tiles, finish
-from runtime.detect import prepare as tiles_of
-from runtime.detector_file import find_detector
+from runtime.detect.blazeface import Detections, Tiles, finish
+from runtime.detect.blazeface import prepare as tiles_of
+from runtime.detect.weights import find_detector
+from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidInput
-from runtime.openvino_engine import OpenVinoEngine
+from runtime.image.decode import decode_image
 from training.data.crops import crop_with_margin, known_five, meant_face, moved, moved_mask
-from training.data.faces import read_manifest
 from training.data.labels import checked, checked_mask
+from training.data.prepared.face_set import read_manifest
+from training.data.prepared.writer import SIZE, Face, SetWriter, margin_of
 from training.data.sample import BadSample, Layout, LayoutError, Sample
-from training.data.shards import SIZE, Face, SetWriter, margin_of
 from training.data.survey import chosen, entries, is_missing, shortage, survey
-from training.data.teacher import TeacherLabels, complete
+from training.data.teacher_labels import TeacherLabels, complete
 
 _WORKERS = 2
 # Pictures read ahead, and tiles shown to the detector at once: few large photos, or many small ones.
@@ -46,7 +46,7 @@ class Options:
     size: int = SIZE  # of the served crop, in pixels
     subset: bool = False  # accept fewer files than the official release has
     limit: int | None = None  # take only so many entries, evenly spread
-    teachers: Sequence[Path] = ()  # files or folders of training.pseudolabel
+    teachers: Sequence[Path] = ()  # files or folders of training.teachers.pseudolabel
     max_unreadable: float = 0.01  # share of pictures that may be unreadable or badly labelled
     detector: Path | None = None  # the .tflite file; None: the installed package's
 

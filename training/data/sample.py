@@ -1,6 +1,6 @@
 """What a data set's layout yields, before any face is looked for: pictures with their labels.
 
-A layout (training.data.layouts) reads a data set as its makers release it and yields a `Sample` a
+A layout (training.data.readers) reads a data set as its makers release it and yields a `Sample` a
 picture; `training.data.prepare` finds and crops the face and moves the labels with it.
 """
 

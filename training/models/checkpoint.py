@@ -147,7 +147,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"{path} can't be read ({error.strerror or error}): make it readable") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{path} holds tensors but not Q-Face's metadata: give a file that training.finetune wrote"
+            f"{path} holds tensors but not Q-Face's metadata: give a file that training.train.finetune wrote"
         )
     return metadata, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 

@@ -8,7 +8,7 @@ width 1024); `qface_tiny` is the larger one that ships, and answers all ten task
     task-specific    head="pooled", tasks=("age",)
     without fusion   stages=config.stages[-1:], fusion_block=False
 
-A second family is FaceXFormer (training.models.facexformer), whose configuration says other things.
+A second family is FaceXFormer (training.models.facexformer.network), whose configuration says other things.
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from training.models.attention import DecoderBlock
-from training.models.masks import PixelDecoder
+from training.models.pixel_decoder import PixelDecoder
 from training.models.queries import QueryGroup
 from training.tasks import Task
 

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from training.models.attention import DecoderBlock, FusionBlock
-from training.models.baselines import MultiHead
 from training.models.config import CONFIGS as CONFIGS
 from training.models.config import Config, FaceXFormerConfig, QFaceConfig
 from training.models.decoder import QueryDecoder
 from training.models.encoder import TimmEncoder
-from training.models.facexformer import FaceXFormer
+from training.models.facexformer.network import FaceXFormer
 from training.models.fusion import MultiStageFusion
-from training.models.masks import PixelDecoder
+from training.models.multi_head import MultiHead
 from training.models.network import PIXEL_MEAN as PIXEL_MEAN
 from training.models.network import PIXEL_STD as PIXEL_STD
 from training.models.network import FaceNetwork
+from training.models.pixel_decoder import PixelDecoder
 from training.models.queries import QueryGroup
 from training.tasks import Kind, Task
 

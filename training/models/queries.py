@@ -6,7 +6,7 @@ import torch
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from training.models.masks import PixelDecoder
+from training.models.pixel_decoder import PixelDecoder
 from training.tasks import Kind, Task
 
 

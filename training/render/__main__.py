@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.detector_file import find_detector
-from runtime.openvino_engine import OpenVinoEngine
-from training.data.faces import read_manifest
-from training.data.layouts import LAYOUTS
-from training.data.shards import SIZE, SetWriter
-from training.render import make
-from training.render.background import find_photos
-from training.render.head import load_head
-from training.render.look import drawn, sheet
+from runtime.detect.weights import find_detector
+from runtime.engines.openvino import OpenVinoEngine
+from training.data.prepared.face_set import read_manifest
+from training.data.prepared.writer import SIZE, SetWriter
+from training.data.readers import LAYOUTS
+from training.render import workers as make
+from training.render.contact_sheet import drawn, sheet
+from training.render.head.head_file import load_head
+from training.render.scene.background import find_photos
 
 _SET = "ict"
 _ON_SHEET = 24

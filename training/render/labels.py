@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from training.render.fields import COLUMN, Fields
-from training.render.head import Floats, Head
-from training.render.topology import EYES, JAW
+from training.render.head.head_file import Floats, Head
+from training.render.head.topology import EYES, JAW
+from training.render.head.vertex_fields import COLUMN, Fields
 from training.tasks import CATALOGUE
 
 # Points of the visibility task that iBUG's 68 do not have, as the mean of some of the 68 (and, of a

@@ -1,4 +1,4 @@
-"""Networks of others that label faces which nobody has labelled (training.pseudolabel).
+"""Networks of others that label faces which nobody has labelled (training.teachers.pseudolabel).
 
 A teacher is a class with the interface of `Teacher`; `TEACHERS` says in which module each lives, so that
 one teacher's packages are needed only where that teacher is used. Its own words for labels stay in its
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 class FaceLabels:
     """What a teacher says of the face in one picture.
 
-    `values` are arrays as a teacher file has them (training.data.teacher), without the first axis;
+    `values` are arrays as a teacher file has them (training.data.teacher_labels), without the first axis;
     coordinates are the picture's pixels, integers at pixel centres.
     """
 
@@ -29,7 +29,7 @@ class FaceLabels:
 
 
 class Teacher(Protocol):
-    """What `training.pseudolabel` wants of a teacher."""
+    """What `training.teachers.pseudolabel` wants of a teacher."""
 
     title: str  # who it is, with its licence: "MediaPipe face landmarker (Apache-2.0)"
     tasks: tuple[str, ...]  # what it labels
@@ -50,7 +50,7 @@ class Teacher(Protocol):
 # Name -> module and class; a class is made with the path of its model.
 TEACHERS: dict[str, tuple[str, str]] = {
     "mediapipe": ("training.teachers.mediapipe", "FaceLandmarker"),
-    "face_api": ("training.teachers.expressions", "ExpressionTeacher"),
+    "face_api": ("training.teachers.expression", "ExpressionTeacher"),
 }
 
 

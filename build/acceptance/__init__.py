@@ -1,0 +1,1 @@
+"""The acceptance gate: what an engine must show before it is served."""

@@ -1,0 +1,84 @@
+"""Real faces and what torch answers about them: the measure of every engine, also where torch is not.
+
+The file lies beside the network from step to step, so that an engine can be built and judged inside the
+serving container, which has no torch, by the very pictures and numbers that the export was judged by.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from build.acceptance.parity import differences, furthest, tolerances
+from build.errors import BuildError
+from build.serving.engine_settings import JUDGED_BATCHES
+
+REFERENCE = "reference.npz"
+_PIXELS = "pixels"
+_ANSWER = "answer:"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Aligned crops [N, S, S, 3] uint8 and torch's answers for them, by output, in batch order."""
+
+    pixels: NDArray[np.uint8]
+    answers: dict[str, NDArray[Any]]
+
+
+def make_reference(
+    checkpoint: Path, *, onnx_file: Path, pixels: NDArray[np.uint8]
+) -> tuple[Reference, dict[str, dict[str, float]]]:
+    """Torch's answers for crops, and how far ONNX Runtime's lie from them by batch size and output.
+
+    Raises BuildError when one lies further than fp32 may.
+    """
+    import onnxruntime
+
+    from training.evaluation.predictors import answers_of
+    from training.models import ExportWrapper, load_checkpoint
+
+    loaded = load_checkpoint(checkpoint)
+    answer = answers_of(ExportWrapper(loaded.model, loaded.contract))
+    reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
+    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    names = list(reference.answers)
+    found = {}
+    for batch in JUDGED_BATCHES:
+        answered = dict(zip(names, session.run(names, {_PIXELS: pixels[:batch]}), strict=True))
+        expected = {name: values[:batch] for name, values in reference.answers.items()}
+        found[str(batch)] = differences(expected, answered)
+    allowed = tolerances(loaded.contract, precision="fp32")
+    if worst := furthest(found, allowed):
+        raise BuildError(
+            f"on real faces ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
+            f"{allowed[worst[0]]:g}: look for an operator that the exporter translates differently"
+        )
+    return reference, found
+
+
+def save_reference(path: Path, reference: Reference) -> None:
+    """Writes it as one npz file."""
+    arrays = {_PIXELS: reference.pixels} | {
+        f"{_ANSWER}{name}": values for name, values in reference.answers.items()
+    }
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_reference(path: Path) -> Reference:
+    """Reads it; BuildError where it is missing or no such file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels = np.asarray(arrays[_PIXELS], dtype=np.uint8)
+            answers = {
+                name.removeprefix(_ANSWER): arrays[name] for name in arrays.files if name.startswith(_ANSWER)
+            }
+    except (OSError, ValueError, KeyError):
+        raise BuildError(
+            f"{path} does not hold faces with torch's answers: make it again with "
+            "`python -m build CHECKPOINT`"
+        ) from None
+    return Reference(pixels=pixels, answers=answers)

@@ -1,0 +1,1 @@
+"""Bringing an exported network to a lower precision."""

@@ -1,0 +1,1 @@
+"""The served models of a repository and their configuration."""

@@ -1,0 +1,144 @@
+"""One network of a repository: what it answers, the files of its engine, and how they came about."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.backends.targets import TARGETS
+from build.backends.tensorrt import check_plan
+from build.configs import network_of
+from build.errors import BuildError
+from build.manifest import report_path
+from build.onnx_interface import Graph, read_graph
+from build.serving.engine_settings import ENGINE_FILE, PLAN_FILE, EngineSettings, Profile
+from build.serving.served_models import Network
+from build.stages.compile import EXPORTED
+from build.stages.stage import recorded
+from build.stages.verify import runtime_fault
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """A network that can be served."""
+
+    graph: Graph
+    files: Mapping[str, Path]  # name in the engine's version directory -> file
+    engine: EngineSettings
+    stages: Mapping[str, Any]  # what it was made of, for the manifest
+
+    def network(self, *, tasks: Sequence[str] | None, further: str | None = None) -> Network:
+        """As it is served: these tasks (None: those served by default); `further`: a name of its own."""
+        return network_of(self.graph, tasks=tasks, engine=self.engine, further=further)
+
+
+def exported_part(weights: Path, *, threads: int = 0) -> Part:
+    """An exported network as it is: OpenVINO in fp32, on any CPU. BuildError where it can't be served."""
+    graph = read_graph(weights)
+    engine = EngineSettings(threads=threads)
+    stages = _onnx_stages(graph)
+    stages["engine"] = {"target": "openvino"} | engine.parameters()
+    return Part(graph=graph, files={ENGINE_FILE: graph.path}, engine=engine, stages=stages)
+
+
+def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), again: bool = False) -> Part:
+    """What `build.stages.compile` left in a directory; BuildError where it may not be served.
+
+    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `again`: it is what is
+    served already, so a later build of it that failed is no reason to stop.
+    """
+    about = built_engine(built, again=again)
+    files = {name: built / name for name in about["files"]}
+    if about["target"] == "tensorrt":
+        check_plan(built / PLAN_FILE, about, gpus=gpus)
+        files[ENGINE_FILE] = built / EXPORTED  # the same repository runs on a CPU too
+    stages = {
+        "checkpoint": {"sha256": about["onnx"]["checkpoint_sha256"]},
+        "onnx": {"sha256": about["onnx"]["onnx_sha256"], **about["exported"]},
+        "engine": {key: value for key, value in about.items() if key not in ("onnx", "exported")},
+    }
+    return Part(
+        graph=read_graph(built / EXPORTED),
+        files=files,
+        engine=_served_as(about, instances=instances, gpus=gpus),
+        stages=stages,
+    )
+
+
+def _served_as(about: Mapping[str, Any], *, instances: int, gpus: Sequence[int]) -> EngineSettings:
+    """How the engine of this manifest is served."""
+    settings = about["settings"]
+    profile = settings.get("profile")
+    return EngineSettings(
+        target=about["target"],
+        precision=about["precision"],
+        threads=settings.get("threads", 0),
+        streams=settings.get("streams", 1),
+        profile=Profile(opt=profile["opt"], max=profile["max"]) if profile else Profile(),
+        instances=instances,
+        gpus=tuple(gpus),
+    )
+
+
+def built_engine(directory: Path, *, again: bool = False) -> dict[str, Any]:
+    """The manifest beside a built engine that may be served; else BuildError says why not.
+
+    `again`: the engine is served already, and so not refused for what a later build of it failed at.
+    """
+    if not again and (why := _last_failure(directory)):
+        raise BuildError(f"the last build of the engine in {directory} was refused ({why}): build it again")
+    record = recorded(directory)
+    if record is None:
+        raise BuildError(
+            f"there is no finished engine in {directory}: build one with "
+            "`make engine TARGET=... PRECISION=...`"
+        )
+    about: dict[str, Any] = record["report"]
+    if not about["trained"]:
+        raise BuildError(f"the engine in {directory} has untrained weights, which are never served")
+    if about.get("needs"):
+        raise BuildError(
+            f"the engine in {directory} was never run, for it needs {about['needs']} to be judged and "
+            "served: build it on a machine that has one"
+        )
+    if fault := runtime_fault(about):
+        raise BuildError(f"the engine in {directory} can't be served here: {fault}; build it again")
+    if not TARGETS[about["target"]].served:
+        raise BuildError(
+            f"Triton can't serve the {about['target']} engine in {directory}: build another target"
+        )
+    return about
+
+
+def _last_failure(directory: Path) -> str | None:
+    """Why the last build of an engine failed, at its last step or the one before; None where it did not."""
+    for step in (directory.name, "precision"):
+        path = directory.with_name(f"{step}.FAILED.json")
+        try:
+            return str(json.loads(path.read_text())["error"])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{path} can't be read"
+    return None
+
+
+def _onnx_stages(graph: Graph) -> dict[str, Any]:
+    """The stages behind an ONNX file, with the parity report that lies beside it."""
+    stages: dict[str, Any] = {"onnx": {"file": graph.path.name, "sha256": graph.sha256}}
+    if "checkpoint_sha256" in graph.metadata:
+        stages["checkpoint"] = {"sha256": graph.metadata["checkpoint_sha256"]}
+    report = _read_report(report_path(graph.path), sha256=graph.sha256)
+    if report is not None:
+        stages["onnx"]["parity"] = report["parity"]
+    return stages
+
+
+def _read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
+    """What `build.stages.export` reports about the ONNX file of this sha256; None when there is none about it."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return report if report.get("onnx_sha256") == sha256 else None

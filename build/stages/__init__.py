@@ -1,0 +1,1 @@
+"""The stages of a build: export, precision, compile, repository, verify."""

@@ -1,0 +1,158 @@
+"""Checks an assembled repository against its manifest, before a server starts from it.
+
+    python -m build.stages.verify                    # var/repository
+    python -m build.stages.verify var/repository-0123456789ab
+
+Every file must be there, unchanged and expected; every model must name its network's contract; and the
+runtime that will execute an engine must be the one that it was built and measured with.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.backends.targets import TARGETS
+from build.errors import BuildError
+from build.manifest import content_hash, file_faults, read_manifest
+from build.serving.engine_settings import PLAN_FILE
+from build.serving_plan import shipped_checkpoint
+
+DEFAULT = Path(__file__).resolve().parent.parent / "var" / "repository"
+_AGAIN = "assemble it again with `make repository`, or `make engine` where the engine is a built one"
+# The package whose version decides what a target's engine answers.
+_RUNTIMES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+
+
+def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
+    """The manifest of a repository that is what it says; else BuildError names everything that isn't.
+
+    `on_cpu`: a GPU's engine in it is not going to be loaded, so it need not fit this machine.
+    """
+    manifest = read_manifest(repository)
+    faults = file_faults(repository, manifest["files"])
+    faults += _name(repository, manifest)
+    faults += [*_contracts(repository, manifest), *_runtime(repository, manifest, on_cpu=on_cpu)]
+    if faults:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise BuildError(f"the repository {repository} is not what its manifest says: {shown}: {_AGAIN}")
+    return manifest
+
+
+def _name(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Whether the manifest is the one that gave the repository its name, where it has such a name."""
+    named = re.fullmatch(r"repository-([0-9a-f]{12})", repository.resolve().name)
+    if named is None or named[1] == content_hash(manifest["files"], manifest["stages"]):
+        return []
+    return ["the manifest was changed after the repository was named by it"]
+
+
+def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Models whose contract is another than their network's in the manifest."""
+    from google.protobuf import text_format
+
+    from build.serving.pbtxt import parse
+
+    faults = []
+    for path in sorted((repository / "models").glob("*/config.pbtxt")):
+        try:
+            parameters = parse(path.read_text()).parameters
+            contract = json.loads(parameters["contract"].string_value) if "contract" in parameters else None
+        except (OSError, ValueError, text_format.ParseError):
+            continue  # the server says better what is wrong with a configuration
+        name = path.parent.name
+        expected = manifest["contract"]
+        for other, said in manifest.get("also", {}).items():
+            expected = said["contract"] if name.startswith(f"{other}_") else expected
+        if contract is not None and contract.get("hash") != expected:
+            faults.append(f"{name} names the contract {contract.get('hash')}")
+    return faults
+
+
+def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
+    stages = manifest["stages"]
+    engines = {"": stages["engine"]}
+    engines |= {f"{name}_": other["engine"] for name, other in stages.get("also", {}).items()}
+    faults = []
+    for prefix, engine in engines.items():
+        found = _engine(repository / "models" / f"{prefix}face_engine", engine, on_cpu=on_cpu)
+        faults += [f"{prefix}face_engine: {fault}" if prefix else fault for fault in found]
+    return faults
+
+
+def _engine(place: Path, engine: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
+    if engine["target"] not in TARGETS:
+        return [f"its engine is for {engine['target']!r}, and there is no such target"]
+    if engine["target"] == "tensorrt" and on_cpu:
+        return []
+    if engine["target"] == "tensorrt":
+        from build.backends.tensorrt import check_plan
+
+        try:
+            check_plan(place / "1" / PLAN_FILE, engine, gpus=_gpus(place / "config.pbtxt"))
+        except BuildError as error:
+            return [str(error)]
+    fault = runtime_fault(engine)
+    return [fault] if fault else []
+
+
+def _gpus(config: Path) -> list[int]:
+    """The GPUs that a model's configuration names; none where it takes every one."""
+    from google.protobuf import text_format
+
+    from build.serving.pbtxt import parse
+
+    try:
+        return sorted({gpu for group in parse(config.read_text()).instance_group for gpu in group.gpus})
+    except (OSError, ValueError, text_format.ParseError):
+        return []  # told as a changed file
+
+
+def runtime_fault(engine: Mapping[str, Any]) -> str | None:
+    """What differs between the CPU runtime that an engine was measured with and the one here, if anything.
+
+    `engine` is the engine's part of a manifest. One that nobody measured has nothing to differ from.
+    """
+    package, versions = _RUNTIMES.get(engine["target"]), engine.get("versions", {})
+    if package is None or package not in versions:
+        return None
+    try:
+        here = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{package} is not installed here"
+    if here == versions[package]:
+        return None
+    return f"it was measured with {package} {versions[package]}, and here is {here}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m build.stages.verify", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("repository", type=Path, nargs="?", default=DEFAULT, help="default: var/repository")
+    options = parser.parse_args(arguments)
+    try:
+        manifest = verify(options.repository.resolve())
+        shipped = shipped_checkpoint(options.repository)
+    except BuildError as error:
+        print(f"build.stages.verify: {error}", file=sys.stderr)
+        return 2
+    engine = manifest["stages"]["engine"]
+    network = shipped.stem if shipped is not None else "a network that is not in weights/"
+    print(
+        f"{options.repository}: {len(manifest['files'])} files as the manifest says; {network}, "
+        f"{engine['target']} engine in {engine['precision']}, contract {manifest['contract']}"
+    )
+    for name, said in manifest.get("also", {}).items():
+        engine = manifest["stages"]["also"][name]["engine"]
+        print(f"  {name}: {engine['target']} engine in {engine['precision']}, contract {said['contract']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What executes the exported network on a CPU, one module an engine."""

@@ -1,0 +1,148 @@
+"""Inference on the CPU through OpenVINO, at a precision that is always said and never guessed.
+
+Left alone, OpenVINO takes bfloat16 where the processor has it; answers would then depend on the
+machine. So every engine is compiled with an explicit INFERENCE_PRECISION_HINT.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.detect.blazeface import LOGITS, REGRESSORS, TILE_SIZE, TILES
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+# What the layers are run in that don't say it themselves: in a quantised network, those that stayed
+# floating point. On a processor without bfloat16 they run in fp32.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "bf16"}
+
+
+class OpenVinoEngine:
+    """A compiled ONNX, IR or TFLite model with named inputs and outputs and a free batch size.
+
+    Thread-safe: every call takes an inference request of its own.
+    """
+
+    def __init__(
+        self, path: str | Path, *, precision: Precision, threads: int | None = None, streams: int = 1
+    ) -> None:
+        """Compiles the model at `path`. `threads` bounds the processor's cores taken (None: all).
+
+        A batch is divided over `streams`, which share those cores: 1 is right unless measured otherwise.
+        Raises FileNotFoundError where there is no such file, ValueError for an unknown precision or no
+        stream.
+        """
+        self._compile(_read_model(path), precision=precision, threads=threads, streams=streams)
+
+    @classmethod
+    def for_detector(
+        cls, path: str | Path, *, precision: Precision = "fp32", threads: int | None = None
+    ) -> "OpenVinoEngine":
+        """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect.blazeface`.
+
+        Input `tiles` UINT8 [T, 192, 192, 3] RGB (the graph normalises to -1..1 itself); outputs
+        `regressors` FP32 [T, 2304, 16] and `logits` FP32 [T, 2304, 1].
+        Raises ValueError where the model's tensors are not those of that detector.
+        """
+        engine = cls.__new__(cls)
+        engine._compile(_detector_model(path), precision=precision, threads=threads, streams=1)
+        return engine
+
+    def infer(
+        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Runs the model once on named inputs; answers the named outputs (all of them by default).
+
+        The arrays answered are copies, so they stay valid. Raises RuntimeError for an unknown output.
+        """
+        rows = min(len(values) for values in inputs.values())
+        count = max(1, min(self._streams, rows))
+        parts = {name: np.array_split(values, count) for name, values in inputs.items()}
+        requests = [self._compiled.create_infer_request() for _ in range(count)]
+        for number, request in enumerate(requests):
+            request.start_async({name: values[number] for name, values in parts.items()}, share_inputs=True)
+        for request in requests:
+            request.wait()
+        return {
+            name: np.concatenate([request.get_tensor(name).data for request in requests])
+            for name in outputs or self.outputs
+        }
+
+    def executed_graph(self) -> Any:
+        """The graph that OpenVINO really runs, as an openvino.Model whose nodes tell their precision."""
+        return self._compiled.get_runtime_model()
+
+    def _compile(self, model: Any, *, precision: Precision, threads: int | None, streams: int) -> None:
+        import openvino
+
+        if precision not in _HINTS:
+            raise ValueError(f"Precision {precision!r} is not known; use one of {', '.join(_HINTS)}.")
+        if streams < 1:
+            raise ValueError(f"{streams} streams can't run; use 1 or more.")
+        self._streams = streams
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": getattr(openvino.Type, _HINTS[precision]),
+            "NUM_STREAMS": streams,
+            # Engine and detector are processes of their own: pinned, both would sit on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        self._compiled = openvino_core().compile_model(model, "CPU", config)
+        self.precision = precision
+        # What it came to: fp32's where the processor lacks what the hint asks for.
+        self.hint: str = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.inputs: tuple[str, ...] = tuple(port.any_name for port in self._compiled.inputs)
+        self.outputs: tuple[str, ...] = tuple(port.any_name for port in self._compiled.outputs)
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """One for the whole process, and for as long as it lives.
+
+    OpenVINO's CPU plugin sets the stack that signals are handled on. Were it unloaded with the last core,
+    and by another thread, that stack would be gone and the next Ctrl-C a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+def _read_model(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no model file at {path}; build or copy it there first.")
+    return openvino_core().read_model(str(path))
+
+
+def _detector_model(path: str | Path) -> Any:
+    """The detector with a free batch size, UINT8 input and names of our own."""
+    import openvino
+    from openvino import opset13
+    from openvino.preprocess import PrePostProcessor
+
+    model = _read_model(path)
+    names = {16: REGRESSORS, 1: LOGITS}
+    shapes = [tuple(port.shape) for port in model.outputs]
+    if tuple(model.input().shape) != (1, TILE_SIZE, TILE_SIZE, 3) or sorted(s[-1] for s in shapes) != sorted(
+        names
+    ):
+        raise ValueError(
+            f"{path} is not the BlazeFace full-range detector; take face_detection_full_range*.tflite."
+        )
+    model.reshape([-1, TILE_SIZE, TILE_SIZE, 3])
+    for result, shape in zip(model.get_results(), shapes, strict=True):
+        # The file's last reshapes fix the batch at 1, which would fold all tiles into one.
+        reshape = result.input_value(0).get_node()
+        target = opset13.constant(np.array([-1, *shape[1:]], dtype=np.int64))
+        reshape.input(1).replace_source_output(target.output(0))
+        result.output(0).get_tensor().set_names({names[shape[-1]]})
+        reshape.output(0).get_tensor().set_names({names[shape[-1]]})
+    model.input().get_tensor().set_names({TILES})
+    model.validate_nodes_and_infer_types()
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(openvino.Type.u8)
+    steps.input().preprocess().convert_element_type(openvino.Type.f32).mean(127.5).scale(127.5)
+    return steps.build()

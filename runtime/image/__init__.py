@@ -1,0 +1,1 @@
+"""Pictures: decoded, faces aligned and cut out, and points mapped back to the photo."""

@@ -1,0 +1,36 @@
+"""How a face is cut out of its photo: the kinds of crop that a contract may ask for."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.image.align import Affine, align_face
+from runtime.image.box_crop import crop_box
+
+ALIGNED = "aligned"
+
+
+class Crop(Protocol):
+    """A photo [H, W, 3] and where its face is -> the crop [size, size, 3] and the map [2, 3] back."""
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        box: ArrayLike | None = None,
+        landmarks: ArrayLike | None = None,
+        size: int,
+    ) -> tuple[NDArray[np.uint8], Affine]: ...
+
+
+CROPS: dict[str, Crop] = {ALIGNED: align_face, "box": crop_box}
+
+
+def crop_of(contract: Mapping[str, Any]) -> Crop:
+    """The crop that a contract asks for under `crop` (absent: aligned); ValueError for one unknown."""
+    kind = contract.get("crop", ALIGNED)
+    if kind not in CROPS:
+        raise ValueError(f"unknown kind of crop {kind!r}: known are {', '.join(CROPS)}")
+    return CROPS[kind]

@@ -1,0 +1,115 @@
+"""From an encoded photo to upright RGB pixels, the same for training, server and local inference."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InvalidImage
+from runtime.image.containers import Picture, read_container
+
+MAX_PIXELS = 50_000_000
+# Of a file. Raw pixels (PPM) may be as large as `max_pixels` of them are.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+# While it is decoded, a picture may take as much as `max_pixels` of this many bytes: 8-bit RGBA.
+_PIXEL_BYTES = 4
+# Pixels that are brought to RGB at once: what this needs on the way is small then.
+_STRIP_PIXELS = 1_000_000
+
+
+def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The photo [H, W, 3] uint8 RGB, upright, of an encoded picture (bytes or a uint8 array [n]).
+
+    JPEG (progressive and CMYK too), PNG (all kinds), WebP (of an animation the first frame) and
+    binary PPM. The Exif orientation is applied; transparent parts are laid on white; 16 bits become 8
+    (divided by 257, rounded); grey becomes RGB. Colour profiles are not applied.
+    Damage inside a JPEG's or a WebP's compressed data shows in the pixels, and can't always be told
+    from a picture that looks so; all other damage is refused.
+
+    Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than
+    `MAX_FILE_BYTES`, of more than `max_pixels` pixels, or so deep that its channels take more bytes
+    than those of `max_pixels` pixels in 8-bit RGBA.
+    """
+    view = data.reshape(-1).data if isinstance(data, np.ndarray) else memoryview(data)
+    largest = MAX_FILE_BYTES if bytes(view[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
+    if view.nbytes > largest:
+        raise InvalidImage(
+            f"The file is {view.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
+        )
+    picture = read_container(data if isinstance(data, bytes) else view.tobytes())
+    if picture.width * picture.height > max_pixels:
+        raise InvalidImage(
+            f"The {picture.format} is {picture.width:,} x {picture.height:,} pixels, more than the "
+            f"{max_pixels:,} accepted; send a smaller copy."
+        )
+    if picture.width * picture.height * picture.pixel_bytes > max_pixels * _PIXEL_BYTES:
+        raise InvalidImage(
+            f"The {picture.format} of {picture.width:,} x {picture.height:,} pixels takes "
+            f"{picture.pixel_bytes} bytes a pixel, more than the {max_pixels * _PIXEL_BYTES:,} bytes "
+            "accepted in all; send a smaller copy, or one of 8 bits."
+        )
+    pixels = _ppm_pixels(picture) if picture.format == "PPM" else _to_rgb(_decoded(picture), picture)
+    return np.ascontiguousarray(_upright(pixels, orientation=picture.orientation))
+
+
+def _ppm_pixels(picture: Picture) -> NDArray[np.uint8]:
+    count = picture.width * picture.height * 3
+    pixels = np.frombuffer(picture.encoded, dtype=np.uint8, count=count, offset=picture.header)
+    # A copy: what comes from bytes can't be written to.
+    return pixels.reshape(picture.height, picture.width, 3).copy()
+
+
+def _decoded(picture: Picture) -> NDArray[Any]:
+    """What OpenCV makes of the picture: [H, W] or [H, W, 3 or 4] uint8 or uint16; colours in BGR order.
+
+    JPEG is decoded as colour, because only then OpenCV converts CMYK as printers mean it.
+    """
+    flags = (
+        cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if picture.format == "JPEG" else cv2.IMREAD_UNCHANGED
+    )
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(picture.encoded, dtype=np.uint8), flags)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (picture.height, picture.width):
+        raise InvalidImage(
+            f"The {picture.format} of {picture.width} x {picture.height} pixels can't be decoded: it is "
+            "damaged or of a rare kind; save it again."
+        )
+    return np.asarray(pixels)
+
+
+def _to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+    rgb = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        rgb[top : top + rows] = _strip_to_rgb(pixels[top : top + rows], picture)
+    return rgb
+
+
+def _strip_to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+    if picture.clear_grey is not None and pixels.ndim == 2:
+        pixels = np.where(pixels == picture.clear_grey, np.iinfo(pixels.dtype).max, pixels).astype(
+            pixels.dtype
+        )
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
+    if pixels.ndim == 2:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
+    if pixels.shape[2] == 3:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    alpha = cv2.cvtColor(pixels[..., 3], cv2.COLOR_GRAY2RGB)
+    color = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
+    return np.asarray(cv2.add(cv2.multiply(color, alpha, scale=1 / 255), cv2.bitwise_not(alpha)))
+
+
+def _upright(pixels: NDArray[np.uint8], *, orientation: int) -> NDArray[np.uint8]:
+    """Undoes an Exif orientation: 2 to 4 mirror or turn by 180 degrees, 5 to 8 exchange the axes too."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels

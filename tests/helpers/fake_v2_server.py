@@ -1,0 +1,181 @@
+"""A real gRPC server that speaks the V2 protocol with canned answers.
+
+It exists for what the real server can't be made to do on time: to change its contract between two calls,
+to turn away the first requests, to answer late or wrongly. All else is tested against the real server.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2 as v2
+from tritonclient.grpc import service_pb2_grpc as v2_grpc
+
+from runtime.image.masks import as_png
+
+DATATYPES = {"float32": "FP32", "uint8": "UINT8", "int32": "INT32", "bool": "BOOL", "object": "BYTES"}
+
+
+def contract_of(*tasks: dict[str, Any]) -> dict[str, Any]:
+    """A contract with a hash of its own."""
+    contract: dict[str, Any] = {"version": 1, "input_size": 128, "tasks": list(tasks)}
+    contract["hash"] = hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:16]
+    return contract
+
+
+def classes(name: str, labels: Sequence[str]) -> dict[str, Any]:
+    """A contract's entry for a task with one label of several."""
+    return {"name": name, "kind": "classes", "labels": list(labels), "unit": "probability"}
+
+
+SERVED = ("photo_analysis", "face_analysis", "crop_analysis", "face_detect")
+
+
+class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
+    """Answers every photo with `faces` faces by `contract`, whose first label always wins.
+
+    `contract` and `config` (what ModelConfig says; the same unless set) may be changed at any time.
+    `before_infer` is called with (call number, context) first, and may abort, wait or change things.
+    """
+
+    def __init__(self, contract: dict[str, Any], *, faces: int = 1) -> None:
+        self.contract = contract
+        self.config: dict[str, Any] | None = None
+        self.networks: dict[str, str] | None = None  # what photo_analysis says of further networks
+        self.further: dict[
+            str, dict[str, Any]
+        ] = {}  # by what their models' names begin with, their contracts
+        self.faces = faces
+        self.before_infer: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
+        self.change_answer: Callable[[dict[str, Any]], None] = lambda tensors: None
+        self.reads = 0
+        self.infers = 0
+        self.asked: list[str] = []
+        self.inputs: dict[str, np.ndarray[Any, Any]] = {}
+        self._lock = threading.Lock()
+
+    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._lock:
+            self.reads += 1
+        response = v2.ModelConfigResponse()
+        response.config.name = request.name
+        response.config.max_batch_size = 0 if request.name.endswith("photo_analysis") else 2
+        contract = self._contract_of(request.name, context)
+        contract = contract if self.config is None else self.config
+        if self.networks is not None:
+            response.config.parameters["models"].string_value = json.dumps(self.networks)
+        response.config.parameters["contract"].string_value = json.dumps(contract)
+        return response
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._lock:
+            self.infers += 1
+            number = self.infers
+        self.asked = [output.name for output in request.outputs]
+        self.inputs = {
+            tensor.name: np.frombuffer(raw, {"UINT8": np.uint8, "FP32": np.float32}[tensor.datatype]).reshape(
+                list(tensor.shape)
+            )
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        }
+        self.before_infer(number, context)
+        count = (
+            self.faces
+            if request.model_name.endswith("photo_analysis")
+            else len(self.inputs[request.inputs[0].name])
+        )
+        tensors = self._tensors(count, self._contract_of(request.model_name, context))
+        self.change_answer(tensors)
+        unknown = [name for name in self.asked if name not in tensors]
+        if unknown:
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"unexpected inference output '{unknown[0]}' for model '{request.model_name}'",
+            )
+        response = v2.ModelInferResponse(model_name=request.model_name)
+        for name in self.asked:
+            value = tensors[name]
+            if value is None:
+                continue
+            response.outputs.add(name=name, datatype=DATATYPES[str(value.dtype)], shape=value.shape)
+            response.raw_output_contents.append(_raw(value))
+        return response
+
+    def _contract_of(self, model: str, context: grpc.ServicerContext) -> dict[str, Any]:
+        plain = (*SERVED, *(task["name"] for task in self.contract["tasks"]))
+        for prefix, contract in self.further.items():
+            if model.startswith(prefix):
+                return contract
+        if self.networks is not None and model not in plain:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{model}' is not found")
+        return self.contract
+
+    def _tensors(self, count: int, contract: dict[str, Any]) -> dict[str, Any]:
+        tensors: dict[str, Any] = {
+            "boxes": np.tile(np.array([10, 20, 50, 60], np.float32), (count, 1)),
+            "scores": np.full(count, 0.9, np.float32),
+            "landmarks": np.zeros((count, 5, 2), np.float32),
+            "photo_size": np.array([100, 80], np.int32),
+            "contract": np.array([contract["hash"].encode()], object),
+        }
+        for task in contract["tasks"]:
+            size, name = len(task["labels"]), task["name"]
+            first = np.zeros((count, size), np.float32)
+            first[:, 0] = 1.0
+            tensors[f"{name}_probabilities"] = first
+            tensors[f"{name}_label"] = np.full((count, 1), task["labels"][0].encode(), object)
+            tensors[f"{name}_active"] = first > 0.5
+            tensors[f"{name}_value"] = np.full((count, 1), 31.25, np.float32)
+            tensors[f"{name}_angles"] = np.tile(np.arange(size, dtype=np.float32), (count, 1))
+            tensors[f"{name}_points"] = np.zeros((count, size, 2), np.float32)
+            png = as_png(np.zeros((4, 6), np.uint8))
+            tensors[f"{name}_png"] = np.array([[png]] * count, object).reshape(count, 1)
+            tensors[f"{name}_map"] = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
+        return tensors
+
+
+def serve(fake: FakeServer) -> Iterator[str]:
+    """Run a fake server; gives its address."""
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)]
+    )
+    v2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()
+
+
+def closed_port() -> int:
+    """A port at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def late(seconds: float) -> Callable[[int, grpc.ServicerContext], None]:
+    """For `before_infer`: wait, or until the caller has gone."""
+
+    def wait(number: int, context: grpc.ServicerContext) -> None:
+        end = time.monotonic() + seconds
+        while context.is_active() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    return wait
+
+
+def _raw(value: Any) -> bytes:
+    if value.dtype == object:
+        return b"".join(len(item).to_bytes(4, "little") + item for item in value.ravel())
+    raw: bytes = value.tobytes()
+    return raw

@@ -1,0 +1,108 @@
+"""A small ONNX file with the interface of an exported network, for tests that need no answers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from build.acceptance.parity import tolerances
+from build.manifest import package_versions
+from build.onnx_interface import read_graph
+from build.stages.stage import RECORD
+from training.tasks import CATALOGUE, Task, make_contract
+
+SIZE = 32
+_DIMS = {
+    "classes": lambda count: [count],
+    "multilabel": lambda count: [count],
+    "value": lambda count: [1],
+    "rotation": lambda count: [3, 3],
+    "points": lambda count: [count, 2],
+    "mask": lambda count: [SIZE, SIZE],
+}
+
+
+def contract_of(*names: str) -> dict[str, Any]:
+    """The contract of a network that answers these tasks of the catalogue."""
+    return make_contract([CATALOGUE[name] for name in names], input_size=SIZE)
+
+
+def contract_with(task: Task) -> dict[str, Any]:
+    """The contract of a network that answers a task that the catalogue does not have."""
+    return make_contract([task], input_size=SIZE)
+
+
+def write(
+    path: Path,
+    contract: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    metadata: Mapping[str, str] | None = None,
+    dims: Mapping[str, list[int]] | None = None,
+) -> Path:
+    """An ONNX file whose heads are constants times the mean of the pixels.
+
+    `metadata` replaces what the file says of itself, `dims` the shape of single heads.
+    """
+    random = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+    ]
+    initializers = [numpy_helper.from_array(np.array([1, 2, 3]), "axes")]
+    outputs = []
+    for entry in contract["tasks"]:
+        name, mask = entry["name"], entry["kind"] == "mask"
+        shape = (dims or {}).get(name, _DIMS[entry["kind"]](len(entry["labels"])))
+        weights = random.normal(size=[1, *shape]).astype(np.float32)
+        initializers.append(numpy_helper.from_array(weights, f"{name}_weights"))
+        initializers.append(numpy_helper.from_array(np.array([-1, *[1] * len(shape)]), f"{name}_shape"))
+        nodes.append(helper.make_node("Reshape", ["mean", f"{name}_shape"], [f"{name}_mean"]))
+        product = f"{name}_product" if mask else name
+        nodes.append(helper.make_node("Mul", [f"{name}_mean", f"{name}_weights"], [product]))
+        if mask:
+            nodes.append(helper.make_node("Cast", [product], [name], to=TensorProto.UINT8))
+        datatype = TensorProto.UINT8 if mask else TensorProto.FLOAT
+        outputs.append(helper.make_tensor_value_info(name, datatype, ["batch", *shape]))
+    size = contract["input_size"]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", size, size, 3])
+    graph = helper.make_graph(nodes, "standin", [pixels], outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    said = {"contract": json.dumps(contract)} if metadata is None else dict(metadata)
+    helper.set_model_props(model, said)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def write_engine(directory: Path, weights: Path, *, precision: str = "bf16", **changes: Any) -> Path:
+    """A built OpenVINO engine as `build.stages.compile` leaves it; `changes` replace parts of its manifest."""
+    graph = read_graph(weights)
+    allowed = tolerances(graph.contract, precision=precision)
+    manifest = {
+        "target": "openvino",
+        "precision": precision,
+        "files": {"model.onnx": graph.sha256},
+        "settings": {"hint": precision, "threads": 0, "streams": 1},
+        "versions": package_versions(),
+        "trained": True,
+        "tolerances": allowed,
+        "parity": {"of": "the engine", "faces": 1, "by_batch": {"1": dict.fromkeys(allowed, 0.0)}},
+        "onnx": {"onnx_sha256": graph.sha256, "checkpoint_sha256": graph.metadata.get("checkpoint_sha256")},
+        "exported": {},
+    } | changes
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("model.onnx", "exported.onnx"):
+        (directory / name).write_bytes(weights.read_bytes())
+    record = {
+        "status": "done",
+        "inputs": {},
+        "outputs": dict.fromkeys(("model.onnx", "exported.onnx"), graph.sha256),
+        "report": manifest,
+    }
+    (directory / RECORD).write_text(json.dumps(record))
+    return directory

@@ -1,0 +1,337 @@
+"""The embedded server is started, watched and stopped in order: with the real server, and tiny models."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+from build.stages.verify import verify
+from deploy.embedded import (
+    CanaryFailed,
+    CannotStart,
+    EmbeddedServer,
+    LibraryNotFound,
+    ModelFailed,
+    PortTaken,
+    RepositoryDamaged,
+    RepositoryNotFound,
+    ServerDied,
+    StartCancelled,
+    StartTimeout,
+    environment,
+    installation,
+)
+from tests.helpers import tiny_repository
+from tests.helpers.paths import ROOT
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Path:
+    return tiny_repository.write(tmp_path / "repository", echo=tiny_repository.ECHO)
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Process ids and command lines of the servers, stubs and guards of a repository."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            # A zombie has no command line; pytest itself may name the folder.
+            if str(folder) in command and ("triton" in command or "guard.py" in command):
+                found[int(path.parent.name)] = command
+    return found
+
+
+_others: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _servers_of_other_tests() -> None:
+    """Remember who else runs: the session's own server is a child of the same process."""
+    _others.clear()
+    _others.update(_launch_of(path) for path in Path("/dev/shm").glob("qface_*"))
+
+
+def _launch_of(region: Path) -> str:
+    """What the regions of one launch have in common: qface, the process id, a random part."""
+    return "_".join(region.name.split("_")[:3])
+
+
+def regions_of(*pids: int) -> list[str]:
+    """Names of the shared memory that launchers with these process ids have made in this test."""
+    found = (path for pid in pids for path in Path("/dev/shm").glob(f"qface_{pid}_*"))
+    return [path.name for path in found if _launch_of(path) not in _others]
+
+
+def eventually(holds: Callable[[], bool], *, seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@contextlib.contextmanager
+def command(repository: Path, *further: str) -> Iterator["subprocess.Popen[str]"]:
+    """`python -m deploy.embedded` on free ports, read up to the line that says it is ready."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "deploy.embedded", "--repository", str(repository)),
+            *("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", *further),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("qface: ready"):
+                break
+        else:
+            pytest.fail("the server did not become ready")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_answers_and_leaves_neither_a_process_nor_shared_memory(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        crop = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(1, 2, 5, 3)
+        tensor = triton.InferInput("crop", crop.shape, "UINT8")
+        tensor.set_data_from_numpy(crop)
+        with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
+            answer = client.infer("echo", [tensor], client_timeout=10).as_numpy("answer")
+        np.testing.assert_array_equal(answer, crop)
+        assert processes_of(echo)
+        assert regions_of(os.getpid())
+    assert not processes_of(echo)
+    assert not regions_of(os.getpid())
+
+
+def test_the_models_import_the_repository_s_library_from_wherever_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's Python looks into its working directory first, and not at PYTHONPATH."""
+    model = "import of_the_repository\n" + tiny_repository.ECHO
+    repository = tiny_repository.write(tmp_path / "repository", echo=model)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "of_the_repository.py").write_text("raise ImportError('not this one')")
+    (elsewhere / "json.py").write_text("raise ImportError('nor this one')")
+    monkeypatch.chdir(elsewhere)
+    with EmbeddedServer(repository, cache=Path("cache")) as server:
+        assert server.models == ("echo",)
+
+
+def test_a_server_leaves_the_repository_as_its_manifest_says(server: EmbeddedServer) -> None:
+    assert server.running
+    repository = ROOT / "var" / "test" / "repository"
+    assert verify(repository.resolve())["files"]
+    assert not list(repository.resolve().rglob("*.pyc"))
+
+
+def test_a_path_that_a_shell_would_take_apart_is_served_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "my faces; (2) $HOME"
+    repository = tiny_repository.write(folder / "repository", echo=tiny_repository.ECHO)
+    with EmbeddedServer(repository, cache=folder / "cache", start_timeout=30) as server:
+        assert server.models == ("echo",)
+        assert [name for name in regions_of(os.getpid()) if name.endswith("_models")]
+    assert not regions_of(os.getpid())
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
+    echo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with EmbeddedServer(echo, start_timeout=20) as server:
+        assert server.running
+
+
+def test_is_stopped_when_the_block_fails(echo: Path) -> None:
+    with pytest.raises(ZeroDivisionError), EmbeddedServer(echo):
+        _ = 1 / 0
+    assert not processes_of(echo)
+
+
+def test_names_the_port_that_is_taken(echo: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"port {port} .*HTTP.*--http-port"):
+            EmbeddedServer(echo, http_port=port).start()
+    assert not processes_of(echo)
+
+
+def test_says_how_to_assemble_a_repository(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryNotFound, match="make repository"):
+        EmbeddedServer(tmp_path / "repository").start()
+    (tmp_path / "repository" / "models").mkdir(parents=True)
+    with pytest.raises(RepositoryNotFound, match="no model in it"):
+        EmbeddedServer(tmp_path / "repository").start()
+
+
+def test_does_not_start_from_a_repository_that_was_changed(echo: Path) -> None:
+    model = echo / "models" / "echo" / "1" / "model.py"
+    model.write_text(model.read_text() + "# changed\n")
+    with pytest.raises(RepositoryDamaged, match=r"echo/1/model\.py was changed.*make repository"):
+        EmbeddedServer(echo).start()
+    (echo / "manifest.json").unlink()
+    with pytest.raises(RepositoryDamaged, match=r"has no manifest\.json"):
+        EmbeddedServer(echo).start()
+    assert not processes_of(echo)
+
+
+def test_names_the_model_that_does_not_load_and_the_reason(tmp_path: Path) -> None:
+    repository = tiny_repository.write(
+        tmp_path / "repository", good=tiny_repository.ECHO, wrong=tiny_repository.NOT_LOADING
+    )
+    with pytest.raises(ModelFailed, match="a_module_that_nobody_wrote") as caught:
+        EmbeddedServer(repository).start()
+    assert caught.value.model == "wrong"
+    assert "\n" not in str(caught.value)
+    assert not processes_of(repository)
+    assert not regions_of(os.getpid())
+
+
+def test_names_a_model_with_a_broken_config(tmp_path: Path) -> None:
+    repository = tiny_repository.write(tmp_path / "repository", wrong=tiny_repository.ECHO)
+    (repository / "models" / "wrong" / "config.pbtxt").write_text("nonsense: 1")
+    tiny_repository.seal(repository)
+    with pytest.raises(ModelFailed) as caught:
+        EmbeddedServer(repository).start()
+    assert caught.value.model == "wrong"
+
+
+def test_a_model_that_loads_but_does_not_answer_is_not_ready(tmp_path: Path) -> None:
+    repository = tiny_repository.write(tmp_path / "repository", crop_analysis=tiny_repository.REFUSING)
+    with pytest.raises(CanaryFailed, match=r"crop_analysis.*no crop is good enough"):
+        EmbeddedServer(repository).start()
+    assert not processes_of(repository)
+
+
+def test_a_canary_that_never_comes_back_ends_in_a_timeout(tmp_path: Path) -> None:
+    repository = tiny_repository.write(tmp_path / "repository", crop_analysis=tiny_repository.HANGING)
+    with pytest.raises(StartTimeout, match="first request to crop_analysis"):
+        EmbeddedServer(repository, start_timeout=3, grace=0.5).start()
+    assert not processes_of(repository)
+    assert not regions_of(os.getpid())
+
+
+def test_an_option_that_this_server_lacks_is_named(echo: Path) -> None:
+    with pytest.raises(CannotStart, match="--allow-client-shm"):
+        EmbeddedServer(echo, arguments=["--allow-client-shm=1"]).start()
+
+
+def test_a_library_that_the_stub_misses_is_named_though_the_server_hangs(
+    echo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier = environment.inspect(environment.default_python())
+    copy = installation.prepare(carrier, cache=tmp_path / "cache")
+    stub = copy.backends / "python" / "triton_python_backend_stub"
+    # The loader finds the names of the libraries that a program needs as text in it.
+    stub.write_bytes(stub.read_bytes().replace(b"libpython3", b"libabsent3"))
+    monkeypatch.setattr(installation, "prepare", lambda *args, **kwargs: copy)
+    with pytest.raises(LibraryNotFound, match="libabsent3"):
+        EmbeddedServer(echo, grace=1).start()
+    assert not processes_of(echo)
+
+
+def test_a_start_can_be_called_off(tmp_path: Path) -> None:
+    repository = tiny_repository.write(tmp_path / "repository", crop_analysis=tiny_repository.HANGING)
+    cancel = threading.Event()
+    with pytest.raises(StartCancelled):
+        EmbeddedServer(repository, grace=0.5).start(cancel=cancel, announce=lambda server: cancel.set())
+    assert not processes_of(repository)
+
+
+def test_a_server_that_was_killed_is_reported(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(ServerDied, match="SIGKILL") as caught:
+            server.wait(timeout=15)
+        assert caught.value.status == -signal.SIGKILL
+        assert not processes_of(echo)
+        assert not regions_of(os.getpid())
+
+
+def test_a_server_does_not_outlive_its_guard(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        [guard] = [pid for pid, line in processes_of(echo).items() if "guard.py" in line]
+        os.kill(guard, signal.SIGKILL)
+        with pytest.raises(ServerDied):
+            server.wait(timeout=15)
+        assert eventually(lambda: not processes_of(echo))
+    assert not regions_of(os.getpid())
+
+
+def test_the_command_exits_with_1_when_the_server_was_killed(echo: Path) -> None:
+    with command(echo) as process:
+        [pid] = [pid for pid, line in processes_of(echo).items() if line.split()[0].endswith("/tritonserver")]
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(timeout=15) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_ends_everything_on_a_signal(echo: Path, number: signal.Signals) -> None:
+    with command(echo) as process:
+        assert processes_of(echo)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert not processes_of(echo)
+        assert not regions_of(process.pid)
+
+
+def test_the_command_drains_with_its_ready_file_gone(echo: Path, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    with command(echo, "--ready-file", str(ready), "--drain-seconds", "3600") as process:
+        assert eventually(ready.exists)
+        address = ready.read_text().strip()
+        process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: not ready.exists())
+        with contextlib.closing(triton.InferenceServerClient(address)) as client:
+            assert client.is_model_ready("echo", client_timeout=10)  # it still answers
+        process.send_signal(signal.SIGTERM)  # a second one cuts the draining short
+        assert process.wait(timeout=30) == 0
+
+
+def test_nothing_outlives_a_command_that_was_killed(echo: Path) -> None:
+    with command(echo) as process:
+        process.kill()
+        process.wait()
+        assert eventually(lambda: not processes_of(echo))
+        assert eventually(lambda: not regions_of(process.pid))
+
+
+def test_the_command_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.embedded", "--repository", str(tmp_path / "none")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("qface: no model repository is assembled")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_assembled_model_is_ready(server: EmbeddedServer) -> None:
+    with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
+        assert {name for name in server.models if client.is_model_ready(name, client_timeout=10)} == set(
+            server.models
+        )
+    assert {"photo_analysis", "face_analysis", "crop_analysis"} <= set(server.models)

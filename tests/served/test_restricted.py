@@ -1,0 +1,45 @@
+"""A network that answers more than is served goes through the server with the served tasks only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tritonclient.grpc as triton
+
+from build.stages.repository import assemble
+from deploy.embedded import EmbeddedServer
+from tests.helpers import requests as asking
+from tests.helpers import standin_network as standin
+
+TASKS = ("expression", "age", "head_pose", "race")
+SERVED = ("age", "head_pose")
+BOX = [50, 50, 130, 130]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("restricted")
+    weights = standin.write(folder / "standin.onnx", standin.contract_of(*TASKS))
+    assembled = assemble(weights=weights, tasks=SERVED, output=folder / "var")
+    with (
+        EmbeddedServer(assembled) as server,
+        triton.InferenceServerClient(server.grpc_address) as connected,
+    ):
+        yield connected
+
+
+def test_the_engine_loads_with_every_head_and_only_served_tasks_are_answered(client: Any) -> None:
+    declared = client.get_model_config("face_engine").config.output
+    assert [tensor.name for tensor in declared] == list(TASKS)
+    served = {model.name for model in client.get_model_repository_index().models}
+    assert served & set(TASKS) == set(SERVED)
+    portrait = asking.ASTRONAUT.read_bytes()
+    photo = asking.ask_about_photo(client, portrait)
+    assert len(photo["boxes"]) == 1
+    together = asking.ask_about_face(client, "face_analysis", portrait, box=photo["boxes"][0])
+    assert {name for name in {*photo, *together} if "race" in name or "expression" in name} == set()
+    for task in SERVED:
+        alone = asking.ask_about_face(client, task, portrait, box=photo["boxes"][0])
+        assert set(alone) <= set(together) & set(photo)
+        for name, values in alone.items():
+            assert values.shape[0] == 1, name

@@ -1,0 +1,84 @@
+"""Two processes learn what one process would have learned from the same global batch."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.helpers.paths import ROOT
+from tests.helpers.synthetic_sets import make_set
+from training.train import finetune
+
+STEPS = 4
+Lines = list[dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Two sets that label different tasks, so that neither process's share is like the whole."""
+    root = tmp_path_factory.mktemp("ddp")
+    make_set(root / "one", count=20, tasks=["gender", "landmarks", "parsing"], unlabelled=3)
+    make_set(root / "two", count=20, tasks=["age", "attributes", "head_pose"], seed=1)
+    return root
+
+
+def _arguments(data: pathlib.Path, run: pathlib.Path) -> list[str]:
+    settings = [
+        f"steps={STEPS}",
+        "warmup_steps=0",
+        "model.tasks=gender,landmarks,parsing,age,attributes,head_pose",
+        # Neither number divides by two.
+        "sources.one.batch=5",
+        "sources.two.batch=3",
+        "balance=uncertainty",
+        "progress_every=1",
+        "workers=0",
+        "tensorboard=false",
+    ]
+    return [
+        "qface_test",
+        *("--data", str(data), "--output", str(run), "--sets", "one,two"),
+        *("--device", "cpu", "--threads", "1"),
+        *(word for setting in settings for word in ("--set", setting)),
+    ]
+
+
+def _losses(run: pathlib.Path) -> Lines:
+    return [json.loads(line)["losses"] for line in (run / "progress.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Path) -> None:
+    alone, together, split = data / "alone", data / "together", data / "split"
+    threads = torch.get_num_threads()
+    try:
+        assert finetune.main(_arguments(data, alone)) == 0
+        # The same in three parts, one after the other.
+        assert finetune.main([*_arguments(data, split), "--set", "accumulate=3"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "training.train.finetune", *_arguments(data, together)),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = _losses(alone)
+    assert len(expected) == STEPS
+    assert expected[0] != expected[1]
+    for run in (together, split):
+        for step, (one, other) in enumerate(zip(expected, _losses(run), strict=True)):
+            # Later losses follow from the gradients of the steps before them.
+            assert other == pytest.approx(one, rel=1e-5 if step == 0 else 5e-3), f"{run.name}, step {step}"
+    # One card, of the leading process.
+    assert json.loads(done.stdout)["faces_seen"] == STEPS * 8

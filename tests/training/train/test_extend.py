@@ -1,0 +1,175 @@
+"""`python -m training.train.extend`: the new task is learned, the old answers and their contract stay."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.data.prepared.face_set import FaceSet
+from training.data.prepared.writer import Face, margin_of, write_set
+from training.models import CONFIGS, Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
+from training.tasks import CATALOGUE, make_contract
+from training.train import extend
+from training.train.untrained import untrained
+
+SIZE = CONFIGS["qface_test"].input_size
+NEW = CATALOGUE["race"]
+# A colour for each class: what a test can learn within seconds.
+COLOURS = np.array(
+    [
+        [30, 30, 30],
+        [220, 40, 40],
+        [40, 220, 40],
+        [40, 40, 220],
+        [220, 220, 40],
+        [40, 220, 220],
+        [225, 225, 225],
+    ]
+)
+
+
+def coloured(i: int, *, split: str) -> Face:
+    side = SIZE + 2 * margin_of(SIZE)
+    label = i % len(NEW.labels)
+    noise = np.random.default_rng(i).normal(0, 12, (side, side, 3))
+    pixels = np.clip(COLOURS[label] + noise, 0, 255).astype(np.uint8)
+    return Face(key=f"{split}{i}", pixels=pixels, split=split, labels={NEW.name: NEW.labels[label]})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    faces = [coloured(i, split="train") for i in range(70)] + [coloured(i, split="test") for i in range(28)]
+    write_set(folder / "colours", faces, size=SIZE, title="Colours", licence="CC0")
+    ages = [Face(key=f"{i}", pixels=faces[i].pixels, labels={"age": [i, i]}) for i in range(4)]
+    write_set(folder / "ages", ages, size=SIZE, title="Ages", licence="CC0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that never saw the new task and serves eleven of its twelve action units."""
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    config = dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "action_units", "head_pose"))
+    made = untrained(config, seed=3)
+    labels = {task.name: [label for label in task.labels if label != "AU9"] for task in made.model.tasks}
+    contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels)
+    card = {"run": "base", "sources": [{"name": "somewhere"}]}
+    save_checkpoint(path, Checkpoint(model=made.model, contract=contract, card=card))
+    return path
+
+
+def arguments(base: Path, data: Path, run: Path, *more: str) -> list[str]:
+    said = ["steps=120", "warmup_steps=10", "learning_rate=3e-3", "ema_decay=0.9", "workers=0", "bf16=false"]
+    settings = [word for setting in said for word in ("--set", setting)]
+    return [str(base), "--data", str(data), "--run", str(run), "--threads", "1", *settings, *more]
+
+
+@pytest.fixture(scope="module")
+def run(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    assert (
+        extend.main(arguments(base, data, folder, "--task", "race", "--set", "sources.colours.batch=28")) == 0
+    )
+    return folder
+
+
+def test_the_new_task_is_learned_and_old_answers_stay_the_same_to_the_last_bit(
+    base: Path, data: Path, run: Path
+) -> None:
+    old, new = load_checkpoint(base), load_checkpoint(run / "model.safetensors")
+    faces = FaceSet(data / "colours", split="test")
+    pixels = torch.from_numpy(faces.plain(range(len(faces)), size=SIZE))
+    with torch.no_grad():
+        before = ExportWrapper(old.model, old.contract)(pixels)
+        after = ExportWrapper(new.model, new.contract)(pixels)
+    assert list(after) == [*before, "race"]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    right = after["race"].argmax(1).numpy() == faces.columns["race"].argmax(1)
+    assert right.mean() > 0.9
+
+
+def test_the_contract_keeps_what_was_served_and_the_card_says_what_was_added(base: Path, run: Path) -> None:
+    old, new = load_checkpoint(base), load_checkpoint(run / "model.safetensors")
+    *kept, added = new.contract["tasks"]
+    assert kept == old.contract["tasks"]
+    assert (added["name"], added["default"]) == ("race", False)
+    assert new.contract["hash"] != old.contract["hash"]
+    assert new.card["sources"] == [{"name": "somewhere"}]
+    (card,) = new.card["extensions"]
+    assert card["run"] == "base + race"
+    assert [source["name"] for source in card["sources"]] == ["colours"]  # the set of ages has no such label
+    assert card["init"].startswith("base.safetensors, sha256 ")
+
+
+def test_an_extended_model_is_extended_again(base: Path, data: Path, run: Path, tmp_path: Path) -> None:
+    first = run / "model.safetensors"
+    assert extend.main(arguments(first, data, tmp_path, "--task", "age", "--set", "steps=12")) == 0
+    old, new = load_checkpoint(first), load_checkpoint(tmp_path / "model.safetensors")
+    assert new.model.config.extensions == (("race",), ("age",))
+    assert [card["run"] for card in new.card["extensions"]] == ["base + race", "base + age"]
+    pixels = torch.randint(0, 256, (3, SIZE, SIZE, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        before, after = old.model(pixels), new.model(pixels)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_finished_run_is_not_gone_on_with_for_another_old_model(
+    base: Path, data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_checkpoint(base)
+    other = tmp_path / "base.safetensors"
+    save_checkpoint(other, Checkpoint(model=loaded.model, contract=loaded.contract, card={"run": "base"}))
+    more = ("--task", "race", "--set", "sources.colours.batch=28")
+    assert extend.main(arguments(other, data, run, *more)) == 2
+    assert "belongs to a run with other settings" in capsys.readouterr().err
+
+
+def test_a_model_whose_answers_would_change_is_not_extended(
+    base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_checkpoint(base)
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter.mul_(1.0003)  # no longer what fp16 can hold
+    fine = Checkpoint(model=loaded.model, contract=loaded.contract, card=loaded.card, weights="fp32")
+    save_checkpoint(tmp_path / "fine.safetensors", fine)
+    more = ("--task", "race", "--set", "steps=2", "--set", "warmup_steps=1")
+    assert extend.main(arguments(tmp_path / "fine.safetensors", data, tmp_path / "run", *more)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "changed its answers of expression" in said
+    assert "rounded to fp16" in said
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--task", "head_pose"], "answers head_pose already"),
+        (["--task", "mood"], "unknown task mood"),
+        (["--task", "mood", "--output", "var/as-torchrun-wants-it"], "unknown task mood"),
+        (["--task", "parsing"], "has training faces labelled for parsing"),
+        (["--task", "race", "--sets", "ages"], "no face of ages is labelled for task 'race'"),
+        (["--task", "race", "--sets", "nothing"], "nothing"),
+        (["--task", "race", "--set", "model.width=32"], "shape of an old model can't change"),
+        (["--task", ","], "names no task"),
+    ],
+)
+def test_what_can_not_be_done_is_told_in_one_line(
+    base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], says: str
+) -> None:
+    assert extend.main(arguments(base, data, tmp_path, *more)) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("training.train.extend: ")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_progress_tells_of_the_new_task_alone(run: Path) -> None:
+    last = json.loads((run / "progress.jsonl").read_text().splitlines()[-1])
+    assert "race" in json.dumps(last)
+    assert "expression" not in json.dumps(last)

@@ -1,0 +1,185 @@
+"""What face_engine is served with: on a GPU, on a CPU, and what is refused before a server sees it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build.configs import network_of
+from build.errors import BuildError
+from build.onnx_interface import Graph, read_graph, restrict
+from build.serving.engine_settings import MAX_BATCH, EngineSettings, Profile
+from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
+from build.serving.served_models import config_files
+from tests.helpers import standin_network as standin
+
+SHAPE = [standin.SIZE, standin.SIZE, 3]
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Graph:
+    return read_graph(standin.write(tmp_path / "x.onnx", standin.contract_of("age", "head_pose")))
+
+
+def configured(graph: Graph, engine: EngineSettings, *, name: str = "config.pbtxt") -> Any:
+    files = config_files([network_of(graph, engine=engine)])
+    return parse(files[f"face_engine/{name}"])
+
+
+def parameters(config: Any) -> dict[str, str]:
+    return {key: value.string_value for key, value in config.parameters.items() if key != "contract"}
+
+
+def test_a_gpu_s_engine_is_warm_and_its_work_recorded_for_each_batch_of_the_profile(graph: Graph) -> None:
+    engine = EngineSettings(target="tensorrt", precision="fp16", profile=Profile(opt=4, max=64))
+    config = configured(graph, engine)
+    assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
+    assert config.default_model_filename == "model.plan"
+    assert config.max_batch_size == MAX_BATCH
+    assert [sample.batch_size for sample in config.model_warmup] == [1, 4, MAX_BATCH]
+    for sample in config.model_warmup:
+        assert list(sample.inputs) == ["pixels"]
+        assert list(sample.inputs["pixels"].dims) == SHAPE
+        assert sample.inputs["pixels"].data_type == config.input[0].data_type
+    assert config.optimization.cuda.graphs
+    recorded = config.optimization.cuda.graph_spec
+    assert [graph.batch_size for graph in recorded] == [1, 4, MAX_BATCH]
+    assert all(list(graph.input["pixels"].dim) == SHAPE for graph in recorded)
+
+
+def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph) -> None:
+    (everywhere,) = configured(graph, EngineSettings()).instance_group
+    assert (everywhere.kind, everywhere.count, list(everywhere.gpus)) == (everywhere.KIND_GPU, 1, [])
+    chosen = EngineSettings(target="tensorrt", precision="fp16", instances=2, gpus=(1, 3))
+    (group,) = configured(graph, chosen).instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (group.KIND_GPU, 2, [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        (
+            EngineSettings(precision="bf16", threads=3, streams=2),
+            {
+                "runtime": "openvino",
+                "file": "model.onnx",
+                "precision": "bf16",
+                "threads": "3",
+                "streams": "2",
+            },
+        ),
+        (
+            EngineSettings(precision="int8"),
+            {
+                "runtime": "openvino",
+                "file": "model.xml",
+                "precision": "int8",
+                "threads": "0",
+                "streams": "1",
+            },
+        ),
+        (
+            EngineSettings(target="onnxruntime"),
+            {
+                "runtime": "onnxruntime",
+                "file": "model.onnx",
+                "precision": "fp32",
+                "threads": "0",
+                "streams": "1",
+            },
+        ),
+        # Beside a plan, a CPU runs the exported network.
+        (
+            EngineSettings(target="tensorrt", precision="fp16", threads=2),
+            {
+                "runtime": "openvino",
+                "file": "model.onnx",
+                "precision": "fp32",
+                "threads": "2",
+                "streams": "1",
+            },
+        ),
+    ],
+)
+def test_a_cpu_s_engine_says_what_runs_it(
+    graph: Graph, engine: EngineSettings, expected: dict[str, str]
+) -> None:
+    config = configured(graph, engine, name="configs/cpu.pbtxt")
+    assert parameters(config) == expected
+    assert config.backend == "python"
+    assert [group.kind for group in config.instance_group] == [config.instance_group[0].KIND_CPU]
+    assert [sample.batch_size for sample in config.model_warmup] == [1]
+    assert not config.optimization.cuda.graphs
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime", "tensorrt"])
+def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph: Graph, target: str) -> None:
+    """Triton does not load a plan of which an output is not declared."""
+    contract = restrict(graph.contract, ["head_pose"])
+    files = config_files([network_of(graph, tasks=["head_pose"], engine=EngineSettings(target=target))])
+    configs = {path: parse(text) for path, text in files.items()}
+    heads = {"age": [1], "head_pose": [3, 3]}
+    for name in ("config.pbtxt", "configs/cpu.pbtxt"):
+        engine = configs.pop(f"face_engine/{name}")
+        assert {tensor.name: list(tensor.dims) for tensor in engine.output} == heads, name
+        assert json.loads(engine.parameters["contract"].string_value) == contract
+    ensembles = {config.name: config for config in configs.values() if config.platform == "ensemble"}
+    assert set(ensembles) == {"head_pose", "face_analysis", "crop_analysis"}
+    for ensemble in ensembles.values():
+        maps = {step.model_name: step for step in ensemble.ensemble_scheduling.step}
+        assert list(maps["face_engine"].output_map) == ["head_pose"]
+    for config in configs.values():
+        assert not [
+            tensor.name for tensor in [*config.input, *config.output] if "age" in tensor.name.split("_")
+        ]
+
+
+def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
+    engine = EngineSettings(precision="bf16", threads=2)
+    files = config_files([network_of(graph, engine=engine)])
+    detector = parse(files["face_detector/config.pbtxt"])
+    assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"target": "cpu"}, "can't serve the target 'cpu': choose from openvino, onnxruntime, tensorrt"),
+        ({"target": "tensorrt-rtx"}, "can't serve the target 'tensorrt-rtx'"),
+        ({"precision": "fp16"}, "OpenVINO on the CPU is not built in 'fp16': choose from fp32, bf16, int8"),
+        ({"threads": -1}, "choose 1 or more, or 0 for every core"),
+        ({"streams": 0}, "can't run 0 streams: choose 1 or more"),
+        ({"target": "onnxruntime", "streams": 2}, "can't run 2 streams: choose 1"),
+        ({"target": "tensorrt", "instances": 0}, "choose 1 or more"),
+        ({"target": "tensorrt", "gpus": (0, 0)}, r"the GPUs \[0, 0\] can't be meant"),
+        ({"target": "tensorrt", "gpus": (-1,)}, r"the GPUs \[-1\] can't be meant"),
+        ({"instances": 2}, "OpenVINO on the CPU runs once and on no GPU: .* chosen for tensorrt only"),
+        ({"target": "onnxruntime", "gpus": (0,)}, "ONNX Runtime runs once and on no GPU"),
+    ],
+)
+def test_settings_that_nothing_can_run_are_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BuildError, match=sentence):
+        EngineSettings(**wrong)
+
+
+def test_a_profile_below_the_served_batch_is_refused() -> None:
+    with pytest.raises(BuildError, match=rf"build it with --max-batch {MAX_BATCH} or more"):
+        Profile(max=MAX_BATCH - 1)
+    with pytest.raises(BuildError, match="at its best at a batch of 0: choose 1 to 64"):
+        Profile(opt=0, max=64)
+
+
+def test_a_model_prepares_for_no_batch_that_it_would_not_take() -> None:
+    pixels = Tensor(name="pixels", datatype="UINT8", dims=(4,))
+    rest: dict[str, Any] = {"name": "m", "inputs": (pixels,), "outputs": (), "batching": Batching()}
+    for wrong in ({"warmup": (1, 5)}, {"cuda_graphs": (5,)}):
+        with pytest.raises(ValueError, match="prepares for a batch of 5, but takes no more than 4"):
+            Model(**rest, **wrong, max_batch_size=4)
+
+
+def test_instances_are_counted_and_placed_where_they_can_be() -> None:
+    with pytest.raises(ValueError, match="choose 1 or more"):
+        Instances(count=0)
+    with pytest.raises(ValueError, match="KIND_CPU has no GPUs"):
+        Instances(gpus=(0,))

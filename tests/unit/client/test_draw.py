@@ -1,0 +1,209 @@
+"""The drawing reads at any size, hides no face, and its axes point where the face looks."""
+
+import io
+import math
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from qface_client import Answer, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
+from qface_client import _layout as layout
+from qface_client import _legend as legends
+from qface_client import draw as drawing
+from qface_client.draw import AXES, axes_of, draw_faces
+from qface_client.results import OUTSIDE, Box
+from runtime.image.decode import decode_image
+from runtime.pose import rotation_from_angles
+
+
+def face(box: Box, *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Face:
+    return Face(
+        box=box,
+        score=0.9,
+        landmarks5=None,
+        answers={
+            "mood": Classification("glad_indeed", {"glad_indeed": 0.75, "sad": 0.25}),
+            "units": MultiLabel(
+                {f"U{i}": 0.9 - i / 50 for i in range(8)}, active=[f"U{i}" for i in range(7)]
+            ),
+            "age": Value(31.2, "years"),
+            "pose": Rotation({"yaw": yaw, "pitch": pitch, "roll": roll}),
+        },
+        contract=None,
+    )
+
+
+@pytest.mark.parametrize(
+    "angles", [(0, 0, 0), (30, 0, 0), (0, 20, 0), (0, 0, 40), (-50, 25, -70), (80, -30, 170)]
+)
+def test_axes_are_the_columns_of_the_servers_rotation(angles: tuple[float, float, float]) -> None:
+    rotation = rotation_from_angles(angles)
+    x, y, forward = axes_of(Rotation(dict(zip(("yaw", "pitch", "roll"), angles, strict=True))))
+    np.testing.assert_allclose([x, y, forward], [rotation[:, 0], rotation[:, 1], -rotation[:, 2]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("turn", "direction"),
+    [({"yaw": 40}, (1, 0)), ({"yaw": -40}, (-1, 0)), ({"pitch": 40}, (0, -1)), ({"pitch": -40}, (0, 1))],
+)
+def test_the_blue_axis_ends_where_the_face_looks(turn: dict[str, float], direction: tuple[int, int]) -> None:
+    drawn = draw_faces(Image.new("RGB", (1000, 1000), (200, 200, 200)), [face((400, 400, 600, 600), **turn)])
+    inside = np.asarray(drawn)[405:595, 405:595].astype(int)
+    blue = np.argwhere(np.abs(inside - AXES[2]).sum(axis=-1) < 30) - 95
+    dy, dx = blue[np.argmax(np.hypot(*blue.T))]
+    assert math.copysign(1, dx if direction[0] else dy) == sum(direction)
+    assert abs(dy if direction[0] else dx) < 20 < abs(dx if direction[0] else dy)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (40, 96), (512, 512), (720, 200), (3000, 2000)])
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_every_caption_is_whole_and_hides_no_face_when_faces_are_few(
+    size: tuple[int, int], count: int
+) -> None:
+    width, height = size
+    side = min(width / count, height) * 0.6
+    faces = [
+        face((i * width / count, height * 0.1, i * width / count + side, height * 0.1 + side))
+        for i in range(count)
+    ]
+    scale = max(1.0, drawing.SMALLEST_SIDE / max(size))
+    shown = (round(width * scale), round(height * scale))
+    plan = layout.Plan(shown, faces, scale=scale)
+    places = [placed.place for placed in plan.faces if placed.place is not None]
+    assert len(places) == count
+    for place in places:
+        assert 0 <= place[0] <= place[2] <= plan.canvas[0]
+        assert 0 <= place[1] <= place[3] <= plan.canvas[1]
+        if count < layout.MANY_FACES:
+            assert all(layout.overlap(place, placed.box) == 0 for placed in plan.faces)
+    drawn = draw_faces(Image.new("RGB", size), faces)
+    assert drawn.size == plan.canvas
+    assert drawn.mode == "RGB"
+
+
+def test_letters_grow_with_the_picture() -> None:
+    units = [layout.Plan((side, side), [], scale=1).unit / side for side in (720, 1500, 6000)]
+    assert max(units) < 1.1 * min(units)
+
+
+def test_a_photo_without_a_face_stays_as_it_is() -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (800, 900, 3), dtype=np.uint8))
+    assert np.array_equal(np.asarray(draw_faces(photo, [])), np.asarray(photo))
+
+
+def test_the_exif_rotation_is_applied_before_boxes_are_drawn() -> None:
+    photo = Image.new("RGB", (1000, 800))
+    photo.getexif()[0x0112] = 6  # turned by 90 degrees: the picture is 800 wide
+    assert draw_faces(photo, []).size == (800, 1000)
+
+
+def test_faces_that_reach_out_of_the_photo_or_have_no_size_are_drawn() -> None:
+    odd = [face((-50, -50, 100, 100)), face((700, 700, 900, 900)), face((300, 300, 300, 300))]
+    assert draw_faces(Image.new("RGB", (800, 800)), odd).size[0] >= 800
+
+
+def test_pictures_of_every_mode_can_be_drawn_on() -> None:
+    for mode in ("L", "LA", "P", "RGBA", "CMYK", "I;16"):
+        assert draw_faces(Image.new(mode, (100, 100)), [face((20, 20, 60, 60))]).mode == "RGB"
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (4,)], ids=["16-bit grey", "16-bit colour", "16-bit alpha"])
+def test_the_picture_under_the_answers_is_the_one_that_the_server_saw(channels: tuple[int, ...]) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (800, 900, *channels), dtype=np.uint16)
+    encoded = cv2.imencode(".png", deep)[1].tobytes()
+    drawn = np.asarray(draw_faces(Image.open(io.BytesIO(encoded)), [])).astype(int)
+    served = decode_image(encoded).astype(int)
+    assert drawn.shape == served.shape
+    assert np.abs(drawn.mean(axis=(0, 1)) - served.mean(axis=(0, 1))).max() < 1
+    assert np.abs(drawn - served).max() <= 2
+
+
+def test_points_are_drawn_where_they_are() -> None:
+    answers = {"dots": Points(np.array([[500, 250]], np.float32), ("tip",))}
+    only = Face(box=(400, 200, 600, 400), score=1, landmarks5=None, answers=answers, contract=None)
+    drawn = draw_faces(Image.new("RGB", (1000, 1000)), [only])
+    pixels = np.asarray(drawn).astype(int)
+    assert np.abs(pixels[250, 500] - layout.PALETTE[0]).max() < 12
+    assert not pixels[250, 520].any()
+
+
+LABELS = ("nothing", "cheek", "ear")
+
+
+def masked(box: Box, ids: np.ndarray, to_photo: list[list[float]], **answers: Answer) -> Face:
+    mask = Mask(np.asarray(ids, np.uint8), LABELS, np.array(to_photo, np.float32))
+    return Face(box=box, score=1, landmarks5=None, answers={"parts": mask, **answers}, contract=None)
+
+
+def test_a_mask_colours_its_own_pixels_and_lets_the_photo_through() -> None:
+    ids = np.array([[1, 1, 2, OUTSIDE], [0, 0, 2, OUTSIDE]])
+    photo = Image.new("RGB", (1000, 1000), (100, 100, 100))
+    pixels = np.asarray(draw_faces(photo, [masked((0, 0, 4, 4), ids, [[50, 0, 324.5], [0, 50, 424.5]])]))
+    cheek, ear, nothing, outside = (
+        pixels[y, x].astype(int) for x, y in ((350, 420), (420, 470), (350, 470), (480, 420))
+    )
+    for colour, index in ((cheek, 1), (ear, 2)):
+        share = drawing.MASK_ALPHA / 255
+        np.testing.assert_allclose(
+            colour, share * np.array(legends.colour_of(index)) + (1 - share) * 100, atol=4
+        )
+    assert nothing.tolist() == outside.tolist() == [100, 100, 100]
+
+
+def test_the_legend_names_what_is_there_below_the_picture() -> None:
+    one = masked((10, 10, 60, 60), np.array([[0, 2], [OUTSIDE, 0]]), [[20, 0, 0], [0, 20, 0]])
+    assert [entry.text for entry in legends.entries([one])] == ["parts", "ear"]
+    photo = Image.new("RGB", (800, 600), (100, 100, 100))
+    drawn = np.asarray(draw_faces(photo, [one]))
+    assert drawn.shape[0] > 600
+    assert (np.abs(drawn[600:].astype(int) - legends.colour_of(2)).sum(axis=-1) < 30).any()
+    nothing = masked((10, 10, 60, 60), np.zeros((2, 2)), [[20, 0, 0], [0, 20, 0]])
+    assert draw_faces(photo, [nothing]).size == (800, 600)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (40, 96), (3000, 2000), (2000, 30)])
+def test_every_word_of_the_legend_is_on_the_canvas(size: tuple[int, int]) -> None:
+    faces = [masked((1, 1, 9, 9), np.array([[0, 1], [2, 2]]), [[5, 0, 0], [0, 5, 0]])]
+    drawn = draw_faces(Image.new("RGB", size), faces)
+    scale = max(1.0, drawing.SMALLEST_SIDE / max(size))
+    plan = layout.Plan((round(size[0] * scale), round(size[1] * scale)), faces, scale=scale)
+    legend = legends.laid_out(faces, width=drawn.width, unit=plan.unit)
+    assert drawn.size == (plan.canvas[0], plan.canvas[1] + legend.height)
+    for x, y, entry in legend.places:
+        assert 0 <= y <= legend.height
+        assert x + layout.font_of(legend.text).getlength(entry.text) <= drawn.width or len(legend.places) < 3
+
+
+@pytest.mark.parametrize("shift", [-400.0, -30.0, 90.0, 5000.0])
+def test_a_mask_that_reaches_out_of_the_photo_is_drawn(shift: float) -> None:
+    ids = np.ones((10, 10))
+    face_there = masked((10, 10, 60, 60), ids, [[12, 0, shift], [0, 12, shift]])
+    assert draw_faces(Image.new("RGB", (100, 100)), [face_there]).mode == "RGB"
+
+
+def test_points_that_can_not_be_seen_are_hollow() -> None:
+    answers = {
+        "dots": Points(np.array([[450, 250], [550, 250]], np.float32), ("tip", "chin")),
+        "sight": Visibility({"p": 0.9, "q": 0.1}, active=["p"], task="dots", indices=(0, 1)),
+    }
+    only = Face(box=(400, 100, 1000, 700), score=1, landmarks5=None, answers=answers, contract=None)
+    pixels = np.asarray(draw_faces(Image.new("RGB", (1100, 1000), (90, 90, 90)), [only])).astype(int)
+    assert np.abs(pixels[250, 450] - layout.PALETTE[0]).max() < 12
+    assert np.abs(pixels[250, 550] - 90).max() < 12
+    near = pixels[235:266, 535:566]
+    assert (np.abs(near - layout.PALETTE[0]).max(axis=-1) < 40).any()
+    texts = [(entry.text, entry.sign) for entry in legends.entries([only])]
+    assert texts == [("dots", ""), ("seen", "dot"), ("hidden", "ring")]
+
+
+def test_a_caption_hides_no_mask() -> None:
+    ids = np.ones((10, 10))
+    mood = Classification("glad", {"glad": 0.75, "sad": 0.25})
+    wide = masked((300, 300, 400, 400), ids, [[30, 0, 200], [0, 30, 200]], mood=mood)
+    plan = layout.Plan((1000, 1000), [wide], scale=1)
+    (placed,) = plan.faces
+    assert placed.place is not None
+    assert placed.area == (200.5 - 15, 200.5 - 15, 500.5 - 15, 500.5 - 15)
+    assert layout.overlap(placed.place, placed.area) == 0

@@ -1,0 +1,399 @@
+"""Each failure has its own error and says what to do; nothing waits for ever."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from qface_client import (
+    AsyncFaceClient,
+    ConnectError,
+    FaceClient,
+    InvalidInput,
+    NotServed,
+    QFaceError,
+    RequestTimeout,
+    ServerBusy,
+    ServerError,
+    Timeout,
+    errors,
+)
+from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, late, serve
+
+PHOTO = np.zeros((80, 100, 3), np.uint8)
+QUEUE_FULL = "[request id: <id_unknown>] Exceeds maximum queue size"
+
+
+@pytest.fixture
+def fake() -> FakeServer:
+    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
+
+
+@pytest.fixture
+def url(fake: FakeServer) -> Iterator[str]:
+    yield from serve(fake)
+
+
+def refuse(calls: int, code: grpc.StatusCode, words: str) -> Any:
+    """For `before_infer`: turn the first calls away."""
+
+    def abort(number: int, context: grpc.ServicerContext) -> None:
+        if number <= calls:
+            context.abort(code, words)
+
+    return abort
+
+
+@pytest.mark.parametrize("size", [(80, 100), (1000, 1000)], ids=["small", "3 MB"])
+def test_a_full_queue_is_asked_again(fake: FakeServer, url: str, size: tuple[int, int]) -> None:
+    fake.before_infer = refuse(2, grpc.StatusCode.UNAVAILABLE, QUEUE_FULL)
+    with FaceClient(url) as client:
+        assert client.analyze(np.zeros((*size, 3), np.uint8))[0].mood.label == "glad"
+    assert fake.infers == 3
+
+
+def test_a_queue_that_stays_full_is_told_apart_from_a_server_that_is_not_there(
+    fake: FakeServer, url: str
+) -> None:
+    fake.before_infer = refuse(99, grpc.StatusCode.UNAVAILABLE, QUEUE_FULL)
+    with FaceClient(url) as client, pytest.raises(ServerBusy, match="Exceeds maximum queue size"):
+        client.analyze(PHOTO)
+    assert fake.infers == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(grpc.StatusCode.INVALID_ARGUMENT, InvalidInput), (grpc.StatusCode.INTERNAL, ServerError)],
+)
+def test_what_another_try_cannot_mend_is_not_tried_again(
+    fake: FakeServer, url: str, code: grpc.StatusCode, kind: type[QFaceError]
+) -> None:
+    fake.before_infer = refuse(99, code, "no luck")
+    with FaceClient(url) as client, pytest.raises(kind, match="no luck"):
+        client.analyze(PHOTO)
+    assert fake.infers == 1
+
+
+def test_retries_can_be_turned_off(fake: FakeServer, url: str) -> None:
+    fake.before_infer = refuse(99, grpc.StatusCode.UNAVAILABLE, QUEUE_FULL)
+    with FaceClient(url, retries=False) as client, pytest.raises(ServerBusy):
+        client.analyze(PHOTO)
+    assert fake.infers == 1
+
+
+def test_an_own_channel_option_keeps_the_defaults(fake: FakeServer, url: str) -> None:
+    fake.change_answer = lambda tensors: tensors.update(
+        mood_probabilities=np.zeros((3_000_000, 2), np.float32)
+    )
+    with (
+        FaceClient(url, options={"grpc.keepalive_time_ms": 60_000}) as client,
+        pytest.raises(ServerError, match="has shape"),  # and not: message larger than max
+    ):
+        client.analyze(PHOTO)
+
+
+def test_the_deadline_bounds_the_call(fake: FakeServer, url: str) -> None:
+    fake.before_infer = late(30)
+    with FaceClient(url, timeout=0.3) as client, pytest.raises(RequestTimeout, match="longer timeout"):
+        client.analyze(PHOTO)
+
+
+def test_the_deadline_bounds_retries_and_chunks_together(fake: FakeServer, url: str) -> None:
+    fake.before_infer = late(0.2)
+    with FaceClient(url, timeout=0.5) as client, pytest.raises(RequestTimeout):
+        client.analyze_crops([PHOTO] * 20)
+    assert fake.infers < 10
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_a_timeout_is_always_finite(seconds: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Timeout(request=seconds)
+
+
+def test_a_server_that_is_not_there_is_said_with_its_address() -> None:
+    url = f"127.0.0.1:{closed_port()}"
+    with (
+        FaceClient(url) as client,
+        pytest.raises(ConnectError, match=f"{url}.*Connection refused.*make serve"),
+    ):
+        client.analyze(PHOTO)
+
+
+def test_a_port_that_speaks_no_grpc_is_not_waited_for() -> None:
+    import http.server
+    import threading
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        url = f"127.0.0.1:{web.server_port}"
+        with FaceClient(url, timeout=Timeout(connect=30)) as client, pytest.raises(ConnectError) as caught:
+            client.analyze(PHOTO)
+        assert url in str(caught.value)  # and not: no server has answered within 30 s
+        web.shutdown()
+
+
+def test_an_address_with_a_scheme_is_refused_with_advice() -> None:
+    with pytest.raises(InvalidInput, match="leave the scheme out"):
+        FaceClient("http://localhost:8001")
+
+
+def test_a_closed_client_says_so(url: str) -> None:
+    client = FaceClient(url)
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.analyze(PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("photo", "words"),
+    [
+        (b"", "empty"),
+        (np.zeros((4, 4), np.uint8), r"uint8 \[height, width, 3\] in RGB, not uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 3), np.float32), "not float32"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+        (3, "not int"),
+        ("a\0b", "can't be the name of a file"),
+    ],
+)
+def test_what_is_no_photo_never_reaches_the_server(
+    fake: FakeServer, url: str, photo: Any, words: str
+) -> None:
+    with FaceClient(url) as client, pytest.raises(InvalidInput, match=words):
+        client.analyze(photo)
+    assert fake.reads == fake.infers == 0
+
+
+def test_a_file_that_cannot_be_read_is_named(url: str, tmp_path: Path) -> None:
+    missing, empty = tmp_path / "missing.jpg", tmp_path / "empty.jpg"
+    empty.touch()
+    with FaceClient(url) as client:
+        for path, words in ((missing, "No such file"), (empty, "empty"), (tmp_path, "directory")):
+            with pytest.raises(InvalidInput, match=words) as caught:
+                client.analyze(path)
+            assert caught.value.file == str(path)
+            assert str(path) in str(caught.value)
+
+
+def test_a_file_that_no_server_takes_is_not_read(fake: FakeServer, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as large:
+        large.truncate(64 * 1024 * 1024 + 1)
+    with FaceClient(url) as client:
+        for photo in (path, path.read_bytes()):
+            with pytest.raises(InvalidInput, match="67,108,865 bytes, more than the 67,108,864"):
+                client.analyze(photo)
+    assert fake.infers == 0
+
+
+def test_raw_pixels_may_be_larger_than_a_file(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        client.analyze(np.zeros((5000, 4600, 3), np.uint8))  # 69 MB, as a camera takes them
+        with pytest.raises(InvalidInput, match="50,000,000"):
+            client.analyze(np.zeros((5001, 10000, 3), np.uint8))
+
+
+def test_a_file_is_named_once_though_its_name_is_a_word_of_the_sentence() -> None:
+    assert str(InvalidInput("the picture is empty", file="picture")) == "picture: the picture is empty"
+
+
+def test_what_the_server_refuses_names_the_file(fake: FakeServer, url: str, tmp_path: Path) -> None:
+    fake.before_infer = refuse(99, grpc.StatusCode.INVALID_ARGUMENT, "this is not a picture")
+    path = tmp_path / "letter.jpg"
+    path.write_bytes(b"dear sir")
+    with (
+        FaceClient(url) as client,
+        pytest.raises(InvalidInput, match=r"letter\.jpg: this is not a picture") as caught,
+    ):
+        client.analyze(path)
+    assert caught.value.file == str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"box": (1, 2, 3)}, "four numbers"),
+        ({"box": (1, 2, 3, float("nan"))}, "NaN is none"),
+        ({"box": "abcd"}, "four numbers"),
+        ({"landmarks": [[1, 2]] * 4}, "five points"),
+        ({"tasks": [3]}, "not by 3"),
+        ({"tasks": 3}, "not by 3"),
+    ],
+)
+def test_a_box_or_landmarks_of_the_wrong_form_never_reach_the_server(
+    fake: FakeServer, url: str, arguments: Any, words: str
+) -> None:
+    with FaceClient(url) as client, pytest.raises(InvalidInput, match=words):
+        client.analyze_face(PHOTO, **arguments)
+    assert fake.infers == 0
+
+
+def test_a_number_too_large_for_the_server_is_the_servers_to_refuse(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        client.analyze_face(PHOTO, box=(0, 0, 1e39, 10))  # warnings are errors in these tests
+    assert fake.inputs["box"].ravel().tolist() == [0, 0, float("inf"), 10]
+
+
+def test_crops_may_be_stacked(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        assert len(client.analyze_crops(np.zeros((2, 8, 9, 3), np.uint8))) == 2
+        assert client.analyze_crops(np.zeros((0, 8, 9, 3), np.uint8)) == []
+    assert fake.inputs["crop"].shape == (2, 8, 9, 3)
+
+
+def test_crops_of_two_sizes_are_refused_by_number(url: str) -> None:
+    with FaceClient(url) as client, pytest.raises(InvalidInput, match="crop 1 has 9x8 pixels and crop 0 8x8"):
+        client.analyze_crops([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)])
+
+
+def test_crops_go_in_one_request_up_to_the_servers_largest_batch(fake: FakeServer, url: str) -> None:
+    crops = [np.full((8, 8, 3), i, np.uint8) for i in range(5)]
+    with FaceClient(url) as client:
+        assert len(client.analyze_crops(crops[:2])) == 2
+        assert fake.infers == 1
+        assert fake.inputs["crop"][:, 0, 0, 0].tolist() == [0, 1]
+        assert len(client.analyze_crops(crops)) == 5
+        assert fake.infers == 4  # the fake's largest batch is 2
+        assert client.analyze_crops([]) == []
+
+
+def test_an_array_travels_without_loss(fake: FakeServer, url: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    with FaceClient(url) as client:
+        client.analyze(pixels[:, ::-1])  # a view that is not contiguous
+    header, sent = b"P6\n5 7\n255\n", fake.inputs["image"].tobytes()
+    assert sent.startswith(header)
+    assert sent[len(header) :] == pixels[:, ::-1].tobytes()
+
+
+def test_no_box_and_no_landmarks_are_sent_as_nan(fake: FakeServer, url: str) -> None:
+    with FaceClient(url) as client:
+        face = client.analyze_face(PHOTO)
+    assert np.isnan(fake.inputs["box"]).all()
+    assert np.isnan(fake.inputs["landmarks"]).all()
+    assert face.box == (0.0, 0.0, 100.0, 80.0)
+
+
+def test_the_asyncio_twin_answers_and_fails_alike(fake: FakeServer, url: str) -> None:
+    async def talk() -> None:
+        async with AsyncFaceClient(url, timeout=5) as client:
+            analyses = await asyncio.gather(*(client.analyze(PHOTO) for _ in range(5)))
+            assert [analysis[0].mood.label for analysis in analyses] == ["glad"] * 5
+            fake.contract = contract_of(classes("mood", ["sad", "glad"]))
+            assert (await client.analyze_crop(PHOTO)).mood.label == "sad"
+            with pytest.raises(InvalidInput, match="empty"):
+                await client.analyze(b"")
+            fake.before_infer = refuse(99, grpc.StatusCode.UNAVAILABLE, QUEUE_FULL)
+            with pytest.raises(ServerBusy):
+                await client.analyze(PHOTO)
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.analyze(PHOTO)
+
+    asyncio.run(talk())
+
+
+def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
+    import inspect
+
+    for name, method in inspect.getmembers(FaceClient, inspect.isfunction):
+        if name.startswith("_") and name != "__init__":
+            continue
+        twin = getattr(AsyncFaceClient, name)
+        assert inspect.signature(method).parameters == inspect.signature(twin).parameters, name
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "kind"),
+    [
+        (
+            "UNAVAILABLE",
+            "failed to connect to all addresses; last error: x: Connection refused (111)",
+            ConnectError,
+        ),
+        ("UNAVAILABLE", "Socket closed", ConnectError),
+        ("UNAVAILABLE", "[request id: 1] Request timeout expired", ServerBusy),
+        (
+            "UNAVAILABLE",
+            "Server is stopping, scheduler for model has stopped accepting new requests",
+            ServerBusy,
+        ),
+        ("UNAVAILABLE", "Request for unknown model: 'x' has no available versions", ServerBusy),
+        ("UNAVAILABLE", "Request for unknown model: 'x' is not at ready state", ServerBusy),
+        ("UNAVAILABLE", "Request for unknown model: 'x' is not found", NotServed),
+        ("NOT_FOUND", "Request for unknown model: 'x' is not found", NotServed),
+        ("UNIMPLEMENTED", "Received http2 header with status: 404", ConnectError),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", RequestTimeout),
+        ("INTERNAL", "boom", ServerError),
+        ("", "", ServerError),
+    ],
+)
+def test_each_status_has_its_error(status: str, details: str, kind: type[QFaceError]) -> None:
+    error = errors.from_grpc(f"StatusCode.{status}", details, url="here:1", model="photo_analysis")
+    assert type(error) is kind
+    assert "\n" not in str(error)
+
+
+def test_a_server_that_stops_in_mid_run_is_not_taken_for_a_wrong_one() -> None:
+    details = "Request for unknown model: 'photo_analysis' has no available versions"
+    error = errors.from_grpc("StatusCode.UNAVAILABLE", details, url="here:1", model="photo_analysis")
+    assert "is stopping or reloading 'photo_analysis'" in str(error)
+
+
+def test_tritons_own_words_are_left_out_of_a_servers_sentence() -> None:
+    details = (
+        "[request id: <id_unknown>] in ensemble 'face_analysis', the box is infinite: send finite numbers"
+    )
+    error = errors.from_grpc("StatusCode.INVALID_ARGUMENT", details, url="here:1", model="face_analysis")
+    assert str(error) == "the box is infinite: send finite numbers"
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    lines = (errors.__doc__ or "").splitlines()
+    drawn = {line.partition("── ")[2].split()[0] for line in lines if "── " in line}
+    real = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, QFaceError)
+    }
+    assert drawn | {"QFaceError"} == real
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
+    fake: FakeServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    port = url.rpartition(":")[2]
+    for address in (url, f"localhost:{port}"):
+        with FaceClient(address, timeout=20) as client:
+            assert client.analyze(PHOTO)[0].mood.label == "glad"
+
+
+def test_a_proxy_that_stands_in_the_way_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = f"127.0.0.1:{closed_port()}"
+    monkeypatch.setenv("http_proxy", f"http://me:secret@{proxy}")
+    with (
+        FaceClient("faces.invalid:8001") as client,
+        pytest.raises(ConnectError, match=f"http_proxy .*{proxy}: put faces.invalid into no_proxy") as caught,
+    ):
+        client.analyze(PHOTO)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["analyze", "detect"])
+def test_no_call_outlives_its_deadline_when_the_address_is_silent(method: str) -> None:
+    import socket
+
+    with socket.socket() as silent:  # accepts connections by the backlog and never says a word
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            FaceClient(url, timeout=Timeout(connect=0.5)) as client,
+            pytest.raises(ConnectError, match=r"within 0\.5 s"),
+        ):
+            getattr(client, method)(PHOTO)

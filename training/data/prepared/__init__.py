@@ -1,0 +1,1 @@
+"""A prepared set on disk: written, indexed, read and checked."""

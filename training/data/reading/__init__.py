@@ -1,0 +1,1 @@
+"""What the readers share: files, splits, checked mappings, landmark files."""

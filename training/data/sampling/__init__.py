@@ -1,0 +1,1 @@
+"""What a training step draws: batches, augmentation, targets."""

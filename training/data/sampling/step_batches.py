@@ -1,0 +1,203 @@
+"""Which faces a step draws from which set, and their pixels and targets (Q-Face, section 3.4).
+
+Every step draws from every set. A pass over a set is a permutation without replacement, and small sets
+come round more often than large ones. What a step draws follows from (seed, step) alone: neither the
+number of worker processes nor that of training processes changes it.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data.labels import UNKNOWN, column_shape
+from training.data.prepared.face_set import FaceSet
+from training.data.sampling.augmentation import (
+    Augmentation,
+    disturb,
+    draw_geometry,
+    surrounded,
+    warp_mask,
+    warp_picture,
+)
+from training.data.sampling.targets import POINTS_TASK, Motion, mirrored_mask, moved, noisy
+from training.tasks import CATALOGUE, Kind, Task
+
+Batch = dict[str, NDArray[np.generic]]
+_POINTS = CATALOGUE[POINTS_TASK]
+
+
+class StepBatches(torch.utils.data.Dataset[Batch]):
+    """A map-style data set whose items are steps (training.train.objective.StepData).
+
+    An item has `pixels` uint8 [B, S, S, 3]; for each task its target (training.train.losses.loss_sum; NaN or
+    255 where a face has no label) and `<task>/confidence` float32 [B].
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[FaceSet],
+        *,
+        counts: Sequence[int],
+        tasks: Sequence[Task],
+        size: int,
+        steps: int,
+        seed: int,
+        augmentation: Augmentation,
+        noise: bool = True,
+        surround: Sequence[bool] = (),
+        features: Mapping[str, Sequence[NDArray[np.float32]]] = MappingProxyType({}),
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """`counts` faces a step of each set over all `world` processes, of which this is number `rank`.
+
+        `surround` says of which sets close-cut chips get the surroundings of another set's photos: the
+        first one of which it is not said. `features` are more columns, by name an array [N, D] a set, which
+        no motion changes. `noise`: the paper's on ages and rotations. Raises ValueError
+        where a process would get no face.
+        """
+        self.sets, self.counts, self.tasks = list(sets), list(counts), tuple(tasks)
+        self.size, self.steps, self.seed, self.noise = size, steps, seed, noise
+        self.augmentation, self.rank, self.world = augmentation, rank, world
+        self.surround = list(surround) or [False] * len(self.sets)
+        self.features = {name: list(arrays) for name, arrays in features.items()}
+        self.open = next((s for s, close in zip(self.sets, self.surround, strict=True) if not close), None)
+        self._passes: dict[tuple[int, int], NDArray[np.int64]] = {}
+        if not any(count > rank for count in self.counts):
+            raise ValueError(
+                f"a step of {sum(self.counts)} faces leaves none for process {rank}: "
+                "take larger batches or fewer processes"
+            )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        parts = [self._of_set(number, step) for number in range(len(self.sets))]
+        return {
+            name: np.concatenate([part[name] for part in parts if len(part["pixels"])]) for name in parts[0]
+        }
+
+    def names(self, step: int) -> list[str]:
+        """This process's faces of a step: set and file."""
+        return [
+            f"{faces.name}/{faces.key(int(i))}"
+            for number, faces in enumerate(self.sets)
+            for i in self.drawn(number, step)[self.rank :: self.world]
+        ]
+
+    def drawn(self, number: int, step: int) -> NDArray[np.int64]:
+        """The indices of all processes' faces of a step in set `number`."""
+        count, total = self.counts[number], len(self.sets[number])
+        positions = np.arange(step * count, (step + 1) * count)
+        drawn = np.empty(count, np.int64)
+        for which in np.unique(positions // total):
+            here = positions // total == which
+            drawn[here] = self._pass(number, int(which))[positions[here] % total]
+        return drawn
+
+    def _pass(self, number: int, which: int) -> NDArray[np.int64]:
+        """The order of one pass over a set; those of passes gone by are forgotten."""
+        key = (number, which)
+        if key not in self._passes:
+            self._passes = {k: v for k, v in self._passes.items() if k[0] != number or k[1] == which - 1}
+            rng = np.random.default_rng([self.seed, 0, number, which])
+            self._passes[key] = rng.permutation(len(self.sets[number]))
+        return self._passes[key]
+
+    def _of_set(self, number: int, step: int) -> Batch:
+        """This process's share of one set's faces."""
+        faces = self.sets[number]
+        places = np.arange(self.counts[number])[self.rank :: self.world]
+        indices = self.drawn(number, step)[places]
+        # A face's chance depends on its place in the global batch: the same for any number of processes.
+        rngs = [np.random.default_rng([self.seed, 1, step, number, int(place)]) for place in places]
+        geometries = [
+            draw_geometry(
+                rng,
+                augmentation=self.augmentation,
+                side=faces.crop_size + 2 * faces.margin,
+                crop_size=faces.crop_size,
+                size=self.size,
+            )
+            for rng in rngs
+        ]
+        age = np.array([rng.normal() for rng in rngs])
+        rotation = np.array([rng.normal(size=(3, 3)) for rng in rngs]).reshape(-1, 3, 3)
+        pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
+        covered = np.full((len(indices), 4), np.nan)
+        for k, index in enumerate(indices.tolist()):
+            crop = faces.stored(index)
+            if self.surround[number] and self.open is not None:
+                crop = self._with_surroundings(crop, rngs[k])
+            picture = warp_picture(crop, geometries[k].matrix, size=self.size)
+            pixels[k], covered[k] = disturb(picture, rng=rngs[k], augmentation=self.augmentation)
+        motion = Motion(
+            matrix=np.array([g.matrix for g in geometries]).reshape(-1, 2, 3),
+            mirrored=np.array([g.mirrored for g in geometries], bool),
+            turned=np.array([g.turned for g in geometries], np.float64),
+            covered=covered,
+        )
+        targets = self._columns(faces, indices, motion)
+        if self.noise:
+            targets = noisy(targets, age=age, rotation=rotation)
+        batch: Batch = {"pixels": pixels, **targets}
+        batch |= {name: arrays[number][indices] for name, arrays in self.features.items()}
+        for task in self.tasks:
+            if task.kind is Kind.MASK:
+                batch[task.name] = self._masks(task, faces, indices, motion)
+            confidence = faces.confidence.get(task.name)
+            batch[f"{task.name}/confidence"] = (
+                np.ones(len(indices), np.float32)
+                if confidence is None
+                else np.asarray(confidence[indices], np.float32)
+            )
+        return batch
+
+    def _with_surroundings(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        if self.open is None or rng.random() >= self.augmentation.surround:
+            return crop
+        other = self.open.stored(int(rng.integers(len(self.open))))
+        return surrounded(crop, other) if other.shape == crop.shape else crop
+
+    def _columns(
+        self, faces: FaceSet, indices: NDArray[np.int64], motion: Motion
+    ) -> dict[str, NDArray[np.float32]]:
+        """The targets of all tasks but masks, NaN where this set has no labels."""
+        move = functools.partial(
+            moved, motion=motion, crop_size=faces.crop_size, margin=faces.margin, size=self.size
+        )
+
+        def rows(task: Task) -> NDArray[np.float32]:
+            column = faces.columns.get(task.name)
+            if column is None:
+                return np.full((len(indices), *column_shape(task)), np.nan, np.float32)
+            return np.asarray(column[indices], np.float32)
+
+        points = None
+        if POINTS_TASK in faces.columns:
+            points = move(_POINTS, np.asarray(faces.columns[POINTS_TASK][indices], np.float32), points=None)
+        return {
+            task.name: move(task, rows(task), points=points)
+            for task in self.tasks
+            if task.kind is not Kind.MASK
+        }
+
+    def _masks(
+        self, task: Task, faces: FaceSet, indices: NDArray[np.int64], motion: Motion
+    ) -> NDArray[np.uint8]:
+        masks = np.full((len(indices), self.size, self.size), UNKNOWN, np.uint8)
+        for k, index in enumerate(indices.tolist()):
+            mask = faces.mask(task.name, index)
+            if mask is None:
+                continue
+            moved_mask = warp_mask(mask, motion.matrix[k], size=self.size, unknown=UNKNOWN)
+            masks[k] = mirrored_mask(task, moved_mask) if motion.mirrored[k] else moved_mask
+            if not np.isnan(motion.covered[k, 0]):
+                x0, y0, x1, y1 = motion.covered[k].astype(int)
+                masks[k, y0:y1, x0:x1] = UNKNOWN  # nobody sees what is there
+        return masks

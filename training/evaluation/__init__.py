@@ -1,0 +1,1 @@
+"""Evaluation: metrics with intervals, by task, set and subgroup."""

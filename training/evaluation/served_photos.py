@@ -1,0 +1,192 @@
+"""A server asked about the pictures that a prepared set was made of, as anybody would ask it.
+
+The whole photo is sent, and the server finds the face, crops it and answers in the photo's pixels. What it
+says of the face that the set means is moved into the set's crop, by the map that the set keeps of each face:
+points, the roll of a head pose, and masks pixel by pixel. There the same code judges it as an answer about
+the crop.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qface_client import Analysis, Face, Mask, Points, QFaceError, Rotation
+from qface_client.results import OUTSIDE
+from runtime.errors import InvalidLandmarks
+from runtime.image.align import in_plane_degrees, photo_to_crop, transform
+from runtime.pose import rotate_in_plane
+from training.data.prepared.face_set import FaceSet
+from training.data.readers import LAYOUTS
+from training.data.sample import Sample
+from training.data.survey import is_missing
+from training.evaluation.evaluated_task import Question
+from training.evaluation.predictors import Answers, Asked, Asking, PhotoAnswering, values_of
+
+# Requests under way at once: the server puts the faces of several into one batch.
+_IN_FLIGHT = 16
+# A found face is the set's where its crop and the set's share this part of what both cover together.
+_OVERLAP = 0.5
+_GRID = 32  # places on a side by which that part is measured
+
+Picture = Path | Callable[[], NDArray[np.uint8]]
+
+
+class Photos:
+    """The pictures of a prepared set's faces, in the folder that the set was prepared from.
+
+    `left_out` counts the split's other pictures there, which preparing left out of the set: most often as it
+    found no face in them.
+
+    ValueError (LayoutError) for a folder that is not the set's, or has not every picture of these faces, and
+    for a set that keeps no map to its pictures.
+    """
+
+    def __init__(self, faces: FaceSet, source: Path) -> None:
+        self.faces = faces
+        name = faces.manifest.get("options", {}).get("layout", faces.name)
+        if name not in LAYOUTS:
+            raise ValueError(f"{faces.name} was not prepared from photos: leave it out of --photos")
+        if not source.is_dir():
+            raise ValueError(f"{source} is no folder: name the one that {faces.name} was prepared from")
+        wanted = set(faces.keys.tolist())
+        self._of: dict[str, Picture] = {}
+        left_out = 0
+        for sample in LAYOUTS[name].read(source):
+            if isinstance(sample, Sample) and sample.key in wanted:
+                self._of[sample.key] = sample.picture
+            elif isinstance(sample, Sample) and sample.split == faces.split:
+                left_out += not is_missing(sample)
+        # Where only so many pictures were prepared, nothing is known of the others.
+        limited = faces.manifest.get("options", {}).get("limit") is not None
+        self.left_out = 0 if limited or faces.subset is not None or faces.aside else left_out
+        if missing := sorted(wanted - self._of.keys()):
+            raise ValueError(
+                f"{source} has not the pictures of {len(missing):,} faces of {faces.name} (the first is "
+                f"{missing[0]}): name the folder that the set was prepared from"
+            )
+
+    def __getitem__(self, i: int) -> Path | NDArray[np.uint8]:
+        """The picture of face `i`: its file, or its pixels [H, W, 3] where the data set has no file for it.
+
+        Cheap when frames of a video are asked for in their order.
+        """
+        picture = self._of[self.faces.key(i)]
+        try:
+            return picture if isinstance(picture, Path) else picture()
+        except OSError as error:
+            raise ValueError(f"{self.faces.key(i)} of {self.faces.name} can't be read ({error})") from None
+
+    def to_crop(self, i: int, *, size: int) -> NDArray[np.float64]:
+        """The map [2, 3] from the picture's pixels to those of face `i`'s crop of `size` pixels."""
+        forward = self.faces.forward(i)
+        if forward is None:
+            raise ValueError(
+                f"{self.faces.name} does not say where {self.faces.key(i)} lies in its picture: prepare the "
+                "set again, or leave it out of --photos"
+            )
+        zoom = size / self.faces.crop_size
+        # A pixel's number is its middle: the crop's edge is half a pixel before the first one.
+        forward[:, 2] = (forward[:, 2] - self.faces.margin + 0.5) * zoom - 0.5
+        forward[:, :2] *= zoom
+        return forward
+
+
+def about_photos(photos: Photos, answer: PhotoAnswering) -> Asking:
+    """A function of photos as one of a set's faces: what is said of each, in the pixels of its crop.
+
+    ValueError where the server can't answer about one of them.
+    """
+
+    def look(i: int, picture: Path | NDArray[np.uint8], questions: Sequence[Question]) -> Answers | None:
+        try:
+            analysis = answer(picture, [question.task.name for question in questions])
+        except QFaceError as error:
+            raise ValueError(
+                f"the server did not answer about {photos.faces.key(i)} of {photos.faces.name}: {error}"
+            ) from None
+        size = questions[0].input_size
+        to_crop = photos.to_crop(i, size=size)
+        face = meant_of(analysis, to_crop, size=size)
+        if face is None:
+            return None
+        return {
+            question.task.name: answer_in_crop(
+                face[question.task.name], to_crop, labels=question.labels, size=size
+            )
+            for question in questions
+        }
+
+    def ask(faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]) -> Asked:
+        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+            # Pictures that are no files are made here, in their order.
+            looks = [pool.submit(look, i, photos[i], questions) for i in indices.tolist()]
+            said = [look.result() for look in looks]
+        of_found = [answers for answers in said if answers is not None]
+        names = [question.task.name for question in questions] if of_found else []
+        return Asked(
+            answers={name: np.stack([answers[name] for answers in of_found]) for name in names},
+            found=np.array([answers is not None for answers in said], bool),
+        )
+
+    return Asking(ask=ask, sent="photo", left_out=photos.left_out)
+
+
+def meant_of(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face | None:
+    """The face whose aligned crop lies where `to_crop` [2, 3] cuts one of `size` pixels; None without one."""
+    shares = [_overlap(face, analysis, to_crop, size=size) for face in analysis]
+    best = int(np.argmax(shares)) if shares else 0
+    return analysis[best] if shares and shares[best] >= _OVERLAP else None
+
+
+def answer_in_crop(answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int) -> NDArray[Any]:
+    """An answer about a face of a photo, as a network gives it of the crop [size, size] that `to_crop` [2, 3]
+    cuts out of the photo.
+
+    Where a mask says nothing, as its own crop ends before or the photo does, it is the first class: the
+    background.
+    """
+    values = values_of(answer, labels)
+    match answer:
+        case Points():
+            return transform(values, to_crop)
+        case Rotation():
+            return rotate_in_plane(values, in_plane_degrees(to_crop))
+        case Mask(to_photo=to_photo):
+            return _mask_in_crop(values, _squared(to_crop) @ _squared(to_photo), size=size)
+    return values
+
+
+def _mask_in_crop(ids: NDArray[np.uint8], from_own: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
+    """Class ids [size, size] by the nearest pixel; `from_own` [3, 3] maps the mask's pixels to the crop's."""
+    places = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
+    own = places @ np.linalg.inv(from_own)[:2, :2].T + np.linalg.inv(from_own)[:2, 2]
+    column, row = np.moveaxis(np.floor(own + 0.5).astype(np.intp), -1, 0)
+    height, width = ids.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    found = ids[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    return np.where(inside & (found != OUTSIDE), found, np.uint8(0))
+
+
+def _overlap(face: Face, analysis: Analysis, to_crop: ArrayLike, *, size: int) -> float:
+    """What a found face's crop and the set's share, in parts of what both cover together."""
+    shown = {"width": analysis.width, "height": analysis.height, "size": size}
+    try:
+        own = photo_to_crop(box=face.box, landmarks=face.landmarks5, **shown)
+    except InvalidLandmarks:  # as the server does it for a face whose points fall together
+        own = photo_to_crop(box=face.box, **shown)
+    to_own = _squared(own) @ np.linalg.inv(_squared(to_crop))
+    steps = (np.arange(_GRID) + 0.5) / _GRID * size - 0.5
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1)
+    places = grid @ to_own[:2, :2].T + to_own[:2, 2]
+    shared = float(((places > -0.5) & (places < size - 0.5)).all(axis=-1).mean())
+    # The size of the found face's crop in units of the set's.
+    area = 1 / abs(float(np.linalg.det(to_own[:2, :2])))
+    return shared / (1 + area - shared)
+
+
+def _squared(affine: ArrayLike) -> NDArray[np.float64]:
+    return np.vstack([np.asarray(affine, np.float64), [0, 0, 1]])

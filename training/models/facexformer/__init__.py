@@ -1,0 +1,1 @@
+"""FaceXFormer, the released network."""

@@ -1,0 +1,1 @@
+"""Drawing a scene: raster, shading, camera."""

@@ -1,0 +1,1 @@
+"""The ICT head: its mesh, vertex fields and expressions."""

@@ -1,0 +1,1 @@
+"""What a rendered scene holds: hair, accessories, occluders, background."""

@@ -1,0 +1,1 @@
+"""Training runs: from prepared sets to a checkpoint."""

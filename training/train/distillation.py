@@ -1,0 +1,139 @@
+"""Feature distillation: the encoder also learns to say what a face recogniser says (Romero et al. 2015).
+
+Labels tell a few bits of each face; the descriptor of a network that has seen millions of people tells
+128 numbers. A linear map of the encoder's last stage, averaged over places, is drawn toward the teacher's
+descriptor of the same face, less what all faces have in common. The map is thrown away after training.
+
+The teacher looks at every face once, as it is stored, and not at what augmentation makes of it: a recogniser
+says little of a blurred face, while the student shall say the same of it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.data.prepared.face_set import FaceSet
+from training.teachers.face_api import DESCRIPTOR, FaceDescriptor
+
+# A teacher is a frozen module from RGB pixels 0..255 [B, H, W, 3] of aligned faces to descriptors [B, D].
+# Name -> how to load it from a folder or file, and D.
+TEACHERS: dict[str, tuple[Callable[[pathlib.Path], nn.Module], int]] = {
+    "face_api": (FaceDescriptor.load, DESCRIPTOR),
+}
+LOSS = "distillation"
+_BATCH = 64  # faces a call of the teacher
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """What a run distils from."""
+
+    path: str  # where the teacher's weights lie
+    teacher: str = "face_api"  # one of TEACHERS
+    weight: float = 1.0  # of its loss among the tasks'
+    centre: float = 0.85  # the middle part of the crop's side that the teacher sees: it wants a closer crop
+    without: tuple[str, ...] = ()  # sets whose faces it says nothing of (renders, say)
+
+    def __post_init__(self) -> None:
+        if self.teacher not in TEACHERS:
+            raise ValueError(f"unknown teacher {self.teacher!r}: choose from {', '.join(TEACHERS)}")
+        if not 0.3 <= self.centre <= 1:
+            raise ValueError(f"centre {self.centre} must be a part of the crop between 0.3 and 1")
+        if self.weight <= 0:
+            raise ValueError(f"weight {self.weight} must be positive: leave distil out instead")
+
+
+class FeatureDistillation(nn.Module):
+    """The loss of an encoder's features against descriptors."""
+
+    def __init__(self, distillation: Distillation, *, channels: int) -> None:
+        """`channels` of the encoder's last stage."""
+        super().__init__()
+        _, width = TEACHERS[distillation.teacher]
+        self.map = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+
+    def count(self, wanted: Tensor) -> Tensor:
+        """How many of the descriptors [B, D] are there (not NaN): a scalar."""
+        return (~wanted.isnan().any(dim=1)).float().sum()
+
+    def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
+        """Tokens [B, N, channels], descriptors [B, D] or NaN -> one minus the cosine, or 0, [B]."""
+        said = self.map(features.mean(dim=1)).float()
+        losses = 1 - functional.cosine_similarity(said, wanted.nan_to_num(), dim=1)
+        return torch.where(wanted.isnan().any(dim=1), torch.zeros_like(losses), losses)
+
+
+def descriptors(
+    faces: FaceSet, *, distillation: Distillation, device: torch.device, folder: pathlib.Path
+) -> NDArray[np.float32]:
+    """What the teacher says of each face of a set [N, D], NaN where it is not asked.
+
+    Kept as a file in `folder`, and read from there the next time. Raises ValueError where the teacher can't
+    be loaded, OSError where `folder` can't be written.
+    """
+    load, width = TEACHERS[distillation.teacher]
+    if faces.name in distillation.without:
+        return np.full((len(faces), width), np.nan, np.float32)
+    path = folder / f"{faces.name}-{_key(faces, distillation)}.npy"
+    if path.exists():
+        kept = np.load(path)
+        if kept.shape == (len(faces), width):
+            return np.asarray(kept, np.float32)
+    teacher = load(pathlib.Path(distillation.path)).requires_grad_(False).to(device)
+    said = np.empty((len(faces), width), np.float32)
+    edge = round(faces.crop_size * (1 - distillation.centre) / 2)
+    middle = slice(edge, faces.crop_size - edge)
+    print(f"{distillation.teacher} describes {len(faces)} faces of {faces.name}", file=sys.stderr, flush=True)
+    for start in range(0, len(faces), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(faces)))
+        pixels = torch.from_numpy(faces.plain(rows, size=faces.crop_size)[:, middle, middle]).to(device)
+        with torch.no_grad():
+            said[rows] = teacher(pixels).float().cpu().numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.save(file, said)
+    partial.replace(path)
+    return said
+
+
+def standardised(described: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Descriptors [N, D] a set, each number with mean 0 and deviation 1 over all of them; NaN stays NaN.
+
+    Most of a descriptor says that this is a face: as they are, those of any two people have nearly the same
+    direction, and a cosine tells little of what differs.
+    """
+    together = np.concatenate(described)
+    there = together[~np.isnan(together).any(axis=1)]
+    if not len(there):
+        raise ValueError(
+            "distil leaves no set to describe: take some out of distil.without, or leave distil out"
+        )
+    mean, deviation = there.mean(axis=0), np.maximum(there.std(axis=0), 1e-6)
+    return [(rows - mean) / deviation for rows in described]
+
+
+def _key(faces: FaceSet, distillation: Distillation) -> str:
+    """Of everything that a set's descriptors depend on."""
+    asked = pathlib.Path(distillation.path)
+    files = sorted(asked.iterdir()) if asked.is_dir() else [asked]
+    what = [
+        faces.fingerprint,
+        faces.split,
+        faces.subset,
+        faces.aside,
+        distillation.teacher,
+        distillation.centre,
+        [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()],
+    ]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

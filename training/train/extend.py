@@ -1,0 +1,203 @@
+"""Teach an old model a new task and leave its old answers as they are (the limit that section 5 names).
+
+    python -m training.train.extend CHECKPOINT --task race_utkface --data data/prepared --run var/races
+
+New queries and what is read off them are learned from the prepared sets that have labels of the task;
+everything else is frozen. It is killed, stopped and gone on with as fine-tuning is. At the end
+RUN/model.safetensors answers the old tasks, as before, and the new one. An extended model can be extended
+again.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
+from training.models.extension import extended, last_extension
+from training.tasks import Kind, contract_hash, select
+from training.train.command import add_run_options, take_cores
+from training.train.finetune import Trainer
+from training.train.loop import Distributed, Stopped, distributed
+from training.train.overrides import overridden
+from training.train.runs import Run, Source
+
+# Faces a step, shared among the sets.
+_BATCH = 64
+
+
+def extension_run(
+    base: Checkpoint, *, checkpoint: pathlib.Path, config: QFaceConfig, sets: Sequence[str]
+) -> Run:
+    """How the last extension of a configuration is learned, where nothing else is said.
+
+    The settings are for a small encoder on a CPU: what was there needs no gradient, so a step costs little
+    more than an answer.
+    """
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return Run(
+        name=f"{base.card.get('run', checkpoint.stem)} + {', '.join(config.extensions[-1])}",
+        model=config,
+        sources=tuple(Source(name=name, batch=max(1, _BATCH // len(sets))) for name in sets),
+        # Another old model is another run: a state of the one is not gone on with for the other.
+        init=f"{checkpoint.name}, sha256 {sha256[:16]}",
+        steps=1500,
+        warmup_steps=100,
+        learning_rate=2e-3,
+        betas=(0.9, 0.99),
+        clip=2.0,
+        ema_decay=0.99,
+    )
+
+
+def extend(
+    checkpoint: pathlib.Path,
+    *,
+    tasks: Sequence[str],
+    data: pathlib.Path,
+    folder: pathlib.Path,
+    where: Distributed,
+    sets: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
+) -> Checkpoint | None:
+    """Learn `tasks` on top of a checkpoint and write FOLDER/model.safetensors.
+
+    The leading process returns it. `sets` names the prepared sets to learn from (None: all of `data` with
+    labels of a new task); `settings` change the run's fields (training.train.overrides). Raises ValueError for
+    what can't be extended or learned.
+    """
+    base = load_checkpoint(checkpoint)
+    config = extended(base.model, tasks).config
+    assert isinstance(config, QFaceConfig)
+    chosen = sets if sets is not None else _labelled(data, tasks)
+    run = overridden(extension_run(base, checkpoint=checkpoint, config=config, sets=chosen), settings)
+    if run.model != config:
+        raise ValueError("the shape of an old model can't change: leave out --set model.…")
+    torch.manual_seed(run.seed)
+    network = extended(base.model, tasks)
+    trainer = Trainer(
+        run,
+        data=data,
+        folder=folder,
+        where=where,
+        model=network,
+        tasks=select(tasks),
+        trainable=last_extension,
+        contract_tasks={entry["name"]: entry["labels"] for entry in base.contract["tasks"]},
+    )
+    trainer.train()
+    learned = trainer.finish()
+    if learned is None:
+        return None
+    try:
+        _check_old_answers(base, learned, checkpoint=checkpoint)
+    except ValueError:
+        (folder / "model.safetensors").unlink(missing_ok=True)  # which the trainer has written
+        raise
+    new = Checkpoint(
+        model=learned.model,
+        contract=_with_old_entries(learned.contract, base.contract),
+        card={**base.card, "extensions": [*base.card.get("extensions", []), learned.card]},
+    )
+    save_checkpoint(folder / "model.safetensors", new)
+    return new
+
+
+def _labelled(data: pathlib.Path, tasks: Sequence[str]) -> list[str]:
+    """The prepared sets whose training faces have labels of one of the tasks."""
+    names = [faces.name for faces in prepared_sets(data, split="train") if _has(faces, tasks)]
+    if not names:
+        raise ValueError(
+            f"no prepared set under {data} has training faces labelled for {', '.join(tasks)}: "
+            "prepare one with `python -m training.data prepare`"
+        )
+    return names
+
+
+def _has(faces: FaceSet, tasks: Sequence[str]) -> bool:
+    return any(
+        task.name in (faces.masks if task.kind is Kind.MASK else faces.columns) for task in select(tasks)
+    )
+
+
+def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pathlib.Path) -> None:
+    """The promise, held to before anything is handed over: ValueError where it is broken."""
+    size = base.model.config.input_size
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (4, size, size, 3), dtype=torch.uint8, generator=generator)
+    with torch.inference_mode():
+        old, new = base.model(pixels), learned.model(pixels)
+    changed = [name for name in old if not torch.equal(old[name], new[name])]
+    if changed:
+        raise ValueError(
+            f"extending {checkpoint} changed its answers of {', '.join(changed)}, so that the result is not "
+            "kept: extend a model whose weights are rounded to fp16, as training.train.finetune leaves them"
+        )
+
+
+def _with_old_entries(contract: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """The contract with the old tasks' entries as they were, thresholds and all."""
+    known = {entry["name"]: entry for entry in old["tasks"]}
+    merged = {**contract, "tasks": [known.get(entry["name"], entry) for entry in contract["tasks"]]}
+    merged["hash"] = contract_hash(merged)
+    return merged
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train.extend", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("checkpoint", type=pathlib.Path, help="the .safetensors file of the old model")
+    parser.add_argument("--task", required=True, help="what it shall learn; several separated by commas")
+    add_run_options(
+        parser,
+        folder="where checkpoints and progress go",
+        example="steps=3000, learning_rate=1e-3",
+    )
+    parser.add_argument(
+        "--sets", help="learn from these, separated by commas (default: all that have labels)"
+    )
+    args = parser.parse_args(arguments)
+    take_cores(args.threads)
+    try:
+        with distributed(args.device) as where:
+            checkpoint = extend(
+                args.checkpoint,
+                tasks=_words(args.task),
+                data=args.data,
+                folder=args.run,
+                where=where,
+                sets=_words(args.sets) if args.sets else None,
+                settings=args.settings,
+            )
+    except ValueError as error:
+        print(f"training.train.extend: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"training.train.extend: {error.filename or args.run} can't be read or written "
+            f"({error.strerror or error}): make room, or make it accessible",
+            file=sys.stderr,
+        )
+        return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.number
+    if checkpoint is not None:
+        print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
+    return 0
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,386 @@
+"""The training loop that pretraining and fine-tuning share.
+
+A step draws a global batch, sums its losses over micro-batches and processes, and updates the weights
+once. What a step does follows from (seed, step, rank) and the state before it alone: a run that is
+killed anywhere and started again with the same command ends in the same weights, bit by bit, as an
+unbroken one (on a CPU with the same threads; some of a GPU's kernels add in an order of their own). Losses
+are sums over faces divided by how much of the global batch is labelled, so that neither the number of
+processes nor of micro-batches changes what is minimised, but for what BatchNorm makes of a micro-batch.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import json
+import math
+import pathlib
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.train.distributed import Distributed, distributed
+from training.train.objective import Objective, StepData
+from training.train.optimisation import Optimisation, make_optimizer, make_schedule
+from training.train.progress import Progress
+from training.train.run_state import differences, identity_of, load_state, save_state
+
+__all__ = [
+    "Distributed",
+    "Loop",
+    "Objective",
+    "Optimisation",
+    "Progress",
+    "StepData",
+    "Stopped",
+    "distributed",
+    "load_state",
+    "save_state",
+]
+
+
+class Stopped(Exception):
+    """A signal ended the run; its checkpoint is written."""
+
+    def __init__(self, number: int, *, step: int) -> None:
+        self.number = number
+        super().__init__(
+            f"stopped after step {step} by {signal.Signals(number).name}: the same command goes on there"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a step reports, the same on every process."""
+
+    sums: dict[str, float]  # of each loss over the global batch
+    counts: dict[str, float]  # how much each was summed over
+    signal: int  # that the run shall stop for; 0: none
+
+
+class Loop:
+    """Everything that a run carries from step to step, and the way from one to the next.
+
+    `folder` gets last.pt (the state), progress.jsonl and tensorboard/. `identity` is plain data that a
+    state must agree with to be gone on with (the run, its data). `trainable` picks the parameters that
+    learn; all others are frozen, BatchNorm included.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        optimisation: Optimisation,
+        data: StepData,
+        where: Distributed,
+        folder: pathlib.Path,
+        identity: Mapping[str, Any],
+        trainable: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None,
+    ) -> None:
+        self.optimisation, self.data, self.where, self.folder = optimisation, data, where, folder
+        if optimisation.bf16:
+            where.check_bf16()
+        # As it will be read back: tuples become lists.
+        self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+        self.objective = objective.to(where.device)
+        if trainable is not None:
+            chosen = {id(parameter) for parameter in trainable(objective)}
+            for parameter in objective.parameters():
+                parameter.requires_grad_(id(parameter) in chosen and parameter.requires_grad)
+        self._normalise_together()
+        self._freeze_what_no_loss_reaches()
+        self.optimizer = make_optimizer(
+            self.objective, network=self.objective.network(), optimisation=optimisation
+        )
+        self.schedule = make_schedule(self.optimizer, optimisation=optimisation)
+        self.ema: ModelEmaV3 | None = None
+        if optimisation.ema_decay is not None:
+            self.ema = ModelEmaV3(self.objective, decay=optimisation.ema_decay, use_warmup=True)
+        if optimisation.compile:
+            self.objective.network().compile()
+        self.parallel: nn.Module = self.objective
+        if where.world > 1:
+            self.parallel = DistributedDataParallel(
+                self.objective,
+                device_ids=[where.device] if where.device.type == "cuda" else None,
+                gradient_as_bucket_view=True,
+            )
+        self.step = 0
+        self.seconds = 0.0
+        self._signal = 0
+
+    @property
+    def state_path(self) -> pathlib.Path:
+        return self.folder / "last.pt"
+
+    def averaged(self) -> Objective:
+        """A copy of the objective with the weights to keep: the moving average where there is one."""
+        kept: Objective = self.ema.module if self.ema is not None else self.objective
+        return copy.deepcopy(kept)
+
+    def run(self) -> None:
+        """Go on from the folder's state, if there is one, to the last step.
+
+        Raises ValueError for a loss or gradient that is not finite (naming losses and files; the last
+        checkpoint stays), a state of another run, a full disk; Stopped after SIGTERM or SIGINT.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.state_path.exists():
+            self.resume()
+        if len(steps := set(self.where.gathered(self.step))) > 1:
+            raise ValueError(
+                f"the processes stand at different steps ({', '.join(map(str, sorted(steps)))}): let all "
+                f"machines see the same {self.folder}, or choose another --run folder"
+            )
+        if self.step == self.optimisation.steps:
+            return
+        progress = self._progress() if self.where.leads else None
+        with self._signals(), contextlib.closing(progress) if progress else contextlib.nullcontext():
+            for batch in self._batches():
+                learned = self.learn(batch)
+                if progress is not None:
+                    progress.add(
+                        self.step,
+                        sums=learned.sums,
+                        counts=learned.counts,
+                        faces=self.where.world * _rows(batch),
+                        rate=self.optimizer.param_groups[-1]["lr"],
+                        weights=self.objective.learned_weights(),
+                    )
+                last = self.step == self.optimisation.steps
+                if last or learned.signal or self.step % self.optimisation.checkpoint_every == 0:
+                    self.seconds = progress.spent() if progress is not None else 0.0
+                    self.save()
+                if learned.signal and not last:
+                    raise Stopped(learned.signal, step=self.step)
+
+    def learn(self, batch: Mapping[str, Tensor]) -> Learned:
+        """One step on this process's share of the global batch."""
+        objective, optimisation, device = self.objective, self.optimisation, self.where.device
+        self._train_mode()
+        rate = self._set_rate()
+        torch.manual_seed(step_seed(optimisation.seed, self.step, self.where.rank))
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        if _rows(batch) < optimisation.accumulate:
+            raise ValueError(
+                f"{_rows(batch)} faces a step and process can't be split into accumulate = "
+                f"{optimisation.accumulate} parts: take a larger batch or fewer parts"
+            )
+        counted = objective.counts(batch)
+        names = list(counted)
+        numbers = torch.stack([counted[name].detach().double().reshape(()) for name in names])
+        # One call to the others also carries a signal that any of them got.
+        together = self.where.summed(torch.cat([numbers, numbers.new_tensor([float(self._signal)])]))
+        counts = {name: together[i].float() for i, name in enumerate(names)}
+        received = float(together[-1]) > 0
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = dict.fromkeys(names, torch.zeros((), device=device))
+        share = 1 / (optimisation.accumulate * self.where.world)
+        for part in range(optimisation.accumulate):
+            # Every n-th face, so that each part has faces of every set.
+            piece = {name: value[part :: optimisation.accumulate] for name, value in batch.items()}
+            with self._quiet() if part < optimisation.accumulate - 1 else contextlib.nullcontext():
+                with torch.autocast(device.type, torch.bfloat16, enabled=optimisation.bf16):
+                    total, added = self.parallel(piece, counts, share)
+                # DDP takes the mean over processes, where the sum is meant.
+                (total * self.where.world).backward()
+            sums = {name: sums[name] + added[name] for name in names}
+        reached = self.where.summed(torch.stack([sums[name].double() for name in names]))
+        if not bool(reached.isfinite().all()):
+            self._not_finite([name for i, name in enumerate(names) if not reached[i].isfinite()], batch)
+        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(learning, optimisation.clip or math.inf)
+        if not bool(norm.isfinite()):
+            raise ValueError(
+                f"the gradient at step {self.step} is not finite while every loss is: "
+                f"lower learning_rate (now {rate:g}), or set a smaller clip"
+            )
+        self.optimizer.step()
+        self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.objective, step=self.step)
+        return Learned(
+            sums={name: float(reached[i]) for i, name in enumerate(names)},
+            counts={name: float(counts[name]) for name in names},
+            # This process's own signal, or that of another one.
+            signal=(self._signal or signal.SIGTERM) if received else 0,
+        )
+
+    def save(self) -> None:
+        """Write the folder's state, from the leading process."""
+        if not self.where.leads:
+            return
+        state = {
+            "identity": json.dumps(self.identity),
+            "objective": self.objective.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        save_state(self.state_path, state)
+
+    def resume(self) -> None:
+        """Take over the folder's state. ValueError for that of a run with other settings or data."""
+        state = load_state(self.state_path)
+        try:
+            identity = identity_of(state)
+            different = differences(identity, self.identity)
+            if not different:
+                self.objective.load_state_dict(state["objective"])
+                if self.ema is not None:
+                    self.ema.module.load_state_dict(state["ema"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.step, self.seconds = state["step"], state["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise ValueError(
+                f"{self.state_path} is not the state of a run like this one: choose another --run folder"
+            ) from None
+        if different:
+            raise ValueError(
+                f"{self.state_path} belongs to a run with other settings ({'; '.join(different[:4])}): "
+                "use those, or choose another --run folder"
+            )
+        if self.where.leads:
+            print(f"goes on after step {self.step} of {self.optimisation.steps}", file=sys.stderr, flush=True)
+
+    def _quiet(self) -> contextlib.AbstractContextManager[None]:
+        """Gradients stay with this process until the step's last part."""
+        if isinstance(self.parallel, DistributedDataParallel):
+            return self.parallel.no_sync()
+        return contextlib.nullcontext()
+
+    def _set_rate(self) -> float:
+        """The step's learning rate into every group; the rate of one without layer decay."""
+        self.schedule.step_update(self.step)
+        rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        return max(rates)
+
+    def _train_mode(self) -> None:
+        """Training mode for all but the frozen parts: their BatchNorm and drop path stay at rest."""
+        self.objective.train()
+        for module in self.objective.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
+
+    def _normalise_together(self) -> None:
+        """BatchNorm over all processes' faces where that is possible."""
+        has = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.objective.modules())
+        if self.where.world == 1 or not has:
+            return
+        if self.where.device.type == "cuda":
+            # Torch's own would lose the activation that some of timm's BatchNorms hold.
+            self.objective = convert_sync_batchnorm(self.objective)  # type: ignore[no-untyped-call]
+        elif self.where.leads:
+            warnings.warn(
+                "on CPUs BatchNorm normalises each process's faces on their own: the result differs a "
+                "little from one process's",
+                stacklevel=3,
+            )
+
+    def _freeze_what_no_loss_reaches(self) -> None:
+        """DDP waits for every parameter's gradient, so one that never gets any must say so beforehand.
+
+        (A ViT's last norm, say, where the fused stages are taken before it.)
+        """
+        self.objective.eval()
+        torch.manual_seed(self.optimisation.seed)
+        batch = {
+            name: torch.as_tensor(value)[:1].to(self.where.device) for name, value in self.data[0].items()
+        }
+        counts = {name: torch.ones((), device=self.where.device) for name in self.objective.counts(batch)}
+        self.objective(batch, counts, 1.0)[0].backward()
+        for parameter in self.objective.parameters():
+            if parameter.grad is None:
+                parameter.requires_grad_(False)
+            parameter.grad = None
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+            self.data,  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=range(self.step, self.optimisation.steps),
+            num_workers=self.optimisation.workers,
+            pin_memory=self.where.device.type == "cuda",
+        )
+        try:
+            yield from loader
+        except ValueError as error:
+            # A worker's error comes with its whole traceback as text.
+            raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None
+
+    def _not_finite(self, names: list[str], batch: Mapping[str, Tensor]) -> None:
+        """Find the faces behind losses that are not finite, and stop."""
+        self.objective.eval()
+        guilty: list[str] = []
+        called = self.data.names(self.step)
+        with (
+            torch.no_grad(),
+            torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.optimisation.bf16),
+        ):
+            for row in range(_rows(batch)):
+                sums = self.objective.sums({name: value[row : row + 1] for name, value in batch.items()})
+                if not all(bool(sums[name].isfinite()) for name in names):
+                    guilty.append(called[row])
+        gathered = self.where.gathered((guilty, _rows(batch)))
+        everyone = [name for part, _ in gathered for name in part]
+        faces = sum(rows for _, rows in gathered)
+        if len(everyone) == faces:
+            files = f"every one of its {faces} faces, so that the weights have diverged"
+        else:
+            files = ", ".join(everyone[:8]) or "no single face"
+            files += f" and {len(everyone) - 8} more" if len(everyone) > 8 else ""
+        kept = "the last checkpoint stays" if self.state_path.exists() else "there is no checkpoint yet"
+        raise ValueError(
+            f"the loss of {', '.join(names)} is not finite at step {self.step} (from {files}); {kept}: "
+            "look at these labels, or lower learning_rate"
+        )
+
+    def _progress(self) -> Progress:
+        return Progress(
+            self.folder,
+            steps=self.optimisation.steps,
+            every=self.optimisation.progress_every,
+            start=self.step,
+            seconds=self.seconds,
+            tensorboard=self.optimisation.tensorboard,
+        )
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT are noted, for the end of the step; a second one ends at once."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signal = number
+            signal.signal(number, before[signal.Signals(number)])
+
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        try:
+            before = {number: signal.signal(number, note) for number in numbers}
+        except ValueError:  # not in the main thread: signals are someone else's business
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, before[number])
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed from several numbers, well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _rows(batch: Mapping[str, Tensor]) -> int:
+    return len(next(iter(batch.values())))

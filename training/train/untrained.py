@@ -1,0 +1,81 @@
+"""A checkpoint that has learned nothing: what a network's structure and speed are tried on.
+
+    python -m training.train.untrained qface_base --seed 0 --output var/untrained/qface_base.safetensors
+
+The weights are random numbers, the same ones for the same seed, and its card says so. It exports, builds
+and runs as a trained one does; its answers mean nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from training.models import CONFIGS, Checkpoint, Config, QFace, build_model, save_checkpoint
+from training.models.checkpoint import round_to_half
+from training.tasks import Kind
+
+_AHEAD = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the first two columns of the identity
+NOTE = "random weights: for trying structure and speed; its answers mean nothing"
+
+
+def untrained(config: Config, *, seed: int) -> Checkpoint:
+    """The configuration's network with random weights, rounded to fp16, answering all its tasks.
+
+    Torch's own generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(config)
+        for name, parameter in model.named_parameters():
+            # Trained ones are not zero, and a bias of zero can't go to a wrong place.
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
+        with torch.no_grad():
+            # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
+            # network's do, they stay in the neighbourhood of a face that looks ahead.
+            for group in (model.decoder, *model.extensions) if isinstance(model, QFace) else ():
+                for task in group.tasks:
+                    if task.kind is Kind.ROTATION:
+                        rows = group.scalar_rows(task)
+                        group.bias[rows] += torch.tensor(_AHEAD)
+                        group.weight[rows] *= 0.25
+    round_to_half(model)
+    contract = model.contract()
+    card = {"trained": False, "seed": seed, "note": NOTE}
+    return Checkpoint(model=model.eval(), contract=contract, card=card)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train.untrained", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("model", choices=CONFIGS, help="the configuration")
+    parser.add_argument("--seed", type=int, default=0, help="of the random weights (default: 0)")
+    parser.add_argument("--output", type=Path, required=True, help="the .safetensors file to write")
+    options = parser.parse_args(arguments)
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(options.output, untrained(CONFIGS[options.model], seed=options.seed))
+    except OSError as error:
+        why = error.strerror or error
+        print(
+            f"training.train.untrained: {options.output} can't be written ({why}): "
+            "name a writable place with --output",
+            file=sys.stderr,
+        )
+        return 2
+    except ValueError as error:
+        print(f"training.train.untrained: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{options.output}: {options.model} with random weights, {options.output.stat().st_size / 1e6:.1f} MB"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
