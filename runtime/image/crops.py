@@ -6,10 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.contract import ALIGNED
 from runtime.image.align import Affine, align_face
 from runtime.image.box_crop import crop_box
-
-ALIGNED = "aligned"
 
 
 class Crop(Protocol):
