@@ -1,4 +1,4 @@
-"""Small data sets in their makers' form: pictures of noise, .pts files, and a reading that holds labels."""
+"""Small data sets in their makers' form: pictures of noise, .pts files, and a check of what a reader yields."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.labels import checked
-from training.data.readers import LAYOUTS
+from training.data.readers import reader_of
 from training.data.sample import BadSample, Sample
 
 
@@ -31,11 +31,11 @@ def face(count: int = 68, *, shift: float = 0.0) -> NDArray[np.float64]:
 
 
 def read(name: str, source: Path) -> tuple[list[Sample], list[BadSample]]:
-    """What a layout yields; the samples' labels are held to the catalogue and to the layout's tasks."""
-    found = list(LAYOUTS[name].read(source))
+    """What a reader yields; its labels are checked against the catalogue and the reader's tasks."""
+    found = list(reader_of(name).read(source))
     assert len({each.key for each in found}) == len(found)
     good = [each for each in found if isinstance(each, Sample)]
     for sample in good:
-        assert set(sample.labels) <= set(LAYOUTS[name].tasks)
+        assert set(sample.labels) <= set(reader_of(name).tasks)
         assert {task: checked(task, label) for task, label in sample.labels.items()} == dict(sample.labels)
     return good, [each for each in found if isinstance(each, BadSample)]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.check import check_set
 from training.data.prepared.writer import SIZE
-from training.data.readers import LAYOUTS
+from training.data.readers import reader_of, readers
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -55,7 +55,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
     try:
         manifest = prepare_set(
-            LAYOUTS[args.name], source=args.source, output=args.output, options=options, progress=progress
+            reader_of(args.name), source=args.source, output=args.output, options=options, progress=progress
         )
     finally:
         if bar is not None:
@@ -83,10 +83,10 @@ def _say(line: str) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    for name, layout in LAYOUTS.items():
-        print(f"{name:14} {layout.title}\n{'':14} {', '.join(layout.tasks) or 'no labels'}; {layout.licence}")
+    for name, reader in readers().items():
+        print(f"{name:14} {reader.title}\n{'':14} {', '.join(reader.tasks) or 'no labels'}; {reader.licence}")
         if args.trees:
-            print("\n".join(f"{'':16}{line}" for line in layout.tree.splitlines()))
+            print("\n".join(f"{'':16}{line}" for line in reader.tree.splitlines()))
     return 0
 
 
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     prepare = commands.add_parser("prepare", help="find, align and crop the faces of a data set")
     prepare.set_defaults(command=_prepare)
-    prepare.add_argument("name", choices=list(LAYOUTS), metavar="NAME", help="of a data set (see list)")
+    prepare.add_argument("name", choices=list(readers()), metavar="NAME", help="of a data set (see list)")
     prepare.add_argument("--source", type=Path, required=True, help="the folder that it was unpacked into")
     prepare.add_argument(
         "--output", type=Path, default=Path("data/prepared"), help="OUTPUT/NAME is written (%(default)s)"

@@ -27,7 +27,8 @@ from training.data.crops import crop_with_margin, known_five, meant_face, moved,
 from training.data.labels import checked, checked_mask
 from training.data.prepared.face_set import read_manifest
 from training.data.prepared.writer import SIZE, Face, SetWriter, margin_of
-from training.data.sample import BadSample, Layout, LayoutError, Sample
+from training.data.reader import LayoutError, Reader
+from training.data.sample import BadSample, Sample
 from training.data.survey import chosen, entries, is_missing, shortage, survey
 from training.data.teacher_labels import TeacherLabels, complete
 
@@ -63,7 +64,7 @@ class _Skipped:
 
     reason: str
     key: str
-    why: str
+    detail: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class _Loaded:
 
 
 def prepare_set(
-    layout: Layout, *, source: Path, output: Path, options: Options, progress: Progress | None = None
+    reader: Reader, *, source: Path, output: Path, options: Options, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Prepare OUTPUT/NAME and return its manifest; a set that is there already is left as it is.
 
@@ -85,59 +86,59 @@ def prepare_set(
     face, and what SetWriter refuses, and OSError for a disk that is full.
     """
     try:
-        found = survey(layout, source)
-        short = shortage(layout, source, found)
+        found = survey(reader, source)
+        short = shortage(reader, source, found)
         if short and not (options.subset or options.limit is not None):
             raise LayoutError(f"{short}: complete it, or accept fewer with --subset")
         if not found.pictures:
-            raise LayoutError(f"{source} has no picture of {layout.title}: name its folder")
+            raise LayoutError(f"{source} has no picture of {reader.title}: name its folder")
     except LayoutError as error:
-        raise LayoutError(f"{error}\n{layout.name} is laid out as\n{layout.tree}") from None
+        raise LayoutError(f"{error}\n{reader.name} is laid out as\n{reader.tree}") from None
     numbers = chosen(found, limit=options.limit)
     teachers = [TeacherLabels(path) for path in options.teachers]
     detector = options.detector or find_detector()
     digest = hashlib.sha256(detector.read_bytes()).hexdigest()
     made_of = {
-        "layout": layout.name,
+        "layout": reader.name,
         "entries": found.digest,
         "limit": options.limit,
         "teachers": [_digest(path) for path in options.teachers],
         "detector": digest,
     }
-    folder = output / layout.name
+    folder = output / reader.name
     if (folder / "manifest.json").exists():
         there = _manifest_or_none(folder)
         if there is not None and there["options"] == made_of | {"size": options.size}:
             return there
     with SetWriter(
         folder,
-        title=layout.title,
-        licence=layout.licence,
+        title=reader.title,
+        licence=reader.licence,
         size=options.size,
         detector=digest,
         options=made_of,
     ) as writer:
         engine = OpenVinoEngine.for_detector(detector, precision="fp32")
-        left = entries(layout, source, found, numbers=numbers[writer.dealt :])
+        left = entries(reader, source, found, numbers=numbers[writer.dealt :])
         for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
                 writer.add(outcome)
             else:
-                writer.skip(outcome.reason, f"{outcome.key}: {outcome.why}")
+                writer.skip(outcome.reason, f"{outcome.key}: {outcome.detail}")
                 _hold_to(
                     options.max_unreadable,
                     writer,
                     outcome,
                     total=len(numbers),
-                    name=layout.name,
+                    name=reader.name,
                     folder=folder,
                 )
             if progress is not None:
                 progress(writer.dealt, len(numbers))
         return writer.finish(
-            tasks_of_layout=list(layout.tasks),
+            tasks_of_layout=list(reader.tasks),
             subset=bool(short) or len(numbers) < found.entries,
-            expected=dict(layout.expected.counts),
+            expected=dict(reader.expected.counts),
         )
 
 
@@ -145,7 +146,7 @@ def _hold_to(share: float, writer: SetWriter, last: _Skipped, *, total: int, nam
     unusable = sum(writer.skipped.get(reason, 0) for reason in ("unreadable", "bad_labels"))
     if unusable > share * total and last.reason in ("unreadable", "bad_labels"):
         raise ValueError(
-            f"{unusable} of {total} pictures of {name} can't be used (the last is {last.key}: {last.why}), "
+            f"{unusable} of {total} pictures of {name} can't be used (the last is {last.key}: {last.detail}), "
             f"more than --max-unreadable {share:g} allows: allow more, or mend them, delete {folder}.partial "
             "and begin anew"
         )
@@ -212,23 +213,23 @@ def _called(sample: Sample) -> NDArray[np.uint8] | _Skipped:
     try:
         return sample.picture()
     except (OSError, ValueError, cv2.error) as error:
-        return _Skipped(reason="unreadable", key=sample.key, why=_few_words(error))
+        return _Skipped(reason="unreadable", key=sample.key, detail=_few_words(error))
 
 
 def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | None) -> _Loaded | _Skipped:
     if isinstance(sample, BadSample):
-        return _Skipped(reason="bad_labels", key=sample.key, why=sample.why)
+        return _Skipped(reason="bad_labels", key=sample.key, detail=sample.reason)
     if isinstance(picture, _Skipped):
         return picture
     if is_missing(sample):
-        return _Skipped(reason="missing", key=sample.key, why="there is no such file")
+        return _Skipped(reason="missing", key=sample.key, detail="there is no such file")
     try:
         if picture is None:
             assert isinstance(sample.picture, Path)
             picture = decode_image(sample.picture.read_bytes())
         return _Loaded(sample=sample, image=picture, tiles=tiles_of(picture))
     except (OSError, InvalidInput) as error:
-        return _Skipped(reason="unreadable", key=sample.key, why=_few_words(error))
+        return _Skipped(reason="unreadable", key=sample.key, detail=_few_words(error))
 
 
 def _face(
@@ -244,16 +245,16 @@ def _face(
         five = known_five(sample)
         mask = _mask(sample, shape=image.shape[:2])
     except (OSError, ValueError) as error:
-        return _Skipped(reason="bad_labels", key=sample.key, why=_few_words(error))
+        return _Skipped(reason="bad_labels", key=sample.key, detail=_few_words(error))
     faces = finish(loaded.tiles, raw)
     landmarks = _landmarks(faces, sample, shown=shown, five=five, teachers_five=done.five)
     if landmarks is None:
-        return _Skipped(reason="no_face", key=sample.key, why="the detector finds none where it is meant")
+        return _Skipped(reason="no_face", key=sample.key, detail="the detector finds none where it is meant")
     margin = margin_of(size)
     try:
         pixels, forward = crop_with_margin(image, landmarks, size=size, margin=margin)
     except InvalidInput as error:
-        return _Skipped(reason="no_face", key=sample.key, why=_few_words(error))
+        return _Skipped(reason="no_face", key=sample.key, detail=_few_words(error))
     side = size + 2 * margin
     return Face(
         key=sample.key,

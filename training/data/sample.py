@@ -1,11 +1,11 @@
-"""What a data set's layout yields, before any face is looked for: pictures with their labels.
+"""What a reader yields, before any face is detected: pictures with their labels.
 
-A layout (training.data.readers) reads a data set as its makers release it and yields a `Sample` a
-picture; `training.data.prepare` finds and crops the face and moves the labels with it.
+A reader (training.data.readers) reads a data set as it is released and yields one `Sample` a picture.
+`training.data.prepare` detects and crops the face and transforms the labels with it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 SPLITS = ("train", "validation", "test")
 
 
-class LayoutError(ValueError):
-    """A folder is not laid out as the data set is: the sentence names what is missing and where."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A picture and what is known of the face in it.
+    """A picture and the labels of the face in it.
 
     Labels are written by the task's kind (training.data.labels has the details):
       classes     "female", or {"happiness": 0.9, "neutral": 0.1}: probabilities of all known classes
@@ -33,13 +29,13 @@ class Sample:
     A mask is not among the labels: it is `mask`.
     """
 
-    key: str  # unique in its set; what stands in messages, usually the path below --source
+    key: str  # unique in its set, used in messages; usually the path below --source
     picture: Path | Callable[[], NDArray[np.uint8]]  # a file, or a function that gives RGB [H, W, 3]
     labels: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by task, in the picture's pixels
     split: str  # one of SPLITS
-    person: str = ""  # who it is, where the set knows
+    person: str = ""  # identity, where the set has it
     subset: str = ""  # a named part of a split ("challenge"); of several, all, joined by commas
-    # x0, y0, x1, y1: the face that is meant. Without it, it is that of `landmarks`, else the central one.
+    # x0, y0, x1, y1 of the labelled face. Without it, it is the face at `landmarks`, else the central one.
     box: tuple[float, float, float, float] | None = None
     # [5, 2]: right eye, left eye, nose tip, right and left mouth corner, for where the detector finds no
     # face. Those of 68 labelled points need not be given: prepare takes them from the label.
@@ -54,34 +50,10 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BadSample:
-    """An entry of the data set that can't be understood: left out, counted and listed."""
+    """A malformed entry of the data set: it is left out, counted and listed."""
 
     key: str
-    why: str  # a few words: "its name is not age_gender_race_date"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What the official release has."""
-
-    counts: Mapping[str, int]  # split (or "all") -> pictures; empty: nothing to hold it to
-    files: Sequence[str] = ()  # paths below --source that must be there
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Layout:
-    """A data set in its official layout."""
-
-    name: str  # as in `prepare NAME`
-    title: str  # how people call it, with its paper or page
-    licence: str  # short: "CC BY 4.0", "non-commercial research"
-    tasks: tuple[str, ...]  # what its labels are for
-    tree: str  # the official layout as a short tree, shown when something is missing
-    expected: Expected
-    # Yields samples in a fixed order without opening pictures, decides splits, keeps no state: it is
-    # called twice, once to count. Raises LayoutError for a missing index file or folder; yields a
-    # BadSample for a malformed entry.
-    read: Callable[[Path], Iterator[Sample | BadSample]]
+    reason: str  # a few words: "its name is not age_gender_race_date"
 
 
 def five_of_68(points: ArrayLike) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The first look at a data set: is it whole, and which pictures will be prepared.
 
-The layout is read once to count and once to prepare, so that sets of many millions of pictures need no
+The data set is read once to count and once to prepare, so that sets of many millions of pictures need no
 memory for their list.
 """
 
@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.sample import BadSample, Layout, LayoutError, Sample
+from training.data.reader import LayoutError, Reader
+from training.data.sample import BadSample, Sample
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a layout yields."""
+    """What a reader yields."""
 
     entries: int  # malformed ones among them
     counts: dict[str, int]  # pictures by split, of those that are there
@@ -34,16 +35,16 @@ class Survey:
         return sum(self.counts.values())
 
 
-def survey(layout: Layout, source: Path) -> Survey:
+def survey(reader: Reader, source: Path) -> Survey:
     """Count a data set. Raises LayoutError where it is not laid out as it should be."""
     if not source.is_dir():
-        raise LayoutError(f"{source} is no folder: name the one that {layout.title} was unpacked into")
+        raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
     counts: Counter[str] = Counter()
     hashes = array.array("q")
     digest = hashlib.sha256()
     entries = malformed = missing = 0
     first_missing: Path | None = None
-    for entry in layout.read(source):
+    for entry in reader.read(source):
         entries += 1
         hashes.append(hash(entry.key))
         if isinstance(entry, BadSample):
@@ -73,15 +74,15 @@ def is_missing(sample: Sample) -> bool:
     return isinstance(sample.picture, Path) and not sample.picture.exists()
 
 
-def shortage(layout: Layout, source: Path, found: Survey) -> str | None:
+def shortage(reader: Reader, source: Path, found: Survey) -> str | None:
     """What the official release has and this folder has not, in a sentence; None for a whole set."""
-    absent = [name for name in layout.expected.files if not (source / name).exists()]
+    absent = [name for name in reader.expected.files if not (source / name).exists()]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         return f"{source / absent[0]}{more} is missing"
     if found.missing:
         return f"{found.missing} pictures that the lists name are missing, the first is {found.first_missing}"
-    for split, expected in layout.expected.counts.items():
+    for split, expected in reader.expected.counts.items():
         count = found.pictures if split == "all" else found.counts.get(split, 0)
         # A malformed entry is there too, though in no split.
         if count + found.malformed < expected:
@@ -98,13 +99,13 @@ def chosen(found: Survey, *, limit: int | None) -> NDArray[np.int64]:
 
 
 def entries(
-    layout: Layout, source: Path, found: Survey, *, numbers: NDArray[np.int64]
+    reader: Reader, source: Path, found: Survey, *, numbers: NDArray[np.int64]
 ) -> Iterator[Sample | BadSample]:
     """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
     wanted = iter(numbers.tolist())
     upcoming = next(wanted, None)
     seen: set[str] = set()
-    for number, entry in enumerate(layout.read(source)):
+    for number, entry in enumerate(reader.read(source)):
         if upcoming is None:
             return
         again = entry.key in seen
@@ -113,4 +114,4 @@ def entries(
         if number != upcoming:
             continue
         upcoming = next(wanted, None)
-        yield BadSample(key=entry.key, why="the set names it twice") if again else entry
+        yield BadSample(key=entry.key, reason="the set names it twice") if again else entry

@@ -20,7 +20,7 @@ from runtime.errors import InvalidLandmarks
 from runtime.image.align import in_plane_degrees, photo_to_crop, transform
 from runtime.pose import rotate_in_plane
 from training.data.prepared.face_set import FaceSet
-from training.data.readers import LAYOUTS
+from training.data.readers import readers
 from training.data.sample import Sample
 from training.data.survey import is_missing
 from training.evaluation.evaluated_task import Question
@@ -48,14 +48,15 @@ class Photos:
     def __init__(self, faces: FaceSet, source: Path) -> None:
         self.faces = faces
         name = faces.manifest.get("options", {}).get("layout", faces.name)
-        if name not in LAYOUTS:
+        reader = readers().get(name)
+        if reader is None:
             raise ValueError(f"{faces.name} was not prepared from photos: leave it out of --photos")
         if not source.is_dir():
             raise ValueError(f"{source} is no folder: name the one that {faces.name} was prepared from")
         wanted = set(faces.keys.tolist())
         self._of: dict[str, Picture] = {}
         left_out = 0
-        for sample in LAYOUTS[name].read(source):
+        for sample in reader.read(source):
             if isinstance(sample, Sample) and sample.key in wanted:
                 self._of[sample.key] = sample.picture
             elif isinstance(sample, Sample) and sample.split == faces.split:

@@ -16,7 +16,7 @@ from runtime.detect.weights import find_detector
 from runtime.engines.openvino import OpenVinoEngine
 from training.data.prepared.face_set import read_manifest
 from training.data.prepared.writer import SIZE, SetWriter
-from training.data.readers import LAYOUTS
+from training.data.readers import reader_of
 from training.render import workers as make
 from training.render.contact_sheet import drawn, sheet
 from training.render.head.head_file import load_head
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
-    layout = LAYOUTS[_SET]
+    reader = reader_of(_SET)
     detector = args.detector or find_detector()
     digest = hashlib.sha256(detector.read_bytes()).hexdigest()
     options = {
@@ -71,8 +71,8 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
     with (
         SetWriter(
             folder,
-            title=layout.title,
-            licence=layout.licence,
+            title=reader.title,
+            licence=reader.licence,
             size=args.size,
             options=options,
             detector=digest,
@@ -96,7 +96,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
             else:
                 writer.add(face)
             bar.update()
-        manifest = writer.finish(tasks_of_layout=list(layout.tasks), expected={})
+        manifest = writer.finish(tasks_of_layout=list(reader.tasks), expected={})
     told = ", ".join(f"{count} for {split}" for split, count in manifest["faces"].items())
     print(f"{folder}: faces {told}; labels {', '.join(manifest['tasks'])}")
 

@@ -23,7 +23,7 @@ from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.writer import Face as PreparedFace
 from training.data.prepared.writer import margin_of, write_set
-from training.data.readers import LAYOUTS
+from training.data.readers import reader_of
 from training.evaluation.evaluate import evaluate, main
 from training.evaluation.evaluated_task import Question, question_of
 from training.evaluation.predictors import Answers, Subject, about_crops, of_server
@@ -330,7 +330,7 @@ def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`photos`, and under `prepared` the set `utkface` made of them by what makes real ones."""
     root = tmp_path_factory.mktemp("utkface")
     prepare_set(
-        LAYOUTS["utkface"],
+        reader_of("utkface"),
         source=portraits(root / "photos"),
         output=root / "prepared",
         options=Options(subset=True),

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.paths import ASSETS
 from training.data.__main__ import main
 from training.data.prepared.face_set import FaceSet
-from training.data.readers import LAYOUTS
+from training.data.readers import readers
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def test_a_full_disk_ends_in_a_sentence(
 def test_the_list_names_every_data_set_with_its_licence(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("list", "--trees") == 0
     out = capsys.readouterr().out
-    for name, layout in LAYOUTS.items():
+    for name, reader in readers().items():
         assert name in out
-        assert layout.licence in out
-        assert layout.tree.splitlines()[0] in out
+        assert reader.licence in out
+        assert reader.tree.splitlines()[0] in out
 
 
 def test_checking_what_is_no_set_ends_in_a_sentence(

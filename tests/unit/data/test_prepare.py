@@ -18,8 +18,9 @@ from training.data.__main__ import main
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.writer import SetWriter
-from training.data.readers import LAYOUTS
-from training.data.sample import BadSample, Expected, Layout, Sample
+from training.data.reader import Expected, Reader
+from training.data.readers import reader_of
+from training.data.sample import BadSample, Sample
 from training.data.teacher_labels import TeacherFile, write_teacher_file
 from training.tasks import CATALOGUE
 
@@ -38,8 +39,8 @@ def _save(path: pathlib.Path, picture: np.ndarray) -> pathlib.Path:
     return path
 
 
-def _layout(*entries: Sample | BadSample, expected: dict[str, int] | None = None) -> Layout:
-    return Layout(
+def _reader(*entries: Sample | BadSample, expected: dict[str, int] | None = None) -> Reader:
+    return Reader(
         name="made",
         title="Made",
         licence="CC0",
@@ -50,8 +51,8 @@ def _layout(*entries: Sample | BadSample, expected: dict[str, int] | None = None
     )
 
 
-def _prepare(layout: Layout, folder: pathlib.Path, **options: Any) -> dict[str, Any]:
-    return prepare_set(layout, source=folder, output=folder / "out", options=Options(**options))
+def _prepare(reader: Reader, folder: pathlib.Path, **options: Any) -> dict[str, Any]:
+    return prepare_set(reader, source=folder, output=folder / "out", options=Options(**options))
 
 
 def _fairface(root: pathlib.Path, portrait: np.ndarray, *, count: int = 4) -> None:
@@ -88,7 +89,7 @@ def test_a_data_set_becomes_aligned_crops_with_its_labels(
     crop = train.plain([0], size=112)[0]
     assert crop[40:80, 40:80].std() > 10
     manifest = train.manifest
-    assert (manifest["title"], manifest["licence"]) == (LAYOUTS["fairface"].title, "CC BY 4.0")
+    assert (manifest["title"], manifest["licence"]) == (reader_of("fairface").title, "CC BY 4.0")
     assert manifest["subset"] is True
     assert re.fullmatch("[0-9a-f]{64}", manifest["detector"])
     written = (tmp_path / "fairface" / "manifest.json").stat().st_mtime_ns
@@ -119,7 +120,7 @@ def test_points_pose_and_mask_move_into_the_crop_with_the_picture(
         split="train",
         mask=lambda: mask,
     )
-    _prepare(_layout(sample), tmp_path, size=96)
+    _prepare(_reader(sample), tmp_path, size=96)
     faces = FaceSet(tmp_path / "out/made")
     stored = faces.stored(0)
     magenta = (stored[..., 0] > 180) & (stored[..., 1] < 90) & (stored[..., 2] > 180)
@@ -149,7 +150,7 @@ def test_of_two_faces_the_box_says_which(tmp_path: pathlib.Path, portrait: np.nd
         Sample(key="right", picture=picture, split="train", labels={"age": [2, 2]}, box=(240, 10, 350, 115)),
         Sample(key="none", picture=picture, split="train", labels={"age": [3, 3]}, box=(0, 180, 60, 219)),
     ]
-    manifest = _prepare(_layout(*samples), tmp_path)
+    manifest = _prepare(_reader(*samples), tmp_path)
     faces = FaceSet(tmp_path / "out/made")
     assert list(faces.keys) == ["left", "right"]
     left, right = (faces.plain([i], size=112)[0, 40:72, 40:72].mean(axis=(0, 1)) for i in (0, 1))
@@ -166,7 +167,7 @@ def test_where_the_detector_finds_none_known_landmarks_stand_in(tmp_path: pathli
         Sample(key="unknown", picture=picture, split="train"),
         Sample(key="outside", picture=picture, split="train", landmarks=five + 900),
     ]
-    _prepare(_layout(*samples), tmp_path)
+    _prepare(_reader(*samples), tmp_path)
     assert list(FaceSet(tmp_path / "out/made").keys) == ["known"]
 
 
@@ -184,7 +185,7 @@ def test_what_cannot_be_used_is_left_out_counted_and_listed(
         return Sample(key=key, picture=picture, split="train", **more)
 
     manifest = _prepare(
-        _layout(
+        _reader(
             sample("cut", tmp_path / "cut.png"),
             sample("text", tmp_path / "text.png"),
             sample("frame", broken),
@@ -193,7 +194,7 @@ def test_what_cannot_be_used_is_left_out_counted_and_listed(
             sample("point", good, labels={"landmarks": [[9999, 1]] + [None] * 67}),
             sample("mask", good, mask=lambda: np.zeros((3, 3), np.uint8)),
             sample("classes", good, mask=lambda: np.full((200, 210), 99, np.uint8)),
-            BadSample(key="name", why="its name is odd"),
+            BadSample(key="name", reason="its name is odd"),
             sample("good", good, labels={"age": [3, 3]}),
             sample("good", good, labels={"age": [4, 4]}),
         ),
@@ -221,12 +222,12 @@ def test_too_many_unusable_pictures_stop_it_and_more_may_be_allowed(
     tmp_path: pathlib.Path, portrait: np.ndarray
 ) -> None:
     samples = [Sample(key="good", picture=_save(tmp_path / "good.png", portrait), split="train")]
-    bad = [BadSample(key=f"{i}.png", why="its name is odd") for i in range(2)]
+    bad = [BadSample(key=f"{i}.png", reason="its name is odd") for i in range(2)]
     with pytest.raises(
         ValueError, match=r"1 of 3 pictures .*the last is 0.png: its name is odd.*unreadable 0.01"
     ):
-        _prepare(_layout(*bad, *samples), tmp_path)
-    assert _prepare(_layout(*bad, *samples), tmp_path, max_unreadable=0.7)["faces"] == {"train": 1}
+        _prepare(_reader(*bad, *samples), tmp_path)
+    assert _prepare(_reader(*bad, *samples), tmp_path, max_unreadable=0.7)["faces"] == {"train": 1}
 
 
 def test_fewer_pictures_than_the_official_release_are_accepted_only_as_a_subset(
@@ -245,13 +246,13 @@ def test_fewer_pictures_than_the_official_release_are_accepted_only_as_a_subset(
     assert _run(*command, "--subset") == 0
     assert "1 missing" in capsys.readouterr().out
     sample = Sample(key="a", picture=_save(tmp_path / "a.png", portrait), split="train")
-    assert _prepare(_layout(sample, expected={"all": 1}), tmp_path)["subset"] is False
+    assert _prepare(_reader(sample, expected={"all": 1}), tmp_path)["subset"] is False
 
 
 def test_a_limit_takes_pictures_evenly_and_is_a_subset(tmp_path: pathlib.Path, portrait: np.ndarray) -> None:
     picture = _save(tmp_path / "a.png", portrait)
     samples = [Sample(key=str(i), picture=picture, split="train") for i in range(9)]
-    manifest = _prepare(_layout(*samples), tmp_path, limit=3)
+    manifest = _prepare(_reader(*samples), tmp_path, limit=3)
     assert manifest["subset"] is True
     assert list(FaceSet(tmp_path / "out/made").keys) == ["0", "4", "8"]
 
@@ -261,9 +262,9 @@ def test_a_stopped_prepare_goes_on_and_ends_as_if_it_had_not_been(
 ) -> None:
     monkeypatch.setattr(prepare_module, "SetWriter", functools.partial(SetWriter, shard_faces=2))
     pictures = [_save(tmp_path / f"{i}.png", np.roll(portrait, i, axis=1)) for i in range(7)]
-    bad = BadSample(key="bad", why="odd")
+    bad = BadSample(key="bad", reason="odd")
     samples = [Sample(key=path.name, picture=path, split="train") for path in pictures]
-    layout = _layout(samples[0], bad, *samples[1:])
+    reader = _reader(samples[0], bad, *samples[1:])
 
     def stop(dealt: int, total: int) -> None:
         assert total == 8
@@ -272,18 +273,18 @@ def test_a_stopped_prepare_goes_on_and_ends_as_if_it_had_not_been(
 
     options = Options(max_unreadable=1)
     with pytest.raises(KeyboardInterrupt):
-        prepare_set(layout, source=tmp_path, output=tmp_path / "a", options=options, progress=stop)
+        prepare_set(reader, source=tmp_path, output=tmp_path / "a", options=options, progress=stop)
     assert not (tmp_path / "a/made").exists()
     seen: list[int] = []
     prepare_set(
-        layout,
+        reader,
         source=tmp_path,
         output=tmp_path / "a",
         options=options,
         progress=lambda dealt, _: seen.append(dealt),
     )
     assert seen == [6, 7, 8]  # the first five, the bad one among them, are in whole shards
-    prepare_set(layout, source=tmp_path, output=tmp_path / "b", options=options)
+    prepare_set(reader, source=tmp_path, output=tmp_path / "b", options=options)
     a, b = ({p.name: p.read_bytes() for p in (tmp_path / x / "made").iterdir()} for x in "ab")
     assert a == b
 
@@ -294,8 +295,8 @@ def test_a_data_set_that_has_changed_in_between_is_not_gone_on_with(
     monkeypatch.setattr(prepare_module, "SetWriter", functools.partial(SetWriter, shard_faces=1))
     picture = _save(tmp_path / "a.png", portrait)
 
-    def layout(age: int) -> Layout:
-        return _layout(
+    def reader(age: int) -> Reader:
+        return _reader(
             *(
                 Sample(key=str(i), picture=picture, split="train", labels={"age": [age, age]})
                 for i in range(4)
@@ -307,9 +308,9 @@ def test_a_data_set_that_has_changed_in_between_is_not_gone_on_with(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_set(layout(1), source=tmp_path, output=tmp_path, options=Options(), progress=stop)
+        prepare_set(reader(1), source=tmp_path, output=tmp_path, options=Options(), progress=stop)
     with pytest.raises(ValueError, match="was begun otherwise"):
-        prepare_set(layout(2), source=tmp_path, output=tmp_path, options=Options())
+        prepare_set(reader(2), source=tmp_path, output=tmp_path, options=Options())
 
 
 @pytest.fixture
@@ -346,7 +347,7 @@ def test_a_teacher_labels_what_people_have_not(
         Sample(key="a/1.png", picture=tmp_path / "in/a/1.png", split="train", labels={"age": [30, 30]}),
         Sample(key="a/2.png", picture=tmp_path / "in/a/2.png", split="train", labels={"age": [31, 31]}),
     ]
-    manifest = _prepare(_layout(*samples), tmp_path, teachers=[teacher("in/a/1.png")])
+    manifest = _prepare(_reader(*samples), tmp_path, teachers=[teacher("in/a/1.png")])
     assert manifest["labelled_by"] == {"expression": "A teacher", "age": "human"}
     faces = FaceSet(tmp_path / "out/made")
     happy = CATALOGUE["expression"].labels.index("happiness")

@@ -1,5 +1,5 @@
 """FairFace, UTKFace, CelebA, FER2013, YouTube Faces with 68 points, folders of photos: each in a small
-copy of its official layout."""
+copy of its official reader."""
 
 import pathlib
 from collections import Counter
@@ -7,14 +7,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from training.data.readers import LAYOUTS
-from training.data.sample import BadSample, LayoutError, Sample, five_of_68
+from training.data.reader import LayoutError
+from training.data.readers import reader_of, readers
+from training.data.sample import BadSample, Sample, five_of_68
 from training.data.survey import shortage, survey
 from training.tasks import CATALOGUE
 
 
 def _read(name: str, source: pathlib.Path) -> tuple[list[Sample], list[BadSample]]:
-    entries = list(LAYOUTS[name].read(source))
+    entries = list(reader_of(name).read(source))
     return [e for e in entries if isinstance(e, Sample)], [e for e in entries if isinstance(e, BadSample)]
 
 
@@ -24,20 +25,20 @@ def _touch(root: pathlib.Path, *names: str) -> None:
         (root / name).touch()
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", readers())
 def test_every_data_set_says_what_it_is_and_labels_tasks_of_the_catalogue(name: str) -> None:
-    layout = LAYOUTS[name]
-    assert layout.name == name
-    assert layout.title
-    assert layout.licence
-    assert layout.tree
-    assert set(layout.tasks) <= set(CATALOGUE)
+    reader = reader_of(name)
+    assert reader.name == name
+    assert reader.title
+    assert reader.licence
+    assert reader.tree
+    assert set(reader.tasks) <= set(CATALOGUE)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", readers())
 def test_an_empty_folder_is_not_the_data_set(tmp_path: pathlib.Path, name: str) -> None:
     with pytest.raises(LayoutError) as caught:
-        survey(LAYOUTS[name], tmp_path)
+        survey(reader_of(name), tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -85,7 +86,7 @@ def test_fairface_s_malformed_rows_are_told_and_another_table_is_refused(tmp_pat
     samples, bad = _read("fairface", tmp_path)
     assert len(samples) == 3
     assert [b.key for b in bad] == ["train/4.jpg", "train/5.jpg"]
-    assert "'old'" in bad[0].why
+    assert "'old'" in bad[0].reason
     table.write_text("name,years\na,1\n")
     with pytest.raises(LayoutError, match="has no column file, age, gender, race"):
         _read("fairface", tmp_path)
@@ -100,7 +101,7 @@ def test_utkface_s_names_say_age_gender_and_race(tmp_path: pathlib.Path) -> None
         ("UTKFace/" + names[1], {"age": [26, 26], "gender": "male", "race_utkface": "Others"}),
     ]
     assert [b.key for b in bad] == ["UTKFace/" + names[2], "UTKFace/7_2_0_2017.jpg", "UTKFace/x_0_1_2.jpg"]
-    assert {b.why for b in bad} == {"its name is not age_gender_race_date"}
+    assert {b.reason for b in bad} == {"its name is not age_gender_race_date"}
 
 
 def test_utkface_keeps_1500_pictures_out(tmp_path: pathlib.Path) -> None:
@@ -155,7 +156,7 @@ def test_celeba_s_malformed_lines_are_told_and_other_lists_refused(tmp_path: pat
     (tmp_path / "list_eval_partition.txt").write_text("000001.jpg 0\n000003.jpg 0\n")
     samples, bad = _read("celeba", tmp_path)
     assert [s.key for s in samples] == ["img_align_celeba/000001.jpg"]
-    assert [b.why for b in bad] == [
+    assert [b.reason for b in bad] == [
         "list_eval_partition.txt does not name it",
         "its line in list_attr_celeba.txt is not 40 times 1 or -1",
         "list_eval_partition.txt does not name it",
@@ -242,7 +243,7 @@ def test_youtube_s_malformed_rows_are_told_and_another_table_is_refused(tmp_path
     table.write_text(table.read_text() + "\nCid_1.jpg,1,2,3\n")
     samples, bad = _read("youtube68", tmp_path)
     assert len(samples) == 2
-    assert [(b.key, b.why) for b in bad] == [
+    assert [(b.key, b.reason) for b in bad] == [
         ("images/Cid_1.jpg", "its line in landmarks68.csv is not 68 times x and y")
     ]
     table.write_text("file,x,y\n")
@@ -259,17 +260,17 @@ def test_photos_are_all_pictures_below_a_folder(tmp_path: pathlib.Path) -> None:
 
 def test_what_the_official_release_has_and_a_folder_has_not_is_said(tmp_path: pathlib.Path) -> None:
     _youtube(tmp_path, "Ann_1.jpg", "Ben_1.jpg")
-    layout = LAYOUTS["youtube68"]
-    assert shortage(layout, tmp_path, survey(layout, tmp_path)) == (
+    reader = reader_of("youtube68")
+    assert shortage(reader, tmp_path, survey(reader, tmp_path)) == (
         f"2 pictures that the lists name are missing, the first is {tmp_path}/images/Ann_1.jpg"
     )
     _touch(tmp_path / "images", "Ann_1.jpg", "Ben_1.jpg")
-    found = survey(layout, tmp_path)
-    assert shortage(layout, tmp_path, found) == f"{tmp_path} has 2 pictures, the official release 3462"
-    assert survey(layout, tmp_path).digest == found.digest
+    found = survey(reader, tmp_path)
+    assert shortage(reader, tmp_path, found) == f"{tmp_path} has 2 pictures, the official release 3462"
+    assert survey(reader, tmp_path).digest == found.digest
     table = tmp_path / "landmarks68.csv"
     table.write_text(table.read_text().replace("0.5", "0.6"))
-    assert survey(layout, tmp_path).digest != found.digest
+    assert survey(reader, tmp_path).digest != found.digest
 
 
 def test_five_points_follow_from_68() -> None:

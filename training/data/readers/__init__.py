@@ -1,57 +1,35 @@
-"""Every data set that `prepare` can read, by name.
+"""Every data set that `prepare` can read: one module each, found by itself.
 
-A layout's module has `LAYOUT`, or `LAYOUTS_HERE` for a family. It is imported when it is asked for.
+A module defines its set as `READER`, or several sets that share its code as a tuple `READERS`. A new
+data set is a new file in this folder; nothing lists them. Readers import no torch.
 """
 
+import functools
 import importlib
-from collections.abc import Iterator, Mapping
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from training.data.sample import Layout
-
-# Name in `prepare NAME` -> module in this package.
-_MODULES = {
-    "rafdb": "rafdb",
-    "emotionet": "emotionet",
-    "celeba": "celeba",
-    "agedb": "agedb",
-    "agedb_by_person": "agedb",
-    "biwi": "biwi",
-    "biwi_by_person": "biwi",
-    "fer2013": "fer2013",
-    "utkface": "utkface",
-    "fairface": "fairface",
-    "lapa": "lapa",
-    "celebamask_hq": "celebamask_hq",
-    "300w": "ibug_300w",
-    "300vw": "ibug_300vw",
-    "wflw": "wflw",
-    "300w_lp": "faces_3d",
-    "aflw2000": "faces_3d",
-    "cofw": "cofw",
-    "affectnet": "affectnet",
-    "lfwa": "lfwa",
-    "ffhq": "ffhq",
-    "youtube68": "youtube68",
-    "ict": "ict",
-    "photos": "photos",
-    "glint360k": "glint360k",
-}
+from training.data.reader import Reader
 
 
-class _Layouts(Mapping[str, Layout]):
-    def __getitem__(self, name: str) -> Layout:
-        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-        here: tuple[Layout, ...] = getattr(module, "LAYOUTS_HERE", None) or (module.LAYOUT,)
-        for layout in here:
-            if layout.name == name:
-                return layout
-        raise LookupError(f"{module.__name__} has no layout of the name {name}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
-
-    def __len__(self) -> int:
-        return len(_MODULES)
+@functools.cache
+def readers() -> Mapping[str, Reader]:
+    """All readers by the data set's name, in the order of the names."""
+    found: dict[str, Reader] = {}
+    for info in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
+        module = importlib.import_module(info.name)
+        defined: tuple[Reader, ...] = getattr(module, "READERS", None) or (module.READER,)
+        for reader in defined:
+            if reader.name in found:
+                raise ValueError(f"{info.name} defines {reader.name} a second time: give it another name")
+            found[reader.name] = reader
+    return MappingProxyType(dict(sorted(found.items())))
 
 
-LAYOUTS: Mapping[str, Layout] = _Layouts()
+def reader_of(name: str) -> Reader:
+    """The reader of a data set; ValueError names those that exist."""
+    reader = readers().get(name)
+    if reader is None:
+        raise ValueError(f"there is no data set {name!r}: it is one of {', '.join(readers())}")
+    return reader

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find, find_or_none, rows_of, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample, five_of_68
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import find_path, find_path_or_none, read_rows
+from training.data.sample import BadSample, Sample, five_of_68
 
-_EXPRESSIONS = to_catalogue(
+_EXPRESSIONS = label_map(
     "expression",
     {
         "0": "neutral",
@@ -57,7 +59,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     if folders:
         return
     tables = {
-        name: find_or_none(source, f"{_LISTS_IN}/{name}", name, f"{_WORD}/{_LISTS_IN}/{name}")
+        name: find_path_or_none(source, f"{_LISTS_IN}/{name}", name, f"{_WORD}/{_LISTS_IN}/{name}")
         for name in _LISTS
     }
     if not any(tables.values()):
@@ -71,7 +73,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
 def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | BadSample]:
     """The large release: whole pictures, with the face's box and 68 points found by a program."""
-    folder = find(
+    folder = find_path(
         source,
         f"{_WORD}_Images",
         f"{_WORD}/{_WORD}_Images",
@@ -79,12 +81,12 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
         what="the folder of AffectNet's pictures",
     )
     seen: set[str] = set()
-    for number, row in enumerate(rows_of(table), start=1):
+    for number, row in enumerate(read_rows(table), start=1):
         if row[0] == _COLUMNS[0]:
             continue
         if len(row) != len(_COLUMNS):
             yield BadSample(
-                key=f"{table.name} line {number}", why=f"it has {len(row)} columns, not {len(_COLUMNS)}"
+                key=f"{table.name} line {number}", reason=f"it has {len(row)} columns, not {len(_COLUMNS)}"
             )
             continue
         cells = dict(zip(_COLUMNS, row, strict=True))
@@ -99,10 +101,10 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
             landmarks = five_of_68(points.reshape(-1, 2))
             expression = _EXPRESSIONS[code]
         except (ValueError, KeyError):
-            yield BadSample(key=key, why=f"its box, points or expression in {table.name} can't be read")
+            yield BadSample(key=key, reason=f"its box, points or expression in {table.name} can't be read")
             continue
         if key in seen:
-            yield BadSample(key=key, why=f"{table.name} names it twice")
+            yield BadSample(key=key, reason=f"{table.name} names it twice")
             continue
         seen.add(key)
         yield Sample(
@@ -117,8 +119,8 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
 
 def _read_folder(source: Path, *, folder: str, split: str) -> Iterator[Sample | BadSample]:
     """The small release: faces of 224 x 224, a file with the expression beside each, and its 68 points."""
-    images = find(source, f"{folder}/images", what=f"the folder of AffectNet's {folder}")
-    annotations = find(
+    images = find_path(source, f"{folder}/images", what=f"the folder of AffectNet's {folder}")
+    annotations = find_path(
         source, f"{folder}/annotations", what=f"the folder of the labels of AffectNet's {folder}"
     )
     paths = [path for path in images.iterdir() if path.suffix.lower() in (".jpg", ".png")]
@@ -133,10 +135,10 @@ def _read_folder(source: Path, *, folder: str, split: str) -> Iterator[Sample | 
             expression = _EXPRESSIONS[code]
             landmarks = _points(annotations / f"{path.stem}_lnd.npy")
         except FileNotFoundError:
-            yield BadSample(key=key, why=f"its label {path.stem}_exp.npy is missing")
+            yield BadSample(key=key, reason=f"its label {path.stem}_exp.npy is missing")
             continue
         except (ValueError, KeyError, EOFError, OSError):
-            yield BadSample(key=key, why=f"its label {path.stem}_exp.npy or its points can't be read")
+            yield BadSample(key=key, reason=f"its label {path.stem}_exp.npy or its points can't be read")
             continue
         yield Sample(
             key=key, picture=path, labels={"expression": expression}, split=split, landmarks=landmarks
@@ -150,7 +152,7 @@ def _points(path: Path) -> NDArray[np.float64] | None:
     return five_of_68(np.load(path).astype(np.float64).reshape(68, 2))
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="affectnet",
     title="AffectNet, the hand-labelled part (Mollahosseini et al., TAC 2017)",
     licence="non-commercial research",

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.reading.files import drawn, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.splits import random_subset
+from training.data.sample import BadSample, Sample
 
 _NAME = re.compile(r"(?P<number>\d+)_(?P<person>.+)_(?P<age>\d+)_(?P<gender>[a-zA-Z])")
-_GENDERS = to_catalogue("gender", {"m": "male", "f": "female"})
+_GENDERS = label_map("gender", {"m": "male", "f": "female"})
 _OLDEST = 120  # years
 _TRAIN = 0.8
 
@@ -28,15 +30,17 @@ def read(source: Path, *, by_person: bool) -> Iterator[Sample | BadSample]:
     good = {path: match for path, match in found if match is not None}
     # Splits are drawn from the names alone, so that it does not matter in which folder the set lies.
     units = {match["person"] if by_person else path.name for path, match in good.items()}
-    train = drawn(units, share=_TRAIN)
+    train = random_subset(units, fraction=_TRAIN)
     for path, match in found:
         key = path.relative_to(source).as_posix()
         if match is None:
-            yield BadSample(key=key, why="its name is not ID_Name_age_gender")
+            yield BadSample(key=key, reason="its name is not ID_Name_age_gender")
             continue
         age, gender = int(match["age"]), _GENDERS.get(match["gender"].lower())
         if gender is None or age > _OLDEST:
-            yield BadSample(key=key, why=f"its name says an age over {_OLDEST} or a gender other than m, f")
+            yield BadSample(
+                key=key, reason=f"its name says an age over {_OLDEST} or a gender other than m, f"
+            )
             continue
         unit = match["person"] if by_person else path.name
         yield Sample(
@@ -58,8 +62,8 @@ _TREE = """\
 AgeDB/
   0_MariaCallas_35_f.jpg                  ID_Name_age_gender.jpg, in any folders below --source"""
 
-LAYOUTS_HERE = (
-    Layout(
+READERS = (
+    Reader(
         name="agedb",
         title=_TITLE,
         licence="non-commercial research",
@@ -68,7 +72,7 @@ LAYOUTS_HERE = (
         expected=Expected(counts={"train": 13190, "test": 3298}),
         read=functools.partial(read, by_person=False),
     ),
-    Layout(
+    Reader(
         name="agedb_by_person",
         title=f"{_TITLE}, split by person",
         licence="non-commercial research",

@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pose import angles_from_rotation
-from training.data.reading.files import drawn, find
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.source_files import find_path
+from training.data.reader_tools.splits import random_subset
+from training.data.sample import BadSample, Sample
 
 # Who is in which recording: four people came twice.
 _PEOPLE = {
@@ -66,7 +68,7 @@ class Camera:
 
 def read(source: Path, *, by_person: bool) -> Iterator[Sample | BadSample]:
     """Every frame of every recording, in their order."""
-    root = find(source, "hpdb", "kinect_head_pose_db/hpdb", ".", what="Biwi's folder hpdb")
+    root = find_path(source, "hpdb", "kinect_head_pose_db/hpdb", ".", what="Biwi's folder hpdb")
     recordings = [root / name for name in sorted(_PEOPLE) if (root / name).is_dir()]
     if not recordings:
         raise LayoutError(f"Biwi's recordings are missing: they belong in {root / '01'} to {root / '24'}")
@@ -79,7 +81,7 @@ def read(source: Path, *, by_person: bool) -> Iterator[Sample | BadSample]:
     if not frames:
         raise LayoutError(f"Biwi's frames are missing: they belong at {root / '01' / 'frame_00003_rgb.png'}")
     units = {_unit(path, by_person=by_person) for path in frames}
-    train = drawn(units, share=_TRAIN)
+    train = random_subset(units, fraction=_TRAIN)
     cameras = {recording.name: _camera(recording / "rgb.cal") for recording in recordings}
     for path in frames:
         key = path.relative_to(source).as_posix()
@@ -88,7 +90,7 @@ def read(source: Path, *, by_person: bool) -> Iterator[Sample | BadSample]:
         try:
             rotation, centre = _pose(pose)
         except ValueError as error:
-            yield BadSample(key=key, why=str(error))
+            yield BadSample(key=key, reason=str(error))
             continue
         rotation = camera.rotation @ rotation
         centre = camera.rotation @ centre + camera.translation
@@ -156,8 +158,8 @@ hpdb/
   01/frame_00003_pose.txt                 rotation matrix, and the head's centre in mm
   ... 24/"""
 
-LAYOUTS_HERE = (
-    Layout(
+READERS = (
+    Reader(
         name="biwi",
         title=_TITLE,
         licence="non-commercial research",
@@ -166,7 +168,7 @@ LAYOUTS_HERE = (
         expected=Expected(counts={"train": 10975, "test": 4703}),
         read=functools.partial(read, by_person=False),
     ),
-    Layout(
+    Reader(
         name="biwi_by_person",
         title=f"{_TITLE}, split by person",
         licence="non-commercial research",

@@ -11,41 +11,42 @@ the training part of one and in the test part of the other: who trains on both n
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.reading.files import find, find_or_none, lines_of
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.source_files import find_path, find_path_or_none, read_lines
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
-_KEPT_OUT = 1500
+_HELD_OUT = 1500
 _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 _VALUES = {"1": 1.0, "-1": 0.0}
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture of the attributes' list, in its order."""
-    table = find(
+    table = find_path(
         source, "Anno/list_attr_celeba.txt", "list_attr_celeba.txt", what="CelebA's list of attributes"
     )
-    pictures = find(
+    pictures = find_path(
         source, "Img/img_align_celeba", "img_align_celeba", what="CelebA's folder of aligned pictures"
     )
-    lines = lines_of(table)
+    lines = read_lines(table)
     names = lines[1].split() if len(lines) > 1 else []
     absent = [label for label in CATALOGUE["attributes"].labels if label not in names]
     if absent:
         raise LayoutError(
             f"{table} does not name {', '.join(absent[:3])} in its second line: CelebA's belongs there"
         )
-    splits = _column(find_or_none(source, "Eval/list_eval_partition.txt", "list_eval_partition.txt"))
-    persons = _column(find_or_none(source, "Anno/identity_CelebA.txt", "identity_CelebA.txt"))
+    splits = _column(find_path_or_none(source, "Eval/list_eval_partition.txt", "list_eval_partition.txt"))
+    persons = _column(find_path_or_none(source, "Anno/identity_CelebA.txt", "identity_CelebA.txt"))
     rows = lines[2:]
     for i, row in enumerate(rows):
         name, *values = row.split()
-        split = "test" if i >= len(rows) - _KEPT_OUT else "train"
+        split = "test" if i >= len(rows) - _HELD_OUT else "train"
         if splits:
             split = _SPLITS.get(splits.get(name, ""), "")
         if len(values) != len(names) or not set(values) <= _VALUES.keys() or not split:
-            why = f"its line in {table.name} is not {len(names)} times 1 or -1"
-            yield BadSample(key=name, why=why if split else "list_eval_partition.txt does not name it")
+            reason = f"its line in {table.name} is not {len(names)} times 1 or -1"
+            yield BadSample(key=name, reason=reason if split else "list_eval_partition.txt does not name it")
             continue
         by_name = dict(zip(names, values, strict=True))
         yield Sample(
@@ -63,13 +64,13 @@ def _column(path: Path | None) -> dict[str, str]:
     """What a list of lines `000001.jpg word` says of each picture; empty without a list."""
     if path is None:
         return {}
-    rows = [line.split() for line in lines_of(path)]
+    rows = [line.split() for line in read_lines(path)]
     if any(len(row) != 2 for row in rows):
         raise LayoutError(f"{path} is not a list of lines `000001.jpg 1`: CelebA's belongs there")
     return dict(rows)
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="celeba",
     title="CelebA, aligned and cropped (Liu et al., ICCV 2015)",
     licence="non-commercial research",

@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.image.containers import read_container
-from training.data.reading.files import find_or_none, lines_of, to_catalogue
-from training.data.reading.landmark_files import PICTURE_SUFFIXES
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import PICTURE_SUFFIXES, find_path_or_none, read_lines
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
 _PARSING = CATALOGUE["parsing"]
 
 # The parts by the ends of their files' names, in the makers' order.
-_PARTS = to_catalogue(
+_PARTS = label_map(
     "parsing",
     {
         "skin": "skin",
@@ -145,11 +146,11 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     for i, (picture, files) in enumerate(found.items()):
         key = picture.relative_to(source).as_posix()
         if not files:
-            yield BadSample(key=key, why="it has no mask")
+            yield BadSample(key=key, reason="it has no mask")
             continue
         number = celeba.get(picture.stem)
         if celeba and number is None:
-            yield BadSample(key=key, why="CelebA-HQ-to-CelebA-mapping.txt does not name it")
+            yield BadSample(key=key, reason="CelebA-HQ-to-CelebA-mapping.txt does not name it")
             continue
         split = "train" if i < first_of_testing else "test"
         if number is not None:
@@ -198,11 +199,11 @@ def _merged(images: Path, masks: Path) -> _Found:
 
 def _celeba_numbers(root: Path) -> dict[str, int]:
     """A picture's number in CelebA (from 1) by its number in CelebA-HQ; empty where no file tells."""
-    path = find_or_none(root, "CelebA-HQ-to-CelebA-mapping.txt")
+    path = find_path_or_none(root, "CelebA-HQ-to-CelebA-mapping.txt")
     if path is None:
         return {}
     numbers = {}
-    for line in lines_of(path)[1:]:
+    for line in read_lines(path)[1:]:
         fields = line.split()
         try:
             hq, _, celeba = fields
@@ -222,10 +223,10 @@ def _split(number: int) -> str:
 
 def _persons(root: Path) -> dict[int, str]:
     """Who it is by the number in CelebA; empty where CelebA's file is not there."""
-    path = find_or_none(root, "identity_CelebA.txt", "Anno/identity_CelebA.txt")
+    path = find_path_or_none(root, "identity_CelebA.txt", "Anno/identity_CelebA.txt")
     if path is None:
         return {}
-    rows = (line.split() for line in lines_of(path))
+    rows = (line.split() for line in read_lines(path))
     return {
         int(Path(row[0]).stem): row[1] for row in rows if len(row) == 2 and row[0].split(".")[0].isdecimal()
     }
@@ -233,10 +234,10 @@ def _persons(root: Path) -> dict[int, str]:
 
 def _attributes(root: Path) -> Mapping[str, dict[str, float]]:
     """The 40 attributes by the picture's number; empty where their file is not there."""
-    path = find_or_none(root, "CelebAMask-HQ-attribute-anno.txt")
+    path = find_path_or_none(root, "CelebAMask-HQ-attribute-anno.txt")
     if path is None:
         return {}
-    _, header, *lines = lines_of(path)
+    _, header, *lines = read_lines(path)
     names = header.split()
     if set(names) != set(CATALOGUE["attributes"].labels):
         raise LayoutError(f"{path} does not name CelebA's 40 attributes in its second line: fetch it again")
@@ -251,7 +252,7 @@ def _attributes(root: Path) -> Mapping[str, dict[str, float]]:
     return found
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="celebamask_hq",
     title="CelebAMask-HQ (Lee et al., CVPR 2020)",
     licence="non-commercial research",

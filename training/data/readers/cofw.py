@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find
-from training.data.reading.landmark_files import as_label
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.point_files import points_label
+from training.data.reader_tools.source_files import find_path
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
 _VISIBILITY = CATALOGUE["visibility"]
@@ -58,21 +59,21 @@ class StoredPicture:
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture in the files' order."""
     for split, (name, cell, annotations) in _FILES.items():
-        path = find(source, name, f"{_INSIDE_ZIP}/{name}", what=f"COFW's {split} file")
+        path = find_path(source, name, f"{_INSIDE_ZIP}/{name}", what=f"COFW's {split} file")
         for index, row in enumerate(_rows(path, cell=cell, annotations=annotations)):
             key = f"{name}#{index + 1}"
             # 29 x, 29 y, 29 flags: 1 is occluded.
             points = row[: 2 * _POINTS].reshape(2, _POINTS).T - 1.0  # MATLAB's first pixel is 1
             occluded = row[2 * _POINTS :]
             if not np.isfinite(points).all() or not np.isin(occluded, (0.0, 1.0)).all():
-                yield BadSample(key=key, why="its annotation is not 29 points and 29 flags of 0 or 1")
+                yield BadSample(key=key, reason="its annotation is not 29 points and 29 flags of 0 or 1")
                 continue
             yield Sample(
                 key=key,
                 picture=StoredPicture(path, cell, index),
                 labels={
                     "visibility": dict(zip(_VISIBILITY.labels, (1.0 - occluded).tolist(), strict=True)),
-                    "landmarks": as_label(_landmarks(points)),
+                    "landmarks": points_label(_landmarks(points)),
                 },
                 split=split,
                 subset="lfpw" if split == "train" and index < _FROM_LFPW else "",
@@ -106,7 +107,7 @@ def _landmarks(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return landmarks
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="cofw",
     title="COFW, colour (Burgos-Artizzu et al., ICCV 2013)",
     licence="research only",
@@ -116,4 +117,5 @@ COFW_train_color.mat    IsTr: 1,345 pictures; phisTr: 29 x, 29 y, 29 occlusion f
 COFW_test_color.mat     IsT: 507 pictures; phisT""",
     expected=Expected(counts={"train": 1345, "test": 507}),
     read=read,
+    deviations={"landmarks": "21 of its 29 points"},
 )

@@ -10,8 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.data.reading.files import drawn, find, normal, rows_of
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import normalized
+from training.data.reader_tools.source_files import find_path, read_rows
+from training.data.reader_tools.splits import random_subset
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
 _PICTURES, _TRAIN = 20722, 15000  # of the paper
@@ -34,8 +37,8 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
     A row without a picture is an address that is dead: it is left out without a word.
     """
-    table = find(source, *_TABLES, what="EmotioNet's annotation table (save the .xlsx as .csv)")
-    pictures = _pictures(find(source, *_FOLDERS, what="the folder of EmotioNet's pictures"))
+    table = find_path(source, *_TABLES, what="EmotioNet's annotation table (save the .xlsx as .csv)")
+    pictures = _pictures(find_path(source, *_FOLDERS, what="the folder of EmotioNet's pictures"))
     rows = []
     for address, values in _rows(table):
         # Kept as in the address's last folders or in one folder.
@@ -48,15 +51,17 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         raise LayoutError(f"none of the pictures that {table} names is there: they belong at {place}")
     names = {name for name, _, _ in rows}
     count = _TRAIN if len(names) >= _PICTURES else round(len(names) * _TRAIN / _PICTURES)
-    train = drawn(names, count=count)
+    train = random_subset(names, count=count)
     seen: set[Path] = set()
     for name, path, values in rows:
         key = path.relative_to(source).as_posix()
         wrong = [value for value in values if value not in _VALUES and value not in _NOT_JUDGED]
         if path in seen:
-            yield BadSample(key=key, why=f"{table.name} names it twice")
+            yield BadSample(key=key, reason=f"{table.name} names it twice")
         elif len(values) != len(_UNITS) or wrong:
-            yield BadSample(key=key, why=f"its line in {table.name} has other values than 0, 1, 999: {wrong}")
+            yield BadSample(
+                key=key, reason=f"its line in {table.name} has other values than 0, 1, 999: {wrong}"
+            )
         else:
             units = {
                 unit: _VALUES[value] for unit, value in zip(_UNITS, values, strict=True) if value in _VALUES
@@ -86,10 +91,10 @@ def _rows(table: Path) -> Iterator[tuple[str, list[str]]]:
     """
     if table.suffix == ".txt":
         columns: Sequence[int] = [1 + int(unit.removeprefix("AU")) for unit in _UNITS]
-        rows = rows_of(table, delimiter="\t", quotes=False)
+        rows = read_rows(table, delimiter="\t", quotes=False)
     else:
-        rows = rows_of(table)
-        header = [word.replace("_", "").upper() for word in normal(next(rows, []))]
+        rows = read_rows(table)
+        header = [word.replace("_", "").upper() for word in normalized(next(rows, []))]
         missing = [unit for unit in _UNITS if unit not in header]
         if missing:
             raise LayoutError(f"{table} has no column {', '.join(missing)}: fetch it again")
@@ -101,7 +106,7 @@ def _rows(table: Path) -> Iterator[tuple[str, list[str]]]:
             yield cells[0], [value.removesuffix(".0") for value in values]
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="emotionet",
     title="EmotioNet, the hand-coded pictures (Fabian Benitez-Quiroz et al., CVPR 2016)",
     licence="non-commercial research",

@@ -18,8 +18,9 @@ import scipy.io
 from numpy.typing import NDArray
 
 from runtime.pose import angles_from_rotation
-from training.data.reading.landmark_files import as_label
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.point_files import points_label
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
 # Of 300W-LP, each also as `_Flip`; below it the names of the pictures begin with the folder's.
@@ -85,12 +86,12 @@ def read_300w_lp(source: Path) -> Iterator[Sample | BadSample]:
                     points = _points(_variables(path, "pts_2d")["pts_2d"], path=path)
                     points = points if folder == name else _mirrored(points)
             except ValueError as error:
-                yield BadSample(key=key, why=str(error))
+                yield BadSample(key=key, reason=str(error))
                 continue
             yield Sample(
                 key=key,
                 picture=picture,
-                labels={"head_pose": _angles(pose), "landmarks": as_label(points)},
+                labels={"head_pose": _angles(pose), "landmarks": points_label(points)},
                 split="train",
                 person=picture.stem.rpartition("_")[0],
                 subset=name.lower(),
@@ -113,10 +114,10 @@ def read_aflw2000(source: Path) -> Iterator[Sample | BadSample]:
         try:
             pose, points = _fitted(picture.with_suffix(".mat"), points="pt3d_68")
         except ValueError as error:
-            yield BadSample(key=key, why=str(error))
+            yield BadSample(key=key, reason=str(error))
             continue
         degrees = np.abs(np.degrees(pose))
-        labels: dict[str, Any] = {"landmarks": as_label(points)}
+        labels: dict[str, Any] = {"landmarks": points_label(points)}
         if degrees.max() <= _LARGEST_ANGLE:
             labels["head_pose"] = _angles(pose)
         yield Sample(
@@ -176,8 +177,8 @@ def _angles(pose: NDArray[np.float64]) -> list[float]:
     return angles
 
 
-LAYOUTS_HERE = (
-    Layout(
+READERS = (
+    Reader(
         name="300w_lp",
         title="300W-LP (Zhu et al., CVPR 2016)",
         licence="non-commercial research",
@@ -189,7 +190,7 @@ landmarks/AFW/AFW_134212_1_0_pts.mat          points along the visible outline; 
         expected=Expected(counts={"train": 122450}),
         read=read_300w_lp,
     ),
-    Layout(
+    Reader(
         name="aflw2000",
         title="AFLW2000-3D (Zhu et al., CVPR 2016)",
         licence="non-commercial research",
@@ -198,5 +199,8 @@ landmarks/AFW/AFW_134212_1_0_pts.mat          points along the visible outline; 
 image00002.jpg, image00002.mat    2,000 of them""",
         expected=Expected(counts={"test": 2000}),
         read=read_aflw2000,
+        # Of a face seen from the side the outer eye corners are near each other: the protocol divides by
+        # the face's box.
+        protocol_metrics={"landmarks": "box_normalized_error"},
     ),
 )

@@ -2,20 +2,23 @@
 
 Kärkkäinen and Joo, FairFace: Face Attribute Dataset for Balanced Race, Gender, and Age, WACV 2021. The
 official validation list is for testing; where it is missing, 2,000 pictures of the training list are
-kept out for that, by their names.
+held out for that, by their names.
 """
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.reading.files import drawn, find, find_or_none, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import find_path, find_path_or_none
+from training.data.reader_tools.splits import random_subset
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
-_KEPT_OUT = 2000
+_HELD_OUT = 2000
 _COLUMNS = ("file", "age", "gender", "race")
-_GENDERS = to_catalogue("gender", {"Male": "male", "Female": "female"})
+_GENDERS = label_map("gender", {"Male": "male", "Female": "female"})
 # "East Asian" in the lists.
 _RACES = {label.replace("_", " ").lower(): label for label in CATALOGUE["race"].labels}
 _AGES = {
@@ -26,11 +29,11 @@ _AGES = {
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture of the lists, in their order: training first."""
-    training = _rows(find(source, "fairface_label_train.csv", what="FairFace's training list"))
-    testing_list = find_or_none(source, "fairface_label_val.csv")
-    kept_out = set() if testing_list else drawn([row["file"] for row in training], count=_KEPT_OUT)
+    training = _rows(find_path(source, "fairface_label_train.csv", what="FairFace's training list"))
+    testing_list = find_path_or_none(source, "fairface_label_val.csv")
+    held_out = set() if testing_list else random_subset([row["file"] for row in training], count=_HELD_OUT)
     for row in training:
-        yield _sample(source, row, split="test" if row["file"] in kept_out else "train")
+        yield _sample(source, row, split="test" if row["file"] in held_out else "train")
     for row in _rows(testing_list) if testing_list else ():
         yield _sample(source, row, split="test")
 
@@ -52,13 +55,13 @@ def _sample(source: Path, row: dict[str, str], *, split: str) -> Sample | BadSam
     race = _RACES.get(row["race"].replace("_", " ").lower())
     age, gender = _AGES.get(row["age"]), _GENDERS.get(row["gender"])
     if age is None or gender is None or race is None:
-        why = f"its age, gender and race are {row['age']!r}, {row['gender']!r} and {row['race']!r}"
-        return BadSample(key=row["file"], why=why)
+        reason = f"its age, gender and race are {row['age']!r}, {row['gender']!r} and {row['race']!r}"
+        return BadSample(key=row["file"], reason=reason)
     labels = {"age": age, "gender": gender, "race": race}
     return Sample(key=row["file"], picture=source / row["file"], labels=labels, split=split)
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="fairface",
     title="FairFace (Kärkkäinen and Joo, WACV 2021)",
     licence="CC BY 4.0",

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find_or_none, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import find_path_or_none
+from training.data.sample import BadSample, Sample
 
 _SIDE = 48
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-_NUMBERS = to_catalogue(
+_NUMBERS = label_map(
     "expression",
     {
         "0": "anger",
@@ -31,7 +33,7 @@ _NUMBERS = to_catalogue(
         "6": "neutral",
     },
 )
-_FOLDERS = to_catalogue(
+_FOLDERS = label_map(
     "expression",
     {
         "angry": "anger",
@@ -47,7 +49,7 @@ _FOLDERS = to_catalogue(
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture, in the table's order or that of the folders and names."""
-    table = find_or_none(source, "fer2013.csv", "fer2013/fer2013.csv")
+    table = find_path_or_none(source, "fer2013.csv", "fer2013/fer2013.csv")
     return _table(table) if table else _folders(source)
 
 
@@ -60,7 +62,7 @@ def _table(path: Path) -> Iterator[Sample | BadSample]:
         for i, row in enumerate(rows):
             key = f"{path.name}:{i + 2}"  # the line
             if len(row) != 3 or row[0] not in _NUMBERS or row[2] not in _USAGES:
-                yield BadSample(key=key, why="its line is not an emotion 0 to 6, pixels and a usage")
+                yield BadSample(key=key, reason="its line is not an emotion 0 to 6, pixels and a usage")
                 continue
             yield Sample(
                 key=key,
@@ -99,7 +101,7 @@ def _folders(source: Path) -> Iterator[Sample | BadSample]:
                 )
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="fer2013",
     title="FER2013 (Goodfellow et al., ICONIP 2013)",
     licence="research, terms unclear",

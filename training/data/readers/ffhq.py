@@ -9,19 +9,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.data.reading.files import find, find_or_none, rows_of, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import find_path, find_path_or_none, read_rows
+from training.data.sample import BadSample, Sample
 
 _FIRST_OF_TEST = 60000  # the official "validation" part begins here; results are published on it
-_GENDERS = to_catalogue("gender", {"male": "male", "female": "female"})
+_GENDERS = label_map("gender", {"male": "male", "female": "female"})
 # A label on which fewer of the annotators agreed is left out.
 _AGREED = 0.5
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every numbered picture, in the order of the numbers; the large ones where both sizes are there."""
-    folder = find(source, "images1024x1024", "thumbnails128x128", what="the folder of FFHQ's pictures")
-    table = find_or_none(source, "ffhq_aging_labels.csv")
+    folder = find_path(source, "images1024x1024", "thumbnails128x128", what="the folder of FFHQ's pictures")
+    table = find_path_or_none(source, "ffhq_aging_labels.csv")
     labels = {} if table is None else _labels(table)
     # Folders of a thousand in the newer release, one flat folder in the first.
     paths = sorted([*folder.glob("*.png"), *folder.glob("*/*.png")], key=lambda path: (path.stem, str(path)))
@@ -30,12 +32,12 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     for path in paths:
         key = path.relative_to(source).as_posix()
         if not path.stem.isdigit():
-            yield BadSample(key=key, why="its name is not a number, as 00000.png")
+            yield BadSample(key=key, reason="its name is not a number, as 00000.png")
             continue
         number = int(path.stem)
         entry = labels.get(number, {})
         if isinstance(entry, str):
-            yield BadSample(key=key, why=entry)
+            yield BadSample(key=key, reason=entry)
             continue
         split = "train" if number < _FIRST_OF_TEST else "test"
         yield Sample(key=key, picture=path, labels=entry, split=split)
@@ -45,7 +47,7 @@ def _labels(table: Path) -> Mapping[int, dict[str, Any] | str]:
     """By the picture's number its labels, or a few words on why they can't be read."""
     needed = ("image_number", "age_group", "age_group_confidence", "gender", "gender_confidence")
     entries: dict[int, dict[str, Any] | str] = {}
-    rows = rows_of(table)
+    rows = read_rows(table)
     header = next(rows, [])
     missing = [name for name in needed if name not in header]
     if missing:
@@ -72,7 +74,7 @@ def _entry(row: Mapping[str, str]) -> dict[str, Any]:
     return entry
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="ffhq",
     title="Flickr-Faces-HQ (Karras et al., CVPR 2019), labels of FFHQ-Aging (Or-El et al., ECCV 2020)",
     licence="CC BY-NC-SA 4.0",

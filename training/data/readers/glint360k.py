@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.image.decode import decode_image
-from training.data.reading.files import find
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.source_files import find_path
+from training.data.sample import BadSample, Sample
 
 _MAGIC = 0xCED7230A
 _WORDS = struct.Struct("<II")
@@ -114,8 +115,8 @@ def _head(record: bytes, *, length: int) -> Head:
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every record with a picture, in the order of their numbers; all of them are for training."""
-    records = find(source, "train.rec", what="the record file")
-    index = find(source, "train.idx", what="the record file's index")
+    records = find_path(source, "train.rec", what="the record file")
+    index = find_path(source, "train.idx", what="the record file's index")
     aligned = _aligned(source / "property")
     table = _index(index)
     size = records.stat().st_size
@@ -131,7 +132,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
             try:
                 head = read_head(file, int(offset))
             except ValueError as error:
-                yield BadSample(key=key, why=str(error))
+                yield BadSample(key=key, reason=str(error))
                 continue
             if not head.has_picture:
                 continue
@@ -166,7 +167,7 @@ def _aligned(path: Path) -> bool:
         raise LayoutError(f"{path} does not say `people,height,width`: fetch it again") from None
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="glint360k",
     title="Glint360K (An et al., 2021), or another set in MXNet's record format",
     licence="non-commercial research",

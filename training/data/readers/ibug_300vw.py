@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.landmark_files import as_label, read_pts
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.point_files import points_label, read_pts
+from training.data.sample import BadSample, Sample
 
 _TRAINING = """
 001 002 003 004 007 009 010 011 013 015 016 017 018 019 020 022 025 027 028 029 031 033 034 035 037 039
@@ -89,7 +90,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         split, subset = _VIDEOS[folder.name]
         video = folder / "vid.avi"
         if not video.exists():
-            yield BadSample(key=f"{folder.name}/vid.avi", why="the video is missing")
+            yield BadSample(key=f"{folder.name}/vid.avi", reason="the video is missing")
             continue
         for path in sorted((folder / "annot").glob("*.pts")):
             key = f"{folder.name}/{path.stem}"
@@ -98,19 +99,19 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                     raise ValueError(f"{path.name} is not the number of a frame")
                 points = read_pts(path)
             except ValueError as error:
-                yield BadSample(key=key, why=str(error))
+                yield BadSample(key=key, reason=str(error))
                 continue
             yield Sample(
                 key=key,
                 picture=Frame(video, int(path.stem)),
-                labels={"landmarks": as_label(points)},
+                labels={"landmarks": points_label(points)},
                 split=split,
                 person=folder.name,
                 subset=subset,
             )
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="300vw",
     title="300-VW (Shen et al., ICCV Workshops 2015)",
     licence="research only",

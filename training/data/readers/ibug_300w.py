@@ -10,8 +10,10 @@ pictures of the challenge's own private test are no part of it.
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.reading.landmark_files import as_label, picture_beside, read_pts
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.point_files import points_label, read_pts
+from training.data.reader_tools.source_files import picture_beside
+from training.data.sample import BadSample, Sample
 
 # Folder below --source -> split, subset.
 _PARTS = {
@@ -43,17 +45,17 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
             key = path.relative_to(source).as_posix()
             picture = picture_beside(path)
             if picture is None:
-                yield BadSample(key=key, why="its picture is not beside it")
+                yield BadSample(key=key, reason="its picture is not beside it")
                 continue
             try:
                 points = read_pts(path)
             except ValueError as error:
-                yield BadSample(key=key, why=str(error))
+                yield BadSample(key=key, reason=str(error))
                 continue
             yield Sample(
                 key=picture.relative_to(source).as_posix(),
                 picture=picture,
-                labels={"landmarks": as_label(points)},
+                labels={"landmarks": points_label(points)},
                 split=split,
                 subset=subset,
             )
@@ -63,7 +65,7 @@ def _present(root: Path) -> list[str]:
     return [folder for folder in _PARTS if (root / folder).is_dir()]
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="300w",
     title="300-W (Sagonas et al., 2016): AFW, HELEN, IBUG, LFPW",
     licence="research only",

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.sample import BadSample, Sample
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
@@ -14,7 +15,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     )
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="ict",
     title="Renders of the ICT FaceKit's head (Li et al., CVPR 2020)",
     licence="MIT",

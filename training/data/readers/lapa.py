@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find
-from training.data.reading.landmark_files import as_label
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.point_files import points_label
+from training.data.reader_tools.source_files import find_path
+from training.data.sample import BadSample, Sample
 
 # The point, or the two whose mean lies, at the place of each of iBUG's 68: the mapping that LaPa's
 # makers publish for this markup (JD-landmark) in FaceX-Zoo. The jaw starts higher than iBUG's and its
@@ -45,25 +46,25 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         raise LayoutError(f"LaPa's pictures are missing: folders {', '.join(_SPLITS)} belong in {source}")
     for folder in present:
         images, masks, landmarks = (
-            find(root / folder, part, what=f"LaPa's {part} of {folder}")
+            find_path(root / folder, part, what=f"LaPa's {part} of {folder}")
             for part in ("images", "labels", "landmarks")
         )
         for picture in sorted(images.glob("*.jpg")):
             key = picture.relative_to(source).as_posix()
             mask = masks / f"{picture.stem}.png"
             if not mask.exists():
-                yield BadSample(key=key, why=f"its mask {folder}/labels/{mask.name} is missing")
+                yield BadSample(key=key, reason=f"its mask {folder}/labels/{mask.name} is missing")
                 continue
             try:
                 points = _points(landmarks / f"{picture.stem}.txt")
             except ValueError as error:
-                yield BadSample(key=key, why=str(error))
+                yield BadSample(key=key, reason=str(error))
                 continue
             origin = picture.name.split("_")[0]
             yield Sample(
                 key=key,
                 picture=picture,
-                labels={"landmarks": as_label(points)},
+                labels={"landmarks": points_label(points)},
                 split=_SPLITS[folder],
                 subset=origin.lower() if origin in _FROM_300W_LP else "megaface",
                 mask=mask,
@@ -85,7 +86,7 @@ def _points(path: Path) -> NDArray[np.float64]:
     return np.stack([all_106[list(indices)].mean(axis=0) for indices in LAPA_OF_68])
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="lapa",
     title="LaPa (Liu et al., AAAI 2020)",
     licence="non-commercial research",
@@ -98,4 +99,5 @@ train/, val/, test/, each with
     # Sources say 18,168 or 18,176 for training: either will do.
     expected=Expected(counts={"train": 18168, "validation": 2000, "test": 2000}),
     read=read,
+    deviations={"landmarks": "68 points made of its 106"},
 )

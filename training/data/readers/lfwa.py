@@ -15,21 +15,24 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from training.data.reading.files import drawn, find, find_or_none, lines_of, normal
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import normalized
+from training.data.reader_tools.source_files import find_path, find_path_or_none, read_lines
+from training.data.reader_tools.splits import random_subset
+from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
-_LABELS = dict(zip(normal(CATALOGUE["attributes"].labels), CATALOGUE["attributes"].labels, strict=True))
+_LABELS = dict(zip(normalized(CATALOGUE["attributes"].labels), CATALOGUE["attributes"].labels, strict=True))
 _PICTURES = ("lfw_funneled", "lfw", "lfw-funneled", "lfw-deepfunneled/lfw-deepfunneled", "lfw-deepfunneled")
 _TRAIN = 0.5
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every row of the attribute table, in its order."""
-    folder = find(source, *_PICTURES, what="the folder of LFW's pictures")
-    table = find_or_none(source, "lfw_att_40.mat", "LFWA+/lfw_att_40.mat")
+    folder = find_path(source, *_PICTURES, what="the folder of LFW's pictures")
+    table = find_path_or_none(source, "lfw_att_40.mat", "LFWA+/lfw_att_40.mat")
     if table is None:
-        text = find_or_none(source, "lfw_attributes.txt")
+        text = find_path_or_none(source, "lfw_attributes.txt")
         if text is None:
             raise LayoutError(
                 f"LFWA's attributes are missing: they belong at {source / 'lfw_att_40.mat'} with"
@@ -37,15 +40,19 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
             )
         yield from _read_text(source, folder=folder, table=text)
         return
-    indices = find(table.parent, "indices_train_test.mat", what="LFWA's list of training and test pictures")
+    indices = find_path(
+        table.parent, "indices_train_test.mat", what="LFWA's list of training and test pictures"
+    )
     names, attributes, values = _attributes(table)
     splits = {row: split for split in ("train", "test") for row in _rows(indices, f"indices_img_{split}")}
     for row, name in enumerate(names):
         path = folder / name.replace("\\", "/")
         if row not in splits:
-            yield BadSample(key=name, why=f"{indices.name} has it neither among training nor test pictures")
+            yield BadSample(
+                key=name, reason=f"{indices.name} has it neither among training nor test pictures"
+            )
         elif not np.isin(values[row], (0, 1)).all():
-            yield BadSample(key=name, why=f"its attributes in {table.name} are not 0 or 1")
+            yield BadSample(key=name, reason=f"its attributes in {table.name} are not 0 or 1")
         else:
             labels = {
                 attribute: float(value) for attribute, value in zip(attributes, values[row], strict=True)
@@ -61,9 +68,9 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
 def _read_text(source: Path, *, folder: Path, table: Path) -> Iterator[Sample | BadSample]:
     """`lfw_attributes.txt`: two lines of comment, the second with the names, then tabs between fields."""
-    lines = lines_of(table)
+    lines = read_lines(table)
     header = next((line for line in lines if line.startswith("#\t")), "")
-    columns = normal(header.removeprefix("#\t").split("\t"))
+    columns = normalized(header.removeprefix("#\t").split("\t"))
     kept = [(i, _LABELS[column]) for i, column in enumerate(columns) if column in _LABELS]
     if columns[:2] != ["person", "imagenum"] or not kept:
         raise LayoutError(f"{table} has no line `# person imagenum Male ...`: fetch it again")
@@ -75,11 +82,11 @@ def _read_text(source: Path, *, folder: Path, table: Path) -> Iterator[Sample | 
             name = f"{person}/{person}_{int(row[1]):04d}.jpg"
             labels = {label: float(float(row[i]) > 0) for i, label in kept}
         except (ValueError, IndexError):
-            yield BadSample(key=person, why=f"its line in {table.name} can't be read")
+            yield BadSample(key=person, reason=f"its line in {table.name} can't be read")
             continue
         path = folder / name
         if person not in splits:
-            yield BadSample(key=name, why="peopleDevTrain.txt and peopleDevTest.txt don't have the person")
+            yield BadSample(key=name, reason="peopleDevTrain.txt and peopleDevTest.txt don't have the person")
             continue
         yield Sample(
             key=path.relative_to(source).as_posix(),
@@ -95,8 +102,8 @@ def _people(source: Path, people: set[str]) -> dict[str, str]:
     lists = {"train": source / "peopleDevTrain.txt", "test": source / "peopleDevTest.txt"}
     if all(path.exists() for path in lists.values()):
         # The first line is the number of people; then a name and how many pictures there are.
-        return {line.split()[0]: split for split, path in lists.items() for line in lines_of(path)[1:]}
-    train = drawn(people, share=_TRAIN)
+        return {line.split()[0]: split for split, path in lists.items() for line in read_lines(path)[1:]}
+    train = random_subset(people, fraction=_TRAIN)
     return {person: "train" if person in train else "test" for person in people}
 
 
@@ -104,7 +111,7 @@ def _attributes(table: Path) -> tuple[list[str], list[str], NDArray[np.float64]]
     """Pictures' names [N], the catalogue's attributes [K], values [N, K]."""
     content = _mat(table)
     try:
-        names, words = _texts(content["name"]), normal(_texts(content["AttrName"]))
+        names, words = _texts(content["name"]), normalized(_texts(content["AttrName"]))
         values = np.asarray(content["label"], dtype=np.float64)
     except KeyError as error:
         raise LayoutError(f"{table} has no variable {error}: fetch it again") from None
@@ -148,7 +155,7 @@ def _texts(cells: Any) -> list[str]:
     return [str(np.ravel(cell)[0]) for cell in np.ravel(np.asarray(cells, dtype=object))]
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="lfwa",
     title="LFWA (Liu et al., ICCV 2015)",
     licence="non-commercial research",

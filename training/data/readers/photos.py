@@ -7,7 +7,8 @@ All are for training.
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.sample import BadSample, Sample
 
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -21,7 +22,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         yield Sample(key=path.relative_to(source).as_posix(), picture=path, split="train")
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="photos",
     title="A folder of photos",
     licence="as the photos'",

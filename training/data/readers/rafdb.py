@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find, find_or_none, lines_of, to_catalogue
-from training.data.sample import BadSample, Expected, Layout, LayoutError, Sample
+from training.data.reader import Expected, LayoutError, Reader
+from training.data.reader_tools.label_names import label_map
+from training.data.reader_tools.source_files import find_path, find_path_or_none, read_lines
+from training.data.sample import BadSample, Sample
 
-_EXPRESSIONS = to_catalogue(
+_EXPRESSIONS = label_map(
     "expression",
     {
         "1": "surprise",
@@ -26,7 +28,7 @@ _EXPRESSIONS = to_catalogue(
         "7": "neutral",
     },
 )
-_GENDERS = to_catalogue("gender", {"0": "male", "1": "female"})
+_GENDERS = label_map("gender", {"0": "male", "1": "female"})
 _UNSURE_GENDER = "2"
 _AGES = {"0": [0, 3], "1": [4, 19], "2": [20, 39], "3": [40, 69], "4": [70, 100]}  # years
 _SPLITS = {"train": "train", "test": "test"}  # by how a picture's name begins
@@ -39,26 +41,28 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     is meant; else the aligned ones (100 x 100).
     """
     root = next((place for place in (source, source / "basic") if (place / "EmoLabel").is_dir()), source)
-    table = find(
+    table = find_path(
         root,
         "EmoLabel/list_patition_label.txt",
         "EmoLabel/list_partition_label.txt",
         what="RAF-DB's label list",
     )
-    aligned = find_or_none(root, "Image/aligned/aligned", "Image/aligned")
-    original = find_or_none(root, "Image/original/original", "Image/original")
-    annotation = find_or_none(root, "Annotation/manual/manual", "Annotation/manual")
+    aligned = find_path_or_none(root, "Image/aligned/aligned", "Image/aligned")
+    original = find_path_or_none(root, "Image/original/original", "Image/original")
+    annotation = find_path_or_none(root, "Annotation/manual/manual", "Annotation/manual")
     if aligned is None and original is None:
         raise LayoutError(
             f"RAF-DB's pictures are missing: they belong in {root / 'Image/aligned'} (or Image/original)"
         )
     photos = original if original is not None and (annotation is not None or aligned is None) else None
-    for line in lines_of(table):
+    for line in read_lines(table):
         name, _, code = line.strip().partition(" ")
         stem = name.rsplit(".", 1)[0]
         split = _SPLITS.get(stem.split("_")[0])
         if split is None or code.strip() not in _EXPRESSIONS:
-            yield BadSample(key=name, why=f"its line in {table.name} is not `train_00001.jpg 1..7`: {line!r}")
+            yield BadSample(
+                key=name, reason=f"its line in {table.name} is not `train_00001.jpg 1..7`: {line!r}"
+            )
             continue
         labels: dict[str, Any] = {"expression": _EXPRESSIONS[code.strip()]}
         landmarks = None
@@ -66,7 +70,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
             try:
                 more, points = _annotation(annotation / f"{stem}_manu_attri.txt")
             except ValueError as error:
-                yield BadSample(key=name, why=str(error))
+                yield BadSample(key=name, reason=str(error))
                 continue
             labels |= more
             landmarks = points if photos is not None else None  # they lie in the original photo
@@ -109,7 +113,7 @@ def _annotation(path: Path) -> tuple[dict[str, Any], NDArray[np.float64]]:
     return labels, points
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="rafdb",
     title="RAF-DB, basic part (Li et al., CVPR 2017)",
     licence="non-commercial research",

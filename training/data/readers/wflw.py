@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.reading.files import find, lines_of
-from training.data.reading.landmark_files import as_label
-from training.data.sample import BadSample, Expected, Layout, Sample
+from training.data.reader import Expected, Reader
+from training.data.reader_tools.point_files import points_label
+from training.data.reader_tools.source_files import find_path, read_lines
+from training.data.sample import BadSample, Sample
 
 # The WFLW point at the place of each of iBUG's 68. WFLW's jaw has a point between every two of iBUG's,
 # a brow has its lower edge too, an eye three points on a lid; 96 and 97 are the pupils.
@@ -41,24 +42,24 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
     A face's subset names its attributes, joined by commas: "largepose,blur".
     """
-    images = find(source, "WFLW_images", what="WFLW's folder of pictures")
+    images = find_path(source, "WFLW_images", what="WFLW's folder of pictures")
     for split, name in _LISTS.items():
-        path = find(
+        path = find_path(
             source,
             f"WFLW_annotations/list_98pt_rect_attr_train_test/{name}",
             f"list_98pt_rect_attr_train_test/{name}",
             what=f"WFLW's {split} list",
         )
         faces: collections.Counter[str] = collections.Counter()
-        for number, line in enumerate(lines_of(path), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             fields = line.split()
             try:
                 if len(fields) != _FIELDS:
                     raise ValueError
                 points, box, flags = _numbers(fields)
             except ValueError:
-                why = f"not 98 points, a box, six flags of 0 or 1 and a picture, but {len(fields)} words"
-                yield BadSample(key=f"{name}, line {number}", why=why)
+                reason = f"not 98 points, a box, six flags of 0 or 1 and a picture, but {len(fields)} words"
+                yield BadSample(key=f"{name}, line {number}", reason=reason)
                 continue
             picture = fields[-1]
             faces[picture] += 1
@@ -67,7 +68,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
                 # A picture has other faces in the other list too.
                 key=f"{picture}#{split}{faces[picture]}",
                 picture=images / picture,
-                labels={"landmarks": as_label(points[list(WFLW_OF_68)])},
+                labels={"landmarks": points_label(points[list(WFLW_OF_68)])},
                 split=split,
                 subset=",".join(flag for flag, on in zip(_FLAGS, flags, strict=True) if on),
                 box=(x0, y0, x1, y1),
@@ -84,7 +85,7 @@ def _numbers(fields: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64
     return points, numbers[_COORDINATES : _COORDINATES + _BOX], (flags == 1.0).tolist()
 
 
-LAYOUT = Layout(
+READER = Reader(
     name="wflw",
     title="WFLW (Wu et al., CVPR 2018)",
     licence="research only",
@@ -96,4 +97,5 @@ WFLW_annotations/list_98pt_rect_attr_train_test/
   list_98pt_rect_attr_test.txt""",
     expected=Expected(counts={"train": 7500, "test": 2500}),
     read=read,
+    deviations={"landmarks": "68 of its 98 points"},
 )

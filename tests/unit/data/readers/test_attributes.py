@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from tests.helpers.reader_tables import read, touch, write
-from training.data.sample import LayoutError
+from training.data.reader import LayoutError
 from training.tasks import CATALOGUE
 
 ATTRIBUTES = CATALOGUE["attributes"].labels
@@ -39,7 +39,7 @@ def test_ffhq_has_its_folders_of_a_thousand_and_the_labels_of_ffhq_aging(tmp_pat
         ("images1024x1024/00000/00001.png", "train", {"gender": "female"}),  # too few agreed on the age
         ("images1024x1024/60000/60000.png", "test", {}),
     ]
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         ("images1024x1024/00000/00002.png", "its line in ffhq_aging_labels.csv can't be read"),
         ("images1024x1024/00000/portrait.png", "its name is not a number, as 00000.png"),
     ]
@@ -99,7 +99,7 @@ def _check_lfwa(root: Path) -> None:
         attributes = sample.labels["attributes"]
         assert set(attributes) == set(ATTRIBUTES)
         assert [name for name, value in attributes.items() if value == 1.0] == [positive]
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         (_NAMES[2], "indices_train_test.mat has it neither among training nor test pictures")
     ]
 
@@ -155,7 +155,7 @@ def test_lfwa_says_what_is_wrong_with_its_tables(tmp_path: Path) -> None:
     _mat_73(tmp_path / "lfw_att_40.mat", name=_NAMES, AttrName=_WORDS, label=values)
     samples, bad = read("lfwa", tmp_path)
     assert len(samples) == 2
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         (_NAMES[1], "its attributes in lfw_att_40.mat are not 0 or 1")
     ]
 

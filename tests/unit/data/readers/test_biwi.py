@@ -8,8 +8,9 @@ import pytest
 
 from runtime.pose import rotation_from_angles
 from training.data.labels import checked
-from training.data.readers import LAYOUTS
-from training.data.sample import BadSample, LayoutError, Sample
+from training.data.reader import LayoutError
+from training.data.readers import reader_of
+from training.data.sample import BadSample, Sample
 
 # A calibration as the release has it (its own numbers), and one of a camera that stands where the depth
 # camera does.
@@ -43,7 +44,7 @@ def _frame(root: Path, *, recording: str = "01", number: int = 3, pose: str, cal
 
 
 def _read(source: Path, *, name: str = "biwi") -> tuple[list[Sample], list[BadSample]]:
-    entries = list(LAYOUTS[name].read(source))
+    entries = list(reader_of(name).read(source))
     samples = [entry for entry in entries if isinstance(entry, Sample)]
     assert all(checked("head_pose", sample.labels["head_pose"]) for sample in samples)
     return samples, [entry for entry in entries if isinstance(entry, BadSample)]
@@ -174,7 +175,7 @@ def test_what_is_missing_or_malformed_is_named(tmp_path: Path) -> None:
     (tmp_path / "hpdb/01/frame_00008_pose.txt").unlink()
     samples, bad = _read(tmp_path)
     assert [sample.key for sample in samples] == ["hpdb/01/frame_00003_rgb.png"]
-    assert [entry.why for entry in bad] == [
+    assert [entry.reason for entry in bad] == [
         *(
             f"its pose frame_{i:05d}_pose.txt is not a rotation matrix and a centre before the camera"
             for i in range(4, 8)

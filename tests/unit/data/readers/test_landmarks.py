@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.helpers.reader_files import face, picture, pts, read
+from training.data.reader import LayoutError
 from training.data.readers.lapa import LAPA_OF_68
 from training.data.readers.wflw import WFLW_OF_68
-from training.data.sample import LayoutError
 
 # Points that everyone agrees on, by their index among iBUG's 68.
 CHIN, NOSE_TIP, NOSE_BASE, MOUTH = 8, 30, 33, (48, 54)
@@ -71,7 +71,7 @@ def test_300w_names_what_is_wrong_with_an_entry_and_passes_over_mirrored_copies(
     picture(tmp_path / "ibug" / "binary.jpg")
     good, bad = read("300w", tmp_path)
     assert len(good) == 6
-    assert {each.key: each.why for each in bad} == {
+    assert {each.key: each.reason for each in bad} == {
         "afw/alone.pts": "its picture is not beside it",
         "ibug/binary.pts": "binary.pts is not a text file",
         "ibug/nan.pts": "nan.pts does not hold 68 points in { }",
@@ -141,7 +141,7 @@ def test_wflw_names_a_malformed_line(tmp_path: Path) -> None:
     assert [each.key for each in malformed] == [
         f"list_98pt_rect_attr_train.txt, line {i}" for i in (1, 2, 3, 4)
     ]
-    assert malformed[0].why == "not 98 points, a box, six flags of 0 or 1 and a picture, but 206 words"
+    assert malformed[0].reason == "not 98 points, a box, six flags of 0 or 1 and a picture, but 206 words"
 
 
 def test_wflw_says_where_a_missing_list_belongs(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_lapa_names_what_an_entry_lacks(tmp_path: Path) -> None:
     (landmarks / "nan.txt").write_text("106\n" + "1 nan\n" * 106)
     good, bad = read("lapa", tmp_path)
     assert [sample.key for sample in good] == ["train/images/good.jpg"]
-    assert {Path(each.key).stem: each.why for each in bad} == {
+    assert {Path(each.key).stem: each.reason for each in bad} == {
         "no_mask": "its mask train/labels/no_mask.png is missing",
         "no_points": "its landmarks no_points.txt are missing",
         "few_points": "its landmarks few_points.txt are not `106` and 106 points",

@@ -11,9 +11,10 @@ from PIL import Image
 
 from tests.helpers.reader_files import picture, read
 from training.data.labels import checked_mask
-from training.data.readers import LAYOUTS
+from training.data.reader import LayoutError
+from training.data.readers import reader_of
 from training.data.readers.celebamask_hq import Mask, subjects_sides
-from training.data.sample import LayoutError, Sample
+from training.data.sample import Sample
 from training.tasks import CATALOGUE
 
 PARSING = CATALOGUE["parsing"]
@@ -139,7 +140,7 @@ def test_with_both_lists_a_face_is_in_the_same_part_of_celeba_and_of_its_masks(t
 def test_who_takes_both_is_told_which_file_keeps_their_splits_together(
     name: str, file: str, other: str
 ) -> None:
-    (line,) = (line for line in LAYOUTS[name].tree.splitlines() if line.startswith(f"{file} "))
+    (line,) = (line for line in reader_of(name).tree.splitlines() if line.startswith(f"{file} "))
     assert f"who also takes {other} needs it" in line
 
 
@@ -206,7 +207,7 @@ def test_pictures_without_a_mask_or_a_line_in_the_mapping_are_named(tmp_path: Pa
     mapping(tmp_path, {0: 5})
     good, bad = read("celebamask_hq", tmp_path)
     assert [sample.key for sample in good] == ["CelebA-HQ-img/0.jpg"]
-    assert {each.key: each.why for each in bad} == {
+    assert {each.key: each.reason for each in bad} == {
         "CelebA-HQ-img/1.jpg": "CelebA-HQ-to-CelebA-mapping.txt does not name it",
         "CelebA-HQ-img/2.jpg": "it has no mask",
     }
@@ -334,7 +335,7 @@ def test_cofw_names_a_malformed_annotation(tmp_path: Path) -> None:
     cofw_file(tmp_path / "COFW_train_color.mat", suffix="Tr", pictures=[colour] * 3, rows=rows)
     good, bad = read("cofw", tmp_path)
     assert len(good) == 2
-    assert {each.key: each.why for each in bad} == {
+    assert {each.key: each.reason for each in bad} == {
         f"COFW_train_color.mat#{i}": "its annotation is not 29 points and 29 flags of 0 or 1" for i in (2, 3)
     }
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from runtime.pose import rotation_from_angles
 from tests.helpers.reader_files import face, picture, pts, read
+from training.data.reader import LayoutError
 from training.data.readers.ibug_300vw import Frame
-from training.data.sample import LayoutError
 
 SIZE = 40  # of the pictures, pixels
 
@@ -109,7 +109,7 @@ def test_aflw2000_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     good, bad = read("aflw2000", tmp_path)
     assert [sample.key for sample in good] == ["image00001.jpg"]
     folder = tmp_path.name
-    assert {each.key: each.why for each in bad} == {
+    assert {each.key: each.reason for each in bad} == {
         "image00002.jpg": f"its labels {folder}/image00002.mat are no readable MATLAB file",
         "image00003.jpg": f"its labels {folder}/image00003.mat are no readable MATLAB file",
         "image00004.jpg": f"its labels {folder}/image00004.mat are missing",
@@ -148,7 +148,7 @@ def test_300w_lp_prefers_the_points_along_the_outline_and_mirrors_them_for_mirro
     outline = {"pts_2d": face(shift=7), "pts_3d": face(shift=9)}
     scipy.io.savemat(tmp_path / "landmarks" / "AFW" / "AFW_134212_1_0_pts.mat", outline)
     good, bad = read("300w_lp", tmp_path)
-    assert [each.why for each in bad] == ["its labels AFW/AFW_134212_1_1_pts.mat are missing"]
+    assert [each.reason for each in bad] == ["its labels AFW/AFW_134212_1_1_pts.mat are missing"]
     points = {sample.key.split("/")[0]: np.array(sample.labels["landmarks"]) for sample in good}
     np.testing.assert_allclose(points["AFW"], face(shift=7) - 1)
     np.testing.assert_allclose(points["LFPW"], face() - 1)
@@ -237,7 +237,7 @@ def test_300vw_names_a_missing_video_and_a_malformed_frame(tmp_path: Path) -> No
     pts(tmp_path / "002" / "annot" / "first.pts", face())
     good, bad = read("300vw", tmp_path)
     assert not good
-    assert {each.key: each.why for each in bad} == {
+    assert {each.key: each.reason for each in bad} == {
         "001/vid.avi": "the video is missing",
         "002/000001": "000001.pts does not hold 68 points in { }",
         "002/first": "first.pts is not the number of a frame",

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from runtime.errors import InvalidInput
-from training.data.readers import LAYOUTS
+from training.data.reader import LayoutError
+from training.data.readers import reader_of
 from training.data.readers.glint360k import RecordPicture
-from training.data.sample import BadSample, LayoutError, Sample
+from training.data.sample import BadSample, Sample
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 
@@ -61,7 +62,7 @@ def _write(root: Path, records: list[bytes], *, property_text: str = "360232,112
 
 
 def _read(source: Path) -> tuple[list[Sample], list[BadSample]]:
-    entries = list(LAYOUTS["glint360k"].read(source))
+    entries = list(reader_of("glint360k").read(source))
     samples = [entry for entry in entries if isinstance(entry, Sample)]
     return samples, [entry for entry in entries if isinstance(entry, BadSample)]
 
@@ -137,7 +138,7 @@ def test_what_is_missing_cut_short_or_malformed_is_named(tmp_path: Path) -> None
         _read(tmp_path)
     (tmp_path / "train.rec").write_bytes(b"\0" * 8 + content[8:])
     samples, bad = _read(tmp_path)
-    assert [(entry.key, entry.why) for entry in bad] == [("train.rec:0", "no record begins at byte 0")]
+    assert [(entry.key, entry.reason) for entry in bad] == [("train.rec:0", "no record begins at byte 0")]
     assert len(samples) == 2
 
 
@@ -145,7 +146,7 @@ def test_a_record_whose_label_is_no_number_is_bad(tmp_path: Path) -> None:
     _write(tmp_path, [_record(_picture(0)[1], labels=[float("nan")]), _record(b"short", labels=[3.0])])
     samples, bad = _read(tmp_path)
     assert [sample.person for sample in samples] == ["3"]
-    assert [entry.why for entry in bad] == ["a record's label is no number"]
+    assert [entry.reason for entry in bad] == ["a record's label is no number"]
 
 
 def test_a_record_that_is_no_picture_says_so_when_it_is_opened(tmp_path: Path) -> None:

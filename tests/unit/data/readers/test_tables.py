@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.reader_tables import read, touch, write
-from training.data.sample import LayoutError
+from training.data.reader import LayoutError
 from training.tasks import CATALOGUE
 
 UNITS = CATALOGUE["action_units"].labels
@@ -69,7 +69,7 @@ def test_rafdb_reads_the_original_photos_where_it_is_known_which_face_is_meant(t
     (tmp_path / "Annotation/manual/train_00002_manu_attri.txt").write_text("30 41\n")
     (tmp_path / "Annotation/manual/train_00003_manu_attri.txt").unlink()
     samples, bad = read("rafdb", tmp_path)
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         (
             "train_00002.jpg",
             "its annotation train_00002_manu_attri.txt is not five points, gender, race, age",
@@ -90,7 +90,7 @@ def test_rafdb_says_what_is_missing_and_which_lines_are_malformed(tmp_path: Path
     samples, bad = read("rafdb", tmp_path)
     assert not samples
     assert [entry.key for entry in bad] == ["train_00001.jpg", "photo.jpg", "train_00002.jpg"]
-    assert "is not `train_00001.jpg 1..7`" in bad[0].why
+    assert "is not `train_00001.jpg 1..7`" in bad[0].reason
 
 
 # EmotioNet
@@ -148,7 +148,7 @@ def test_emotionet_names_rows_that_say_something_else(tmp_path: Path) -> None:
     _emotionet(tmp_path, count=2, units="-1")
     samples, bad = read("emotionet", tmp_path)
     assert not samples
-    assert "has other values than 0, 1, 999" in bad[0].why
+    assert "has other values than 0, 1, 999" in bad[0].reason
     write(tmp_path / "EmotioNet_FACS_aws_2020_24600.csv", "'URL','URL orig','AU 1'")
     with pytest.raises(LayoutError, match="has no column AU2, AU4, AU5"):
         read("emotionet", tmp_path)
@@ -170,7 +170,7 @@ def test_agedb_is_in_its_files_names(tmp_path: Path) -> None:
         ("ElvisPresley", {"age": [21, 21], "gender": "male"}),
         ("MariaCallas", {"age": [35, 35], "gender": "female"}),
     ]
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         ("AgeDB/3_X_200_m.jpg", "its name says an age over 120 or a gender other than m, f"),
         ("AgeDB/MariaCallas.jpg", "its name is not ID_Name_age_gender"),
     ]
@@ -254,7 +254,7 @@ def test_affectnet_names_rows_that_it_cannot_read(tmp_path: Path) -> None:
     touch(tmp_path, "Manually_Annotated_Images/1/a.jpg")
     samples, bad = read("affectnet", tmp_path)
     assert len(samples) == 1
-    assert [(entry.key.rsplit("/", 1)[-1], entry.why) for entry in bad] == [
+    assert [(entry.key.rsplit("/", 1)[-1], entry.reason) for entry in bad] == [
         ("a.jpg", "training.csv names it twice"),
         ("a.jpg", "its box, points or expression in training.csv can't be read"),
         ("b.jpg", "its box, points or expression in training.csv can't be read"),
@@ -278,6 +278,6 @@ def test_affectnet_is_read_from_its_small_release_too(tmp_path: Path) -> None:
         ("val_set/images/3.jpg", "test", {"expression": "disgust"}),
     ]
     np.testing.assert_array_equal(samples[0].landmarks, _FIVE)
-    assert [(entry.key, entry.why) for entry in bad] == [
+    assert [(entry.key, entry.reason) for entry in bad] == [
         ("val_set/images/4.jpg", "its label 4_exp.npy is missing")
     ]

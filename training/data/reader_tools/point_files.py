@@ -1,4 +1,4 @@
-"""What the sets of landmarks share: iBUG's .pts files, and points as labels.
+"""Landmarks: iBUG's .pts files, and points as labels.
 
 Points are arrays [K, 2] of (x, y) in the picture's pixels, whole numbers being pixel centres, NaN where
 a point is not known.
@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
 Points = NDArray[np.float64]
 
 
 def read_pts(path: Path, *, count: int = 68) -> Points:
-    """The points of a .pts file (version 1), brought from MATLAB's pixels, whose first is 1, to ours.
+    """The points of a .pts file (version 1), converted from MATLAB's pixels, whose first is 1, to ours.
 
-    menpo, iBUG's own library, subtracts the 1 too. ValueError says in a few words what is wrong with the
-    file.
+    menpo, iBUG's own library, subtracts the 1 too. Raises ValueError with a few words on what is wrong
+    with the file.
     """
     try:
         text = path.read_text(encoding="ascii")
@@ -35,16 +33,7 @@ def read_pts(path: Path, *, count: int = 68) -> Points:
     return points - 1.0
 
 
-def as_label(points: ArrayLike) -> list[list[float] | None]:
+def points_label(points: ArrayLike) -> list[list[float] | None]:
     """Points as Sample.labels holds them: [x, y], or None where a coordinate is NaN."""
     rows = np.asarray(points, dtype=np.float64).tolist()
     return [None if x != x or y != y else [x, y] for x, y in rows]
-
-
-def picture_beside(path: Path) -> Path | None:
-    """The picture of the same name as a file of labels, in the same folder; None where there is none."""
-    for suffix in PICTURE_SUFFIXES:
-        for name in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
-            if name.exists():
-                return name
-    return None

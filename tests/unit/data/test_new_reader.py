@@ -1,0 +1,85 @@
+"""A data set is one file: dropped into training/data/readers, it is listed, prepared and checked."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ASSETS
+from training.data import readers
+from training.data.__main__ import main
+from training.data.prepared.face_set import FaceSet
+
+FAMILY_ALBUM = '''
+"""Ages in the files' names: `20_anna.jpg`."""
+
+from training.data.reader import Expected, Reader
+from training.data.sample import BadSample, Sample
+
+
+def read(source):
+    for path in sorted(source.glob("*.jpg")):
+        age, _, person = path.stem.partition("_")
+        if age.isdecimal():
+            yield Sample(
+                key=path.name, picture=path, labels={"age": [int(age), int(age)]}, split="train", person=person
+            )
+        else:
+            yield BadSample(key=path.name, reason="its name is not age_person")
+
+
+READER = Reader(
+    name="family_album",
+    title="Family album",
+    licence="private",
+    tasks=("age",),
+    tree="20_anna.jpg",
+    expected=Expected(counts={"train": 2}),
+    read=read,
+)
+'''
+
+
+@pytest.fixture
+def folder_of_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A further folder of the package training.data.readers."""
+    folder = tmp_path / "readers"
+    folder.mkdir()
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(folder)])
+    readers.readers.cache_clear()
+    yield folder
+    readers.readers.cache_clear()
+
+
+def test_a_new_data_set_is_one_file(
+    folder_of_readers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder_of_readers / "family_album.py").write_text(FAMILY_ALBUM)
+    (tmp_path / "album").mkdir()
+    for name in ("20_anna.jpg", "31_bert.jpg", "holiday.jpg"):
+        shutil.copy(ASSETS / "astronaut.jpg", tmp_path / "album" / name)
+
+    assert main(["list"]) == 0
+    assert "family_album   Family album" in capsys.readouterr().out
+
+    prepare = ["prepare", "family_album", "--source", str(tmp_path / "album"), "--output", str(tmp_path)]
+    assert main([*prepare, "--max-unreadable", "0.5"]) == 0
+    assert "faces 2 for train; left out 1 bad labels; labels age (human)" in capsys.readouterr().out
+    faces = FaceSet(tmp_path / "family_album")
+    assert faces.columns["age"].tolist() == [[20, 20], [31, 31]]
+    assert faces.persons.tolist() == ["anna", "bert"]
+
+    assert main(["check", str(tmp_path / "family_album")]) == 0
+    assert "whole, faces 2 for train" in capsys.readouterr().out
+
+
+def test_two_data_sets_of_one_name_are_refused(folder_of_readers: Path) -> None:
+    (folder_of_readers / "another.py").write_text(FAMILY_ALBUM.replace("family_album", "celeba"))
+    with pytest.raises(ValueError, match="defines celeba a second time"):
+        readers.readers()
+
+
+def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match=r"no data set 'celebb': it is one of 300vw, 300w.*youtube68"):
+        readers.reader_of("celebb")

@@ -1,1 +1,0 @@
-"""What the readers share: files, splits, checked mappings, landmark files."""
