@@ -37,11 +37,11 @@ def make_reference(
     """
     import onnxruntime
 
-    from training.evaluation.predictors import answers_of
+    from training.evaluation.predictors import torch_predict
     from training.models import ExportWrapper, load_checkpoint
 
     loaded = load_checkpoint(checkpoint)
-    answer = answers_of(ExportWrapper(loaded.model, loaded.contract))
+    answer = torch_predict(ExportWrapper(loaded.model, loaded.contract))
     reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     names = list(reference.answers)

@@ -237,7 +237,7 @@ def _metrics(
         raise BuildError("metrics are compared with torch's: name the checkpoint with --checkpoint")
     from training.data.prepared.face_set import prepared_sets
     from training.evaluation.evaluate import evaluate, summary
-    from training.evaluation.predictors import of_checkpoint
+    from training.evaluation.predictors import checkpoint_predictor
 
     say(f"  measuring the tasks on the labelled faces of {settings.labelled}")
     try:
@@ -246,7 +246,10 @@ def _metrics(
             name: summary(
                 evaluate(answer, contract["tasks"], sets, input_size=contract["input_size"], bootstrap=0)
             )
-            for name, answer in (("torch", of_checkpoint(settings.checkpoint).answer), ("engine", infer))
+            for name, answer in (
+                ("torch", checkpoint_predictor(settings.checkpoint).predict),
+                ("engine", infer),
+            )
         }
     except ValueError as error:
         raise BuildError(str(error)) from None

@@ -1,20 +1,19 @@
-"""What a network reaches on faces that it was not trained on, beside what needs no network.
+"""The metrics of a network on held-out faces, with those of constant baselines for comparison.
 
-    python -m training.evaluation.evaluate weights/qface-tiny.safetensors --data data/prepared --markdown table.md
-    python -m training.evaluation.evaluate var/build/qface-tiny/onnx/model.onnx --data data/prepared
-    python -m training.evaluation.evaluate grpc://localhost:8001 --data data/prepared --sets celeba --json served.json
-    python -m training.evaluation.evaluate grpc://localhost:8001 --data data/prepared --photos celeba=DIR \\
-        --beside weights/qface-tiny.safetensors --groups gender,age_group
+  python -m training.evaluation.evaluate weights/qface-tiny.safetensors --data data/prepared --markdown t.md
+  python -m training.evaluation.evaluate var/build/qface-tiny/onnx/model.onnx --data data/prepared
+  python -m training.evaluation.evaluate grpc://localhost:8001 --data data/prepared --sets lfwa --json t.json
+  python -m training.evaluation.evaluate grpc://localhost:8001 --data data/prepared --photos celeba=DIR \\
+      --beside weights/qface-tiny.safetensors --groups gender,age_group
 
-One code measures all: what was trained, what was exported and what is served can be compared. Each metric
-comes with the 95 % interval of a bootstrap over faces, or over persons where the set names them. `trivial`
-is the best that always the same answer reaches: the most frequent class, the median, learned from the set's
-training split where that is there.
+The same code measures checkpoints, exported networks and servers, so their figures can be compared. Each
+metric has the 95 % interval of a bootstrap over faces, or over persons where the set names them. `trivial`
+is the best constant baseline: the most frequent class or the median, learned from the set's training split
+where it has one.
 
-A server is asked about the prepared crops, or, for the sets of --photos, about the photos that they were
-prepared from: then it finds and crops the face itself, and faces that it does not find are counted.
---beside measures another network on the crops of the same faces, --groups each task on the faces that
-people labelled alike.
+A server receives the prepared crops, or, for the sets of --photos, the photos that they were prepared from:
+then it detects and crops the face itself, and faces that it does not find are counted. --beside measures
+another network on the crops of the same faces, --groups each task on subgroups of faces by human labels.
 """
 
 import argparse
@@ -31,31 +30,46 @@ from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.data.sample import SPLITS
 from training.evaluation.evaluated_task import Question, question_of
-from training.evaluation.metric_accumulator import Bootstrap, Judged, has_labels, labels_of, rows_of
+from training.evaluation.metric_accumulator import (
+    Bootstrap,
+    MetricAccumulator,
+    has_labels,
+    labels_of,
+    results_of,
+)
 from training.evaluation.metrics import MEASURES, fitted_thresholds
 from training.evaluation.predictors import (
     BATCH,
     SERVER,
-    Answering,
-    Answers,
-    Asking,
-    Subject,
-    about_crops,
-    answers_of,
-    subject_of,
+    Predict,
+    Predictions,
+    PredictionSource,
+    Predictor,
+    crop_source,
+    load_predictor,
+    torch_predict,
 )
-from training.evaluation.published_figures import comparable
-from training.evaluation.results import Estimate, Row, summary
-from training.evaluation.subgroups import check_groups, groupings
+from training.evaluation.published_figures import is_whole_test_set
+from training.evaluation.results import Estimate, TaskResult, summary
+from training.evaluation.subgroups import check_subgroup_tasks, subgroupings
 from training.tasks import Kind
 
-__all__ = ["Answering", "Answers", "Estimate", "Row", "answers_of", "evaluate", "prepared_sets", "summary"]
+__all__ = [
+    "Predict",
+    "Predictions",
+    "Estimate",
+    "TaskResult",
+    "torch_predict",
+    "evaluate",
+    "prepared_sets",
+    "summary",
+]
 
-_MASKS_OF_A_TRIVIAL_ANSWER = 500  # masks that the most frequent class of each pixel is counted over
+_MASKS_OF_A_BASELINE = 500  # masks that the most frequent class of each pixel is counted over
 
 
 def evaluate(
-    answer: Answering,
+    predict: Predict,
     contract_tasks: Sequence[Mapping[str, Any]],
     sets: Sequence[FaceSet],
     *,
@@ -65,67 +79,68 @@ def evaluate(
     seed: int = 0,
     training: Sequence[FaceSet] = (),
     validation: Sequence[FaceSet] = (),
-    photos: Mapping[str, Asking] | None = None,
-    beside: Subject | None = None,
-    groups: Sequence[str] = (),
-) -> list[Row]:
-    """A row for every task of the contract on every set (and named part of one) that has labels for it.
+    sources: Mapping[str, PredictionSource] | None = None,
+    comparison: Predictor | None = None,
+    subgroups: Sequence[str] = (),
+) -> list[TaskResult]:
+    """A result for every task of the contract on every set (and named part of one) that has labels for it.
 
-    `answer` is anything that answers crops [N <= 32, S, S, 3]: torch, an engine, a server; `contract_tasks`
-    its contract's entries. `limit` takes so many faces of each set, evenly spread. `bootstrap` is the number
-    of draws (0: no intervals). `training` are the same sets' training splits, from which trivial answers
-    are learned; `validation` other faces, on which a threshold a label is fitted for multilabel tasks.
-    `photos` are the sets, by name, whose faces are asked about in another way than by their crops. `beside`
-    is measured on the crops of those faces that were found, and `groups` are tasks whose human labels put
-    faces into groups. ValueError when an answer is missing, not finite, or made by other labels than the
-    catalogue's.
+    `predict` maps crops [N <= 32, S, S, 3] to predictions: torch, an engine, a server. `contract_tasks` are
+    the entries of its contract. `limit` takes so many faces of each set, evenly spread. `bootstrap` is the
+    number of draws (0: no intervals). `training` are the same sets' training splits, from which constant
+    baselines are learned; `validation` other faces, on which a threshold a label is fitted for multilabel
+    tasks. `sources` replaces the crops of a set, by its name, as what predictions are made of. `comparison`
+    is measured on the crops of those faces that were found. `subgroups` are tasks whose human labels split
+    faces into subgroups. ValueError when a prediction is missing, not finite, or made for other labels than
+    the catalogue's.
     """
     questions = _questions(contract_tasks, input_size=input_size)
-    compared = _questions(beside.tasks, input_size=beside.input_size) if beside else {}
-    learned_from = {faces.name: [faces] for faces in training}
-    fitted_on = {faces.name: faces for faces in validation}
+    compared = _questions(comparison.tasks, input_size=comparison.input_size) if comparison else {}
+    training_splits = {faces.name: [faces] for faces in training}
+    validation_splits = {faces.name: faces for faces in validation}
     for faces in (*sets, *training, *validation):
         derive(faces, list(questions))
-    rows: list[Row] = []
+    results: list[TaskResult] = []
     for faces in sets:
-        there = [question for question in questions.values() if has_labels(faces, question)]
-        if faces.name in fitted_on:
-            there = _fitted(answer, there, fitted_on[faces.name], limit=limit)
-        judged = {
-            question.task.name: Judged(
-                question, constants=_trivial(question, [*learned_from.get(faces.name, ()), faces])
+        labelled = [question for question in questions.values() if has_labels(faces, question)]
+        if faces.name in validation_splits:
+            labelled = _with_fitted_thresholds(predict, labelled, validation_splits[faces.name], limit=limit)
+        accumulators = {
+            question.task.name: MetricAccumulator(
+                question,
+                constants=_constant_baselines(question, [*training_splits.get(faces.name, ()), faces]),
             )
-            for question in there
+            for question in labelled
         }
-        if not judged:
+        if not accumulators:
             continue
-        others = {name: Judged(compared[name]) for name in judged if name in compared}
-        asking = (photos or {}).get(faces.name) or about_crops(answer, size=input_size)
+        others = {name: MetricAccumulator(compared[name]) for name in accumulators if name in compared}
+        source = (sources or {}).get(faces.name) or crop_source(predict, size=input_size)
         for indices in _chunks(len(faces), limit=limit):
-            asked = asking.ask(faces, indices, there)
-            for one in judged.values():
-                one.add(asked.answers, faces, indices, found=asked.found)
-            if others and beside is not None and asked.found.any():
-                found = indices[asked.found]
-                answers = beside.answer(faces.plain(found, size=beside.input_size))
-                for one in others.values():
-                    one.add(answers, faces, found)
-        grouped = groupings(faces, groups)
-        for name, one in judged.items():
-            rows += rows_of(
-                one,
+            batch = source.predict(faces, indices, labelled)
+            for accumulator in accumulators.values():
+                accumulator.add(batch.predictions, faces, indices, found=batch.found)
+            if others and comparison is not None and batch.found.any():
+                found = indices[batch.found]
+                predictions = comparison.predict(faces.plain(found, size=comparison.input_size))
+                for accumulator in others.values():
+                    accumulator.add(predictions, faces, found)
+        by_task = subgroupings(faces, subgroups)
+        for name, accumulator in accumulators.items():
+            results += results_of(
+                accumulator,
                 faces,
                 bootstrap=Bootstrap(draws=bootstrap, seed=seed),
-                asking=asking,
-                beside=others.get(name),
-                groupings=grouped,
-                with_published=comparable(faces, limit=limit),
+                source=source,
+                comparison=others.get(name),
+                subgroupings=by_task,
+                with_published=is_whole_test_set(faces, limit=limit),
             )
-    return rows
+    return results
 
 
 def _questions(entries: Sequence[Mapping[str, Any]], *, input_size: int) -> dict[str, Question]:
-    """What a contract asks, by task."""
+    """The tasks of a contract's entries, by name."""
     found = [question_of(entry, input_size=input_size) for entry in entries]
     return {question.task.name: question for question in found if question is not None}
 
@@ -138,31 +153,33 @@ def _chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
         yield rows[start : start + BATCH]
 
 
-def _trivial(question: Question, sources: Sequence[FaceSet]) -> list[NDArray[Any]]:
-    """Answers that look at no face, learned from the first of the sets that has labels; at least one."""
+def _constant_baselines(question: Question, candidates: Sequence[FaceSet]) -> list[NDArray[Any]]:
+    """Predictions that depend on no face (at least one), learned from the first set that has labels."""
     measure = MEASURES[question.task.kind]
-    few = _MASKS_OF_A_TRIVIAL_ANSWER if question.task.kind is Kind.MASK else None
-    faces = next(faces for faces in sources if has_labels(faces, question))
-    labels = np.concatenate([labels_of(faces, question, rows) for rows in _chunks(len(faces), limit=few)])
+    limit = _MASKS_OF_A_BASELINE if question.task.kind is Kind.MASK else None
+    faces = next(faces for faces in candidates if has_labels(faces, question))
+    labels = np.concatenate([labels_of(faces, question, rows) for rows in _chunks(len(faces), limit=limit)])
     return measure.constants(question, labels[measure.known(labels)])
 
 
-def _fitted(
-    answer: Answering, questions: Sequence[Question], faces: FaceSet, *, limit: int | None
+def _with_fitted_thresholds(
+    predict: Predict, questions: Sequence[Question], faces: FaceSet, *, limit: int | None
 ) -> list[Question]:
-    """The questions, those of several labels with the thresholds that are best on `faces`."""
+    """The tasks, those of several labels with the thresholds that are best on `faces`."""
     fits = [q for q in questions if q.task.kind is Kind.MULTILABEL and has_labels(faces, q)]
-    judged = {question.task.name: Judged(question) for question in fits}
-    if not judged:
+    accumulators = {question.task.name: MetricAccumulator(question) for question in fits}
+    if not accumulators:
         return list(questions)
     size = questions[0].input_size
     for indices in _chunks(len(faces), limit=limit):
-        answered = answer(faces.plain(indices, size=size))
-        for one in judged.values():
-            one.add(answered, faces, indices)
+        predictions = predict(faces.plain(indices, size=size))
+        for accumulator in accumulators.values():
+            accumulator.add(predictions, faces, indices)
     return [
-        dataclasses.replace(question, fitted=fitted_thresholds(question, judged[name].measured()[0].stats))
-        if (name := question.task.name) in judged
+        dataclasses.replace(
+            question, fitted=fitted_thresholds(question, accumulators[name].statistics()[0].stats)
+        )
+        if (name := question.task.name) in accumulators
         else question
         for question in questions
     ]
@@ -210,34 +227,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (options.limit or 1) < 1 or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
-        sets = prepared_sets(options.data, split=options.split, names=_chosen(options.sets))
-        groups = _chosen(options.groups) or []
-        check_groups(groups)
-        subject = subject_of(options.network, device=options.device)
-        beside = subject_of(options.beside, device=options.device) if options.beside else None
-        rows = evaluate(
-            subject.answer,
-            subject.tasks,
+        sets = prepared_sets(options.data, split=options.split, names=_names(options.sets))
+        subgroups = _names(options.groups) or []
+        check_subgroup_tasks(subgroups)
+        predictor = load_predictor(options.network, device=options.device)
+        comparison = load_predictor(options.beside, device=options.device) if options.beside else None
+        results = evaluate(
+            predictor.predict,
+            predictor.tasks,
             sets,
-            input_size=subject.input_size,
+            input_size=predictor.input_size,
             limit=options.limit,
             bootstrap=options.bootstrap,
             seed=options.seed,
             training=_same_sets(sets, split="train"),
             validation=_same_sets(sets, split=options.fit_thresholds),
-            photos=_asking(subject, options.photos, sets),
-            beside=beside,
-            groups=groups,
+            sources=_photo_sources(predictor, options.photos, sets),
+            comparison=comparison,
+            subgroups=subgroups,
         )
-        if not rows:
+        if not results:
             raise ValueError(
                 f"{options.network} answers nothing that {', '.join(faces.name for faces in sets)} "
                 "has labels for: prepare other sets"
             )
-        tables = as_markdown(rows, beside=options.beside)
+        tables = as_markdown(results, comparison=options.beside)
         print(tables)
         if options.json:
-            write_text(options.json, as_json(rows, subject=subject, beside=beside, options=vars(options)))
+            write_text(
+                options.json,
+                as_json(results, predictor=predictor, comparison=comparison, options=vars(options)),
+            )
         if options.markdown:
             write_text(options.markdown, tables)
     except ValueError as error:
@@ -246,28 +266,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _chosen(words: str | None) -> list[str] | None:
+def _names(words: str | None) -> list[str] | None:
     """The names among words separated by commas; None for no words."""
     return None if words is None else [name.strip() for name in words.split(",")]
 
 
-def _asking(subject: Subject, words: Sequence[str], sets: Sequence[FaceSet]) -> dict[str, Asking]:
-    """How the sets of SET=DIR are asked about, by name; ValueError for what can't be meant."""
+def _photo_sources(
+    predictor: Predictor, words: Sequence[str], sets: Sequence[FaceSet]
+) -> dict[str, PredictionSource]:
+    """The photos of each set of SET=DIR as a source of predictions, by the set's name.
+
+    ValueError for a set that is not measured or named twice, and for a predictor that is no server.
+    """
     if not words:
         return {}
-    if subject.photo is None:
-        raise ValueError(f"--photos are sent to a server, and {subject.name} is none: name {SERVER}host:port")
-    from training.evaluation.served_photos import Photos, about_photos
+    if predictor.analyze_photo is None:
+        raise ValueError(
+            f"--photos are sent to a server, and {predictor.name} is none: name {SERVER}host:port"
+        )
+    from training.evaluation.served_photos import SetPhotos, photo_source
 
     by_name = {faces.name: faces for faces in sets}
-    found: dict[str, Asking] = {}
+    found: dict[str, PredictionSource] = {}
     for word in words:
         name, _, folder = word.partition("=")
         if name not in by_name or not folder or name in found:
             raise ValueError(
                 f"--photos {word}: give SET=DIR once for a set that is measured ({', '.join(by_name)})"
             )
-        found[name] = about_photos(Photos(by_name[name], Path(folder)), subject.photo)
+        found[name] = photo_source(SetPhotos(by_name[name], Path(folder)), predictor.analyze_photo)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is gathered of one task on one set while its faces are asked about, and the rows that come of it."""
+"""Accumulates one task's metrics on one set, batch by batch, and turns them into results."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ from training.data.prepared.face_set import FaceSet
 from training.evaluation.bootstrap import Values, Weights, clusters_of, intervals
 from training.evaluation.evaluated_task import Question, checked, in_order
 from training.evaluation.metrics import MEASURES, RAISED_BY_DRAWING, PerFace, best_of
-from training.evaluation.predictors import Answers, Asking
+from training.evaluation.predictors import Predictions, PredictionSource
 from training.evaluation.protocols import deviation, judged_by
-from training.evaluation.published_figures import figures
-from training.evaluation.results import Estimate, Group, Row
-from training.evaluation.subgroups import Grouping
+from training.evaluation.published_figures import figures_for
+from training.evaluation.results import Estimate, SubgroupResult, TaskResult
+from training.evaluation.subgroups import Subgrouping
 from training.tasks import Kind
 
 
@@ -28,14 +28,14 @@ class Bootstrap:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A network's answers to a question about some faces of a set, as numbers a face."""
+class FaceStatistics:
+    """Numbers a face, from which every metric of one task is computed for any weights of the faces."""
 
     question: Question
     indices: NDArray[np.int64]  # [N], of the faces
     stats: PerFace  # [N, ...]
 
-    def only(self, indices: NDArray[np.int64]) -> "Measured":
+    def only(self, indices: NDArray[np.int64]) -> "FaceStatistics":
         """Those of these faces that are among them."""
         chosen = np.isin(self.indices, indices)
         stats = {name: values[chosen] for name, values in self.stats.items()}
@@ -76,26 +76,26 @@ class Measured:
         return {label: int(count) for label, count in zip(self.question.labels, counts, strict=True)}
 
 
-class Judged:
-    """A question, put to a network and beside it to answers that look at no face."""
+class MetricAccumulator:
+    """Accumulates the numbers a face of one task: the network's, and those of its constant baselines."""
 
     def __init__(self, question: Question, *, constants: Sequence[NDArray[Any]] = ()) -> None:
         self.question = question
         self._constants = constants
         self._indices: list[NDArray[np.int64]] = []
         self._not_found: list[NDArray[np.int64]] = []
-        # The network's numbers a face first, then those of each constant answer.
+        # The network's numbers first, then those of each constant baseline.
         self._parts: list[list[PerFace]] = [[] for _ in range(1 + len(constants))]
 
     def add(
         self,
-        answered: Answers,
+        predictions: Predictions,
         faces: FaceSet,
         indices: NDArray[np.int64],
         *,
         found: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Take the answers about those of these faces that were found (None: all)."""
+        """Adds the predictions for those of these faces that were found (None: all)."""
         measure = MEASURES[self.question.task.kind]
         labels = labels_of(faces, self.question, indices)
         known = measure.known(labels)
@@ -104,111 +104,113 @@ class Judged:
             indices, labels, known = indices[found], labels[found], known[found]
         if not known.any():
             return
-        said = checked(self.question, answered, faces=faces, indices=indices)[known]
+        values = checked(self.question, predictions, faces=faces, indices=indices)[known]
         labels = labels[known]
         self._indices.append(indices[known])
-        self._parts[0].append(measure.per_face(self.question, said, labels))
+        self._parts[0].append(measure.per_face(self.question, values, labels))
         for constant, parts in zip(self._constants, self._parts[1:], strict=True):
-            always = np.broadcast_to(constant, (len(labels), *constant.shape))
-            parts.append(measure.per_face(self.question, always, labels))
+            repeated = np.broadcast_to(constant, (len(labels), *constant.shape))
+            parts.append(measure.per_face(self.question, repeated, labels))
 
     @property
     def not_found(self) -> NDArray[np.int64]:
         """The faces with a label that were not found."""
         return np.concatenate([np.empty(0, np.int64), *self._not_found])
 
-    def measured(self) -> list[Measured]:
-        """The network's numbers, then each constant answer's; empty where no face was judged."""
+    def statistics(self) -> list[FaceStatistics]:
+        """The network's numbers, then each constant baseline's; empty where no face was added."""
         if not self._indices:
             return []
         indices = np.concatenate(self._indices)
         return [
-            Measured(question=self.question, indices=indices, stats=_joined(parts)) for parts in self._parts
+            FaceStatistics(question=self.question, indices=indices, stats=_joined(parts))
+            for parts in self._parts
         ]
 
 
-def rows_of(
-    judged: Judged,
+def results_of(
+    accumulator: MetricAccumulator,
     faces: FaceSet,
     *,
     bootstrap: Bootstrap,
-    asking: Asking,
-    beside: Judged | None = None,
-    groupings: Sequence[Grouping] = (),
+    source: PredictionSource,
+    comparison: MetricAccumulator | None = None,
+    subgroupings: Sequence[Subgrouping] = (),
     with_published: bool = False,
-) -> Iterator[Row]:
-    """A row for the whole set, and one for each named part where there are several.
+) -> Iterator[TaskResult]:
+    """A result for the whole set, and one for each named part where there are several.
 
-    `asking` is how the faces were asked about, and `beside` has judged another network on the same ones.
+    `source` is what the predictions were made of. `comparison` accumulated another network's on the same
+    faces.
     ValueError where no face was found.
     """
-    not_found = judged.not_found
-    if not (measured := judged.measured()):
+    not_found = accumulator.not_found
+    if not (statistics := accumulator.statistics()):
         if len(not_found):
             raise ValueError(
                 f"none of the {len(not_found):,} faces of {faces.name} was found in its photo: name the "
                 "folder that the set was prepared from"
             )
         return
-    others = beside.measured() if beside is not None else []
+    compared = comparison.statistics() if comparison is not None else []
     whole = _Part(
         faces=faces,
         bootstrap=bootstrap,
-        sent=asking.sent,
-        left_out=asking.left_out,
-        measured=measured,
-        beside=others,
+        sent=source.sent,
+        left_out=source.left_out,
+        statistics=statistics,
+        comparison=compared,
         not_found=not_found,
     )
-    yield whole.row(groupings=groupings, with_published=with_published)
-    indices = measured[0].indices
+    yield whole.result(subgroupings=subgroupings, with_published=with_published)
+    indices = statistics[0].indices
     # A face may be in several parts: "make-up,blur".
     parts_of = [set(filter(None, str(text).split(","))) for text in faces.subsets]
-    asked = [parts_of[i] for i in indices.tolist()]
-    names = sorted(set().union(*asked))
-    if names == [] or (len(names) == 1 and all(asked)):
+    measured_parts = [parts_of[i] for i in indices.tolist()]
+    names = sorted(set().union(*measured_parts))
+    if names == [] or (len(names) == 1 and all(measured_parts)):
         return
     for name in names:
-        there = np.flatnonzero([name in parts for parts in parts_of])
-        yield whole.only(there).row(subset=name, with_published=with_published)
+        members = np.flatnonzero([name in parts for parts in parts_of])
+        yield whole.only(members).result(subset=name, with_published=with_published)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What was measured of a set, or of a part of its faces."""
+    """The numbers of a set's faces, or of a part of them."""
 
     faces: FaceSet
     bootstrap: Bootstrap
     sent: str
     left_out: int
-    measured: list[Measured]  # the network's, then the constant answers'
-    beside: list[Measured]  # the other network's; empty without one
+    statistics: list[FaceStatistics]  # the network's, then the constant baselines'
+    comparison: list[FaceStatistics]  # the other network's; empty without one
     not_found: NDArray[np.int64]
 
     def only(self, indices: NDArray[np.int64]) -> "_Part":
         return dataclasses.replace(
             self,
             left_out=0,  # of no part is known how many
-            measured=[one.only(indices) for one in self.measured],
-            beside=[one.only(indices) for one in self.beside],
+            statistics=[one.only(indices) for one in self.statistics],
+            comparison=[one.only(indices) for one in self.comparison],
             not_found=self.not_found[np.isin(self.not_found, indices)],
         )
 
-    def row(
-        self, *, subset: str = "", groupings: Sequence[Grouping] = (), with_published: bool = False
-    ) -> Row:
-        own, *trivial = self.measured
+    def result(
+        self, *, subset: str = "", subgroupings: Sequence[Subgrouping] = (), with_published: bool = False
+    ) -> TaskResult:
+        own, *baselines = self.statistics
         faces, task = self.faces, own.question.task.name
         values = own.estimates(faces, self.bootstrap)
-        # A task whose labels don't allow its usual metric (ages in bins) is judged by its kind's first.
+        # Where the labels don't allow the task's metric (ages in bins), its kind's first one is the main one.
         main = judged_by(task, faces.name)
         main = main if main in values else next(iter(values))
         published = {}
-        # On fewer faces than the whole official part, what others reached is no yardstick.
+        # Published figures hold for the whole official part only.
         if with_published and not len(self.not_found):
-            named = {name: figures(task, faces.name, subset=subset, metric=name) for name in values}
-            published = {name: there for name, there in named.items() if there}
-        return Row(
+            named = {name: figures_for(task, faces.name, subset=subset, metric=name) for name in values}
+            published = {name: found for name, found in named.items() if found}
+        return TaskResult(
             task=task,
             set=faces.name,
             subset=subset,
@@ -220,37 +222,39 @@ class _Part:
             labelled_by=str(faces.manifest.get("labelled_by", {}).get(task, "human")),
             metric=main,
             values=values,
-            beside=self.beside[0].estimates(faces, self.bootstrap) if self.beside else {},
-            trivial=best_of(list(values), [constant.plain() for constant in trivial]),
+            comparison=self.comparison[0].estimates(faces, self.bootstrap) if self.comparison else {},
+            constant_baseline=best_of(list(values), [baseline.plain() for baseline in baselines]),
             positives=own.positives(),
             published=published.get(main, ()),
-            by_label={name: there for name, there in published.items() if "/" in name},
+            published_by_label={name: found for name, found in published.items() if "/" in name},
             deviation=deviation(task, faces.name),
-            groups=tuple(group for grouping in groupings for group in self._groups(grouping, main)),
+            subgroups=tuple(
+                subgroup for subgrouping in subgroupings for subgroup in self._subgroups(subgrouping, main)
+            ),
         )
 
-    def _groups(self, grouping: Grouping, metric: str) -> Iterator[Group]:
-        for number, label in enumerate(grouping.labels):
-            there = np.flatnonzero(grouping.of == number)
-            part = self.only(there)
-            own = part.measured[0]
+    def _subgroups(self, subgrouping: Subgrouping, metric: str) -> Iterator[SubgroupResult]:
+        for number, label in enumerate(subgrouping.labels):
+            members = np.flatnonzero(subgrouping.subgroup_of == number)
+            part = self.only(members)
+            own = part.statistics[0]
             if not len(own.indices):
                 continue
-            # Ages of one group may be known otherwise than those of all: then its own metric is another.
+            # In one subgroup all ages may be exact, in another all binned: then the metrics differ.
             value = own.estimates(self.faces, self.bootstrap).get(metric)
-            beside = part.beside[0].estimates(self.faces, self.bootstrap) if part.beside else {}
+            compared = part.comparison[0].estimates(self.faces, self.bootstrap) if part.comparison else {}
             if value is not None:
-                yield Group(
-                    by=grouping.by,
+                yield SubgroupResult(
+                    by=subgrouping.by,
                     label=label,
                     faces=len(own.indices),
                     persons=self._persons(own),
                     value=value,
-                    beside=beside.get(metric),
+                    comparison=compared.get(metric),
                 )
 
-    def _persons(self, measured: Measured) -> int:
-        persons = self.faces.persons[measured.indices]
+    def _persons(self, statistics: FaceStatistics) -> int:
+        persons = self.faces.persons[statistics.indices]
         return len(set(persons[persons != ""].tolist()))
 
 

@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
     from qface_client import Analysis, Contract, Face
 
-Answers = dict[str, NDArray[Any]]
+Predictions = dict[str, NDArray[Any]]
 # Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task, as training.tasks.Kind has them.
-Answering = Callable[[NDArray[np.uint8]], Answers]
+Predict = Callable[[NDArray[np.uint8]], Predictions]
 # A photo (its file, or RGB uint8 [H, W, 3]) and the tasks wanted -> its faces, with answers in its pixels.
-PhotoAnswering = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
+AnalyzePhoto = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
+class FoundPredictions:
     """What is said of some faces of a set."""
 
-    answers: Answers  # about those found, in their order
+    predictions: Predictions  # about those found, in their order
     found: NDArray[np.bool_]  # [N]: of each face, whether it was
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asking:
+class PredictionSource:
     """A way to ask about the faces of a set."""
 
     # Faces by their numbers, and the questions about them -> what is said.
-    ask: Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], Asked]
+    predict: Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], FoundPredictions]
     sent: str  # what is sent: a "crop", or the whole "photo"
     left_out: int = 0  # photos of the split that preparing left out of the set
 
@@ -53,60 +53,64 @@ SERVER = "grpc://"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Subject:
+class Predictor:
     """A network under test."""
 
     name: str  # as it was named on the command line
-    answer: Answering
+    predict: Predict
     tasks: tuple[Mapping[str, Any], ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
     crop: str = ALIGNED  # how its crops are cut, one of training.tasks.CROPS
-    photo: PhotoAnswering | None = None  # any number of threads may call it; None: it takes crops only
+    analyze_photo: AnalyzePhoto | None = None  # any number of threads may call it; None: it takes crops only
 
 
-def about_crops(answer: Answering, *, size: int) -> Asking:
+def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
     """A function of crops of `size` pixels as one of a set's faces, all of which have one."""
 
-    def ask(faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]) -> Asked:
-        return Asked(answers=answer(faces.plain(indices, size=size)), found=np.ones(len(indices), bool))
+    def predict(
+        faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]
+    ) -> FoundPredictions:
+        return FoundPredictions(
+            predictions=predict_crops(faces.plain(indices, size=size)), found=np.ones(len(indices), bool)
+        )
 
-    return Asking(ask=ask, sent="crop")
+    return PredictionSource(predict=predict, sent="crop")
 
 
-def answers_of(wrapper: "nn.Module") -> Answering:
+def torch_predict(wrapper: "nn.Module") -> Predict:
     """A network that answers in physical values (training.models.ExportWrapper) as a function of crops."""
     import torch
 
-    def answer(pixels: NDArray[np.uint8]) -> Answers:
+    def predict(pixels: NDArray[np.uint8]) -> Predictions:
         device = next((tensor.device for tensor in wrapper.parameters()), torch.device("cpu"))
         with torch.inference_mode():
             answered = wrapper(torch.from_numpy(pixels).to(device))
         return {name: tensor.cpu().numpy() for name, tensor in answered.items()}
 
-    return answer
+    return predict
 
 
-def subject_of(words: str, *, device: str = "cpu") -> Subject:
+def load_predictor(words: str, *, device: str = "cpu") -> Predictor:
     """What a word of the command line names: grpc://host:port, a .onnx file, or a checkpoint.
 
     ValueError says what is wrong with it; a network for other crops than prepared sets hold is refused.
     """
     if words.startswith(SERVER):
-        return of_server(words)
+        return server_predictor(words)
     if "://" in words:
         raise ValueError(f"{words} is no server's address: give {SERVER}host:port, where its gRPC listens")
     path = Path(words)
-    subject = of_onnx(path) if path.suffix == ".onnx" else of_checkpoint(path, device=device)
-    if subject.crop != ALIGNED:
+    predictor = onnx_predictor(path) if path.suffix == ".onnx" else checkpoint_predictor(path, device=device)
+    if predictor.crop != ALIGNED:
         raise ValueError(
-            f"{words} was trained on crops of the kind {subject.crop!r} and prepared sets hold {ALIGNED!r} "
+            f"{words} was trained on crops of the kind {predictor.crop!r} and prepared sets hold {ALIGNED!r} "
             "ones, on which its figures would be too low: evaluate it with the code that it comes from"
         )
-    return subject
+    return predictor
 
 
-def of_checkpoint(path: Path, *, device: str = "cpu") -> Subject:
+def checkpoint_predictor(path: Path, *, device: str = "cpu") -> Predictor:
     """A checkpoint, run by torch on `device` ("cpu", "cuda")."""
     import torch
 
@@ -118,10 +122,10 @@ def of_checkpoint(path: Path, *, device: str = "cpu") -> Subject:
     except (RuntimeError, AssertionError) as error:  # torch's words for a device that is not there
         reason = str(error).splitlines()[0]
         raise ValueError(f"{device!r} can't be used here ({reason}): choose another --device") from None
-    return _subject(str(path), answers_of(wrapper), checkpoint.contract)
+    return _from_contract(str(path), torch_predict(wrapper), checkpoint.contract)
 
 
-def of_onnx(path: Path, *, threads: int | None = None) -> Subject:
+def onnx_predictor(path: Path, *, threads: int | None = None) -> Predictor:
     """An exported network, run by ONNX Runtime on the CPU with `threads` cores (None: all)."""
     import onnx
 
@@ -144,13 +148,13 @@ def of_onnx(path: Path, *, threads: int | None = None) -> Subject:
     if not whole:
         raise ValueError(f"{path} does not hold a whole contract in its metadata: build it again")
 
-    def answer(pixels: NDArray[np.uint8]) -> Answers:
+    def predict(pixels: NDArray[np.uint8]) -> Predictions:
         return engine.infer({engine.inputs[0]: pixels})
 
-    return _subject(str(path), answer, contract)
+    return _from_contract(str(path), predict, contract)
 
 
-def of_server(url: str, *, timeout: float = 120.0) -> Subject:
+def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
     """A running server at grpc://host:port, asked through its client, a batch of crops a request.
 
     Its labels, their order and the crop's size come from its contract, which every answer is pinned to: a
@@ -171,12 +175,12 @@ def of_server(url: str, *, timeout: float = 120.0) -> Subject:
     except (QFaceError, ValueError) as error:
         raise ValueError(f"{url} can't be evaluated: {error}") from None
 
-    def answer(pixels: NDArray[np.uint8]) -> Answers:
+    def predict(pixels: NDArray[np.uint8]) -> Predictions:
         try:
             faces = pinned.analyze_crops(pixels)
         except QFaceError as error:
             raise ValueError(f"{url} did not answer {len(pixels)} crops: {error}") from None
-        return answers_of_faces(faces, contract)
+        return predictions_of_faces(faces, contract)
 
     entries = [
         {
@@ -189,17 +193,17 @@ def of_server(url: str, *, timeout: float = 120.0) -> Subject:
         for task in contract.tasks
         if task.readable
     ]
-    return Subject(
+    return Predictor(
         name=url,
-        answer=answer,
+        predict=predict,
         tasks=tuple(entries),
         input_size=contract.input_size,
         contract=contract.hash,
-        photo=pinned.analyze,
+        analyze_photo=pinned.analyze,
     )
 
 
-def answers_of_faces(faces: Sequence["Face"], contract: "Contract") -> Answers:
+def predictions_of_faces(faces: Sequence["Face"], contract: "Contract") -> Predictions:
     """The client's typed answers for crops of the network's size -> values as the network gives them."""
     return {
         task.name: np.stack([values_of(face[task.name], task.labels) for face in faces])
@@ -228,10 +232,10 @@ def values_of(answer: Any, labels: Sequence[str]) -> NDArray[Any]:
     raise TypeError(f"{type(answer).__name__} is no answer of the client's")
 
 
-def _subject(name: str, answer: Answering, contract: Mapping[str, Any]) -> Subject:
-    return Subject(
+def _from_contract(name: str, predict: Predict, contract: Mapping[str, Any]) -> Predictor:
+    return Predictor(
         name=name,
-        answer=answer,
+        predict=predict,
         tasks=tuple(contract["tasks"]),
         input_size=int(contract["input_size"]),
         contract=str(contract["hash"]),

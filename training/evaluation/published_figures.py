@@ -1,7 +1,7 @@
 """Published figures, to stand beside ours: Q-Face's tables 1 to 5, and what FaceXFormer's paper claims.
 
 They hold for the whole official test sets, for the paper's protocol and its encoder of 134 M parameters
-(FaceXFormer: 92 M). On a part of a set, or on another split, they are no yardstick (`comparable`).
+(FaceXFormer: 92 M). On a part of a set, or on another split, they are no yardstick (`is_whole_test_set`).
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from training.tasks import CATALOGUE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedFigure:
     """A figure in the units of training.evaluation.metrics: shares in 0..1, years, degrees."""
 
     method: str
@@ -21,16 +21,16 @@ class Published:
 
 
 # (task, set, subset or "", metric) -> figures, the paper's own method first.
-FIGURES: dict[tuple[str, str, str, str], list[Published]] = {}
+FIGURES: dict[tuple[str, str, str, str], list[PublishedFigure]] = {}
 
 
-def comparable(faces: FaceSet, *, limit: int | None = None) -> bool:
+def is_whole_test_set(faces: FaceSet, *, limit: int | None = None) -> bool:
     """Whether `limit` of these faces (None: all) are the whole test part of the set that papers mean."""
     whole = faces.manifest.get("subset") is False and faces.subset is None
     return whole and faces.split == "test" and (limit is None or limit >= len(faces))
 
 
-def figures(task: str, name: str, *, subset: str, metric: str) -> tuple[Published, ...]:
+def figures_for(task: str, name: str, *, subset: str, metric: str) -> tuple[PublishedFigure, ...]:
     """What others reached in a task on a set (or a named part of it); empty where nobody says."""
     return tuple(FIGURES.get((task, name, subset, metric), ()))
 
@@ -39,7 +39,7 @@ def _add(
     task: str, name: str, metric: str, source: str, by_method: Mapping[str, float], *, subset: str = ""
 ) -> None:
     row = FIGURES.setdefault((task, name, subset, metric), [])
-    row += [Published(method=method, value=value, source=source) for method, value in by_method.items()]
+    row += [PublishedFigure(method=method, value=value, source=source) for method, value in by_method.items()]
 
 
 _OURS, _HEADS = "Q-Face", "Multi Head"  # as the paper calls them

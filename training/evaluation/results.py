@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from training.evaluation.metrics import less_is_better
-from training.evaluation.published_figures import Published
+from training.evaluation.published_figures import PublishedFigure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Group:
+class SubgroupResult:
     """The main metric on the faces of a row that people labelled alike."""
 
     by: str  # the task whose labels tell the groups apart
@@ -27,11 +27,11 @@ class Group:
     faces: int
     persons: int  # among them; 0 where the set does not say who they are
     value: Estimate
-    beside: Estimate | None  # of the other network
+    comparison: Estimate | None  # of the other network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class TaskResult:
     """How well one task is answered on one set, or on a named part of it."""
 
     task: str
@@ -45,22 +45,24 @@ class Row:
     labelled_by: str  # "human", or the teacher whose labels these are
     metric: str  # the one of `values` that the task is judged by
     values: Mapping[str, Estimate]
-    beside: Mapping[str, Estimate]  # the other network's on the crops of the same faces; empty without one
-    trivial: Mapping[str, float]  # of each metric, the best that always the same answer reaches
+    comparison: Mapping[
+        str, Estimate
+    ]  # the other network's on the crops of the same faces; empty without one
+    constant_baseline: Mapping[str, float]  # of each metric, the best that always the same answer reaches
     # Of one label out of several, and of independent ones: how many of the faces have it.
     positives: Mapping[str, int]
-    published: tuple[Published, ...]  # what others reached in `metric`
-    by_label: Mapping[str, tuple[Published, ...]]  # and in metrics of single labels
+    published: tuple[PublishedFigure, ...]  # what others reached in `metric`
+    published_by_label: Mapping[str, tuple[PublishedFigure, ...]]  # and in metrics of single labels
     deviation: str  # what is not as in the set's official protocol; "" where all is
-    groups: tuple[Group, ...] = ()  # of the whole set's faces
+    subgroups: tuple[SubgroupResult, ...] = ()  # of the whole set's faces
 
     @property
-    def better(self) -> bool | None:
+    def beats_baseline(self) -> bool | None:
         """Whether the whole interval of the main metric lies on the better side of the trivial answer's.
 
         None without an interval.
         """
-        main, trivial = self.values[self.metric], self.trivial[self.metric]
+        main, trivial = self.values[self.metric], self.constant_baseline[self.metric]
         if np.isnan(main.low):
             return None
         if less_is_better(self.metric):
@@ -68,24 +70,24 @@ class Row:
         return main.low > trivial
 
     @property
-    def place(self) -> str:
+    def set_and_subset(self) -> str:
         """The set, with its part: "300w (common)"."""
         return f"{self.set} ({self.subset})" if self.subset else self.set
 
 
-def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def summary(rows: Sequence[TaskResult]) -> dict[str, dict[str, float]]:
     """The plain figures by "task on set": what a checkpoint's card keeps.
 
     Those of single labels are left out, and those that these faces don't define.
     """
     return {
-        f"{row.task} on {row.place}": {
+        f"{row.task} on {row.set_and_subset}": {
             "faces": row.faces,
             **{
                 name: round(value, 5)
                 for name, value in (
                     *((name, found.value) for name, found in row.values.items() if "/" not in name),
-                    ("trivial", row.trivial[row.metric]),
+                    ("trivial", row.constant_baseline[row.metric]),
                 )
                 if not np.isnan(value)
             },

@@ -24,7 +24,13 @@ from training.data.readers import readers
 from training.data.sample import Sample
 from training.data.survey import is_missing
 from training.evaluation.evaluated_task import Question
-from training.evaluation.predictors import Answers, Asked, Asking, PhotoAnswering, values_of
+from training.evaluation.predictors import (
+    AnalyzePhoto,
+    FoundPredictions,
+    Predictions,
+    PredictionSource,
+    values_of,
+)
 
 # Requests under way at once: the server puts the faces of several into one batch.
 _IN_FLIGHT = 16
@@ -35,7 +41,7 @@ _GRID = 32  # places on a side by which that part is measured
 Picture = Path | Callable[[], NDArray[np.uint8]]
 
 
-class Photos:
+class SetPhotos:
     """The pictures of a prepared set's faces, in the folder that the set was prepared from.
 
     `left_out` counts the split's other pictures there, which preparing left out of the set: most often as it
@@ -96,13 +102,13 @@ class Photos:
         return forward
 
 
-def about_photos(photos: Photos, answer: PhotoAnswering) -> Asking:
+def photo_source(photos: SetPhotos, answer: AnalyzePhoto) -> PredictionSource:
     """A function of photos as one of a set's faces: what is said of each, in the pixels of its crop.
 
     ValueError where the server can't answer about one of them.
     """
 
-    def look(i: int, picture: Path | NDArray[np.uint8], questions: Sequence[Question]) -> Answers | None:
+    def look(i: int, picture: Path | NDArray[np.uint8], questions: Sequence[Question]) -> Predictions | None:
         try:
             analysis = answer(picture, [question.task.name for question in questions])
         except QFaceError as error:
@@ -111,7 +117,7 @@ def about_photos(photos: Photos, answer: PhotoAnswering) -> Asking:
             ) from None
         size = questions[0].input_size
         to_crop = photos.to_crop(i, size=size)
-        face = meant_of(analysis, to_crop, size=size)
+        face = matching_face(analysis, to_crop, size=size)
         if face is None:
             return None
         return {
@@ -121,22 +127,24 @@ def about_photos(photos: Photos, answer: PhotoAnswering) -> Asking:
             for question in questions
         }
 
-    def ask(faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]) -> Asked:
+    def predict(
+        faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]
+    ) -> FoundPredictions:
         with ThreadPoolExecutor(_IN_FLIGHT) as pool:
             # Pictures that are no files are made here, in their order.
             looks = [pool.submit(look, i, photos[i], questions) for i in indices.tolist()]
             said = [look.result() for look in looks]
         of_found = [answers for answers in said if answers is not None]
         names = [question.task.name for question in questions] if of_found else []
-        return Asked(
-            answers={name: np.stack([answers[name] for answers in of_found]) for name in names},
+        return FoundPredictions(
+            predictions={name: np.stack([answers[name] for answers in of_found]) for name in names},
             found=np.array([answers is not None for answers in said], bool),
         )
 
-    return Asking(ask=ask, sent="photo", left_out=photos.left_out)
+    return PredictionSource(predict=predict, sent="photo", left_out=photos.left_out)
 
 
-def meant_of(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face | None:
+def matching_face(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face | None:
     """The face whose aligned crop lies where `to_crop` [2, 3] cuts one of `size` pixels; None without one."""
     shares = [_overlap(face, analysis, to_crop, size=size) for face in analysis]
     best = int(np.argmax(shares)) if shares else 0

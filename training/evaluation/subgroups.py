@@ -1,4 +1,4 @@
-"""Faces of a set put into groups by what people said of them: by gender, by race, by age."""
+"""Subgroups of a set's faces by human labels: by gender, by race, by age."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ _AGE = "age"  # what an age group follows from (training.data.derived_labels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Grouping:
-    """One way to tell a set's faces apart."""
+class Subgrouping:
+    """A split of a set's faces by the labels of one task."""
 
-    by: str  # the task whose labels do it
-    labels: tuple[str, ...]  # of its groups
-    of: NDArray[np.int64]  # [N]: each face's group; -1 where nobody says
+    by: str  # the task
+    labels: tuple[str, ...]  # of the subgroups
+    subgroup_of: NDArray[np.int64]  # [N]: each face's subgroup; -1 for none
 
 
-def check_groups(names: Sequence[str]) -> None:
-    """ValueError for a name that is no task, or a task whose labels put no face into a group."""
+def check_subgroup_tasks(names: Sequence[str]) -> None:
+    """ValueError for a name that is no task, or a task whose labels form no subgroups."""
     possible = [task.name for task in CATALOGUE.values() if task.kind in (Kind.CLASSES, Kind.VALUE)]
     wrong = [task.name for task in select(names) if task.name not in possible]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} puts no face into a group: choose from {', '.join(possible)}")
 
 
-def groupings(faces: FaceSet, names: Sequence[str]) -> list[Grouping]:
-    """The groups of a set's faces by each of these tasks that people labelled in it.
+def subgroupings(faces: FaceSet, names: Sequence[str]) -> list[Subgrouping]:
+    """The subgroups of a set's faces by each of these tasks that has human labels in it.
 
-    Of a task of classes they are its classes, of a value the intervals that the set has (a face whose value
-    is known exactly is in none: a task of classes such as `age_group` takes those too).
+    Those of a task of classes are its classes, those of a value the intervals that the set has. A face whose
+    value is known exactly is in no interval; a task of classes such as `age_group` includes it.
     """
     derive(faces, names)
     found = []
@@ -47,22 +47,22 @@ def groupings(faces: FaceSet, names: Sequence[str]) -> list[Grouping]:
             found.append(_by_interval(task, column))
         else:
             known = np.nan_to_num(column)
-            # What only leans to a class (an age whose bin reaches over two groups) is in none.
-            of = np.where(known.max(axis=1) > 0.5, known.argmax(axis=1), -1)
-            found.append(Grouping(by=task.name, labels=task.labels, of=of))
+            # An age whose bin spans two groups is in neither.
+            subgroup_of = np.where(known.max(axis=1) > 0.5, known.argmax(axis=1), -1)
+            found.append(Subgrouping(by=task.name, labels=task.labels, subgroup_of=subgroup_of))
     return found
 
 
-def _by_interval(task: Task, column: NDArray[np.float32]) -> Grouping:
-    intervals, of = np.unique(column, axis=0, return_inverse=True)
+def _by_interval(task: Task, column: NDArray[np.float32]) -> Subgrouping:
+    intervals, inverse = np.unique(column, axis=0, return_inverse=True)
     whole = intervals[:, 1] > intervals[:, 0]  # NaN is neither
-    place = np.where(whole, np.cumsum(whole) - 1, -1)
+    number = np.where(whole, np.cumsum(whole) - 1, -1)
     labels = tuple(f"{low:g}-{high:g}" for low, high in intervals[whole].tolist())
-    return Grouping(by=task.name, labels=labels, of=place[of.reshape(-1)])
+    return Subgrouping(by=task.name, labels=labels, subgroup_of=number[inverse.reshape(-1)])
 
 
 def _labelled_by(faces: FaceSet, task: Task) -> str:
-    who = faces.manifest.get("labelled_by", {})
-    # A derived label is as good as the one that it follows from.
+    labelled_by = faces.manifest.get("labelled_by", {})
+    # A derived label has the source of the one that it follows from.
     source = task.told_by[0] if task.told_by else _AGE
-    return str(who.get(task.name, who.get(source, _HUMAN)))
+    return str(labelled_by.get(task.name, labelled_by.get(source, _HUMAN)))

@@ -1,13 +1,14 @@
 """Table 5 on one's own data: what tasks together, queries and the fusion of stages each bring.
 
-    python -m training.research.ablation --data data/prepared --run var/ablation --config qface_test --steps 400
-    python -m training.research.ablation --data data/prepared --run var/balances --table balance
+  python -m training.research.ablation --data data/prepared --run var/ablation --config qface_test --steps 400
+  python -m training.research.ablation --data data/prepared --run var/balances --table balance
 
 The first trains the paper's four methods with the same steps, faces a step and seed: `task-specific` (a
 network a task, on the sets that have its labels), `multi-head` (one encoder, a linear head a task), `without
 fusion` (queries over the last stage alone) and `full`. The second compares the full network under fixed
-task weights with learned ones (training.train.loss_weighting). Each network is a run of training.train.finetune in a folder
-of its own: what was killed goes on, what is finished stays. RUN/table.md and RUN/table.json hold the result.
+task weights with learned ones (training.train.loss_weighting). Each network is a run of
+training.train.finetune in a folder of its own: a killed run resumes, a finished one is kept. RUN/table.md and
+RUN/table.json hold the result.
 
 As in the paper, classification counts by macro F1, regression by concordance, and AVG is the plain mean of
 the columns. Points and masks have no such number and stay out.
@@ -24,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from training.data.prepared.face_set import FaceSet, prepared_sets
-from training.evaluation.evaluate import answers_of, evaluate
+from training.evaluation.evaluate import evaluate, torch_predict
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
-from training.evaluation.report import row_as_json, table, write_text
+from training.evaluation.report import markdown_table, result_as_json, write_text
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE, Kind
 from training.train.command import add_run_options, take_cores
@@ -169,14 +170,14 @@ class Ablation:
         checkpoint = load_checkpoint(folder / "model.safetensors")
         wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(where.device)
         rows = evaluate(
-            answers_of(wrapper),
+            torch_predict(wrapper),
             wrapper.entries,
             [FaceSet(self.data / name, split="test") for name in dict.fromkeys(s.name for s in run.sources)],
             input_size=run.model.input_size,
             limit=self.limit,
             bootstrap=_DRAWS,
         )
-        found = [row_as_json(row) for row in rows if not row.subset]
+        found = [result_as_json(row) for row in rows if not row.subset]
         write_text(folder / _RESULT, json.dumps({"identity": identity, "rows": found}, indent=1) + "\n")
         return found
 
@@ -222,7 +223,7 @@ def as_table(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], *, kind: str) -
         ["95 % interval, +-", *[""] * len(heading), *(_hundred(widths.get(column)) for column in columns), ""]
     )
     names = [f"{task} on {name} ({'CCC' if metric == 'ccc' else 'F1'})" for task, name, metric in columns]
-    text = table(("method", *heading, *names, "AVG"), lines)
+    text = markdown_table(("method", *heading, *names, "AVG"), lines)
     if kind == "methods":
         text += f"\n\nThe paper's (on the whole sets, with 134 M parameters):\n\n{_published()}"
     return text + "\n"
@@ -262,7 +263,9 @@ def _published() -> str:
         [name, *marks[name], *(f"{number:.2f}" for number in numbers), f"{TABLE_5_AVG[name]:.2f}"]
         for name, numbers in TABLE_5.items()
     ]
-    return table(("method", *MARKS, *(f"{task} on {name}" for task, name in TABLE_5_COLUMNS), "AVG"), lines)
+    return markdown_table(
+        ("method", *MARKS, *(f"{task} on {name}" for task, name in TABLE_5_COLUMNS), "AVG"), lines
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

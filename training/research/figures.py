@@ -205,20 +205,20 @@ def count_confusion(
     `limit` takes so many faces of each set, evenly spread. ValueError where no set has such a label.
     """
     from training.data.prepared.face_set import prepared_sets
-    from training.evaluation.predictors import BATCH, subject_of
+    from training.evaluation.predictors import BATCH, load_predictor
 
     if limit is not None and limit < 1:
         raise ValueError(f"--limit {limit}: take 1 or more")
     faces_of = prepared_sets(data, split=split, names=sets)
-    subject = subject_of(network, device=device)
-    tasks = [entry["name"] for entry in subject.tasks if _one_of_several(entry)]
+    predictor = load_predictor(network, device=device)
+    tasks = [entry["name"] for entry in predictor.tasks if _one_of_several(entry)]
     counts: dict[str, NDArray[np.int64]] = {}
     for faces in faces_of:
         present = [name for name in tasks if name in faces.columns]
         chosen = np.unique(np.linspace(0, len(faces) - 1, min(limit or len(faces), len(faces))).astype(int))
         for start in range(0, len(chosen) if present else 0, BATCH):
             indices = chosen[start : start + BATCH]
-            answers = subject.answer(faces.plain(indices, size=subject.input_size))
+            answers = predictor.predict(faces.plain(indices, size=predictor.input_size))
             for name in present:
                 found = confusion(faces.columns[name][indices], answers[name])
                 counts[name] = counts[name] + found if name in counts else found

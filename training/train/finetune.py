@@ -28,7 +28,7 @@ from training.data.derived_labels import assume_visible, derive
 from training.data.labels import UNKNOWN
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.step_batches import StepBatches
-from training.evaluation.evaluate import answers_of, evaluate, summary
+from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.network import FaceNetwork
@@ -219,7 +219,7 @@ class Trainer:
         # A set whose subsets are sources of their own is one set here.
         folders = dict.fromkeys(s.folder for s in self.sets if "test" in s.manifest["faces"])
         rows = evaluate(
-            answers_of(wrapper),
+            torch_predict(wrapper),
             wrapper.entries,
             [FaceSet(folder, split="test") for folder in folders],
             input_size=model.config.input_size,

@@ -23,10 +23,23 @@ from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.data.prepared.writer import Face, margin_of, write_set
 from training.data.readers.lapa import LAPA_OF_68
 from training.data.readers.wflw import WFLW_OF_68
-from training.evaluation.evaluate import Answering, Answers, Row, answers_of, evaluate, main, summary
-from training.evaluation.predictors import answers_of_faces, of_onnx, of_server, subject_of
-from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, figures
-from training.evaluation.report import as_markdown, row_as_json, write_text
+from training.evaluation.evaluate import (
+    Predict,
+    Predictions,
+    TaskResult,
+    evaluate,
+    main,
+    summary,
+    torch_predict,
+)
+from training.evaluation.predictors import (
+    load_predictor,
+    onnx_predictor,
+    predictions_of_faces,
+    server_predictor,
+)
+from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, figures_for
+from training.evaluation.report import as_markdown, result_as_json, write_text
 from training.models import CONFIGS, ExportWrapper, save_checkpoint
 from training.tasks import CATALOGUE, make_contract
 from training.train.untrained import untrained
@@ -91,13 +104,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def knowing(sets: list[FaceSet], *, wrong: float = 0.0) -> Answering:
-    """Answers what the labels say (of the face whose brightness it sees), a share of it wrongly."""
+def knowing(sets: list[FaceSet], *, wrong: float = 0.0) -> Predict:
+    """Predicts what the labels say (of the face whose brightness it sees), a share of it wrongly."""
     (faces,) = sets
     rng = np.random.default_rng(5)
     off = rng.random(len(faces)) < wrong
 
-    def answer(crops: NDArray[np.uint8]) -> Answers:
+    def answer(crops: NDArray[np.uint8]) -> Predictions:
         rows = (crops[:, SIZE // 2, SIZE // 2, 0].astype(int) - 20) // 2
         column = {name: np.nan_to_num(values[rows]) for name, values in faces.columns.items()}
         gender = column["gender"]
@@ -113,7 +126,7 @@ def knowing(sets: list[FaceSet], *, wrong: float = 0.0) -> Answering:
 
 
 @pytest.fixture(scope="module")
-def rows(data: Path) -> dict[str, Row]:
+def rows(data: Path) -> dict[str, TaskResult]:
     sets = [FaceSet(data / "people", split="test")]
     training = [FaceSet(data / "people", split="train")]
     found = evaluate(
@@ -122,7 +135,7 @@ def rows(data: Path) -> dict[str, Row]:
     return {row.task: row for row in found}
 
 
-def test_a_row_says_what_was_measured_on_whom_and_by_whose_labels(rows: dict[str, Row]) -> None:
+def test_a_row_says_what_was_measured_on_whom_and_by_whose_labels(rows: dict[str, TaskResult]) -> None:
     assert set(rows) == {"action_units", "age", "gender", "head_pose"}  # nobody has an expression's label
     for row in rows.values():
         assert (row.set, row.subset, row.faces, row.persons) == ("people", "", COUNT, COUNT // 4)
@@ -132,7 +145,7 @@ def test_a_row_says_what_was_measured_on_whom_and_by_whose_labels(rows: dict[str
         assert main.low <= main.value <= main.high
 
 
-def test_values_are_those_of_the_answers(rows: dict[str, Row]) -> None:
+def test_values_are_those_of_the_answers(rows: dict[str, TaskResult]) -> None:
     assert rows["age"].values["mean_absolute_error"].value == pytest.approx(3)
     assert rows["head_pose"].values["euler_mean_absolute_error"].value == pytest.approx(0, abs=1e-4)
     wrong = np.random.default_rng(5).random(COUNT) < 0.2
@@ -142,27 +155,31 @@ def test_values_are_those_of_the_answers(rows: dict[str, Row]) -> None:
     assert {name for name in named if "/" in name} == {"f1/AU1", "f1/AU12"}
 
 
-def test_a_trivial_answer_is_learned_from_the_training_split(data: Path, rows: dict[str, Row]) -> None:
+def test_a_trivial_answer_is_learned_from_the_training_split(data: Path, rows: dict[str, TaskResult]) -> None:
     train, test = (FaceSet(data / "people", split=split) for split in ("train", "test"))
     ages = test.columns["age"][:, 0]
     median = np.median(train.columns["age"][:, 0])
     assert median != np.median(ages)
     expected = float(np.abs(ages - median).mean())
-    assert rows["age"].trivial["mean_absolute_error"] == pytest.approx(expected, rel=1e-5)
+    assert rows["age"].constant_baseline["mean_absolute_error"] == pytest.approx(expected, rel=1e-5)
     common = train.columns["gender"].mean(axis=0).argmax()
-    assert rows["gender"].trivial["top1_accuracy"] == pytest.approx(test.columns["gender"][:, common].mean())
+    assert rows["gender"].constant_baseline["top1_accuracy"] == pytest.approx(
+        test.columns["gender"][:, common].mean()
+    )
     # Saying yes to everybody has the F1 2p / (1 + p).
     share = test.columns["action_units"][:, CATALOGUE["action_units"].labels.index("AU12")].mean()
-    assert rows["action_units"].trivial["f1/AU12"] == pytest.approx(2 * share / (1 + share))
+    assert rows["action_units"].constant_baseline["f1/AU12"] == pytest.approx(2 * share / (1 + share))
 
 
-def test_what_is_no_better_than_always_the_same_answer_is_told(data: Path, rows: dict[str, Row]) -> None:
-    assert rows["age"].better
-    assert rows["gender"].better
+def test_what_is_no_better_than_always_the_same_answer_is_told(
+    data: Path, rows: dict[str, TaskResult]
+) -> None:
+    assert rows["age"].beats_baseline
+    assert rows["gender"].beats_baseline
     sets = [FaceSet(data / "people", split="test")]
     guess = knowing(sets, wrong=0.5)
     (row,) = evaluate(guess, [e for e in ENTRIES if e["name"] == "gender"], sets, input_size=SIZE)
-    assert not row.better
+    assert not row.beats_baseline
     assert "| no |" in as_markdown([row])
 
 
@@ -171,7 +188,7 @@ def test_named_parts_of_a_set_have_rows_of_their_own(data: Path) -> None:
     faces = FaceSet(data / "parts", split="test")
     rng = np.random.default_rng(3)
 
-    def answer(crops: NDArray[np.uint8]) -> Answers:
+    def answer(crops: NDArray[np.uint8]) -> Predictions:
         indices = (crops[:, SIZE // 2, SIZE // 2, 0].astype(int) - 20) // 2
         points = faces.columns["landmarks"][indices] * SIZE - 0.5
         away = np.where(indices % 4 == 0, 0.0, 2.0)[:, None, None]
@@ -190,7 +207,7 @@ def test_named_parts_of_a_set_have_rows_of_their_own(data: Path) -> None:
     ]
     assert found["landmarks", "common"].values["normalized_mean_error"].value == pytest.approx(0, abs=1e-5)
     assert found["landmarks", "challenge"].values["box_normalized_error"].value > 0.05
-    assert found["parsing", ""].better
+    assert found["parsing", ""].beats_baseline
     assert "parts (common)" in as_markdown(rows)
 
 
@@ -199,7 +216,7 @@ def test_a_limit_takes_faces_from_all_over_the_set(data: Path) -> None:
     seen: list[int] = []
     answer = knowing(sets)
 
-    def watched(crops: NDArray[np.uint8]) -> Answers:
+    def watched(crops: NDArray[np.uint8]) -> Predictions:
         seen.extend(((crops[:, 0, 0, 0].astype(int) - 20) // 2).tolist())
         return answer(crops)
 
@@ -207,14 +224,14 @@ def test_a_limit_takes_faces_from_all_over_the_set(data: Path) -> None:
     assert row.faces == 8
     assert seen == list(range(0, COUNT, COUNT // 8))
     assert np.isnan(row.values[row.metric].low)
-    assert row_as_json(row)["values"][row.metric][1] is None
-    assert row.better is None
+    assert result_as_json(row)["values"][row.metric][1] is None
+    assert row.beats_baseline is None
 
 
 def test_thresholds_are_fitted_on_other_faces(data: Path) -> None:
     train, test = ([FaceSet(data / "people", split=split)] for split in ("train", "test"))
 
-    def answer(crops: NDArray[np.uint8]) -> Answers:
+    def answer(crops: NDArray[np.uint8]) -> Predictions:
         return {"action_units": np.tile(crops[:, :1, 0, 0] / 1000, (1, 12))}  # all below one half
 
     entries = [entry for entry in ENTRIES if entry["name"] == "action_units"]
@@ -245,7 +262,7 @@ def test_answers_that_are_none_stop_the_evaluation_and_name_the_face(
     sets = [FaceSet(data / "people", split="test")]
     right = knowing(sets)
 
-    def answer(crops: NDArray[np.uint8]) -> Answers:
+    def answer(crops: NDArray[np.uint8]) -> Predictions:
         said = right(crops)
         change(said)
         return said
@@ -257,21 +274,23 @@ def test_answers_that_are_none_stop_the_evaluation_and_name_the_face(
 def test_published_figures_are_the_papers_own_sums() -> None:
     for name, row in TABLE_5.items():
         assert round(sum(row) / len(row), 2) == pytest.approx(TABLE_5_AVG[name], abs=0.011)
-    (ours, _) = figures("action_units", "emotionet", subset="", metric="mean_f1")
+    (ours, _) = figures_for("action_units", "emotionet", subset="", metric="mean_f1")
     by_unit = [
-        figures("action_units", "emotionet", subset="", metric=f"f1/{label}")[0].value
+        figures_for("action_units", "emotionet", subset="", metric=f"f1/{label}")[0].value
         for label in CATALOGUE["action_units"].labels
     ]
     assert ours.value == pytest.approx(np.mean(by_unit), abs=6e-4)
     angles = [
-        figures("head_pose", "biwi", subset="", metric=f"euler_mean_absolute_error/{label}")[0].value
+        figures_for("head_pose", "biwi", subset="", metric=f"euler_mean_absolute_error/{label}")[0].value
         for label in CATALOGUE["head_pose"].labels
     ]
-    assert figures("head_pose", "biwi", subset="", metric="euler_mean_absolute_error")[0].value == (
+    assert figures_for("head_pose", "biwi", subset="", metric="euler_mean_absolute_error")[0].value == (
         pytest.approx(np.mean(angles), abs=0.005)
     )
-    assert figures("landmarks", "300w", subset="common", metric="normalized_mean_error")[0].value == 0.0266
-    assert figures("landmarks", "300w", subset="", metric="failure_rate") == ()
+    assert (
+        figures_for("landmarks", "300w", subset="common", metric="normalized_mean_error")[0].value == 0.0266
+    )
+    assert figures_for("landmarks", "300w", subset="", metric="failure_rate") == ()
 
 
 def test_a_published_figure_stands_beside_ours(data: Path, tmp_path: Path) -> None:
@@ -282,7 +301,7 @@ def test_a_published_figure_stands_beside_ours(data: Path, tmp_path: Path) -> No
     age = next(row for row in rows if row.task == "age")
     assert age.published[0].value == 4.67
     assert "Q-Face 4.67 years (Q-Face, table 3)" in as_markdown([age])
-    assert row_as_json(age)["published"]["mean_absolute_error"][0]["value"] == 4.67
+    assert result_as_json(age)["published"]["mean_absolute_error"][0]["value"] == 4.67
 
 
 @pytest.mark.parametrize(
@@ -295,23 +314,23 @@ def test_no_published_figure_stands_beside_a_part_of_a_set_or_another_split(
     faces.name, faces.manifest = "agedb", faces.manifest | {"subset": subset}
     rows = evaluate(knowing([faces]), ENTRIES, [faces], input_size=SIZE, limit=limit, bootstrap=0)
     assert {row.task for row in rows} >= {"age", "gender"}
-    assert all(row.published == () and not row.by_label for row in rows)
+    assert all(row.published == () and not row.published_by_label for row in rows)
     assert "Q-Face 4.67" not in as_markdown(rows)
 
 
 def test_figures_of_another_split_than_ours_are_not_kept() -> None:
-    assert figures("age", "utkface", subset="", metric="mean_absolute_error") == ()
-    biwi = figures("head_pose", "biwi", subset="", metric="euler_mean_absolute_error")
+    assert figures_for("age", "utkface", subset="", metric="mean_absolute_error") == ()
+    biwi = figures_for("head_pose", "biwi", subset="", metric="euler_mean_absolute_error")
     assert [one.method for one in biwi] == ["Q-Face", "Multi Head"]
 
 
-def landmarks_of(name: str, data: Path) -> Row:
+def landmarks_of(name: str, data: Path) -> TaskResult:
     """How exact points are judged when the set is called so."""
     tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE)["tasks"]
     faces = FaceSet(data / "parts", split="test")
     faces.name = name
 
-    def answer(crops: NDArray[np.uint8]) -> Answers:
+    def answer(crops: NDArray[np.uint8]) -> Predictions:
         rows = (crops[:, SIZE // 2, SIZE // 2, 0].astype(int) - 20) // 2
         return {"landmarks": faces.columns["landmarks"][rows] * SIZE - 0.5}
 
@@ -346,7 +365,7 @@ def test_points_that_are_not_all_of_a_set_s_own_are_told_as_not_its_protocol(dat
         row = landmarks_of(name, data)
         assert row.published == ()
         assert f"| not the official protocol: {words} |" in as_markdown([row])
-        assert row_as_json(row)["not_official"] == words
+        assert result_as_json(row)["not_official"] == words
     for name in ("300w", "300vw", "aflw2000"):
         assert "not the official" not in as_markdown([landmarks_of(name, data)])
 
@@ -388,30 +407,30 @@ def test_a_checkpoint_is_evaluated_by_the_command_line(
 def test_an_onnx_file_is_asked_by_its_own_contract(data: Path, tmp_path: Path) -> None:
     network = make_contract([CATALOGUE[name] for name in ("age", "head_pose", "landmarks")], input_size=SIZE)
     path = standin.write(tmp_path / "model.onnx", network)
-    subject = of_onnx(path)
-    assert (subject.input_size, subject.contract) == (SIZE, network["hash"])
+    predictor = onnx_predictor(path)
+    assert (predictor.input_size, predictor.contract) == (SIZE, network["hash"])
     sets = prepared_sets(data)
-    found = summary(evaluate(subject.answer, subject.tasks, sets, input_size=SIZE, bootstrap=0))
+    found = summary(evaluate(predictor.predict, predictor.tasks, sets, input_size=SIZE, bootstrap=0))
     assert set(found) >= {"age on people", "head_pose on people", "landmarks on parts"}
     assert set(found["age on people"]) == {"faces", "mean_absolute_error", "ccc", "trivial"}
 
 
 def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
     """Heads -> the server's postprocessing -> the client -> heads again, for every kind of task."""
-    subject = subject_of(str(checkpoint))
+    predictor = load_predictor(str(checkpoint))
     words = {
         "version": 1,
-        "hash": subject.contract,
-        "input_size": subject.input_size,
-        "tasks": list(subject.tasks),
+        "hash": predictor.contract,
+        "input_size": predictor.input_size,
+        "tasks": list(predictor.tasks),
     }
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    heads = subject.answer(crops)
-    assert {entry["kind"] for entry in subject.tasks} == {str(task.kind) for task in CATALOGUE.values()}
+    heads = predictor.predict(crops)
+    assert {entry["kind"] for entry in predictor.tasks} == {str(task.kind) for task in CATALOGUE.values()}
     identity = np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1))
     tensors = postprocess_all(words, heads, identity)
     read = contract.parse_contract(json.dumps(words))
-    again = answers_of_faces(_tensors.read_tasks(tensors, tasks=read.tasks, count=3), read)
+    again = predictions_of_faces(_tensors.read_tasks(tensors, tasks=read.tasks, count=3), read)
     assert set(again) == set(heads)
     for name, values in heads.items():
         assert again[name].shape == values.shape
@@ -438,11 +457,13 @@ def test_what_is_served_reaches_what_its_checkpoint_reaches(server: EmbeddedServ
     write_set(tmp_path / "portraits", made, title="Made", licence="CC0")
     sets = prepared_sets(tmp_path)
     found = []
-    for subject in (
-        subject_of(str(ROOT / "weights" / "qface-tiny.safetensors")),
-        of_server(f"grpc://{server.grpc_address}"),
+    for predictor in (
+        load_predictor(str(ROOT / "weights" / "qface-tiny.safetensors")),
+        server_predictor(f"grpc://{server.grpc_address}"),
     ):
-        rows = evaluate(subject.answer, subject.tasks, sets, input_size=subject.input_size, bootstrap=0)
+        rows = evaluate(
+            predictor.predict, predictor.tasks, sets, input_size=predictor.input_size, bootstrap=0
+        )
         found.append(summary(rows))
     trained, served = found
     assert set(trained) == set(served)
@@ -464,10 +485,10 @@ def test_a_server_s_labels_are_read_from_its_contract(
 ) -> None:
     """Its labels stand in another order than the catalogue's; its first one always wins."""
     _, address = fake
-    subject = of_server(f"grpc://{address}")
-    assert subject.input_size == 128
+    predictor = server_predictor(f"grpc://{address}")
+    assert predictor.input_size == 128
     sets = [FaceSet(data / "people", split="test")]
-    (row,) = evaluate(subject.answer, subject.tasks, sets, input_size=subject.input_size, bootstrap=0)
+    (row,) = evaluate(predictor.predict, predictor.tasks, sets, input_size=predictor.input_size, bootstrap=0)
     women = sets[0].columns["gender"][:, CATALOGUE["gender"].labels.index("female")].mean()
     assert row.values["top1_accuracy"].value == pytest.approx(women)
 
@@ -476,10 +497,10 @@ def test_a_server_whose_contract_changes_on_the_way_gives_no_table(
     fake: tuple[fake_v2.FakeServer, str], data: Path
 ) -> None:
     served, address = fake
-    subject = of_server(f"grpc://{address}")
+    predictor = server_predictor(f"grpc://{address}")
     served.contract = fake_v2.contract_of(fake_v2.classes("gender", ["male", "female"]))
     with pytest.raises(ValueError, match="the server answers by contract"):
-        subject.answer(np.zeros((2, 128, 128, 3), np.uint8))
+        predictor.predict(np.zeros((2, 128, 128, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -550,7 +571,7 @@ def test_a_file_that_can_t_be_written_stays_as_it_was(
 
 def test_torch_s_answers_come_from_the_device_that_holds_the_weights() -> None:
     checkpoint = untrained(CONFIGS["qface_test"], seed=0)
-    answered = answers_of(ExportWrapper(checkpoint.model, checkpoint.contract))(
+    answered = torch_predict(ExportWrapper(checkpoint.model, checkpoint.contract))(
         np.zeros((2, 64, 64, 3), np.uint8)
     )
     assert {name: len(values) for name, values in answered.items()} == dict.fromkeys(answered, 2)

@@ -26,10 +26,10 @@ from training.data.prepared.writer import margin_of, write_set
 from training.data.readers import reader_of
 from training.evaluation.evaluate import evaluate, main
 from training.evaluation.evaluated_task import Question, question_of
-from training.evaluation.predictors import Answers, Subject, about_crops, of_server
-from training.evaluation.report import as_markdown, row_as_json
-from training.evaluation.results import Row
-from training.evaluation.served_photos import Photos, about_photos, answer_in_crop
+from training.evaluation.predictors import Predictions, Predictor, crop_source, server_predictor
+from training.evaluation.report import as_markdown, result_as_json
+from training.evaluation.results import TaskResult
+from training.evaluation.served_photos import SetPhotos, answer_in_crop, photo_source
 from training.tasks import CATALOGUE, make_contract
 
 SIZE = 64  # of the prepared crops
@@ -134,15 +134,17 @@ def knowing(*, lost: Sequence[int] = ()) -> Callable[[Any, Sequence[str]], Analy
     return answer
 
 
-def rows_of(folder: Path, answer: Callable[[Any, Sequence[str]], Analysis], **options: Any) -> dict[str, Row]:
+def rows_of(
+    folder: Path, answer: Callable[[Any, Sequence[str]], Analysis], **options: Any
+) -> dict[str, TaskResult]:
     faces = FaceSet(folder / "prepared" / "mine", split="test")
-    asked = about_photos(Photos(faces, folder / "photos"), answer)
+    asked = photo_source(SetPhotos(faces, folder / "photos"), answer)
 
-    def never(pixels: NDArray[np.uint8]) -> Answers:
+    def never(pixels: NDArray[np.uint8]) -> Predictions:
         raise AssertionError("a crop was sent")
 
     found = evaluate(
-        never, ENTRIES, [faces], input_size=INPUT, bootstrap=20, photos={"mine": asked}, **options
+        never, ENTRIES, [faces], input_size=INPUT, bootstrap=20, sources={"mine": asked}, **options
     )
     return {row.task: row for row in found}
 
@@ -165,7 +167,7 @@ def test_faces_that_are_not_found_are_counted_and_in_no_figure(folder: Path) -> 
     table = as_markdown(list(rows.values()))
     assert f"| photo, not found: 2 of {COUNT} |" in table
     assert "faces that it did not find are counted there and are in no figure" in table
-    said = row_as_json(rows["gender"])
+    said = result_as_json(rows["gender"])
     assert (said["sent"], said["not_found"]) == ("photo", 2)
 
 
@@ -177,7 +179,7 @@ def test_no_face_found_at_all_is_an_error(folder: Path) -> None:
 def test_a_published_figure_stands_beside_no_part_of_the_faces(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.evaluation.metric_accumulator.figures", lambda *_, **__: ("theirs",))
+    monkeypatch.setattr("training.evaluation.metric_accumulator.figures_for", lambda *_, **__: ("theirs",))
     assert rows_of(folder, knowing())["gender"].published == ("theirs",)
     assert rows_of(folder, knowing(lost=[2]))["gender"].published == ()
 
@@ -185,19 +187,19 @@ def test_a_published_figure_stands_beside_no_part_of_the_faces(
 def test_another_network_is_measured_on_the_crops_of_the_faces_that_were_found(folder: Path) -> None:
     seen = []
 
-    def other(pixels: NDArray[np.uint8]) -> Answers:
+    def other(pixels: NDArray[np.uint8]) -> Predictions:
         seen.append(pixels.shape)
         return {"gender": np.tile([1.0, 0.0], (len(pixels), 1))}
 
-    beside = Subject(name="other", answer=other, tasks=(ENTRIES[0],), input_size=SIZE, contract="")
-    row = rows_of(folder, knowing(lost=[1]), beside=beside)["gender"]
+    comparison = Predictor(name="other", predict=other, tasks=(ENTRIES[0],), input_size=SIZE, contract="")
+    row = rows_of(folder, knowing(lost=[1]), comparison=comparison)["gender"]
     assert seen == [(COUNT - 1, SIZE, SIZE, 3)]
     assert row.values["top1_accuracy"].value == 1
-    assert row.beside["top1_accuracy"].value == pytest.approx(3 / 5)
-    assert row.beside["top1_accuracy"].low <= 0.6 <= row.beside["top1_accuracy"].high
-    table = as_markdown([row], beside="other.onnx")
+    assert row.comparison["top1_accuracy"].value == pytest.approx(3 / 5)
+    assert row.comparison["top1_accuracy"].low <= 0.6 <= row.comparison["top1_accuracy"].high
+    table = as_markdown([row], comparison="other.onnx")
     assert "| this network | other.onnx | trivial |" in table
-    assert row_as_json(row)["beside"]["top1_accuracy"][0] == pytest.approx(0.6)
+    assert result_as_json(row)["beside"]["top1_accuracy"][0] == pytest.approx(0.6)
 
 
 def test_where_a_mask_says_nothing_is_background() -> None:
@@ -236,14 +238,14 @@ def test_photos_that_preparing_left_out_are_counted(tmp_path: Path) -> None:
         right = {"gender": 1, "pose": pose_of(0), "points": points_of(0), "own": 56}
         return Analysis([face_at(five_of(0), **right)], width=WIDTH, height=HEIGHT, contract=None)
 
-    asked = about_photos(Photos(faces, tmp_path), answer)
+    asked = photo_source(SetPhotos(faces, tmp_path), answer)
     rows = evaluate(
-        lambda _: {}, ENTRIES[:1], [faces], input_size=INPUT, bootstrap=0, photos={"utkface": asked}
+        lambda _: {}, ENTRIES[:1], [faces], input_size=INPUT, bootstrap=0, sources={"utkface": asked}
     )
     assert [(row.faces, row.not_found, row.left_out) for row in rows] == [(3, 0, 2)]
     assert "| photo, not found: 0 of 3, left out: 2 |" in as_markdown(rows)
     write_set(tmp_path / "few" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": 3})
-    assert Photos(FaceSet(tmp_path / "few" / "utkface", split="test"), tmp_path).left_out == 0
+    assert SetPhotos(FaceSet(tmp_path / "few" / "utkface", split="test"), tmp_path).left_out == 0
 
 
 def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: 
     ]
     write_set(tmp_path / "fer2013", made, size=SIZE, options={"layout": "fer2013"})
     faces = FaceSet(tmp_path / "fer2013", split="test")
-    photos = Photos(faces, tmp_path)
+    photos = SetPhotos(faces, tmp_path)
     sent = []
 
     def answer(photo: Any, tasks: Sequence[str]) -> Analysis:
@@ -274,8 +276,8 @@ def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: 
 
     question = question_of(make_contract([CATALOGUE["expression"]], input_size=48)["tasks"][0], input_size=48)
     assert question is not None
-    asked = about_photos(photos, answer).ask(faces, np.arange(4, 9), [question])
-    assert (asked.found.tolist(), asked.answers) == ([False] * 5, {})
+    asked = photo_source(photos, answer).predict(faces, np.arange(4, 9), [question])
+    assert (asked.found.tolist(), asked.predictions) == ([False] * 5, {})
     assert {picture.shape for picture in sent} == {(48, 48, 3)}
     whole = {picture[..., 0].tobytes() for picture in sent}
     assert whole == {grey[i].astype(np.uint8).tobytes() for i in range(4, 9)}
@@ -292,18 +294,18 @@ def test_a_photo_that_the_server_refuses_is_named(folder: Path) -> None:
 def test_a_folder_that_is_not_the_set_s_is_told(folder: Path, tmp_path: Path) -> None:
     faces = FaceSet(folder / "prepared" / "mine", split="test")
     with pytest.raises(ValueError, match="is no folder"):
-        Photos(faces, tmp_path / "gone")
+        SetPhotos(faces, tmp_path / "gone")
     (tmp_path / "0.png").write_bytes((folder / "photos" / "0.png").read_bytes())
     with pytest.raises(ValueError, match=rf"pictures of {COUNT - 1} faces of mine \(the first is 1.png\)"):
-        Photos(faces, tmp_path)
+        SetPhotos(faces, tmp_path)
     side = SIZE + 2 * margin_of(SIZE)
     bare = PreparedFace(key="0.png", pixels=np.zeros((side, side, 3), np.uint8), split="test")
     write_set(tmp_path / "made" / "bare", [bare], size=SIZE, options={"layout": "photos"})
     with pytest.raises(ValueError, match=r"bare does not say where 0.png lies in its picture"):
-        Photos(FaceSet(tmp_path / "made" / "bare", split="test"), tmp_path).to_crop(0, size=SIZE)
+        SetPhotos(FaceSet(tmp_path / "made" / "bare", split="test"), tmp_path).to_crop(0, size=SIZE)
     write_set(tmp_path / "made" / "drawn", [bare], size=SIZE)
     with pytest.raises(ValueError, match="drawn was not prepared from photos"):
-        Photos(FaceSet(tmp_path / "made" / "drawn", split="test"), tmp_path)
+        SetPhotos(FaceSet(tmp_path / "made" / "drawn", split="test"), tmp_path)
 
 
 # Through the real server ----------------------------------------------------------------------------------
@@ -338,34 +340,36 @@ def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def both_ways(address: str, root: Path, *tasks: str) -> tuple[Answers, Answers, Subject]:
+def both_ways(address: str, root: Path, *tasks: str) -> tuple[Predictions, Predictions, Predictor]:
     """What a server says of the photos, in the crops' pixels, and of the crops."""
-    subject = of_server(f"grpc://{address}")
-    assert subject.photo is not None
+    predictor = server_predictor(f"grpc://{address}")
+    assert predictor.analyze_photo is not None
     faces = FaceSet(root / "prepared" / "utkface", split="test")
     questions: list[Question] = []
-    for entry in subject.tasks:
-        question = question_of(entry, input_size=subject.input_size)
+    for entry in predictor.tasks:
+        question = question_of(entry, input_size=predictor.input_size)
         if entry["name"] in tasks:
             assert question is not None
             questions.append(question)
     everyone = np.arange(len(faces))
-    by_photo = about_photos(Photos(faces, root / "photos"), subject.photo).ask(faces, everyone, questions)
-    by_crop = about_crops(subject.answer, size=subject.input_size).ask(faces, everyone, questions)
+    by_photo = photo_source(SetPhotos(faces, root / "photos"), predictor.analyze_photo).predict(
+        faces, everyone, questions
+    )
+    by_crop = crop_source(predictor.predict, size=predictor.input_size).predict(faces, everyone, questions)
     assert by_photo.found.tolist() == [True] * 3
-    return by_photo.answers, by_crop.answers, subject
+    return by_photo.predictions, by_crop.predictions, predictor
 
 
 def test_a_photo_s_head_pose_is_the_crop_s_and_the_table_stands_beside_torch_s(
     server: EmbeddedServer, utkface: Path, tmp_path: Path
 ) -> None:
-    by_photo, by_crop, subject = both_ways(server.grpc_address, utkface, "head_pose", "age")
+    by_photo, by_crop, predictor = both_ways(server.grpc_address, utkface, "head_pose", "age")
     angles, expected = (angles_from_rotation(said["head_pose"]) for said in (by_photo, by_crop))
     assert np.abs(angles - expected).max() < 1.5
     assert np.abs(angles[1:, 2]).max() < 12  # upright in the crop, though the heads were turned by 24 and 35
     assert np.abs(by_photo["age"] - by_crop["age"]).max() < 2
     weights = ROOT / "weights" / "qface-tiny.safetensors"
-    words = [subject.name, "--data", str(utkface / "prepared"), "--photos", f"utkface={utkface / 'photos'}"]
+    words = [predictor.name, "--data", str(utkface / "prepared"), "--photos", f"utkface={utkface / 'photos'}"]
     files = ["--json", str(tmp_path / "e.json"), "--markdown", str(tmp_path / "e.md")]
     assert main([*words, *files, "--beside", str(weights), "--groups", "gender", "--bootstrap", "10"]) == 0
     said = json.loads((tmp_path / "e.json").read_text())

@@ -16,7 +16,7 @@ from torch import nn
 from tests.helpers.synthetic_sets import made_face, make_set
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.writer import write_set
-from training.evaluation.evaluate import answers_of, evaluate, summary
+from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import CONFIGS, ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE, select
 from training.train import distillation as distil
@@ -221,7 +221,7 @@ def test_a_finished_run_leaves_a_checkpoint_that_says_where_it_came_from(
     assert loaded.card["kept_out"]["age on made"]["faces"] == 6
     wrapper = ExportWrapper(loaded.model, loaded.contract)
     rows = evaluate(
-        answers_of(wrapper),
+        torch_predict(wrapper),
         wrapper.entries,
         [FaceSet(data / "made", split="test")],
         input_size=64,
