@@ -16,12 +16,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.backends.targets import PRECISIONS, TARGETS, Precision, has_gpu, target_of
+from build.backends import backend, backend_of, backends, default_backend
+from build.backends.base import Backend
 from build.cli import told
 from build.errors import BuildError
 from build.files import ROOT
+from build.machine import has_gpu
 from build.onnx_interface import read_graph, restrict
 from build.pipeline import NETWORK, PHOTO, build_engine, untrained_step
+from build.precisions import FORMATS, PRECISIONS, Precision, format_of
 from build.report import refused_row, row_of, to_text
 from build.serving_plan import shipped_checkpoint
 from build.stages.compile import add_build_options, build_settings
@@ -30,7 +33,7 @@ from build.stages.stage import Done, only_one, perform
 
 CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
 # Random weights say nothing about what fp16's range or a quantiser would do to trained ones.
-_UNTRAINED: tuple[Precision, ...] = ("fp32", "bf16")
+_UNTRAINED = tuple(name for name, form in FORMATS.items() if form.fp32_range)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,11 +116,11 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], options: argpar
 
 def _serve(network: Network, done: Done, options: argparse.Namespace) -> bool:
     """The last step: puts the engine into the repository; whether that changed anything."""
-    target, needs = TARGETS[done.report["target"]], done.report["needs"]
+    target, needs = backend(done.report["target"]), done.report["needs"]
     if not network.trained:
         _say("repository: left as it is, because untrained weights are not served")
         return False
-    if not target.served:
+    if not target.servable:
         _say(f"repository: left as it is, because Triton has no backend for {target.title}")
         return False
     if needs:
@@ -140,36 +143,42 @@ def _serve(network: Network, done: Done, options: argparse.Namespace) -> bool:
 def _chosen(options: argparse.Namespace) -> tuple[str, Precision]:
     if options.all:
         return "", "fp32"
-    target = options.target or ("tensorrt" if has_gpu() else "openvino")
-    precision: Precision = options.precision or TARGETS[target].default
-    target_of(target, precision)
+    target = options.target or _default().name
+    precision: Precision = options.precision or backend(target).default_precision
+    backend_of(target, precision)
     return target, precision
 
 
 def _all(network: Network, options: argparse.Namespace) -> list[tuple[str, Precision]]:
     """Every target and precision that can be built on this machine from these weights."""
     found: list[tuple[str, Precision]] = []
-    for target in TARGETS.values():
+    for target in backends().values():
         if target.needs_gpu and not has_gpu():
             continue
         for precision in target.precisions:
-            if precision in ("int8", "fp8") and options.calibration is None:
+            if format_of(precision).quantised and options.calibration is None:
                 continue
             if network.trained or precision in _UNTRAINED:
                 found.append((target.name, precision))
     return found
 
 
+def _default() -> Backend:
+    """The backend for this machine."""
+    return default_backend("gpu" if has_gpu() else "cpu")
+
+
 def _first_line(options: argparse.Namespace, target: str) -> str:
     gpu = "" if has_gpu() else "no GPU here: "
     if options.all:
+        quantised = [name for name, form in FORMATS.items() if form.quantised]
         left_out = (
-            "" if options.calibration else "; int8 and fp8 are left out, they want --calibration PHOTOS"
+            ""
+            if options.calibration
+            else f"; {' and '.join(quantised)} are left out, they want --calibration PHOTOS"
         )
         return f"{gpu}building every engine that this machine can build{left_out}"
-    if not has_gpu() and target == "openvino":
-        return "no GPU here: building the CPU engine (OpenVINO)"
-    return f"{gpu}building the engine for {TARGETS[target].title}"
+    return f"{gpu}building the engine for {backend(target).title}"
 
 
 def _network(text: str | Path, options: argparse.Namespace) -> Network:
@@ -214,7 +223,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a .safetensors checkpoint (default: the shipped weights), or a configuration's name for "
         "random weights; several only with --all",
     )
-    parser.add_argument("--target", choices=list(TARGETS), help="default: tensorrt with a GPU, else openvino")
+    parser.add_argument(
+        "--target",
+        choices=list(backends()),
+        help=f"default: {default_backend('gpu').name} with a GPU, else {default_backend('cpu').name}",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="default: fp32 on a CPU, fp16 for TensorRT")
     parser.add_argument("--all", action="store_true", help="every engine that can be built here; serve none")
     parser.add_argument("--calibration", type=Path, help="a directory of photos of faces, for int8 and fp8")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.backends import default_backend
 from build.errors import BuildError
 from build.files import ROOT, replace_file
 from build.onnx_interface import Graph, family_of, read_graph, restrict
@@ -28,7 +29,7 @@ def generated(
     graph: Graph,
     *,
     tasks: Sequence[str] | None = None,
-    engine: EngineSettings = EngineSettings(),
+    engine: EngineSettings | None = None,
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
     """The generated files of a repository that serves these tasks (None: those served by default)."""
@@ -39,7 +40,7 @@ def network_of(
     graph: Graph,
     *,
     tasks: Sequence[str] | None = None,
-    engine: EngineSettings = EngineSettings(),
+    engine: EngineSettings | None = None,
     further: str | None = None,
 ) -> Network:
     """An ONNX file's network as it is served; `further`: the name of one that is not a repository's first."""
@@ -47,7 +48,7 @@ def network_of(
         name=family_of(graph.metadata) if further is None else further,
         contract=restrict(graph.contract, tasks),
         heads=graph.heads,
-        engine=engine,
+        engine=engine or default_backend("cpu").settings(),
         prefix="" if further is None else f"{further}_",
     )
 

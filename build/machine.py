@@ -20,6 +20,11 @@ def describe() -> dict[str, Any]:
     return found
 
 
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver shows a GPU to this process."""
+    return Path("/dev/nvidiactl").exists() and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def _processor() -> str:
     """The processor's name and what of its abilities decides which kernels run."""
     name, flags = "unknown", set[str]()

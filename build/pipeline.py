@@ -19,14 +19,14 @@ import onnx
 from build import machine
 from build.acceptance.parity import blind, real_crops
 from build.acceptance.reference import REFERENCE, load_reference, make_reference, save_reference
-from build.backends.targets import Precision
 from build.detector import find_detector
 from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file, shown
 from build.lowering.calibration import calibration_faces
 from build.manifest import package_versions
 from build.onnx_interface import read_graph
-from build.serving.engine_settings import MAX_BATCH
+from build.precisions import Precision, format_of
+from build.serving.batches import MAX_BATCH
 from build.stages.compile import EXPORTED, BuildSettings, prove
 from build.stages.stage import Done, Say, Step, listing, perform, recorded, sha256_of_sources
 from runtime.image.crops import crop_of
@@ -135,7 +135,7 @@ def precision_step(
 ) -> Step:
     """ONNX -> the network at a precision, in the form that the target reads. `source`: the onnx step's."""
     about = _finished(source, "onnx")
-    quantised = precision in ("int8", "fp8")
+    quantised = format_of(precision).quantised
 
     def run(place: Path) -> dict[str, Any]:
         from build.stages.precision import lower
@@ -165,7 +165,7 @@ def precision_step(
             "precision": precision,
             "network": lowered.network.name,
             "files": {name: sha256_of_file(path) for name, path in lowered.files.items()},
-            "kept": [dataclasses.asdict(kept) for kept in lowered.kept],
+            "kept": [dataclasses.asdict(kept) for kept in lowered.excluded],
             "details": dict(lowered.details),
             "onnx": {key: about["report"][key] for key in ("onnx_sha256", "checkpoint_sha256")},
             "exported": {key: about["report"][key] for key in ("parity", "faces", "tolerances")},

@@ -11,12 +11,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from build.backends.targets import PRECISIONS, TARGETS
+from build.backends import backend, default_backend, servable_backends
 from build.configs import WEIGHTS
 from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import read_manifest
 from build.onnx_interface import read_graph
+from build.precisions import PRECISIONS
 from build.stages.stage import recorded
 
 _CHOOSING = ("weights", "engine", "target", "precision")
@@ -112,15 +113,16 @@ def chosen_engine(options: argparse.Namespace) -> Path | None:
 
 def _built(options: argparse.Namespace) -> Path | None:
     weights: Path = options.weights or WEIGHTS
-    target = options.target or "openvino"
-    precision = options.precision or TARGETS[target].default
+    exported = default_backend("cpu")
+    target = options.target or exported.name
+    precision = options.precision or backend(target).default_precision
     names, own = [weights.stem], f"{target}-{precision}"
     place = _network_of(options.beside)
     if place is not None and place.name != weights.stem:
         names.insert(0, place.name)
         if recorded(place / own / "engine") is not None:
             return place / own / "engine"
-    if (target, precision) == ("openvino", "fp32"):
+    if (target, precision) == (exported.name, exported.default_precision):
         return None
     engine: Path = options.output / "build" / weights.stem / own / "engine"
     checkpoint = weights.with_suffix(".safetensors")
@@ -156,9 +158,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--engine", type=Path, help="a directory that build.stages.compile left, instead of --weights"
     )
-    made.add_argument(
-        "--target", choices=[name for name, target in TARGETS.items() if target.served], help="openvino"
-    )
+    made.add_argument("--target", choices=list(servable_backends()), help=default_backend("cpu").name)
     made.add_argument(
         "--precision",
         choices=PRECISIONS,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.acceptance.parity import Tensors, differences, differences_in_units, tolerances
-from build.backends import Infer, Layer
+from build.backends.base import Infer, Layer
 from build.errors import BuildError
 
 # The largest share of the multiplying layers that may have stayed in fp32 without being on the keep list.

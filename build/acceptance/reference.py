@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from build.acceptance.parity import differences, furthest, tolerances
 from build.errors import BuildError
-from build.serving.engine_settings import JUDGED_BATCHES
+from build.serving.batches import COMPARED_BATCHES
 
 REFERENCE = "reference.npz"
 _PIXELS = "pixels"
@@ -46,7 +46,7 @@ def make_reference(
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     names = list(reference.answers)
     found = {}
-    for batch in JUDGED_BATCHES:
+    for batch in COMPARED_BATCHES:
         answered = dict(zip(names, session.run(names, {_PIXELS: pixels[:batch]}), strict=True))
         expected = {name: values[:batch] for name, values in reference.answers.items()}
         found[str(batch)] = differences(expected, answered)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from build.acceptance.parity import pictures
-from build.backends import Infer
+from build.backends.base import Infer
 from build.errors import BuildError
 from training.models import ExportWrapper, load_checkpoint
 

@@ -1,38 +1,67 @@
-"""Engines: a network in the form that executes it, one module a runtime.
+"""The backends of the build: every module of this package but `base` defines one as `BACKEND`."""
 
-Each module has `build(network, *, ...) -> Engine`. What is asked of an Engine afterwards (is it what it
-should be, does it answer right, how fast) is the same for all of them.
-"""
+import functools
+import importlib
+import pkgutil
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from build.backends.base import Backend
+from build.errors import BuildError
+from build.serving.engine_settings import Device, EngineSettings
 
-import numpy as np
-from numpy.typing import NDArray
-
-Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+_INTERFACE = "base"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A layer that multiplies (convolution, matrix product, attention), as the engine really has it."""
+@functools.cache
+def backends() -> dict[str, Backend]:
+    """All backends by their names: the CPU's first, and of each device the default first."""
+    found: list[Backend] = [
+        importlib.import_module(f"{__name__}.{module.name}").BACKEND
+        for module in pkgutil.iter_modules(__path__)
+        if module.name != _INTERFACE and not module.ispkg
+    ]
+    found.sort(key=lambda backend: (backend.device, not backend.is_default, backend.name))
+    return {backend.name: backend for backend in found}
 
-    name: str  # as the runtime spells it; mostly the ONNX nodes it was made of
-    kind: str
-    precision: str  # fp32, fp16, bf16, int8 or fp8: what it multiplies in
+
+def backend(name: str) -> Backend:
+    """The backend of this name; else BuildError names the known ones."""
+    if name not in backends():
+        raise BuildError(f"the target {name!r} is unknown: choose from {', '.join(backends())}")
+    return backends()[name]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Engine:
-    """A built engine, open for questions."""
+def backend_of(name: str, precision: str) -> Backend:
+    """The backend of this name, if it can build an engine of this precision here; else BuildError."""
+    found = backend(name)
+    found.check_available(precision)
+    return found
 
-    files: Mapping[str, Path]  # name in face_engine's version directory -> file
-    layers: tuple[Layer, ...]
-    layers_from: str  # where the layers were read: "executed graph", "parsed network", "engine inspector"
-    versions: Mapping[str, str]  # of the runtime, and of CUDA, the driver and the GPU where there is one
-    settings: Mapping[str, Any]  # precision hint, threads, optimisation profile ...: into the manifest
-    # Answers for pixels [B, S, S, 3] uint8; None where this machine can't run the engine.
-    infer: Infer | None
-    needs: str = ""  # what this machine lacks to run it: "a GPU"
+
+def default_backend(device: Device) -> Backend:
+    """The backend for machines with this device, where none is named."""
+    return next(found for found in backends().values() if found.device == device and found.is_default)
+
+
+def servable_backends() -> dict[str, Backend]:
+    """The backends whose engines Triton can serve, by their names."""
+    return {name: found for name, found in backends().items() if found.servable}
+
+
+def servable_backend(name: str) -> Backend:
+    """The backend of this name, if Triton can serve its engines; else BuildError names those that it can."""
+    if name not in servable_backends():
+        raise BuildError(
+            f"Triton can't serve the target {name!r}: choose from {', '.join(servable_backends())}"
+        )
+    return servable_backends()[name]
+
+
+def served_on(device: Device, settings: EngineSettings) -> EngineSettings:
+    """What runs where a server is started for this device.
+
+    That is the engine itself, if it runs there. Otherwise a server on the CPU runs the exported network
+    through the CPU's default backend, and one with GPUs expects an engine of the GPU's default backend.
+    """
+    if settings.backend.device == device:
+        return settings
+    return default_backend(device).settings(built_with={"threads": settings.threads})

@@ -1,7 +1,8 @@
-"""ONNX Runtime's engine for the CPU; the server loads it again, from the same file."""
+"""ONNX Runtime's engine for the CPU. The server loads it again, from the same file."""
 
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,21 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from build.backends import Engine, Layer
+from build.backends.base import (
+    Backend,
+    BuildOptions,
+    Engine,
+    Layer,
+    Log,
+    LoweredNetwork,
+    installed_fault,
+)
 from build.errors import BuildError
+from build.files import link_or_copy
 from build.onnx_interface import PIXELS
-from runtime.engines.onnxruntime import OnnxRuntimeEngine
+from build.precisions import Precision, format_of
+from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
+from runtime.engines.onnxruntime import NAME, OnnxRuntimeEngine
 
 # Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
 # QLinearConv, MultiHeadAttention and so on.
@@ -30,7 +42,87 @@ _PRECISIONS: Mapping[int, str] = {
 }
 
 
-def build(network: Path, *, precision: str, threads: int, streams: int) -> Engine:
+class OnnxRuntime(Backend):
+    """ONNX Runtime. It runs each node in the type that the file states."""
+
+    name = "onnxruntime"
+    title = "ONNX Runtime"
+    precisions = ("fp32", "fp16")
+    default_precision = "fp32"
+    device = "cpu"
+
+    def lower(
+        self,
+        network: Path,
+        *,
+        precision: Precision,
+        contract: Mapping[str, Any],
+        faces: NDArray[np.uint8],
+        calibration: NDArray[np.uint8] | None,
+        directory: Path,
+        log: Log,
+    ) -> LoweredNetwork:
+        """model.onnx: in fp32 as it was exported, else with its precision in it."""
+        if not format_of(precision).full:
+            from build.lowering.strongly_typed import strongly_typed
+
+            return strongly_typed(
+                network,
+                precision=precision,
+                contract=contract,
+                faces=faces,
+                calibration=calibration,
+                directory=directory,
+                log=log,
+            )
+        path = directory / NETWORK_FILE
+        shutil.copyfile(network, path)
+        return LoweredNetwork(network=path, files={NETWORK_FILE: path})
+
+    def build(
+        self,
+        lowered: LoweredNetwork,
+        *,
+        precision: Precision,
+        directory: Path,
+        options: BuildOptions,
+        log: Log,
+    ) -> Engine:
+        """The network loaded as the server will load it."""
+        for name, path in lowered.files.items():
+            link_or_copy(path, directory / name)
+        network = directory / lowered.network.name
+        return engine_of(network, precision=precision, threads=options.threads)
+
+    def runtime_fault(self, manifest: Mapping[str, Any]) -> str | None:
+        """Another version of the package than the engine was measured with."""
+        return installed_fault("onnxruntime", manifest)
+
+    def settings(
+        self,
+        *,
+        precision: Precision | None = None,
+        built_with: Mapping[str, Any] | None = None,
+        instances: int = 1,
+        gpus: Sequence[int] = (),
+    ) -> CpuSettings:
+        """Served by Triton's Python backend, without streams."""
+        refuse_gpu_options(self.title, instances=instances, gpus=gpus)
+        built_with = built_with or {}
+        if (streams := built_with.get("streams", 1)) != 1:
+            raise BuildError(f"{self.title} can't run {streams} streams: choose 1")
+        return CpuSettings(
+            backend=self,
+            precision=precision or self.default_precision,
+            threads=built_with.get("threads", 0),
+            runtime=NAME,
+        )
+
+
+BACKEND = OnnxRuntime()
+
+
+def engine_of(network: Path, *, precision: str, threads: int = 0, streams: int = 1) -> Engine:
     """Loads the ONNX file `network` as the server will; `threads` 0 is every core.
 
     In fp16 it is not asked, as it needs a GPU to be what it says: the CPU would compute in fp32, and here
@@ -54,7 +146,7 @@ def build(network: Path, *, precision: str, threads: int, streams: int) -> Engin
         return engine.infer({PIXELS: pixels})
 
     return Engine(
-        files={"model.onnx": network},
+        files={NETWORK_FILE: network},
         layers=layers,
         layers_from="executed graph" if runs else "parsed network",
         versions={"onnxruntime": _version()},

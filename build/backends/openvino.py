@@ -1,16 +1,32 @@
-"""OpenVINO's engine for the CPU; the server compiles it again as it loads it, from the same file."""
+"""OpenVINO's engine for the CPU. The server compiles it again as it loads it, from the same file."""
 
 import importlib.metadata
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends import Engine, Layer
+from build.backends.base import (
+    Backend,
+    BuildOptions,
+    Engine,
+    Layer,
+    Log,
+    LoweredNetwork,
+    installed_fault,
+)
 from build.errors import BuildError
+from build.files import link_or_copy
 from build.onnx_interface import PIXELS
-from runtime.engines.openvino import OpenVinoEngine, Precision
+from build.precisions import Precision, format_of
+from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
+from runtime.engines.openvino import NAME, OpenVinoEngine
+
+# OpenVINO's own format, with its weights beside it.
+IR_FILE, IR_WEIGHTS = "model.xml", "model.bin"
 
 _MULTIPLYING = (
     "Convolution",
@@ -27,7 +43,88 @@ _FUSED = "Subgraph"
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 
 
-def build(network: Path, *, precision: Precision, threads: int, streams: int) -> Engine:
+class OpenVino(Backend):
+    """OpenVINO. fp32 and bf16 are settings for the exported file; int8 is a file of its own."""
+
+    name = "openvino"
+    title = "OpenVINO on the CPU"
+    precisions = ("fp32", "bf16", "int8")
+    default_precision = "fp32"
+    device = "cpu"
+    is_default = True
+
+    def precision_is_in_file(self, precision: Precision) -> bool:
+        """Only where the file is quantised: in bf16 it has the weights as they were exported."""
+        return format_of(precision).quantised or format_of(precision).full
+
+    def lower(
+        self,
+        network: Path,
+        *,
+        precision: Precision,
+        contract: Mapping[str, Any],
+        faces: NDArray[np.uint8],
+        calibration: NDArray[np.uint8] | None,
+        directory: Path,
+        log: Log,
+    ) -> LoweredNetwork:
+        """model.onnx as it was exported; quantised model.xml with model.bin."""
+        if format_of(precision).quantised:
+            from build.lowering.openvino_int8 import quantised_for_openvino
+
+            assert calibration is not None
+            files, excluded, details = quantised_for_openvino(
+                network, contract=contract, faces=calibration, directory=directory, progress=log
+            )
+            return LoweredNetwork(network=files[IR_FILE], files=files, excluded=excluded, details=details)
+        path = directory / NETWORK_FILE
+        shutil.copyfile(network, path)
+        return LoweredNetwork(network=path, files={NETWORK_FILE: path})
+
+    def build(
+        self,
+        lowered: LoweredNetwork,
+        *,
+        precision: Precision,
+        directory: Path,
+        options: BuildOptions,
+        log: Log,
+    ) -> Engine:
+        """The network compiled as the server will compile it."""
+        for name, path in lowered.files.items():
+            link_or_copy(path, directory / name)
+        network = directory / lowered.network.name
+        return engine_of(network, precision=precision, threads=options.threads)
+
+    def runtime_fault(self, manifest: Mapping[str, Any]) -> str | None:
+        """Another version of the package than the engine was measured with."""
+        return installed_fault("openvino", manifest)
+
+    def settings(
+        self,
+        *,
+        precision: Precision | None = None,
+        built_with: Mapping[str, Any] | None = None,
+        instances: int = 1,
+        gpus: Sequence[int] = (),
+    ) -> CpuSettings:
+        """Served by Triton's Python backend."""
+        refuse_gpu_options(self.title, instances=instances, gpus=gpus)
+        built_with, precision = built_with or {}, precision or self.default_precision
+        return CpuSettings(
+            backend=self,
+            precision=precision,
+            threads=built_with.get("threads", 0),
+            runtime=NAME,
+            file=IR_FILE if precision == "int8" else NETWORK_FILE,
+            streams=built_with.get("streams", 1),
+        )
+
+
+BACKEND = OpenVino()
+
+
+def engine_of(network: Path, *, precision: Precision, threads: int = 0, streams: int = 1) -> Engine:
     """Compiles `network` (model.onnx, or model.xml with its model.bin) as the server will.
 
     `threads` 0 is every core. Raises BuildError where OpenVINO refuses the network.
@@ -41,9 +138,9 @@ def build(network: Path, *, precision: Precision, threads: int, streams: int) ->
         return compiled.infer({PIXELS: pixels})
 
     if network.suffix == ".xml":
-        files = {"model.xml": network, "model.bin": network.with_suffix(".bin")}
+        files = {IR_FILE: network, IR_WEIGHTS: network.with_suffix(".bin")}
     else:
-        files = {"model.onnx": network}
+        files = {NETWORK_FILE: network}
     return Engine(
         files=files,
         layers=_layers(compiled.executed_graph()),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends.targets import CALIBRATION_FACES
 from build.detector import find_detector
 from build.errors import BuildError
 from runtime.detect.blazeface import TILES, find_faces
@@ -16,6 +15,8 @@ from runtime.image.align import align_face
 from runtime.image.crops import Crop
 from runtime.image.decode import decode_image
 
+# Below this many pictures a quantiser's ranges say more about the pictures than about faces.
+CALIBRATION_FACES = 500
 # More faces change a quantiser's ranges no more, and cost time.
 MOST = 2000
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".ppm"}

@@ -11,12 +11,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from build.backends.targets import Precision
 from build.errors import BuildError
 from build.lowering.onnx_file import LOW_FLOATS, element_types
-from build.lowering.precision_exclusions import Kept
+from build.lowering.precision_exclusions import ExcludedNode
 from build.lowering.quiet import quiet
 from build.onnx_interface import PIXELS
+from build.precisions import Precision
 
 # fp16 holds 65504. A node whose values come closer than a sixteenth of that stays fp32: faces that were
 # not seen here may go further.
@@ -28,7 +28,7 @@ _RANGE = re.compile(r"out of range: min=(\S+), max=(\S+?),? ")
 
 def to_16_bits(
     model: onnx.ModelProto, *, precision: Precision, faces: NDArray[np.uint8] | None, keep: Mapping[str, str]
-) -> tuple[onnx.ModelProto, tuple[Kept, ...], dict[str, Any]]:
+) -> tuple[onnx.ModelProto, tuple[ExcludedNode, ...], dict[str, Any]]:
     """The network in fp16 or bf16 with fp32 answers; the nodes left in fp32; how many were lowered.
 
     `model` has fp32 weights and named nodes; `faces` [N, S, S, 3] show how large values become, so that
@@ -75,7 +75,7 @@ def _account(
     precision: Precision,
     keep: Mapping[str, str],
     said: list[str],
-) -> tuple[tuple[Kept, ...], int, int]:
+) -> tuple[tuple[ExcludedNode, ...], int, int]:
     """The nodes that stayed fp32, the number that did not, and of all that could."""
     types = element_types(before)
     floating = [node.name for node in before.graph.node if types.get(node.output[0]) == TensorProto.FLOAT]
@@ -85,9 +85,9 @@ def _account(
     kept = []
     for name in floating:
         if name in keep:
-            kept.append(Kept(name=name, why=keep[name], listed=True))
+            kept.append(ExcludedNode(name=name, why=keep[name], listed=True))
         elif name not in low:
-            kept.append(Kept(name=name, why=_why(told.get(name), precision=precision)))
+            kept.append(ExcludedNode(name=name, why=_why(told.get(name), precision=precision)))
     return tuple(kept), len(floating) - len(kept), len(floating)
 
 

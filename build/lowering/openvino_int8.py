@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from build.acceptance.parity import Tensors, differences_in_units, tolerances
 from build.errors import BuildError
 from build.lowering.calibration import evenly
-from build.lowering.precision_exclusions import INPUT, Kept, Node, kept_nodes
+from build.lowering.precision_exclusions import INPUT, ExcludedNode, Node, excluded_nodes
 from build.lowering.quiet import aloud, quiet
 from build.onnx_interface import PIXELS
 from runtime.engines.openvino import openvino_core
@@ -42,7 +42,7 @@ def quantised_for_openvino(
     faces: NDArray[np.uint8],
     directory: Path,
     progress: Callable[[str], None],
-) -> tuple[dict[str, Path], tuple[Kept, ...], dict[str, Any]]:
+) -> tuple[dict[str, Path], tuple[ExcludedNode, ...], dict[str, Any]]:
     """Writes model.xml, model.bin and metadata.json; gives the files, what was kept, what was measured."""
     nncf = _nncf()
     import openvino
@@ -52,7 +52,7 @@ def quantised_for_openvino(
     held = np.zeros(len(faces), dtype=bool)
     held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
     judge = _Judge(model, contract=contract, faces=faces[held], progress=aloud(progress))
-    keep = kept_nodes(_nodes(model), precision="int8")
+    keep = excluded_nodes(_nodes(model), precision="int8")
     # torch warns of having no CUDA when NNCF first loads it.
     with quiet("nncf", "torch.utils.cpp_extension") as said:
         quantised = _quantise(nncf, model, faces=faces[~held], judge=judge, keep=list(keep))
@@ -67,8 +67,8 @@ def quantised_for_openvino(
     files = {name: directory / name for name in ("model.xml", "model.bin", "metadata.json")}
     openvino.save_model(quantised, str(files["model.xml"]), compress_to_fp16=False)
     files["metadata.json"].write_text(json.dumps(metadata, indent=1) + "\n")
-    kept = [Kept(name=name, why=why, listed=True) for name, why in keep.items()]
-    kept += [Kept(name=name, why="in int8 it took the answers out of tolerance") for name in reverted]
+    kept = [ExcludedNode(name=name, why=why, listed=True) for name, why in keep.items()]
+    kept += [ExcludedNode(name=name, why="in int8 it took the answers out of tolerance") for name in reverted]
     details = {
         "calibration_faces": min(int(np.sum(~held)), _CALIBRATED_ON),
         "held_out_faces": int(held.sum()),

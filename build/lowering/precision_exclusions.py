@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from build.backends.targets import Precision
+from build.precisions import Precision
 
 Part = Literal["normalisation", "stem", "heads"]
 
@@ -47,7 +47,7 @@ KEEP = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Kept:
+class ExcludedNode:
     """A node that is not lowered."""
 
     name: str
@@ -72,7 +72,7 @@ _SHAPES = {"Shape", "ShapeOf"}  # what they tell is no pixel's doing
 _STEM_DEPTH = 3
 
 
-def kept_nodes(nodes: Sequence[Node], *, precision: Precision) -> dict[str, str]:
+def excluded_nodes(nodes: Sequence[Node], *, precision: Precision) -> dict[str, str]:
     """The nodes on `KEEP` at a precision, each with its reason. `nodes` are in the order they run in."""
     members = _parts(nodes)
     return {

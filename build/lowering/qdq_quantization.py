@@ -17,15 +17,15 @@ import onnx
 from numpy.typing import NDArray
 
 from build.acceptance.parity import Tensors, differences_in_units, tolerances
-from build.backends import Infer
-from build.backends.targets import Precision
+from build.backends.base import Infer
 from build.errors import BuildError
 from build.lowering.calibration import evenly
 from build.lowering.half_precision import modelopt_version, to_16_bits
-from build.lowering.precision_exclusions import Kept, kept_nodes, onnx_nodes
+from build.lowering.precision_exclusions import ExcludedNode, excluded_nodes, onnx_nodes
 from build.lowering.quiet import quiet
 from build.lowering.rounding import rounded_model
 from build.onnx_interface import PIXELS
+from build.precisions import Precision
 
 MOST_TAKEN_BACK = 20
 # How far the answers may be from fp32's in units of their tolerances: fp16 and a GPU's own order of
@@ -46,14 +46,14 @@ def quantised(
     contract: Mapping[str, Any],
     faces: NDArray[np.uint8],
     progress: Callable[[str], None],
-) -> tuple[onnx.ModelProto, tuple[Kept, ...], dict[str, Any]]:
+) -> tuple[onnx.ModelProto, tuple[ExcludedNode, ...], dict[str, Any]]:
     """The network with Q/DQ nodes and everything else in fp16; what was not quantised; the measures.
 
     `model` has fp32 weights and named nodes. `faces` [N, S, S, 3] are real crops: most calibrate, some
     are held out to judge by.
     """
     version = modelopt_version()
-    keep = kept_nodes(onnx_nodes(model), precision=precision)
+    keep = excluded_nodes(onnx_nodes(model), precision=precision)
     held = np.zeros(len(faces), dtype=bool)
     held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
     others = faces[~held]
@@ -62,13 +62,14 @@ def quantised(
     result = _quantise(model, precision=precision, faces=calibrating, keep=list(keep), version=version)
     judge = _Judge(rounded_model(model), contract=contract, precision=precision, faces=faces[held])
     result, taken_back = _take_back(result, judge=judge, precision=precision, progress=progress)
-    kept = [Kept(name=name, why=why, listed=True) for name, why in keep.items()]
+    kept = [ExcludedNode(name=name, why=why, listed=True) for name, why in keep.items()]
     kept += [
-        Kept(name=name, why=f"in {precision} it took the answers out of tolerance") for name in taken_back
+        ExcludedNode(name=name, why=f"in {precision} it took the answers out of tolerance")
+        for name in taken_back
     ]
     layers = [node.name for node in model.graph.node if node.op_type in _QUANTISED_TYPES]
     known = {node.name for node in kept}.union(_quantised_layers(result))
-    kept += [Kept(name=name, why=_LEFT_OUT) for name in layers if name not in known]
+    kept += [ExcludedNode(name=name, why=_LEFT_OUT) for name in layers if name not in known]
     details: dict[str, Any] = {
         "calibration_faces": len(calibrating),
         "held_out_faces": int(held.sum()),
@@ -79,7 +80,7 @@ def quantised(
         "aimed_at": AIM,
         "modelopt": version,
     }
-    low = kept_nodes(onnx_nodes(model), precision="fp16")
+    low = excluded_nodes(onnx_nodes(model), precision="fp16")
     # ONNX Runtime can't watch values in an fp8 network; an overflow would show in what is measured here.
     result, also, about = to_16_bits(result, precision="fp16", faces=None, keep=low)
     known = {node.name for node in kept}

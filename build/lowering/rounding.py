@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from build.backends import Infer
+from build.backends.base import Infer
 from build.errors import BuildError
 from build.lowering.onnx_file import LOW_FLOATS, element_types
 from build.onnx_interface import PIXELS

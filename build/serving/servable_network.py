@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.backends.targets import TARGETS
-from build.backends.tensorrt import check_plan
+from build.backends import backend, default_backend, servable_backend
 from build.configs import network_of
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import Graph, read_graph
-from build.serving.engine_settings import ENGINE_FILE, PLAN_FILE, EngineSettings, Profile
+from build.serving.engine_settings import NETWORK_FILE, EngineSettings
 from build.serving.served_models import Network
 from build.stages.compile import EXPORTED
 from build.stages.stage import recorded
-from build.stages.verify import runtime_fault
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +34,10 @@ class Part:
 def exported_part(weights: Path, *, threads: int = 0) -> Part:
     """An exported network as it is: OpenVINO in fp32, on any CPU. BuildError where it can't be served."""
     graph = read_graph(weights)
-    engine = EngineSettings(threads=threads)
+    engine = default_backend("cpu").settings(built_with={"threads": threads})
     stages = _onnx_stages(graph)
-    stages["engine"] = {"target": "openvino"} | engine.parameters()
-    return Part(graph=graph, files={ENGINE_FILE: graph.path}, engine=engine, stages=stages)
+    stages["engine"] = {"target": engine.backend.name, **engine.config().parameters}
+    return Part(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
 
 
 def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), again: bool = False) -> Part:
@@ -50,9 +48,10 @@ def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), aga
     """
     about = built_engine(built, again=again)
     files = {name: built / name for name in about["files"]}
-    if about["target"] == "tensorrt":
-        check_plan(built / PLAN_FILE, about, gpus=gpus)
-        files[ENGINE_FILE] = built / EXPORTED  # the same repository runs on a CPU too
+    executes = servable_backend(about["target"])
+    executes.check_machine(built, about, gpus=gpus)
+    if executes.device == "gpu":
+        files[NETWORK_FILE] = built / EXPORTED  # the same repository runs on a CPU too
     stages = {
         "checkpoint": {"sha256": about["onnx"]["checkpoint_sha256"]},
         "onnx": {"sha256": about["onnx"]["onnx_sha256"], **about["exported"]},
@@ -61,23 +60,10 @@ def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), aga
     return Part(
         graph=read_graph(built / EXPORTED),
         files=files,
-        engine=_served_as(about, instances=instances, gpus=gpus),
+        engine=executes.settings(
+            precision=about["precision"], built_with=about["settings"], instances=instances, gpus=gpus
+        ),
         stages=stages,
-    )
-
-
-def _served_as(about: Mapping[str, Any], *, instances: int, gpus: Sequence[int]) -> EngineSettings:
-    """How the engine of this manifest is served."""
-    settings = about["settings"]
-    profile = settings.get("profile")
-    return EngineSettings(
-        target=about["target"],
-        precision=about["precision"],
-        threads=settings.get("threads", 0),
-        streams=settings.get("streams", 1),
-        profile=Profile(opt=profile["opt"], max=profile["max"]) if profile else Profile(),
-        instances=instances,
-        gpus=tuple(gpus),
     )
 
 
@@ -102,9 +88,9 @@ def built_engine(directory: Path, *, again: bool = False) -> dict[str, Any]:
             f"the engine in {directory} was never run, for it needs {about['needs']} to be judged and "
             "served: build it on a machine that has one"
         )
-    if fault := runtime_fault(about):
+    if fault := backend(about["target"]).runtime_fault(about):
         raise BuildError(f"the engine in {directory} can't be served here: {fault}; build it again")
-    if not TARGETS[about["target"]].served:
+    if not backend(about["target"]).servable:
         raise BuildError(
             f"Triton can't serve the {about['target']} engine in {directory}: build another target"
         )

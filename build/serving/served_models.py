@@ -19,14 +19,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from build.backends import served_on
 from build.errors import BuildError
 from build.onnx_interface import PIXELS, Head
-from build.serving.engine_settings import DETECTOR_FILE, MAX_BATCH, PLAN_FILE, EngineSettings
+from build.serving.batches import MAX_BATCH
+from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Ensemble, Instances, Model, Step, Tensor, to_text
 from runtime.detect.blazeface import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
 from runtime.image.crops import ALIGNED
 from runtime.postprocess import CONTRACT_TENSOR, PHOTO_KINDS, SIZE_KINDS, Answer, answers_of
 
+DETECTOR_FILE = "detector.tflite"
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
 # Of the first network's photo_analysis: by every network's name what its models' names begin with, in JSON.
 NETWORKS_PARAMETER = "models"
@@ -69,7 +72,7 @@ def config_files(networks: Sequence[Network]) -> dict[str, str]:
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
-        cpu = _named(_cpu_engine(network.contract, network.heads, network.engine.on_cpu()), network)
+        cpu = _named(_engine(network.contract, network.heads, served_on("cpu", network.engine)), network)
         files[f"{cpu.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(cpu)
     return files
 
@@ -104,7 +107,7 @@ def served_models(network: Network) -> list[Model | Ensemble]:
     models: list[Model | Ensemble] = [
         _face_preprocess(contract),
         _crop_preprocess(contract),
-        _gpu_engine(contract, heads, engine),
+        _engine(contract, heads, served_on("gpu", engine)),
         *(_postprocess(f"{entry['name']}_postprocess", [entry], contract, heads) for entry in entries),
         _postprocess("face_postprocess", entries, contract, heads),
         *(
@@ -255,8 +258,8 @@ def _crop_parameters(contract: Mapping[str, Any]) -> dict[str, str]:
     return {"input_size": str(contract["input_size"])} | ({} if crop == ALIGNED else {"crop": crop})
 
 
-def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
-    """What face_engine is whatever runs it."""
+def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: EngineSettings) -> Model:
+    config = engine.config()
     return Model(
         name="face_engine",
         inputs=(_pixels(contract),),
@@ -267,28 +270,13 @@ def _engine(contract: Mapping[str, Any], heads: Mapping[str, Head]) -> Model:
         ),
         max_batch_size=MAX_BATCH,
         batching=Batching(),
-        parameters=_contract_parameter(contract),
-    )
-
-
-def _gpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: EngineSettings) -> Model:
-    return dataclasses.replace(
-        _engine(contract, heads),
-        backend="tensorrt",
-        platform="tensorrt_plan",
-        filename=PLAN_FILE,
-        instances=Instances(count=engine.instances, kind="KIND_GPU", gpus=engine.gpus),
-        warmup=engine.profile.served,
-        cuda_graphs=engine.profile.served,
-    )
-
-
-def _cpu_engine(contract: Mapping[str, Any], heads: Mapping[str, Head], engine: EngineSettings) -> Model:
-    return dataclasses.replace(
-        _engine(contract, heads),
-        filename="model.py",
-        warmup=(1,),  # a CPU's first answer takes longest; a whole batch would only hold up the start
-        parameters=_contract_parameter(contract) | engine.parameters(),
+        backend=config.backend,
+        platform=config.platform,
+        filename=config.filename,
+        instances=Instances(count=config.instances, kind=config.instance_kind, gpus=config.gpus),
+        warmup=config.warmup,
+        cuda_graphs=config.cuda_graphs,
+        parameters={**_contract_parameter(contract), **config.parameters},
     )
 
 

@@ -21,13 +21,14 @@ from build import machine
 from build.acceptance import gate
 from build.acceptance.parity import tolerances
 from build.acceptance.reference import REFERENCE, load_reference
-from build.backends import Engine, Infer
-from build.backends.targets import target_of
+from build.backends import backend_of
+from build.backends.base import BuildOptions, Infer, LoweredNetwork
 from build.cli import told
 from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file
 from build.manifest import git_revision, package_versions
-from build.serving.engine_settings import JUDGED_BATCHES, MAX_BATCH, Profile
+from build.precisions import format_of
+from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.stage import Say, listing
 
 MANIFEST = "manifest.json"
@@ -60,9 +61,7 @@ class BuildSettings:
     seconds: float = 1.0  # of each way in each round
 
     def __post_init__(self) -> None:
-        Profile(opt=min(Profile().opt, self.max_batch), max=self.max_batch)  # refuses what can't be served
-        if self.threads < 0:
-            raise BuildError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
+        self.build_options()  # refuses what can't be built or served
         if self.rounds < 0 or not 0 < self.seconds < math.inf:
             raise BuildError("rounds must be 0 (no speed) or more, and seconds above 0")
         if self.checkpoint is not None and not self.checkpoint.is_file():
@@ -72,6 +71,10 @@ class BuildSettings:
                 f"there is no prepared set under {self.labelled}: run `python -m training.data prepare`, or "
                 "name another folder with --labelled"
             )
+
+    def build_options(self, *, timing_cache: Path | None = None) -> BuildOptions:
+        """What of it the backend needs."""
+        return BuildOptions(threads=self.threads, max_batch=self.max_batch, timing_cache=timing_cache)
 
     def inputs(self) -> dict[str, Any]:
         """What decides the step's result, as JSON."""
@@ -108,16 +111,17 @@ def prove(
     manifest) when the engine is not what it is called or answers otherwise than torch.
     """
     target, precision, contract = lowered["target"], lowered["precision"], lowered["contract"]
-    target_of(target, precision)
+    backend = backend_of(target, precision)
     reference = load_reference(source / REFERENCE)
     say(f"  building for {target} in {precision}")
-    engine = _build(
-        source / lowered["network"],
-        lowered,
-        settings=settings,
-        place=place,
-        timing_cache=timing_cache,
-        say=say,
+    engine = backend.build(
+        LoweredNetwork(
+            network=source / lowered["network"], files={name: source / name for name in lowered["files"]}
+        ),
+        precision=precision,
+        directory=place,
+        options=settings.build_options(timing_cache=timing_cache),
+        log=say,
     )
     infer, judged = engine.infer, "the engine"
     if infer is None:
@@ -152,16 +156,15 @@ def prove(
         pixels=reference.pixels,
         expected=reference.answers,
         precision=precision,
-        batches=JUDGED_BATCHES,
+        batches=COMPARED_BATCHES,
     )
     manifest["parity"] = {"of": judged, "faces": len(reference.pixels), "by_batch": by_batch}
     if settings.labelled is not None:
         manifest["metrics"] = _metrics(infer, contract, settings, say=say)
     faults = [
         gate.layer_fault(found, precision=precision),
-        # OpenVINO's bf16 is a setting: its file has the weights as they were exported.
         gate.size_fault(size, parameters=lowered["parameters"], precision=precision)
-        if (target, precision) != ("openvino", "bf16")
+        if backend.precision_is_in_file(precision)
         else None,
         gate.parity_fault(by_batch, contract=contract, precision=precision),
         _metric_fault(manifest.get("metrics", {})),
@@ -180,52 +183,18 @@ def prove(
             engine.infer,
             rounds=settings.rounds,
             seconds=settings.seconds,
-            device="cuda" if target == "tensorrt" else "cpu",
+            device=backend.torch_device,
         )
     link_or_copy(source / EXPORTED, place / EXPORTED)
     (place / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
-def _build(
-    network: Path,
-    lowered: Mapping[str, Any],
-    *,
-    settings: BuildSettings,
-    place: Path,
-    timing_cache: Path | None,
-    say: Say,
-) -> Engine:
-    """The engine, with its files in `place`."""
-    target, precision = lowered["target"], lowered["precision"]
-    if target in ("tensorrt", "tensorrt-rtx"):
-        from build.backends import tensorrt
-
-        return tensorrt.build(
-            network,
-            rtx=target == "tensorrt-rtx",
-            precision=precision,
-            max_batch=settings.max_batch,
-            directory=place,
-            timing_cache=timing_cache,
-            progress=say,
-        )
-    for name in lowered["files"]:
-        link_or_copy(network.parent / name, place / name)
-    if target == "openvino":
-        from build.backends import openvino
-
-        return openvino.build(place / network.name, precision=precision, threads=settings.threads, streams=1)
-    from build.backends import onnxruntime
-
-    return onnxruntime.build(place / network.name, precision=precision, threads=settings.threads, streams=1)
-
-
 def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
     """What is judged where the engine can't run: the very network that it was built from."""
     from build.lowering.rounding import rounded
 
-    how = "" if precision == "fp32" else f", every tensor rounded as in {precision}"
+    how = "" if format_of(precision).full else f", every tensor rounded as in {precision}"
     return rounded(network), f"the network that the engine was built from (ONNX Runtime on the CPU{how})"
 
 

@@ -36,7 +36,7 @@ from build.cli import told
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import FIRST_FAMILY, PIXELS, read_graph
-from build.serving.engine_settings import JUDGED_BATCHES, MAX_BATCH
+from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.stage import perform
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
 from training.models.config import family_of
@@ -248,7 +248,7 @@ def _parity(wrapper: ExportWrapper, path: Path, *, size: int) -> dict[str, dict[
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     found = {}
-    for batch in JUDGED_BATCHES:
+    for batch in COMPARED_BATCHES:
         pixels = pictures(batch, size=size)
         with torch.no_grad():
             expected = {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}

@@ -8,8 +8,6 @@ on real faces (CALIBRATION=).
 """
 
 import argparse
-import dataclasses
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,25 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends.targets import CALIBRATION_FACES, PRECISIONS, TARGETS, Precision, target_of
+from build.backends import backend, backend_of, backends
+from build.backends.base import LoweredNetwork
 from build.cli import told
 from build.errors import BuildError
-from build.lowering.onnx_file import metadata_of, save, unpacked
-from build.lowering.precision_exclusions import Kept, kept_nodes, onnx_nodes
-
-__all__ = ["Kept", "Lowered", "lower"]
-
-NETWORK = "model.onnx"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Lowered:
-    """A network at a precision."""
-
-    network: Path  # what the target reads: model.onnx, or model.xml with model.bin beside it
-    files: Mapping[str, Path]
-    kept: tuple[Kept, ...]  # nodes left at a higher precision
-    details: Mapping[str, Any]  # nodes converted and in all, opset, versions, faces: into the report
+from build.lowering.calibration import CALIBRATION_FACES
+from build.precisions import PRECISIONS, Precision, format_of
 
 
 def lower(
@@ -49,47 +34,23 @@ def lower(
     calibration: NDArray[np.uint8] | None,
     directory: Path,
     progress: Callable[[str], None],
-) -> Lowered:
+) -> LoweredNetwork:
     """Writes the network at a precision for a target into an existing, empty directory.
 
     `faces` [N, S, S, 3] are real crops that show how large values become; `calibration` [N, S, S, 3],
     500 or more, what int8 and fp8 are fitted to. What the file says of itself (contract, config, card)
     is kept. Raises BuildError where that can't be done.
     """
-    if precision in ("int8", "fp8"):
-        calibration = _enough(calibration, precision=precision)
-        if target == "openvino":
-            from build.lowering.openvino_int8 import quantised_for_openvino
-
-            files, kept, details = quantised_for_openvino(
-                network, contract=contract, faces=calibration, directory=directory, progress=progress
-            )
-            return Lowered(network=files["model.xml"], files=files, kept=kept, details=details)
-    path = directory / NETWORK
-    kept, details = (), {}
-    if target == "openvino" or (target == "onnxruntime" and precision == "fp32"):
-        shutil.copyfile(network, path)
-    else:
-        model = unpacked(network)
-        metadata = metadata_of(model)
-        if precision in ("int8", "fp8"):
-            from build.lowering.qdq_quantization import quantised
-
-            assert calibration is not None
-            model, kept, details = quantised(
-                model,
-                precision=precision,
-                contract=contract,
-                faces=calibration,
-                progress=progress,
-            )
-        elif precision != "fp32":
-            from build.lowering.half_precision import to_16_bits
-
-            keep = kept_nodes(onnx_nodes(model), precision=precision)
-            model, kept, details = to_16_bits(model, precision=precision, faces=faces, keep=keep)
-        save(model, path, metadata=metadata)
-    return Lowered(network=path, files={NETWORK: path}, kept=kept, details=details)
+    faces_to_fit = _enough(calibration, precision=precision) if format_of(precision).quantised else None
+    return backend(target).lower(
+        network,
+        precision=precision,
+        contract=contract,
+        faces=faces,
+        calibration=faces_to_fit,
+        directory=directory,
+        log=progress,
+    )
 
 
 def _enough(calibration: NDArray[np.uint8] | None, *, precision: Precision) -> NDArray[np.uint8]:
@@ -115,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m build.stages.precision", description=__doc__.splitlines()[0]
     )
     parser.add_argument("network", type=Path, help="the directory that the export left (var/build/NAME/onnx)")
-    parser.add_argument("--target", choices=TARGETS, required=True)
+    parser.add_argument("--target", choices=list(backends()), required=True)
     parser.add_argument("--precision", choices=PRECISIONS, required=True)
     parser.add_argument("--calibration", type=Path, help="a directory of 500 or more pictures of people")
     parser.add_argument("--detector", type=Path, help="the face detector's .tflite")
@@ -123,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def build() -> int:
-        target_of(options.target, options.precision)
+        backend_of(options.target, options.precision)
         step = precision_step(
             options.network,
             directory=options.output,

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.backends import default_backend
 from build.configs import MODEL_REPOSITORY, WEIGHTS, generated_for
 from build.detector import find_detector, package_version
 from build.errors import BuildError
@@ -37,9 +38,8 @@ from build.manifest import (
     sha256_of,
     to_json,
 )
-from build.serving.engine_settings import DETECTOR_FILE
 from build.serving.servable_network import Part, built_part, exported_part
-from build.serving.served_models import Network, python_models
+from build.serving.served_models import DETECTOR_FILE, Network, python_models
 from build.serving_plan import DEFAULT_TASKS, chosen, chosen_engine, parser
 from runtime.detect.weights import PACKAGE
 
@@ -191,12 +191,12 @@ def _tasks_of(
 
 def _check_engines(part: Part, also: Mapping[str, Part]) -> None:
     """A server starts all engines for its GPUs, or all for its CPU."""
-    on_gpu = part.engine.target == "tensorrt"
+    first = part.engine.backend
     for name, other in also.items():
-        if (other.engine.target == "tensorrt") != on_gpu:
+        if other.engine.backend.device != first.device:
             raise BuildError(
-                f"the engine of {name} is {other.engine.target}'s and the first one's "
-                f"{part.engine.target}'s: one server runs both on its GPUs or both on its CPU, so build "
+                f"the engine of {name} is {other.engine.backend.name}'s and the first one's "
+                f"{first.name}'s: one server runs both on its GPUs or both on its CPU, so build "
                 "both for the same"
             )
 
@@ -344,7 +344,8 @@ def _assembled(options: argparse.Namespace) -> Path:
     if engine is None:
         if options.gpus is not None or options.instances is not None:
             raise BuildError(
-                "--gpus and --instances are for a GPU's engine: choose one with --target tensorrt"
+                "--gpus and --instances are for a GPU's engine: choose one with "
+                f"--target {default_backend('gpu').name}"
             )
         return assemble(
             weights=options.weights or WEIGHTS,

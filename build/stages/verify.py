@@ -8,7 +8,6 @@ runtime that will execute an engine must be the one that it was built and measur
 """
 
 import argparse
-import importlib.metadata
 import json
 import re
 import sys
@@ -16,16 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.backends.targets import TARGETS
+from build.backends import backend, backends
 from build.errors import BuildError
 from build.manifest import content_hash, file_faults, read_manifest
-from build.serving.engine_settings import PLAN_FILE
 from build.serving_plan import shipped_checkpoint
 
 DEFAULT = Path(__file__).resolve().parent.parent / "var" / "repository"
 _AGAIN = "assemble it again with `make repository`, or `make engine` where the engine is a built one"
-# The package whose version decides what a target's engine answers.
-_RUNTIMES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
 
 
 def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
@@ -85,18 +81,16 @@ def _runtime(repository: Path, manifest: Mapping[str, Any], *, on_cpu: bool) -> 
 
 
 def _engine(place: Path, engine: Mapping[str, Any], *, on_cpu: bool) -> list[str]:
-    if engine["target"] not in TARGETS:
+    if engine["target"] not in backends():
         return [f"its engine is for {engine['target']!r}, and there is no such target"]
-    if engine["target"] == "tensorrt" and on_cpu:
+    executes = backend(engine["target"])
+    if executes.device == "gpu" and on_cpu:
         return []
-    if engine["target"] == "tensorrt":
-        from build.backends.tensorrt import check_plan
-
-        try:
-            check_plan(place / "1" / PLAN_FILE, engine, gpus=_gpus(place / "config.pbtxt"))
-        except BuildError as error:
-            return [str(error)]
-    fault = runtime_fault(engine)
+    try:
+        executes.check_machine(place / "1", engine, gpus=_gpus(place / "config.pbtxt"))
+    except BuildError as error:
+        return [str(error)]
+    fault = executes.runtime_fault(engine)
     return [fault] if fault else []
 
 
@@ -110,23 +104,6 @@ def _gpus(config: Path) -> list[int]:
         return sorted({gpu for group in parse(config.read_text()).instance_group for gpu in group.gpus})
     except (OSError, ValueError, text_format.ParseError):
         return []  # told as a changed file
-
-
-def runtime_fault(engine: Mapping[str, Any]) -> str | None:
-    """What differs between the CPU runtime that an engine was measured with and the one here, if anything.
-
-    `engine` is the engine's part of a manifest. One that nobody measured has nothing to differ from.
-    """
-    package, versions = _RUNTIMES.get(engine["target"]), engine.get("versions", {})
-    if package is None or package not in versions:
-        return None
-    try:
-        here = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return f"{package} is not installed here"
-    if here == versions[package]:
-        return None
-    return f"it was measured with {package} {versions[package]}, and here is {here}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

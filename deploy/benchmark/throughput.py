@@ -27,7 +27,7 @@ from build.serving_plan import shipped_checkpoint
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from qface_client import FaceClient
-from runtime.engines.registry import load_engine
+from runtime.engines import load_engine
 from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from training.models import ExportWrapper, load_checkpoint

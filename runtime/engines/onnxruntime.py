@@ -1,6 +1,6 @@
 """Inference through ONNX Runtime on the CPU.
 
-The precision is the network's own: ONNX Runtime runs each node in the type that the file says.
+The precision is the network's own: ONNX Runtime runs each node in the type that the file states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+NAME = "onnxruntime"
+
+
+def load(directory: Path, parameters: Mapping[str, str]) -> "OnnxRuntimeEngine":
+    """The network in a version directory; see `runtime.engines.load_engine`."""
+    return OnnxRuntimeEngine(directory / parameters["file"], threads=int(parameters["threads"]) or None)
 
 
 class OnnxRuntimeEngine:
@@ -34,7 +41,7 @@ class OnnxRuntimeEngine:
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no model file at {path}; build or copy it there first.")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # its warnings are for who develops ONNX Runtime
+        options.log_severity_level = 3  # its warnings are for the developers of ONNX Runtime
         if threads is not None:
             options.intra_op_num_threads = threads
         # Waiting threads would spin on the cores that the other served models need.
@@ -48,7 +55,7 @@ class OnnxRuntimeEngine:
     def infer(
         self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Runs the model once on named inputs; answers the named outputs (all of them by default)."""
+        """Runs the model once on named inputs; returns the named outputs (all of them by default)."""
         names = list(outputs or self.outputs)
         contiguous = {name: np.ascontiguousarray(values) for name, values in inputs.items()}
         return dict(zip(names, self._session.run(names, contiguous), strict=True))

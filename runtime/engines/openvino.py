@@ -1,23 +1,33 @@
-"""Inference on the CPU through OpenVINO, at a precision that is always said and never guessed.
+"""Inference on the CPU through OpenVINO, at an explicit precision.
 
-Left alone, OpenVINO takes bfloat16 where the processor has it; answers would then depend on the
+By default OpenVINO takes bfloat16 where the processor has it; answers would then depend on the
 machine. So every engine is compiled with an explicit INFERENCE_PRECISION_HINT.
 """
 
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.detect.blazeface import LOGITS, REGRESSORS, TILE_SIZE, TILES
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-# What the layers are run in that don't say it themselves: in a quantised network, those that stayed
+NAME = "openvino"
+# What the layers run in whose type the file leaves open: in a quantised network, those that stayed
 # floating point. On a processor without bfloat16 they run in fp32.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "bf16"}
+
+
+def load(directory: Path, parameters: Mapping[str, str]) -> "OpenVinoEngine":
+    """The network in a version directory; see `runtime.engines.load_engine`."""
+    return OpenVinoEngine(
+        directory / parameters["file"],
+        precision=parameters["precision"],
+        threads=int(parameters["threads"]) or None,
+        streams=int(parameters["streams"]),
+    )
 
 
 class OpenVinoEngine:
@@ -26,58 +36,17 @@ class OpenVinoEngine:
     Thread-safe: every call takes an inference request of its own.
     """
 
-    def __init__(
-        self, path: str | Path, *, precision: Precision, threads: int | None = None, streams: int = 1
-    ) -> None:
-        """Compiles the model at `path`. `threads` bounds the processor's cores taken (None: all).
+    def __init__(self, model: Any, *, precision: str, threads: int | None = None, streams: int = 1) -> None:
+        """Compiles `model`: a file's path, or an openvino.Model. `threads` bounds its cores (None: all).
 
         A batch is divided over `streams`, which share those cores: 1 is right unless measured otherwise.
         Raises FileNotFoundError where there is no such file, ValueError for an unknown precision or no
         stream.
         """
-        self._compile(_read_model(path), precision=precision, threads=threads, streams=streams)
-
-    @classmethod
-    def for_detector(
-        cls, path: str | Path, *, precision: Precision = "fp32", threads: int | None = None
-    ) -> "OpenVinoEngine":
-        """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect.blazeface`.
-
-        Input `tiles` UINT8 [T, 192, 192, 3] RGB (the graph normalises to -1..1 itself); outputs
-        `regressors` FP32 [T, 2304, 16] and `logits` FP32 [T, 2304, 1].
-        Raises ValueError where the model's tensors are not those of that detector.
-        """
-        engine = cls.__new__(cls)
-        engine._compile(_detector_model(path), precision=precision, threads=threads, streams=1)
-        return engine
-
-    def infer(
-        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
-    ) -> dict[str, NDArray[Any]]:
-        """Runs the model once on named inputs; answers the named outputs (all of them by default).
-
-        The arrays answered are copies, so they stay valid. Raises RuntimeError for an unknown output.
-        """
-        rows = min(len(values) for values in inputs.values())
-        count = max(1, min(self._streams, rows))
-        parts = {name: np.array_split(values, count) for name, values in inputs.items()}
-        requests = [self._compiled.create_infer_request() for _ in range(count)]
-        for number, request in enumerate(requests):
-            request.start_async({name: values[number] for name, values in parts.items()}, share_inputs=True)
-        for request in requests:
-            request.wait()
-        return {
-            name: np.concatenate([request.get_tensor(name).data for request in requests])
-            for name in outputs or self.outputs
-        }
-
-    def executed_graph(self) -> Any:
-        """The graph that OpenVINO really runs, as an openvino.Model whose nodes tell their precision."""
-        return self._compiled.get_runtime_model()
-
-    def _compile(self, model: Any, *, precision: Precision, threads: int | None, streams: int) -> None:
         import openvino
 
+        if isinstance(model, str | Path):
+            model = read_model(model)
         if precision not in _HINTS:
             raise ValueError(f"Precision {precision!r} is not known; use one of {', '.join(_HINTS)}.")
         if streams < 1:
@@ -98,6 +67,42 @@ class OpenVinoEngine:
         self.inputs: tuple[str, ...] = tuple(port.any_name for port in self._compiled.inputs)
         self.outputs: tuple[str, ...] = tuple(port.any_name for port in self._compiled.outputs)
 
+    @classmethod
+    def for_detector(
+        cls, path: str | Path, *, precision: str = "fp32", threads: int | None = None
+    ) -> "OpenVinoEngine":
+        """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect.blazeface`.
+
+        Input `tiles` UINT8 [T, 192, 192, 3] RGB (the graph normalises to -1..1 itself); outputs
+        `regressors` FP32 [T, 2304, 16] and `logits` FP32 [T, 2304, 1].
+        Raises ValueError where the model's tensors are not those of that detector.
+        """
+        return cls(_detector_model(path), precision=precision, threads=threads)
+
+    def infer(
+        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Runs the model once on named inputs; returns the named outputs (all of them by default).
+
+        The arrays are copies, so they stay valid. Raises RuntimeError for an unknown output.
+        """
+        rows = min(len(values) for values in inputs.values())
+        count = max(1, min(self._streams, rows))
+        parts = {name: np.array_split(values, count) for name, values in inputs.items()}
+        requests = [self._compiled.create_infer_request() for _ in range(count)]
+        for number, request in enumerate(requests):
+            request.start_async({name: values[number] for name, values in parts.items()}, share_inputs=True)
+        for request in requests:
+            request.wait()
+        return {
+            name: np.concatenate([request.get_tensor(name).data for request in requests])
+            for name in outputs or self.outputs
+        }
+
+    def executed_graph(self) -> Any:
+        """The graph that OpenVINO really runs, as an openvino.Model whose nodes state their precision."""
+        return self._compiled.get_runtime_model()
+
 
 @functools.cache
 def openvino_core() -> Any:
@@ -111,7 +116,8 @@ def openvino_core() -> Any:
     return openvino.Core()
 
 
-def _read_model(path: str | Path) -> Any:
+def read_model(path: str | Path) -> Any:
+    """The model in a file, as an openvino.Model. Raises FileNotFoundError where there is no such file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no model file at {path}; build or copy it there first.")
     return openvino_core().read_model(str(path))
@@ -123,7 +129,7 @@ def _detector_model(path: str | Path) -> Any:
     from openvino import opset13
     from openvino.preprocess import PrePostProcessor
 
-    model = _read_model(path)
+    model = read_model(path)
     names = {16: REGRESSORS, 1: LOGITS}
     shapes = [tuple(port.shape) for port in model.outputs]
     if tuple(model.input().shape) != (1, TILE_SIZE, TILE_SIZE, 3) or sorted(s[-1] for s in shapes) != sorted(

@@ -1,12 +1,12 @@
 """A network on the CPU: the requests that Triton put together run as one inference."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from runtime.engines.openvino import OpenVinoEngine, Precision
-from runtime.engines.registry import Engine, load_engine
+from runtime.engines import Engine, load_engine
+from runtime.engines.openvino import OpenVinoEngine
 from runtime.serving.base import Answer, ServedModel, response, tensor
 
 
@@ -58,6 +58,6 @@ class FaceDetector(FaceEngine):
         """The compiled detector."""
         return OpenVinoEngine.for_detector(
             self.directory / self.parameters["file"],
-            precision=cast(Precision, self.parameters["precision"]),
+            precision=self.parameters["precision"],
             threads=int(self.parameters["threads"]) or None,
         )

@@ -12,8 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from build.acceptance.parity import pictures
-from build.backends import Engine, gpu, onnxruntime
+from build.backends import onnxruntime
 from build.backends import openvino as openvino_engine
+from build.backends.base import Engine
+from build.backends.tensorrt_tools import gpus as gpu
 from build.configs import WEIGHTS
 from build.errors import BuildError
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -60,7 +62,7 @@ def quantised(path: Path) -> Path:
 
 
 def test_openvino_tells_what_its_layers_compute_in_and_answers_as_onnx_runtime_does() -> None:
-    engine = openvino_engine.build(WEIGHTS, precision="fp32", threads=0, streams=1)
+    engine = openvino_engine.engine_of(WEIGHTS, precision="fp32", threads=0, streams=1)
     assert precisions(engine) == {"fp32"}
     assert {"Convolution", "FullyConnected"} <= {layer.kind for layer in engine.layers}
     assert any("softmax" in layer.name for layer in engine.layers), "fused attention counts as a layer"
@@ -75,7 +77,7 @@ def test_openvino_tells_what_its_layers_compute_in_and_answers_as_onnx_runtime_d
 
 
 def test_openvino_s_hint_is_what_the_processor_can_do_and_every_layer_follows_it() -> None:
-    engine = openvino_engine.build(WEIGHTS, precision="bf16", threads=1, streams=1)
+    engine = openvino_engine.engine_of(WEIGHTS, precision="bf16", threads=1, streams=1)
     able = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert engine.settings["hint"] == ("bf16" if able else "fp32")
     assert precisions(engine) == {engine.settings["hint"]}
@@ -85,16 +87,16 @@ def test_a_quantised_network_s_products_are_int8_in_both_runtimes(tmp_path: Path
     network = quantised(tmp_path / "x.onnx")
     model = openvino.Core().read_model(network)
     openvino.save_model(model, tmp_path / "model.xml", compress_to_fp16=False)
-    by_openvino = openvino_engine.build(tmp_path / "model.xml", precision="int8", threads=0, streams=1)
+    by_openvino = openvino_engine.engine_of(tmp_path / "model.xml", precision="int8", threads=0, streams=1)
     assert precisions(by_openvino) == {"int8"}
     assert set(by_openvino.files) == {"model.xml", "model.bin"}
-    by_onnxruntime = onnxruntime.build(network, precision="int8", threads=0, streams=1)
+    by_onnxruntime = onnxruntime.engine_of(network, precision="int8", threads=0, streams=1)
     assert precisions(by_onnxruntime) == {"int8"}
     assert by_onnxruntime.infer is not None
 
 
 def test_onnx_runtime_tells_what_its_layers_compute_in() -> None:
-    engine = onnxruntime.build(WEIGHTS, precision="fp32", threads=0, streams=1)
+    engine = onnxruntime.engine_of(WEIGHTS, precision="fp32", threads=0, streams=1)
     assert precisions(engine) == {"fp32"}
     assert {"Conv", "MatMul"} <= {layer.kind for layer in engine.layers}
     assert engine.infer is not None
@@ -113,8 +115,8 @@ def test_onnx_runtime_s_engine_is_the_cpu_s_where_there_is_cuda_too(monkeypatch:
     able = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime_package, "get_available_providers", lambda: able)
     monkeypatch.setattr(onnxruntime_package, "InferenceSession", start)
-    monkeypatch.setattr("build.backends.targets.has_gpu", lambda: True)
-    engine = onnxruntime.build(WEIGHTS, precision="fp32", threads=1, streams=1)
+    monkeypatch.setattr("build.machine.has_gpu", lambda: True)
+    engine = onnxruntime.engine_of(WEIGHTS, precision="fp32", threads=1, streams=1)
     assert asked == [["CPUExecutionProvider"]]
     assert engine.settings == {"threads": 1, "streams": 1}
     assert (set(engine.versions), engine.needs) == ({"onnxruntime"}, "")
@@ -129,7 +131,7 @@ def test_fp16_is_loaded_but_not_asked_as_the_cpu_would_compute_it_in_fp32(tmp_pa
     ]
     constants = {"shape": np.array([-1, 48]), "weights": np.ones((48, 8), np.float16)}
     network = write(tmp_path / "x.onnx", nodes, constants)
-    engine = onnxruntime.build(network, precision="fp16", threads=0, streams=1)
+    engine = onnxruntime.engine_of(network, precision="fp16", threads=0, streams=1)
     assert (engine.infer, engine.needs) == (None, "a GPU")
     # The CPU would run it in fp32; what a GPU is given is what counts.
     assert [(layer.name, layer.precision) for layer in engine.layers] == [("head", "fp16")]
@@ -170,15 +172,15 @@ def test_a_file_that_is_no_network_is_told_in_one_sentence(tmp_path: Path, modul
     path = tmp_path / "x.onnx"
     path.write_text("no network")
     with pytest.raises(BuildError, match=r"can't (compile|load) .*x\.onnx \(.+\)") as told:
-        module.build(path, precision="fp32", threads=0, streams=1)
+        module.engine_of(path, precision="fp32", threads=0, streams=1)
     assert "\n" not in str(told.value)
     with pytest.raises(BuildError, match=r"gone\.onnx"):
-        module.build(tmp_path / "gone.onnx", precision="fp32", threads=0, streams=1)
+        module.engine_of(tmp_path / "gone.onnx", precision="fp32", threads=0, streams=1)
 
 
 def test_onnx_runtime_has_no_streams() -> None:
     with pytest.raises(BuildError, match="choose --streams 1"):
-        onnxruntime.build(WEIGHTS, precision="fp32", threads=0, streams=2)
+        onnxruntime.engine_of(WEIGHTS, precision="fp32", threads=0, streams=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])

@@ -22,7 +22,8 @@ from build.__main__ import main
 from build.acceptance import gate
 from build.acceptance.parity import blind
 from build.acceptance.reference import load_reference
-from build.backends import Engine, openvino
+from build.backends import openvino
+from build.backends.base import Engine
 from build.files import ROOT
 from build.onnx_interface import read_graph
 from build.stages import compile as build_engine
@@ -71,7 +72,7 @@ def test_without_a_gpu_the_cpu_engine_is_built_and_served_and_the_first_line_say
 ) -> None:
     assert build(checkpoint, tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "no GPU here: building the CPU engine (OpenVINO)"
+    assert lines[0] == "no GPU here: building the engine for OpenVINO on the CPU"
     row = [cell.strip() for cell in lines[-1].split("|")]
     assert row[1:4] == ["small", "openvino", "fp32"]
     assert row[4].endswith(" MB")
@@ -162,7 +163,7 @@ def test_an_engine_is_measured_on_labelled_faces_beside_torch(
     for name, of_torch in metrics["torch"].items():
         assert metrics["engine"][name] == pytest.approx(of_torch, abs=1e-3)
 
-    compiled = openvino.build
+    compiled = openvino.engine_of
 
     def worse(network: Path, **named: Any) -> Engine:
         engine = compiled(network, **named)
@@ -175,7 +176,7 @@ def test_an_engine_is_measured_on_labelled_faces_beside_torch(
 
         return dataclasses.replace(engine, infer=infer)
 
-    monkeypatch.setattr("build.backends.openvino.build", worse)
+    monkeypatch.setattr("build.backends.openvino.engine_of", worse)
     capsys.readouterr()
     assert build(checkpoint, tmp_path / "var", *words, "--threads", "1") == 2
     assert "mean_absolute_error of age on made rises from" in capsys.readouterr().err
@@ -313,7 +314,8 @@ import sys, time
 from pathlib import Path
 import {module}
 from build.__main__ import main
-from build.backends import Engine, openvino
+from build.backends import openvino
+from build.backends.base import Engine
 
 def half(*arguments, **named):
     for place in Path(sys.argv[2]).rglob("*.unfinished"):
@@ -349,7 +351,7 @@ def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
     steps = (
         ("build.stages.export", "_metadata", 0),
         ("build.stages.precision", "lower", 1),
-        ("build.stages.compile", "_build", 2),
+        ("build.backends.openvino", "engine_of", 2),
         ("build.stages.repository", "_point", 3),
     )
     output = tmp_path / "var"

@@ -13,18 +13,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 import build.lowering.qdq_quantization
 from build.acceptance.parity import differences_in_units, pictures, tolerances
-from build.backends.targets import Precision
+from build.backends.base import LoweredNetwork
 from build.configs import WEIGHTS
 from build.errors import BuildError
 from build.lowering.onnx_file import element_types, unpacked
-from build.lowering.precision_exclusions import INPUT, Node, kept_nodes, onnx_nodes
+from build.lowering.precision_exclusions import INPUT, Node, excluded_nodes, onnx_nodes
 from build.lowering.quiet import aloud, quiet
 from build.lowering.rounding import rounded
 from build.onnx_interface import read_graph
-from build.stages.precision import Lowered, lower
+from build.precisions import Precision
+from build.stages.precision import lower
 from tests.helpers import standin_network as standin
 
-Lower = Callable[..., Lowered]
+Lower = Callable[..., LoweredNetwork]
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def made(tmp_path: Path) -> Lower:
         network: Path = WEIGHTS,
         calibration: NDArray[np.uint8] | None = None,
         progress: Callable[[str], None] = lambda text: None,
-    ) -> Lowered:
+    ) -> LoweredNetwork:
         contract = read_graph(network).contract
         directory = tmp_path / f"{target}-{precision}"
         directory.mkdir()
@@ -71,7 +72,7 @@ def test_what_the_engine_itself_decides_leaves_the_export_as_it_is(
 ) -> None:
     lowered = made(target, precision)
     assert lowered.network.read_bytes() == WEIGHTS.read_bytes()
-    assert lowered.kept == ()
+    assert lowered.excluded == ()
 
 
 def test_fp32_for_a_strongly_typed_engine_has_fp32_weights_and_the_same_answers(made: Lower) -> None:
@@ -93,7 +94,7 @@ def test_16_bits_multiply_in_16_bits_and_stay_within_the_tolerance(
 ) -> None:
     graph = read_graph(WEIGHTS)
     lowered = made("tensorrt", precision)
-    kept = {node.name for node in lowered.kept}
+    kept = {node.name for node in lowered.excluded}
     found = products(onnx.load(str(lowered.network)))
     assert {name: element for name, element in found.items() if name not in kept} == dict.fromkeys(
         found.keys() - kept, kind
@@ -122,7 +123,7 @@ def test_a_node_whose_values_fp16_can_t_hold_stays_fp32_and_says_why(tmp_path: P
     model.graph.node.insert(2, helper.make_node("Mul", ["small", "thousand"], ["mean"], name="growing"))
     path.write_bytes(model.SerializeToString())
     lowered = made("tensorrt", "fp16", network=path)
-    reasons = {kept.name: kept.why for kept in lowered.kept}
+    reasons = {kept.name: kept.why for kept in lowered.excluded}
     assert "too far for fp16" in reasons["growing"]
     assert lowered.details["converted"] > 0
     answer = rounded(lowered.network)(np.full((1, standin.SIZE, standin.SIZE, 3), 255, np.uint8))["age"]
@@ -140,16 +141,16 @@ def test_normalisation_stem_and_heads_are_found_by_their_place() -> None:
     nodes = chain(
         INPUT, "Sub", "Conv", "Relu", "Conv", "Conv", "Conv", "LayerNormalization", "MatMul", "MVN", "Mul"
     )
-    assert list(kept_nodes(nodes, precision="bf16")) == ["Sub1", "Mul10"]
-    assert list(kept_nodes(nodes, precision="int8")) == ["Conv2", "Conv4", "Conv5", "Mul10"]
-    assert kept_nodes(nodes, precision="fp32") == {}
+    assert list(excluded_nodes(nodes, precision="bf16")) == ["Sub1", "Mul10"]
+    assert list(excluded_nodes(nodes, precision="int8")) == ["Conv2", "Conv4", "Conv5", "Mul10"]
+    assert excluded_nodes(nodes, precision="fp32") == {}
 
 
 def test_the_shipped_weights_keep_three_convolutions_and_every_answer_s_last_steps() -> None:
     model = unpacked(WEIGHTS)
     kinds = {node.name: node.op_type for node in model.graph.node}
     makers = {name: node.name for node in model.graph.node for name in node.output}
-    kept = kept_nodes(onnx_nodes(model), precision="int8")
+    kept = excluded_nodes(onnx_nodes(model), precision="int8")
     assert sum(kinds[name] == "Conv" for name in kept) == 3
     assert all(makers[value.name] in kept for value in model.graph.output)
     assert len(kept) < len(kinds) / 2
@@ -194,7 +195,7 @@ def test_quantised_layers_round_and_come_back_when_that_is_too_much(
     monkeypatch.setattr(build.lowering.qdq_quantization, "AIM", 0.0)
     lowered = made("tensorrt", precision, network=path, calibration=calibration)
     assert lowered.details["taken_back"] == 2
-    assert {kept.name for kept in lowered.kept} >= {"fc1", "fc2", "fc3"}
+    assert {kept.name for kept in lowered.excluded} >= {"fc1", "fc2", "fc3"}
     operations = {node.op_type for node in onnx.load(str(lowered.network)).graph.node}
     assert "QuantizeLinear" not in operations
 

@@ -18,13 +18,18 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from build import machine
 from build.acceptance import gate
-from build.backends import Engine, targets, tensorrt
-from build.backends.gpu import Gpu
-from build.backends.tensorrt_layers import inspected_layers
-from build.backends.tensorrt_plan import inspect, runner
+from build.backends import tensorrt, tensorrt_rtx
+from build.backends.base import BuildOptions, Engine, LoweredNetwork
+from build.backends.tensorrt_tools import plan_backend, plan_check
+from build.backends.tensorrt_tools import timing_cache as timings
+from build.backends.tensorrt_tools.gpus import Gpu
+from build.backends.tensorrt_tools.layers import inspected_layers
+from build.backends.tensorrt_tools.plan import inspect, runner
 from build.configs import WEIGHTS
 from build.errors import BuildError
+from build.precisions import Precision
 from tests.helpers import standin_network as standin
 
 ONNX_TYPES = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
@@ -33,10 +38,21 @@ BUILT = {"versions": {"tensorrt": "10.13.2", "gpu": "NVIDIA L4", "compute_capabi
 
 
 def build(
-    network: Path, directory: Path, *, progress: Callable[[str], None] = lambda line: None, **changes: Any
+    network: Path,
+    directory: Path,
+    *,
+    rtx: bool = True,
+    precision: Precision = "fp32",
+    max_batch: int = 32,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Engine:
-    options: dict[str, Any] = {"rtx": True, "precision": "fp32", "max_batch": 32, "timing_cache": None}
-    return tensorrt.build(network, directory=directory, progress=progress, **(options | changes))
+    return (tensorrt_rtx.BACKEND if rtx else tensorrt.BACKEND).build(
+        LoweredNetwork(network=network, files={"model.onnx": network}),
+        precision=precision,
+        directory=directory,
+        options=BuildOptions(max_batch=max_batch),
+        log=log,
+    )
 
 
 def product(path: Path, *, precision: str) -> Path:
@@ -84,14 +100,13 @@ def _write(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Any]) -
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt, "has_gpu", lambda: False)
-    monkeypatch.setattr(targets, "has_gpu", lambda: False)
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_the_committed_network_builds_strongly_typed_in_fp32(tmp_path: Path) -> None:
     said: list[str] = []
-    engine = build(WEIGHTS, tmp_path, progress=said.append)
+    engine = build(WEIGHTS, tmp_path, log=said.append)
     assert engine.files == {"model.plan": tmp_path / "model.plan"}
     assert (tmp_path / "model.plan").stat().st_size > 20e6, "fp32 weights of 7.3 million parameters"
     assert {layer.precision for layer in engine.layers} == {"fp32"}
@@ -109,7 +124,7 @@ def test_an_engine_that_the_gpu_does_not_open_is_not_asked(
     trt = importlib.import_module("tensorrt_rtx")
     unable = SimpleNamespace(deserialize_cuda_engine=lambda plan: None)
     monkeypatch.setattr(trt, "Runtime", lambda logger: unable)
-    monkeypatch.setattr(tensorrt, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
     engine = build(product(tmp_path / "x.onnx", precision="fp32"), tmp_path)
     assert (engine.infer, engine.needs) == (None, "a GPU that TensorRT-RTX knows")
     assert engine.layers_from == "parsed network"
@@ -117,7 +132,7 @@ def test_an_engine_that_the_gpu_does_not_open_is_not_asked(
 
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_a_layer_multiplies_in_what_the_network_says(tmp_path: Path, precision: str) -> None:
+def test_a_layer_multiplies_in_what_the_network_says(tmp_path: Path, precision: Precision) -> None:
     engine = build(product(tmp_path / "x.onnx", precision=precision), tmp_path, precision=precision)
     assert [(layer.name, layer.precision) for layer in engine.layers] == [("head", precision)]
 
@@ -162,7 +177,7 @@ def test_ctrl_c_ends_a_build_and_leaves_no_plan(tmp_path: Path) -> None:
 
     before = signal.getsignal(signal.SIGINT)  # a shell's background job ignores it
     with pytest.raises(KeyboardInterrupt):
-        build(WEIGHTS, tmp_path, progress=press)
+        build(WEIGHTS, tmp_path, log=press)
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -181,7 +196,7 @@ def test_a_missing_tensorrt_is_told_with_what_to_install(
     def gone(name: str) -> Any:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(targets, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
     monkeypatch.setattr(tensorrt.importlib, "import_module", gone)
     what = "Python of .venv" if rtx else "pip install tensorrt.*inside the serving container"
     with pytest.raises(BuildError, match=f"nothing else was built: .*{what}"):
@@ -189,7 +204,7 @@ def test_a_missing_tensorrt_is_told_with_what_to_install(
 
 
 def test_a_tensorrt_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
     old = SimpleNamespace(__version__="10.9.0.34")
     monkeypatch.setattr(tensorrt.importlib, "import_module", lambda name: old)
     with pytest.raises(BuildError, match=r"TensorRT 10\.9\.0\.34 is too old: install 10\.12 or newer"):
@@ -226,16 +241,16 @@ def test_the_timing_cache_is_used_where_it_fits_and_written_anew(
     if kept is not None:
         path.parent.mkdir()
         path.write_bytes(kept)
-    tensorrt.use_timing_cache(config, path)
+    timings.use_timing_cache(config, path)
     assert config.cache == used
-    tensorrt.keep_timing_cache(config, path)
+    timings.keep_timing_cache(config, path)
     assert path.read_bytes() == b"mine and more"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_timing_cache_that_can_t_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    tensorrt.keep_timing_cache(Config(), tmp_path / "file" / "timing.cache")
+    timings.keep_timing_cache(Config(), tmp_path / "file" / "timing.cache")
 
 
 def layer(name: str, kind: str, datatype: str, **more: str) -> dict[str, Any]:
@@ -386,13 +401,13 @@ def test_a_plan_of_another_tensorrt_or_gpu_is_refused(
             raise ImportError(name)
         return SimpleNamespace(__version__=installed)
 
-    monkeypatch.setattr(tensorrt, "visible_gpus", lambda: gpus(*here))
+    monkeypatch.setattr(plan_check, "visible_gpus", lambda: gpus(*here))
     monkeypatch.setattr(tensorrt.importlib, "import_module", module)
     if sentence is None:
-        tensorrt.check_plan(PLAN, BUILT, gpus=chosen)
+        plan_check.check_plan(PLAN, BUILT, gpus=chosen)
         return
     with pytest.raises(BuildError, match=sentence):
-        tensorrt.check_plan(PLAN, BUILT, gpus=chosen)
+        plan_check.check_plan(PLAN, BUILT, gpus=chosen)
 
 
 @pytest.mark.parametrize(
@@ -406,18 +421,18 @@ def test_a_plan_of_another_tensorrt_or_gpu_is_refused(
 def test_a_plan_of_which_nobody_knows_where_it_was_built_is_refused(
     monkeypatch: pytest.MonkeyPatch, report: dict[str, Any], missing: str
 ) -> None:
-    monkeypatch.setattr(tensorrt, "visible_gpus", lambda: gpus("NVIDIA L4 8.9"))
+    monkeypatch.setattr(plan_check, "visible_gpus", lambda: gpus("NVIDIA L4 8.9"))
     with pytest.raises(
         BuildError, match=f"nothing says for which {missing} model.plan was built: build it again"
     ):
-        tensorrt.check_plan(PLAN, report)
+        plan_check.check_plan(PLAN, report)
 
 
 def test_no_plan_is_built_that_nobody_could_check_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(targets, "has_gpu", lambda: True)
-    monkeypatch.setattr(tensorrt, "gpu_versions", dict)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    monkeypatch.setattr(plan_backend, "gpu_versions", dict)
     present = SimpleNamespace(__version__="11.4.0")
     monkeypatch.setattr(tensorrt.importlib, "import_module", lambda name: present)
     with pytest.raises(

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from build.acceptance import gate
-from build.backends import Layer
+from build.backends.base import Layer
 from build.stages.compile import _metric_fault
 from tests.helpers import standin_network as standin
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from build.backends import servable_backend
+from build.backends.tensorrt_tools.settings import Profile
 from build.configs import network_of
 from build.errors import BuildError
 from build.onnx_interface import Graph, read_graph, restrict
-from build.serving.engine_settings import MAX_BATCH, EngineSettings, Profile
+from build.serving.batches import MAX_BATCH
+from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
 from build.serving.served_models import config_files
 from tests.helpers import standin_network as standin
@@ -22,6 +25,12 @@ def graph(tmp_path: Path) -> Graph:
     return read_graph(standin.write(tmp_path / "x.onnx", standin.contract_of("age", "head_pose")))
 
 
+def settings(target: str = "openvino", **options: Any) -> EngineSettings:
+    """How a target's engine is served; the options of the build are those that its manifest records."""
+    built_with = {key: options.pop(key) for key in ("threads", "streams", "profile") if key in options}
+    return servable_backend(target).settings(built_with=built_with, **options)
+
+
 def configured(graph: Graph, engine: EngineSettings, *, name: str = "config.pbtxt") -> Any:
     files = config_files([network_of(graph, engine=engine)])
     return parse(files[f"face_engine/{name}"])
@@ -32,7 +41,7 @@ def parameters(config: Any) -> dict[str, str]:
 
 
 def test_a_gpu_s_engine_is_warm_and_its_work_recorded_for_each_batch_of_the_profile(graph: Graph) -> None:
-    engine = EngineSettings(target="tensorrt", precision="fp16", profile=Profile(opt=4, max=64))
+    engine = settings("tensorrt", precision="fp16", profile={"min": 1, "opt": 4, "max": 64})
     config = configured(graph, engine)
     assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
     assert config.default_model_filename == "model.plan"
@@ -49,9 +58,9 @@ def test_a_gpu_s_engine_is_warm_and_its_work_recorded_for_each_batch_of_the_prof
 
 
 def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph) -> None:
-    (everywhere,) = configured(graph, EngineSettings()).instance_group
+    (everywhere,) = configured(graph, settings()).instance_group
     assert (everywhere.kind, everywhere.count, list(everywhere.gpus)) == (everywhere.KIND_GPU, 1, [])
-    chosen = EngineSettings(target="tensorrt", precision="fp16", instances=2, gpus=(1, 3))
+    chosen = settings("tensorrt", precision="fp16", instances=2, gpus=(1, 3))
     (group,) = configured(graph, chosen).instance_group
     assert (group.kind, group.count, list(group.gpus)) == (group.KIND_GPU, 2, [1, 3])
 
@@ -60,7 +69,7 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
     ("engine", "expected"),
     [
         (
-            EngineSettings(precision="bf16", threads=3, streams=2),
+            settings(precision="bf16", threads=3, streams=2),
             {
                 "runtime": "openvino",
                 "file": "model.onnx",
@@ -70,7 +79,7 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
             },
         ),
         (
-            EngineSettings(precision="int8"),
+            settings(precision="int8"),
             {
                 "runtime": "openvino",
                 "file": "model.xml",
@@ -80,7 +89,7 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
             },
         ),
         (
-            EngineSettings(target="onnxruntime"),
+            settings("onnxruntime"),
             {
                 "runtime": "onnxruntime",
                 "file": "model.onnx",
@@ -91,7 +100,7 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
         ),
         # Beside a plan, a CPU runs the exported network.
         (
-            EngineSettings(target="tensorrt", precision="fp16", threads=2),
+            settings("tensorrt", precision="fp16", threads=2),
             {
                 "runtime": "openvino",
                 "file": "model.onnx",
@@ -117,7 +126,7 @@ def test_a_cpu_s_engine_says_what_runs_it(
 def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph: Graph, target: str) -> None:
     """Triton does not load a plan of which an output is not declared."""
     contract = restrict(graph.contract, ["head_pose"])
-    files = config_files([network_of(graph, tasks=["head_pose"], engine=EngineSettings(target=target))])
+    files = config_files([network_of(graph, tasks=["head_pose"], engine=settings(target))])
     configs = {path: parse(text) for path, text in files.items()}
     heads = {"age": [1], "head_pose": [3, 3]}
     for name in ("config.pbtxt", "configs/cpu.pbtxt"):
@@ -136,7 +145,7 @@ def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph
 
 
 def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
-    engine = EngineSettings(precision="bf16", threads=2)
+    engine = settings(precision="bf16", threads=2)
     files = config_files([network_of(graph, engine=engine)])
     detector = parse(files["face_detector/config.pbtxt"])
     assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}
@@ -154,13 +163,16 @@ def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) ->
         ({"target": "tensorrt", "instances": 0}, "choose 1 or more"),
         ({"target": "tensorrt", "gpus": (0, 0)}, r"the GPUs \[0, 0\] can't be meant"),
         ({"target": "tensorrt", "gpus": (-1,)}, r"the GPUs \[-1\] can't be meant"),
-        ({"instances": 2}, "OpenVINO on the CPU runs once and on no GPU: .* chosen for tensorrt only"),
+        (
+            {"instances": 2},
+            "OpenVINO on the CPU runs once and on no GPU: .* for an engine on a GPU only",
+        ),
         ({"target": "onnxruntime", "gpus": (0,)}, "ONNX Runtime runs once and on no GPU"),
     ],
 )
 def test_settings_that_nothing_can_run_are_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BuildError, match=sentence):
-        EngineSettings(**wrong)
+        settings(**wrong)
 
 
 def test_a_profile_below_the_served_batch_is_refused() -> None:

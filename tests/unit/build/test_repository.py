@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from build.backends.targets import TARGETS
+from build.backends import backends
 from build.configs import WEIGHTS
 from build.detector import find_detector
 from build.errors import BuildError
@@ -282,12 +282,14 @@ def test_a_path_outside_the_project_is_recorded_whole(
 def test_a_target_s_own_precision_is_looked_for_where_none_is_named(
     weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, target in TARGETS.items():
-        assert target.default in target.precisions
-        if target.served and name != "openvino":
+    for name, target in backends().items():
+        assert target.default_precision in target.precisions
+        if target.servable and name != "openvino":
             arguments = ["--weights", str(weights), "--target", name, "--output", str(output)]
             assert repository.main(arguments) == 2
-            assert f"make engine TARGET={name} PRECISION={target.default}`" in capsys.readouterr().err
+            assert (
+                f"make engine TARGET={name} PRECISION={target.default_precision}`" in capsys.readouterr().err
+            )
 
 
 def test_without_a_word_about_what_to_serve_the_same_is_assembled_again(weights: Path, output: Path) -> None:

@@ -260,7 +260,7 @@ def test_the_engine_is_loaded_by_the_runtime_that_the_configuration_names(
         def __init__(self, path: Path, **settings: Any) -> None:
             loaded[path.name] = settings
 
-    monkeypatch.setattr(f"runtime.engines.registry.{kind}", Loader)
+    monkeypatch.setattr(f"runtime.engines.{runtime}.{kind}", Loader)
     model = initialize(
         served(), runtime=runtime, precision="int8", threads="3", streams="2", file="model.xml"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends import Infer
+from build.backends.base import Infer
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 

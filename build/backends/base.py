@@ -1,0 +1,186 @@
+"""What a backend of the build is: one runtime that executes the network.
+
+A module of this package that is not this one defines `BACKEND`, an instance of a class below `Backend`. The
+registry in `build.backends` finds it; no list names it. Command lines, stages and the served model's
+configuration use this interface only.
+"""
+
+import abc
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from build import machine
+from build.errors import BuildError
+from build.lowering.precision_exclusions import ExcludedNode
+from build.precisions import Precision
+from build.serving.batches import MAX_BATCH, check_max_batch
+from build.serving.engine_settings import Device, EngineSettings
+
+Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+Log = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer that multiplies (convolution, matrix product, attention), as the engine really has it."""
+
+    name: str  # as the runtime spells it; mostly the ONNX nodes it was made of
+    kind: str
+    precision: str  # fp32, fp16, bf16, int8 or fp8: what it multiplies in
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A built engine: its files, its layers, and its answers where this machine can run it."""
+
+    files: Mapping[str, Path]  # name in face_engine's version directory -> file
+    layers: tuple[Layer, ...]
+    layers_from: str  # where the layers were read: "executed graph", "parsed network", "engine inspector"
+    versions: Mapping[str, str]  # of the runtime, and of CUDA, the driver and the GPU where there is one
+    settings: Mapping[str, Any]  # precision hint, threads, optimisation profile ...: into the manifest
+    # Answers for pixels [B, S, S, 3] uint8; None where this machine can't run the engine.
+    infer: Infer | None
+    needs: str = ""  # what this machine lacks to run it: "a GPU"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoweredNetwork:
+    """A network at a precision, in the form that a backend reads."""
+
+    network: Path  # model.onnx, or model.xml with model.bin beside it
+    files: Mapping[str, Path]
+    excluded: tuple[ExcludedNode, ...] = ()  # nodes left at a higher precision
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # nodes, versions, faces ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How an engine is built. A backend uses what concerns it."""
+
+    threads: int = 0  # of a CPU engine; 0: every core
+    max_batch: int = MAX_BATCH  # the largest batch of an optimisation profile
+    timing_cache: Path | None = None  # what earlier builds timed; read and written
+
+    def __post_init__(self) -> None:
+        check_max_batch(self.max_batch)
+        if self.threads < 0:
+            raise BuildError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
+
+
+class Backend(abc.ABC):
+    """A runtime that executes the network."""
+
+    name: ClassVar[str]  # in --target, in manifests and in directories
+    title: ClassVar[str]  # as people call it
+    precisions: ClassVar[tuple[Precision, ...]]
+    default_precision: ClassVar[Precision]
+    device: ClassVar[Device]  # on which its engines run
+    needs_gpu: ClassVar[bool] = False  # to build; without one nothing else is built instead
+    servable: ClassVar[bool] = True  # whether Triton can serve what is built
+    is_default: ClassVar[bool] = False  # where no backend is named, on a machine with its device
+
+    @property
+    def torch_device(self) -> str:
+        """Where torch runs when the engine's speed is compared with it."""
+        return "cuda" if self.device == "gpu" else "cpu"
+
+    def precision_is_in_file(self, precision: Precision) -> bool:
+        """Whether the engine's file has its weights at this precision, so that its size can prove it."""
+        return True
+
+    def check_available(self, precision: str) -> None:
+        """Raises BuildError where no engine of this precision can be built here."""
+        if precision not in self.precisions:
+            raise BuildError(
+                f"{self.title} is not built in {precision!r} here: choose from {', '.join(self.precisions)}"
+            )
+        if self.needs_gpu and not machine.has_gpu():
+            from build.backends import default_backend
+
+            raise BuildError(
+                f"the target {self.name} needs an NVIDIA GPU, and this machine has none: build it on the "
+                f"server that will serve it, or choose --target {default_backend('cpu').name} for this CPU"
+            )
+
+    @abc.abstractmethod
+    def lower(
+        self,
+        network: Path,
+        *,
+        precision: Precision,
+        contract: Mapping[str, Any],
+        faces: NDArray[np.uint8],
+        calibration: NDArray[np.uint8] | None,
+        directory: Path,
+        log: Log,
+    ) -> LoweredNetwork:
+        """Writes the exported network at a precision, as this backend reads it, into an empty directory.
+
+        `faces` [N, S, S, 3] are real crops that show how large values become; `calibration` [N, S, S, 3]
+        is what a quantised precision is fitted to, and None for any other. Raises BuildError.
+        """
+
+    @abc.abstractmethod
+    def build(
+        self,
+        lowered: LoweredNetwork,
+        *,
+        precision: Precision,
+        directory: Path,
+        options: BuildOptions,
+        log: Log,
+    ) -> Engine:
+        """Builds the engine, with its files in `directory`, from what `lower` wrote.
+
+        Raises BuildError where the runtime refuses the network, or is missing.
+        """
+
+    def runtime_fault(self, manifest: Mapping[str, Any]) -> str | None:
+        """How the installed runtime differs from the one that the engine was measured with; None where not.
+
+        `manifest` is the engine's. An engine that was not measured has nothing to differ from.
+        """
+        return None
+
+    def check_machine(  # noqa: B027: only plans are bound to a machine
+        self, directory: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int]
+    ) -> None:
+        """Raises BuildError where the engine in `directory` can't run on this machine's GPUs.
+
+        `gpus` are the numbers of those that will serve it (empty: every one).
+        """
+
+    @abc.abstractmethod
+    def settings(
+        self,
+        *,
+        precision: Precision | None = None,
+        built_with: Mapping[str, Any] | None = None,
+        instances: int = 1,
+        gpus: Sequence[int] = (),
+    ) -> EngineSettings:
+        """How an engine is served, at the default precision where none is named.
+
+        `built_with` are the settings in the engine's manifest (Engine.settings). On GPUs it is loaded
+        `instances` times on each of `gpus` (empty: every one). Raises BuildError for what can't be served.
+        """
+
+
+def installed_fault(package: str, manifest: Mapping[str, Any]) -> str | None:
+    """`Backend.runtime_fault` of an engine whose answers a package's version decides."""
+    measured_with = manifest.get("versions", {}).get(package)
+    if measured_with is None:
+        return None
+    try:
+        installed = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{package} is not installed here"
+    if installed == measured_with:
+        return None
+    return f"it was measured with {package} {measured_with}, and here is {installed}"

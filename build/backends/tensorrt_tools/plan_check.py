@@ -1,0 +1,48 @@
+"""Whether a plan can run on this machine: a plan fits one TensorRT and one kind of GPU."""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.backends.tensorrt_tools.gpus import Gpu, visible_gpus
+from build.errors import BuildError
+
+_AGAIN = "build it again on this machine with `--target tensorrt`"
+
+
+def check_plan(plan: Path, report: Mapping[str, Any], *, gpus: Sequence[int] = ()) -> None:
+    """Raises BuildError where a plan can't run here: a plan knows one TensorRT and one kind of GPU.
+
+    `report` says what it was built with, as Engine.versions does in `versions`; `gpus` are the numbers of
+    those that will serve it (empty: every one). The installed TensorRT is compared where there is one;
+    the server's own, in its container, can't be asked from outside.
+    """
+    versions = report.get("versions", {})
+    if missing := [key for key in ("tensorrt", "gpu", "compute_capability") if not versions.get(key)]:
+        raise BuildError(f"nothing says for which {' and '.join(missing)} {plan} was built: {_AGAIN}")
+    built = f"{plan} was built by TensorRT {versions['tensorrt']} for {versions['gpu']}"
+    here = visible_gpus()
+    if not here:
+        raise BuildError(f"{built}, and this machine has no GPU: serve it where it was built")
+    if gone := [number for number in gpus if number >= len(here)]:
+        raise BuildError(f"there is no GPU {gone[0]} here: choose from {_numbered(enumerate(here))}")
+    capability = versions["compute_capability"]
+    able = {number: gpu for number, gpu in enumerate(here) if gpu.compute_capability == capability}
+    others = {n: gpu for n, gpu in enumerate(here) if n not in able and (n in gpus or not gpus)}
+    if others:
+        choose = f", or serve it with `--gpus {','.join(map(str, able))}`" if able else ""
+        raise BuildError(
+            f"{built} (compute capability {capability}), and it would run on {_numbered(others.items())}: "
+            f"{_AGAIN}{choose}"
+        )
+    try:
+        installed = str(importlib.import_module("tensorrt").__version__)
+    except ImportError:
+        return
+    if installed != versions["tensorrt"]:
+        raise BuildError(f"{built}, and here is TensorRT {installed}: {_AGAIN}")
+
+
+def _numbered(gpus: Iterable[tuple[int, Gpu]]) -> str:
+    return ", ".join(f"GPU {number}, {gpu}" for number, gpu in gpus)

@@ -1,0 +1,65 @@
+"""How a TensorRT plan is served."""
+
+import dataclasses
+
+from build.errors import BuildError
+from build.serving.batches import MAX_BATCH, check_max_batch
+from build.serving.engine_settings import EngineConfig, EngineSettings
+
+PLAN_FILE = "model.plan"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The batches that a plan takes: 1 to `max`. It is fastest at `opt`."""
+
+    opt: int = 8
+    max: int = MAX_BATCH
+
+    def __post_init__(self) -> None:
+        check_max_batch(self.max)
+        if not 1 <= self.opt <= self.max:
+            raise BuildError(
+                f"a profile can't be at its best at a batch of {self.opt}: choose 1 to {self.max}"
+            )
+
+    @classmethod
+    def up_to(cls, max_batch: int) -> "Profile":
+        """The profile of a plan that is built for batches of 1 to `max_batch`."""
+        return cls(opt=min(cls.opt, max_batch), max=max_batch)
+
+    @property
+    def prepared(self) -> tuple[int, ...]:
+        """The batches that a server prepares for."""
+        return tuple(sorted({1, min(self.opt, MAX_BATCH), MAX_BATCH}))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanSettings(EngineSettings):
+    """A plan that Triton's TensorRT backend runs."""
+
+    profile: Profile = Profile()
+    instances: int = 1  # on each GPU
+    gpus: tuple[int, ...] = ()  # the numbers of those to use; empty: every GPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.instances < 1:
+            raise BuildError(f"{self.instances} instances answer nothing: choose 1 or more")
+        if any(gpu < 0 for gpu in self.gpus) or len(set(self.gpus)) != len(self.gpus):
+            raise BuildError(
+                f"the GPUs {list(self.gpus)} can't be meant: name each once, by its number from 0"
+            )
+
+    def config(self) -> EngineConfig:
+        """Warm, and with its work recorded as CUDA graphs, for each batch of the profile."""
+        return EngineConfig(
+            filename=PLAN_FILE,
+            backend="tensorrt",
+            platform="tensorrt_plan",
+            instance_kind="KIND_GPU",
+            instances=self.instances,
+            gpus=self.gpus,
+            warmup=self.profile.prepared,
+            cuda_graphs=self.profile.prepared,
+        )

@@ -1,0 +1,15 @@
+"""The batch sizes that are served and compared."""
+
+from build.errors import BuildError
+
+MAX_BATCH = 32
+COMPARED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's answers are compared with torch's
+
+
+def check_max_batch(max_batch: int) -> None:
+    """Raises BuildError where an engine for batches of up to `max_batch` can't be served."""
+    if max_batch < MAX_BATCH:
+        raise BuildError(
+            f"an engine for batches of up to {max_batch} can't serve the {MAX_BATCH} faces that are put "
+            f"together: build it with --max-batch {MAX_BATCH} or more"
+        )
