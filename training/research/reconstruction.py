@@ -1,4 +1,4 @@
-"""What a pretraining run paints in where patches of a face are hidden (Q-Face, section 3.1)."""
+"""Reconstruction of hidden patches of a face by a pretraining run (Q-Face, section 3.1)."""
 
 import pathlib
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from training.models.config import QFaceConfig
 from training.train.pretrain import MaskedObjective, Pretraining
 from training.train.run_state import identity_of, load_state
 
-_SEED = 0  # which patches are hidden: the same for every run, so that their pictures can be compared
-_GREY = 127.0  # stands where a patch is hidden
+_SEED = 0  # of the hidden patches: the same for every run, so that figures can be compared
+_GREY = 127.0  # of a hidden patch
 
 
 def load_pretraining(run: pathlib.Path) -> MaskedObjective:
-    """What a run of training.train.pretrain has learned so far, from RUN/last.pt, in evaluation mode on the CPU.
+    """The masked autoencoder of a run of training.train.pretrain, from RUN/last.pt, in evaluation mode.
 
-    ValueError where that is no state of such a run.
+    It is on the CPU. ValueError where the file is no state of such a run.
     """
     path = run / "last.pt"
     state = load_state(path)
@@ -43,9 +43,9 @@ def load_pretraining(run: pathlib.Path) -> MaskedObjective:
 def reconstructed(
     objective: MaskedObjective, crops: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What is shown of crops [B, S, S, 3], and the same with what was painted in; both like `crops`.
+    """Crops [B, S, S, 3] with hidden patches in grey, and the same with those patches reconstructed.
 
-    A run that paints normalised patches does not say how bright they are and of what contrast: these two
+    A run that reconstructs normalised patches predicts neither their brightness nor their contrast: both
     are taken from the face itself.
     """
     autoencoder, visible = objective.autoencoder, objective.visible
@@ -62,8 +62,8 @@ def reconstructed(
         whole = autoencoder.picture(torch.where(hidden[..., None], painted, plain))
         places = autoencoder.picture(hidden[..., None].expand_as(plain).float())
     covered = places.permute(0, 2, 3, 1) > 0
-    shown = torch.where(covered, torch.tensor(_GREY), pixels.float())
-    return _bytes(shown), _bytes(torch.where(covered, objective.pixels(whole), pixels.float()))
+    masked = torch.where(covered, torch.tensor(_GREY), pixels.float())
+    return _bytes(masked), _bytes(torch.where(covered, objective.pixels(whole), pixels.float()))
 
 
 def _tuples_in(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,16 +16,12 @@ from training.data.sampling.unlabelled_batches import Cropping
 from training.models import CONFIGS, Checkpoint, QFace, build_qface, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.config import QFaceConfig
-from training.research import figures as pictures
-from training.research.figures import (
-    confusion,
-    draw_attention,
-    draw_confusion,
-    draw_curves,
-    draw_reconstruction,
-    main,
-    read_progress,
-)
+from training.research.figures.__main__ import main
+from training.research.figures.attention import draw_attention
+from training.research.figures.confusion import confusion, count_confusion, draw_confusion
+from training.research.figures.curves import draw_curves, read_progress
+from training.research.figures.face_crop import face_crop
+from training.research.figures.reconstruction import draw_reconstruction
 from training.research.query_attention import attention_of, queries_of, stage_maps, stage_shares
 from training.research.reconstruction import load_pretraining, reconstructed
 from training.tasks import make_contract
@@ -191,12 +187,12 @@ def test_confusion_is_drawn_from_a_checkpoint_and_prepared_faces(
         for i in range(9)
     ]
     write_set(tmp_path / "data" / "made", faces, size=SIZE)
-    counts = pictures.count_confusion(
+    counts = count_confusion(
         str(checkpoint), data=tmp_path / "data", sets=None, split="test", limit=None, device="cpu"
     )
     assert list(counts) == ["gender"]
     assert counts["gender"].sum(axis=1).tolist() == [5, 4]
-    limited = pictures.count_confusion(
+    limited = count_confusion(
         str(checkpoint), data=tmp_path / "data", sets=["made"], split="test", limit=3, device="cpu"
     )
     assert limited["gender"].sum() == 3
@@ -242,7 +238,7 @@ def test_what_can_not_be_drawn_is_refused_with_one_sentence(
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that learned to paint the portrait for a few steps."""
     folder = tmp_path_factory.mktemp("pretrained")
-    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    crop = face_crop(ASTRONAUT, size=SIZE, aligned=False)
     stored = cv2.copyMakeBorder(crop, *[margin_of(SIZE)] * 4, cv2.BORDER_CONSTANT)
     write_set(folder / "made", [Face(key=str(i), pixels=stored, split="train") for i in range(4)], size=SIZE)
     run = Pretraining(
@@ -265,7 +261,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_reconstruction_shows_a_quarter_of_a_face_and_paints_the_rest(pretrained: Path) -> None:
     objective = load_pretraining(pretrained)
-    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    crop = face_crop(ASTRONAUT, size=SIZE, aligned=False)
     shown, painted = reconstructed(objective, crop[None])
     assert shown.shape == painted.shape == (1, SIZE, SIZE, 3)
     same = (shown[0] == crop).all(axis=2)
@@ -288,7 +284,7 @@ def test_normalised_patches_are_painted_as_bright_as_the_face(
     # A decoder that is right.
     right = lambda images, order, visible: (images, autoencoder.wanted(images))  # noqa: E731
     monkeypatch.setattr(autoencoder, "forward", right)
-    crop = pictures.crop_of(ASTRONAUT, size=SIZE, aligned=False)
+    crop = face_crop(ASTRONAUT, size=SIZE, aligned=False)
     _, painted = reconstructed(objective, crop[None])
     assert np.abs(painted[0].astype(int) - crop).max() <= 1
 
@@ -319,7 +315,7 @@ def test_the_shipped_network_is_drawn_over_its_convolutional_stages() -> None:
     model = load_checkpoint(ROOT / "weights" / "qface-tiny.safetensors").model
     assert isinstance(model, QFace)
     size = CONFIGS["qface_tiny"].input_size
-    crop = pictures.crop_of(ASTRONAUT, size=size, aligned=False)
+    crop = face_crop(ASTRONAUT, size=size, aligned=False)
     assert crop.shape == (size, size, 3)
     maps = stage_maps(model, attention_of(model, crop[None])[0])
     assert [found.grid.shape for found in maps] == [(14, 14), (7, 7), (4, 4)]

@@ -1,0 +1,35 @@
+"""The face of a photo, cropped as a network takes it."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
+    """The crop [size, size, 3] of the largest face in a photo; of a picture that is `aligned`, all of it.
+
+    ValueError for a file that is no picture, and for a photo without a face.
+    """
+    from runtime.detect.blazeface import find_faces
+    from runtime.detect.weights import find_detector
+    from runtime.engines.openvino import OpenVinoEngine
+    from runtime.errors import InvalidInput
+    from runtime.image.align import align_face
+    from runtime.image.decode import decode_image
+
+    try:
+        photo = decode_image(path.read_bytes())
+        if aligned:
+            return align_face(photo, size=size)[0]
+        engine = OpenVinoEngine.for_detector(find_detector(), precision="fp32")
+        found = find_faces(photo, lambda tiles: engine.infer({"tiles": tiles}))
+        if not len(found.boxes):
+            raise ValueError(f"there is no face in {path}: give a photo of one, or --aligned for a crop")
+        sides = found.boxes[:, 2:] - found.boxes[:, :2]
+        largest = int(sides.prod(axis=1).argmax())
+        return align_face(photo, box=found.boxes[largest], landmarks=found.landmarks[largest], size=size)[0]
+    except OSError as error:
+        raise ValueError(f"{path} can't be read ({error.strerror or error}): name a photo") from None
+    except InvalidInput as error:
+        raise ValueError(f"{path}: {error}") from None
