@@ -1,0 +1,198 @@
+"""The source keeps its rooms: who imports whom, how large modules are, and where names are spelled.
+
+Modules are parsed, not imported. Only the names of engines, data sets and labels come from the registries.
+"""
+
+import ast
+import functools
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from build.backends import backends
+from tests.helpers.paths import ROOT
+from training.data.readers import readers
+from training.tasks import CATALOGUE
+
+PACKAGES = ("runtime", "training", "build", "deploy", "qface_client")
+
+# Each package -> those that its modules may import.
+ARROWS: Mapping[str, tuple[str, ...]] = {
+    "runtime": ("runtime",),
+    "qface_client": ("qface_client",),
+    "training": ("training", "runtime", "qface_client"),  # the client, to evaluate a server
+    "build": ("build", "runtime", "training"),
+    "deploy": ("deploy", "build", "runtime", "training", "qface_client"),
+}
+# Commands of the serving environment, which has no torch and needs no checkpoint.
+WITHOUT_TRAINING = ("build.stages.repository", "deploy.demo", "deploy.embedded.__main__")
+
+
+def sources() -> dict[str, Path]:
+    """Every module of the packages by its dotted name; a package's `__init__` has the package's name."""
+    found = {}
+    for package in PACKAGES:
+        root = ROOT / "client" if package == "qface_client" else ROOT
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+SOURCES = sources()
+
+
+@functools.cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text())
+
+
+def named_modules(node: ast.stmt) -> Iterator[str]:
+    """The modules of these packages that an import statement names."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        names = [
+            f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in SOURCES else node.module
+            for alias in node.names
+        ]
+    else:
+        return
+    yield from (name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those that run when a module is imported: not those of functions, nor those for type checkers only."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from statements(node.orelse)
+            continue
+        for part in ("body", "orelse", "finalbody"):
+            yield from statements(getattr(node, part, []))
+        for handler in getattr(node, "handlers", []):
+            yield from statements(handler.body)
+
+
+@functools.cache
+def imported_at_once(module: str) -> frozenset[str]:
+    """The modules of these packages that importing a module imports directly."""
+    return frozenset(
+        name
+        for node in statements(parsed(module).body)
+        for name in named_modules(node)
+        if name in SOURCES and name != module
+    )
+
+
+def closure(module: str) -> dict[str, str]:
+    """Every module that importing `module` imports, with the module that imports it first."""
+    found: dict[str, str] = {module: ""}
+    waiting = [module]
+    while waiting:
+        importer = waiting.pop()
+        for name in imported_at_once(importer) - found.keys():
+            found[name] = importer
+            waiting.append(name)
+    return found
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    circles = {
+        module: imported
+        for module in SOURCES
+        for imported in imported_at_once(module)
+        if module in closure(imported)
+    }
+    assert not circles
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_follow_the_arrows(package: str) -> None:
+    against = [
+        f"{relative(SOURCES[module])}:{node.lineno} imports {name}"
+        for module in SOURCES
+        if module.split(".")[0] == package
+        for node in ast.walk(parsed(module))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in named_modules(node)
+        if name.split(".")[0] not in ARROWS[package]
+    ]
+    assert not against
+
+
+@pytest.mark.parametrize("command", WITHOUT_TRAINING)
+def test_what_serves_needs_no_training(command: str) -> None:
+    needed = {module: by for module, by in closure(command).items() if module.split(".")[0] == "training"}
+    assert not needed
+
+
+def test_build_imports_training_only_where_it_runs_torch() -> None:
+    without_torch = [
+        module
+        for module in SOURCES
+        if module.split(".")[0] == "build"
+        and any(name.split(".")[0] == "training" for name in imported_at_once(module))
+        and "import torch" not in SOURCES[module].read_text()
+    ]
+    assert not without_torch
+
+
+def literals(module: str) -> Iterator[tuple[str, int]]:
+    """The strings of a module, docstrings left out, with their lines."""
+    alone = {id(node.value) for node in ast.walk(parsed(module)) if isinstance(node, ast.Expr)}
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.value, node.lineno
+
+
+def spelled(names: Collection[str], *, outside: Collection[str]) -> list[str]:
+    """Where a string is one of these names, in modules that are not `outside` nor below one of it."""
+    allowed = tuple(f"{module}." for module in outside)
+    return [
+        f"{relative(SOURCES[module])}:{line} {text}"
+        for module in SOURCES
+        if not f"{module}.".startswith(allowed)
+        for text, line in literals(module)
+        if text in names
+    ]
+
+
+def test_engines_are_named_in_their_own_modules_only() -> None:
+    outside = (
+        "build.backends",
+        "runtime.engines",
+        "build.manifest",  # the packages whose versions are recorded
+        "build.stages.export",  # the same
+        "build.lowering.openvino_int8",  # the same
+    )
+    assert not spelled(backends(), outside=outside)
+
+
+def test_data_sets_are_named_in_their_own_files_only() -> None:
+    outside = (
+        "training.data.readers",
+        "training.evaluation.published_figures",  # a table by task and set
+        "training.train.runs",  # recipes: which sets a run learns from
+        "training.render",  # it makes one
+    )
+    # The set of any photos has a common word's name.
+    assert not spelled(readers().keys() - {"photos"}, outside=outside)
+
+
+def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() -> None:
+    labels = {label for task in CATALOGUE.values() for label in task.labels if label != task.unit}
+    outside = (
+        "training.tasks",
+        "training.data.readers",
+        "training.teachers",  # what other networks call a label
+        "training.render",  # which parts of a face it draws and labels
+    )
+    assert not spelled(labels, outside=outside)
