@@ -1,4 +1,4 @@
-"""How the build's commands end: in order, with one sentence, or at Ctrl-C."""
+"""How the build's commands end: with a status, one sentence on standard error, or at Ctrl-C."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from build.errors import BuildError
 
 
-def told(program: str, action: Callable[[], int]) -> int:
+def run_cli(program: str, action: Callable[[], int]) -> int:
     """The action's exit status; 2 with one sentence on standard error, 130 where it was interrupted."""
     try:
         return action()
@@ -21,6 +21,7 @@ def told(program: str, action: Callable[[], int]) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            f"{program}: interrupted; what is finished stays, and the same command goes on", file=sys.stderr
+            f"{program}: interrupted; what is finished stays, and the same command continues it",
+            file=sys.stderr,
         )
         return 130

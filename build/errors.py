@@ -1,4 +1,4 @@
-"""What stops a build, told to the user in one sentence."""
+"""The error that stops a build."""
 
 
 class BuildError(Exception):

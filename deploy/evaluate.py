@@ -19,7 +19,7 @@ from build.manifest import read_manifest
 from build.onnx_interface import read_graph
 from build.serving_plan import chosen, chosen_engine, shipped_checkpoint
 from build.serving_plan import parser as repository_parser
-from build.stages.compile import EXPORTED
+from build.stages.artifacts import EXPORTED
 from build.stages.repository import LINK, assemble, assemble_built
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.acceptance.parity import differences, furthest, tolerances
 from build.errors import BuildError
-from build.serving.batches import COMPARED_BATCHES
 
 REFERENCE = "reference.npz"
 _PIXELS = "pixels"
@@ -26,37 +24,6 @@ class Reference:
 
     pixels: NDArray[np.uint8]
     answers: dict[str, NDArray[Any]]
-
-
-def make_reference(
-    checkpoint: Path, *, onnx_file: Path, pixels: NDArray[np.uint8]
-) -> tuple[Reference, dict[str, dict[str, float]]]:
-    """Torch's answers for crops, and how far ONNX Runtime's lie from them by batch size and output.
-
-    Raises BuildError when one lies further than fp32 may.
-    """
-    import onnxruntime
-
-    from training.evaluation.predictors import torch_predict
-    from training.models import ExportWrapper, load_checkpoint
-
-    loaded = load_checkpoint(checkpoint)
-    answer = torch_predict(ExportWrapper(loaded.model, loaded.contract))
-    reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
-    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
-    names = list(reference.answers)
-    found = {}
-    for batch in COMPARED_BATCHES:
-        answered = dict(zip(names, session.run(names, {_PIXELS: pixels[:batch]}), strict=True))
-        expected = {name: values[:batch] for name, values in reference.answers.items()}
-        found[str(batch)] = differences(expected, answered)
-    allowed = tolerances(loaded.contract, precision="fp32")
-    if worst := furthest(found, allowed):
-        raise BuildError(
-            f"on real faces ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
-            f"{allowed[worst[0]]:g}: look for an operator that the exporter translates differently"
-        )
-    return reference, found
 
 
 def save_reference(path: Path, reference: Reference) -> None:

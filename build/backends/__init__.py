@@ -30,6 +30,11 @@ def backend(name: str) -> Backend:
     return backends()[name]
 
 
+def module_of(name: str) -> str:
+    """The short name of the module of this package that defines the backend of this name."""
+    return type(backend(name)).__module__.rpartition(".")[2]
+
+
 def backend_of(name: str, precision: str) -> Backend:
     """The backend of this name, if it can build an engine of this precision here; else BuildError."""
     found = backend(name)

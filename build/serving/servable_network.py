@@ -13,7 +13,7 @@ from build.manifest import report_path
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import NETWORK_FILE, EngineSettings
 from build.serving.served_models import Network
-from build.stages.compile import EXPORTED
+from build.stages.artifacts import EXPORTED
 from build.stages.stage import recorded
 
 

@@ -8,33 +8,31 @@ layers, size or answers are not those of its precision is refused; what was meas
 all the same. manifest.json beside the engine says all that is known of it.
 """
 
-import argparse
 import dataclasses
+import functools
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from build import machine
 from build.acceptance import gate
 from build.acceptance.parity import tolerances
 from build.acceptance.reference import REFERENCE, load_reference
-from build.backends import backend_of
+from build.backends import backend_of, module_of
 from build.backends.base import BuildOptions, Infer, LoweredNetwork
-from build.cli import told
+from build.cli import run_cli
 from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file
 from build.manifest import git_revision, package_versions
+from build.options import argument, from_options, option, parser_of
 from build.precisions import format_of
 from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
-from build.stages.stage import Say, listing
+from build.stages.artifacts import ENGINE_MANIFEST, EXPORTED, EngineReport, PrecisionReport
+from build.stages.stage import Finished, Log, Stage, finished, listing, perform
 
-MANIFEST = "manifest.json"
-# The network as it was exported travels along: a repository takes its interface from it, and runs it on
-# the CPU beside a GPU's engine.
-EXPORTED = "exported.onnx"
 # How much worse than torch an engine may be on labelled faces: a share of right answers, an area under
 # a curve; in years or degrees; and in parts of a face's size, by which landmarks are measured.
 SCORE_LOSS = 0.01
@@ -53,12 +51,14 @@ _NO_METRIC = ("faces", "trivial")
 class BuildSettings:
     """How an engine is built and measured."""
 
-    max_batch: int = MAX_BATCH  # the largest batch of the optimisation profile
-    threads: int = 0  # of a CPU engine; 0: every core
-    checkpoint: Path | None = None  # measures torch beside the engine; None: no speed is measured
-    labelled: Path | None = None  # a folder of prepared sets: task metrics are compared too
-    rounds: int = 5  # of the speed measurement; 0: none
-    seconds: float = 1.0  # of each way in each round
+    max_batch: int = option(help="the largest batch of the engine's optimisation profile", default=MAX_BATCH)
+    threads: int = option(help="cores of a CPU engine (0: all)", default=0)
+    checkpoint: Path | None = option(
+        help="measure the speed beside this checkpoint in torch (default: none is measured)", default=None
+    )
+    labelled: Path | None = option(help="compare task metrics on the sets prepared here", default=None)
+    rounds: int = option(help="of the speed measurement (0: none)", default=5)
+    seconds: float = option(help="of each way in each of these rounds", default=1.0)
 
     def __post_init__(self) -> None:
         self.build_options()  # refuses what can't be built or served
@@ -78,34 +78,69 @@ class BuildSettings:
 
     def inputs(self) -> dict[str, Any]:
         """What decides the step's result, as JSON."""
-        said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        values = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         if self.checkpoint is not None:
-            said["checkpoint"] = sha256_of_file(self.checkpoint)
+            values["checkpoint"] = sha256_of_file(self.checkpoint)
         if self.labelled is not None:
-            said["labelled"] = listing(self.labelled)
-        return said
+            values["labelled"] = listing(self.labelled)
+        return values
 
-    def options(self) -> str:
-        """As words of a command line, those that are not the default."""
-        default = BuildSettings()
-        words = ""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != getattr(default, field.name):
-                words += f" --{field.name.replace('_', '-')} {value}"
-        return words
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileStage(Stage[EngineReport]):
+    """The network at a precision -> an engine and the proof of it."""
+
+    name: ClassVar[str] = "engine"
+    module: ClassVar[str] = "build.stages.compile"
+
+    network: Path = argument(help="the directory that build.stages.precision left")
+    directory: Path = option(flag="--output", help="the directory for engine and manifest")
+    settings: BuildSettings = BuildSettings()
+    timing_cache: Path | None = None  # what earlier builds timed; changes nothing but how long this one takes
+
+    @property
+    def title(self) -> str:
+        report = self._lowered.report
+        return f"{self.name} ({report['target']}, {report['precision']})"
+
+    @property
+    def registry_modules(self) -> Mapping[str, Collection[str]]:
+        return {"build.backends": [module_of(self._lowered.report["target"])]}
+
+    def inputs(self) -> Mapping[str, Any]:
+        return {
+            "network": self._lowered.outputs,
+            "settings": self.settings.inputs(),
+            "machine": machine.describe(),
+            "versions": package_versions(),
+            "code": self.code(),
+        }
+
+    def run(self, place: Path, *, log: Log) -> EngineReport:
+        return prove(
+            self.network,
+            self._lowered.report,
+            settings=self.settings,
+            place=place,
+            timing_cache=self.timing_cache,
+            log=log,
+        )
+
+    @functools.cached_property
+    def _lowered(self) -> Finished[PrecisionReport]:
+        return finished(self.network, "precision", PrecisionReport)
 
 
 def prove(
     source: Path,
-    lowered: Mapping[str, Any],
+    lowered: PrecisionReport,
     *,
     settings: BuildSettings,
     place: Path,
     timing_cache: Path | None,
-    say: Say,
-) -> dict[str, Any]:
-    """Builds the engine into `place`, measures it and writes manifest.json beside it; answers that.
+    log: Log,
+) -> EngineReport:
+    """Builds the engine into `place`, measures it and writes manifest.json beside it; returns that manifest.
 
     `lowered` is the report of the precision step in `source`. Raises GateError (its report is the
     manifest) when the engine is not what it is called or answers otherwise than torch.
@@ -113,7 +148,7 @@ def prove(
     target, precision, contract = lowered["target"], lowered["precision"], lowered["contract"]
     backend = backend_of(target, precision)
     reference = load_reference(source / REFERENCE)
-    say(f"  building for {target} in {precision}")
+    log(f"  building for {target} in {precision}")
     engine = backend.build(
         LoweredNetwork(
             network=source / lowered["network"], files={name: source / name for name in lowered["files"]}
@@ -121,7 +156,7 @@ def prove(
         precision=precision,
         directory=place,
         options=settings.build_options(timing_cache=timing_cache),
-        log=say,
+        log=log,
     )
     infer, judged = engine.infer, "the engine"
     if infer is None:
@@ -129,7 +164,7 @@ def prove(
     listed = [kept["name"] for kept in lowered["kept"] if kept["listed"]]
     found = gate.shares(engine.layers, kept=listed)
     size = sum(path.stat().st_size for path in engine.files.values())
-    manifest: dict[str, Any] = {
+    manifest: EngineReport = {
         "target": target,
         "precision": precision,
         "files": {name: sha256_of_file(path) for name, path in engine.files.items()},
@@ -149,7 +184,7 @@ def prove(
         "details": lowered["details"],
         "git_revision": git_revision(ROOT),
     }
-    say(f"  comparing {judged} with torch on {len(reference.pixels)} crops of faces")
+    log(f"  comparing {judged} with torch on {len(reference.pixels)} crops of faces")
     by_batch = gate.parity(
         contract,
         infer=infer,
@@ -160,7 +195,7 @@ def prove(
     )
     manifest["parity"] = {"of": judged, "faces": len(reference.pixels), "by_batch": by_batch}
     if settings.labelled is not None:
-        manifest["metrics"] = _metrics(infer, contract, settings, say=say)
+        manifest["metrics"] = _metrics(infer, contract, settings, log=log)
     faults = [
         gate.layer_fault(found, precision=precision),
         gate.size_fault(size, parameters=lowered["parameters"], precision=precision)
@@ -169,7 +204,7 @@ def prove(
         gate.parity_fault(by_batch, contract=contract, precision=precision),
         _metric_fault(manifest.get("metrics", {})),
     ]
-    if fault := "; ".join(said for said in faults if said):
+    if fault := "; ".join(fault for fault in faults if fault):
         raise gate.GateError(
             f"the {target} engine in {precision} is refused: {fault}; choose another precision",
             report=manifest,
@@ -177,7 +212,7 @@ def prove(
     if engine.infer is not None and settings.checkpoint is not None and settings.rounds:
         from build.acceptance.speed import measure
 
-        say("  measuring its speed beside torch's")
+        log("  measuring its speed beside torch's")
         manifest["speed"] = measure(
             settings.checkpoint,
             engine.infer,
@@ -186,7 +221,7 @@ def prove(
             device=backend.torch_device,
         )
     link_or_copy(source / EXPORTED, place / EXPORTED)
-    (place / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    (place / ENGINE_MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
@@ -199,7 +234,7 @@ def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
 
 
 def _metrics(
-    infer: Infer, contract: Mapping[str, Any], settings: BuildSettings, *, say: Say
+    infer: Infer, contract: Mapping[str, Any], settings: BuildSettings, *, log: Log
 ) -> dict[str, Any]:
     """Each task's metrics on labelled faces, the engine's beside torch's."""
     if settings.checkpoint is None or settings.labelled is None:
@@ -208,7 +243,7 @@ def _metrics(
     from training.evaluation.evaluate import evaluate, summary
     from training.evaluation.predictors import checkpoint_predictor
 
-    say(f"  measuring the tasks on the labelled faces of {settings.labelled}")
+    log(f"  measuring the tasks on the labelled faces of {settings.labelled}")
     try:
         sets = prepared_sets(settings.labelled)
         measured = {
@@ -247,58 +282,15 @@ def _metric_fault(metrics: Mapping[str, Any]) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    from build.pipeline import engine_step
-    from build.stages.stage import perform
-
-    parser = argparse.ArgumentParser(
-        prog="python -m build.stages.compile", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("network", type=Path, help="the directory that build.stages.precision left")
-    parser.add_argument("--output", type=Path, required=True, help="the directory for engine and manifest")
-    add_build_options(parser)
-    parser.add_argument("--checkpoint", type=Path, help="measure the speed beside this checkpoint in torch")
+    parser = parser_of(CompileStage, program=CompileStage.module, description=__doc__)
     options = parser.parse_args(arguments)
 
     def build() -> int:
-        step = engine_step(
-            options.network,
-            directory=options.output,
-            settings=build_settings(options, checkpoint=options.checkpoint),
-            timing_cache=options.output.parent / "timing.cache",
-            say=print,
-        )
-        perform(step, say=print)
+        timing_cache = options.directory.parent / "timing.cache"
+        perform(from_options(CompileStage, options, timing_cache=timing_cache), log=print)
         return 0
 
-    return told("build.stages.compile", build)
-
-
-def build_settings(options: argparse.Namespace, *, checkpoint: Path | None) -> BuildSettings:
-    """What the options of `add_build_options` say; BuildError for values that can't be."""
-    return BuildSettings(
-        max_batch=options.max_batch,
-        threads=options.threads,
-        checkpoint=checkpoint,
-        labelled=options.labelled,
-        rounds=options.rounds,
-        seconds=options.seconds,
-    )
-
-
-def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options of BuildSettings, but for the checkpoint."""
-    default = BuildSettings()
-    parser.add_argument(
-        "--max-batch", type=int, default=default.max_batch, help="the largest batch of the engine's profile"
-    )
-    parser.add_argument("--threads", type=int, default=default.threads, help="cores of a CPU engine (0: all)")
-    parser.add_argument("--labelled", type=Path, help="compare task metrics on the sets prepared here")
-    parser.add_argument(
-        "--rounds", type=int, default=default.rounds, help="of the speed measurement (0: none)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=default.seconds, help="of each way in each of these rounds"
-    )
+    return run_cli(CompileStage.module, build)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,132 @@ its engine. TensorRT is strongly typed: the precision lies in the ONNX file. int
 on real faces (CALIBRATION=).
 """
 
-import argparse
+import dataclasses
+import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends import backend, backend_of, backends
+from build.acceptance.reference import REFERENCE, load_reference
+from build.backends import backend, backend_of, backends, module_of
 from build.backends.base import LoweredNetwork
-from build.cli import told
+from build.cli import run_cli
+from build.detector import find_detector
 from build.errors import BuildError
-from build.lowering.calibration import CALIBRATION_FACES
-from build.precisions import PRECISIONS, Precision, format_of
+from build.files import link_or_copy, sha256_of_file, shown
+from build.lowering.calibration import CALIBRATION_FACES, calibration_faces
+from build.manifest import package_versions
+from build.onnx_interface import read_graph
+from build.options import argument, from_options, option, parser_of
+from build.precisions import Precision, format_of
+from build.stages.artifacts import EXPORTED, NETWORK, ExportReport, PrecisionReport
+from build.stages.common_options import calibration_option, detector_option
+from build.stages.stage import Finished, Log, Stage, finished, listing, perform, sha256_of_input
+from runtime.image.crops import crop_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrecisionStage(Stage[PrecisionReport]):
+    """ONNX -> the network at a precision, in the form that the target reads."""
+
+    name: ClassVar[str] = "precision"
+    module: ClassVar[str] = "build.stages.precision"
+
+    network: Path = argument(help="the directory that the export left (var/build/NAME/onnx)")
+    directory: Path = option(flag="--output", help="the directory for the network")
+    target: str = option(help="what the engine is built for", choices=backends)
+    precision: Precision = option(help="what the engine multiplies in")
+    calibration: Path | None = calibration_option()
+    detector: Path | None = detector_option()
+
+    def __post_init__(self) -> None:
+        backend_of(self.target, self.precision)
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.target}, {self.precision})"
+
+    @property
+    def registry_modules(self) -> Mapping[str, Collection[str]]:
+        return {"build.backends": [module_of(self.target)]}
+
+    def inputs(self) -> Mapping[str, Any]:
+        pictures = self._pictures
+        return {
+            "network": self._exported.outputs,
+            "target": self.target,
+            "precision": self.precision,
+            # One directory of pictures is told from another without reading all of them.
+            "calibration": {"directory": shown(pictures), "listing": listing(pictures)} if pictures else None,
+            "detector": sha256_of_input(self.detector or find_detector(), "face detector")
+            if self._quantised
+            else None,
+            "versions": package_versions("nvidia-modelopt", "nncf") | package_versions(),
+            "code": self.code(),
+        }
+
+    def run(self, place: Path, *, log: Log) -> PrecisionReport:
+        exported = self._exported.report
+        graph = read_graph(self.network / NETWORK)
+        reference = load_reference(self.network / REFERENCE)
+        faces = None
+        if self._pictures is not None:
+            faces = calibration_faces(
+                self._pictures,
+                size=graph.contract["input_size"],
+                detector=self.detector,
+                progress=log,
+                crop=crop_of(graph.contract),
+            )
+        lowered = lower(
+            self.network / NETWORK,
+            target=self.target,
+            precision=self.precision,
+            contract=graph.contract,
+            faces=reference.pixels,
+            calibration=faces,
+            directory=place,
+            log=log,
+        )
+        link_or_copy(self.network / REFERENCE, place / REFERENCE)
+        link_or_copy(self.network / NETWORK, place / EXPORTED)
+        return {
+            "target": self.target,
+            "precision": self.precision,
+            "network": lowered.network.name,
+            "files": {name: sha256_of_file(path) for name, path in lowered.files.items()},
+            "kept": [dataclasses.asdict(kept) for kept in lowered.excluded],
+            "details": dict(lowered.details),
+            "onnx": {
+                "onnx_sha256": exported["onnx_sha256"],
+                "checkpoint_sha256": exported["checkpoint_sha256"],
+            },
+            "exported": {
+                "parity": exported["parity"],
+                "faces": exported["faces"],
+                "tolerances": exported["tolerances"],
+            },
+            "contract": graph.contract,
+            "parameters": exported["parameters"],
+            "trained": exported["trained"],
+        }
+
+    @functools.cached_property
+    def _exported(self) -> Finished[ExportReport]:
+        return finished(self.network, "onnx", ExportReport)
+
+    @property
+    def _quantised(self) -> bool:
+        return format_of(self.precision).quantised
+
+    @property
+    def _pictures(self) -> Path | None:
+        """The pictures to calibrate on, where this precision needs any."""
+        return self.calibration if self._quantised else None
 
 
 def lower(
@@ -33,13 +144,13 @@ def lower(
     faces: NDArray[np.uint8],
     calibration: NDArray[np.uint8] | None,
     directory: Path,
-    progress: Callable[[str], None],
+    log: Log,
 ) -> LoweredNetwork:
     """Writes the network at a precision for a target into an existing, empty directory.
 
     `faces` [N, S, S, 3] are real crops that show how large values become; `calibration` [N, S, S, 3],
-    500 or more, what int8 and fp8 are fitted to. What the file says of itself (contract, config, card)
-    is kept. Raises BuildError where that can't be done.
+    500 or more, what a quantised precision is fitted to. The file's metadata (contract, config, card) is
+    kept. Raises BuildError where that can't be done.
     """
     faces_to_fit = _enough(calibration, precision=precision) if format_of(precision).quantised else None
     return backend(target).lower(
@@ -49,7 +160,7 @@ def lower(
         faces=faces,
         calibration=faces_to_fit,
         directory=directory,
-        log=progress,
+        log=log,
     )
 
 
@@ -69,35 +180,14 @@ def _enough(calibration: NDArray[np.uint8] | None, *, precision: Precision) -> N
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    from build.pipeline import precision_step
-    from build.stages.stage import perform
-
-    parser = argparse.ArgumentParser(
-        prog="python -m build.stages.precision", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("network", type=Path, help="the directory that the export left (var/build/NAME/onnx)")
-    parser.add_argument("--target", choices=list(backends()), required=True)
-    parser.add_argument("--precision", choices=PRECISIONS, required=True)
-    parser.add_argument("--calibration", type=Path, help="a directory of 500 or more pictures of people")
-    parser.add_argument("--detector", type=Path, help="the face detector's .tflite")
-    parser.add_argument("--output", type=Path, required=True, help="the directory for the network")
+    parser = parser_of(PrecisionStage, program=PrecisionStage.module, description=__doc__)
     options = parser.parse_args(arguments)
 
     def build() -> int:
-        backend_of(options.target, options.precision)
-        step = precision_step(
-            options.network,
-            directory=options.output,
-            target=options.target,
-            precision=options.precision,
-            calibration=options.calibration,
-            detector=options.detector,
-            say=print,
-        )
-        perform(step, say=print)
+        perform(from_options(PrecisionStage, options), log=print)
         return 0
 
-    return told("build.stages.precision", build)
+    return run_cli(PrecisionStage.module, build)
 
 
 if __name__ == "__main__":

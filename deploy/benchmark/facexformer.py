@@ -30,8 +30,11 @@ from PIL import Image
 
 from build.acceptance.speed import faces_per_second
 from build.errors import BuildError
-from build.pipeline import NETWORK, PHOTO, onnx_step, untrained_step
+from build.stages.artifacts import NETWORK
+from build.stages.common_options import PHOTO
+from build.stages.export import ExportStage
 from build.stages.stage import perform
+from build.stages.untrained import UntrainedStage
 from deploy.embedded.environment import PROJECT
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.image.crops import crop_of
@@ -184,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="cores for each way (default: all)")
     parser.add_argument("--output", type=Path, default=PROJECT / "var", help="where the export is kept")
     options = parser.parse_args(arguments)
-    say = partial(print, file=sys.stderr, flush=True)
+    log = partial(print, file=sys.stderr, flush=True)
     try:
         if (options.photo is None) != (options.box is None):
             raise ValueError("a photo and the box of its face go together: give both --photo and --box")
@@ -193,22 +196,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photo = (options.photo or PHOTO).read_bytes()
         checkpoint, place = options.checkpoint, options.output / "build"
         if checkpoint is None:
-            made = perform(
-                untrained_step(NAME, directory=place / f"{NAME}-untrained" / "checkpoint"), say=say
-            )
+            directory = place / f"{NAME}-untrained" / "checkpoint"
+            made = perform(UntrainedStage(configuration=NAME, directory=directory), log=log)
             checkpoint = made.directory / made.report["checkpoint"]
-        export = onnx_step(
-            checkpoint, directory=place / checkpoint.stem / "onnx", photo=PHOTO, detector=None, say=say
-        )
+        export = ExportStage(checkpoint=checkpoint, directory=place / checkpoint.stem / "onnx")
         rates = measure(
             checkpoint,
-            perform(export, say=say).directory / NETWORK,
+            perform(export, log=log).directory / NETWORK,
             photo=photo,
             box=options.box or BOX,
             batch=options.batch,
             rounds=options.rounds,
             threads=options.threads,
-            progress=say,
+            progress=log,
         )
     except (BuildError, ValueError, OSError) as error:
         print(f"bench-facexformer: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+import build.onnx_export
 import build.stages.export
 from build.acceptance.parity import pictures
 from build.errors import BuildError
@@ -146,13 +147,13 @@ def test_weights_that_are_not_fp16_numbers_are_refused() -> None:
         onnx.helper.make_graph([], "g", [], [], [onnx.numpy_helper.from_array(values, "model.weight")])
     )
     with pytest.raises(BuildError, match=r"model\.weight is not rounded to fp16"):
-        build.stages.export._halve(model, lossless=["weight"])
+        build.onnx_export._halve(model, lossless=["weight"])
 
 
 def test_an_export_that_answers_differently_is_not_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = build.stages.export._to_onnx
+    real = build.onnx_export._to_onnx
 
     def wrong(*args: Any, **kwargs: Any) -> onnx.ModelProto:
         model = real(*args, **kwargs)
@@ -162,7 +163,7 @@ def test_an_export_that_answers_differently_is_not_written(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values * 2, tensor.name))
         return model
 
-    monkeypatch.setattr(build.stages.export, "_to_onnx", wrong)
+    monkeypatch.setattr(build.onnx_export, "_to_onnx", wrong)
     output = tmp_path / "out" / "x.onnx"
     assert build.stages.export.main([str(checkpoint), "--output", str(output)]) == 2
     assert "ONNX Runtime differs from torch by" in capsys.readouterr().err

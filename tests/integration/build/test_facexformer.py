@@ -16,6 +16,7 @@ import pytest
 import torch
 import tritonclient.grpc as triton
 
+import build.onnx_export
 import build.stages.export
 from build.acceptance.parity import FULL_PRECISION, differences, pictures, tolerances
 from build.onnx_interface import read_graph
@@ -123,7 +124,7 @@ def golden_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict
     model.set_explicit_attention()
     contract = model.contract()
     with torch.no_grad():
-        whole = build.stages.export._to_onnx(
+        whole = build.onnx_export._to_onnx(
             ExportWrapper(model, contract), size=224, outputs=[entry["name"] for entry in contract["tasks"]]
         )
     path = tmp_path_factory.mktemp("golden") / "model.onnx"

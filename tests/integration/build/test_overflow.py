@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from build.acceptance.gate import GateError
 from build.acceptance.reference import Reference, save_reference
 from build.onnx_interface import read_graph
-from build.pipeline import engine_step, precision_step
-from build.stages.compile import BuildSettings
+from build.stages.compile import CompileStage
+from build.stages.precision import PrecisionStage
 from build.stages.stage import RECORD, perform
 from tests.helpers import standin_network as standin
 
@@ -84,27 +84,12 @@ def exported(tmp_path: Path) -> Path:
 
 def built(exported: Path, place: Path) -> dict[str, Any]:
     lowered = perform(
-        precision_step(
-            exported,
-            directory=place / "precision",
-            target="tensorrt-rtx",
-            precision="fp16",
-            calibration=None,
-            detector=None,
-            say=print,
+        PrecisionStage(
+            network=exported, directory=place / "precision", target="tensorrt-rtx", precision="fp16"
         ),
-        say=print,
+        log=print,
     )
-    done = perform(
-        engine_step(
-            lowered.directory,
-            directory=place / "engine",
-            settings=BuildSettings(),
-            timing_cache=None,
-            say=print,
-        ),
-        say=print,
-    )
+    done = perform(CompileStage(network=lowered.directory, directory=place / "engine"), log=print)
     return dict(done.report)
 
 

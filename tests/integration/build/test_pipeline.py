@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 
-from build import pipeline
 from build.__main__ import main
 from build.acceptance import gate
 from build.acceptance.parity import blind
@@ -234,7 +233,7 @@ def test_changed_pictures_code_or_photo_are_another_input(
     output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert build(SHIPPED, output) == 0
-    monkeypatch.setattr(pipeline, "_code", lambda step: "changed")
+    monkeypatch.setattr("build.stages.stage.code_fingerprint", lambda *_, **__: "changed")
     capsys.readouterr()
     assert build(SHIPPED, output, "--rounds", "0") == 0
     assert "onnx: to be made again, because of another code" in capsys.readouterr().out
@@ -349,7 +348,7 @@ def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = (
-        ("build.stages.export", "_metadata", 0),
+        ("build.onnx_export", "_metadata", 0),
         ("build.stages.precision", "lower", 1),
         ("build.backends.openvino", "engine_of", 2),
         ("build.stages.repository", "_point", 3),

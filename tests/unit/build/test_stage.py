@@ -1,5 +1,6 @@
 """A build step runs when its inputs changed, leaves all of its results or none, and survives being killed."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -8,30 +9,47 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from build.acceptance.gate import GateError
 from build.errors import BuildError
 from build.files import ROOT
-from build.stages.stage import RECORD, Done, Step, only_one, perform, recorded
+from build.stages.stage import RECORD, Done, Log, Stage, only_one, perform, recorded
 
 
-def step(directory: Path, inputs: Mapping[str, Any], *, run: Any = None) -> Step:
-    def fill(place: Path) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FirstStage(Stage[dict[str, Any]]):
+    """A stage with any inputs, whose work can be replaced."""
+
+    name: ClassVar[str] = "first"
+
+    values: Mapping[str, Any]
+    work: Callable[[Path], dict[str, Any]] | None = None
+
+    def inputs(self) -> Mapping[str, Any]:
+        return self.values
+
+    def command(self) -> str:
+        return "again"
+
+    def run(self, place: Path, *, log: Log) -> dict[str, Any]:
+        if self.work is not None:
+            return self.work(place)
         (place / "deep").mkdir()
-        (place / "deep" / "result").write_text(json.dumps(inputs))
+        (place / "deep" / "result").write_text(json.dumps(self.values))
         return {"answer": 42}
 
-    return Step(name="first", directory=directory, inputs=inputs, command="again", run=run or fill)
 
-
-def done(directory: Path, inputs: Mapping[str, Any], *, run: Any = None) -> tuple[Done, list[str]]:
-    said: list[str] = []
-    return perform(step(directory, inputs, run=run), say=said.append), said
+def done(
+    directory: Path, inputs: Mapping[str, Any], *, run: Any = None
+) -> tuple[Done[dict[str, Any]], list[str]]:
+    logged: list[str] = []
+    stage = FirstStage(directory=directory, values=inputs, work=run)
+    return perform(stage, log=logged.append), logged
 
 
 def names_in(directory: Path) -> list[str]:
@@ -117,7 +135,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_place_that_is_no_directory_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BuildError, match="--output"), only_one(tmp_path / "file" / "build", say=print):
+    with pytest.raises(BuildError, match="--output"), only_one(tmp_path / "file" / "build", log=print):
         pass
     with pytest.raises(BuildError, match="--output"):
         done(tmp_path / "file" / "x", {"a": 1})
@@ -136,16 +154,21 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
 _KILLED = """
 import sys, time
 from pathlib import Path
-from build.stages.stage import Step, perform
+from build.stages.stage import Stage, perform
 
-def run(place):
-    (place / "result").write_text("half")
-    Path(sys.argv[2]).write_text("here")
-    time.sleep(60)
+class Slow(Stage):
+    name = "s"
+    module = "build.stages.stage"
 
-perform(
-    Step(name="s", directory=Path(sys.argv[1]), inputs={"a": 2}, command="", run=run), say=lambda line: None
-)
+    def inputs(self):
+        return {"a": 2}
+
+    def run(self, place, *, log):
+        (place / "result").write_text("half")
+        Path(sys.argv[2]).write_text("here")
+        time.sleep(60)
+
+perform(Slow(directory=Path(sys.argv[1])), log=lambda line: None)
 """
 
 
