@@ -1,5 +1,6 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and what every test may rely on."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,11 +9,27 @@ from deploy.embedded import EmbeddedServer
 from tests.helpers.paths import ROOT
 
 
+def pytest_configure() -> None:
+    """Signals mean what they mean in a terminal, for the tests and for every program that they start.
+
+    A shell that starts the suite in the background ignores SIGINT, and children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, a file's tests share one, and so do all tests of the session's server."""
+    for item in items:
+        uses_server = "server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if uses_server else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """The real server over the assembled repository, on free ports; `server.grpc_address` is what to call.
 
-    It starts with the first test that asks for it. Where it can't start, those tests fail with the
+    It starts with the first test that uses it. Where it can't start, those tests fail with the
     launcher's sentence.
     """
     log = tmp_path_factory.mktemp("server") / "server.log"
