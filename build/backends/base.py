@@ -148,7 +148,7 @@ class Backend(abc.ABC):
         """
         return None
 
-    def check_machine(  # noqa: B027: only plans are bound to a machine
+    def check_machine(  # noqa: B027
         self, directory: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int]
     ) -> None:
         """Raises BuildError where the engine in `directory` can't run on this machine's GPUs.

@@ -73,10 +73,9 @@ class OpenVino(Backend):
             from build.lowering.openvino_int8 import quantised_for_openvino
 
             assert calibration is not None
-            files, excluded, details = quantised_for_openvino(
-                network, contract=contract, faces=calibration, directory=directory, progress=log
+            return quantised_for_openvino(
+                network, contract=contract, faces=calibration, directory=directory, log=log
             )
-            return LoweredNetwork(network=files[IR_FILE], files=files, excluded=excluded, details=details)
         path = directory / NETWORK_FILE
         shutil.copyfile(network, path)
         return LoweredNetwork(network=path, files={NETWORK_FILE: path})

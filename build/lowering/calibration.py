@@ -1,4 +1,4 @@
-"""Faces for a quantiser: crops out of a directory of people's pictures."""
+"""Faces to calibrate a quantiser on: crops out of a directory of people's pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ CALIBRATION_FACES = 500
 # More faces change a quantiser's ranges no more, and cost time.
 MOST = 2000
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".ppm"}
-_SAY_EVERY = 200
+_LOG_EVERY = 200
 
 
 def calibration_faces(
@@ -28,7 +28,7 @@ def calibration_faces(
     *,
     size: int,
     detector: Path | None,
-    progress: Callable[[str], None],
+    log: Callable[[str], None],
     crop: Crop = align_face,
 ) -> NDArray[np.uint8]:
     """The face of each picture below a directory, as the network sees it: [N, size, size, 3] RGB.
@@ -45,7 +45,7 @@ def calibration_faces(
             "or more are needed to calibrate on: name a fuller directory with CALIBRATION="
         )
     if len(pictures) > MOST:
-        progress(f"{len(pictures)} pictures below {directory}: {MOST}, evenly spread, are used")
+        log(f"{len(pictures)} pictures below {directory}: {MOST}, evenly spread, are used")
         pictures = [pictures[number] for number in evenly(len(pictures), MOST)]
     engine = OpenVinoEngine.for_detector(detector or find_detector())
     faces = []
@@ -57,8 +57,8 @@ def calibration_faces(
             unreadable += 1
             continue
         finally:
-            if number % _SAY_EVERY == 0:
-                progress(f"faces to calibrate on: {number} of {len(pictures)} pictures read")
+            if number % _LOG_EVERY == 0:
+                log(f"faces to calibrate on: {number} of {len(pictures)} pictures read")
         if face is None:
             without_face += 1
         else:
@@ -69,7 +69,7 @@ def calibration_faces(
             f"{len(pictures)} pictures of {directory} give {len(faces)} faces ({left_out}), but "
             f"{CALIBRATION_FACES} or more are needed: name a fuller directory with CALIBRATION="
         )
-    progress(f"{len(faces)} faces to calibrate on, from {len(pictures)} pictures ({left_out})")
+    log(f"{len(faces)} faces to calibrate on, from {len(pictures)} pictures ({left_out})")
     return np.stack(faces)
 
 

@@ -1,4 +1,4 @@
-"""An ONNX network in memory: opened, its weights unpacked, saved with what it says of itself."""
+"""An ONNX network in memory: opened, its weights unpacked, saved with its metadata."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ def unpacked(network: Path) -> onnx.ModelProto:
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """The element type (TensorProto.DataType) of every tensor that ONNX can tell it of."""
+    """The element type (TensorProto.DataType) of every tensor whose type ONNX can infer."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     graph = inferred.graph
     found = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -52,5 +52,5 @@ def save(model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str]) -> 
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
-    """What the file says of itself: contract, config, card, sha256 of the checkpoint."""
+    """The file's metadata: contract, config, card, sha256 of the checkpoint."""
     return {prop.key: prop.value for prop in model.metadata_props}

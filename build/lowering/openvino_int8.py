@@ -1,37 +1,36 @@
-"""int8 for OpenVINO: NNCF quantises, and takes back what the answers do not bear.
+"""int8 for OpenVINO: NNCF quantises, and reverts the layers that cost too much exactness.
 
 NNCF's accuracy control measures the quantised network on faces held out of the calibration, ranks its
-layers by what they cost, and returns them to full precision one after another until the answers are
-close enough or `EVALUATIONS` are used up. Whether the result is served is the engine step's decision.
+layers by what they cost, and reverts them to full precision one after another until the answers are
+close enough or `EVALUATIONS` are used up. Whether the result is served is decided by the acceptance gate.
 """
 
 import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from build.acceptance.parity import Tensors, differences_in_units, tolerances
+from build.backends.base import Infer, Log, LoweredNetwork
 from build.errors import BuildError
-from build.lowering.calibration import evenly
+from build.lowering.answer_drift import AnswerDrift, split_faces
 from build.lowering.precision_exclusions import INPUT, ExcludedNode, Node, excluded_nodes
-from build.lowering.quiet import aloud, quiet
+from build.lowering.quiet import audible, quiet
 from build.onnx_interface import PIXELS
 from runtime.engines.openvino import openvino_core
 
 EVALUATIONS = 20
 # How far the answers may be from fp32's, in units of their tolerances. What is left of the tolerance is
 # for bf16, in which the layers run that are not quantised.
-MAX_DROP = 0.5
+MAX_DRIFT = 0.5
 _HELD_OUT = 128
 _RANKED_ON = 64
 _CALIBRATED_ON = 512
-_BATCH = 16
 _REVERTED = re.compile(r"were reverted back to the floating-point precision: *\n(.*)", re.DOTALL)
 
 
@@ -41,129 +40,111 @@ def quantised_for_openvino(
     contract: Mapping[str, Any],
     faces: NDArray[np.uint8],
     directory: Path,
-    progress: Callable[[str], None],
-) -> tuple[dict[str, Path], tuple[ExcludedNode, ...], dict[str, Any]]:
-    """Writes model.xml, model.bin and metadata.json; gives the files, what was kept, what was measured."""
+    log: Log,
+) -> LoweredNetwork:
+    """Writes model.xml, model.bin and metadata.json. `faces` [N, S, S, 3] are real crops."""
     nncf = _nncf()
     import openvino
 
     model = openvino_core().read_model(str(network))
     metadata = _metadata_of(network)
-    held = np.zeros(len(faces), dtype=bool)
-    held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
-    judge = _Judge(model, contract=contract, faces=faces[held], progress=aloud(progress))
-    keep = excluded_nodes(_nodes(model), precision="int8")
+    split = split_faces(faces, held_out=_HELD_OUT, calibration=_CALIBRATED_ON)
+    exact = _infer_of(_compiled(model, hint="f32"))
+    drift = AnswerDrift(exact, contract=contract, precision="int8", faces=split.held_out)
+    control = _AccuracyControl(drift, log=audible(log))
+    exclusions = excluded_nodes(_nodes(model), precision="int8")
     # torch warns of having no CUDA when NNCF first loads it.
-    with quiet("nncf", "torch.utils.cpp_extension") as said:
-        quantised = _quantise(nncf, model, faces=faces[~held], judge=judge, keep=list(keep))
-    reverted = _reverted(said)
-    by_hint = {hint: judge.measure(quantised, hint=hint) for hint in ("f32", "bf16")}
+    with quiet("nncf", "torch.utils.cpp_extension") as messages:
+        quantised = _quantise(
+            nncf, model, faces=split.calibration, control=control, excluded=list(exclusions)
+        )
+    reverted = _reverted(messages)
+    by_hint = {hint: drift.by_output(_infer_of(_compiled(quantised, hint=hint))) for hint in ("f32", "bf16")}
     worst = max(by_hint["f32"].values())
-    progress(
-        f"int8: {len(reverted)} layers taken back; on {held.sum()} faces held out the answers are "
+    log(
+        f"int8: {len(reverted)} layers reverted; on {len(split.held_out)} faces held out the answers are "
         f"{worst:.2f} of their tolerance away from fp32's"
-        + ("" if worst <= MAX_DROP else f", more than the {MAX_DROP:g} aimed at")
+        + ("" if worst <= MAX_DRIFT else f", more than the {MAX_DRIFT:g} aimed at")
     )
     files = {name: directory / name for name in ("model.xml", "model.bin", "metadata.json")}
     openvino.save_model(quantised, str(files["model.xml"]), compress_to_fp16=False)
     files["metadata.json"].write_text(json.dumps(metadata, indent=1) + "\n")
-    kept = [ExcludedNode(name=name, why=why, listed=True) for name, why in keep.items()]
-    kept += [ExcludedNode(name=name, why="in int8 it took the answers out of tolerance") for name in reverted]
+    excluded = [ExcludedNode(name=name, reason=reason, listed=True) for name, reason in exclusions.items()]
+    excluded += [
+        ExcludedNode(name=name, reason="in int8 it took the answers out of tolerance") for name in reverted
+    ]
     details = {
-        "calibration_faces": min(int(np.sum(~held)), _CALIBRATED_ON),
-        "held_out_faces": int(held.sum()),
-        "evaluations": judge.evaluations,
+        "calibration_faces": len(split.calibration),
+        "held_out_faces": len(split.held_out),
+        "evaluations": control.evaluations,
         "most_taken_back": EVALUATIONS,
         "taken_back": len(reverted),
-        "aimed_at": MAX_DROP,
+        "aimed_at": MAX_DRIFT,
         "within_tolerance": bool(max(by_hint["bf16"].values()) <= 1),
         "of_tolerance_rest_fp32": _rounded(by_hint["f32"]),
         "of_tolerance_rest_bf16": _rounded(by_hint["bf16"]),
         "nncf": importlib.metadata.version("nncf"),
         "openvino": openvino.__version__,
     }
-    return files, tuple(kept), details
+    return LoweredNetwork(network=files["model.xml"], files=files, excluded=tuple(excluded), details=details)
 
 
-class _Judge:
-    """How far answers on held-out faces lie from fp32's, in units of each output's tolerance."""
+class _AccuracyControl:
+    """What NNCF calls to validate a network: 1 is fp32's answers, 0 the tolerance of the worst one."""
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        contract: Mapping[str, Any],
-        faces: NDArray[np.uint8],
-        progress: Callable[[str], None],
-    ) -> None:
-        self._contract = contract
-        self._allowed = tolerances(contract, precision="int8")
-        self._faces = faces
-        self._progress = progress
-        self._expected = _answers(_compiled(model, hint="f32"), faces)
+    def __init__(self, drift: AnswerDrift, *, log: Log) -> None:
+        self._drift = drift
+        self._log = log
+        self.faces = len(drift.faces)
         self.evaluations = 0
 
-    def __call__(self, compiled: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
-        """What NNCF asks for: 1 is fp32's answers, 0 at the tolerance of the worst; all, and by face."""
-        chosen = [int(number) for number in items]
-        answered = _answers(compiled, self._faces[chosen])
-        by_face = []
-        for row, number in enumerate(chosen):
-            expected = {name: values[number : number + 1] for name, values in self._expected.items()}
-            answer = {name: values[row : row + 1] for name, values in answered.items()}
-            by_face.append(1.0 - max(self._in_tolerances(expected, answer).values()))
-        if len(chosen) == len(self._faces):
+    def __call__(self, compiled: Any, numbers: Iterable[Any]) -> tuple[float, list[float]]:
+        """The worst of the faces with these numbers, and each of them."""
+        chosen = [int(number) for number in numbers]
+        by_face = [1.0 - max(drift.values()) for drift in self._drift.by_face(_infer_of(compiled), chosen)]
+        if len(chosen) == self.faces:
             if self.evaluations > 0:  # the first is fp32 itself
-                self._progress(f"int8: {1 - min(by_face):.2f} of the tolerance")
+                self._log(f"int8: {1 - min(by_face):.2f} of the tolerance")
             self.evaluations += 1
         return min(by_face), by_face
 
-    def measure(self, model: Any, *, hint: str) -> dict[str, float]:
-        """The largest difference of each output on all held-out faces, in its tolerance."""
-        return self._in_tolerances(self._expected, _answers(_compiled(model, hint=hint), self._faces))
 
-    def faces(self) -> range:
-        """What NNCF hands to the judge: the held-out faces' numbers."""
-        return range(len(self._faces))
-
-    def _in_tolerances(self, expected: Tensors, answered: Tensors) -> dict[str, float]:
-        found = differences_in_units(self._contract, expected, answered)
-        return {name: value / self._allowed[name] for name, value in found.items()}
-
-
-def _quantise(nncf: Any, model: Any, *, faces: NDArray[np.uint8], judge: _Judge, keep: list[str]) -> Any:
+def _quantise(
+    nncf: Any, model: Any, *, faces: NDArray[np.uint8], control: _AccuracyControl, excluded: list[str]
+) -> Any:
     from nncf.quantization.advanced_parameters import (  # type: ignore[import-untyped]
         AdvancedAccuracyRestorerParameters,
         AdvancedQuantizationParameters,
     )
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # type: ignore[import-untyped]
 
-    chosen = evenly(len(faces), min(_CALIBRATED_ON, len(faces)))
     return nncf.quantize_with_accuracy_control(
         model.clone(),
-        nncf.Dataset([faces[number : number + 1] for number in chosen], lambda face: {PIXELS: face}),
-        nncf.Dataset(judge.faces()),
-        judge,
-        max_drop=MAX_DROP,
+        nncf.Dataset(
+            [faces[number : number + 1] for number in range(len(faces))], lambda face: {PIXELS: face}
+        ),
+        nncf.Dataset(range(control.faces)),
+        control,
+        max_drop=MAX_DRIFT,
         preset=nncf.QuantizationPreset.MIXED,
         # Only products and convolutions, and inside attention: with every sum and mean it is far off.
         model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(chosen),
-        ignored_scope=nncf.IgnoredScope(names=keep, validate=False),
+        subset_size=len(faces),
+        ignored_scope=nncf.IgnoredScope(names=excluded, validate=False),
         advanced_quantization_parameters=AdvancedQuantizationParameters(
             # The default cuts the rare large values, and with them the rare face's answers.
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
         ),
         advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(
             max_num_iterations=EVALUATIONS,
-            ranking_subset_size=min(_RANKED_ON, len(judge.faces())),
+            ranking_subset_size=min(_RANKED_ON, control.faces),
             num_ranking_workers=1,
         ),
     )
 
 
 def _nncf() -> Any:
-    # It tells its maker of every use, unless this says that it runs in somebody's tests.
+    # It reports every use to its maker, unless this marks the process as a test.
     os.environ["NNCF_CI"] = "1"
     with quiet("nncf"):
         try:
@@ -179,15 +160,15 @@ def _compiled(model: Any, *, hint: str) -> Any:
     return openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
-def _answers(compiled: Any, faces: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+def _infer_of(compiled: Any) -> Infer:
     names = [port.any_name for port in compiled.outputs]
     request = compiled.create_infer_request()
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-    for first in range(0, len(faces), _BATCH):
-        request.infer({PIXELS: faces[first : first + _BATCH]})
-        for name in names:
-            parts[name].append(np.array(request.get_tensor(name).data))
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+    def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        request.infer({PIXELS: pixels})
+        return {name: np.array(request.get_tensor(name).data) for name in names}
+
+    return infer
 
 
 def _nodes(model: Any) -> list[Node]:
@@ -209,9 +190,9 @@ def _nodes(model: Any) -> list[Node]:
     return found
 
 
-def _reverted(said: list[str]) -> list[str]:
-    """The layers that NNCF's last report says it took back."""
-    for line in reversed(said):
+def _reverted(messages: list[str]) -> list[str]:
+    """The layers that NNCF reverted, by its last report."""
+    for line in reversed(messages):
         if found := _REVERTED.search(line):
             return [name.strip() for name in found[1].splitlines() if name.strip()]
     return []

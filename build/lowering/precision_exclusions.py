@@ -1,20 +1,20 @@
-"""What stays at full precision however low the rest goes, and why.
+"""Which nodes stay at full precision however low the rest goes, and why.
 
-Nodes are told by what stands before and behind them, not by their names: those change with every
+Nodes are found by what stands before and behind them, not by their names: those change with every
 export.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from build.precisions import Precision
+from build.precisions import NumberFormat, Precision, format_of
 
 Part = Literal["normalisation", "stem", "heads"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Keep:
+class PrecisionExclusion:
     """A part of every network that is not lowered at some precisions.
 
     normalisation: from the pixels to the first convolution. stem: the first convolutions, at most three
@@ -23,25 +23,25 @@ class Keep:
     """
 
     part: Part
-    precisions: tuple[Precision, ...]
-    why: str
+    applies: Callable[[NumberFormat], bool]
+    reason: str
 
 
-KEEP = (
-    Keep(
+EXCLUSIONS = (
+    PrecisionExclusion(
         part="normalisation",
-        precisions=("fp16", "bf16"),
-        why="a pixel less the mean has more digits than 16 bits hold, and it costs next to nothing",
+        applies=lambda form: form.bits == 16,
+        reason="a pixel less the mean has more digits than 16 bits hold, and it costs next to nothing",
     ),
-    Keep(
+    PrecisionExclusion(
         part="stem",
-        precisions=("int8", "fp8"),
-        why="the first convolutions' rounding errors alone leave the tolerance, and everything rests on them",
+        applies=lambda form: form.quantised,
+        reason="the first convolutions' rounding errors alone leave the tolerance, and everything rests on them",
     ),
-    Keep(
+    PrecisionExclusion(
         part="heads",
-        precisions=("fp16", "bf16", "int8", "fp8"),
-        why="answers in years and degrees have more digits than 16 bits hold, and it costs next to nothing",
+        applies=lambda form: not form.full,
+        reason="answers in years and degrees have more digits than 16 bits hold, and it costs next to nothing",
     ),
 )
 
@@ -51,8 +51,12 @@ class ExcludedNode:
     """A node that is not lowered."""
 
     name: str
-    why: str
-    listed: bool = False  # it is on `KEEP`; else a converter or a measurement left it
+    reason: str
+    listed: bool = False  # by `EXCLUSIONS`; else a converter or a measurement left it
+
+    def to_json(self) -> dict[str, Any]:
+        """As the step's record and the engine's manifest have it."""
+        return {"name": self.name, "why": self.reason, "listed": self.listed}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,15 +72,18 @@ INPUT = "input"
 _CONVOLVES = {"Conv", "Convolution", "GroupConvolution"}
 _MULTIPLIES = _CONVOLVES | {"MatMul", "Gemm", "Einsum", "ConvTranspose", "ConvolutionBackpropData"}
 _NORMALISES = {"LayerNormalization", "MVN"}
-_SHAPES = {"Shape", "ShapeOf"}  # what they tell is no pixel's doing
+_SHAPES = {"Shape", "ShapeOf"}  # their values do not depend on pixels
 _STEM_DEPTH = 3
 
 
 def excluded_nodes(nodes: Sequence[Node], *, precision: Precision) -> dict[str, str]:
-    """The nodes on `KEEP` at a precision, each with its reason. `nodes` are in the order they run in."""
+    """The nodes that `EXCLUSIONS` names at a precision, each with its reason, of `nodes` in execution order."""
     members = _parts(nodes)
     return {
-        name: keep.why for keep in KEEP if precision in keep.precisions for name in members.get(keep.part, ())
+        name: exclusion.reason
+        for exclusion in EXCLUSIONS
+        if exclusion.applies(format_of(precision))
+        for name in members.get(exclusion.part, ())
     }
 
 

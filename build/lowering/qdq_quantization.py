@@ -1,14 +1,14 @@
-"""int8 and fp8 as Q/DQ nodes in the ONNX file: modelopt quantises, and what answers do not bear is undone.
+"""int8 and fp8 as Q/DQ nodes in the ONNX file: modelopt quantises, and the costliest layers are reverted.
 
 The quantised network is run with its exact rounding (`build.lowering.rounding`) on faces held out of the
 calibration. While the worst answer is too far from fp32's, the layer that costs most loses its Q/DQ
-nodes, up to `MOST_TAKEN_BACK` layers; what came closest stands. Whether that is served is the engine
-step's decision.
+nodes, up to `MOST_REVERTED` layers; what came closest stands. Whether that is served is decided by the
+acceptance gate.
 """
 
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from build.acceptance.parity import Tensors, differences_in_units, tolerances
-from build.backends.base import Infer
+from build.backends.base import Log
 from build.errors import BuildError
-from build.lowering.calibration import evenly
+from build.lowering.answer_drift import AnswerDrift, split_faces
 from build.lowering.half_precision import modelopt_version, to_16_bits
 from build.lowering.precision_exclusions import ExcludedNode, excluded_nodes, onnx_nodes
 from build.lowering.quiet import quiet
@@ -27,10 +26,10 @@ from build.lowering.rounding import rounded_model
 from build.onnx_interface import PIXELS
 from build.precisions import Precision
 
-MOST_TAKEN_BACK = 20
+MOST_REVERTED = 20
 # How far the answers may be from fp32's in units of their tolerances: fp16 and a GPU's own order of
 # sums need the rest.
-AIM = 0.8
+MAX_DRIFT = 0.8
 _HELD_OUT = 64
 _RANKED_ON = 32
 _CALIBRATED_ON = 512
@@ -45,60 +44,64 @@ def quantised(
     precision: Precision,
     contract: Mapping[str, Any],
     faces: NDArray[np.uint8],
-    progress: Callable[[str], None],
+    log: Log,
 ) -> tuple[onnx.ModelProto, tuple[ExcludedNode, ...], dict[str, Any]]:
-    """The network with Q/DQ nodes and everything else in fp16; what was not quantised; the measures.
+    """The network with Q/DQ nodes and everything else in fp16; the excluded nodes; the measurements.
 
-    `model` has fp32 weights and named nodes. `faces` [N, S, S, 3] are real crops: most calibrate, some
-    are held out to judge by.
+    `model` has fp32 weights and named nodes. `faces` [N, S, S, 3] are real crops: most calibrate, and
+    drift is measured on those held out.
     """
     version = modelopt_version()
-    keep = excluded_nodes(onnx_nodes(model), precision=precision)
-    held = np.zeros(len(faces), dtype=bool)
-    held[evenly(len(faces), min(_HELD_OUT, len(faces) // 4))] = True
-    others = faces[~held]
-    calibrating = others[evenly(len(others), min(_CALIBRATED_ON, len(others)))]
-    progress(f"{precision}: calibrating on {len(calibrating)} faces")
-    result = _quantise(model, precision=precision, faces=calibrating, keep=list(keep), version=version)
-    judge = _Judge(rounded_model(model), contract=contract, precision=precision, faces=faces[held])
-    result, taken_back = _take_back(result, judge=judge, precision=precision, progress=progress)
-    kept = [ExcludedNode(name=name, why=why, listed=True) for name, why in keep.items()]
-    kept += [
-        ExcludedNode(name=name, why=f"in {precision} it took the answers out of tolerance")
-        for name in taken_back
+    exclusions = excluded_nodes(onnx_nodes(model), precision=precision)
+    split = split_faces(faces, held_out=_HELD_OUT, calibration=_CALIBRATED_ON)
+    log(f"{precision}: calibrating on {len(split.calibration)} faces")
+    result = _quantise(
+        model, precision=precision, faces=split.calibration, excluded=list(exclusions), version=version
+    )
+    drift = AnswerDrift(rounded_model(model), contract=contract, precision=precision, faces=split.held_out)
+    result, reverted = _revert(result, drift=drift, precision=precision, log=log)
+    excluded = [ExcludedNode(name=name, reason=reason, listed=True) for name, reason in exclusions.items()]
+    excluded += [
+        ExcludedNode(name=name, reason=f"in {precision} it took the answers out of tolerance")
+        for name in reverted
     ]
     layers = [node.name for node in model.graph.node if node.op_type in _QUANTISED_TYPES]
-    known = {node.name for node in kept}.union(_quantised_layers(result))
-    kept += [ExcludedNode(name=name, why=_LEFT_OUT) for name in layers if name not in known]
+    known = {node.name for node in excluded}.union(_quantised_layers(result))
+    excluded += [ExcludedNode(name=name, reason=_LEFT_OUT) for name in layers if name not in known]
     details: dict[str, Any] = {
-        "calibration_faces": len(calibrating),
-        "held_out_faces": int(held.sum()),
+        "calibration_faces": len(split.calibration),
+        "held_out_faces": len(split.held_out),
         "layers": len(layers),
         "quantised": len(_quantised_layers(result)),
-        "taken_back": len(taken_back),
-        "most_taken_back": MOST_TAKEN_BACK,
-        "aimed_at": AIM,
+        "taken_back": len(reverted),
+        "most_taken_back": MOST_REVERTED,
+        "aimed_at": MAX_DRIFT,
         "modelopt": version,
     }
-    low = excluded_nodes(onnx_nodes(model), precision="fp16")
+    in_fp16 = excluded_nodes(onnx_nodes(model), precision="fp16")
     # ONNX Runtime can't watch values in an fp8 network; an overflow would show in what is measured here.
-    result, also, about = to_16_bits(result, precision="fp16", faces=None, keep=low)
-    known = {node.name for node in kept}
-    kept += [node for node in also if node.name not in known]
+    result, also, about = to_16_bits(result, precision="fp16", faces=None, exclusions=in_fp16)
+    known = {node.name for node in excluded}
+    excluded += [node for node in also if node.name not in known]
     details |= {"converted": about["converted"], "nodes": about["nodes"]}
-    measured = judge.by_output(result)
+    measured = drift.by_output(rounded_model(result))
     details["opset"] = result.opset_import[0].version
     details["of_tolerance"] = {name: round(value, 3) for name, value in measured.items()}
     details["within_tolerance"] = bool(max(measured.values()) <= 1)
-    progress(
-        f"{precision}: {details['quantised']} of {len(layers)} layers, {len(taken_back)} taken back; on "
-        f"{held.sum()} faces held out the answers are {max(measured.values()):.2f} of their tolerance away"
+    log(
+        f"{precision}: {details['quantised']} of {len(layers)} layers, {len(reverted)} reverted; on "
+        f"{len(split.held_out)} faces held out the answers are {max(measured.values()):.2f} of their tolerance away"
     )
-    return result, tuple(kept), details
+    return result, tuple(excluded), details
 
 
 def _quantise(
-    model: onnx.ModelProto, *, precision: Precision, faces: NDArray[np.uint8], keep: list[str], version: str
+    model: onnx.ModelProto,
+    *,
+    precision: Precision,
+    faces: NDArray[np.uint8],
+    excluded: list[str],
+    version: str,
 ) -> onnx.ModelProto:
     with quiet("modelopt.onnx"):
         from modelopt.onnx.quantization import quantize  # type: ignore[import-untyped]
@@ -113,7 +116,7 @@ def _quantise(
                 calibration_method="max",
                 calibration_eps=["cpu"],
                 op_types_to_quantize=list(_QUANTISED_TYPES),
-                nodes_to_exclude=[f"{re.escape(name)}$" for name in keep],
+                nodes_to_exclude=[f"{re.escape(name)}$" for name in excluded],
                 # Products of two activations: each costs as much exactness as a layer, and saves little.
                 disable_mha_qdq=True,
                 high_precision_dtype="fp32",
@@ -149,63 +152,36 @@ def _faces_reader(faces: NDArray[np.uint8]) -> Any:
     return Reader()
 
 
-class _Judge:
-    """How far answers lie from fp32's, in units of each output's tolerance."""
-
-    def __init__(
-        self, exact: Infer, *, contract: Mapping[str, Any], precision: Precision, faces: NDArray[np.uint8]
-    ) -> None:
-        self._contract = contract
-        self._allowed = tolerances(contract, precision=precision)
-        self._faces = faces
-        self._expected = _answers(exact, faces)
-
-    def by_output(self, model: onnx.ModelProto) -> dict[str, float]:
-        """The largest difference of each output on the held-out faces."""
-        answered = _answers(rounded_model(model), self._faces)
-        return self._in_tolerances(self._expected, answered)
-
-    def cost(self, model: onnx.ModelProto) -> float:
-        """How far off the faces are together: steadier than the worst, so that layers can be compared."""
-        expected = {name: values[:_RANKED_ON] for name, values in self._expected.items()}
-        answered = _answers(rounded_model(model), self._faces[:_RANKED_ON])
-        by_face = [
-            self._in_tolerances(
-                {name: values[row : row + 1] for name, values in expected.items()},
-                {name: values[row : row + 1] for name, values in answered.items()},
-            )
-            for row in range(min(_RANKED_ON, len(self._faces)))
-        ]
-        return float(np.mean([value**2 for face in by_face for value in face.values()]))
-
-    def _in_tolerances(self, expected: Tensors, answered: Tensors) -> dict[str, float]:
-        found = differences_in_units(self._contract, expected, answered)
-        return {name: value / self._allowed[name] for name, value in found.items()}
+def _cost(drift: AnswerDrift, model: onnx.ModelProto) -> float:
+    """The mean square drift on some faces: steadier than the worst, so that layers can be compared."""
+    numbers = range(min(_RANKED_ON, len(drift.faces)))
+    by_face = drift.by_face(rounded_model(model), numbers)
+    return float(np.mean([value**2 for face in by_face for value in face.values()]))
 
 
-def _take_back(
-    model: onnx.ModelProto, *, judge: _Judge, precision: Precision, progress: Callable[[str], None]
+def _revert(
+    model: onnx.ModelProto, *, drift: AnswerDrift, precision: Precision, log: Log
 ) -> tuple[onnx.ModelProto, list[str]]:
     """The network without Q/DQ nodes at its costliest layers, as few as will do; and these layers."""
-    worst = max(judge.by_output(model).values())
-    best, spared, least = model, list[str](), worst
-    if worst <= AIM:
-        return best, spared
+    worst = max(drift.by_output(rounded_model(model)).values())
+    best, reverted, least = model, list[str](), worst
+    if worst <= MAX_DRIFT:
+        return best, reverted
     layers = _quantised_layers(model)
-    progress(f"{precision}: {worst:.2f} of the tolerance; looking for the costliest of {len(layers)} layers")
+    log(f"{precision}: {worst:.2f} of the tolerance; looking for the costliest of {len(layers)} layers")
     costs = {
-        name: judge.cost(_without(model, [other for other in layers if other != name])) for name in layers
+        name: _cost(drift, _without(model, [other for other in layers if other != name])) for name in layers
     }
     ranked = sorted(layers, key=lambda name: -costs[name])
-    for count in range(1, min(MOST_TAKEN_BACK, len(ranked)) + 1):
+    for count in range(1, min(MOST_REVERTED, len(ranked)) + 1):
         tried = _without(model, ranked[:count])
-        worst = max(judge.by_output(tried).values())
-        progress(f"{precision}: {worst:.2f} of the tolerance without {count} layers, now {ranked[count - 1]}")
+        worst = max(drift.by_output(rounded_model(tried)).values())
+        log(f"{precision}: {worst:.2f} of the tolerance without {count} layers, now {ranked[count - 1]}")
         if worst < least:
-            best, spared, least = tried, ranked[:count], worst
-        if worst <= AIM:
+            best, reverted, least = tried, ranked[:count], worst
+        if worst <= MAX_DRIFT:
             break
-    return best, spared
+    return best, reverted
 
 
 def _quantised_layers(model: onnx.ModelProto) -> list[str]:
@@ -242,8 +218,3 @@ def _unrounded(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
         return name
     quantise = makers.get(dequantise.input[0])
     return quantise.input[0] if quantise is not None and quantise.op_type == "QuantizeLinear" else name
-
-
-def _answers(infer: Infer, faces: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    parts = [infer(faces[first : first + _BATCH]) for first in range(0, len(faces), _BATCH)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

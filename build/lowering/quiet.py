@@ -1,4 +1,4 @@
-"""Libraries that print and log a lot, kept from the terminal."""
+"""Keeps libraries that print and log a lot from the terminal."""
 
 import contextlib
 import io
@@ -19,10 +19,10 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def quiet(*names: str) -> Iterator[list[str]]:
-    """Nothing printed, logged or warned inside reaches the terminal; gives what these loggers say.
+    """Nothing that Python prints, logs or warns inside reaches the terminal; yields these loggers' messages.
 
-    Whoever prints to the process's streams around Python is not stopped. What people should see all the
-    same is said through `aloud`.
+    Native code that writes to the process's streams is not stopped. What people should see all the same
+    goes through `audible`.
     """
     collector = _Collector()
     loggers = [logging.getLogger(name) for name in names]
@@ -43,12 +43,12 @@ def quiet(*names: str) -> Iterator[list[str]]:
                 logger.setLevel(level)
 
 
-def aloud(say: Callable[[str], None]) -> Callable[[str], None]:
-    """`say`, heard inside `quiet` too: it prints to where standard output goes now."""
+def audible(log: Callable[[str], None]) -> Callable[[str], None]:
+    """`log`, but it prints inside `quiet` too, to where standard output goes now."""
     stream = sys.stdout
 
-    def said(text: str) -> None:
+    def log_aloud(text: str) -> None:
         with contextlib.redirect_stdout(stream):
-            say(text)
+            log(text)
 
-    return said
+    return log_aloud

@@ -3,7 +3,7 @@
 ONNX Runtime's CPU computes fp16 nodes in fp32 and may leave the casts between them out, so an overflow
 stays hidden; for bf16 it has hardly any kernel. Here every 16-bit tensor is really rounded to its type
 behind the node that makes it, while inside a node sums are fp32, as a GPU's matrix units do. Q/DQ
-nodes (int8, fp8) are computed as they stand. It is for judging answers: slow, and no engine.
+nodes (int8, fp8) are computed as they stand. It is slow: for measuring answers, and no engine.
 """
 
 from pathlib import Path

@@ -34,11 +34,11 @@ def strongly_typed(
     if format_of(precision).quantised:
         assert calibration is not None
         model, excluded, details = quantised(
-            model, precision=precision, contract=contract, faces=calibration, progress=log
+            model, precision=precision, contract=contract, faces=calibration, log=log
         )
     elif not format_of(precision).full:
         exclusions = excluded_nodes(onnx_nodes(model), precision=precision)
-        model, excluded, details = to_16_bits(model, precision=precision, faces=faces, keep=exclusions)
+        model, excluded, details = to_16_bits(model, precision=precision, faces=faces, exclusions=exclusions)
     path = directory / NETWORK_FILE
     save(model, path, metadata=metadata)
     return LoweredNetwork(network=path, files={NETWORK_FILE: path}, excluded=excluded, details=details)

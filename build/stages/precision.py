@@ -85,7 +85,7 @@ class PrecisionStage(Stage[PrecisionReport]):
                 self._pictures,
                 size=graph.contract["input_size"],
                 detector=self.detector,
-                progress=log,
+                log=log,
                 crop=crop_of(graph.contract),
             )
         lowered = lower(
@@ -105,7 +105,7 @@ class PrecisionStage(Stage[PrecisionReport]):
             "precision": self.precision,
             "network": lowered.network.name,
             "files": {name: sha256_of_file(path) for name, path in lowered.files.items()},
-            "kept": [dataclasses.asdict(kept) for kept in lowered.excluded],
+            "kept": [node.to_json() for node in lowered.excluded],
             "details": dict(lowered.details),
             "onnx": {
                 "onnx_sha256": exported["onnx_sha256"],

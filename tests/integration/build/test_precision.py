@@ -18,7 +18,7 @@ from build.configs import WEIGHTS
 from build.errors import BuildError
 from build.lowering.onnx_file import element_types, unpacked
 from build.lowering.precision_exclusions import INPUT, Node, excluded_nodes, onnx_nodes
-from build.lowering.quiet import aloud, quiet
+from build.lowering.quiet import audible, quiet
 from build.lowering.rounding import rounded
 from build.onnx_interface import read_graph
 from build.precisions import Precision
@@ -123,7 +123,7 @@ def test_a_node_whose_values_fp16_can_t_hold_stays_fp32_and_says_why(tmp_path: P
     model.graph.node.insert(2, helper.make_node("Mul", ["small", "thousand"], ["mean"], name="growing"))
     path.write_bytes(model.SerializeToString())
     lowered = made("tensorrt", "fp16", network=path)
-    reasons = {kept.name: kept.why for kept in lowered.excluded}
+    reasons = {kept.name: kept.reason for kept in lowered.excluded}
     assert "too far for fp16" in reasons["growing"]
     assert lowered.details["converted"] > 0
     answer = rounded(lowered.network)(np.full((1, standin.SIZE, standin.SIZE, 3), 255, np.uint8))["age"]
@@ -181,7 +181,7 @@ def test_quantised_layers_round_and_come_back_when_that_is_too_much(
 ) -> None:
     path = _small_network(tmp_path / "small.onnx")
     calibration = pictures(500, size=standin.SIZE)
-    monkeypatch.setattr(build.lowering.qdq_quantization, "AIM", 1e9)
+    monkeypatch.setattr(build.lowering.qdq_quantization, "MAX_DRIFT", 1e9)
     said: list[str] = []
     lowered = made("tensorrt-rtx", precision, network=path, calibration=calibration, progress=said.append)
     model = onnx.load(str(lowered.network))
@@ -192,7 +192,7 @@ def test_quantised_layers_round_and_come_back_when_that_is_too_much(
     assert (TensorProto.INT8 if precision == "int8" else TensorProto.FLOAT8E4M3FN) in types
     assert read_graph(lowered.network).metadata == read_graph(path).metadata
     assert "calibrating on" in said[0]
-    monkeypatch.setattr(build.lowering.qdq_quantization, "AIM", 0.0)
+    monkeypatch.setattr(build.lowering.qdq_quantization, "MAX_DRIFT", 0.0)
     lowered = made("tensorrt", precision, network=path, calibration=calibration)
     assert lowered.details["taken_back"] == 2
     assert {kept.name for kept in lowered.excluded} >= {"fc1", "fc2", "fc3"}
@@ -220,7 +220,7 @@ def test_quiet_is_quiet_but_for_what_is_said_aloud(capsys: pytest.CaptureFixture
     import logging
     import warnings
 
-    say = aloud(print)
+    say = audible(print)
     with quiet("some.library") as said:
         logging.getLogger("some.library").info("chatter")
         print("noise")

@@ -36,7 +36,7 @@ def test_crops_are_taken_as_they_are_and_photos_are_aligned(tmp_path: Path, few:
     crop(tmp_path / "e.png", 128, size=200)
     (tmp_path / "notes.txt").write_text("these are pictures")
     said: list[str] = []
-    faces = calibration_faces(tmp_path, size=SIZE, detector=None, progress=said.append)
+    faces = calibration_faces(tmp_path, size=SIZE, detector=None, log=said.append)
     assert faces.shape == (5, SIZE, SIZE, 3)
     assert faces.dtype == np.uint8
     assert faces[:4, 0, 0, 0].tolist() == [9, 1, 2, 3]
@@ -50,14 +50,14 @@ def test_of_many_pictures_evenly_spread_ones_are_taken(
     monkeypatch.setattr(build.lowering.calibration, "MOST", 3)
     for number in range(9):
         crop(tmp_path / f"{number}.png", number)
-    faces = calibration_faces(tmp_path, size=SIZE, detector=None, progress=lambda text: None)
+    faces = calibration_faces(tmp_path, size=SIZE, detector=None, log=lambda text: None)
     assert faces[:, 0, 0, 0].tolist() == [0, 4, 8]
 
 
 def test_too_few_pictures_or_faces_are_refused_with_both_numbers(tmp_path: Path, few: None) -> None:
     def refusal() -> str:
         with pytest.raises(BuildError) as refused:
-            calibration_faces(tmp_path, size=SIZE, detector=None, progress=lambda text: None)
+            calibration_faces(tmp_path, size=SIZE, detector=None, log=lambda text: None)
         return str(refused.value)
 
     crop(tmp_path / "1.png", 1)
@@ -73,4 +73,4 @@ def test_too_few_pictures_or_faces_are_refused_with_both_numbers(tmp_path: Path,
 def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere", crop(tmp_path / "file.png", 1)):
         with pytest.raises(BuildError, match=r"not a directory of pictures.*CALIBRATION="):
-            calibration_faces(path, size=SIZE, detector=None, progress=lambda text: None)
+            calibration_faces(path, size=SIZE, detector=None, log=lambda text: None)
