@@ -52,7 +52,7 @@ def made(tmp_path: Path) -> Lower:
             faces=faces,
             calibration=calibration,
             directory=directory,
-            progress=progress,
+            log=progress,
         )
 
     return lowered
