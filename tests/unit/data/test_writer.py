@@ -119,7 +119,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.helpers.synthetic_sets import made_face
 from training.tasks import CATALOGUE
-from training.data import shards, unfinished
+from training.data.prepared import partial, writer as writer_module
 from training.data.prepared.writer import SetWriter
 
 def kill(*_, **__):
@@ -127,7 +127,7 @@ def kill(*_, **__):
 
 target, size = sys.argv[1], int(sys.argv[3])
 victim, at = sys.argv[2].split(".")
-owner = {"SetWriter": SetWriter, "Unfinished": unfinished.Unfinished, "Path": Path, "shards": shards}[victim]
+owner = {"SetWriter": SetWriter, "Unfinished": partial.Unfinished, "Path": Path, "writer": writer_module}[victim]
 setattr(owner, at, kill)
 with SetWriter(Path(target), size=size, shard_faces=3, options={"seed": 1}) as writer:
     for i in range(writer.dealt, 7):
@@ -137,7 +137,7 @@ with SetWriter(Path(target), size=size, shard_faces=3, options={"seed": 1}) as w
 
 
 @pytest.mark.parametrize(
-    "moment", ["Unfinished.save", "shards.write_durably", "Unfinished.publish", "Path.rename", "Path.unlink"]
+    "moment", ["Unfinished.save", "writer.write_durably", "Unfinished.publish", "Path.rename", "Path.unlink"]
 )
 def test_killed_at_any_moment_the_next_process_ends_with_the_same_set(
     tmp_path: pathlib.Path, moment: str
