@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from training.data.labels import UNKNOWN
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.tasks import CATALOGUE, Kind, Task
 
 _PALETTE = np.random.default_rng(19).integers(0, 256, (19, 3), dtype=np.uint8)

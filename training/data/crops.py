@@ -19,7 +19,7 @@ from training.tasks import CATALOGUE, Kind
 _NEAR = 0.5
 
 
-def known_five(sample: Sample) -> NDArray[np.float64] | None:
+def labelled_five_points(sample: Sample) -> NDArray[np.float64] | None:
     """The five landmarks [5, 2] that the set gives or that follow from its 68 points; None without eyes."""
     five = sample.landmarks
     points = sample.labels.get("landmarks")
@@ -30,7 +30,7 @@ def known_five(sample: Sample) -> NDArray[np.float64] | None:
     return np.asarray(five, np.float64)
 
 
-def meant_face(
+def select_face(
     found: Detections,
     *,
     width: int,
@@ -83,7 +83,7 @@ def crop_with_margin(
     return warp(image, forward, size=size + 2 * margin), forward
 
 
-def moved(task: str, label: Any, forward: Affine) -> Any:
+def transform_label(task: str, label: Any, forward: Affine) -> Any:
     """A checked label of the picture, as it is in the crop that `forward` makes of it."""
     kind = CATALOGUE[task].kind
     if kind is Kind.ROTATION:
@@ -99,7 +99,7 @@ def moved(task: str, label: Any, forward: Affine) -> Any:
     return label
 
 
-def moved_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> NDArray[np.uint8]:
+def transform_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> NDArray[np.uint8]:
     """Class ids [side, side] of a crop: in each pixel the class that takes most of it, UNKNOWN outside."""
     ids = np.unique(mask)
     ids = ids[ids != UNKNOWN]

@@ -23,13 +23,26 @@ from runtime.detect.weights import find_detector
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
-from training.data.crops import crop_with_margin, known_five, meant_face, moved, moved_mask
+from training.data.crops import (
+    crop_with_margin,
+    labelled_five_points,
+    select_face,
+    transform_label,
+    transform_mask,
+)
+from training.data.inventory import (
+    find_shortage,
+    is_picture_missing,
+    read_entries,
+    select_numbers,
+    take_inventory,
+)
 from training.data.labels import checked, checked_mask
 from training.data.prepared.face_set import read_manifest
-from training.data.prepared.writer import SIZE, Face, SetWriter, margin_of
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import SIZE, ShardWriter, margin_of
 from training.data.reader import LayoutError, Reader
 from training.data.sample import BadSample, Sample
-from training.data.survey import chosen, entries, is_missing, shortage, survey
 from training.data.teacher_labels import TeacherLabels, complete
 
 _WORKERS = 2
@@ -83,18 +96,18 @@ def prepare_set(
 
     `progress` is told how many entries of how many are dealt with. Raises LayoutError for a source that is
     not the data set or not all of it, ValueError for too many unusable pictures, for a set without a
-    face, and what SetWriter refuses, and OSError for a disk that is full.
+    face, and what ShardWriter refuses, and OSError for a disk that is full.
     """
     try:
-        found = survey(reader, source)
-        short = shortage(reader, source, found)
+        found = take_inventory(reader, source)
+        short = find_shortage(reader, source, found)
         if short and not (options.subset or options.limit is not None):
             raise LayoutError(f"{short}: complete it, or accept fewer with --subset")
         if not found.pictures:
             raise LayoutError(f"{source} has no picture of {reader.title}: name its folder")
     except LayoutError as error:
         raise LayoutError(f"{error}\n{reader.name} is laid out as\n{reader.tree}") from None
-    numbers = chosen(found, limit=options.limit)
+    numbers = select_numbers(found, limit=options.limit)
     teachers = [TeacherLabels(path) for path in options.teachers]
     detector = options.detector or find_detector()
     digest = hashlib.sha256(detector.read_bytes()).hexdigest()
@@ -110,7 +123,7 @@ def prepare_set(
         there = _manifest_or_none(folder)
         if there is not None and there["options"] == made_of | {"size": options.size}:
             return there
-    with SetWriter(
+    with ShardWriter(
         folder,
         title=reader.title,
         licence=reader.licence,
@@ -119,7 +132,7 @@ def prepare_set(
         options=made_of,
     ) as writer:
         engine = OpenVinoEngine.for_detector(detector, precision="fp32")
-        left = entries(reader, source, found, numbers=numbers[writer.dealt :])
+        left = read_entries(reader, source, found, numbers=numbers[writer.processed :])
         for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
                 writer.add(outcome)
@@ -134,7 +147,7 @@ def prepare_set(
                     folder=folder,
                 )
             if progress is not None:
-                progress(writer.dealt, len(numbers))
+                progress(writer.processed, len(numbers))
         return writer.finish(
             tasks_of_layout=list(reader.tasks),
             subset=bool(short) or len(numbers) < found.entries,
@@ -142,7 +155,9 @@ def prepare_set(
         )
 
 
-def _hold_to(share: float, writer: SetWriter, last: _Skipped, *, total: int, name: str, folder: Path) -> None:
+def _hold_to(
+    share: float, writer: ShardWriter, last: _Skipped, *, total: int, name: str, folder: Path
+) -> None:
     unusable = sum(writer.skipped.get(reason, 0) for reason in ("unreadable", "bad_labels"))
     if unusable > share * total and last.reason in ("unreadable", "bad_labels"):
         raise ValueError(
@@ -221,7 +236,7 @@ def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | No
         return _Skipped(reason="bad_labels", key=sample.key, detail=sample.reason)
     if isinstance(picture, _Skipped):
         return picture
-    if is_missing(sample):
+    if is_picture_missing(sample):
         return _Skipped(reason="missing", key=sample.key, detail="there is no such file")
     try:
         if picture is None:
@@ -242,7 +257,7 @@ def _face(
         own = {task: label for task, label in own.items() if label is not None}
         done = complete(own, key=sample.key, teachers=teachers, size=shown)
         labels = {task: checked(task, label, picture=shown) for task, label in done.labels.items()}
-        five = known_five(sample)
+        five = labelled_five_points(sample)
         mask = _mask(sample, shape=image.shape[:2])
     except (OSError, ValueError) as error:
         return _Skipped(reason="bad_labels", key=sample.key, detail=_few_words(error))
@@ -259,11 +274,11 @@ def _face(
     return Face(
         key=sample.key,
         pixels=pixels,
-        labels={task: moved(task, label, forward) for task, label in labels.items()},
+        labels={task: transform_label(task, label, forward) for task, label in labels.items()},
         split=sample.split,
         person=sample.person,
         subset=sample.subset,
-        masks={} if mask is None else {sample.mask_task: moved_mask(mask, forward, side=side)},
+        masks={} if mask is None else {sample.mask_task: transform_mask(mask, forward, side=side)},
         confidence=done.confidence,
         labelled_by=done.labelled_by,
         forward=forward,
@@ -284,7 +299,7 @@ def _landmarks(
     width, height = shown
     # What is labelled must be the face that is meant; of a plain photo any face will do.
     anywhere = not sample.labels and sample.mask is None
-    detected = meant_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
+    detected = select_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
     return five if detected is None else detected
 
 

@@ -122,7 +122,7 @@ def evaluate(
                 accumulator.add(batch.predictions, faces, indices, found=batch.found)
             if others and comparison is not None and batch.found.any():
                 found = indices[batch.found]
-                predictions = comparison.predict(faces.plain(found, size=comparison.input_size))
+                predictions = comparison.predict(faces.served_crops(found, size=comparison.input_size))
                 for accumulator in others.values():
                     accumulator.add(predictions, faces, found)
         by_task = subgroupings(faces, subgroups)
@@ -172,7 +172,7 @@ def _with_fitted_thresholds(
         return list(questions)
     size = questions[0].input_size
     for indices in _chunks(len(faces), limit=limit):
-        predictions = predict(faces.plain(indices, size=size))
+        predictions = predict(faces.served_crops(indices, size=size))
         for accumulator in accumulators.values():
             accumulator.add(predictions, faces, indices)
     return [

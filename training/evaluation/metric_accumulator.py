@@ -262,7 +262,7 @@ def labels_of(faces: FaceSet, question: Question, indices: NDArray[np.int64]) ->
     """The labels of these faces, in the question's order."""
     name = question.task.name
     if question.task.kind is Kind.MASK:
-        return in_order(question, faces.plain_mask(name, indices, size=question.input_size))
+        return in_order(question, faces.served_masks(name, indices, size=question.input_size))
     return in_order(question, faces.columns[name][indices])
 
 

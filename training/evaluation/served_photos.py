@@ -19,10 +19,10 @@ from qface_client.results import OUTSIDE
 from runtime.errors import InvalidLandmarks
 from runtime.image.align import in_plane_degrees, photo_to_crop, transform
 from runtime.pose import rotate_in_plane
+from training.data.inventory import is_picture_missing
 from training.data.prepared.face_set import FaceSet
 from training.data.readers import readers
 from training.data.sample import Sample
-from training.data.survey import is_missing
 from training.evaluation.evaluated_task import Question
 from training.evaluation.predictors import (
     AnalyzePhoto,
@@ -66,10 +66,12 @@ class SetPhotos:
             if isinstance(sample, Sample) and sample.key in wanted:
                 self._of[sample.key] = sample.picture
             elif isinstance(sample, Sample) and sample.split == faces.split:
-                left_out += not is_missing(sample)
+                left_out += not is_picture_missing(sample)
         # Where only so many pictures were prepared, nothing is known of the others.
         limited = faces.manifest.get("options", {}).get("limit") is not None
-        self.left_out = 0 if limited or faces.subset is not None or faces.aside else left_out
+        self.left_out = (
+            0 if limited or faces.subset is not None or faces.holdout_fraction or faces.held_out else left_out
+        )
         if missing := sorted(wanted - self._of.keys()):
             raise ValueError(
                 f"{source} has not the pictures of {len(missing):,} faces of {faces.name} (the first is "
@@ -89,7 +91,7 @@ class SetPhotos:
 
     def to_crop(self, i: int, *, size: int) -> NDArray[np.float64]:
         """The map [2, 3] from the picture's pixels to those of face `i`'s crop of `size` pixels."""
-        forward = self.faces.forward(i)
+        forward = self.faces.crop_transform(i)
         if forward is None:
             raise ValueError(
                 f"{self.faces.name} does not say where {self.faces.key(i)} lies in its picture: prepare the "

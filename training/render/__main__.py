@@ -15,7 +15,7 @@ from tqdm import tqdm
 from runtime.detect.weights import find_detector
 from runtime.engines.openvino import OpenVinoEngine
 from training.data.prepared.face_set import read_manifest
-from training.data.prepared.writer import SIZE, SetWriter
+from training.data.prepared.writer import SIZE, ShardWriter
 from training.data.readers import reader_of
 from training.render import workers as make
 from training.render.contact_sheet import drawn, sheet
@@ -69,7 +69,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
         print(f"{folder}: is there already")
         return
     with (
-        SetWriter(
+        ShardWriter(
             folder,
             title=reader.title,
             licence=reader.licence,
@@ -79,11 +79,11 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
             labelled_by="render",
             shard_faces=2_000,  # a killed process loses minutes, not an hour
         ) as writer,
-        tqdm(total=args.count, initial=writer.dealt, desc=_SET, unit=" heads", mininterval=1) as bar,
+        tqdm(total=args.count, initial=writer.processed, desc=_SET, unit=" heads", mininterval=1) as bar,
     ):
         engine = OpenVinoEngine.for_detector(detector, precision="fp32")
         drawing = make.pictures(
-            range(writer.dealt, args.count),
+            range(writer.processed, args.count),
             head=args.head,
             backgrounds=backgrounds,
             size=make.picture_side(args.size),

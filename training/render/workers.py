@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from runtime.detect.blazeface import finish, prepare
 from runtime.errors import InvalidInput
-from training.data.crops import crop_with_margin, meant_face, moved, moved_mask
+from training.data.crops import crop_with_margin, select_face, transform_label, transform_mask
 from training.data.labels import checked
-from training.data.prepared.writer import Face, margin_of
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of
 from training.data.sample import five_of_68
 from training.render.drawing.picture import Picture, Renderer
 from training.render.head.head_file import load_head
@@ -107,7 +108,7 @@ def faces(
             if infer:
                 part = {name: values[at : at + len(tile.pixels)] for name, values in raw.items()}
                 height, width = picture.pixels.shape[:2]
-                found = meant_face(finish(tile, part), width=width, height=height, five=five)
+                found = select_face(finish(tile, part), width=width, height=height, five=five)
                 landmarks = five if found is None else found
             at += len(tile.pixels)
             yield key_of(number), _face(number, picture, landmarks, size=size)
@@ -122,10 +123,13 @@ def _face(number: int, picture: Picture, landmarks: NDArray[np.float64], *, size
     return Face(
         key=key_of(number),
         pixels=pixels,
-        labels={task: moved(task, checked(task, label), forward) for task, label in picture.labels.items()},
+        labels={
+            task: transform_label(task, checked(task, label), forward)
+            for task, label in picture.labels.items()
+        },
         split=split_of(number),
         person=key_of(number),  # a head of its own each
-        masks={"parsing": moved_mask(picture.mask, forward, side=size + 2 * margin)},
+        masks={"parsing": transform_mask(picture.mask, forward, side=size + 2 * margin)},
         forward=forward,
     )
 

@@ -198,7 +198,7 @@ def _logits(model: QFace, faces: FaceSet) -> dict[str, Tensor]:
     with torch.inference_mode():
         for start in range(0, len(faces), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(faces)))
-            pixels = torch.from_numpy(faces.plain(rows, size=size))
+            pixels = torch.from_numpy(faces.served_crops(rows, size=size))
             raw = model(pixels, masked=torch.arange(0))  # no masks: they are not calibrated
             parts.append({name: values for name, values in raw.items() if values.ndim == 2})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -236,7 +236,10 @@ def sets_aside(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | Non
             "the checkpoint set no faces aside, and those that it learned from say nothing of how sure it "
             "may be: train with --set aside=0.04"
         )
-    return [FaceSet(data / name, split="train", aside=-part) for name in names or dict.fromkeys(learned)]
+    return [
+        FaceSet(data / name, split="train", holdout_fraction=part, held_out=True)
+        for name in names or dict.fromkeys(learned)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

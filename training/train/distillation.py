@@ -96,7 +96,9 @@ def descriptors(
     print(f"{distillation.teacher} describes {len(faces)} faces of {faces.name}", file=sys.stderr, flush=True)
     for start in range(0, len(faces), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(faces)))
-        pixels = torch.from_numpy(faces.plain(rows, size=faces.crop_size)[:, middle, middle]).to(device)
+        pixels = torch.from_numpy(faces.served_crops(rows, size=faces.crop_size)[:, middle, middle]).to(
+            device
+        )
         with torch.no_grad():
             said[rows] = teacher(pixels).float().cpu().numpy()
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ def _key(faces: FaceSet, distillation: Distillation) -> str:
         faces.fingerprint,
         faces.split,
         faces.subset,
-        faces.aside,
+        -faces.holdout_fraction if faces.held_out else faces.holdout_fraction,
         distillation.teacher,
         distillation.centre,
         [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()],

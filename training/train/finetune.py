@@ -145,7 +145,7 @@ class Trainer:
         torch.manual_seed(run.seed)
         self.where, self.folder = where, folder
         self.sets = [
-            FaceSet(data / source.name, split="train", subset=source.subset, aside=run.aside)
+            FaceSet(data / source.name, split="train", subset=source.subset, holdout_fraction=run.aside)
             for source in run.sources
         ]
         largest = max(len(s) / source.batch for s, source in zip(self.sets, run.sources, strict=True))

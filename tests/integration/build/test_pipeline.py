@@ -32,7 +32,8 @@ from build.stages import repository as build_repository
 from build.stages.stage import listing
 from build.stages.verify import verify
 from runtime.engines.openvino import openvino_core
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.models import CONFIGS, save_checkpoint
 from training.train.untrained import untrained
 

@@ -10,7 +10,8 @@ from runtime.pose import angles_from_rotation, rotation_from_angles
 from tests.helpers.synthetic_sets import made_face, make_set
 from training.data.labels import UNKNOWN
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.data.sampling.augmentation import (
     CALM,
     Augmentation,
@@ -115,8 +116,8 @@ def test_every_task_has_a_target_for_every_face(sets: list[FaceSet]) -> None:
 def test_a_face_that_nothing_disturbs_is_what_the_server_would_see(sets: list[FaceSet]) -> None:
     batches = _batches(sets[:1], counts=[10], augmentation=CALM, noise=False)
     batch, drawn = batches[0], batches.drawn(0, 0)
-    np.testing.assert_array_equal(batch["pixels"], sets[0].plain(drawn, size=SIZE))
-    np.testing.assert_array_equal(batch["parsing"], sets[0].plain_mask("parsing", drawn, size=SIZE))
+    np.testing.assert_array_equal(batch["pixels"], sets[0].served_crops(drawn, size=SIZE))
+    np.testing.assert_array_equal(batch["parsing"], sets[0].served_masks("parsing", drawn, size=SIZE))
     np.testing.assert_allclose(batch["landmarks"], sets[0].columns["landmarks"][drawn], atol=1e-6)
     np.testing.assert_allclose(
         angles_from_rotation(batch["head_pose"]), sets[0].columns["head_pose"][drawn], atol=1e-3
@@ -131,7 +132,7 @@ def test_a_smaller_network_sees_the_same_picture_reduced(tmp_path: pathlib.Path)
     batches = StepBatches(
         [faces], counts=[1], tasks=select(["age"]), size=56, steps=1, seed=1, augmentation=CALM
     )
-    plain = faces.plain([0], size=56).astype(float)
+    plain = faces.served_crops([0], size=56).astype(float)
     assert np.abs(batches[0]["pixels"] - plain).mean() < 1
 
 
@@ -240,8 +241,8 @@ def test_a_patch_is_said_where_it_is_and_a_mask_is_unknown_below_it(tmp_path: pa
     patched = Augmentation(**{**vars(CALM), "erase": 1.0})
     batches = _batches([faces], counts=[4], augmentation=patched, tasks=select(["parsing"]))
     batch, drawn = batches[0], batches.drawn(0, 0)
-    changed = (batch["pixels"] != faces.plain(drawn, size=SIZE)).any(axis=3)
-    unknown = (batch["parsing"] == UNKNOWN) & (faces.plain_mask("parsing", drawn, size=SIZE) != UNKNOWN)
+    changed = (batch["pixels"] != faces.served_crops(drawn, size=SIZE)).any(axis=3)
+    unknown = (batch["parsing"] == UNKNOWN) & (faces.served_masks("parsing", drawn, size=SIZE) != UNKNOWN)
     assert (changed <= unknown).all()
     assert changed.any(axis=(1, 2)).all()
     picture = np.full((SIZE, SIZE, 3), 77, np.uint8)

@@ -20,7 +20,8 @@ from tests.helpers import requests as asking
 from tests.helpers import standin_network as standin
 from tests.helpers.paths import ROOT
 from training.data.prepared.face_set import FaceSet, prepared_sets
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.data.readers.lapa import LAPA_OF_68
 from training.data.readers.wflw import WFLW_OF_68
 from training.evaluation.evaluate import (
@@ -192,7 +193,7 @@ def test_named_parts_of_a_set_have_rows_of_their_own(data: Path) -> None:
         indices = (crops[:, SIZE // 2, SIZE // 2, 0].astype(int) - 20) // 2
         points = faces.columns["landmarks"][indices] * SIZE - 0.5
         away = np.where(indices % 4 == 0, 0.0, 2.0)[:, None, None]
-        masks = faces.plain_mask("parsing", indices, size=SIZE)
+        masks = faces.served_masks("parsing", indices, size=SIZE)
         noise = rng.integers(0, 19, masks.shape, dtype=np.uint8)
         return {"landmarks": points + away, "parsing": np.where(noise < 5, noise, masks)}
 

@@ -18,10 +18,10 @@ from runtime.pose import angles_from_rotation
 from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
 from tests.helpers.paths import ROOT
-from training.data.crops import crop_with_margin, moved, moved_mask
+from training.data.crops import crop_with_margin, transform_label, transform_mask
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face as PreparedFace
+from training.data.prepared.shard import Face as PreparedFace
 from training.data.prepared.writer import margin_of, write_set
 from training.data.readers import reader_of
 from training.evaluation.evaluate import evaluate, main
@@ -80,10 +80,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 split="test",
                 labels={
                     "gender": LABELS["gender"][i % 2],
-                    "head_pose": moved("head_pose", pose_of(i), forward),
-                    "landmarks": moved("landmarks", points_of(i).tolist(), forward),
+                    "head_pose": transform_label("head_pose", pose_of(i), forward),
+                    "landmarks": transform_label("landmarks", points_of(i).tolist(), forward),
                 },
-                masks={"parsing": moved_mask(IDS, forward, side=SIZE + 2 * margin)},
+                masks={"parsing": transform_mask(IDS, forward, side=SIZE + 2 * margin)},
                 forward=forward,
             )
         )

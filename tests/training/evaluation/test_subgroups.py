@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.evaluation.evaluate import evaluate, main
 from training.evaluation.predictors import Predictions, Predictor
 from training.evaluation.report import as_markdown, result_as_json

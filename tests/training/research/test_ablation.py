@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.models import load_checkpoint
 from training.research import ablation
 from training.research.ablation import METHODS, Ablation, as_table, average, main

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers.paths import ASTRONAUT, ROOT
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.data.sampling.unlabelled_batches import Cropping
 from training.models import CONFIGS, Checkpoint, QFace, build_qface, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half

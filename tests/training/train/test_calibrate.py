@@ -93,7 +93,7 @@ def test_only_faces_that_training_set_aside_are_looked_at(
     data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = sets_aside(_checkpoint(), data)
-    trained = FaceSet(data / "made", aside=0.4)
+    trained = FaceSet(data / "made", holdout_fraction=0.4)
     looked: list[str] = []
     plain = FaceSet.plain
 

@@ -156,7 +156,7 @@ def test_the_teacher_is_asked_once_about_the_middle_of_each_stored_face(
     folder: pathlib.Path, faces: FaceSet, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = _described(folder, faces, tmp_path, centre=0.5)
-    middle = torch.from_numpy(faces.plain(np.arange(5), size=64)[:, 16:48, 16:48])
+    middle = torch.from_numpy(faces.served_crops(np.arange(5), size=64)[:, 16:48, 16:48])
     wanted = FaceDescriptor.load(folder)(middle).numpy()
     np.testing.assert_allclose(said, wanted, atol=1e-4)
     asked: list[int] = []
@@ -172,7 +172,7 @@ def test_other_faces_and_other_weights_are_described_anew(
     folder: pathlib.Path, faces: FaceSet, tmp_path: pathlib.Path
 ) -> None:
     first = _described(folder, faces, tmp_path)
-    part = FaceSet(faces.folder, aside=0.5)
+    part = FaceSet(faces.folder, holdout_fraction=0.5)
     assert len(_described(folder, part, tmp_path)) == len(part) < len(faces)
     other = tmp_path / "other"
     other.mkdir()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.models import CONFIGS, Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
 from training.tasks import CATALOGUE, make_contract
 from training.train import extend
@@ -82,7 +83,7 @@ def test_the_new_task_is_learned_and_old_answers_stay_the_same_to_the_last_bit(
 ) -> None:
     old, new = load_checkpoint(base), load_checkpoint(run / "model.safetensors")
     faces = FaceSet(data / "colours", split="test")
-    pixels = torch.from_numpy(faces.plain(range(len(faces)), size=SIZE))
+    pixels = torch.from_numpy(faces.served_crops(range(len(faces)), size=SIZE))
     with torch.no_grad():
         before = ExportWrapper(old.model, old.contract)(pixels)
         after = ExportWrapper(new.model, new.contract)(pixels)

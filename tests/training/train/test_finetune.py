@@ -506,7 +506,7 @@ def test_faces_that_are_set_aside_are_not_learned_from(
     data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
 ) -> None:
     trainer = Trainer(_run(aside=0.3, steps=6), data=data, folder=tmp_path, where=where)
-    aside = FaceSet(data / "made", aside=-0.3)
+    aside = FaceSet(data / "made", holdout_fraction=0.3, held_out=True)
     drawn = {name for step in range(6) for name in trainer.loop.data.names(step)}
     assert drawn
     assert not drawn & {f"made/{key}" for key in aside.keys}

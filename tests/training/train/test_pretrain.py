@@ -9,7 +9,8 @@ import torch
 from torch.distributed.run import parse_args
 
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import write_set
 from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches, cropped
 from training.models import CONFIGS, build_model
 from training.models.pretrained_encoder import load_encoder

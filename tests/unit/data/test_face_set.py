@@ -15,7 +15,8 @@ import pytest
 from training.data.derived_labels import assume_visible, derive
 from training.data.prepared import face_set as faces_module
 from training.data.prepared.face_set import FaceSet, prepared_sets
-from training.data.prepared.writer import Face, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
 from training.tasks import CATALOGUE
 
 SIZE = 56
@@ -71,7 +72,7 @@ def test_every_face_comes_back_with_its_own_picture_and_labels(folder: pathlib.P
         assert faces.masks == {"parsing"}
         for i, face in enumerate(written):
             assert faces.key(i) == face.key
-            assert np.abs(faces.stored(i).astype(int) - face.pixels).mean() < 2
+            assert np.abs(faces.stored_crop(i).astype(int) - face.pixels).mean() < 2
             mask = faces.mask("parsing", i)
             assert (mask is None) == (not face.masks)
             assert mask is None or (mask == face.masks["parsing"]).all()
@@ -118,21 +119,21 @@ def test_a_subset_is_found_alone_and_among_several(folder: pathlib.Path) -> None
 def test_plain_is_the_served_crop_and_other_sizes_show_the_same(folder: pathlib.Path) -> None:
     faces = FaceSet(folder)
     inner = slice(MARGIN, MARGIN + SIZE)
-    assert (faces.plain([2], size=SIZE)[0] == faces.stored(2)[inner, inner]).all()
-    small, large = faces.plain([2, 3], size=SIZE // 2), faces.plain([2, 3], size=SIZE * 2)
+    assert (faces.served_crops([2], size=SIZE)[0] == faces.stored_crop(2)[inner, inner]).all()
+    small, large = faces.served_crops([2, 3], size=SIZE // 2), faces.served_crops([2, 3], size=SIZE * 2)
     assert small.shape == (2, SIZE // 2, SIZE // 2, 3)
     back = np.stack(
         [cv2.resize(picture, (SIZE // 2,) * 2, interpolation=cv2.INTER_AREA) for picture in large]
     )
     assert np.abs(back.astype(int) - small).mean() < 2
-    masks = faces.plain_mask("parsing", [1, 2], size=SIZE // 2)  # faces 2 and 3: only the second has one
+    masks = faces.served_masks("parsing", [1, 2], size=SIZE // 2)  # faces 2 and 3: only the second has one
     assert (masks[0] == 255).all()
     assert (masks[1] == 3).all()
-    assert (faces.plain_mask("parsing_lapa", [1], size=8) == 255).all()
+    assert (faces.served_masks("parsing_lapa", [1], size=8) == 255).all()
 
 
 def _sum(faces: FaceSet) -> int:
-    return sum(int(faces.stored(i).sum()) for i in range(len(faces)))
+    return sum(int(faces.stored_crop(i).sum()) for i in range(len(faces)))
 
 
 def test_threads_and_forked_and_fresh_processes_read_the_same(
@@ -210,16 +211,16 @@ def test_a_part_that_is_set_aside_and_the_rest_share_no_person(tmp_path: pathlib
         for i in range(90)
     ]
     write_set(tmp_path / "set", made, size=SIZE)
-    rest, aside = (FaceSet(tmp_path / "set", aside=part) for part in (0.3, -0.3))
+    rest, aside = (FaceSet(tmp_path / "set", holdout_fraction=0.3, held_out=part) for part in (False, True))
     assert sorted([*rest.keys, *aside.keys]) == sorted(FaceSet(tmp_path / "set").keys)
     assert not set(rest.persons) & set(aside.persons) - {""}
     assert 10 < len(aside) < 45
-    assert set(aside.keys) <= set(FaceSet(tmp_path / "set", aside=-0.5).keys)
+    assert set(aside.keys) <= set(FaceSet(tmp_path / "set", holdout_fraction=0.5, held_out=True).keys)
     there = pickle.loads(pickle.dumps(aside))
     np.testing.assert_array_equal(there.keys, aside.keys)
     assert rest.fingerprint != aside.fingerprint
-    with pytest.raises(ValueError, match="the 1e-09 set aside of split train"):
-        FaceSet(tmp_path / "set", aside=-1e-9)
+    with pytest.raises(ValueError, match="the 1e-09 held out of split train"):
+        FaceSet(tmp_path / "set", holdout_fraction=1e-9, held_out=True)
 
 
 def test_a_set_is_known_by_what_is_in_its_shards(tmp_path: pathlib.Path) -> None:
@@ -277,10 +278,10 @@ def test_a_damaged_picture_names_the_face(folder: pathlib.Path, tmp_path: pathli
     content[512:1024] = bytes(512)
     shard.write_bytes(content)
     with pytest.raises(ValueError, match=r"face a b/0é.png of .* is damaged"):
-        FaceSet(copy, split="test").stored(0)
+        FaceSet(copy, split="test").stored_crop(0)
     shard.write_bytes(content[:2000])
     with pytest.raises(ValueError, match=r"face a b/4é.png of .* is damaged"):
-        FaceSet(copy).stored(3)
+        FaceSet(copy).stored_crop(3)
 
 
 def test_the_sets_of_a_folder_are_those_with_the_split(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -317,7 +318,7 @@ def test_a_face_s_place_in_its_picture_is_read_from_its_shard(tmp_path: pathlib.
     for split, numbers in (("train", range(0, 7, 2)), ("test", range(1, 7, 2))):
         read = FaceSet(tmp_path / "made", split=split)
         for i, number in enumerate(numbers):
-            about, forward = read.about(i), read.forward(i)
+            about, forward = read.record(i), read.crop_transform(i)
             assert (about["key"], about["labels"]) == (f"{number}é.png", {"age": [number, number]})
             if number == 5:
                 assert forward is None
@@ -334,4 +335,4 @@ def test_a_damaged_entry_names_the_face(tmp_path: pathlib.Path) -> None:
     for damage in (key[:1] + b"x" + key[2:], b" " * len(key)):  # another face's entry; no JSON
         shard.write_bytes(whole.replace(key, damage, 1))
         with pytest.raises(ValueError, match=re.escape(f"face {faces.key(0)} of")):
-            FaceSet(tmp_path / "made", split="test").forward(0)
+            FaceSet(tmp_path / "made", split="test").crop_transform(0)

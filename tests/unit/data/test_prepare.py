@@ -17,7 +17,7 @@ from training.data import prepare as prepare_module
 from training.data.__main__ import main
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import SetWriter
+from training.data.prepared.writer import ShardWriter
 from training.data.reader import Expected, Reader
 from training.data.readers import reader_of
 from training.data.sample import BadSample, Sample
@@ -86,7 +86,7 @@ def test_a_data_set_becomes_aligned_crops_with_its_labels(
     assert list(test.keys) == ["val/1.png"]
     assert train.columns["age"].tolist() == [[20, 29]] * 3
     assert test.columns["race"][0].argmax() == CATALOGUE["race"].labels.index("Indian")
-    crop = train.plain([0], size=112)[0]
+    crop = train.served_crops([0], size=112)[0]
     assert crop[40:80, 40:80].std() > 10
     manifest = train.manifest
     assert (manifest["title"], manifest["licence"]) == (reader_of("fairface").title, "CC BY 4.0")
@@ -122,7 +122,7 @@ def test_points_pose_and_mask_move_into_the_crop_with_the_picture(
     )
     _prepare(_reader(sample), tmp_path, size=96)
     faces = FaceSet(tmp_path / "out/made")
-    stored = faces.stored(0)
+    stored = faces.stored_crop(0)
     magenta = (stored[..., 0] > 180) & (stored[..., 1] < 90) & (stored[..., 2] > 180)
     seen = np.argwhere(magenta).mean(axis=0)[::-1]
     place = faces.columns["landmarks"][0, 0] * faces.crop_size - 0.5 + faces.margin
@@ -153,7 +153,7 @@ def test_of_two_faces_the_box_says_which(tmp_path: pathlib.Path, portrait: np.nd
     manifest = _prepare(_reader(*samples), tmp_path)
     faces = FaceSet(tmp_path / "out/made")
     assert list(faces.keys) == ["left", "right"]
-    left, right = (faces.plain([i], size=112)[0, 40:72, 40:72].mean(axis=(0, 1)) for i in (0, 1))
+    left, right = (faces.served_crops([i], size=112)[0, 40:72, 40:72].mean(axis=(0, 1)) for i in (0, 1))
     assert left[0] > left[2] + 20
     assert right[2] > right[0] + 20
     assert manifest["skipped"]["no_face"]["count"] == 1
@@ -260,7 +260,7 @@ def test_a_limit_takes_pictures_evenly_and_is_a_subset(tmp_path: pathlib.Path, p
 def test_a_stopped_prepare_goes_on_and_ends_as_if_it_had_not_been(
     tmp_path: pathlib.Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "SetWriter", functools.partial(SetWriter, shard_faces=2))
+    monkeypatch.setattr(prepare_module, "ShardWriter", functools.partial(ShardWriter, shard_faces=2))
     pictures = [_save(tmp_path / f"{i}.png", np.roll(portrait, i, axis=1)) for i in range(7)]
     bad = BadSample(key="bad", reason="odd")
     samples = [Sample(key=path.name, picture=path, split="train") for path in pictures]
@@ -292,7 +292,7 @@ def test_a_stopped_prepare_goes_on_and_ends_as_if_it_had_not_been(
 def test_a_data_set_that_has_changed_in_between_is_not_gone_on_with(
     tmp_path: pathlib.Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "SetWriter", functools.partial(SetWriter, shard_faces=1))
+    monkeypatch.setattr(prepare_module, "ShardWriter", functools.partial(ShardWriter, shard_faces=1))
     picture = _save(tmp_path / "a.png", portrait)
 
     def reader(age: int) -> Reader:
@@ -309,7 +309,7 @@ def test_a_data_set_that_has_changed_in_between_is_not_gone_on_with(
 
     with pytest.raises(KeyboardInterrupt):
         prepare_set(reader(1), source=tmp_path, output=tmp_path, options=Options(), progress=stop)
-    with pytest.raises(ValueError, match="was begun otherwise"):
+    with pytest.raises(ValueError, match="was begun with other options"):
         prepare_set(reader(2), source=tmp_path, output=tmp_path, options=Options())
 
 

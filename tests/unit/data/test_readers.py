@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from training.data.inventory import find_shortage, take_inventory
 from training.data.reader import LayoutError
 from training.data.readers import reader_of, readers
 from training.data.sample import BadSample, Sample, five_of_68
-from training.data.survey import shortage, survey
 from training.tasks import CATALOGUE
 
 
@@ -38,7 +38,7 @@ def test_every_data_set_says_what_it_is_and_labels_tasks_of_the_catalogue(name: 
 @pytest.mark.parametrize("name", readers())
 def test_an_empty_folder_is_not_the_data_set(tmp_path: pathlib.Path, name: str) -> None:
     with pytest.raises(LayoutError) as caught:
-        survey(reader_of(name), tmp_path)
+        take_inventory(reader_of(name), tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -261,16 +261,16 @@ def test_photos_are_all_pictures_below_a_folder(tmp_path: pathlib.Path) -> None:
 def test_what_the_official_release_has_and_a_folder_has_not_is_said(tmp_path: pathlib.Path) -> None:
     _youtube(tmp_path, "Ann_1.jpg", "Ben_1.jpg")
     reader = reader_of("youtube68")
-    assert shortage(reader, tmp_path, survey(reader, tmp_path)) == (
+    assert find_shortage(reader, tmp_path, take_inventory(reader, tmp_path)) == (
         f"2 pictures that the lists name are missing, the first is {tmp_path}/images/Ann_1.jpg"
     )
     _touch(tmp_path / "images", "Ann_1.jpg", "Ben_1.jpg")
-    found = survey(reader, tmp_path)
-    assert shortage(reader, tmp_path, found) == f"{tmp_path} has 2 pictures, the official release 3462"
-    assert survey(reader, tmp_path).digest == found.digest
+    found = take_inventory(reader, tmp_path)
+    assert find_shortage(reader, tmp_path, found) == f"{tmp_path} has 2 pictures, the official release 3462"
+    assert take_inventory(reader, tmp_path).digest == found.digest
     table = tmp_path / "landmarks68.csv"
     table.write_text(table.read_text().replace("0.5", "0.6"))
-    assert survey(reader, tmp_path).digest != found.digest
+    assert take_inventory(reader, tmp_path).digest != found.digest
 
 
 def test_five_points_follow_from_68() -> None:

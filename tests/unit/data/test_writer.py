@@ -20,7 +20,8 @@ from tests.helpers.synthetic_sets import made_face
 from training.data.labels import checked, checked_mask
 from training.data.prepared.check import check_set
 from training.data.prepared.face_set import FaceSet
-from training.data.prepared.writer import Face, SetWriter, margin_of, write_set
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import ShardWriter, margin_of, write_set
 from training.tasks import CATALOGUE
 
 SIZE = 56
@@ -67,7 +68,7 @@ def test_webdataset_reads_the_shards_as_they_are(tmp_path: pathlib.Path) -> None
 
 def test_the_manifest_says_what_a_set_is_and_of_whom(tmp_path: pathlib.Path) -> None:
     faces = [_face(0), _face(1, split="test", labels={"age": [3, 3]}, labelled_by={"age": "a teacher"})]
-    with SetWriter(tmp_path / "made", title="Made", licence="CC0", size=SIZE, detector="abc") as writer:
+    with ShardWriter(tmp_path / "made", title="Made", licence="CC0", size=SIZE, detector="abc") as writer:
         writer.skip("unreadable", "broken.png: cut short")
         for face in faces:
             writer.add(face)
@@ -86,7 +87,7 @@ def test_the_manifest_says_what_a_set_is_and_of_whom(tmp_path: pathlib.Path) -> 
 
 
 def test_of_many_left_out_all_are_counted_and_a_hundred_named(tmp_path: pathlib.Path) -> None:
-    with SetWriter(tmp_path / "made", size=SIZE) as writer:
+    with ShardWriter(tmp_path / "made", size=SIZE) as writer:
         for i in range(150):
             writer.skip("no_face", f"{i}.png")
         writer.add(_face(0))
@@ -101,13 +102,13 @@ def test_a_stopped_set_is_gone_on_with_and_ends_with_the_bytes_of_an_unbroken_on
     settings: dict[str, Any] = {"size": SIZE, "shard_faces": 3, "options": {"seed": 1}}
     _write(tmp_path / "unbroken" / "made", **{k: v for k, v in settings.items() if k != "size"})
     folder = tmp_path / "broken" / "made"
-    with SetWriter(folder, **settings) as writer:
+    with ShardWriter(folder, **settings) as writer:
         for i in range(5):
             writer.add(_face(i))
     assert not folder.exists()
-    with SetWriter(folder, **settings) as writer:
-        assert writer.dealt == 3  # what was behind the last whole shard is done again
-        for i in range(writer.dealt, 7):
+    with ShardWriter(folder, **settings) as writer:
+        assert writer.processed == 3  # what was behind the last whole shard is done again
+        for i in range(writer.processed, 7):
             writer.add(_face(i))
         writer.finish()
     assert _files(folder) == _files(tmp_path / "unbroken" / "made")
@@ -119,25 +120,33 @@ import os, signal, sys
 from pathlib import Path
 from tests.helpers.synthetic_sets import made_face
 from training.tasks import CATALOGUE
-from training.data.prepared import partial, writer as writer_module
-from training.data.prepared.writer import SetWriter
+from training.data.prepared import partial, shard, writer as writer_module
+from training.data.prepared.writer import ShardWriter
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 target, size = sys.argv[1], int(sys.argv[3])
 victim, at = sys.argv[2].split(".")
-owner = {"SetWriter": SetWriter, "Unfinished": partial.Unfinished, "Path": Path, "writer": writer_module}[victim]
-setattr(owner, at, kill)
-with SetWriter(Path(target), size=size, shard_faces=3, options={"seed": 1}) as writer:
-    for i in range(writer.dealt, 7):
+owners = {"PartialSet": partial.PartialSet, "Path": Path, "shard": shard, "writer": writer_module}
+setattr(owners[victim], at, kill)
+with ShardWriter(Path(target), size=size, shard_faces=3, options={"seed": 1}) as writer:
+    for i in range(writer.processed, 7):
         writer.add(made_face(i, [CATALOGUE["age"]], size=size, seed=0))
     writer.finish()
 """
 
 
 @pytest.mark.parametrize(
-    "moment", ["Unfinished.save", "writer.write_durably", "Unfinished.publish", "Path.rename", "Path.unlink"]
+    "moment",
+    [
+        "PartialSet.save",
+        "shard.write_durably",
+        "writer.write_durably",
+        "PartialSet.publish",
+        "Path.rename",
+        "Path.unlink",
+    ],
 )
 def test_killed_at_any_moment_the_next_process_ends_with_the_same_set(
     tmp_path: pathlib.Path, moment: str
@@ -153,26 +162,26 @@ def test_killed_at_any_moment_the_next_process_ends_with_the_same_set(
 
 
 def _write_on(folder: pathlib.Path) -> None:
-    with SetWriter(folder, size=SIZE, shard_faces=3, options={"seed": 1}) as writer:
-        for i in range(writer.dealt, 7):
+    with ShardWriter(folder, size=SIZE, shard_faces=3, options={"seed": 1}) as writer:
+        for i in range(writer.processed, 7):
             writer.add(made_face(i, [CATALOGUE["age"]], size=SIZE, seed=0))
         writer.finish()
 
 
 def test_a_set_begun_with_other_options_is_not_gone_on_with(tmp_path: pathlib.Path) -> None:
-    with SetWriter(tmp_path / "made", size=SIZE, shard_faces=1, options={"limit": 5}) as writer:
+    with ShardWriter(tmp_path / "made", size=SIZE, shard_faces=1, options={"limit": 5}) as writer:
         writer.add(_face(0))
-    with pytest.raises(ValueError, match=r"begun otherwise \(limit was 5 and is 6\)"):
-        SetWriter(tmp_path / "made", size=SIZE, options={"limit": 6})
+    with pytest.raises(ValueError, match=r"begun with other options \(limit was 5 and is 6\)"):
+        ShardWriter(tmp_path / "made", size=SIZE, options={"limit": 6})
 
 
 def test_two_processes_do_not_write_one_set(tmp_path: pathlib.Path) -> None:
-    with SetWriter(tmp_path / "made", size=SIZE) as writer:
+    with ShardWriter(tmp_path / "made", size=SIZE) as writer:
         with pytest.raises(ValueError, match="another process is preparing"):
-            SetWriter(tmp_path / "made", size=SIZE)
+            ShardWriter(tmp_path / "made", size=SIZE)
         writer.add(_face(0))
         writer.finish()
-    SetWriter(tmp_path / "made", size=SIZE).close()  # the lock is gone
+    ShardWriter(tmp_path / "made", size=SIZE).close()  # the lock is gone
     assert len(FaceSet(tmp_path / "made")) == 1
 
 
@@ -180,7 +189,7 @@ def test_a_folder_that_is_no_prepared_set_is_never_replaced(tmp_path: pathlib.Pa
     (tmp_path / "celeba").mkdir()
     (tmp_path / "celeba" / "list_attr_celeba.txt").write_text("dear data")
     with pytest.raises(ValueError, match="is not a prepared set"):
-        SetWriter(tmp_path / "celeba")
+        ShardWriter(tmp_path / "celeba")
     assert _files(tmp_path / "celeba") == {"list_attr_celeba.txt": b"dear data"}
 
 
@@ -209,8 +218,8 @@ def test_a_full_disk_leaves_the_old_set_and_the_whole_shards(
         _write(tmp_path / "made", shard_faces=2)
     monkeypatch.undo()
     assert _files(tmp_path / "made") == before
-    with SetWriter(tmp_path / "made", size=SIZE, shard_faces=2) as writer:
-        assert writer.dealt == 4
+    with ShardWriter(tmp_path / "made", size=SIZE, shard_faces=2) as writer:
+        assert writer.processed == 4
         for i in range(4, 7):
             writer.add(_face(i))
         writer.finish()
@@ -218,7 +227,7 @@ def test_a_full_disk_leaves_the_old_set_and_the_whole_shards(
 
 
 def test_a_set_without_a_face_is_refused_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
-    with SetWriter(tmp_path / "made") as writer:
+    with ShardWriter(tmp_path / "made") as writer:
         writer.skip("no_face", "wall.jpg: the detector finds none")
         with pytest.raises(ValueError, match=r"would have no face \(left out: 1 no face, the first is wall"):
             writer.finish()
@@ -256,11 +265,11 @@ _MASK = np.zeros((SIDE, SIDE), np.uint8)
 def test_a_bad_label_is_refused_with_the_face_s_name_before_anything_is_written(
     tmp_path: pathlib.Path, changes: dict[str, Any], why: str
 ) -> None:
-    with SetWriter(tmp_path / "made", size=SIZE) as writer:
+    with ShardWriter(tmp_path / "made", size=SIZE) as writer:
         with pytest.raises(ValueError, match=r"people/0\.png: ") as caught:
             writer.add(_face(0, **changes))
         assert why in str(caught.value)
-        assert writer.dealt == 0
+        assert writer.processed == 0
         writer.add(_face(1))
         writer.finish()
     assert list(FaceSet(tmp_path / "made").keys) == ["people/1.png"]

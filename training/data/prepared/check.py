@@ -1,10 +1,10 @@
-"""Whether a prepared set is still what its manifest says."""
+"""Checks a prepared set against its manifest."""
 
 import hashlib
 from pathlib import Path
 
 from training.data.prepared.face_set import read_manifest
-from training.data.prepared.index import Index
+from training.data.prepared.index import FaceIndex
 from training.data.sample import SPLITS
 
 
@@ -20,7 +20,7 @@ def check_set(folder: Path) -> dict[str, int]:
             raise ValueError(f"{path} is missing: prepare the set again") from None
         if digest != shard["sha256"]:
             raise ValueError(f"{path} is not the shard that was written: prepare the set again")
-    index = Index(folder / "index.npz")
+    index = FaceIndex(folder / "index.npz")
     try:
         splits = index.array("split")
         ends = index.array("jpg_offset") + index.array("jpg_length")

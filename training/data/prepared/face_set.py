@@ -1,4 +1,4 @@
-"""A prepared set (training.data.prepared.writer) as training and evaluation read it: any face at any time.
+"""A prepared set (training.data.prepared.writer) as training and evaluation read it, with random access.
 
 Tests make one with training.data.prepared.writer.write_set.
 """
@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from training.data.labels import UNKNOWN
-from training.data.prepared.index import Index
+from training.data.prepared.index import FaceIndex
 from training.data.prepared.writer import FORMAT
 from training.data.sample import SPLITS
 from training.tasks import CATALOGUE
 
 # Shards kept open; of more, each read opens its own (a process may have 1,024 files open).
 _OPEN = 256
-# Folders of a set that is being made or replaced.
-_PASSING = (".partial", ".old")
+# Suffixes of folders of sets that are being written or replaced.
+_TEMPORARY = (".partial", ".old")
 
 
 class FaceSet:
@@ -40,21 +40,30 @@ class FaceSet:
     folder that is not a prepared set, one of another catalogue, and a split (or a `subset` of it)
     without a face.
 
-    `aside` is a part of the split, chosen by a hash of persons, or of keys where nobody is named: 0.04 is
-    the set without every 25th face, and -0.04 those faces alone.
+    `holdout_fraction` of the split is held out, chosen by a hash of the person, or of the key where the
+    person is not known: with 0.04 the set lacks every 25th face, and with `held_out` it has those alone.
     """
 
     def __init__(
-        self, folder: Path, *, split: str = "train", subset: str | None = None, aside: float = 0.0
+        self,
+        folder: Path,
+        *,
+        split: str = "train",
+        subset: str | None = None,
+        holdout_fraction: float = 0.0,
+        held_out: bool = False,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
-        self.folder, self.split, self.subset, self.aside = folder, split, subset, aside
+        if not 0 <= holdout_fraction <= 1:
+            raise ValueError(f"holdout_fraction {holdout_fraction} is not in 0 to 1")
+        self.folder, self.split, self.subset = folder, split, subset
+        self.holdout_fraction, self.held_out = holdout_fraction, held_out
         self.manifest: dict[str, Any] = read_manifest(folder)
         self.name: str = self.manifest["name"]
         self.crop_size: int = self.manifest["crop"]["size"]
         self.margin: int = self.manifest["crop"]["margin"]
-        self._index = Index(folder / "index.npz")
+        self._index = FaceIndex(folder / "index.npz")
         chosen = self._index.array("split") == SPLITS.index(split)
         if subset is not None and chosen.any():
             names = self._all_texts("subset")
@@ -62,12 +71,12 @@ class FaceSet:
             # A face may be in several, joined by commas.
             chosen &= np.isin(codes, [i for i, name in enumerate(names) if subset in name.split(",")])
         self._rows = np.flatnonzero(chosen)
-        if aside:
-            self._rows = self._rows[self._set_aside(abs(aside)) == (aside < 0)]
+        if holdout_fraction or held_out:
+            self._rows = self._rows[self._in_holdout() == held_out]
         if not len(self._rows):
             part = f"split {split}" if subset is None else f"subset {subset!r} of split {split}"
-            part = f"the {abs(aside):g} set aside of {part}" if aside < 0 else part
-            raise ValueError(f"{folder} has no face in {part}: it has {_shares(self.manifest)}")
+            part = f"the {holdout_fraction:g} held out of {part}" if held_out else part
+            raise ValueError(f"{folder} has no face in {part}: it has {_split_counts(self.manifest)}")
         self.columns: dict[str, NDArray[np.float32]] = {}
         for task in self._index.names("column"):
             column = self._of("column", task)
@@ -90,12 +99,12 @@ class FaceSet:
 
     @functools.cached_property
     def keys(self) -> NDArray[np.str_]:
-        """[N]: what a face is called in messages, usually its picture's path in the data set."""
+        """[N]: each face's name in messages, usually its picture's path in the data set."""
         return np.array(self._index.texts("key", self._rows))
 
     @functools.cached_property
     def persons(self) -> NDArray[np.str_]:
-        """[N]: who it is, empty where not known."""
+        """[N]: identities, empty where not known."""
         return self._repeated("person")
 
     @functools.cached_property
@@ -105,15 +114,15 @@ class FaceSet:
 
     @property
     def fingerprint(self) -> str:
-        """Of the content: how many faces these are, and of which shards. What a run's data is known by."""
+        """Identifies the content: the number of faces and a hash of the shards. Recorded by runs."""
         shards = json.dumps([shard["sha256"] for shard in self.manifest["shards"]])
         return f"{len(self)} faces, {hashlib.sha256(shards.encode()).hexdigest()[:12]}"
 
     def key(self, i: int) -> str:
-        """What face `i` is called, without reading all names."""
+        """The name of face `i`, without reading all names."""
         return self._index.texts("key", [int(self._rows[i])])[0]
 
-    def stored(self, i: int) -> NDArray[np.uint8]:
+    def stored_crop(self, i: int) -> NDArray[np.uint8]:
         """The stored crop [S + 2M, S + 2M, 3] RGB."""
         pixels = self._picture(i, "jpg_offset", "jpg_length", flags=cv2.IMREAD_COLOR_RGB)
         if pixels is None:
@@ -127,20 +136,20 @@ class FaceSet:
         names = f"mask_offset/{task}", f"mask_length/{task}"
         return self._picture(i, *names, flags=cv2.IMREAD_GRAYSCALE)
 
-    def plain(self, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
-        """What a server would feed [n, size, size, 3]: the crop without its margin, resampled to `size`."""
+    def served_crops(self, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+        """The engine's input when serving [n, size, size, 3]: the crop without its margin, resampled."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
         pixels = np.empty((len(chosen), size, size, 3), np.uint8)
         for k, i in enumerate(chosen.tolist()):
-            inner = self._inner(self.stored(i))
+            inner = self._inner(self.stored_crop(i))
             if size != self.crop_size:
                 method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
                 inner = np.asarray(cv2.resize(inner, (size, size), interpolation=method), np.uint8)
             pixels[k] = inner
         return pixels
 
-    def plain_mask(self, task: str, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
-        """The class ids of `plain`'s pixels [n, size, size], 255 where not known."""
+    def served_masks(self, task: str, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+        """The class ids of the pixels of `served_crops` [n, size, size], 255 where not known."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
         masks = np.full((len(chosen), size, size), UNKNOWN, np.uint8)
         for k, i in enumerate(chosen.tolist()):
@@ -149,8 +158,8 @@ class FaceSet:
                 masks[k] = cv2.resize(self._inner(mask), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
         return masks
 
-    def about(self, i: int) -> dict[str, Any]:
-        """What its shard says of face `i`: key, labels and so on, as training.data.prepared.writer lists them."""
+    def record(self, i: int) -> dict[str, Any]:
+        """The JSON record of face `i` in its shard: key, labels and so on (training.data.prepared.writer)."""
         row = self._rows[i]
         shard, length = (int(self._arrays(name)[row]) for name in ("shard", "jpg_length"))
         # It is the member behind the picture; a member's content fills whole blocks, its header is one.
@@ -159,16 +168,16 @@ class FaceSet:
         try:
             header = self._read(shard, tarfile.BLOCKSIZE, at)
             size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
-            about: dict[str, Any] = json.loads(self._read(shard, size, at + tarfile.BLOCKSIZE))
-            if about["key"] != self.key(i):
-                raise ValueError("it is another face's")
+            record: dict[str, Any] = json.loads(self._read(shard, size, at + tarfile.BLOCKSIZE))
+            if record["key"] != self.key(i):
+                raise ValueError("it belongs to another face")
         except (tarfile.HeaderError, ValueError, KeyError, TypeError):
             raise self._damaged(i) from None
-        return about
+        return record
 
-    def forward(self, i: int) -> NDArray[np.float64] | None:
+    def crop_transform(self, i: int) -> NDArray[np.float64] | None:
         """The map [2, 3] from the pixels of face `i`'s picture to the stored crop's; None without one."""
-        forward = self.about(i)["forward"]
+        forward = self.record(i)["forward"]
         return None if forward is None else np.asarray(forward, np.float64)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -178,13 +187,14 @@ class FaceSet:
             "folder": self.folder,
             "split": self.split,
             "subset": self.subset,
-            "aside": self.aside,
+            "holdout_fraction": self.holdout_fraction,
+            "held_out": self.held_out,
             "columns": {task: self.columns[task] for task in added},
             "confidence": {task: self.confidence[task] for task in added},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        chosen = {name: state[name] for name in ("split", "subset", "aside")}
+        chosen = {name: state[name] for name in ("split", "subset", "holdout_fraction", "held_out")}
         self.__init__(state["folder"], **chosen)  # type: ignore[misc]
         self.columns.update(state["columns"])
         self.confidence.update(state["confidence"])
@@ -193,15 +203,16 @@ class FaceSet:
         for descriptor in self.__dict__.get("_descriptors", {}).values():
             os.close(descriptor)
 
-    def _set_aside(self, part: float) -> NDArray[np.bool_]:
-        """[N]: of each face, whether it is among the `part` that is set aside."""
+    def _in_holdout(self) -> NDArray[np.bool_]:
+        """[N]: whether each face of the split is held out."""
         keys = self._index.texts("key", self._rows)
         persons = np.asarray(self._all_texts("person"))[
             np.asarray(self._index.array("person/code")[self._rows], np.int64)
         ]
         names = [person or key for person, key in zip(persons.tolist(), keys, strict=True)]
+        # The prefix is part of every held-out selection made so far.
         hashed = [int(hashlib.sha256(f"aside/{name}".encode()).hexdigest()[:8], 16) for name in names]
-        return np.array(hashed, np.float64) < part * 2**32
+        return np.array(hashed, np.float64) < self.holdout_fraction * 2**32
 
     def _inner(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
         inside = slice(self.margin, self.margin + self.crop_size)
@@ -287,7 +298,7 @@ def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | N
     Raises ValueError where there is none, or not every one of `names`.
     """
     found = sorted(
-        path.parent for path in folder.glob("*/manifest.json") if path.parent.suffix not in _PASSING
+        path.parent for path in folder.glob("*/manifest.json") if path.parent.suffix not in _TEMPORARY
     )
     missing = sorted(set(names or ()) - {path.name for path in found})
     if missing or not found:
@@ -302,5 +313,5 @@ def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | N
     return sets
 
 
-def _shares(manifest: dict[str, Any]) -> str:
+def _split_counts(manifest: dict[str, Any]) -> str:
     return ", ".join(f"{count} in {split}" for split, count in manifest["faces"].items())

@@ -1,8 +1,8 @@
-"""The index of a prepared set: one array a property, first axis faces, read without being loaded.
+"""The index of a prepared set: one array a property, first axis faces, memory-mapped.
 
 `index.npz` is an uncompressed .npz, so that each array can be mapped into memory where it lies in the
 file: opening a set of ten million faces reads a few kilobytes. Every shard leaves a part of the index
-beside it while the set is made, and `merge` joins the parts.
+beside it while the set is made, and `merge_parts` joins the parts.
 
 Texts (`key`) are two arrays: all of them in UTF-8 behind each other, `key/bytes`, and where each ends,
 `key/ends`. Texts that repeat (`person`, `subset`) are numbers (`person/code`) into such a list.
@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[Any]]
 
 _REPEATED = ("person", "subset")
-# What faces of a shard have of an array that only other shards have, by the first part of its name.
+# The value for faces of a shard without an array that other shards have, by the first part of its name.
 _ABSENT = {"column": np.nan, "confidence": 1.0, "mask_offset": -1, "mask_length": 0}
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a member in a zip file
 
 
-def pack(texts: Iterable[str]) -> dict[str, NDArray[Any]]:
+def pack_texts(texts: Iterable[str]) -> dict[str, NDArray[Any]]:
     """Texts as `bytes` and `ends`."""
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
     return {"bytes": np.frombuffer(b"".join(encoded), np.uint8), "ends": ends}
 
 
-def unpack(texts: NDArray[np.uint8], ends: NDArray[np.int64], rows: Iterable[int]) -> list[str]:
+def unpack_texts(texts: NDArray[np.uint8], ends: NDArray[np.int64], rows: Iterable[int]) -> list[str]:
     """The texts of these rows."""
     found = []
     for row in rows:
@@ -42,7 +42,7 @@ def unpack(texts: NDArray[np.uint8], ends: NDArray[np.int64], rows: Iterable[int
     return found
 
 
-def merge(parts: Sequence[Path], target: Path) -> None:
+def merge_parts(parts: Sequence[Path], target: Path) -> None:
     """Join the shards' parts of an index into `target`, one array at a time."""
     described: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     counts = []
@@ -87,13 +87,13 @@ def _merge_into(
             length = sum(len(piece) for piece in joined(name))
             _write(file, name, dtype, (length,), joined(name))
         elif last == "ends":
-            _write(file, name, dtype, (total,), _running(joined(name)))
+            _write(file, name, dtype, (total,), _cumulative(joined(name)))
         else:
             _write(file, name, dtype, (total, *shape), joined(name))
 
 
-class Index:
-    """A prepared set's arrays by name, mapped from the file when they are asked for.
+class FaceIndex:
+    """A prepared set's arrays by name, mapped from the file on access.
 
     Raises ValueError for a file that is missing or damaged.
     """
@@ -111,7 +111,7 @@ class Index:
         return name in self._members
 
     def names(self, first: str) -> list[str]:
-        """What stands behind `first/` in the arrays' names."""
+        """The second parts of the array names `first/...`."""
         return [n.partition("/")[2] for n in self._members if n.partition("/")[0] == first]
 
     def array(self, name: str) -> NDArray[Any]:
@@ -127,7 +127,7 @@ class Index:
             return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape)
 
     def texts(self, name: str, rows: Iterable[int]) -> list[str]:
-        return unpack(self.array(f"{name}/bytes"), self.array(f"{name}/ends"), rows)
+        return unpack_texts(self.array(f"{name}/bytes"), self.array(f"{name}/ends"), rows)
 
 
 def _write_codes(
@@ -142,14 +142,14 @@ def _write_codes(
     known: dict[str, int] = {}
     codes = []
     for piece, where in zip(texts, ends, strict=True):
-        words = unpack(piece, where, range(len(where)))
+        words = unpack_texts(piece, where, range(len(where)))
         codes.append(np.array([known.setdefault(word, len(known)) for word in words], np.int32))
     _write(file, f"{name}/code", np.dtype(np.int32), (total,), codes)
-    for last, array in pack(known).items():
+    for last, array in pack_texts(known).items():
         _write(file, f"{name}/{last}", array.dtype, array.shape, [array])
 
 
-def _running(pieces: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
+def _cumulative(pieces: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
     before = 0
     for piece in pieces:
         yield piece + before

@@ -1,4 +1,4 @@
-"""A prepared set while it is made: DIR/NAME.partial, what of it is whole, and who is at work on it."""
+"""A prepared set that is not finished: DIR/NAME.partial, its progress, and the lock of the process that writes it."""
 
 import dataclasses
 import fcntl
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 _PROGRESS = "progress.json"
-# All files that a set is made of, on its way and at its end.
-_OURS = ("shard-*.tar", "shard-*.npz", "index.npz", "manifest.json", "*.new")
-_NAMED = 100  # pictures left out that are named, of each reason; all are counted
+# All files of a set, partial or finished.
+_FILE_PATTERNS = ("shard-*.tar", "shard-*.npz", "index.npz", "manifest.json", "*.new")
+_LISTED = 100  # skipped pictures of each reason whose keys are kept; all are counted
 
 
 @dataclasses.dataclass(kw_only=True)
 class Progress:
-    """What the whole shards hold; written anew with each."""
+    """What the finished shards hold; the file is rewritten after each shard. The fields are keys on disk."""
 
-    options: dict[str, Any]  # what the set is made of: another command can't go on with it
-    dealt: int = 0  # inputs dealt with, those left out among them
+    options: dict[str, Any]  # what the set depends on: a command with others can't continue it
+    dealt: int = 0  # inputs processed, skipped ones among them
     shards: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # name, faces, bytes, sha256
     faces: dict[str, int] = dataclasses.field(default_factory=dict)  # by split
     labelled: dict[str, int] = dataclasses.field(default_factory=dict)  # faces by task
@@ -28,21 +28,23 @@ class Progress:
     skipped: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # by reason: count, first
 
     def skip(self, reason: str, key: str) -> None:
+        """Count a skipped input."""
         entry = self.skipped.setdefault(reason, {"count": 0, "first": []})
         entry["count"] += 1
-        if len(entry["first"]) < _NAMED:
+        if len(entry["first"]) < _LISTED:
             entry["first"].append(key)
 
     def copy(self) -> "Progress":
+        """A deep copy."""
         return Progress(**json.loads(json.dumps(dataclasses.asdict(self))))
 
 
-class Unfinished:
-    """The folder beside a set in which it is made, held by this process alone.
+class PartialSet:
+    """The folder beside a set in which it is written, locked by this process.
 
-    A folder that an earlier process left is gone on with: `progress` says how far it is, and what it left
-    behind its last whole shard is removed. Raises ValueError when another process holds it, when it was
-    begun with other `options`, and when a folder stands at the set's place that is none.
+    A folder that an earlier process left is continued: `progress` has its state, and files after its last
+    finished shard are removed. Raises ValueError when another process holds the lock, when the folder has
+    other `options`, and when `folder` exists and is not a prepared set.
     """
 
     def __init__(self, folder: Path, *, options: Mapping[str, Any]) -> None:
@@ -50,14 +52,14 @@ class Unfinished:
             raise ValueError(f"{folder} is there and is not a prepared set: name another output")
         self.target = folder
         self.path = folder.with_name(f"{folder.name}.partial")
-        self._lock: int | None = _hold(self.path)
+        self._lock: int | None = _lock_folder(self.path)
         try:
             self.progress = self._read(json.loads(json.dumps(options)))
-            whole = {_PROGRESS} | {
+            finished = {_PROGRESS} | {
                 f"{s['name']}{end}" for s in self.progress.shards for end in (".tar", ".npz")
             }
-            for path in [path for pattern in _OURS for path in self.path.glob(pattern)]:
-                if path.name not in whole:
+            for path in [path for pattern in _FILE_PATTERNS for path in self.path.glob(pattern)]:
+                if path.name not in finished:
                     path.unlink()
         except BaseException:
             self.release()
@@ -77,20 +79,20 @@ class Unfinished:
         ]
         if changed:
             raise ValueError(
-                f"{self.path} was begun otherwise ({'; '.join(changed)}): repeat the command that began it, "
+                f"{self.path} was begun with other options ({'; '.join(changed)}): repeat the command that began it, "
                 "or delete it to begin anew"
             )
         return progress
 
     def save(self, progress: Progress) -> None:
-        """What is whole now; the shards that it names are on the disk already."""
+        """Write the progress; the shards in it are on the disk already."""
         write_durably(self.path / _PROGRESS, json.dumps(dataclasses.asdict(progress)).encode())
         self.progress = progress
 
     def publish(self) -> None:
-        """The folder becomes the set, and takes the place of an older one.
+        """Rename the folder to the set's, replacing an older set.
 
-        What only an unfinished set needs goes last: a process killed in between is gone on with.
+        Files that only a partial set needs are removed last, so that a process killed in between is continued.
         """
         old = self.target.with_name(f"{self.target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -103,7 +105,7 @@ class Unfinished:
         shutil.rmtree(old, ignore_errors=True)
 
     def release(self) -> None:
-        """Let another process go on; a folder with nothing whole in it goes away."""
+        """Release the lock; an empty folder is removed."""
         if self._lock is None:
             return
         if self.path.is_dir() and not any(self.path.iterdir()):
@@ -113,7 +115,7 @@ class Unfinished:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """All of it stands there, also after a power cut, or what stood there before."""
+    """Write a file atomically, also across a power cut: the new content or the old."""
     partial = path.with_name(f"{path.name}.new")
     try:
         with partial.open("wb") as file:
@@ -126,8 +128,8 @@ def write_durably(path: Path, content: bytes) -> None:
         raise
 
 
-def _hold(path: Path) -> int:
-    """The folder, made and locked: the lock ends with the process, however that ends."""
+def _lock_folder(path: Path) -> int:
+    """Create and lock the folder; returns the descriptor. The lock ends with the process, however that ends."""
     while True:
         path.mkdir(parents=True, exist_ok=True)
         try:

@@ -131,7 +131,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         covered = np.full((len(indices), 4), np.nan)
         for k, index in enumerate(indices.tolist()):
-            crop = faces.stored(index)
+            crop = faces.stored_crop(index)
             if self.surround[number] and self.open is not None:
                 crop = self._with_surroundings(crop, rngs[k])
             picture = warp_picture(crop, geometries[k].matrix, size=self.size)
@@ -161,7 +161,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
     def _with_surroundings(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         if self.open is None or rng.random() >= self.augmentation.surround:
             return crop
-        other = self.open.stored(int(rng.integers(len(self.open))))
+        other = self.open.stored_crop(int(rng.integers(len(self.open))))
         return surrounded(crop, other) if other.shape == crop.shape else crop
 
     def _columns(

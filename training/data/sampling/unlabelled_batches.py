@@ -73,7 +73,7 @@ class UnlabelledBatches:
             rng = np.random.default_rng([self.seed, step, row])
             faces, i = places[row]
             pixels.append(
-                cropped(faces.stored(i), margin=faces.margin, size=self.size, rng=rng, how=self.cropping)
+                cropped(faces.stored_crop(i), margin=faces.margin, size=self.size, rng=rng, how=self.cropping)
             )
             order.append(rng.permutation(self.patches))
         return {"pixels": np.stack(pixels), "order": np.stack(order).astype(np.int64)}

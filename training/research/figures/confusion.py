@@ -86,7 +86,7 @@ def count_confusion(
         chosen = np.unique(np.linspace(0, len(faces) - 1, min(limit or len(faces), len(faces))).astype(int))
         for start in range(0, len(chosen) if present else 0, BATCH):
             indices = chosen[start : start + BATCH]
-            answers = predictor.predict(faces.plain(indices, size=predictor.input_size))
+            answers = predictor.predict(faces.served_crops(indices, size=predictor.input_size))
             for name in present:
                 found = confusion(faces.columns[name][indices], answers[name])
                 counts[name] = counts[name] + found if name in counts else found

@@ -19,7 +19,7 @@ from training.data.sample import BadSample, Sample
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Survey:
+class Inventory:
     """What a reader yields."""
 
     entries: int  # malformed ones among them
@@ -27,7 +27,7 @@ class Survey:
     malformed: int
     missing: int  # files that the set's lists name and that are not there
     first_missing: Path | None
-    twice: Collection[int]  # hashes of keys that may occur twice
+    repeated_hashes: Collection[int]  # hashes of keys that may occur twice
     digest: str  # of all keys, splits and labels: another one means another set
 
     @property
@@ -35,7 +35,7 @@ class Survey:
         return sum(self.counts.values())
 
 
-def survey(reader: Reader, source: Path) -> Survey:
+def take_inventory(reader: Reader, source: Path) -> Inventory:
     """Count a data set. Raises LayoutError where it is not laid out as it should be."""
     if not source.is_dir():
         raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
@@ -52,29 +52,29 @@ def survey(reader: Reader, source: Path) -> Survey:
             digest.update(repr(entry.key).encode())
             continue
         digest.update(repr((entry.key, entry.split, entry.person, entry.subset, entry.labels)).encode())
-        if is_missing(entry):
+        if is_picture_missing(entry):
             missing += 1
             first_missing = first_missing or Path(str(entry.picture))
         else:
             counts[entry.split] += 1
     values, times = np.unique(np.frombuffer(hashes, np.int64), return_counts=True)
-    return Survey(
+    return Inventory(
         entries=entries,
         counts=dict(counts),
         malformed=malformed,
         missing=missing,
         first_missing=first_missing,
-        twice=frozenset(values[times > 1].tolist()),
+        repeated_hashes=frozenset(values[times > 1].tolist()),
         digest=digest.hexdigest(),
     )
 
 
-def is_missing(sample: Sample) -> bool:
+def is_picture_missing(sample: Sample) -> bool:
     """Whether a sample's picture is a file that is not there."""
     return isinstance(sample.picture, Path) and not sample.picture.exists()
 
 
-def shortage(reader: Reader, source: Path, found: Survey) -> str | None:
+def find_shortage(reader: Reader, source: Path, found: Inventory) -> str | None:
     """What the official release has and this folder has not, in a sentence; None for a whole set."""
     absent = [name for name in reader.expected.files if not (source / name).exists()]
     if absent:
@@ -91,15 +91,15 @@ def shortage(reader: Reader, source: Path, found: Survey) -> str | None:
     return None
 
 
-def chosen(found: Survey, *, limit: int | None) -> NDArray[np.int64]:
+def select_numbers(found: Inventory, *, limit: int | None) -> NDArray[np.int64]:
     """The numbers of the entries that are prepared: all, or `limit` of them, evenly spread."""
     if limit is None or limit >= found.entries:
         return np.arange(found.entries)
     return np.linspace(0, found.entries - 1, limit).astype(np.int64)
 
 
-def entries(
-    reader: Reader, source: Path, found: Survey, *, numbers: NDArray[np.int64]
+def read_entries(
+    reader: Reader, source: Path, found: Inventory, *, numbers: NDArray[np.int64]
 ) -> Iterator[Sample | BadSample]:
     """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
     wanted = iter(numbers.tolist())
@@ -109,7 +109,7 @@ def entries(
         if upcoming is None:
             return
         again = entry.key in seen
-        if hash(entry.key) in found.twice:
+        if hash(entry.key) in found.repeated_hashes:
             seen.add(entry.key)
         if number != upcoming:
             continue
