@@ -72,7 +72,8 @@ def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
         faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]
     ) -> FoundPredictions:
         return FoundPredictions(
-            predictions=predict_crops(faces.served_crops(indices, size=size)), found=np.ones(len(indices), bool)
+            predictions=predict_crops(faces.served_crops(indices, size=size)),
+            found=np.ones(len(indices), bool),
         )
 
     return PredictionSource(predict=predict, sent="crop")

@@ -95,13 +95,13 @@ def test_only_faces_that_training_set_aside_are_looked_at(
     chosen = sets_aside(_checkpoint(), data)
     trained = FaceSet(data / "made", holdout_fraction=0.4)
     looked: list[str] = []
-    plain = FaceSet.plain
+    served_crops = FaceSet.served_crops
 
     def noted(faces: FaceSet, rows: np.ndarray, *, size: int) -> np.ndarray:
         looked.extend(faces.keys[rows].tolist())
-        return plain(faces, rows, size=size)
+        return served_crops(faces, rows, size=size)
 
-    monkeypatch.setattr(FaceSet, "plain", noted)
+    monkeypatch.setattr(FaceSet, "served_crops", noted)
     calibrated(_checkpoint(), chosen)
     assert looked
     assert not set(looked) & set(trained.keys.tolist())
