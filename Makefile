@@ -118,7 +118,7 @@ weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=
 	$(FULL) -m training.train.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
 		--output weights/$(NETWORK).safetensors
 	$(FULL) -m build.stages.export weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
-	$(FULL) -m build.configs --write
+	$(FULL) -m build.config --write
 
 .PHONY: train
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)

@@ -21,7 +21,7 @@ from build.cli import run_cli
 from build.errors import BuildError
 from build.files import ROOT
 from build.machine import has_gpu
-from build.onnx_interface import read_graph, restrict
+from build.onnx_interface import read_graph, select_tasks
 from build.options import argument, from_options, option, parser_of
 from build.pipeline import EngineBuild, build_engine
 from build.precisions import FORMATS, Precision, format_of
@@ -39,6 +39,7 @@ from build.stages.compile import BuildSettings
 from build.stages.repository import also_served, assemble_built
 from build.stages.stage import Done, only_one, perform
 from build.stages.untrained import UntrainedStage
+from runtime.contract import Contract
 
 CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
 # Random weights show nothing of what fp16's range or a quantiser would do to trained ones.
@@ -243,7 +244,7 @@ def _is_trained(path: Path, *, tasks: Sequence[str] | None) -> bool:
         loaded = load_checkpoint(path)
     except ValueError as error:
         raise BuildError(str(error)) from None
-    restrict(loaded.contract, None if tasks == (DEFAULT_TASKS,) else tasks)
+    select_tasks(Contract.parse(loaded.contract), None if tasks == (DEFAULT_TASKS,) else tasks)
     return bool(loaded.card.get("trained", True))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from build.errors import BuildError
 from build.files import replace_file, sha256_of_file
+from runtime.contract import Contract
 
 MANIFEST = "manifest.json"
 # What a repository is made of; changes elsewhere don't make its git revision another.
@@ -36,23 +37,22 @@ Content = bytes | Path
 def manifest(
     *,
     files: Mapping[str, str],
-    contract: Mapping[str, Any],
+    contract: Contract,
     stages: Mapping[str, Any],
     words: list[str],
     source: Path,
-    also: Mapping[str, Mapping[str, Any]] | None = None,
+    also: Mapping[str, Contract] | None = None,
 ) -> dict[str, Any]:
     """What is written: every file's sha256 (`files`), every stage's, versions, contract and git revision.
 
     `also` are the contracts of further networks by their names.
     """
     further = {
-        name: {"contract": other["hash"], "tasks": [entry["name"] for entry in other["tasks"]]}
-        for name, other in (also or {}).items()
+        name: {"contract": other.hash, "tasks": list(other.names)} for name, other in (also or {}).items()
     }
     return {
-        "contract": contract["hash"],
-        "tasks": [entry["name"] for entry in contract["tasks"]],
+        "contract": contract.hash,
+        "tasks": list(contract.names),
         **({"also": further} if further else {}),
         "stages": stages,
         "words": words,  # of `python -m build.stages.repository`, to assemble the same again

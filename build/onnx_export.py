@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from onnxscript.rewriter.rules import common as rules
 
-from build.acceptance.parity import differences, furthest, pictures, tolerances
+from build.acceptance.parity import differences, tolerances, worst_beyond_tolerance
+from build.acceptance.pictures import pictures
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import FIRST_FAMILY, PIXELS, read_graph
 from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import OnnxReport
+from runtime.contract import Contract
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
 from training.models.config import family_of
 
@@ -59,7 +61,7 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
     """Writes the ONNX file and the report beside it; returns the report.
 
     Raises BuildError when the checkpoint can't be read, its weights are not fp16 numbers, or ONNX
-    Runtime's answers differ from torch's by more than `build.acceptance.parity.tolerances`, each in its unit.
+    Runtime's answers differ from torch's by more than the tolerances of their kinds (`runtime.kinds`).
     """
     try:
         loaded = load_checkpoint(checkpoint)
@@ -67,8 +69,8 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
         raise BuildError(str(error)) from None
     loaded.model.set_explicit_attention()
     wrapper = ExportWrapper(loaded.model, loaded.contract)
-    size = loaded.contract["input_size"]
-    model = _to_onnx(wrapper, size=size, outputs=[entry["name"] for entry in loaded.contract["tasks"]])
+    contract = Contract.parse(loaded.contract)
+    model = _to_onnx(wrapper, size=contract.input_size, outputs=list(contract.names))
     rounded = dict(loaded.model.named_parameters()) if loaded.weights == "fp16" else {}
     _halve(model, lossless=rounded.keys())
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -79,8 +81,8 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
         output.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(model.SerializeToString())
         graph = read_graph(unfinished)
-        parity = _parity(wrapper, unfinished, size=size)
-        allowed = tolerances(loaded.contract, precision="fp32")
+        parity = _parity(wrapper, unfinished, contract=contract)
+        allowed = tolerances(contract, precision="fp32")
         report: OnnxReport = {
             "checkpoint_sha256": sha256,
             "onnx_sha256": graph.sha256,
@@ -95,7 +97,7 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
             "tolerances": allowed,
             "parity": parity,
         }
-        if worst := furthest(parity, allowed):
+        if worst := worst_beyond_tolerance(parity, allowed):
             raise BuildError(
                 f"ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
                 f"{allowed[worst[0]]:g}: nothing was written; "
@@ -237,17 +239,17 @@ def _metadata(loaded: Checkpoint, sha256: str) -> dict[str, str]:
     }
 
 
-def _parity(wrapper: ExportWrapper, path: Path, *, size: int) -> dict[str, dict[str, float]]:
+def _parity(wrapper: ExportWrapper, path: Path, *, contract: Contract) -> dict[str, dict[str, float]]:
     """The largest difference of each output, torch against ONNX Runtime, by batch size."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     found = {}
     for batch in COMPARED_BATCHES:
-        pixels = pictures(batch, size=size)
+        pixels = pictures(batch, size=contract.input_size)
         with torch.no_grad():
             expected = {name: tensor.numpy() for name, tensor in wrapper(torch.from_numpy(pixels)).items()}
         answered: Mapping[str, NDArray[Any]] = dict(
             zip(names, session.run(names, {PIXELS: pixels}), strict=True)
         )
-        found[str(batch)] = differences(expected, answered)
+        found[str(batch)] = differences(contract, expected, answered, in_units=False)
     return found

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself: its inputs, its outputs and its contract.
+"""The interface of an ONNX file: its inputs, its outputs and its contract.
 
 Everything that `build` makes of a network rests on this, so the checks are here: a file that passes
 `read_graph` can be served.
@@ -6,30 +6,21 @@ Everything that `build` makes of a network rests on this, so the checks are here
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from build.errors import BuildError
-from runtime.image.crops import ALIGNED, CROPS
+from runtime.contract import Contract, InvalidContract
+from runtime.image.crops import CROPS
+from runtime.kinds import kind_of
 
 PIXELS = "pixels"
 # Before it LayerNormalization is no operator of its own, and its sums overflow in fp16.
 OLDEST_OPSET = 17
 _AGAIN = "export it again with `python -m build.stages.export`"
 _DATATYPES: dict[int, str] = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.UINT8: "UINT8"}
-# The shape without the batch that a head of each kind has; None: the graph decides.
-_KINDS: dict[str, tuple[str, Callable[[int], tuple[int, ...]] | None]] = {
-    "classes": ("FP32", lambda count: (count,)),
-    "multilabel": ("FP32", lambda count: (count,)),
-    "value": ("FP32", lambda count: (1,)),
-    "rotation": ("FP32", lambda count: (3, 3)),
-    "points": ("FP32", lambda count: (count, 2)),
-    "mask": ("UINT8", None),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +37,7 @@ class Graph:
 
     path: Path
     sha256: str
-    contract: Mapping[str, Any]
+    contract: Contract
     heads: Mapping[str, Head]
     metadata: Mapping[str, str]  # all of the file's metadata_props, the contract among them
 
@@ -88,7 +79,7 @@ def read_graph(path: Path) -> Graph:
     initializers = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: _interface(value) for value in model.graph.input if value.name not in initializers}
     heads = {value.name: _interface(value) for value in model.graph.output}
-    size = contract["input_size"]
+    size = contract.input_size
     if inputs != {PIXELS: Head(datatype="UINT8", dims=(size, size, 3))}:
         raise BuildError(
             f"{path} takes {_shown(inputs)} instead of {PIXELS} UINT8 [{size}, {size}, 3]: {_AGAIN}"
@@ -99,71 +90,49 @@ def read_graph(path: Path) -> Graph:
     )
 
 
-def restrict(contract: Mapping[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
-    """The contract for these tasks only, with its own hash; None: for those served by default.
-
-    An entry with `default` false is served only where it is named.
-    """
-    known = {entry["name"]: entry for entry in contract["tasks"]}
-    if names is None:
-        names = [name for name, entry in known.items() if entry.get("default", True)]
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise BuildError(f"the weights do not answer {', '.join(missing)}: choose from {', '.join(known)}")
-    if not names:
-        raise BuildError(f"no task is named: choose from {', '.join(known)}")
-    restricted = {**contract, "tasks": [known[name] for name in known if name in names]}
-    restricted["hash"] = contract_hash(restricted)
-    return restricted
-
-
-def contract_hash(contract: Mapping[str, Any]) -> str:
-    """The contract's hash as `training.tasks.contract_hash` defines it (a test holds the two together)."""
-    meaning = {key: value for key, value in contract.items() if key != "hash"}
-    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _contract(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+def select_tasks(contract: Contract, names: Sequence[str] | None) -> Contract:
+    """`Contract.select` for whoever names tasks on a command line: BuildError for a task that is unknown."""
     try:
-        contract: dict[str, Any] = json.loads(metadata["contract"])
-        stated, entries, _ = contract["hash"], contract["tasks"], contract["input_size"]
-        names = [entry["name"] for entry in entries]
-    except (KeyError, TypeError, ValueError):
+        return contract.select(names)
+    except ValueError as error:
+        raise BuildError(str(error)) from None
+
+
+def _contract(metadata: Mapping[str, str], path: Path) -> Contract:
+    if "contract" not in metadata:
         raise BuildError(
-            f"{path} says no contract in its metadata, so nobody could name its answers: {_AGAIN}"
-        ) from None
-    if stated != contract_hash(contract):
-        raise BuildError(f"the contract in {path} does not match its own hash {stated}: {_AGAIN}")
-    if not names:
+            f"{path} has no contract in its metadata, so nobody could name its answers: {_AGAIN}"
+        )
+    try:
+        contract = Contract.parse(metadata["contract"])
+    except InvalidContract as error:
+        raise BuildError(f"the metadata of {path} is of no use, as {error}: {_AGAIN}") from None
+    if not contract.tasks:
         raise BuildError(f"the contract in {path} names no task: train at least one, and export again")
-    if contract.get("crop", ALIGNED) not in CROPS:
+    if contract.crop not in CROPS:
         raise BuildError(
-            f"the contract in {path} asks for the crop {contract['crop']!r}, and known are "
+            f"the contract in {path} asks for the crop {contract.crop!r}, and known are "
             f"{', '.join(CROPS)}: {_AGAIN}"
         )
     return contract
 
 
-def _check_heads(contract: Mapping[str, Any], heads: Mapping[str, Head], path: Path) -> None:
-    names = [entry["name"] for entry in contract["tasks"]]
-    if sorted(names) != sorted(heads):
+def _check_heads(contract: Contract, heads: Mapping[str, Head], path: Path) -> None:
+    if sorted(contract.names) != sorted(heads):
         raise BuildError(
-            f"{path} answers {', '.join(heads)} but its contract names {', '.join(names)}: {_AGAIN}"
+            f"{path} answers {', '.join(heads)} but its contract names {', '.join(contract.names)}: {_AGAIN}"
         )
-    for entry in contract["tasks"]:
-        head = heads[entry["name"]]
-        if entry["kind"] not in _KINDS:
+    for entry in contract.tasks:
+        head, count = heads[entry.name], len(entry.labels)
+        try:
+            kind = kind_of(entry)
+            kind.check(entry)
+        except ValueError as error:
+            raise BuildError(f"{path} can't be served, as {error}: {_AGAIN}") from None
+        if not kind.head(count).matches(head.datatype, head.dims):
             raise BuildError(
-                f"task {entry['name']} in {path} is of the unknown kind {entry['kind']}: "
-                f"known are {', '.join(_KINDS)}"
-            )
-        datatype, dims = _KINDS[entry["kind"]]
-        right_shape = len(head.dims) == 2 if dims is None else head.dims == dims(len(entry["labels"]))
-        if head.datatype != datatype or not right_shape:
-            raise BuildError(
-                f"{path} answers {_shown({entry['name']: head})}, which can't be {entry['kind']} "
-                f"of {len(entry['labels'])} labels: {_AGAIN}"
+                f"{path} answers {_shown({entry.name: head})}, which can't be {entry.kind} "
+                f"of {count} labels: {_AGAIN}"
             )
 
 

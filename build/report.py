@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_UNITS = {"classes": "", "multilabel": "", "value": " {unit}", "rotation": "°", "points": "", "mask": ""}
+from runtime.contract import Contract
+from runtime.kinds import kind_of
 
 
-def row_of(name: str, manifest: Mapping[str, Any], *, contract: Mapping[str, Any]) -> list[str]:
+def row_of(name: str, manifest: Mapping[str, Any], *, contract: Contract) -> list[str]:
     """A built engine's row: network, target, precision, size, parity by task, speed against torch."""
     return [
         name,
@@ -37,15 +38,14 @@ def to_text(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _parity(manifest: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
+def _parity(manifest: Mapping[str, Any], contract: Contract) -> str:
     by_batch = manifest["parity"]["by_batch"]
     parts = []
-    for entry in contract["tasks"]:
-        worst = max(by_output[entry["name"]] for by_output in by_batch.values())
-        unit = _UNITS[entry["kind"]].format(unit=entry.get("unit", ""))
-        if manifest["precision"] == "fp32" and entry["kind"] == "rotation":
-            unit = ""  # compared entry by entry
-        parts.append(f"{entry['name']} {worst:.0e}{unit}")
+    for entry in contract.tasks:
+        worst = max(by_output[entry.name] for by_output in by_batch.values())
+        # In fp32 an output is compared in its own numbers (build.acceptance.gate).
+        unit = kind_of(entry).unit_text(entry, in_units=manifest["precision"] != "fp32")
+        parts.append(f"{entry.name} {worst:.0e}{unit}")
     notes = []
     if not manifest["trained"]:
         notes.append("structural parity only: untrained weights")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from build.backends import backend, default_backend, servable_backends
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import read_manifest

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import shown
 from build.manifest import read_manifest
@@ -78,7 +78,7 @@ def assemble_all_tasks(words: Sequence[str], *, output: Path) -> Path:
     engine = chosen_engine(options)
     weights = options.weights or WEIGHTS
     graph = read_graph(weights if engine is None else engine / EXPORTED)
-    tasks = [entry["name"] for entry in graph.contract["tasks"]]
+    tasks = list(graph.contract.names)
     if engine is None:
         return assemble(
             weights=weights,

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.acceptance.parity import Tensors, differences, differences_in_units, tolerances
+from build.acceptance.parity import differences, tolerances
 from build.backends.base import Infer, Layer
 from build.errors import BuildError
+from runtime.contract import Contract
+from runtime.kinds.base import Tensors
 
 # The largest share of the multiplying layers that may have stayed in fp32 without being on the keep list.
 FULL_SHARE = 0.05
@@ -89,7 +91,7 @@ def size_fault(size: int, *, parameters: int, precision: str) -> str | None:
 
 
 def parity(
-    contract: Mapping[str, Any],
+    contract: Contract,
     *,
     infer: Infer,
     pixels: NDArray[np.uint8],
@@ -102,16 +104,15 @@ def parity(
     `expected` are the answers for all of `pixels` [N, S, S, 3]. In fp32 a rotation is compared entry by
     entry: the angle between two rotations would drown in their own rounding.
     """
-    measure = differences if precision == "fp32" else _in_units(contract)
     found = {}
     for batch in batches:
         part = {name: values[:batch] for name, values in expected.items()}
-        found[str(batch)] = measure(part, infer(pixels[:batch]))
+        found[str(batch)] = differences(contract, part, infer(pixels[:batch]), in_units=precision != "fp32")
     return found
 
 
 def parity_fault(
-    by_batch: Mapping[str, Mapping[str, float]], *, contract: Mapping[str, Any], precision: str
+    by_batch: Mapping[str, Mapping[str, float]], *, contract: Contract, precision: str
 ) -> str | None:
     """Each output that lies outside its tolerance, and by how much; None when all are inside."""
     allowed = tolerances(contract, precision=precision)
@@ -127,10 +128,6 @@ def parity_fault(
         for name, (value, batch) in worst.items()
     ]
     return f"it differs from torch in {', '.join(parts)}"
-
-
-def _in_units(contract: Mapping[str, Any]) -> Any:
-    return lambda expected, answered: differences_in_units(contract, expected, answered)
 
 
 def _is_of(layer: Layer, node: str) -> bool:

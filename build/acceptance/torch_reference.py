@@ -6,11 +6,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from build.acceptance.parity import differences, furthest, tolerances
+from build.acceptance.parity import differences, tolerances, worst_beyond_tolerance
 from build.acceptance.reference import Reference
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.serving.batches import COMPARED_BATCHES
+from runtime.contract import Contract
 from training.evaluation.predictors import torch_predict
 from training.models import ExportWrapper, load_checkpoint
 
@@ -23,6 +24,7 @@ def make_reference(
     Raises BuildError when one lies further than fp32 may.
     """
     loaded = load_checkpoint(checkpoint)
+    contract = Contract.parse(loaded.contract)
     answer = torch_predict(ExportWrapper(loaded.model, loaded.contract))
     reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
@@ -31,9 +33,9 @@ def make_reference(
     for batch in COMPARED_BATCHES:
         answered = dict(zip(names, session.run(names, {PIXELS: pixels[:batch]}), strict=True))
         expected = {name: values[:batch] for name, values in reference.answers.items()}
-        found[str(batch)] = differences(expected, answered)
-    allowed = tolerances(loaded.contract, precision="fp32")
-    if worst := furthest(found, allowed):
+        found[str(batch)] = differences(contract, expected, answered, in_units=False)
+    allowed = tolerances(contract, precision="fp32")
+    if worst := worst_beyond_tolerance(found, allowed):
         raise BuildError(
             f"on real faces ONNX Runtime differs from torch by {worst[1]:.2g} in {worst[0]}, more than "
             f"{allowed[worst[0]]:g}: look for an operator that the exporter translates differently"

@@ -21,6 +21,7 @@ from build.lowering.precision_exclusions import ExcludedNode
 from build.precisions import Precision
 from build.serving.batches import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import Device, EngineSettings
+from runtime.contract import Contract
 
 Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 Log = Callable[[str], None]
@@ -114,7 +115,7 @@ class Backend(abc.ABC):
         network: Path,
         *,
         precision: Precision,
-        contract: Mapping[str, Any],
+        contract: Contract,
         faces: NDArray[np.uint8],
         calibration: NDArray[np.uint8] | None,
         directory: Path,

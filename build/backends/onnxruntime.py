@@ -24,6 +24,7 @@ from build.files import link_or_copy
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
+from runtime.contract import Contract
 from runtime.engines.onnxruntime import NAME, OnnxRuntimeEngine
 
 # Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
@@ -56,7 +57,7 @@ class OnnxRuntime(Backend):
         network: Path,
         *,
         precision: Precision,
-        contract: Mapping[str, Any],
+        contract: Contract,
         faces: NDArray[np.uint8],
         calibration: NDArray[np.uint8] | None,
         directory: Path,

@@ -23,6 +23,7 @@ from build.files import link_or_copy
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
+from runtime.contract import Contract
 from runtime.engines.openvino import NAME, OpenVinoEngine
 
 # OpenVINO's own format, with its weights beside it.
@@ -62,7 +63,7 @@ class OpenVino(Backend):
         network: Path,
         *,
         precision: Precision,
-        contract: Mapping[str, Any],
+        contract: Contract,
         faces: NDArray[np.uint8],
         calibration: NDArray[np.uint8] | None,
         directory: Path,

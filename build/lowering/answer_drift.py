@@ -1,15 +1,17 @@
 """How far a quantised network's answers drift from the fp32 network's, on faces held out of calibration."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from build.acceptance.parity import Tensors, differences_in_units, tolerances
+from build.acceptance.parity import differences, tolerances
 from build.lowering.calibration import evenly
 from build.precisions import Precision
+from runtime.contract import Contract
+from runtime.kinds.base import Tensors
 
 _BATCH = 16
 
@@ -39,7 +41,7 @@ class AnswerDrift:
         self,
         exact: Callable[[NDArray[np.uint8]], Tensors],
         *,
-        contract: Mapping[str, Any],
+        contract: Contract,
         precision: Precision,
         faces: NDArray[np.uint8],
     ) -> None:
@@ -67,7 +69,7 @@ class AnswerDrift:
         ]
 
     def _drift(self, expected: Tensors, answers: Tensors) -> dict[str, float]:
-        found = differences_in_units(self._contract, expected, answers)
+        found = differences(self._contract, expected, answers, in_units=True)
         return {name: value / self._tolerances[name] for name, value in found.items()}
 
 

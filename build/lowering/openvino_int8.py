@@ -22,6 +22,7 @@ from build.lowering.answer_drift import AnswerDrift, split_faces
 from build.lowering.precision_exclusions import INPUT, ExcludedNode, Node, excluded_nodes
 from build.lowering.quiet import audible, quiet
 from build.onnx_interface import PIXELS
+from runtime.contract import Contract
 from runtime.engines.openvino import openvino_core
 
 EVALUATIONS = 20
@@ -37,7 +38,7 @@ _REVERTED = re.compile(r"were reverted back to the floating-point precision: *\n
 def quantised_for_openvino(
     network: Path,
     *,
-    contract: Mapping[str, Any],
+    contract: Contract,
     faces: NDArray[np.uint8],
     directory: Path,
     log: Log,

@@ -25,6 +25,7 @@ from build.lowering.quiet import quiet
 from build.lowering.rounding import rounded_model
 from build.onnx_interface import PIXELS
 from build.precisions import Precision
+from runtime.contract import Contract
 
 MOST_REVERTED = 20
 # How far the answers may be from fp32's in units of their tolerances: fp16 and a GPU's own order of
@@ -42,7 +43,7 @@ def quantised(
     model: onnx.ModelProto,
     *,
     precision: Precision,
-    contract: Mapping[str, Any],
+    contract: Contract,
     faces: NDArray[np.uint8],
     log: Log,
 ) -> tuple[onnx.ModelProto, tuple[ExcludedNode, ...], dict[str, Any]]:

@@ -14,13 +14,14 @@ from build.lowering.precision_exclusions import ExcludedNode, excluded_nodes, on
 from build.lowering.qdq_quantization import quantised
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE
+from runtime.contract import Contract
 
 
 def strongly_typed(
     network: Path,
     *,
     precision: Precision,
-    contract: Mapping[str, Any],
+    contract: Contract,
     faces: NDArray[np.uint8],
     calibration: NDArray[np.uint8] | None,
     directory: Path,

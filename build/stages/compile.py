@@ -32,6 +32,7 @@ from build.precisions import format_of
 from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import ENGINE_MANIFEST, EXPORTED, EngineReport, PrecisionReport
 from build.stages.stage import Finished, Log, Stage, finished, listing, perform
+from runtime.contract import Contract
 
 # How much worse than torch an engine may be on labelled faces: a share of right answers, an area under
 # a curve; in years or degrees; and in parts of a face's size, by which landmarks are measured.
@@ -145,7 +146,7 @@ def prove(
     `lowered` is the report of the precision step in `source`. Raises GateError (its report is the
     manifest) when the engine is not what it is called or answers otherwise than torch.
     """
-    target, precision, contract = lowered["target"], lowered["precision"], lowered["contract"]
+    target, precision, contract = lowered["target"], lowered["precision"], Contract.parse(lowered["contract"])
     backend = backend_of(target, precision)
     reference = load_reference(source / REFERENCE)
     log(f"  building for {target} in {precision}")
@@ -180,7 +181,7 @@ def prove(
         "tolerated_fp32_share": gate.FULL_SHARE,
         "onnx": lowered["onnx"],
         "exported": lowered["exported"],
-        "contract": contract["hash"],
+        "contract": contract.hash,
         "details": lowered["details"],
         "git_revision": git_revision(ROOT),
     }
@@ -233,9 +234,7 @@ def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
     return rounded(network), f"the network that the engine was built from (ONNX Runtime on the CPU{how})"
 
 
-def _metrics(
-    infer: Infer, contract: Mapping[str, Any], settings: BuildSettings, *, log: Log
-) -> dict[str, Any]:
+def _metrics(infer: Infer, contract: Contract, settings: BuildSettings, *, log: Log) -> dict[str, Any]:
     """Each task's metrics on labelled faces, the engine's beside torch's."""
     if settings.checkpoint is None or settings.labelled is None:
         raise BuildError("metrics are compared with torch's: name the checkpoint with --checkpoint")
@@ -248,7 +247,13 @@ def _metrics(
         sets = prepared_sets(settings.labelled)
         measured = {
             name: summary(
-                evaluate(answer, contract["tasks"], sets, input_size=contract["input_size"], bootstrap=0)
+                evaluate(
+                    answer,
+                    contract.to_json()["tasks"],
+                    sets,
+                    input_size=contract.input_size,
+                    bootstrap=0,
+                )
             )
             for name, answer in (
                 ("torch", checkpoint_predictor(settings.checkpoint).predict),

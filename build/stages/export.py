@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from build.acceptance.parity import blind, real_crops
+from build.acceptance.parity import nearly_constant
+from build.acceptance.pictures import real_crops
 from build.acceptance.reference import REFERENCE, save_reference
 from build.cli import run_cli
 from build.detector import find_detector
@@ -64,13 +65,13 @@ class ExportStage(Stage[ExportReport]):
         pixels = real_crops(
             self.photo,
             detector=self._detector,
-            size=graph.contract["input_size"],
+            size=graph.contract.input_size,
             count=MAX_BATCH,
-            crop=crop_of(graph.contract),
+            crop=crop_of(graph.contract.crop),
         )
         reference, parity = make_reference(self.checkpoint, onnx_file=place / NETWORK, pixels=pixels)
         save_reference(place / REFERENCE, reference)
-        unseen = blind(graph.contract, reference.answers)
+        unseen = nearly_constant(graph.contract, reference.answers)
         if unseen:
             log(
                 f"  these faces hardly differ in {', '.join(unseen)}, so they can't tell how low precision "

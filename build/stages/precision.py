@@ -32,6 +32,7 @@ from build.precisions import Precision, format_of
 from build.stages.artifacts import EXPORTED, NETWORK, ExportReport, PrecisionReport
 from build.stages.common_options import calibration_option, detector_option
 from build.stages.stage import Finished, Log, Stage, finished, listing, perform, sha256_of_input
+from runtime.contract import Contract
 from runtime.image.crops import crop_of
 
 
@@ -83,7 +84,7 @@ class PrecisionStage(Stage[PrecisionReport]):
         if self._pictures is not None:
             faces = calibration_faces(
                 self._pictures,
-                size=graph.contract["input_size"],
+                size=graph.contract.input_size,
                 detector=self.detector,
                 log=log,
                 crop=crop_of(graph.contract),
@@ -116,7 +117,7 @@ class PrecisionStage(Stage[PrecisionReport]):
                 "faces": exported["faces"],
                 "tolerances": exported["tolerances"],
             },
-            "contract": graph.contract,
+            "contract": graph.contract.to_json(),
             "parameters": exported["parameters"],
             "trained": exported["trained"],
         }
@@ -140,7 +141,7 @@ def lower(
     *,
     target: str,
     precision: Precision,
-    contract: Mapping[str, Any],
+    contract: Contract,
     faces: NDArray[np.uint8],
     calibration: NDArray[np.uint8] | None,
     directory: Path,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from build.backends import default_backend
-from build.configs import MODEL_REPOSITORY, WEIGHTS, generated_for
+from build.config import MODEL_REPOSITORY, WEIGHTS, generated_for
 from build.detector import find_detector, package_version
 from build.errors import BuildError
 from build.files import ROOT, shown, why_unwritten
@@ -38,8 +38,10 @@ from build.manifest import (
     sha256_of,
     to_json,
 )
+from build.serving.network import Network
+from build.serving.photo_models import DETECTOR_FILE
 from build.serving.servable_network import Part, built_part, exported_part
-from build.serving.served_models import DETECTOR_FILE, Network, python_models
+from build.serving.served_models import python_models
 from build.serving_plan import DEFAULT_TASKS, chosen, chosen_engine, parser
 from runtime.detect.weights import PACKAGE
 

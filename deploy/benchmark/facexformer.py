@@ -36,6 +36,7 @@ from build.stages.export import ExportStage
 from build.stages.stage import perform
 from build.stages.untrained import UntrainedStage
 from deploy.embedded.environment import PROJECT
+from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image
@@ -100,10 +101,10 @@ def _decoded(task: int, heads: Mapping[str, torch.Tensor], *, size: int) -> Answ
 
 
 def served(
-    engine: OpenVinoEngine, photos: Sequence[bytes], *, box: Sequence[float], contract: Mapping[str, Any]
+    engine: OpenVinoEngine, photos: Sequence[bytes], *, box: Sequence[float], contract: Contract
 ) -> Answers:
     """The steps of the served pipeline on these photos, as one batch: the server's answer tensors."""
-    crop, size = crop_of(contract), contract["input_size"]
+    crop, size = crop_of(contract.crop), contract.input_size
     pixels, maps, sizes = [], [], []
     for photo in photos:
         image = decode_image(photo)
@@ -134,15 +135,15 @@ def measure(
     model.set_explicit_attention()  # as the released code has it
     engine = OpenVinoEngine(network, precision="fp32", threads=threads)
     cores = threads or torch.get_num_threads()
-    size = int(loaded.contract["input_size"])
+    contract = Contract.parse(loaded.contract)
 
     def released(photos: Sequence[bytes], *, threads: int) -> int:
         torch.set_num_threads(threads)
-        recipe(model.released, photos, box=box, size=size)
+        recipe(model.released, photos, box=box, size=contract.input_size)
         return len(photos)
 
     def ours(photos: Sequence[bytes]) -> int:
-        served(engine, photos, box=box, contract=loaded.contract)
+        served(engine, photos, box=box, contract=contract)
         return len(photos)
 
     ways: dict[str, Callable[[], int]] = {}

@@ -1,7 +1,6 @@
 """How a face is cut out of its photo: the kinds of crop that a contract may ask for."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,9 +26,8 @@ class Crop(Protocol):
 CROPS: dict[str, Crop] = {ALIGNED: align_face, "box": crop_box}
 
 
-def crop_of(contract: Mapping[str, Any]) -> Crop:
-    """The crop that a contract asks for under `crop` (absent: aligned); ValueError for one unknown."""
-    kind = contract.get("crop", ALIGNED)
-    if kind not in CROPS:
-        raise ValueError(f"unknown kind of crop {kind!r}: known are {', '.join(CROPS)}")
-    return CROPS[kind]
+def crop_of(name: str) -> Crop:
+    """The crop of this name, as a contract gives it; ValueError names the known ones."""
+    if name not in CROPS:
+        raise ValueError(f"unknown kind of crop {name!r}: known are {', '.join(CROPS)}")
+    return CROPS[name]

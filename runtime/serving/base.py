@@ -1,7 +1,7 @@
 """What every served Python model shares: its configuration, tensors in and out, and how it fails.
 
 A request that can't be answered gets its own error, in one sentence; the others of its batch are
-answered, and the process lives on. What the sender can mend is INVALID_ARGUMENT, anything else is
+answered, and the process lives on. What the sender can correct is INVALID_ARGUMENT, anything else is
 INTERNAL and in the server's log.
 """
 
@@ -18,13 +18,14 @@ import threadpoolctl
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from runtime.contract import Contract
 from runtime.errors import InvalidInput
 
 Answer = dict[str, NDArray[Any]]
 
 
 class Refused(Exception):
-    """Another model of this server, asked for help, answered with an error."""
+    """Another model of this server, called for an answer, answered with an error."""
 
     def __init__(self, model: str, error: Any) -> None:
         super().__init__(f"{model} did not answer: {error.message()}")
@@ -32,7 +33,7 @@ class Refused(Exception):
 
 
 class ServedModel:
-    """A model of the Python backend; subclasses say how one request is answered."""
+    """A model of the Python backend; subclasses define how one request is answered."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Reads the model's configuration; the backend calls it once."""
@@ -48,11 +49,9 @@ class ServedModel:
         self.parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         self.directory = Path(args["model_repository"]) / args["model_version"]
 
-    @property
-    def contract(self) -> dict[str, Any]:
-        """What this repository's answers mean."""
-        contract: dict[str, Any] = json.loads(self.parameters["contract"])
-        return contract
+    def parse_contract(self) -> Contract:
+        """What this model's answers mean, from its parameters. It costs more than an answer: parse it once."""
+        return Contract.parse(self.parameters["contract"])
 
     def respond(self, request: Any, answer: Callable[[Any], Answer]) -> Any:
         """`answer(request)` as a response, or the error that it ended in."""
@@ -88,18 +87,18 @@ def tensor(request: Any, name: str) -> NDArray[Any]:
 
 
 def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
-    """A response with those tensors of an answer that the request asked for."""
-    wanted = request.requested_output_names()
+    """A response with those tensors of an answer that the request names."""
+    requested = request.requested_output_names()
     return pb_utils.InferenceResponse(
         output_tensors=[
             pb_utils.Tensor(name, np.ascontiguousarray(values))
             for name, values in answer.items()
-            if name in wanted
+            if name in requested
         ]
     )
 
 
-async def ask(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
+async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
     """The outputs of another model of this server; raises Refused when it answers with an error."""
     request = pb_utils.InferenceRequest(
         model_name=model,
@@ -108,18 +107,18 @@ async def ask(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[
         # A GPU engine's answers would else stay in its memory, where as_numpy() can't read them.
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
-    answered = await request.async_exec()
-    if answered.has_error():
-        raise Refused(model, answered.error())
-    return {name: pb_utils.get_output_tensor_by_name(answered, name).as_numpy() for name in outputs}
+    inferred = await request.async_exec()
+    if inferred.has_error():
+        raise Refused(model, inferred.error())
+    return {name: pb_utils.get_output_tensor_by_name(inferred, name).as_numpy() for name in outputs}
 
 
-async def ask_in_batches(
+async def infer_in_batches(
     model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
 ) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...], asked for all at once."""
+    """The outputs of a batching model for any number of rows [N > 0, ...], requested all at once."""
     chunks = [rows[start : start + max_batch] for start in range(0, len(rows), max_batch)]
-    answers = await asyncio.gather(*(ask(model, {name: chunk}, outputs) for chunk in chunks))
+    answers = await asyncio.gather(*(infer(model, {name: chunk}, outputs) for chunk in chunks))
     return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
 
 

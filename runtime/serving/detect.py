@@ -1,4 +1,4 @@
-"""Finding the faces of a photo by asking face_detector, which shares its batches between photos."""
+"""Finding the faces of a photo with face_detector, which shares its batches between photos."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.detect.blazeface import LOGITS, MAX_TILES, REGRESSORS, TILES, Detections, finish, prepare
 from runtime.image.decode import decode_image
-from runtime.serving.base import Answer, ServedModel, ask_in_batches, tensor
+from runtime.serving.base import Answer, ServedModel, infer_in_batches, tensor
 
 
 class FaceDetect(ServedModel):
@@ -28,7 +28,7 @@ class FaceDetect(ServedModel):
 async def find_faces(image: NDArray[np.uint8]) -> Detections:
     """The faces of a photo [H, W, 3] uint8 RGB; no face is an ordinary answer."""
     tiles = prepare(image)
-    raw = await ask_in_batches(
+    raw = await infer_in_batches(
         "face_detector", TILES, tiles.pixels, (REGRESSORS, LOGITS), max_batch=MAX_TILES
     )
     return finish(tiles, raw)

@@ -14,7 +14,7 @@ class FaceEngine(ServedModel):
     """pixels [B, S, S, 3] uint8 -> one head a task, as the ONNX graph gives them."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Loads the network; the parameters say the file, what runs it and how."""
+        """Loads the network; the parameters name the file, what runs it and how."""
         super().initialize(args)
         self.engine = self.load()
 
@@ -35,9 +35,9 @@ class FaceEngine(ServedModel):
     def _together(self, requests: Sequence[Any]) -> list[Any]:
         (name,) = self.inputs
         rows = [tensor(request, name) for request in requests]
-        wanted = {output for request in requests for output in request.requested_output_names()}
+        requested = {output for request in requests for output in request.requested_output_names()}
         outputs = self.engine.infer(
-            {name: np.concatenate(rows)}, outputs=[o for o in self.outputs if o in wanted]
+            {name: np.concatenate(rows)}, outputs=[o for o in self.outputs if o in requested]
         )
         ends = np.cumsum([len(part) for part in rows])[:-1]
         parts = {output: np.split(values, ends) for output, values in outputs.items()}

@@ -12,7 +12,7 @@ from runtime.errors import InvalidLandmarks
 from runtime.image.crops import Crop, crop_of
 from runtime.image.decode import decode_image
 from runtime.postprocess import CONTRACT_TENSOR, heads_for, no_faces, postprocess_all
-from runtime.serving.base import Answer, ServedModel, ask_in_batches, tensor
+from runtime.serving.base import Answer, ServedModel, infer_in_batches, tensor
 from runtime.serving.detect import detection_tensors, find_faces
 
 
@@ -20,10 +20,10 @@ class PhotoAnalysis(ServedModel):
     """One decode a photo; its tiles go to face_detector, its crops to face_engine, in shared batches."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Reads the contract once."""
+        """Parses the contract."""
         super().initialize(args)
-        self.meaning = self.contract
-        self.crop = crop_of(self.meaning)
+        self.contract = self.parse_contract()
+        self.crop = crop_of(self.contract.crop)
         self.engine = self.parameters.get("engine", "face_engine")
         self.max_batch = int(self.parameters["max_batch"])
 
@@ -35,18 +35,18 @@ class PhotoAnalysis(ServedModel):
         """`boxes`, `scores`, `landmarks`, `photo_size`, `contract`, and the requested answers [N, ...]."""
         image = decode_image(tensor(request, "image"))
         found = await find_faces(image)
-        asked = request.requested_output_names()
-        wanted = heads_for(self.meaning, asked)
+        requested = request.requested_output_names()
+        needed = heads_for(self.contract, requested)
         answers = detection_tensors(found, image)
-        answers[CONTRACT_TENSOR] = np.array([self.meaning["hash"].encode()], dtype=np.object_)
-        if not wanted:
+        answers[CONTRACT_TENSOR] = np.array([self.contract.hash.encode()], dtype=np.object_)
+        if not needed:
             return answers
         if not len(found.boxes):
-            return answers | no_faces(self.meaning, wanted)
-        pixels, maps = _crops(image, found, crop=self.crop, size=self.meaning["input_size"])
-        heads = await ask_in_batches(self.engine, "pixels", pixels, wanted, max_batch=self.max_batch)
+            return answers | no_faces(self.contract, needed)
+        pixels, maps = _crops(image, found, crop=self.crop, size=self.contract.input_size)
+        heads = await infer_in_batches(self.engine, "pixels", pixels, needed, max_batch=self.max_batch)
         sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
-        return answers | postprocess_all(self.meaning, heads, maps, photo_size=sizes, wanted=asked)
+        return answers | postprocess_all(self.contract, heads, maps, photo_size=sizes, requested=requested)
 
 
 def _crops(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.contract import ALIGNED
 from runtime.errors import InvalidImage, InvalidInput
 from runtime.image.align import Affine
 from runtime.image.crops import crop_of
@@ -19,7 +20,7 @@ class _Preprocess(ServedModel, abc.ABC):
         """Reads the side and the kind of the crop."""
         super().initialize(args)
         self.size = int(self.parameters["input_size"])
-        self.crop = crop_of(self.parameters)
+        self.crop = crop_of(self.parameters.get("crop", ALIGNED))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
@@ -74,7 +75,7 @@ _Cut = tuple[NDArray[np.uint8], Affine, tuple[int, ...]]
 
 
 def _row_by_row(cut: Callable[[int], _Cut], *, rows: int) -> Answer:
-    """The answer made of what `cut` gives for each row; of several, what is refused says its row."""
+    """The answer made of what `cut` returns for each row; of several rows, an error names its row."""
     faces = []
     for row in range(rows):
         try:

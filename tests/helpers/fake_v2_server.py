@@ -18,7 +18,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
-from runtime.image.masks import as_png
+from runtime.kinds.mask import as_png
 
 DATATYPES = {"float32": "FP32", "uint8": "UINT8", "int32": "INT32", "bool": "BOOL", "object": "BYTES"}
 

@@ -13,17 +13,10 @@ from build.acceptance.parity import tolerances
 from build.manifest import package_versions
 from build.onnx_interface import read_graph
 from build.stages.stage import RECORD
+from runtime.kinds import kind_of
 from training.tasks import CATALOGUE, Task, make_contract
 
 SIZE = 32
-_DIMS = {
-    "classes": lambda count: [count],
-    "multilabel": lambda count: [count],
-    "value": lambda count: [1],
-    "rotation": lambda count: [3, 3],
-    "points": lambda count: [count, 2],
-    "mask": lambda count: [SIZE, SIZE],
-}
 
 
 def contract_of(*names: str) -> dict[str, Any]:
@@ -56,8 +49,9 @@ def write(
     initializers = [numpy_helper.from_array(np.array([1, 2, 3]), "axes")]
     outputs = []
     for entry in contract["tasks"]:
-        name, mask = entry["name"], entry["kind"] == "mask"
-        shape = (dims or {}).get(name, _DIMS[entry["kind"]](len(entry["labels"])))
+        name, head = entry["name"], kind_of(entry["kind"]).head(len(entry["labels"]))
+        mask = head.datatype == "UINT8"
+        shape = (dims or {}).get(name, [SIZE if size is None else size for size in head.dims])
         weights = random.normal(size=[1, *shape]).astype(np.float32)
         initializers.append(numpy_helper.from_array(weights, f"{name}_weights"))
         initializers.append(numpy_helper.from_array(np.array([-1, *[1] * len(shape)]), f"{name}_shape"))

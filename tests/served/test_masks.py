@@ -20,7 +20,7 @@ from PIL import Image
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import FaceClient, InvalidInput, Mask, Points, Visibility, cli
-from runtime.image.masks import OUTSIDE
+from runtime.kinds.mask import OUTSIDE
 from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
 from tests.helpers.paths import ROOT

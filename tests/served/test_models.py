@@ -10,8 +10,8 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from deploy.embedded import EmbeddedServer
-from runtime.postprocess import answers_of
 from tests.helpers import requests as asking
+from tests.helpers.answers import answers_of
 
 KIND_DATATYPES = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
 

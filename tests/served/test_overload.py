@@ -10,7 +10,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-import build.serving.served_models
+import build.serving.photo_models
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from tests.helpers import requests as asking
@@ -25,7 +25,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("overload")
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.serving.served_models, "_MAX_PHOTOS", MAY_WAIT)
+        patch.setattr(build.serving.photo_models, "_MAX_PHOTOS", MAY_WAIT)
         assembled = assemble(weights=weights, output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,

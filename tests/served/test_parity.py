@@ -1,6 +1,5 @@
 """torch, ONNX Runtime and the served engine give the same heads for the same real crops."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,13 @@ import pytest
 import torch
 import tritonclient.grpc as triton
 
-from build.acceptance.parity import differences, differences_in_units, real_crops, tolerances
-from build.configs import WEIGHTS
+from build.acceptance.parity import differences, tolerances
+from build.acceptance.pictures import real_crops
+from build.config import WEIGHTS
 from build.detector import find_detector
 from build.onnx_interface import read_graph
 from deploy.embedded import EmbeddedServer
+from runtime.contract import Contract
 from tests.helpers import requests as asking
 from training.models import ExportWrapper, load_checkpoint
 
@@ -23,7 +24,7 @@ CHECKPOINT = WEIGHTS.with_suffix(".safetensors")
 
 @pytest.fixture(scope="module")
 def crops() -> np.ndarray[Any, Any]:
-    size = read_graph(WEIGHTS).contract["input_size"]
+    size = read_graph(WEIGHTS).contract.input_size
     return real_crops(asking.ASTRONAUT, detector=find_detector(), size=size, count=max(BATCHES))
 
 
@@ -48,7 +49,8 @@ def test_onnx_runtime_agrees_with_torch(
     names = [output.name for output in session.get_outputs()]
     answered = dict(zip(names, session.run(names, {"pixels": crops[:batch]}), strict=True))
     expected = {name: values[:batch] for name, values in torch_heads.items()}
-    found = differences(expected, answered)
+    contract = read_graph(WEIGHTS).contract
+    found = differences(contract, expected, answered, in_units=False)
     assert set(found) == set(names)
     assert max(found.values()) <= 1e-4, found
 
@@ -63,12 +65,11 @@ def test_the_served_engine_agrees_with_torch(
     with triton.InferenceServerClient(server.grpc_address) as client:
         parameters = client.get_model_config("face_engine").config.parameters
         answered = asking.ask(client, "face_engine", pixels=crops[:batch])
-    contract = json.loads(parameters["contract"].string_value)
+    contract = Contract.parse(parameters["contract"].string_value)
     precision = parameters["precision"].string_value
-    expected = {entry["name"]: torch_heads[entry["name"]][:batch] for entry in contract["tasks"]}
+    expected = {name: torch_heads[name][:batch] for name in contract.names}
     assert set(answered) == set(torch_heads)  # the engine answers more than is served of it
     answered = {name: answered[name] for name in expected}
-    compare = differences if precision == "fp32" else (lambda *two: differences_in_units(contract, *two))
-    found = compare(expected, answered)
+    found = differences(contract, expected, answered, in_units=precision != "fp32")
     allowed = tolerances(contract, precision=precision)
     assert all(found[name] <= allowed[name] for name in expected), found

@@ -11,8 +11,8 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from deploy.embedded import EmbeddedServer
-from runtime.postprocess import answers_of
 from tests.helpers import requests as asking
+from tests.helpers.answers import answers_of
 
 COLUMNS, ROWS = 8, 5  # more faces than the engine takes in one batch
 

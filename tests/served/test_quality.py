@@ -15,7 +15,7 @@ import pytest
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.onnx_interface import read_graph
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
@@ -412,7 +412,7 @@ def test_those_who_smile_do_so_surely(people: dict[str, Face]) -> None:
 
 
 def test_the_shipped_contract_is_whole(network: str, client: FaceClient) -> None:
-    entries = read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract["tasks"]
+    entries = read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract.to_json()["tasks"]
     assert {entry["name"]: len(entry["labels"]) for entry in entries} == SHIPPED[network]
     # Race is served only where somebody asks for it.
     assert set(client.contract().names) == set(SHIPPED[network]) - {"race"}
@@ -421,6 +421,6 @@ def test_the_shipped_contract_is_whole(network: str, client: FaceClient) -> None
 def test_the_shipped_labels_are_in_the_catalogue_s_order(network: str, client: FaceClient) -> None:
     """What no picture here can tell apart: fear from disgust, or two rare attributes."""
     served = {task.name: list(task.labels) for task in client.contract().tasks}
-    for entry in read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract["tasks"]:
+    for entry in read_graph(WEIGHTS.with_name(f"{network}.onnx")).contract.to_json()["tasks"]:
         assert entry["labels"] == list(CATALOGUE[entry["name"]].labels), entry["name"]
         assert served.get(entry["name"], entry["labels"]) == entry["labels"], entry["name"]

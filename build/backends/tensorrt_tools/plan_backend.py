@@ -23,6 +23,7 @@ from build.backends.tensorrt_tools.timing_cache import keep_timing_cache, use_ti
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import PRECISIONS, Precision, format_of
+from runtime.contract import Contract
 
 
 class PlanBackend(Backend):
@@ -50,7 +51,7 @@ class PlanBackend(Backend):
         network: Path,
         *,
         precision: Precision,
-        contract: Mapping[str, Any],
+        contract: Contract,
         faces: NDArray[np.uint8],
         calibration: NDArray[np.uint8] | None,
         directory: Path,

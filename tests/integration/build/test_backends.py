@@ -11,12 +11,12 @@ import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from build.acceptance.parity import pictures
+from build.acceptance.pictures import pictures
 from build.backends import onnxruntime
 from build.backends import openvino as openvino_engine
 from build.backends.base import Engine
 from build.backends.tensorrt_tools import gpus as gpu
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.errors import BuildError
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine

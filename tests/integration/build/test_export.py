@@ -13,9 +13,10 @@ import torch
 
 import build.onnx_export
 import build.stages.export
-from build.acceptance.parity import pictures
+from build.acceptance.pictures import pictures
 from build.errors import BuildError
 from build.onnx_interface import read_graph
+from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
@@ -48,7 +49,7 @@ def exported(checkpoint: Path) -> Path:
 def test_the_file_says_what_it_answers_and_what_it_was_made_of(checkpoint: Path, exported: Path) -> None:
     graph = read_graph(exported)
     loaded = load_checkpoint(checkpoint)
-    assert graph.contract == loaded.contract
+    assert graph.contract == Contract.parse(loaded.contract)
     assert list(graph.heads) == [entry["name"] for entry in loaded.contract["tasks"]]
     assert graph.heads["action_units"].dims == (11,)
     assert json.loads(graph.metadata["config"])["name"] == "qface_tiny"
@@ -72,7 +73,7 @@ def test_onnx_runtime_answers_any_batch_as_torch_does(checkpoint: Path, exported
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 32])
 def test_openvino_answers_any_batch_as_onnx_runtime_does(exported: Path, batch: int) -> None:
-    pixels = pictures(batch, size=read_graph(exported).contract["input_size"], seed=9)
+    pixels = pictures(batch, size=read_graph(exported).contract.input_size, seed=9)
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     answers = OpenVinoEngine(exported, precision="fp32").infer({"pixels": pixels})
     for name, answered in answers.items():
@@ -131,7 +132,7 @@ def test_openvino_finds_the_attention(exported: Path) -> None:
 
     compiled = openvino.Core().compile_model(str(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     executed = [str(op.get_rt_info()["layerType"].value) for op in compiled.get_runtime_model().get_ops()]
-    answers = [entry for entry in read_graph(exported).contract["tasks"] if entry["kind"] == "classes"]
+    answers = [entry for entry in read_graph(exported).contract.tasks if entry.kind == "classes"]
     assert executed.count("Softmax") == len(answers)
 
 

@@ -18,10 +18,13 @@ import tritonclient.grpc as triton
 
 import build.onnx_export
 import build.stages.export
-from build.acceptance.parity import FULL_PRECISION, differences, pictures, tolerances
+from build.acceptance.parity import differences, tolerances
+from build.acceptance.pictures import pictures
 from build.onnx_interface import read_graph
 from deploy.embedded import EmbeddedServer
+from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
+from runtime.kinds.base import FULL_PRECISION
 from tests.helpers.paths import ROOT
 from tests.helpers.released_facexformer import (
     IMAGES,
@@ -79,22 +82,23 @@ def test_engines_answer_any_batch_as_torch_does(checkpoint: Path, exported: Path
     with torch.no_grad():
         answered = ExportWrapper(loaded.model, loaded.contract)(torch.from_numpy(pixels))
     expected = {name: tensor.numpy() for name, tensor in answered.items()}
-    allowed = tolerances(loaded.contract, precision="fp32")
+    contract = Contract.parse(loaded.contract)
+    allowed = tolerances(contract, precision="fp32")
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     names = list(expected)
     for engine, answers in {
         "ONNX Runtime": dict(zip(names, session.run(names, {"pixels": pixels}), strict=True)),
         "OpenVINO": OpenVinoEngine(exported, precision="fp32").infer({"pixels": pixels}),
     }.items():
-        apart = differences(expected, answers)
+        apart = differences(contract, expected, answers, in_units=False)
         assert all(apart[name] <= allowed[name] for name in names), (engine, apart)
 
 
 def test_the_file_says_how_faces_are_cut_and_serves_every_task(exported: Path) -> None:
     graph = read_graph(exported)
-    assert graph.contract["crop"] == "box"
-    assert [entry["name"] for entry in graph.contract["tasks"]] == list(FACEXFORMER_TASKS)
-    named = [entry["name"] for entry in graph.contract["tasks"] if not entry.get("default", True)]
+    assert graph.contract.crop == "box"
+    assert list(graph.contract.names) == list(FACEXFORMER_TASKS)
+    named = [entry.name for entry in graph.contract.tasks if not entry.served_by_default]
     assert named == ["race_utkface"]  # as race always is: served only where it is named
     assert graph.heads["parsing_lapa"].dims == (64, 64)
     assert json.loads(graph.metadata["config"])["name"] == "small"

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import build.lowering.qdq_quantization
-from build.acceptance.parity import differences_in_units, pictures, tolerances
+from build.acceptance.parity import differences, tolerances
+from build.acceptance.pictures import pictures
 from build.backends.base import LoweredNetwork
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.errors import BuildError
 from build.lowering.onnx_file import element_types, unpacked
 from build.lowering.precision_exclusions import INPUT, Node, excluded_nodes, onnx_nodes
@@ -43,7 +44,7 @@ def made(tmp_path: Path) -> Lower:
         contract = read_graph(network).contract
         directory = tmp_path / f"{target}-{precision}"
         directory.mkdir()
-        faces = pictures(4, size=contract["input_size"])
+        faces = pictures(4, size=contract.input_size)
         return lower(
             network,
             target=target,
@@ -80,7 +81,7 @@ def test_fp32_for_a_strongly_typed_engine_has_fp32_weights_and_the_same_answers(
     model = onnx.load(str(lowered.network))
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.graph.initializer}
     assert read_graph(lowered.network).metadata == read_graph(WEIGHTS).metadata
-    pixels = pictures(3, size=read_graph(WEIGHTS).contract["input_size"])
+    pixels = pictures(3, size=read_graph(WEIGHTS).contract.input_size)
     expected, answered = rounded(WEIGHTS)(pixels), rounded(lowered.network)(pixels)
     for name, values in expected.items():
         assert np.allclose(values, answered[name], atol=1e-5)
@@ -104,8 +105,9 @@ def test_16_bits_multiply_in_16_bits_and_stay_within_the_tolerance(
     again = read_graph(lowered.network)  # its interface, its contract
     assert again.heads == graph.heads
     assert again.metadata == graph.metadata
-    pixels = pictures(5, size=graph.contract["input_size"], seed=1)
-    apart = differences_in_units(graph.contract, rounded(WEIGHTS)(pixels), rounded(lowered.network)(pixels))
+    pixels = pictures(5, size=graph.contract.input_size, seed=1)
+    before, after = rounded(WEIGHTS)(pixels), rounded(lowered.network)(pixels)
+    apart = differences(graph.contract, before, after, in_units=True)
     allowed = tolerances(graph.contract, precision=precision)
     assert max(apart.values()) > 1e-5  # it was rounded
     # These are no faces; on faces every engine is judged when it is built.

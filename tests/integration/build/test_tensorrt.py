@@ -27,7 +27,7 @@ from build.backends.tensorrt_tools import timing_cache as timings
 from build.backends.tensorrt_tools.gpus import Gpu
 from build.backends.tensorrt_tools.layers import inspected_layers
 from build.backends.tensorrt_tools.plan import inspect, runner
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.errors import BuildError
 from build.precisions import Precision
 from tests.helpers import standin_network as standin

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.embedded import EmbeddedServer
 from qface_client import _tensors, contract
+from runtime.contract import Contract
 from runtime.image.align import align_face
 from runtime.pose import rotation_from_angles
 from runtime.postprocess import postprocess_all
@@ -429,7 +430,7 @@ def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
     heads = predictor.predict(crops)
     assert {entry["kind"] for entry in predictor.tasks} == {str(task.kind) for task in CATALOGUE.values()}
     identity = np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1))
-    tensors = postprocess_all(words, heads, identity)
+    tensors = postprocess_all(Contract.parse(words), heads, identity)
     read = contract.parse_contract(json.dumps(words))
     again = predictions_of_faces(_tensors.read_tasks(tensors, tasks=read.tasks, count=3), read)
     assert set(again) == set(heads)

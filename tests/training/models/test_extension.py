@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import build.stages.export
-from build.acceptance.parity import differences, pictures, tolerances
+from build.acceptance.parity import differences, tolerances
+from build.acceptance.pictures import pictures
 from build.onnx_interface import read_graph
+from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from training.models import (
     CONFIGS,
@@ -198,8 +200,9 @@ def test_old_answers_stay_inside_parity_in_engines(checkpoints: tuple[Path, Path
             }
         in_onnx_runtime = dict(zip(names, session.run(names, {"pixels": crops}), strict=True))
         for answers in (in_onnx_runtime, openvino.infer({"pixels": crops})):
-            apart = differences(expected, answers)
-            allowed = tolerances(new.contract, precision="fp32")
+            contract = Contract.parse(new.contract)
+            apart = differences(contract, expected, answers, in_units=False)
+            allowed = tolerances(contract, precision="fp32")
             assert {name: value for name, value in apart.items() if not value <= allowed[name]} == {}
 
 

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from tritonclient.grpc import model_config_pb2 as triton
 
-from build import configs as config
-from build.configs import MODEL_REPOSITORY, WEIGHTS, generated, stale, write
+from build import config
+from build.config import MODEL_REPOSITORY, WEIGHTS, generated, stale, write
 from build.files import replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.pbtxt import Batching, Ensemble, Model, Step, Tensor, parse, to_text

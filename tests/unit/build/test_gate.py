@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from build.acceptance import gate
 from build.backends.base import Layer
 from build.stages.compile import _metric_fault
+from runtime.contract import Contract
 from tests.helpers import standin_network as standin
 
 
@@ -78,7 +79,7 @@ def test_a_small_network_s_plan_is_mostly_kernels() -> None:
 
 
 def test_each_output_outside_its_tolerance_is_named_with_its_distance() -> None:
-    contract = standin.contract_of("expression", "age", "head_pose")
+    contract = Contract.parse(standin.contract_of("expression", "age", "head_pose"))
     pixels = np.zeros((4, standin.SIZE, standin.SIZE, 3), np.uint8)
     expected = {
         "expression": np.full((4, 7), 0.1, np.float32),

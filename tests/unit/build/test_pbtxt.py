@@ -8,9 +8,9 @@ import pytest
 
 from build.backends import servable_backend
 from build.backends.tensorrt_tools.settings import Profile
-from build.configs import network_of
+from build.config import network_of
 from build.errors import BuildError
-from build.onnx_interface import Graph, read_graph, restrict
+from build.onnx_interface import Graph, read_graph
 from build.serving.batches import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
@@ -125,14 +125,14 @@ def test_a_cpu_s_engine_says_what_runs_it(
 @pytest.mark.parametrize("target", ["openvino", "onnxruntime", "tensorrt"])
 def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph: Graph, target: str) -> None:
     """Triton does not load a plan of which an output is not declared."""
-    contract = restrict(graph.contract, ["head_pose"])
+    contract = graph.contract.select(["head_pose"])
     files = config_files([network_of(graph, tasks=["head_pose"], engine=settings(target))])
     configs = {path: parse(text) for path, text in files.items()}
     heads = {"age": [1], "head_pose": [3, 3]}
     for name in ("config.pbtxt", "configs/cpu.pbtxt"):
         engine = configs.pop(f"face_engine/{name}")
         assert {tensor.name: list(tensor.dims) for tensor in engine.output} == heads, name
-        assert json.loads(engine.parameters["contract"].string_value) == contract
+        assert json.loads(engine.parameters["contract"].string_value) == contract.to_json()
     ensembles = {config.name: config for config in configs.values() if config.platform == "ensemble"}
     assert set(ensembles) == {"head_pose", "face_analysis", "crop_analysis"}
     for ensemble in ensembles.values():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from build.backends import backends
-from build.configs import WEIGHTS
+from build.config import WEIGHTS
 from build.detector import find_detector
 from build.errors import BuildError
 from build.manifest import git_revision
@@ -466,7 +466,7 @@ def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
     there = ["--weights", str(weights), "--output", str(output)]
     cases = [
         (["--weights", str(tmp_path / "gone.onnx"), "--output", str(output)], "there are no weights at"),
-        (["--weights", str(nameless), "--output", str(output)], "says no contract"),
+        (["--weights", str(nameless), "--output", str(output)], "has no contract in its metadata"),
         ([*there, "--tasks", "smile"], "do not answer smile: choose from"),
         ([*there, "--tasks", ","], "no task is named"),
         ([*there, "--detector", str(tmp_path / "gone.tflite")], "face detector's weights at"),

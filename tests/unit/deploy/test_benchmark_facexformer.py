@@ -7,6 +7,7 @@ import torch
 
 from deploy.benchmark import facexformer as bench_facexformer
 from deploy.benchmark.facexformer import BOX, TASK_IDS, recipe, served, table
+from runtime.contract import Contract
 from training.models import ExportWrapper, FaceXFormer, FaceXFormerConfig
 
 SMALL = FaceXFormerConfig(
@@ -43,7 +44,12 @@ def test_both_ways_answer_alike_from_one_forward_call_and_from_one_a_task() -> N
     released = recipe(network, [photo, photo], box=BOX, size=64)
     assert calls == [2] * len(TASK_IDS)
     contract = model.contract()
-    ours = served(TorchEngine(ExportWrapper(model, contract)), [photo, photo], box=BOX, contract=contract)
+    ours = served(
+        TorchEngine(ExportWrapper(model, contract)),
+        [photo, photo],
+        box=BOX,
+        contract=Contract.parse(contract),
+    )
     # Both resize bicubically, and may be a grey level or two apart.
     scale = [(BOX[i + 2] - BOX[i]) * 1.5 / 64 for i in (0, 1)]
     corner = [int(BOX[i] - 0.25 * (BOX[i + 2] - BOX[i])) for i in (0, 1)]

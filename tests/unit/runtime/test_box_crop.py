@@ -75,7 +75,7 @@ def test_the_map_leads_back_to_the_photo() -> None:
 
 
 def test_a_contract_names_its_crop() -> None:
-    assert crop_of({}) is crop_of({"crop": "aligned"}) is CROPS["aligned"]
-    assert crop_of({"crop": "box"}) is crop_box
+    assert crop_of("aligned") is CROPS["aligned"]
+    assert crop_of("box") is crop_box
     with pytest.raises(ValueError, match="unknown kind of crop 'oval': known are aligned, box"):
-        crop_of({"crop": "oval"})
+        crop_of("oval")

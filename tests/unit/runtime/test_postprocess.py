@@ -1,14 +1,16 @@
 """Heads become answers by their kind, with labels and thresholds from the contract alone."""
 
+import dataclasses
 import math
 
 import cv2
 import numpy as np
 import pytest
 
-from runtime.image.masks import OUTSIDE
+from runtime.contract import Contract, TaskEntry
+from runtime.kinds.mask import OUTSIDE
 from runtime.pose import rotation_from_angles
-from runtime.postprocess import answers_of, heads_for, no_faces, postprocess, postprocess_all
+from runtime.postprocess import answer_tensors, heads_for, no_faces, postprocess, postprocess_all
 from tests.helpers import standin_network as standin
 
 # A crop turned by 30 degrees in the photo, twice as large there, at (100, 50).
@@ -23,8 +25,12 @@ TO_PHOTO = np.array(
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
 
 
+def task(name: str, kind: str, *labels: str) -> TaskEntry:
+    return TaskEntry(name=name, kind=kind, labels=labels, unit="")
+
+
 def test_classes_name_their_most_probable_label() -> None:
-    entry = {"name": "weather", "kind": "classes", "labels": ["rain", "sun"], "unit": "probability"}
+    entry = task("weather", "classes", "rain", "sun")
     head = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
     answered = postprocess(entry, head)
     assert set(answered) == {"weather_probabilities", "weather_label"}
@@ -33,13 +39,13 @@ def test_classes_name_their_most_probable_label() -> None:
 
 
 def test_labels_of_multilabel_are_active_from_the_contract_s_threshold_on() -> None:
-    entry = {"name": "t", "kind": "multilabel", "labels": ["a", "b", "c"], "threshold": 0.25}
+    entry = dataclasses.replace(task("t", "multilabel", "a", "b", "c"), threshold=0.25)
     answered = postprocess(entry, np.array([[0.2, 0.25, 0.9]], np.float32))
     assert answered["t_active"].tolist() == [[False, True, True]]
 
 
 def test_a_rotation_becomes_angles_of_the_photo() -> None:
-    entry = {"name": "pose", "kind": "rotation", "labels": ["yaw", "pitch", "roll"]}
+    entry = task("pose", "rotation", "yaw", "pitch", "roll")
     in_crop = rotation_from_angles(np.array([[10.0, -5.0, 2.0], [10.0, -5.0, 2.0]])).astype(np.float32)
     answered = postprocess(entry, in_crop, np.stack([IDENTITY, TO_PHOTO]))
     np.testing.assert_allclose(answered["pose_angles"], [[10, -5, 2], [10, -5, 32]], atol=1e-3)
@@ -47,7 +53,7 @@ def test_a_rotation_becomes_angles_of_the_photo() -> None:
 
 
 def test_points_of_each_face_move_by_its_own_map() -> None:
-    entry = {"name": "points", "kind": "points", "labels": ["one", "two"]}
+    entry = task("points", "points", "one", "two")
     head = np.array([[[0, 0], [10, 0]], [[0, 0], [10, 0]]], np.float32)
     answered = postprocess(entry, head, np.stack([IDENTITY, TO_PHOTO]))
     expected = [[[0, 0], [10, 0]], [[100, 50], [100 + 20 * math.cos(TURN), 50 + 20 * math.sin(TURN)]]]
@@ -57,16 +63,17 @@ def test_points_of_each_face_move_by_its_own_map() -> None:
 @pytest.mark.parametrize("kind", ["rotation", "points", "mask"])
 def test_answers_in_the_photo_s_frame_need_the_map_to_it(kind: str) -> None:
     with pytest.raises(ValueError, match="crop_to_photo is needed"):
-        postprocess({"name": "t", "kind": kind, "labels": ["a", "b"]}, np.zeros((1, 2, 2)))
+        postprocess(task("t", kind, "a", "b"), np.zeros((1, 2, 2)))
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="unknown kind 'smell': known are classes, "):
-        postprocess({"name": "t", "kind": "smell", "labels": ["a"]}, np.zeros((1, 1)))
+        postprocess(task("t", "smell", "a"), np.zeros((1, 1)))
 
 
 def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
-    contract = standin.contract_of("expression", "action_units", "age", "head_pose", "landmarks", "parsing")
+    names = ("expression", "action_units", "age", "head_pose", "landmarks", "parsing")
+    contract = Contract.parse(standin.contract_of(*names))
     heads = {
         "expression": np.zeros((3, 7), np.float32),
         "action_units": np.zeros((3, 12), np.float32),
@@ -75,9 +82,9 @@ def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
         "landmarks": np.zeros((3, 68, 2), np.float32),
         "parsing": np.zeros((3, 32, 32), np.uint8),
     }
-    promised = [answer for entry in contract["tasks"] for answer in answers_of(entry)]
+    promised = [answer for entry in contract.tasks for answer in answer_tensors(entry)]
     every = {answer.name for answer in promised}
-    answered = postprocess_all(contract, heads, np.stack([TO_PHOTO] * 3), wanted=every)
+    answered = postprocess_all(contract, heads, np.stack([TO_PHOTO] * 3), requested=every)
     empty = no_faces(contract, heads)
     assert set(answered) == set(empty) == {answer.name for answer in promised}
     dtypes = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
@@ -91,17 +98,17 @@ def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
 
 
 def test_what_is_made_on_request_is_made_only_then() -> None:
-    entry = {"name": "t", "kind": "mask", "labels": ["a", "b"]}
+    entry = task("t", "mask", "a", "b")
     head, maps = np.zeros((2, 4, 4), np.uint8), np.stack([IDENTITY] * 2)
     assert set(postprocess(entry, head, maps)) == {"t_png", "t_map"}
-    assert "t_runs" not in postprocess(entry, head, maps, wanted=["t_png"])
-    only = postprocess(entry, head, maps, wanted=["t_runs"])
+    assert "t_runs" not in postprocess(entry, head, maps, requested=["t_png"])
+    only = postprocess(entry, head, maps, requested=["t_runs"])
     assert only["t_runs"][1, 0] == b'{"size":[4,4],"counts":[[0,16]]}'
     assert "t_png" not in only
 
 
 def test_a_mask_ends_where_its_photo_ends() -> None:
-    entry = {"name": "t", "kind": "mask", "labels": ["a", "b"]}
+    entry = task("t", "mask", "a", "b")
     head = np.ones((2, 6, 6), np.uint8)
     maps = np.stack([IDENTITY, IDENTITY + np.array([[0, 0, -2], [0, 0, 8]], np.float32)])
     answered = postprocess(entry, head, maps, photo_size=np.array([[6, 6], [20, 10]]))
@@ -115,7 +122,7 @@ def test_a_mask_ends_where_its_photo_ends() -> None:
 
 
 def test_only_the_heads_behind_what_is_asked_for_are_needed() -> None:
-    contract = standin.contract_of("expression", "age", "head_pose")
+    contract = Contract.parse(standin.contract_of("expression", "age", "head_pose"))
     assert heads_for(contract, ["boxes", "contract"]) == []
     assert heads_for(contract, ["head_pose_angles", "expression_label"]) == ["expression", "head_pose"]
     heads = {"age": np.array([[31.0]], np.float32)}

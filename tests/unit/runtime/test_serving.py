@@ -281,7 +281,7 @@ def test_many_rows_are_asked_for_in_batches_and_come_back_in_order(backend: Any)
     base = importlib.import_module("runtime.serving.base")
     backend.answer = lambda model, names, inputs: Response([Tensor("y", inputs["x"] + 1)])
     rows = np.arange(70, dtype=np.float32)[:, None]
-    answered = asyncio.run(base.ask_in_batches("other", "x", rows, ["y"], max_batch=32))
+    answered = asyncio.run(base.infer_in_batches("other", "x", rows, ["y"], max_batch=32))
     assert [len(inputs["x"]) for _, _, inputs in backend.asked] == [32, 32, 6]
     np.testing.assert_array_equal(answered["y"], rows + 1)
     # A GPU engine's answers must come to where numpy can read them.
@@ -294,7 +294,7 @@ def test_another_model_s_refusal_keeps_its_code(backend: Any) -> None:
     backend.answer = lambda *_: Response(error=TritonError("queue full", TritonError.UNAVAILABLE))
 
     async def answer(request: Request) -> Any:
-        return await base.ask("face_engine", {"x": column(1)}, ["y"])
+        return await base.infer("face_engine", {"x": column(1)}, ["y"])
 
     response = asyncio.run(model.respond_async(Request(["y"]), answer))
     assert response.error().code() == TritonError.UNAVAILABLE

@@ -1,7 +1,7 @@
 """Keeps the committed files of model_repository/ what the weights ask for.
 
-    python -m build.configs --check    # status 1 and a list of what is stale
-    python -m build.configs --write    # makes it so
+    python -m build.config --check    # status 1 and a list of what is stale
+    python -m build.config --write    # makes it so
 
 Generated are every config.pbtxt, the version directories of the ensembles, and the model.py of each
 task's postprocess step, which is the one of `face_postprocess`. The other model.py files are sources.
@@ -16,10 +16,11 @@ from pathlib import Path
 from build.backends import default_backend
 from build.errors import BuildError
 from build.files import ROOT, replace_file
-from build.onnx_interface import Graph, family_of, read_graph, restrict
+from build.onnx_interface import Graph, family_of, read_graph, select_tasks
 from build.serving.engine_settings import EngineSettings
+from build.serving.network import Network
 from build.serving.pbtxt import HEADER
-from build.serving.served_models import Network, config_files, python_models
+from build.serving.served_models import config_files, python_models
 
 MODEL_REPOSITORY = ROOT / "model_repository"
 WEIGHTS = ROOT / "weights" / "qface-tiny.onnx"
@@ -46,7 +47,7 @@ def network_of(
     """An ONNX file's network as it is served; `further`: the name of one that is not a repository's first."""
     return Network(
         name=family_of(graph.metadata) if further is None else further,
-        contract=restrict(graph.contract, tasks),
+        contract=select_tasks(graph.contract, tasks),
         heads=graph.heads,
         engine=engine or default_backend("cpu").settings(),
         prefix="" if further is None else f"{further}_",
@@ -114,7 +115,7 @@ def _was_generated(model: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m build.configs", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m build.config", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="the ONNX file whose contract is served"
     )
@@ -129,12 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         lines = stale(graph)
     except BuildError as error:
-        print(f"build.configs: {error}", file=sys.stderr)
+        print(f"build.config: {error}", file=sys.stderr)
         return 2
     for line in lines:
         print(f"model_repository: {line}", file=sys.stderr)
     if lines:
-        print("run `python -m build.configs --write` and commit the result", file=sys.stderr)
+        print("run `python -m build.config --write` and commit the result", file=sys.stderr)
     return 1 if lines else 0
 
 

@@ -1,0 +1,53 @@
+"""The ensembles: preprocessing, engine and postprocessing in a row, for one task or for all."""
+
+from collections.abc import Sequence
+
+from build.onnx_interface import PIXELS
+from build.serving import tensors
+from build.serving.batches import MAX_BATCH
+from build.serving.pbtxt import Ensemble, Step
+from build.serving.steps import answers_on_request, on_request_step
+from runtime.contract import Contract, TaskEntry
+
+
+def ensemble(name: str, preprocess: str, entries: Sequence[TaskEntry], contract: Contract) -> Ensemble:
+    """The ensemble of these tasks behind a preprocessing step."""
+    inputs = {"face_preprocess": tensors.FACE_INPUTS, "crop_preprocess": tensors.CROP_INPUTS}[preprocess]
+    always = tensors.answers(entries, on_request=False)
+    outputs = (*tensors.answers(entries), tensors.CONTRACT_HASH)
+    head_names = [entry.name for entry in entries]
+    about_photo = [tensor.name for tensor in tensors.about_photo(entries)]
+    # A head is mapped only where it is used: the engine is asked for every output that is mapped.
+    # Inside an ensemble a head is called T_head, so that no tensor of it is named like the ensemble.
+    inner = {head: f"{head}_head" for head in head_names}
+    postprocess = f"{name}_postprocess" if [name] == head_names else "face_postprocess"
+    return Ensemble(
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        max_batch_size=MAX_BATCH,
+        steps=(
+            Step(
+                model=preprocess,
+                inputs={tensor.name: tensor.name for tensor in inputs},
+                outputs={tensor: tensor for tensor in [PIXELS, *about_photo]},
+            ),
+            Step(model="face_engine", inputs={PIXELS: PIXELS}, outputs=inner),
+            Step(
+                model=postprocess,
+                inputs=inner | {tensor: tensor for tensor in about_photo},
+                outputs={tensor.name: tensor.name for tensor in (*always, tensors.CONTRACT_HASH)},
+            ),
+            *(_on_request(entry, inner[entry.name]) for entry in entries if answers_on_request(entry)),
+        ),
+        parameters=tensors.contract_parameter(contract),
+    )
+
+
+def _on_request(entry: TaskEntry, head: str) -> Step:
+    about_photo = tensors.about_photo([entry])
+    return Step(
+        model=on_request_step(entry),
+        inputs={entry.name: head} | {tensor.name: tensor.name for tensor in about_photo},
+        outputs={tensor.name: tensor.name for tensor in tensors.answers([entry], on_request=True)},
+    )

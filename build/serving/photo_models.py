@@ -1,0 +1,63 @@
+"""The models that take a whole photo, and the detector behind them."""
+
+import dataclasses
+
+from build.serving import tensors
+from build.serving.batches import MAX_BATCH
+from build.serving.engine_settings import EngineSettings
+from build.serving.pbtxt import Batching, Instances, Model, Tensor
+from runtime.contract import Contract
+from runtime.detect.blazeface import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
+
+DETECTOR_FILE = "detector.tflite"
+# Photos that may wait before further ones are turned away. They take longer than crops and are held in
+# memory as they were sent.
+_MAX_PHOTOS = 64
+
+
+def face_detector(engine: EngineSettings) -> Model:
+    """Tiles of photos -> the detector's raw answers."""
+    return Model(
+        name="face_detector",
+        inputs=(Tensor(name=TILES, datatype="UINT8", dims=(TILE_SIZE, TILE_SIZE, 3)),),
+        outputs=(
+            Tensor(name=REGRESSORS, datatype="FP32", dims=(GRID * GRID, 16)),
+            Tensor(name=LOGITS, datatype="FP32", dims=(GRID * GRID, 1)),
+        ),
+        max_batch_size=MAX_BATCH,
+        batching=Batching(),
+        # In bf16 boxes move by pixels, and the detector is a small part of the work: always fp32.
+        parameters={"file": DETECTOR_FILE, "precision": "fp32", "threads": str(engine.threads)},
+    )
+
+
+def face_detect() -> Model:
+    """A photo -> where its faces are."""
+    return Model(
+        name="face_detect",
+        inputs=tensors.PHOTO_INPUTS,
+        outputs=tensors.DETECTIONS,
+        max_batch_size=0,
+        # Without a batch to put together: it is what bounds the queue.
+        batching=Batching(max_queue_size=_MAX_PHOTOS),
+        instances=Instances(count=2),
+    )
+
+
+def photo_analysis(contract: Contract, *, engine: str) -> Model:
+    """A photo -> where its faces are, and the answers about each."""
+    own = {} if engine == "face_engine" else {"engine": engine}
+    per_face = tuple(
+        dataclasses.replace(tensor, dims=(-1, *tensor.dims)) for tensor in tensors.answers(contract.tasks)
+    )
+    return Model(
+        name="photo_analysis",
+        inputs=tensors.PHOTO_INPUTS,
+        outputs=(*tensors.DETECTIONS, *per_face, tensors.CONTRACT_HASH),
+        max_batch_size=0,
+        batching=Batching(max_queue_size=_MAX_PHOTOS),
+        # An asynchronous model still answers one request at a time and instance: several, so that the
+        # faces of several photos share the engine's batches.
+        instances=Instances(count=4),
+        parameters=tensors.contract_parameter(contract) | {"max_batch": str(MAX_BATCH)} | own,
+    )

@@ -1,0 +1,36 @@
+"""K points. Head: FP32 [B, K, 2], x and y in the crop's pixels.
+
+Answer of a task T: T_points FP32 [B, K, 2], x and y in the photo's pixels.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import TaskEntry
+from runtime.image.align import transform
+from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
+
+
+class Points(Kind):
+    name = "points"
+    needs_crop_to_photo = True
+    full_precision_tolerance = 1e-3  # pixels, which count up to the crop's side
+    low_precision_tolerance = 0.5  # pixels
+
+    def head(self, count: int) -> HeadTensor:
+        return HeadTensor(datatype="FP32", dims=(count, 2))
+
+    def answer_tensors(self, entry: TaskEntry) -> tuple[AnswerTensor, ...]:
+        return (AnswerTensor(name=f"{entry.name}_points", datatype="FP32", dims=(len(entry.labels), 2)),)
+
+    def postprocess(
+        self, entry: TaskEntry, head: NDArray[Any], photo: PhotoGeometry
+    ) -> dict[str, NDArray[Any]]:
+        assert photo.maps is not None
+        moved = [transform(points, affine) for points, affine in zip(head, photo.maps, strict=True)]
+        return {f"{entry.name}_points": np.stack(moved) if moved else np.zeros(head.shape, np.float32)}
+
+
+KIND = Points()
