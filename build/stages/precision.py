@@ -87,7 +87,7 @@ class PrecisionStage(Stage[PrecisionReport]):
                 size=graph.contract.input_size,
                 detector=self.detector,
                 log=log,
-                crop=crop_of(graph.contract),
+                crop=crop_of(graph.contract.crop),
             )
         lowered = lower(
             self.network / NETWORK,
