@@ -1,8 +1,8 @@
-"""Bootstrap: the faces of a test set drawn anew, whole persons at a time where persons are known.
+"""Bootstrap over the faces of a test set, by whole persons where persons are known.
 
-A metric is computed for every draw; the middle 95 % of what comes out is its interval. A draw is a row of
-weights, how often each face came, so that a metric made of sums over faces is one matrix product for
-hundreds of draws.
+A metric is computed for every draw; the middle 95 % of its values are the interval. A draw is a row of
+weights, which count how often each face was drawn, so that a metric made of sums over faces is one matrix
+product for hundreds of draws.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +14,12 @@ Weights = NDArray[np.float64]  # [draws, faces]
 Values = dict[str, NDArray[np.float64]]  # by metric, [draws]
 
 _MIDDLE = (2.5, 97.5)  # percentiles
-# Weights at a time: what keeps the larger of a metric's intermediate results near 100 MB.
+# Weights in a block: they keep the larger of a metric's intermediate results near 100 MB.
 _CELLS = 2_000_000
 
 
 def clusters_of(persons: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
-    """For each face a number of what is drawn with it: its person, or itself where nobody is named."""
+    """The cluster of each face [N]: its person, or the face alone where no person is named."""
     names = np.asarray(persons, dtype=np.str_)
     alone = np.char.add("\0", np.arange(len(names)).astype(np.str_))  # a NUL is in no person's name
     _, numbers = np.unique(np.where(names == "", alone, names), return_inverse=True)
@@ -27,7 +27,7 @@ def clusters_of(persons: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
 
 
 def draws(clusters: NDArray[np.int64], *, count: int, seed: int) -> Iterator[Weights]:
-    """`count` draws of as many clusters as there are, with replacement, a block of rows at a time."""
+    """`count` draws with replacement of as many clusters as there are, in blocks [rows, N] of weights."""
     if not len(clusters):
         return
     rng = np.random.default_rng(seed)
@@ -36,8 +36,8 @@ def draws(clusters: NDArray[np.int64], *, count: int, seed: int) -> Iterator[Wei
     for start in range(0, count, block):
         rows = min(block, count - start)
         drawn = rng.integers(number, size=(rows, number)) + number * np.arange(rows)[:, None]
-        came = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
-        yield came[:, clusters].astype(np.float64)
+        times = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
+        yield times[:, clusters].astype(np.float64)
 
 
 def intervals(
@@ -50,9 +50,9 @@ def intervals(
 ) -> Mapping[str, tuple[float, float]]:
     """The 95 % interval of each metric that `values` computes; empty where `count` is 0.
 
-    Draws in which a metric is not defined (no face of a class came) are left out of its interval.
-    `around` has the values of errors that every draw raises, as chance alone parts what it compares: their
-    draws are moved until the middle one is the value.
+    Draws in which a metric is not defined (no face of a class was drawn) are left out of its interval.
+    `around` has the values of those errors that resampling itself raises: their draws are shifted until the
+    median draw equals the value.
     """
     blocks = [values(weights) for weights in draws(clusters, count=count, seed=seed)]
     if not blocks:

@@ -12,7 +12,7 @@ from training.evaluation.bootstrap import Values, Weights, clusters_of, interval
 from training.evaluation.evaluated_task import Question, checked, in_order
 from training.evaluation.metrics import MEASURES, RAISED_BY_DRAWING, PerFace, best_of
 from training.evaluation.predictors import Predictions, PredictionSource
-from training.evaluation.protocols import deviation, judged_by
+from training.evaluation.protocols import main_metric, protocol_deviation
 from training.evaluation.published_figures import figures_for
 from training.evaluation.results import Estimate, SubgroupResult, TaskResult
 from training.evaluation.subgroups import Subgrouping
@@ -203,7 +203,7 @@ class _Part:
         faces, task = self.faces, own.question.task.name
         values = own.estimates(faces, self.bootstrap)
         # Where the labels don't allow the task's metric (ages in bins), its kind's first one is the main one.
-        main = judged_by(task, faces.name)
+        main = main_metric(task, faces.name)
         main = main if main in values else next(iter(values))
         published = {}
         # Published figures hold for the whole official part only.
@@ -227,7 +227,7 @@ class _Part:
             positives=own.positives(),
             published=published.get(main, ()),
             published_by_label={name: found for name, found in published.items() if "/" in name},
-            deviation=deviation(task, faces.name),
+            deviation=protocol_deviation(task, faces.name),
             subgroups=tuple(
                 subgroup for subgrouping in subgroupings for subgroup in self._subgroups(subgrouping, main)
             ),

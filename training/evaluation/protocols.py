@@ -1,18 +1,18 @@
-"""The official protocol of a data set, where it is not what its task has elsewhere or can't be followed here."""
+"""The official protocol of a data set, where it differs from its task's or can't be followed here."""
 
 from training.data.readers import readers
 from training.tasks import CATALOGUE
 
 
-def judged_by(task: str, name: str) -> str:
-    """The metric that a task is judged by on a set."""
+def main_metric(task: str, name: str) -> str:
+    """The main metric of a task on a set: its protocol's, or else the task's."""
     reader = readers().get(name)
     own = CATALOGUE[task].metric
     return own if reader is None else reader.protocol_metrics.get(task, own)
 
 
-def deviation(task: str, name: str) -> str:
-    """What is not as in a set's official protocol; empty for a set that is measured as papers do.
+def protocol_deviation(task: str, name: str) -> str:
+    """How the measurement deviates from a set's official protocol; empty where it follows it.
 
     Where a set's own points are not the catalogue's, the error over other points is not comparable with
     what papers give for the set.

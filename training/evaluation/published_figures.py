@@ -1,7 +1,8 @@
-"""Published figures, to stand beside ours: Q-Face's tables 1 to 5, and what FaceXFormer's paper claims.
+"""Published figures for comparison: Q-Face's tables 1 to 5, and those of FaceXFormer's paper.
 
 They hold for the whole official test sets, for the paper's protocol and its encoder of 134 M parameters
-(FaceXFormer: 92 M). On a part of a set, or on another split, they are no yardstick (`is_whole_test_set`).
+(FaceXFormer: 92 M). They are not comparable with figures on a part of a set or on another split
+(`is_whole_test_set`).
 """
 
 import dataclasses
@@ -25,13 +26,13 @@ FIGURES: dict[tuple[str, str, str, str], list[PublishedFigure]] = {}
 
 
 def is_whole_test_set(faces: FaceSet, *, limit: int | None = None) -> bool:
-    """Whether `limit` of these faces (None: all) are the whole test part of the set that papers mean."""
+    """Whether `limit` of these faces (None: all) are the whole official test split of the set."""
     whole = faces.manifest.get("subset") is False and faces.subset is None
     return whole and faces.split == "test" and (limit is None or limit >= len(faces))
 
 
 def figures_for(task: str, name: str, *, subset: str, metric: str) -> tuple[PublishedFigure, ...]:
-    """What others reached in a task on a set (or a named part of it); empty where nobody says."""
+    """The figures published for a task on a set (or a named part of it); empty where there are none."""
     return tuple(FIGURES.get((task, name, subset, metric), ()))
 
 
@@ -79,14 +80,14 @@ for _i, _label in enumerate(CATALOGUE["head_pose"].labels):
     )
 
 # FaceXFormer's 3.52 degrees on BIWI are of the whole set, which it never trained on, and its 4.17 years on
-# UTKFace of a split that is not ours, as that set has no official one: they stand beside neither.
+# UTKFace of a split that is not ours, as that set has no official one: neither is comparable.
 _add("attributes", "celeba", "mean_accuracy", _CLAIMED, {"FaceXFormer": 0.9183})
 _add("visibility", "cofw", "recall_at_80_precision", _CLAIMED, {"FaceXFormer": 0.7256})
 _NME = "normalized_mean_error"
 _add("landmarks", "300w", _NME, _CLAIMED, {"FaceXFormer": 0.0305})
 _add("landmarks", "300w", _NME, _CLAIMED, {"FaceXFormer": 0.0266}, subset="common")
 _add("landmarks", "300w", _NME, _CLAIMED, {"FaceXFormer": 0.0467}, subset="challenge")
-# Its parsing F1 of .9201 is a mean over two sets, so it stands beside neither.
+# Its parsing F1 of .9201 is a mean over two sets, so it is comparable with neither.
 
 # Table 5: macro F1 (a mean over labels for multilabel tasks) and CCC, and AVG, the plain mean.
 TABLE_5_COLUMNS: tuple[tuple[str, str], ...] = (

@@ -19,13 +19,13 @@ _IN_UNITS = ("mean_absolute_error", "error_outside_bin")
 
 
 def as_json(
-    rows: Sequence[TaskResult],
+    results: Sequence[TaskResult],
     *,
     predictor: Predictor,
     options: Mapping[str, Any],
     comparison: Predictor | None = None,
 ) -> str:
-    """Everything, with how it was asked for. What is not defined is null: JSON has no NaN."""
+    """All results with the options that made them. Undefined values are null: JSON has no NaN."""
     return (
         json.dumps(
             {
@@ -36,7 +36,7 @@ def as_json(
                 if comparison is None
                 else {"network": comparison.name, "contract": comparison.contract},
                 "options": {key: str(v) if isinstance(v, Path) else v for key, v in options.items()},
-                "rows": [result_as_json(row) for row in rows],
+                "rows": [result_as_json(result) for result in results],
             },
             indent=1,
             allow_nan=False,
@@ -45,28 +45,28 @@ def as_json(
     )
 
 
-def result_as_json(row: TaskResult) -> dict[str, Any]:
-    """A row as plain data: `values` has [value, low, high] by metric, and `beside` the other network's."""
+def result_as_json(result: TaskResult) -> dict[str, Any]:
+    """A result as plain data. `values` and `beside` have [value, low, high] by metric."""
     return {
-        "task": row.task,
-        "set": row.set,
-        "subset": row.subset,
-        "faces": row.faces,
-        "not_found": row.not_found,
-        "sent": row.sent,
-        "left_out": row.left_out,
-        "persons": row.persons,
-        "labelled_by": row.labelled_by,
-        "metric": row.metric,
-        "not_official": row.deviation,
-        "better_than_trivial": row.beats_baseline,
-        "values": {name: _numbers(found) for name, found in row.values.items()},
-        "beside": {name: _numbers(found) for name, found in row.comparison.items()},
-        "trivial": {name: _number(value) for name, value in row.constant_baseline.items()},
-        "positives": dict(row.positives),
+        "task": result.task,
+        "set": result.set,
+        "subset": result.subset,
+        "faces": result.faces,
+        "not_found": result.not_found,
+        "sent": result.sent,
+        "left_out": result.left_out,
+        "persons": result.persons,
+        "labelled_by": result.labelled_by,
+        "metric": result.metric,
+        "not_official": result.deviation,
+        "better_than_trivial": result.beats_baseline,
+        "values": {name: _numbers(found) for name, found in result.values.items()},
+        "beside": {name: _numbers(found) for name, found in result.comparison.items()},
+        "trivial": {name: _number(value) for name, value in result.constant_baseline.items()},
+        "positives": dict(result.positives),
         "published": {
             name: [{"method": one.method, "value": one.value, "source": one.source} for one in found]
-            for name, found in {row.metric: row.published, **row.published_by_label}.items()
+            for name, found in {result.metric: result.published, **result.published_by_label}.items()
             if found
         },
         "groups": [
@@ -78,58 +78,65 @@ def result_as_json(row: TaskResult) -> dict[str, Any]:
                 "value": _numbers(group.value),
                 "beside": None if group.comparison is None else _numbers(group.comparison),
             }
-            for group in row.subgroups
+            for group in result.subgroups
         ],
     }
 
 
-def as_markdown(rows: Sequence[TaskResult], *, comparison: str | None = None) -> str:
-    """One table of what each task is judged by, one of the other metrics, one of groups, and one a task of
-    its labels. `comparison` names the other network, which then has a column in each."""
-    parts = [_main_table(rows, comparison), _legend(rows, comparison)]
-    if others := _others_table(rows, comparison):
+def as_markdown(results: Sequence[TaskResult], *, comparison: str | None = None) -> str:
+    """Tables of the main metrics, of the other metrics, of subgroups, and for each task one of its labels.
+
+    `comparison` names the other network, which then has a column in each table.
+    """
+    parts = [_main_table(results, comparison), _legend(results, comparison)]
+    if others := _others_table(results, comparison):
         parts.append(others)
-    if groups := _group_table(rows, comparison):
-        parts += ["The same on the faces that people labelled alike:", groups]
-    for row in rows:
-        if not row.subset and (labels := _label_table(row, comparison)):
-            parts.append(f"{row.task} on {row.set_and_subset}\n\n{labels}")
+    if subgroups := _subgroup_table(results, comparison):
+        parts += ["The same on the faces that people labelled alike:", subgroups]
+    for result in results:
+        if not result.subset and (labels := _label_table(result, comparison)):
+            parts.append(f"{result.task} on {result.set_and_subset}\n\n{labels}")
     return "\n\n".join(parts) + "\n"
 
 
-def _main_table(rows: Sequence[TaskResult], comparison: str | None) -> str:
-    photos = any(row.sent != "crop" for row in rows)
+def _main_table(results: Sequence[TaskResult], comparison: str | None) -> str:
+    photos = any(result.sent != "crop" for result in results)
     columns: list[tuple[str, Callable[[TaskResult], str]]] = [
-        ("task", lambda row: row.task),
-        ("set", lambda row: row.set_and_subset),
-        ("faces", lambda row: _face_count(row)),
+        ("task", lambda result: result.task),
+        ("set", lambda result: result.set_and_subset),
+        ("faces", lambda result: _face_count(result)),
         *([("sent", _sent)] if photos else []),
-        ("metric", lambda row: row.metric),
-        ("this network", lambda row: _estimate(row, row.metric)),
-        *([(comparison, lambda row: _comparison(row, row.metric))] if comparison else []),
-        ("trivial", lambda row: format_metric(row.task, row.metric, row.constant_baseline[row.metric])),
-        ("better", lambda row: {True: "yes", False: "no", None: "-"}[row.beats_baseline]),
+        ("metric", lambda result: result.metric),
+        ("this network", lambda result: _estimate(result, result.metric)),
+        *([(comparison, lambda result: _comparison(result, result.metric))] if comparison else []),
+        (
+            "trivial",
+            lambda result: format_metric(result.task, result.metric, result.constant_baseline[result.metric]),
+        ),
+        ("better", lambda result: {True: "yes", False: "no", None: "-"}[result.beats_baseline]),
         (
             "published",
-            lambda row: (
-                f"not the official protocol: {row.deviation}"
-                if row.deviation
-                else _published(row, row.metric, row.published)
+            lambda result: (
+                f"not the official protocol: {result.deviation}"
+                if result.deviation
+                else _published(result, result.metric, result.published)
             ),
         ),
-        ("labelled by", lambda row: row.labelled_by),
+        ("labelled by", lambda result: result.labelled_by),
     ]
-    return markdown_table([name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows])
+    return markdown_table(
+        [name for name, _ in columns], [[cell(result) for _, cell in columns] for result in results]
+    )
 
 
-def _legend(rows: Sequence[TaskResult], comparison: str | None) -> str:
-    """What the main table's columns mean."""
+def _legend(results: Sequence[TaskResult], comparison: str | None) -> str:
+    """The meaning of the main table's columns."""
     sentences = [
         "In brackets the 95 % interval (bootstrap over persons where they are known, else over faces).",
         "`trivial`: the best that always the same answer reaches.",
         "`better`: the whole interval lies on the better side of it.",
     ]
-    if any(row.sent != "crop" for row in rows):
+    if any(result.sent != "crop" for result in results):
         sentences.append(
             "`sent`: what the server was asked about, an aligned crop, or the whole photo in which it found "
             "the face itself; faces that it did not find are counted there and are in no figure. `left out`: "
@@ -145,20 +152,20 @@ def _legend(rows: Sequence[TaskResult], comparison: str | None) -> str:
     return " ".join(sentences)
 
 
-def _group_table(rows: Sequence[TaskResult], comparison: str | None) -> str:
+def _subgroup_table(results: Sequence[TaskResult], comparison: str | None) -> str:
     lines = [
         [
-            row.task,
-            row.set_and_subset,
+            result.task,
+            result.set_and_subset,
             group.by,
             group.label,
             _face_count(group),
-            row.metric,
-            _format_estimate(row.task, row.metric, group.value),
-            *([_format_estimate(row.task, row.metric, group.comparison)] if comparison else []),
+            result.metric,
+            _format_estimate(result.task, result.metric, group.value),
+            *([_format_estimate(result.task, result.metric, group.comparison)] if comparison else []),
         ]
-        for row in rows
-        for group in row.subgroups
+        for result in results
+        for group in result.subgroups
     ]
     names = (
         "task",
@@ -173,27 +180,27 @@ def _group_table(rows: Sequence[TaskResult], comparison: str | None) -> str:
     return markdown_table(names, lines) if lines else ""
 
 
-def _others_table(rows: Sequence[TaskResult], comparison: str | None) -> str:
+def _others_table(results: Sequence[TaskResult], comparison: str | None) -> str:
     lines = [
-        [row.task, row.set_and_subset, name, *_figures(row, name, comparison)]
-        for row in rows
-        for name in row.values
-        if "/" not in name and name != row.metric
+        [result.task, result.set_and_subset, name, *_figures(result, name, comparison)]
+        for result in results
+        for name in result.values
+        if "/" not in name and name != result.metric
     ]
     return (
         markdown_table(("task", "set", "metric", *_networks(comparison), "trivial"), lines) if lines else ""
     )
 
 
-def _label_table(row: TaskResult, comparison: str | None) -> str:
+def _label_table(result: TaskResult, comparison: str | None) -> str:
     lines = []
-    for name, found in row.values.items():
+    for name, found in result.values.items():
         metric, _, label = name.partition("/")
         if label and not math.isnan(found.value):
-            count = [f"{row.positives[label]:,}"] if row.positives else []
-            published = _published(row, name, row.published_by_label.get(name, ()))
-            lines.append([label, *count, metric, *_figures(row, name, comparison), published])
-    count = ["faces that have it"] if row.positives else []
+            count = [f"{result.positives[label]:,}"] if result.positives else []
+            published = _published(result, name, result.published_by_label.get(name, ()))
+            lines.append([label, *count, metric, *_figures(result, name, comparison), published])
+    count = ["faces that have it"] if result.positives else []
     return (
         markdown_table(("label", *count, "metric", *_networks(comparison), "trivial", "published"), lines)
         if lines
@@ -205,32 +212,36 @@ def _networks(comparison: str | None) -> list[str]:
     return ["this network", *([comparison] if comparison else [])]
 
 
-def _figures(row: TaskResult, name: str, comparison: str | None) -> list[str]:
+def _figures(result: TaskResult, name: str, comparison: str | None) -> list[str]:
     """A metric of the networks and of the constant baseline."""
-    compared = [_comparison(row, name)] if comparison else []
-    return [_estimate(row, name), *compared, format_metric(row.task, name, row.constant_baseline[name])]
+    compared = [_comparison(result, name)] if comparison else []
+    return [
+        _estimate(result, name),
+        *compared,
+        format_metric(result.task, name, result.constant_baseline[name]),
+    ]
 
 
 def _face_count(counts: TaskResult | SubgroupResult) -> str:
     return f"{counts.faces:,}" + (f" of {counts.persons:,} persons" if counts.persons else "")
 
 
-def _sent(row: TaskResult) -> str:
-    """What was sent, and of how many faces nothing came back."""
-    if row.sent == "crop":
-        return row.sent
-    left_out = f", left out: {row.left_out:,}" if row.left_out else ""
-    return f"{row.sent}, not found: {row.not_found:,} of {row.faces + row.not_found:,}{left_out}"
+def _sent(result: TaskResult) -> str:
+    """The input, and for how many faces the server found none."""
+    if result.sent == "crop":
+        return result.sent
+    left_out = f", left out: {result.left_out:,}" if result.left_out else ""
+    return f"{result.sent}, not found: {result.not_found:,} of {result.faces + result.not_found:,}{left_out}"
 
 
 def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    rows = [list(heading), ["---"] * len(heading), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    results = [list(heading), ["---"] * len(heading), *lines]
+    return "\n".join("| " + " | ".join(result) + " |" for result in results)
 
 
 def format_metric(task: str, metric: str, value: float) -> str:
-    """A metric for people: "92.86 %", "4.67 years", "2.92 degrees", and "-" where it is not defined."""
+    """A metric with its unit: "92.86 %", "4.67 years", "2.92 degrees", and "-" where it is not defined."""
     if math.isnan(value):
         return "-"
     base = metric.partition("/")[0]
@@ -242,7 +253,7 @@ def format_metric(task: str, metric: str, value: float) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or leaves the one that was there; ValueError where there is no room or no right."""
+    """Writes a file atomically: on failure the old one stays. ValueError where it can't be written."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,12 +265,12 @@ def write_text(path: Path, text: str) -> None:
         raise ValueError(f"{path} can't be written ({error.strerror}): name another place") from None
 
 
-def _estimate(row: TaskResult, name: str) -> str:
-    return _format_estimate(row.task, name, row.values[name])
+def _estimate(result: TaskResult, name: str) -> str:
+    return _format_estimate(result.task, name, result.values[name])
 
 
-def _comparison(row: TaskResult, name: str) -> str:
-    return _format_estimate(row.task, name, row.comparison.get(name))
+def _comparison(result: TaskResult, name: str) -> str:
+    return _format_estimate(result.task, name, result.comparison.get(name))
 
 
 def _format_estimate(task: str, name: str, found: Estimate | None) -> str:
@@ -273,9 +284,11 @@ def _format_estimate(task: str, name: str, found: Estimate | None) -> str:
     return f"{number} [{ends[0]}, {ends[1]}] {unit}"
 
 
-def _published(row: TaskResult, name: str, found: Sequence[PublishedFigure]) -> str:
+def _published(result: TaskResult, name: str, found: Sequence[PublishedFigure]) -> str:
     return (
-        "; ".join(f"{one.method} {format_metric(row.task, name, one.value)} ({one.source})" for one in found)
+        "; ".join(
+            f"{one.method} {format_metric(result.task, name, one.value)} ({one.source})" for one in found
+        )
         or "-"
     )
 

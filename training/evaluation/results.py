@@ -1,4 +1,4 @@
-"""What an evaluation finds: a row for every task on every set, and what is kept of it in short."""
+"""The results of an evaluation: one for every task on every set, and their summary."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SubgroupResult:
-    """The main metric on the faces of a row that people labelled alike."""
+    """The main metric on a subgroup of a result's faces."""
 
-    by: str  # the task whose labels tell the groups apart
-    label: str  # the group's
+    by: str  # the task whose labels split the faces
+    label: str  # the subgroup's
     faces: int
     persons: int  # among them; 0 where the set does not say who they are
     value: Estimate
@@ -32,42 +32,40 @@ class SubgroupResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """How well one task is answered on one set, or on a named part of it."""
+    """The metrics of one task on one set, or on a named part of it."""
 
     task: str
     set: str
     subset: str  # the named part; "" for the whole
     faces: int  # labelled for the task, and found
-    not_found: int  # labelled too, but the server found no face where they are: in no metric
-    sent: str  # what the network was asked about: "crop", or the whole "photo"
+    not_found: int  # labelled too, but not found by the server's detector: in no metric
+    sent: str  # the network's input: a "crop", or the whole "photo"
     left_out: int  # photos of the split that preparing left out of the set; 0 where crops are sent
     persons: int  # among the faces; 0 where the set does not say who they are
     labelled_by: str  # "human", or the teacher whose labels these are
-    metric: str  # the one of `values` that the task is judged by
+    metric: str  # the main one of `values`
     values: Mapping[str, Estimate]
-    comparison: Mapping[
-        str, Estimate
-    ]  # the other network's on the crops of the same faces; empty without one
-    constant_baseline: Mapping[str, float]  # of each metric, the best that always the same answer reaches
-    # Of one label out of several, and of independent ones: how many of the faces have it.
+    comparison: Mapping[str, Estimate]  # another network's on the same faces' crops; empty without one
+    constant_baseline: Mapping[str, float]  # of each metric, the best value of a constant prediction
+    # By label, of tasks of classes and of several labels: how many of the faces have it.
     positives: Mapping[str, int]
-    published: tuple[PublishedFigure, ...]  # what others reached in `metric`
-    published_by_label: Mapping[str, tuple[PublishedFigure, ...]]  # and in metrics of single labels
-    deviation: str  # what is not as in the set's official protocol; "" where all is
+    published: tuple[PublishedFigure, ...]  # of `metric`
+    published_by_label: Mapping[str, tuple[PublishedFigure, ...]]  # of metrics of single labels
+    deviation: str  # from the set's official protocol; "" for none
     subgroups: tuple[SubgroupResult, ...] = ()  # of the whole set's faces
 
     @property
     def beats_baseline(self) -> bool | None:
-        """Whether the whole interval of the main metric lies on the better side of the trivial answer's.
+        """Whether the whole interval of the main metric is better than the constant baseline.
 
         None without an interval.
         """
-        main, trivial = self.values[self.metric], self.constant_baseline[self.metric]
+        main, baseline = self.values[self.metric], self.constant_baseline[self.metric]
         if np.isnan(main.low):
             return None
         if less_is_better(self.metric):
-            return main.high < trivial
-        return main.low > trivial
+            return main.high < baseline
+        return main.low > baseline
 
     @property
     def set_and_subset(self) -> str:
@@ -75,22 +73,22 @@ class TaskResult:
         return f"{self.set} ({self.subset})" if self.subset else self.set
 
 
-def summary(rows: Sequence[TaskResult]) -> dict[str, dict[str, float]]:
-    """The plain figures by "task on set": what a checkpoint's card keeps.
+def summary(results: Sequence[TaskResult]) -> dict[str, dict[str, float]]:
+    """The values of all metrics by "task on set", as a checkpoint's card records them.
 
-    Those of single labels are left out, and those that these faces don't define.
+    Metrics of single labels are left out, and those that are not defined on these faces.
     """
     return {
-        f"{row.task} on {row.set_and_subset}": {
-            "faces": row.faces,
+        f"{result.task} on {result.set_and_subset}": {
+            "faces": result.faces,
             **{
                 name: round(value, 5)
                 for name, value in (
-                    *((name, found.value) for name, found in row.values.items() if "/" not in name),
-                    ("trivial", row.constant_baseline[row.metric]),
+                    *((name, found.value) for name, found in result.values.items() if "/" not in name),
+                    ("trivial", result.constant_baseline[result.metric]),
                 )
                 if not np.isnan(value)
             },
         }
-        for row in rows
+        for result in results
     }

@@ -1,4 +1,4 @@
-"""Scores as sums over weighted faces: each takes weights [draws, faces] and gives a number for every draw."""
+"""Scores as sums over weighted faces: functions of weights [draws, faces] with a value for every draw."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ def mean(weights: Weights, values: Floats) -> NDArray[np.float64]:
 
 
 def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """part / whole, NaN where there is nothing."""
+    """part / whole, NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0))
 
 
-def f1_of(weights: Weights, both: Floats, said: Floats, true: Floats) -> NDArray[np.float64]:
-    """F1 a label [draws, K] from counts a face [N, K]; NaN where the faces drawn hold none of a label.
+def f1_of(weights: Weights, both: Floats, predicted: Floats, true: Floats) -> NDArray[np.float64]:
+    """F1 a label [draws, K] from counts a face [N, K]; NaN where no drawn face has the label.
 
-    Without a positive, F1 would be 0 for one false alarm and undefined for none: it says nothing.
+    Without a positive, F1 is 0 for one false alarm and undefined for none, so it carries no information.
     """
     truths = weights @ true.astype(np.float64)
-    score = ratio(2 * (weights @ both.astype(np.float64)), truths + weights @ said.astype(np.float64))
+    score = ratio(2 * (weights @ both.astype(np.float64)), truths + weights @ predicted.astype(np.float64))
     return np.where(truths > 0, score, np.nan)
 
 
@@ -62,7 +62,7 @@ def ranked(
 
 
 def calibration_error(weights: Weights, probability: Floats, true: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Expected calibration error [draws]: how far probabilities [N] lie from how often it is so.
+    """Expected calibration error [draws] of probabilities [N].
 
     In bins of equal width, the distance between the mean probability and the share that is true, weighted by
     the bin's faces (Naeini et al. 2015; Guo et al. 2017, equation 3). NaN where no face was drawn.
@@ -88,6 +88,6 @@ def recall_at(
 ) -> NDArray[np.float64]:
     """The largest recall [draws] at this precision or better; 0 where none is, NaN without positives."""
     positives, negatives = (part[:, ::-1].cumsum(axis=1) for part in ranked(weights, scores, positive))
-    said = positives + negatives
-    recall = np.where((said > 0) & (positives >= precision * said - 1e-9), positives, 0.0).max(axis=1)
+    detected = positives + negatives
+    recall = np.where((detected > 0) & (positives >= precision * detected - 1e-9), positives, 0.0).max(axis=1)
     return ratio(recall, positives[:, -1])

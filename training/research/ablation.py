@@ -1,4 +1,4 @@
-"""Table 5 on one's own data: what tasks together, queries and the fusion of stages each bring.
+"""Table 5 on one's own data: the gains from multi-task learning, queries and the fusion of stages.
 
   python -m training.research.ablation --data data/prepared --run var/ablation --config qface_test --steps 400
   python -m training.research.ablation --data data/prepared --run var/balances --table balance
@@ -51,7 +51,7 @@ class Method:
     name: str
     marks: tuple[bool, ...]  # under the table's first columns
     change: Callable[[Run], Run]
-    alone: bool = False  # a network a task
+    per_task: bool = False  # a network a task
 
 
 def _pooled(run: Run) -> Run:
@@ -67,7 +67,7 @@ def _without_fusion(run: Run) -> Run:
 
 MARKS = ("MT", "QD", "MFF")  # many tasks, queries, fusion of several stages: table 5's own words
 METHODS = (
-    Method(name="task-specific", marks=(False, False, False), change=_pooled, alone=True),
+    Method(name="task-specific", marks=(False, False, False), change=_pooled, per_task=True),
     Method(name="multi-head", marks=(True, False, False), change=_pooled),
     Method(name="without fusion", marks=(True, True, False), change=_without_fusion),
     Method(name="full", marks=(True, True, True), change=lambda run: run),
@@ -86,18 +86,18 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[Method, ...]]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """What is compared on what."""
+    """A comparison of methods: what they train on, and what they are evaluated on."""
 
     run: Run  # of the full network, restricted to the tasks and sets below
     data: Path
     folder: Path
-    limit: int | None = None  # faces of each set that it is judged by; None: all
+    limit: int | None = None  # faces of each set that methods are evaluated on; None: all
 
     @classmethod
     def on(
         cls, run: Run, *, data: Path, folder: Path, sets: Sequence[str] | None, limit: int | None
     ) -> "Ablation":
-        """The run with what is there: its sets (or those named) and the tasks that these can train and judge.
+        """The run restricted to the sets at hand (or those named) and to the tasks that they train and test.
 
         ValueError where nothing is left, and for a network that the table's methods can't be made of.
         """
@@ -106,16 +106,16 @@ class Ablation:
                 f"{run.name} is no Q-Face, whose parts the table takes away: choose another --config"
             )
         names = list(sets) if sets is not None else list(dict.fromkeys(s.name for s in run.sources))
-        there = [faces.name for faces in prepared_sets(data, split="train", names=sets)]
-        names = [name for name in names if name in there]
-        tasks: dict[str, list[str]] = {}  # by task, the sets that train and judge it
+        present = [faces.name for faces in prepared_sets(data, split="train", names=sets)]
+        names = [name for name in names if name in present]
+        tasks: dict[str, list[str]] = {}  # by task, the sets that train and test it
         for name in names:
             train = FaceSet(data / name, split="train")
             if "test" not in train.manifest["faces"]:
                 continue
-            judged = FaceSet(data / name, split="test").columns
+            tested = FaceSet(data / name, split="test").columns
             for task in run.model.all_tasks:
-                if CATALOGUE[task].kind in _METRICS and task in train.columns and task in judged:
+                if CATALOGUE[task].kind in _METRICS and task in train.columns and task in tested:
                     tasks.setdefault(task, []).append(name)
         if not tasks:
             raise ValueError(
@@ -132,18 +132,18 @@ class Ablation:
         """The runs that a method takes, by the name of their folder."""
         slug = method.name.replace(" ", "-")
         run = method.change(self.run)
-        if not method.alone:
+        if not method.per_task:
             return {slug: dataclasses.replace(run, name=slug)}
-        alone = {}
+        runs = {}
         for task in run.model.tasks:
             sources = tuple(s for s in run.sources if task in self._train(s.name).columns)
             model = dataclasses.replace(run.model, tasks=(task,))
             name = f"{slug}-{task}"
-            alone[name] = dataclasses.replace(run, name=name, model=model, sources=sources)
-        return alone
+            runs[name] = dataclasses.replace(run, name=name, model=model, sources=sources)
+        return runs
 
     def result(self, method: Method, *, where: Distributed) -> list[dict[str, Any]]:
-        """The evaluation's rows of a method, trained if need be; empty on processes that don't lead."""
+        """The results of a method as JSON rows, trained if need be; empty on all but the leading process."""
         rows: list[dict[str, Any]] = []
         for name, run in self.runs(method).items():
             rows += self._trained(run, folder=self.folder / name, where=where)
@@ -160,16 +160,16 @@ class Ablation:
             print(f"{run.name}: {', '.join(run.model.tasks)}", file=sys.stderr, flush=True)
         trainer.train()
         trainer.finish()
-        found = self._judged(run, folder=folder, identity=identity, where=where) if where.leads else []
+        found = self._evaluated(run, folder=folder, identity=identity, where=where) if where.leads else []
         where.wait()
         return found
 
-    def _judged(
+    def _evaluated(
         self, run: Run, *, folder: Path, identity: Mapping[str, Any], where: Distributed
     ) -> list[dict[str, Any]]:
         checkpoint = load_checkpoint(folder / "model.safetensors")
         wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(where.device)
-        rows = evaluate(
+        results = evaluate(
             torch_predict(wrapper),
             wrapper.entries,
             [FaceSet(self.data / name, split="test") for name in dict.fromkeys(s.name for s in run.sources)],
@@ -177,7 +177,7 @@ class Ablation:
             limit=self.limit,
             bootstrap=_DRAWS,
         )
-        found = [result_as_json(row) for row in rows if not row.subset]
+        found = [result_as_json(result) for result in results if not result.subset]
         write_text(folder / _RESULT, json.dumps({"identity": identity, "rows": found}, indent=1) + "\n")
         return found
 
@@ -189,12 +189,12 @@ def _finished(path: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]] |
     """The rows of a finished run; None where it is not finished. ValueError where it was another run."""
     try:
         result = json.loads(path.read_text())
-        there, rows = result["identity"], result["rows"]
+        recorded, rows = result["identity"], result["rows"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{path} can't be read: delete it, and the same command goes on") from None
-    if there != identity:
+    if recorded != identity:
         raise ValueError(
             f"{path} is of a run with other settings or data: use those, or choose another --run folder"
         )
@@ -205,7 +205,7 @@ def as_table(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], *, kind: str) -
     """The table in Markdown, numbers times 100 as in the paper; with its published figures where it has any.
 
     `rows_of`: by method, the rows of its evaluation. The last line is half the width of the last method's
-    95 % intervals: smaller differences say nothing.
+    95 % intervals: smaller differences are not significant.
     """
     heading, methods = TABLES[kind]
     shown = [method for method in methods if method.name in rows_of]
@@ -282,10 +282,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         example="learning_rate=1e-3, accumulate=2",
     )
     parser.add_argument("--config", default="qface_test", help=f"the full method's: {', '.join(RUNS)}")
-    parser.add_argument("--table", choices=TABLES, default="methods", help="what is compared")
+    parser.add_argument("--table", choices=TABLES, default="methods", help="the comparison")
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the config's")
     parser.add_argument("--steps", type=int, help="of every network, instead of the config's")
-    parser.add_argument("--limit", type=int, help="judge by so many faces of each set, evenly spread")
+    parser.add_argument("--limit", type=int, help="evaluate on so many faces of each set, evenly spread")
     options = parser.parse_args(arguments)
     take_cores(options.threads)
     try:

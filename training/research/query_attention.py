@@ -1,4 +1,4 @@
-"""Where each query of a network looks, as numbers (Q-Face, section 4.7)."""
+"""The attention of each query of a network over stages and places (Q-Face, section 4.7)."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageMap:
-    """Where in the face a label's query looks, in one stage of the encoder."""
+    """A query's attention over the places of one stage of the encoder."""
 
     stage: int  # the encoder's, from 0 as timm counts
     share: float  # of the query's whole attention, [CLS] included
@@ -20,9 +20,9 @@ class StageMap:
 
 
 def queries_of(model: "QFace", name: str) -> list[int]:
-    """The places, among a network's queries, of a label (`Smiling`), a task, or `task/label`.
+    """The indices of the queries of a label (`Smiling`), a task, or `task/label`.
 
-    A label that several queries answer together (an angle) is known by its task only. ValueError for a
+    A label that several queries predict together (an angle) is named by its task only. ValueError for a
     name that the network does not have, or has twice.
     """
     found: dict[str, list[int]] = {}
@@ -39,7 +39,7 @@ def queries_of(model: "QFace", name: str) -> list[int]:
             }
         first += task.queries
     if len(found) > 1:
-        raise ValueError(f"{name!r} may be {' or '.join(found)}: say which")
+        raise ValueError(f"{name!r} may be {' or '.join(found)}: name one of them")
     if not found:
         raise ValueError(
             f"the network has no query for {name!r}: name a task ({', '.join(t.name for t in model.tasks)}) "

@@ -56,8 +56,8 @@ def draw_attention(
 ) -> Figure:
     """Figure 4: a row a label, the face and then a heat map over it a stage.
 
-    Each map has its own scale, from no attention to the most: it shows where a query looks, and the
-    number above it how much of the attention the stage gets.
+    Each map has its own scale, from no attention to its maximum. The number above it is the stage's share
+    of the attention.
     """
     queries = {name: queries_of(model, name) for name in names}
     attention = attention_of(model, crop[None], block=block)
@@ -80,10 +80,9 @@ def draw_attention(
 
 
 def draw_stages(model: "QFace", crops: NDArray[np.uint8], *, block: int = 0) -> Figure:
-    """Figure 5: a bar a task, cut into the stages' shares of its attention.
+    """Figure 5: a bar a task, divided into the stages' shares of its attention.
 
-    Thin lines stand where the cuts would be if every token got the same: stages may have different
-    numbers of tokens.
+    Dotted lines mark the shares under uniform attention: stages may have different numbers of tokens.
     """
     shares = stage_shares(model, attention_of(model, crops, block=block))
     layout = model.fusion.layout
@@ -95,8 +94,8 @@ def draw_stages(model: "QFace", crops: NDArray[np.uint8], *, block: int = 0) -> 
         widths = np.array([share[i] for share in shares.values()])
         colour = colours[i % len(colours)]
         bars = axis.barh(list(shares), widths, left=left, color=colour, label=f"S{tokens.stage + 1}")
-        said = [f"{width:.0%}" if width >= 0.05 else "" for width in widths]  # else too narrow
-        axis.bar_label(bars, labels=said, label_type="center", fontsize=7, color="w")
+        texts = [f"{width:.0%}" if width >= 0.05 else "" for width in widths]  # else too narrow
+        axis.bar_label(bars, labels=texts, label_type="center", fontsize=7, color="w")
         left += widths
     counts = np.cumsum([tokens.count for tokens in layout])
     for cut in counts[:-1] / counts[-1]:

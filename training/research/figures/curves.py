@@ -19,8 +19,8 @@ def add_curves(parser: argparse.ArgumentParser) -> None:
 def read_progress(run: Path) -> list[dict[str, Any]]:
     """The lines of RUN/progress.jsonl in order of their steps.
 
-    A run that was killed goes back to its last checkpoint: of a step that was done twice the later line
-    counts. ValueError where there is nothing to read.
+    A run that was killed resumes from its last checkpoint: of a step that was done twice the later line is
+    kept. ValueError where the file is missing, empty or something else.
     """
     path = run / "progress.jsonl" if run.is_dir() else run
     by_step: dict[int, dict[str, Any]] = {}
@@ -47,7 +47,7 @@ def read_progress(run: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(runs: Sequence[Path]) -> Figure:
-    """A small picture for each loss and for the learning rate, over the steps; a line a run."""
+    """A panel for each loss and for the learning rate, over the steps; a line a run."""
     read = {run: read_progress(run) for run in runs}
     losses = list(dict.fromkeys(name for lines in read.values() for line in lines for name in line["losses"]))
     rate = any("learning_rate" in line for lines in read.values() for line in lines)
