@@ -35,7 +35,6 @@ from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import OnnxReport
 from runtime.contract import Contract
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
-from training.models.config import family_of
 
 OPSET = 20
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
@@ -229,7 +228,7 @@ def _halve(model: onnx.ModelProto, *, lossless: Any) -> None:
 
 
 def _metadata(loaded: Checkpoint, sha256: str) -> dict[str, str]:
-    family = family_of(loaded.model.config)
+    family = loaded.model.config.family
     return {
         **({} if family == FIRST_FAMILY else {"family": family}),
         "contract": json.dumps(loaded.contract),

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from timm.layers import DropPath, Mlp
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,15 +37,16 @@ class MultiHeadAttention(nn.Module):
             mixed = weights @ v
         else:
             mixed = functional.scaled_dot_product_attention(q.expand(k.shape[0], -1, -1, -1), k, v)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
 
-    def attention(self, query: Tensor, key: Tensor) -> Tensor:
+    def weights(self, query: Tensor, key: Tensor) -> Tensor:
         """How much each query [B or 1, N, D] looks at each key [B, M, D]: [B, heads, N, M], rows sum to 1."""
         q, k = self._split(self.query(query)), self._split(self.key(key))
         return torch.softmax((q * self.scale) @ k.transpose(-2, -1), dim=-1)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2)
 
 
 class FusionBlock(nn.Module):
@@ -62,7 +64,8 @@ class FusionBlock(nn.Module):
         """[B, N, D] -> [B, N, D]."""
         y = self.norm1(x)
         x = x + self.drop_path(self.attention(y, y, y))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        mixed: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return mixed
 
 
 class DecoderBlock(nn.Module):
@@ -98,6 +101,31 @@ class DecoderBlock(nn.Module):
         `earlier` are queries, with their positions, that entered this block before these and take no
         notice of them: these attend to them, and then to themselves (see QFaceConfig.extensions).
         """
+        queries = self._after_self_attention(queries, query_positions=query_positions, earlier=earlier)
+        hat = self.norm2(queries) + query_positions
+        keys = features + feature_positions
+        queries = queries + self.drop_path(self.cross_attention(hat, keys, features))  # equation 5
+        mixed: Tensor = queries + self.drop_path(self.mlp(self.norm3(queries)))  # equation 6
+        return mixed
+
+    def feature_attention(
+        self,
+        queries: Tensor,
+        *,
+        query_positions: Tensor,
+        features: Tensor,
+        feature_positions: Tensor,
+        earlier: Sequence[tuple[Tensor, Tensor]] = (),
+    ) -> Tensor:
+        """How much each query looks at each feature in equation 5: [B or 1, heads, N, M]; arguments as forward's."""
+        queries = self._after_self_attention(queries, query_positions=query_positions, earlier=earlier)
+        hat = self.norm2(queries) + query_positions
+        return self.cross_attention.weights(hat, features + feature_positions)
+
+    def _after_self_attention(
+        self, queries: Tensor, *, query_positions: Tensor, earlier: Sequence[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Equation 4: [B, N, D] -> [B, N, D]."""
         normed = self.norm1(queries)
         hat = normed + query_positions
         keys, values = hat, normed
@@ -105,8 +133,5 @@ class DecoderBlock(nn.Module):
             before = [self.norm1(others) for others, _ in earlier]
             hats = [others + positions for others, (_, positions) in zip(before, earlier, strict=True)]
             keys, values = torch.cat([*hats, hat], dim=1), torch.cat([*before, normed], dim=1)
-        queries = queries + self.drop_path(self.self_attention(hat, keys, values))  # equation 4
-        hat = self.norm2(queries) + query_positions
-        keys = features + feature_positions
-        queries = queries + self.drop_path(self.cross_attention(hat, keys, features))  # equation 5
-        return queries + self.drop_path(self.mlp(self.norm3(queries)))  # equation 6
+        mixed: Tensor = queries + self.drop_path(self.self_attention(hat, keys, values))
+        return mixed

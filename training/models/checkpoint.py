@@ -1,7 +1,7 @@
-"""Checkpoints for others to use: a safetensors file whose metadata says what the weights can answer.
+"""Checkpoints for others to use: a safetensors file whose metadata describes what the weights answer.
 
 Weights are fp16 numbers, or fp32 ones where rounding would cost too much (`weights` in the metadata says
-fp32 then). `family` says whose configuration it is (training.models.config.FAMILIES; absent: Q-Face's).
+fp32 then). `family` is that of the configuration (training.models.families; absent: Q-Face's).
 """
 
 import contextlib
@@ -16,22 +16,21 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from training.models.config import FAMILIES, family_of
+from training.models.families import FAMILIES
 from training.models.network import FaceNetwork
-from training.models.qface import build_model
 from training.tasks import CATALOGUE, contract_hash
 
 FORMAT = "qface-checkpoint-1"
 PRECISIONS = ("fp16", "fp32")
-_FIRST_FAMILY = next(iter(FAMILIES))
+_UNNAMED_FAMILY = "qface"  # of a file that names none, as all did while there was one family
 _ANEW = "take another checkpoint, or train it anew with `make train`"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A network in eval mode and what it says of itself.
+    """A network in eval mode and its description.
 
-    `contract` is training.tasks.make_contract's; `card` says what the weights learned from and what
+    `contract` is training.tasks.make_contract's; `card` is what the weights learned from and what
     they reached; `weights` are "fp16", which all are rounded to, or "fp32".
     """
 
@@ -57,8 +56,8 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
         "card": json.dumps(checkpoint.card),
     }
-    # What an older reader does not know is left unsaid where it does not matter.
-    if (family := family_of(checkpoint.model.config)) != _FIRST_FAMILY:
+    # What an older reader does not know is left out where it does not matter.
+    if (family := checkpoint.model.config.family) != _UNNAMED_FAMILY:
         metadata["family"] = family
     halves = checkpoint.weights == "fp16"
     if not halves:
@@ -79,9 +78,9 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     except (OSError, safetensors.SafetensorError) as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"the checkpoint {path} can't be written ({why}), and what was there stays: "
+            f"the checkpoint {path} can't be written ({reason}), and what was there stays: "
             "make room, or name a writable place"
         ) from None
 
@@ -95,18 +94,18 @@ def save_tensors(path: pathlib.Path, tensors: Mapping[str, Tensor], metadata: Ma
 
 
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:
-    """Read a checkpoint; weights become fp32. ValueError says what is wrong with a file that is none."""
+    """Read a checkpoint; weights become fp32. ValueError for a file that is none."""
     metadata, tensors = _read(path)
-    said = {name: _said(path, metadata, name) for name in ("config", "contract", "labels", "card")}
-    _check_contract(path, said["contract"])
-    for name, labels in said["labels"].items():
+    entries = {name: _entry(path, metadata, name) for name in ("config", "contract", "labels", "card")}
+    _check_contract(path, entries["contract"])
+    for name, labels in entries["labels"].items():
         # Queries are found by their labels' places: an order that changed would swap answers silently.
         if name not in CATALOGUE or list(CATALOGUE[name].labels) != labels:
             raise ValueError(
                 f"{path} learned other labels of {name!r} than training/tasks.py has: "
                 "use the code that trained it, or train anew"
             )
-    model = _network(path, metadata.get("family", _FIRST_FAMILY), said["config"])
+    model = _network(path, metadata.get("family", _UNNAMED_FAMILY), entries["config"])
     weights = metadata.get("weights", PRECISIONS[0])
     try:
         wrong = model.load_state_dict(tensors, strict=False)
@@ -124,7 +123,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
         )
     model.eval()
     try:
-        return Checkpoint(model=model, contract=said["contract"], card=said["card"], weights=weights)
+        return Checkpoint(model=model, contract=entries["contract"], card=entries["card"], weights=weights)
     except ValueError as error:
         raise ValueError(f"{path} can't be read ({error}): {_ANEW}") from None
 
@@ -152,17 +151,17 @@ def _read(path: pathlib.Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return metadata, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
-def _said(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+def _entry(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     """One entry of the metadata, which is an object in JSON."""
     try:
-        said = json.loads(metadata[name])
+        entry = json.loads(metadata[name])
     except KeyError:
-        raise ValueError(f"{path} says no {name} in its metadata: {_ANEW}") from None
+        raise ValueError(f"{path} has no {name} in its metadata: {_ANEW}") from None
     except ValueError as error:
         raise ValueError(f"the {name} in the metadata of {path} is no JSON ({error}): {_ANEW}") from None
-    if not isinstance(said, dict):
+    if not isinstance(entry, dict):
         raise ValueError(f"the {name} in the metadata of {path} is no JSON object: {_ANEW}")
-    return said
+    return entry
 
 
 def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
@@ -179,15 +178,15 @@ def _network(path: pathlib.Path, family: str, fields: Mapping[str, Any]) -> Face
             f"{path} is of the family {family!r}, which this code does not know (it knows "
             f"{', '.join(FAMILIES)}): use the code that made it"
         )
-    kind = FAMILIES[family]
-    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(kind)})
+    config = FAMILIES[family].config
+    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(config)})
     if unknown:
         raise ValueError(
-            f"the configuration of {path} says {', '.join(unknown)}, which this code does not know: "
+            f"the configuration of {path} has {', '.join(unknown)}, which this code does not know: "
             "use the code that trained it, or train anew"
         )
     try:
-        return build_model(kind(**{key: tuples(value) for key, value in fields.items()}))
+        return FAMILIES[family].build(config(**{key: tuples(value) for key, value in fields.items()}))
     # What a wrong value does depends on where in torch or timm it arrives.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

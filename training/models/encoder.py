@@ -1,13 +1,22 @@
 """The shared encoder: any timm model that gives intermediate features (Q-Face, section 3.1)."""
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from training.models.positions import sincos_positions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderOutput:
+    """What one forward pass of an encoder gives."""
+
+    stages: list[Tensor]  # tokens [B, prefix + rows * columns, channels] a stage
+    laterals: list[Tensor]  # maps [B, channels, rows, columns] of the lateral stages
 
 
 class TimmEncoder(nn.Module):
@@ -33,7 +42,8 @@ class TimmEncoder(nn.Module):
         laterals: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        model = timm.create_model(
+        # timm's models have methods and attributes of their own, which nn.Module's type does not know.
+        model: Any = timm.create_model(
             name,
             pretrained=False,
             num_classes=0,
@@ -43,17 +53,17 @@ class TimmEncoder(nn.Module):
         )
         if not hasattr(model, "forward_intermediates"):
             raise ValueError(f"timm's {name!r} gives no intermediate features: choose a model that does")
-        self.is_vit = isinstance(model, timm.models.VisionTransformer)
+        self.is_vit: bool = isinstance(model, timm.models.VisionTransformer)
         if self.is_vit and laterals:
             raise ValueError(f"the stages of {name!r} are all of one resolution: leave mask_laterals empty")
         self.stages = list(stages)
         self.laterals = list(laterals)
-        self.prefix_tokens = model.num_prefix_tokens if self.is_vit else 0
+        self.prefix_tokens: int = model.num_prefix_tokens if self.is_vit else 0
         if self.is_vit:
             _fix_positions(model)
         # Only the stages are used: parameters that no answer depends on would halt distributed training.
         model.prune_intermediate_layers([*self.laterals, *self.stages], prune_norm=True, prune_head=True)
-        self.model = model
+        self.model: Any = model
         with torch.no_grad():
             found = self._maps(torch.zeros(2, 3, input_size, input_size))
         shapes = {stage: (m.shape[1], (m.shape[-2], m.shape[-1])) for stage, m in found.items()}
@@ -62,20 +72,22 @@ class TimmEncoder(nn.Module):
         self.lateral_channels = [shapes[stage][0] for stage in self.laterals]
         self.lateral_grids = [shapes[stage][1] for stage in self.laterals]
 
-    def forward(self, images: Tensor, *, laterals: list[Tensor] | None = None) -> list[Tensor]:
-        """Normalised images [B, 3, S, S] -> tokens [B, prefix + rows * columns, channels] a stage.
-
-        `laterals`, an empty list, gets the lateral stages' maps [B, channels, rows, columns].
-        """
+    def forward(self, images: Tensor) -> EncoderOutput:
+        """Normalised images [B, 3, S, S] -> the tokens of all stages and the maps of the laterals."""
         if not self.is_vit:
             maps = self._maps(images)
-            if laterals is not None:
-                laterals.extend(maps[stage] for stage in self.laterals)
-            return [maps[stage].flatten(2).transpose(1, 2) for stage in self.stages]
+            return EncoderOutput(
+                stages=[maps[stage].flatten(2).transpose(1, 2) for stage in self.stages],
+                laterals=[maps[stage] for stage in self.laterals],
+            )
         features = self.model.forward_intermediates(
             images, indices=self.stages, output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
         )
-        return [torch.cat([prefix, patches], dim=1) for patches, prefix in features]
+        stages = [torch.cat([prefix, patches], dim=1) for patches, prefix in features]
+        return EncoderOutput(stages=stages, laterals=[])
+
+    if TYPE_CHECKING:  # nn.Module's own has no types
+        __call__: Callable[..., EncoderOutput]
 
     def _maps(self, images: Tensor) -> dict[int, Tensor]:
         """The maps of all stages that are needed, by stage."""
@@ -91,7 +103,7 @@ def _sized(name: str, input_size: int) -> dict[str, Any]:
     return {"img_size": input_size} if name.startswith(("vit", "deit", "beit", "eva", "swin")) else {}
 
 
-def _fix_positions(model: timm.models.VisionTransformer) -> None:
+def _fix_positions(model: Any) -> None:
     """Replace a ViT's learned position embedding by the fixed one (section 3.1)."""
     _, tokens, width = model.pos_embed.shape
     grid = model.patch_embed.grid_size

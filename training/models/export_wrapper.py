@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models.pixel_decoder import resized
+from training.models.resizing import resized
 from training.tasks import CATALOGUE, Kind, Task
 
 # A value's logit z means CENTER + SPREAD * z in the task's unit, so that z stays of order one.
@@ -20,7 +20,7 @@ def rotation_from_6d(numbers: Tensor) -> Tensor:
     The numbers are offsets from the identity's first two columns, so that zeros mean a frontal face.
     """
     identity = numbers.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-    a1, a2 = (numbers + identity).unflatten(1, (2, 3)).unbind(1)
+    a1, a2 = torch.unflatten(numbers + identity, 1, (2, 3)).unbind(1)
     b1 = a1 / _norm(a1)
     b2 = a2 - (b1 * a2).sum(-1, keepdim=True) * b1
     b2 = b2 / _norm(b2)
@@ -69,7 +69,7 @@ class ExportWrapper(nn.Module):
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """RGB pixels uint8 [B, S, S, 3] -> for each task of the contract its physical values."""
-        raw = self.model(pixels)
+        raw = self.model(pixels).logits
         answers = {}
         for entry in self.entries:
             task = CATALOGUE[entry["name"]]

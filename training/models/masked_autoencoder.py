@@ -79,12 +79,14 @@ class MaskedAutoencoder(nn.Module):
 
     def patches(self, images: Tensor) -> Tensor:
         """The patches [B, N, patch * patch * 3] of images [B, 3, S, S], row by row."""
-        patches = images.unflatten(3, (self.side, self.patch)).unflatten(2, (self.side, self.patch))
+        grid = (self.side, self.patch)
+        patches = torch.unflatten(torch.unflatten(images, 3, grid), 2, grid)
         return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def picture(self, patches: Tensor) -> Tensor:
         """Patches [B, N, patch * patch * 3] as images [B, 3, S, S]: the inverse of `patches`."""
-        maps = patches.unflatten(2, (self.patch, self.patch, 3)).unflatten(1, (self.side, self.side))
+        maps = torch.unflatten(patches, 2, (self.patch, self.patch, 3))
+        maps = torch.unflatten(maps, 1, (self.side, self.side))
         return maps.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
     def _seen(self, images: Tensor, order: Tensor, visible: int) -> Tensor:
@@ -110,9 +112,9 @@ class MaskedAutoencoder(nn.Module):
         """A convolutional encoder's stages, brought to one grid of patches and added: [B, N, width]."""
         covered = torch.zeros(order.shape, device=images.device)
         covered.scatter_(1, order[:, visible:], 1.0)
-        mask = covered.unflatten(1, (1, self.side, self.side)).repeat_interleave(self.patch, 2)
+        mask = torch.unflatten(covered, 1, (1, self.side, self.side)).repeat_interleave(self.patch, 2)
         mask = mask.repeat_interleave(self.patch, 3)
-        stages = self.encoder(images * (1 - mask) + self.hidden[:, None, None] * mask)
+        stages = self.encoder(images * (1 - mask) + self.hidden[:, None, None] * mask).stages
         total: Tensor | None = None
         for projection, stage, grid in zip(self.projections, stages, self.encoder.grids, strict=True):
             maps = projection(stage).transpose(1, 2).unflatten(2, grid)

@@ -1,5 +1,7 @@
-"""What the networks that answer tasks have in common: pixels, an encoder, and the layers' order."""
+"""What the networks of all families have in common: pixels, an encoder, an output, the layers' order."""
 
+import abc
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,11 +11,9 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from training.models.attention import MultiHeadAttention
+from training.models.config import NetworkConfig
 from training.models.encoder import TimmEncoder
 from training.tasks import Task, make_contract
-
-if TYPE_CHECKING:
-    from training.models.config import Config
 
 # ImageNet's, which timm's encoders expect.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -22,7 +22,30 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 _ENCODER = "encoder.model."
 
 
-class FaceNetwork(nn.Module):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOutput:
+    """What one forward pass of a network gives.
+
+    `logits` are each task's raw answers, in the order of the network's tasks: logits [B, queries]; of points,
+    x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks, logits [B, K, h, w] on a grid at least half
+    as fine as the pixels. training.kinds turns them into physical values.
+    """
+
+    logits: dict[str, Tensor]
+    features: Tensor  # [B, tokens, channels] of the encoder's last stage
+    mask_rows: Tensor | None = None  # int64 [R]: the faces that the masks are of; None: all
+    attention: Tensor | None = None  # [B, heads, queries, tokens], where the network was called for it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogitRows:
+    """Views of a final linear map: changing them in place changes a task's logits [B, K]."""
+
+    weight: Tensor  # [K, width]
+    bias: Tensor  # [K]
+
+
+class FaceNetwork(nn.Module, abc.ABC):
     """Pixels in, raw answers of every task out, by way of a timm encoder.
 
     Attributes: `config`; `tasks`, in the order of the answers; `encoder`.
@@ -31,13 +54,25 @@ class FaceNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, config: "Config", tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
+    def __init__(self, *, config: NetworkConfig, tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
         super().__init__()
         self.config = config
         self.tasks = tasks
         self.encoder = encoder
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
+
+    @abc.abstractmethod
+    def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
+        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> the output of all tasks.
+
+        `masked_rows`, int64 [R], restricts the masks to these faces: few training faces have one, and they
+        are expensive. A network that can't save anything by it ignores it; `ModelOutput.mask_rows` is what
+        the masks are really of.
+        """
+
+    if TYPE_CHECKING:  # nn.Module's own has no types
+        __call__: Callable[..., ModelOutput]
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255 [B, S, S, 3] as the encoder wants them: [B, 3, S, S] of about unit variance."""
@@ -46,11 +81,18 @@ class FaceNetwork(nn.Module):
         columns = pixels.shape[2]
         mean, std = self.mean.repeat(columns), self.std.repeat(columns)
         rows = (pixels.float().flatten(2) - mean) / std
-        return rows.unflatten(2, (columns, 3)).permute(0, 3, 1, 2)
+        return torch.unflatten(rows, 2, (columns, 3)).permute(0, 3, 1, 2)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
         """What this network answers (training.tasks.make_contract); `trained`: the labels it has learned."""
         return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
+
+    def logit_rows(self, task: Task) -> LogitRows | None:
+        """The rows of a final linear map that give a task's logits and nothing else.
+
+        None where the task's answer is no such map, or the network has no map by label.
+        """
+        return None
 
     def set_explicit_attention(self, explicit: bool = True) -> None:
         """Attention from single operations, for export and for counting FLOPs; or fused."""
@@ -58,7 +100,8 @@ class FaceNetwork(nn.Module):
             if isinstance(module, MultiHeadAttention):
                 module.explicit = explicit
             elif hasattr(module, "fused_attn"):
-                module.fused_attn = not explicit
+                # A switch of timm's attention layers.
+                module.fused_attn = not explicit  # type: ignore[assignment]
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
         """For timm's layer decay (section 4.1): a parameter's name to its layer's number.
@@ -71,5 +114,15 @@ class FaceNetwork(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """For timm's optimizers: what is not decayed besides biases and norms, as the encoder says."""
-        names = getattr(self.encoder.model, "no_weight_decay", set)()
+        names: set[str] = getattr(self.encoder.model, "no_weight_decay", set)()
         return {_ENCODER + name for name in names}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of network: how its configurations are read, and built into networks."""
+
+    name: str
+    config: type[NetworkConfig]
+    build: Callable[[Any], FaceNetwork]  # of a configuration of this type
+    configs: Mapping[str, NetworkConfig]  # those that have a name

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.sampling.unlabelled_batches import Cropping
+from training.models import QFaceConfig
 from training.models.checkpoint import tuples
-from training.models.config import QFaceConfig
 from training.train.pretrain import MaskedObjective, Pretraining
 from training.train.run_state import identity_of, load_state
 

@@ -30,8 +30,7 @@ from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.models import Checkpoint, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.models.qface import QFace
-from training.models.queries import QueryGroup
+from training.models.network import FaceNetwork
 from training.tasks import Kind, Task
 from training.train.command import take_cores
 
@@ -86,10 +85,10 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     ValueError for a network without queries, and where no face is labelled for any of its tasks.
     """
     model = checkpoint.model
-    if not isinstance(model, QFace):
-        raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     entries = {entry["name"]: entry for entry in checkpoint.contract["tasks"]}
     asked = [t for t in model.tasks if t.name in entries and t.kind in (Kind.CLASSES, Kind.MULTILABEL)]
+    if all(model.logit_rows(task) is None for task in asked):
+        raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:
         derive(faces, [task.name for task in asked])
     chosen = {task.name: _most_trusted(task, sets) for task in asked}
@@ -163,18 +162,16 @@ def _unlikelihood(task: Task, logits: Tensor, targets: Tensor) -> float:
     return float(functional.binary_cross_entropy_with_logits(logits[known], present, reduction="sum"))
 
 
-def _fold(model: QFace, fits: Mapping[str, Fit]) -> None:
+def _fold(model: FaceNetwork, fits: Mapping[str, Fit]) -> None:
     """Scale and shift into the rows of the map from queries to logits."""
-    for group in (model.decoder, *model.extensions):
-        assert isinstance(group, QueryGroup)
-        for task in group.tasks:
-            if task.name not in fits or group.weight is None or group.bias is None:
-                continue
-            rows, fit = group.scalar_rows(task), fits[task.name]
-            scale, shift = torch.tensor(fit.scale), torch.tensor(fit.shift)
-            with torch.no_grad():
-                group.weight[rows] *= scale[:, None]
-                group.bias[rows] = group.bias[rows] * scale + shift
+    for task in model.tasks:
+        rows = model.logit_rows(task)
+        if task.name not in fits or rows is None:
+            continue
+        scale, shift = torch.tensor(fits[task.name].scale), torch.tensor(fits[task.name].shift)
+        with torch.no_grad():
+            rows.weight.mul_(scale[:, None])
+            rows.bias.copy_(rows.bias * scale + shift)
 
 
 def _most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
@@ -191,7 +188,7 @@ def _origin(task: Task, faces: FaceSet) -> int:
     return _ORIGINS.index(who) if who in _ORIGINS else _ORIGINS.index("teacher")
 
 
-def _logits(model: QFace, faces: FaceSet) -> dict[str, Tensor]:
+def _logits(model: FaceNetwork, faces: FaceSet) -> dict[str, Tensor]:
     """The raw answers about every face of a set, as it is served, by task [N, K]."""
     size = model.config.input_size
     parts: list[dict[str, Tensor]] = []
@@ -199,7 +196,7 @@ def _logits(model: QFace, faces: FaceSet) -> dict[str, Tensor]:
         for start in range(0, len(faces), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(faces)))
             pixels = torch.from_numpy(faces.served_crops(rows, size=size))
-            raw = model(pixels, masked=torch.arange(0))  # no masks: they are not calibrated
+            raw = model(pixels, masked_rows=torch.arange(0)).logits  # no masks: they are not calibrated
             parts.append({name: values for name, values in raw.items() if values.ndim == 2})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

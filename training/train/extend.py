@@ -20,7 +20,7 @@ import torch
 
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
-from training.models.extension import extended, last_extension
+from training.models.qface.extension import extended, last_extension
 from training.tasks import Kind, contract_hash, select
 from training.train.command import add_run_options, take_cores
 from training.train.finetune import Trainer
@@ -74,7 +74,6 @@ def extend(
     """
     base = load_checkpoint(checkpoint)
     config = extended(base.model, tasks).config
-    assert isinstance(config, QFaceConfig)
     chosen = sets if sets is not None else _labelled(data, tasks)
     run = overridden(extension_run(base, checkpoint=checkpoint, config=config, sets=chosen), settings)
     if run.model != config:
@@ -88,7 +87,7 @@ def extend(
         where=where,
         model=network,
         tasks=select(tasks),
-        trainable=last_extension,
+        trainable=lambda _: last_extension(network),
         contract_tasks={entry["name"]: entry["labels"] for entry in base.contract["tasks"]},
     )
     trainer.train()
@@ -132,7 +131,7 @@ def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pat
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4, size, size, 3), dtype=torch.uint8, generator=generator)
     with torch.inference_mode():
-        old, new = base.model(pixels), learned.model(pixels)
+        old, new = base.model(pixels).logits, learned.model(pixels).logits
     changed = [name for name in old if not torch.equal(old[name], new[name])]
     if changed:
         raise ValueError(

@@ -33,7 +33,6 @@ from training.models import Checkpoint, ExportWrapper, build_model, save_checkpo
 from training.models.checkpoint import round_to_half
 from training.models.network import FaceNetwork
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
-from training.models.qface import QFace
 from training.tasks import ALIGNED, Kind, Task
 from training.train.command import add_run_options, take_cores
 from training.train.distillation import LOSS as DISTILLATION
@@ -86,13 +85,8 @@ class FineTuning(Objective):
         return counts
 
     def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        seen: list[Tensor] = []
-        hook = self.model.encoder.register_forward_hook(lambda *told: seen.append(told[2][-1]))
-        masked = self._masked(batch)
-        try:
-            raw = self.model(batch["pixels"], **({} if masked is None else {"masked": masked}))
-        finally:
-            hook.remove()
+        output = self.model(batch["pixels"], masked_rows=self._masked_rows(batch))
+        raw, masked = output.logits, output.mask_rows
         sums = {}
         for task in self.tasks:
             target, confidence = batch[task.name], batch[f"{task.name}/confidence"]
@@ -101,16 +95,16 @@ class FineTuning(Objective):
             loss = self.losses.get(task.name)
             sums[task.name] = loss_sum(task, raw[task.name], target, confidence=confidence, loss=loss)
         if self.distillation is not None:
-            sums[DISTILLATION] = self.distillation(seen[-1], batch[DISTILLATION]).sum()
+            sums[DISTILLATION] = self.distillation(output.features, batch[DISTILLATION]).sum()
         return sums
 
-    def _masked(self, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Indices [R] of the faces that have a mask; None where the network is asked for no masks alone.
+    def _masked_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Indices [R] of the faces that have a mask; None where no task has masks.
 
         The first face where none has: every part of the network gets a gradient, if one of zero.
         """
         masks = [task.name for task in self.tasks if task.kind is Kind.MASK]
-        if not masks or not isinstance(self.model, QFace):
+        if not masks:
             return None
         there = torch.stack([(batch[name] != UNKNOWN).flatten(1).any(dim=1) for name in masks]).any(dim=0)
         return there.nonzero()[:, 0] if bool(there.any()) else torch.zeros_like(there[:1], dtype=torch.long)

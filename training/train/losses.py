@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.models.export_wrapper import VALUE_CENTER, VALUE_SPREAD, rotation_from_6d
-from training.models.pixel_decoder import resized
+from training.models.resizing import resized
 from training.tasks import Kind, Task
 
 AGE_NOISE = 1.0  # years, standard deviation, in training only (section 4.5)

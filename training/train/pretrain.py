@@ -22,16 +22,15 @@ from torch import Tensor, nn
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches
 from training.models.checkpoint import save_tensors
-from training.models.config import CONFIGS, QFaceConfig
 from training.models.encoder import TimmEncoder
 from training.models.masked_autoencoder import MaskedAutoencoder
 from training.models.network import PIXEL_MEAN, PIXEL_STD
+from training.models.qface import CONFIGS, QFaceConfig
 from training.train.command import add_run_options, take_cores
 from training.train.loop import Distributed, Loop, Objective, Optimisation, Stopped, distributed
 from training.train.overrides import overridden
 
 LOSS = "masked_l1"
-_MODELS = {name: config for name, config in CONFIGS.items() if isinstance(config, QFaceConfig)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.train.pretrain", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("model", choices=_MODELS, help="the configuration whose encoder is trained")
+    parser.add_argument("model", choices=CONFIGS, help="the configuration whose encoder is trained")
     parser.add_argument("--sets", required=True, help="their names, separated by commas")
     add_run_options(
         parser,
@@ -203,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     take_cores(options.threads)
     try:
-        run = Pretraining(model=_MODELS[options.model], sets=tuple(options.sets.split(",")))
+        run = Pretraining(model=CONFIGS[options.model], sets=tuple(options.sets.split(",")))
         run = overridden(run, options.settings)
         with distributed(options.device) as where:
             loop = pretrain(run, data=options.data, folder=options.run, where=where)

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from training.data.sampling.augmentation import Augmentation
-from training.models.config import CONFIGS, Config, FaceXFormerConfig, QFaceConfig
+from training.models import FaceXFormerConfig, NetworkConfig, QFaceConfig
+from training.models.qface import CONFIGS
 from training.tasks import ALIGNED, CATALOGUE, Kind, select
 from training.train.distillation import Distillation
 from training.train.loss_weighting import BALANCES
@@ -36,7 +37,7 @@ class Run(Optimisation):
     """One run of fine-tuning (Q-Face, sections 3.4 and 4.1)."""
 
     name: str
-    model: Config
+    model: NetworkConfig
     sources: tuple[Source, ...]
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # alpha of equation 8, else 1
     losses: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by task, other than its own
@@ -76,7 +77,7 @@ class Run(Optimisation):
 
     def with_tasks(self, names: Sequence[str]) -> "Run":
         """The same run of a model with these tasks."""
-        return dataclasses.replace(self, model=dataclasses.replace(self.model, tasks=tuple(names)))
+        return dataclasses.replace(self, model=self.model.with_tasks(names))
 
     def with_sources(self, names: Sequence[str]) -> "Run":
         """The same run with these sets; those that it does not know take part with `Source`'s defaults."""
@@ -122,7 +123,7 @@ def qface_tiny() -> Run:
     """
     return Run(
         name="qface_tiny",
-        model=_network("qface_tiny"),
+        model=CONFIGS["qface_tiny"],
         sources=_TEN_TASK_SETS,
         weights=_WEIGHTS,
         steps=5200,
@@ -142,7 +143,7 @@ def qface_tiny_encoder() -> Run:
     return dataclasses.replace(
         qface_tiny(),
         name="qface_tiny_encoder",
-        model=_pooled(_network("qface_tiny")),
+        model=_pooled(CONFIGS["qface_tiny"]),
         sources=tuple(source for source in _TEN_TASK_SETS if source.name != "celebamask_hq"),
         assumed_visible=0.0,
         steps=14000,
@@ -162,7 +163,7 @@ def qface_tiny_open() -> Run:
     return dataclasses.replace(
         qface_tiny(),
         name="qface_tiny_open",
-        model=_network("qface_tiny_open"),
+        model=CONFIGS["qface_tiny_open"],
         sources=(Source(name="fairface", batch=48, surround=True), Source(name="ict", batch=16)),
         steps=4000,
     )
@@ -173,7 +174,7 @@ def qface_tiny_open_encoder() -> Run:
     return dataclasses.replace(
         qface_tiny_encoder(),
         name="qface_tiny_open_encoder",
-        model=_pooled(_network("qface_tiny_open")),
+        model=_pooled(CONFIGS["qface_tiny_open"]),
         sources=qface_tiny_open().sources,
         steps=8000,
     )
@@ -190,7 +191,7 @@ def qface_paper() -> Run:
     """
     return Run(
         name="qface_paper",
-        model=_network("qface_base"),
+        model=CONFIGS["qface_base"],
         sources=(
             Source(name="rafdb", batch=64),
             Source(name="emotionet", batch=96),
@@ -304,7 +305,7 @@ def qface_test() -> Run:
     """A minute's trial of everything: a network of less than a million parameters at 64 pixels."""
     return Run(
         name="qface_test",
-        model=_network("qface_test"),
+        model=CONFIGS["qface_test"],
         sources=_FIRST_SETS,
         weights=_WEIGHTS,
         steps=200,
@@ -340,12 +341,6 @@ def run_named(name: str) -> Run:
     if name not in RUNS:
         raise ValueError(f"there is no run {name!r}: choose from {', '.join(RUNS)}")
     return RUNS[name]()
-
-
-def _network(name: str) -> QFaceConfig:
-    config = CONFIGS[name]
-    assert isinstance(config, QFaceConfig), name
-    return config
 
 
 def _pooled(config: QFaceConfig) -> QFaceConfig:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from training.models import CONFIGS, Checkpoint, Config, QFace, build_model, save_checkpoint
+from training.models import CONFIGS, Checkpoint, NetworkConfig, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.tasks import Kind
 
@@ -21,7 +21,7 @@ _AHEAD = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the first two columns of the identity
 NOTE = "random weights: for trying structure and speed; its answers mean nothing"
 
 
-def untrained(config: Config, *, seed: int) -> Checkpoint:
+def untrained(config: NetworkConfig, *, seed: int) -> Checkpoint:
     """The configuration's network with random weights, rounded to fp16, answering all its tasks.
 
     Torch's own generator is left as it was.
@@ -36,12 +36,11 @@ def untrained(config: Config, *, seed: int) -> Checkpoint:
         with torch.no_grad():
             # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
             # network's do, they stay in the neighbourhood of a face that looks ahead.
-            for group in (model.decoder, *model.extensions) if isinstance(model, QFace) else ():
-                for task in group.tasks:
-                    if task.kind is Kind.ROTATION:
-                        rows = group.scalar_rows(task)
-                        group.bias[rows] += torch.tensor(_AHEAD)
-                        group.weight[rows] *= 0.25
+            for task in model.tasks:
+                rows = model.logit_rows(task)
+                if task.kind is Kind.ROTATION and rows is not None:
+                    rows.bias.add_(torch.tensor(_AHEAD))
+                    rows.weight.mul_(0.25)
     round_to_half(model)
     contract = model.contract()
     card = {"trained": False, "seed": seed, "note": NOTE}

@@ -41,7 +41,7 @@ def says(name: str, **fields: object) -> Callable[[dict, dict], object]:
 
 @pytest.mark.parametrize("name", ["config", "contract", "labels", "card"])
 @pytest.mark.parametrize(
-    ("text", "words"), [(None, "says no"), ("{", "is no JSON"), ("[]", "is no JSON object")]
+    ("text", "words"), [(None, "has no"), ("{", "is no JSON"), ("[]", "is no JSON object")]
 )
 def test_an_entry_that_is_missing_broken_or_of_another_type_is_named(
     whole: Path, tmp_path: Path, name: str, text: str | None, words: str
@@ -64,7 +64,7 @@ def test_an_entry_that_is_missing_broken_or_of_another_type_is_named(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (says("config", colour="blue"), "says colour, which this code does not know"),
+        (says("config", colour="blue"), "has colour, which this code does not know"),
         (says("config", heads=5), "makes no network .*multiple of"),
         (says("config", heads=0), "makes no network"),
         (says("config", width="wide"), "makes no network"),
@@ -131,7 +131,7 @@ def test_every_shape_of_network_is_read_back_as_it_was(tmp_path: Path, change: d
     assert loaded.model.config == config
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
-        before, after = model(pixels), loaded.model(pixels)
+        before, after = model(pixels).logits, loaded.model(pixels).logits
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 

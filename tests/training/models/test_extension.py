@@ -26,7 +26,7 @@ from training.models import (
     save_checkpoint,
 )
 from training.models.checkpoint import round_to_half
-from training.models.extension import extended, last_extension
+from training.models.qface.extension import extended, last_extension
 from training.tasks import CATALOGUE, make_contract
 from training.train.untrained import untrained
 
@@ -81,7 +81,7 @@ def test_old_answers_stay_the_same_to_the_last_bit(name: str, steps: list[list[s
             network.set_explicit_attention(explicit)
         for count in (1, 5):
             with torch.no_grad():
-                old, new = before(pixels(count)), model(pixels(count))
+                old, new = before(pixels(count)).logits, model(pixels(count)).logits
             assert list(new) == [*old, *added]
             for task, answer in old.items():
                 assert torch.equal(answer, new[task]), task
@@ -94,12 +94,12 @@ def test_old_answers_stay_the_same_to_the_last_bit(name: str, steps: list[list[s
 def test_new_queries_attend_to_old_ones_and_not_the_other_way_round() -> None:
     model = extended(base_of("vit"), [SEVEN])
     with torch.no_grad():
-        before = model(pixels(2))
+        before = model(pixels(2)).logits
         model.decoder.queries[3] += torch.randn(64)  # all alike would not survive the normalisation
-        after = model(pixels(2))
+        after = model(pixels(2)).logits
         assert (after[SEVEN] - before[SEVEN]).abs().max() > 1e-6
         model.extensions[0].queries += torch.randn(7, 64)
-        again = model(pixels(2))
+        again = model(pixels(2)).logits
     assert torch.equal(again["expression"], after["expression"])
     assert (again[SEVEN] - after[SEVEN]).abs().max() > 1e-6
 
@@ -114,20 +114,22 @@ def test_training_an_extension_changes_no_old_answer_nor_any_statistic(name: str
     optimizer = torch.optim.AdamW(learning, lr=0.1, weight_decay=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        torch.stack([answer.float().square().mean() for answer in model(pixels(4)).values()]).sum().backward()
+        torch.stack(
+            [answer.float().square().mean() for answer in model(pixels(4)).logits.values()]
+        ).sum().backward()
         assert all(p.grad is not None for p in learning)
         optimizer.step()
     model.eval()
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in base.state_dict().items())
     with torch.no_grad():
-        old, new = base(pixels(3)), model(pixels(3))
+        old, new = base(pixels(3)).logits, model(pixels(3)).logits
     assert all(torch.equal(old[task], new[task]) for task in old)
 
 
 def test_an_extension_of_a_convolutional_network_gets_its_finer_stages_for_masks() -> None:
     model = extended(base_of("convolutional"), [MASK])
     assert model.config.mask_laterals == (0, 1)
-    assert model(pixels(1))[MASK].shape == (1, 19, 32, 32)
+    assert model(pixels(1)).logits[MASK].shape == (1, 19, 32, 32)
 
 
 def test_the_queries_of_all_groups_are_in_the_pictures_of_attention() -> None:
@@ -179,7 +181,7 @@ def test_an_extended_checkpoint_is_read_back_as_it_was(checkpoints: tuple[Path, 
     base, new = (load_checkpoint(path).model for path in checkpoints)
     assert new.config.extensions == ((SEVEN,), (SIXTY_EIGHT, MASK))
     with torch.no_grad():
-        old, answers = base(pixels(3)), new(pixels(3))
+        old, answers = base(pixels(3)).logits, new(pixels(3)).logits
     assert all(torch.equal(old[task], answers[task]) for task in old)
 
 

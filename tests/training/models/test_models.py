@@ -20,8 +20,8 @@ from training.models import (
 )
 from training.models.attention import DecoderBlock, FusionBlock, MultiHeadAttention
 from training.models.export_wrapper import ExportWrapper, physical, rotation_from_6d
-from training.models.pixel_decoder import resized
 from training.models.positions import sincos_positions
+from training.models.resizing import resized
 from training.tasks import CATALOGUE, QFACE_TASKS, Kind, make_contract
 
 SMALL_VIT = QFaceConfig(
@@ -128,7 +128,7 @@ def test_each_logit_is_a_linear_map_of_its_own_query(vit: QFace) -> None:
     decoder = vit.decoder
     assert decoder.weight is not None
     assert decoder.bias is not None
-    (features,) = decoder(torch.randn(2, 51, 32), feature_positions=torch.randn(51, 32))
+    (features,) = decoder(torch.randn(2, 51, 32), feature_positions=torch.randn(51, 32)).groups
     expected = torch.stack([features[:, i] @ decoder.weight[i] + decoder.bias[i] for i in range(68)], dim=1)
     answers = decoder.read(features, places=None)
     torch.testing.assert_close(torch.cat(list(answers.values()), dim=1), expected)
@@ -140,8 +140,10 @@ def test_queries_go_alone_until_they_meet_a_face_but_not_in_training(vit: QFace)
     features, positions = torch.randn(3, 51, 32), torch.randn(51, 32)
     seen: list[int] = []
     handle = decoder.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-    together = decoder(features, feature_positions=positions)
-    each_its_own = decoder.train()(features, feature_positions=positions)  # with stochastic depth, if any
+    together = decoder(features, feature_positions=positions).groups
+    each_its_own = decoder.train()(
+        features, feature_positions=positions
+    ).groups  # with stochastic depth, if any
     decoder.eval()
     handle.remove()
     assert seen == [1, 3]
@@ -166,7 +168,7 @@ def test_positions_of_a_coarse_grid_lie_between_those_of_a_fine_one() -> None:
 
 
 def test_three_stages_of_a_vit_are_side_by_side_along_the_tokens(vit: QFace) -> None:
-    tokens = vit.encoder(torch.randn(1, 3, 64, 64))
+    tokens = vit.encoder(torch.randn(1, 3, 64, 64)).stages
     assert [t.shape for t in tokens] == [(1, 17, 48)] * 3
     assert vit.fusion.positions.shape == (51, 32)
 
@@ -208,8 +210,8 @@ def test_the_papers_network_has_its_shapes() -> None:
 
 def test_answers_do_not_depend_on_the_other_faces_of_a_batch(vit: QFace) -> None:
     pixels = _pixels(5, 64)
-    together = vit(pixels)
-    alone = vit(pixels[2:3])
+    together = vit(pixels).logits
+    alone = vit(pixels[2:3]).logits
     for name in alone:
         torch.testing.assert_close(together[name][2:3], alone[name], atol=1e-5, rtol=1e-5)
 
@@ -222,7 +224,7 @@ def test_the_served_network_answers_in_physical_values_and_only_what_was_trained
     assert answers["action_units"].shape == (3, 11)
     assert answers["head_pose"].shape == (3, 3, 3)
     torch.testing.assert_close(answers["expression"].sum(1), torch.ones(3))
-    logits = vit(_pixels(3, 64))
+    logits = vit(_pixels(3, 64)).logits
     index = CATALOGUE["action_units"].labels.index("AU12")
     torch.testing.assert_close(answers["action_units"][:, 5], torch.sigmoid(logits["action_units"][:, index]))
 
@@ -276,7 +278,7 @@ def test_the_network_for_tests_is_tiny() -> None:
 def test_a_configuration_answers_all_its_tasks_and_every_parameter_learns(change: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model = build_model(dataclasses.replace(CONFIGS["qface_test"], **change)).train()
-    answers = model(_pixels(2, 64))
+    answers = model(_pixels(2, 64)).logits
     for task in model.tasks:
         answer = answers[task.name]
         if task.kind is Kind.POINTS:
@@ -295,8 +297,8 @@ def test_the_multi_head_baseline_is_a_linear_map_of_the_last_stage_s_mean() -> N
     model = build_model(config).eval()
     assert isinstance(model, MultiHead)
     pixels = _pixels(2, 64)
-    numbers = model.head(model.encoder(model.normalized(pixels))[-1].mean(dim=1))
-    answers = model(pixels)
+    numbers = model.head(model.encoder(model.normalized(pixels)).stages[-1].mean(dim=1))
+    answers = model(pixels).logits
     torch.testing.assert_close(answers["gender"], numbers[:, 1:3])
     torch.testing.assert_close(answers["landmarks"], 0.5 + 0.1 * numbers[:, 3:].reshape(2, 68, 2))
 
@@ -356,7 +358,7 @@ def test_masks_come_from_fine_stages_where_the_encoder_has_them_and_else_from_th
     model = build_qface(odd).eval()
     assert model.decoder.pixel_decoder is not None
     assert model.decoder.pixel_decoder.grids == [(4, 4), (7, 7), (13, 13), (25, 25), (50, 50)]
-    assert model(_pixels(1, 100))["parsing"].shape == (1, 19, 50, 50)
+    assert model(_pixels(1, 100)).logits["parsing"].shape == (1, 19, 50, 50)
     with pytest.raises(ValueError, match="all of one resolution: leave mask_laterals empty"):
         build_model(dataclasses.replace(CONFIGS["qface_test"], mask_laterals=(0,)))
 
@@ -368,7 +370,7 @@ def test_a_pixel_that_changes_moves_the_mask_there_most() -> None:
     dot = dark.clone()
     dot[:, 8:12, 40:44] = 255.0
     with torch.no_grad():
-        apart = (model(dot)["parsing"] - model(dark)["parsing"]).abs().sum(dim=(0, 1))
+        apart = (model(dot).logits["parsing"] - model(dark).logits["parsing"]).abs().sum(dim=(0, 1))
     row, column = divmod(int(apart.argmax()), 32)
     assert abs(row - 5) <= 3
     assert abs(column - 21) <= 3
@@ -413,7 +415,7 @@ def test_the_shipped_weights_answer_as_they_always_did() -> None:
     """What torch said of made-up pixels when they came here."""
     model = load_checkpoint(Path("weights/qface-tiny.safetensors")).model
     with torch.no_grad():
-        answers = model(_pixels(2, 112))
+        answers = model(_pixels(2, 112)).logits
     assert list(answers) == list(CONFIGS["qface_tiny"].tasks)
     said = {name: round(float(value.double().sum()), 3) for name, value in answers.items()}
     assert said == pytest.approx(SHIPPED, abs=2e-3, rel=1e-4)

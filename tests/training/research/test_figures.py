@@ -14,9 +14,16 @@ from tests.helpers.paths import ASTRONAUT, ROOT
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.data.sampling.unlabelled_batches import Cropping
-from training.models import CONFIGS, Checkpoint, QFace, build_qface, load_checkpoint, save_checkpoint
+from training.models import (
+    CONFIGS,
+    Checkpoint,
+    QFace,
+    QFaceConfig,
+    build_qface,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.models.checkpoint import round_to_half
-from training.models.config import QFaceConfig
 from training.research.figures.__main__ import main
 from training.research.figures.attention import draw_attention
 from training.research.figures.confusion import confusion, count_confusion, draw_confusion

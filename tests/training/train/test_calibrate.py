@@ -73,7 +73,7 @@ def test_calibration_is_in_the_graph_and_keeps_every_ranking(data: pathlib.Path)
     after = calibrated(source, sets_aside(source, data))
     pixels = torch.randint(0, 256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(2)).byte()
     with torch.inference_mode():
-        raw = before.model(pixels)
+        raw = before.model(pixels).logits
         said = ExportWrapper(after.model, after.contract)(pixels)
         plain = ExportWrapper(before.model, before.contract)(pixels)
     for task in ("expression", "gender"):

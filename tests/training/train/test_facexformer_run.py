@@ -87,7 +87,7 @@ def test_a_small_one_learns_every_task_and_leaves_a_checkpoint(
 
         def total() -> float:
             with torch.no_grad():
-                raw = trainer.model.eval()(batch["pixels"])
+                raw = trainer.model.eval()(batch["pixels"]).logits
             return sum(
                 weights.get(task.name, 1.0) * float(task_loss(task, raw[task.name], batch[task.name]))
                 for task in trainer.tasks

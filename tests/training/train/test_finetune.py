@@ -17,7 +17,7 @@ from tests.helpers.synthetic_sets import made_face, make_set
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.writer import write_set
 from training.evaluation.evaluate import evaluate, summary, torch_predict
-from training.models import CONFIGS, ExportWrapper, QFaceConfig, load_checkpoint
+from training.models import CONFIGS, ExportWrapper, QFaceConfig, build_model, load_checkpoint
 from training.tasks import CATALOGUE, select
 from training.train import distillation as distil
 from training.train import finetune
@@ -151,7 +151,7 @@ def test_epochs_are_passes_over_the_largest_set() -> None:
 
 def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None:
     optimisation = Optimisation(steps=100, warmup_steps=10, learning_rate=1e-3, layer_decay=0.5)
-    model = finetune.build_model(dataclasses.replace(CONFIGS["qface_test"], tasks=("age",)))
+    model = build_model(dataclasses.replace(CONFIGS["qface_test"], tasks=("age",)))
     optimizer = make_optimizer(model, network=model, optimisation=optimisation)
     schedule = make_schedule(optimizer, optimisation=optimisation)
     rates = []
@@ -183,7 +183,7 @@ def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None
 def test_what_an_encoder_says_must_not_decay_does_not(layer_decay: float | None) -> None:
     optimisation = Optimisation(steps=10, learning_rate=1e-3, layer_decay=layer_decay)
     run = _run()
-    objective = finetune.FineTuning(finetune.build_model(run.model), run=run, tasks=select(TASKS))
+    objective = finetune.FineTuning(build_model(run.model), run=run, tasks=select(TASKS))
     optimizer = make_optimizer(objective, network=objective.model, optimisation=optimisation)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     parts = dict(objective.named_parameters())
@@ -488,7 +488,7 @@ def test_masks_are_asked_for_where_there_are_some_and_cost_nothing_elsewhere(tmp
     places = objective.model.decoder.pixel_decoder  # type: ignore[union-attr]
     places.register_forward_hook(lambda *told: seen.append(len(told[2])))  # type: ignore[union-attr]
     sums = objective.sums(batch)
-    raw = objective.model(batch["pixels"])  # type: ignore[operator]
+    raw = objective.model(batch["pixels"]).logits  # type: ignore[operator]
     whole = loss_sum(
         CATALOGUE["parsing"], raw["parsing"], batch["parsing"], confidence=batch["parsing/confidence"]
     )

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.config import FaceXFormerConfig
 from training.models.encoder import TimmEncoder
 from training.models.export_wrapper import VALUE_CENTER, VALUE_SPREAD
+from training.models.facexformer.config import FaceXFormerConfig
 from training.models.facexformer.two_way_transformer import FourierPositions, TwoWayTransformer
-from training.models.network import FaceNetwork
-from training.models.pixel_decoder import resized
+from training.models.network import FaceNetwork, ModelOutput
+from training.models.resizing import resized
 from training.tasks import make_contract, select
 
 _STAGES = (0, 1, 2, 3)
@@ -41,7 +41,7 @@ _AGES = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 76.0)
 
 
 def raw_answers(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the released heads say, in the catalogue's tasks and this project's conventions.
+    """What the released heads give, in the catalogue's tasks and this project's conventions.
 
     Points go from [-1, 1] to crop sides; occluded becomes visible; age is the expectation over the age
     groups. Angles become a rotation by the released drawing of its axes: pitch, yaw and roll have
@@ -50,7 +50,7 @@ def raw_answers(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     expected = torch.softmax(released["age"], dim=-1) @ released["age"].new_tensor(_AGES)
     pitch, yaw, roll = released["head_pose"].unbind(-1)
     return {
-        "landmarks": (released["landmarks"].unflatten(1, (-1, 2)) + 1) / 2,
+        "landmarks": (torch.unflatten(released["landmarks"], 1, (-1, 2)) + 1) / 2,
         "head_pose": _six_numbers(pitch, yaw, roll),
         "attributes": released["attributes"],
         "visibility": -released["visibility"],
@@ -83,7 +83,8 @@ class Perceptron(nn.Module):
         """[..., width] -> [..., outputs]."""
         for layer in self.layers[:-1]:
             x = functional.relu(layer(x))
-        return self.layers[-1](x)
+        out: Tensor = self.layers[-1](x)
+        return out
 
 
 class ChannelNorm(nn.Module):
@@ -94,11 +95,14 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normed: Tensor = self.norm(maps.permute(0, 2, 3, 1))
+        return normed.permute(0, 3, 1, 2)
 
 
 class FaceXFormer(FaceNetwork):
     """Pixels in, the raw answers of every head out."""
+
+    config: FaceXFormerConfig
 
     def __init__(self, config: FaceXFormerConfig) -> None:
         encoder = TimmEncoder(
@@ -129,7 +133,6 @@ class FaceXFormer(FaceNetwork):
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
         """As any network's, with the crop that its configuration says."""
-        assert isinstance(self.config, FaceXFormerConfig)
         return make_contract(
             self.tasks,
             input_size=self.config.input_size,
@@ -137,14 +140,28 @@ class FaceXFormer(FaceNetwork):
             crop=self.config.crop,
         )
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> raw answers by task, as `QFace` gives them."""
-        answers = raw_answers(self.released(self.normalized(pixels)))
-        return {task.name: answers[task.name] for task in self.tasks}
+    def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
+        """As any network's; masks are of all faces, as its tokens are renewed with the map that they are of."""
+        stages = self.encoder(self.normalized(pixels)).stages
+        answers = raw_answers(self._heads(stages))
+        return ModelOutput(logits={task.name: answers[task.name] for task in self.tasks}, features=stages[-1])
 
     def released(self, images: Tensor) -> dict[str, Tensor]:
         """Normalised images [B, 3, S, S] -> by head its numbers [B, n]; parsing logits [B, 11, S, S]."""
-        features = self.fused(images)
+        return self._heads(self.encoder(images).stages)
+
+    def fused(self, stages: Sequence[Tensor]) -> Tensor:
+        """The encoder's stages as one map [B, width, S/4, S/4], deepest first."""
+        grids = self.encoder.grids
+        maps = []
+        for projection, stage, grid in zip(self.projections, stages, grids, strict=True):
+            projected = projection(stage).transpose(1, 2).unflatten(2, grid)
+            maps.append(projected if grid == grids[0] else resized(projected, grids[0]))
+        fused: Tensor = self.fuse(torch.cat(maps[::-1], dim=1))
+        return fused
+
+    def _heads(self, stages: Sequence[Tensor]) -> dict[str, Tensor]:
+        features = self.fused(stages)
         tokens, flat = self.decoder(
             self.tokens[None],  # the same for every face: what they do before they meet one is done once
             features.flatten(2).transpose(1, 2),
@@ -155,12 +172,3 @@ class FaceXFormer(FaceNetwork):
         classes = self.mask_head(tokens[:, len(HEADS) :])
         released["parsing"] = (classes @ maps.flatten(2)).unflatten(2, maps.shape[2:])
         return released
-
-    def fused(self, images: Tensor) -> Tensor:
-        """Normalised images [B, 3, S, S] -> all stages as one map [B, width, S/4, S/4], deepest first."""
-        grids = self.encoder.grids
-        maps = []
-        for projection, stage, grid in zip(self.projections, self.encoder(images), grids, strict=True):
-            projected = projection(stage).transpose(1, 2).unflatten(2, grid)
-            maps.append(projected if grid == grids[0] else resized(projected, grids[0]))
-        return self.fuse(torch.cat(maps[::-1], dim=1))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from timm.layers import Mlp
+from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
-from training.models.pixel_decoder import PixelDecoder
+from training.models.network import LogitRows
+from training.models.qface.pixel_decoder import PixelDecoder
 from training.tasks import Kind, Task
 
 
@@ -38,38 +39,42 @@ class QueryGroup(nn.Module):
         self.pixel_decoder = pixel_decoder
         self.mask_vector = Mlp(width, width, pixel_decoder.width) if pixel_decoder is not None else None
 
-    def scalar_rows(self, task: Task) -> slice:
-        """Which rows of `weight` and `bias` are a task's."""
+    def logit_rows(self, task: Task) -> LogitRows | None:
+        """The rows of `weight` and `bias` that are a task's; None for points and masks. KeyError: not its task."""
         first = 0
         for other in self.tasks:
+            scalar = other.kind not in (Kind.POINTS, Kind.MASK)
             if other.name == task.name:
-                return slice(first, first + task.queries)
-            first += 0 if other.kind in (Kind.POINTS, Kind.MASK) else other.queries
+                if not scalar or self.weight is None or self.bias is None:
+                    return None
+                rows = slice(first, first + task.queries)
+                return LogitRows(weight=self.weight[rows], bias=self.bias[rows])
+            first += other.queries if scalar else 0
         raise KeyError(task.name)
 
     def read(
-        self, features: Tensor, *, places: Tensor | None, masked: Tensor | None = None
+        self, features: Tensor, *, places: Tensor | None, masked_rows: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Query features [B, N, D], and features of places [B, C, h, w] for masks -> raw answers by task.
 
         Points: [B, K, 2] in crop sides, 0..1 inside; masks: logits [B, K, h, w]; others: logits [B, queries].
-        `masked` are the indices [R] of the faces whose `places` [R, C, h, w] these are (None: all).
+        `masked_rows` are the indices [R] of the faces whose `places` [R, C, h, w] these are (None: all).
         """
         parts = dict(
             zip(
                 (task.name for task in self.tasks),
-                features.split([task.queries for task in self.tasks], dim=1),
+                torch.split(features, [task.queries for task in self.tasks], dim=1),
                 strict=True,
             )
         )
         scalars = [task for task in self.tasks if task.kind not in (Kind.POINTS, Kind.MASK)]
         answers: dict[str, Tensor] = {}
-        if self.weight is not None:
+        if self.weight is not None and self.bias is not None:
             # One product for all of them; nothing is moved where there is no other kind.
             only = len(scalars) == len(self.tasks)
             chosen = features if only else torch.cat([parts[task.name] for task in scalars], dim=1)
             logits = _products(chosen * self.weight) + self.bias
-            split = logits.split([task.queries for task in scalars], dim=1)
+            split = torch.split(logits, [task.queries for task in scalars], dim=1)
             answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
         first = 0
         for task in self.tasks:
@@ -80,8 +85,8 @@ class QueryGroup(nn.Module):
                 first += task.queries
             elif task.kind is Kind.MASK and self.mask_vector is not None:
                 assert places is not None
-                asked = parts[task.name] if masked is None else parts[task.name][masked]
-                vectors = self.mask_vector(asked) * places.shape[1] ** -0.5
+                queries = parts[task.name] if masked_rows is None else parts[task.name][masked_rows]
+                vectors = self.mask_vector(queries) * places.shape[1] ** -0.5
                 answers[task.name] = (vectors @ places.flatten(2)).unflatten(2, places.shape[2:])
         return {task.name: answers[task.name] for task in self.tasks}
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from training.models.network import FaceNetwork
-from training.models.qface import QFace, build_qface
+from training.models.qface.build import build_qface
+from training.models.qface.network import QFace
 from training.tasks import Kind, select
 
 
@@ -24,10 +25,10 @@ def extended(model: FaceNetwork, tasks: Sequence[str]) -> QFace:
     if not isinstance(model, QFace):
         raise ValueError(f'{model.config.name} has no queries to add to: extend a Q-Face with head "queries"')
     config = model.config
-    there = [name for name in tasks if name in config.all_tasks]
-    if there:
+    known = [name for name in tasks if name in config.all_tasks]
+    if known:
         raise ValueError(
-            f"the model answers {', '.join(there)} already: name tasks that it never learned, "
+            f"the model answers {', '.join(known)} already: name tasks that it never learned, "
             "or fine-tune it anew"
         )
     laterals = config.mask_laterals
@@ -42,12 +43,11 @@ def extended(model: FaceNetwork, tasks: Sequence[str]) -> QFace:
     return new
 
 
-def last_extension(model: nn.Module) -> Iterator[nn.Parameter]:
+def last_extension(model: QFace) -> Iterator[nn.Parameter]:
     """The parameters that learn when a network is extended: those of its last extension."""
-    found = [module for module in model.modules() if isinstance(module, QFace)]
-    if not found or not found[0].extensions:
+    if not model.extensions:
         raise ValueError("only a network with an extension can learn nothing but its last one")
-    return found[0].extensions[-1].parameters()
+    return model.extensions[-1].parameters()
 
 
 def _has_mask(tasks: Sequence[str]) -> bool:

@@ -1,15 +1,11 @@
 """The paper's multi-head baseline (figure 1b): the same encoder, pooled, and a linear head for every task."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from training.models.encoder import TimmEncoder
-from training.models.network import FaceNetwork
+from training.models.network import FaceNetwork, ModelOutput
+from training.models.qface.config import QFaceConfig
 from training.tasks import Kind, Task
-
-if TYPE_CHECKING:
-    from training.models.config import QFaceConfig
 
 
 class MultiHead(FaceNetwork):
@@ -19,18 +15,20 @@ class MultiHead(FaceNetwork):
     than twice the speed, which makes it the way to train an encoder first.
     """
 
-    def __init__(self, *, config: "QFaceConfig", tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
+    def __init__(self, *, config: QFaceConfig, tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
         super().__init__(config=config, tasks=tasks, encoder=encoder)
         self.head = nn.Linear(encoder.channels[-1], sum(map(_numbers, tasks)))
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """As QFace: RGB pixels 0..255 [B, S, S, 3] -> logits [B, queries] by task; points [B, K, 2]."""
-        numbers = self.head(self.encoder(self.normalized(pixels))[-1].mean(dim=1))
+    def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
+        """As any network's; it has no masks."""
+        features = self.encoder(self.normalized(pixels)).stages[-1]
+        numbers = self.head(features.mean(dim=1))
         parts = numbers.split([_numbers(task) for task in self.tasks], dim=1)
-        return {
+        logits = {
             task.name: 0.5 + 0.1 * part.unflatten(1, (-1, 2)) if task.kind is Kind.POINTS else part
             for task, part in zip(self.tasks, parts, strict=True)
         }
+        return ModelOutput(logits=logits, features=features)
 
 
 def _numbers(task: Task) -> int:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.fusion import StageTokens
+from training.models.qface.fusion import StageTokens
+from training.models.resizing import resized
 
 
 class PixelDecoder(nn.Module):
@@ -78,16 +79,6 @@ class PixelDecoder(nn.Module):
             images = functional.gelu(convolution(images))
             maps.append(images)
         return maps
-
-
-def resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Maps [B, C, h, w] brought to another grid, bilinearly between the centres of their cells."""
-    factors = [new / old for new, old in zip(grid, maps.shape[2:], strict=True)]
-    if all((64 * factor).is_integer() for factor in factors):
-        # By factors, the same numbers, because an export by sizes has to compute the batch's. Only by those
-        # that fp32 holds: a file has no other, and seven times 13/7 would come out as twelve.
-        return functional.interpolate(maps, scale_factor=factors, mode="bilinear", align_corners=False)
-    return functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
 
 
 def _halved(size: int, times: int) -> tuple[int, int]:
