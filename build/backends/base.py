@@ -84,6 +84,7 @@ class Backend(abc.ABC):
     device: ClassVar[Device]  # on which its engines run
     needs_gpu: ClassVar[bool] = False  # to build; without one nothing else is built instead
     servable: ClassVar[bool] = True  # whether Triton can serve what is built
+    packages: ClassVar[tuple[str, ...]] = ()  # distributions whose installed version decides the answers
     is_default: ClassVar[bool] = False  # where no backend is named, on a machine with its device
 
     @property
@@ -147,6 +148,9 @@ class Backend(abc.ABC):
 
         `manifest` is the engine's. An engine that was not measured has nothing to differ from.
         """
+        for package in self.packages:
+            if fault := _package_fault(package, manifest):
+                return fault
         return None
 
     def check_machine(  # noqa: B027
@@ -173,8 +177,7 @@ class Backend(abc.ABC):
         """
 
 
-def installed_fault(package: str, manifest: Mapping[str, Any]) -> str | None:
-    """`Backend.runtime_fault` of an engine whose answers a package's version decides."""
+def _package_fault(package: str, manifest: Mapping[str, Any]) -> str | None:
     measured_with = manifest.get("versions", {}).get(package)
     if measured_with is None:
         return None

@@ -17,7 +17,6 @@ from build.backends.base import (
     Layer,
     Log,
     LoweredNetwork,
-    installed_fault,
 )
 from build.errors import BuildError
 from build.files import link_or_copy
@@ -51,6 +50,7 @@ class OnnxRuntime(Backend):
     precisions = ("fp32", "fp16")
     default_precision = "fp32"
     device = "cpu"
+    packages = (name,)
 
     def lower(
         self,
@@ -94,10 +94,6 @@ class OnnxRuntime(Backend):
             link_or_copy(path, directory / name)
         network = directory / lowered.network.name
         return engine_of(network, precision=precision, threads=options.threads)
-
-    def runtime_fault(self, manifest: Mapping[str, Any]) -> str | None:
-        """Another version of the package than the engine was measured with."""
-        return installed_fault("onnxruntime", manifest)
 
     def settings(
         self,

@@ -16,7 +16,6 @@ from build.backends.base import (
     Layer,
     Log,
     LoweredNetwork,
-    installed_fault,
 )
 from build.errors import BuildError
 from build.files import link_or_copy
@@ -52,6 +51,7 @@ class OpenVino(Backend):
     precisions = ("fp32", "bf16", "int8")
     default_precision = "fp32"
     device = "cpu"
+    packages = (name,)
     is_default = True
 
     def precision_is_in_file(self, precision: Precision) -> bool:
@@ -95,10 +95,6 @@ class OpenVino(Backend):
             link_or_copy(path, directory / name)
         network = directory / lowered.network.name
         return engine_of(network, precision=precision, threads=options.threads)
-
-    def runtime_fault(self, manifest: Mapping[str, Any]) -> str | None:
-        """Another version of the package than the engine was measured with."""
-        return installed_fault("openvino", manifest)
 
     def settings(
         self,

@@ -22,7 +22,6 @@ class FaceSplit:
 
     calibration: NDArray[np.uint8]
     held_out: NDArray[np.uint8]  # on which drift is measured
-    others: int  # faces that are not held out, of which `calibration` is taken
 
 
 def split_faces(faces: NDArray[np.uint8], *, held_out: int, calibration: int) -> FaceSplit:
@@ -31,7 +30,7 @@ def split_faces(faces: NDArray[np.uint8], *, held_out: int, calibration: int) ->
     held[evenly(len(faces), min(held_out, len(faces) // 4))] = True
     others = faces[~held]
     chosen = evenly(len(others), min(calibration, len(others)))
-    return FaceSplit(calibration=others[chosen], held_out=faces[held], others=len(others))
+    return FaceSplit(calibration=others[chosen], held_out=faces[held])
 
 
 class AnswerDrift:

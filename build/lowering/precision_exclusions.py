@@ -36,12 +36,14 @@ EXCLUSIONS = (
     PrecisionExclusion(
         part="stem",
         applies=lambda form: form.quantised,
-        reason="the first convolutions' rounding errors alone leave the tolerance, and everything rests on them",
+        reason="the first convolutions' rounding errors alone leave the tolerance, and everything rests on "
+        "them",
     ),
     PrecisionExclusion(
         part="heads",
         applies=lambda form: not form.full,
-        reason="answers in years and degrees have more digits than 16 bits hold, and it costs next to nothing",
+        reason="answers in years and degrees have more digits than 16 bits hold, and it costs next to "
+        "nothing",
     ),
 )
 
@@ -77,7 +79,10 @@ _STEM_DEPTH = 3
 
 
 def excluded_nodes(nodes: Sequence[Node], *, precision: Precision) -> dict[str, str]:
-    """The nodes that `EXCLUSIONS` names at a precision, each with its reason, of `nodes` in execution order."""
+    """The nodes that `EXCLUSIONS` names at a precision, each with its reason.
+
+    `nodes` are in execution order.
+    """
     members = _parts(nodes)
     return {
         name: exclusion.reason

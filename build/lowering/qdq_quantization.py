@@ -89,9 +89,10 @@ def quantised(
     details["opset"] = result.opset_import[0].version
     details["of_tolerance"] = {name: round(value, 3) for name, value in measured.items()}
     details["within_tolerance"] = bool(max(measured.values()) <= 1)
+    worst = max(measured.values())
     log(
         f"{precision}: {details['quantised']} of {len(layers)} layers, {len(reverted)} reverted; on "
-        f"{len(split.held_out)} faces held out the answers are {max(measured.values()):.2f} of their tolerance away"
+        f"{len(split.held_out)} faces held out the answers are {worst:.2f} of their tolerance away"
     )
     return result, tuple(excluded), details
 

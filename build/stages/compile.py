@@ -19,10 +19,13 @@ from typing import Any, ClassVar
 
 from build import machine
 from build.acceptance import gate
+from build.acceptance.answers import differences_by_batch
+from build.acceptance.layers import TOLERATED_FP32_SHARE, layer_shares
 from build.acceptance.parity import tolerances
 from build.acceptance.reference import REFERENCE, load_reference
-from build.backends import backend_of, module_of
-from build.backends.base import BuildOptions, Infer, LoweredNetwork
+from build.acceptance.task_metrics import measure_tasks
+from build.backends import backend, backend_of, module_of
+from build.backends.base import Backend, BuildOptions, Infer, LoweredNetwork
 from build.cli import run_cli
 from build.errors import BuildError
 from build.files import ROOT, link_or_copy, sha256_of_file
@@ -33,19 +36,6 @@ from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import ENGINE_MANIFEST, EXPORTED, EngineReport, PrecisionReport
 from build.stages.stage import Finished, Log, Stage, finished, listing, perform
 from runtime.contract import Contract
-
-# How much worse than torch an engine may be on labelled faces: a share of right answers, an area under
-# a curve; in years or degrees; and in parts of a face's size, by which landmarks are measured.
-SCORE_LOSS = 0.01
-ERROR_GAIN = 0.1
-POINT_GAIN = 0.002
-_GAINS = {
-    "normalized_mean_error": POINT_GAIN,
-    "box_normalized_error": POINT_GAIN,
-    "failure_rate": SCORE_LOSS,
-    "expected_calibration_error": SCORE_LOSS,
-}
-_NO_METRIC = ("faces", "trivial")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,12 +98,16 @@ class CompileStage(Stage[EngineReport]):
     def registry_modules(self) -> Mapping[str, Collection[str]]:
         return {"build.backends": [module_of(self._lowered.report["target"])]}
 
+    @property
+    def _backend(self) -> Backend:
+        return backend(self._lowered.report["target"])
+
     def inputs(self) -> Mapping[str, Any]:
         return {
             "network": self._lowered.outputs,
             "settings": self.settings.inputs(),
             "machine": machine.describe(),
-            "versions": package_versions(),
+            "versions": package_versions() | package_versions(*self._backend.packages),
             "code": self.code(),
         }
 
@@ -147,10 +141,10 @@ def prove(
     manifest) when the engine is not what it is called or answers otherwise than torch.
     """
     target, precision, contract = lowered["target"], lowered["precision"], Contract.parse(lowered["contract"])
-    backend = backend_of(target, precision)
+    builder = backend_of(target, precision)
     reference = load_reference(source / REFERENCE)
     log(f"  building for {target} in {precision}")
-    engine = backend.build(
+    engine = builder.build(
         LoweredNetwork(
             network=source / lowered["network"], files={name: source / name for name in lowered["files"]}
         ),
@@ -159,18 +153,18 @@ def prove(
         options=settings.build_options(timing_cache=timing_cache),
         log=log,
     )
-    infer, judged = engine.infer, "the engine"
+    infer, measured_on = engine.infer, "the engine"
     if infer is None:
-        infer, judged = _stand_in(source / lowered["network"], precision)
+        infer, measured_on = _stand_in(source / lowered["network"], precision)
     listed = [kept["name"] for kept in lowered["kept"] if kept["listed"]]
-    found = gate.shares(engine.layers, kept=listed)
+    shares = layer_shares(engine.layers, excluded=listed)
     size = sum(path.stat().st_size for path in engine.files.values())
     manifest: EngineReport = {
         "target": target,
         "precision": precision,
         "files": {name: sha256_of_file(path) for name, path in engine.files.items()},
         "bytes": size,
-        "layers": {"counts": found.counts, "kept": found.kept, "from": engine.layers_from},
+        "layers": {"counts": shares.counts, "kept": shares.excluded, "from": engine.layers_from},
         "kept": lowered["kept"],
         "settings": dict(engine.settings),
         "versions": package_versions() | dict(engine.versions),
@@ -178,15 +172,15 @@ def prove(
         "needs": engine.needs,
         "trained": lowered["trained"],
         "tolerances": tolerances(contract, precision=precision),
-        "tolerated_fp32_share": gate.FULL_SHARE,
+        "tolerated_fp32_share": TOLERATED_FP32_SHARE,
         "onnx": lowered["onnx"],
         "exported": lowered["exported"],
         "contract": contract.hash,
         "details": lowered["details"],
         "git_revision": git_revision(ROOT),
     }
-    log(f"  comparing {judged} with torch on {len(reference.pixels)} crops of faces")
-    by_batch = gate.parity(
+    log(f"  comparing {measured_on} with torch on {len(reference.pixels)} crops of faces")
+    by_batch = differences_by_batch(
         contract,
         infer=infer,
         pixels=reference.pixels,
@@ -194,20 +188,28 @@ def prove(
         precision=precision,
         batches=COMPARED_BATCHES,
     )
-    manifest["parity"] = {"of": judged, "faces": len(reference.pixels), "by_batch": by_batch}
+    manifest["parity"] = {"of": measured_on, "faces": len(reference.pixels), "by_batch": by_batch}
     if settings.labelled is not None:
-        manifest["metrics"] = _metrics(infer, contract, settings, log=log)
-    faults = [
-        gate.layer_fault(found, precision=precision),
-        gate.size_fault(size, parameters=lowered["parameters"], precision=precision)
-        if backend.precision_is_in_file(precision)
-        else None,
-        gate.parity_fault(by_batch, contract=contract, precision=precision),
-        _metric_fault(manifest.get("metrics", {})),
-    ]
-    if fault := "; ".join(fault for fault in faults if fault):
+        if settings.checkpoint is None:
+            raise BuildError("metrics are compared with torch's: name the checkpoint with --checkpoint")
+        manifest["metrics"] = measure_tasks(
+            infer, contract, checkpoint=settings.checkpoint, labelled=settings.labelled, log=log
+        )
+    verdict = gate.check(
+        gate.Measurements(
+            precision=precision,
+            layers=shares,
+            size=size if builder.precision_is_in_file(precision) else None,
+            parameters=lowered["parameters"],
+            differences=by_batch,
+            metrics=manifest.get("metrics", {}),
+        ),
+        contract=contract,
+    )
+    if not verdict.accepted:
         raise gate.GateError(
-            f"the {target} engine in {precision} is refused: {fault}; choose another precision",
+            f"the {target} engine in {precision} is refused: {'; '.join(verdict.faults)}; choose another "
+            "precision",
             report=manifest,
         )
     if engine.infer is not None and settings.checkpoint is not None and settings.rounds:
@@ -219,7 +221,7 @@ def prove(
             engine.infer,
             rounds=settings.rounds,
             seconds=settings.seconds,
-            device=backend.torch_device,
+            device=builder.torch_device,
         )
     link_or_copy(source / EXPORTED, place / EXPORTED)
     (place / ENGINE_MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
@@ -227,62 +229,11 @@ def prove(
 
 
 def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
-    """What is judged where the engine can't run: the very network that it was built from."""
+    """What is measured where the engine can't run: the very network that it was built from."""
     from build.lowering.rounding import rounded
 
     how = "" if format_of(precision).full else f", every tensor rounded as in {precision}"
     return rounded(network), f"the network that the engine was built from (ONNX Runtime on the CPU{how})"
-
-
-def _metrics(infer: Infer, contract: Contract, settings: BuildSettings, *, log: Log) -> dict[str, Any]:
-    """Each task's metrics on labelled faces, the engine's beside torch's."""
-    if settings.checkpoint is None or settings.labelled is None:
-        raise BuildError("metrics are compared with torch's: name the checkpoint with --checkpoint")
-    from training.data.prepared.face_set import prepared_sets
-    from training.evaluation.evaluate import evaluate, summary
-    from training.evaluation.predictors import checkpoint_predictor
-
-    log(f"  measuring the tasks on the labelled faces of {settings.labelled}")
-    try:
-        sets = prepared_sets(settings.labelled)
-        measured = {
-            name: summary(
-                evaluate(
-                    answer,
-                    contract.to_json()["tasks"],
-                    sets,
-                    input_size=contract.input_size,
-                    bootstrap=0,
-                )
-            )
-            for name, answer in (
-                ("torch", checkpoint_predictor(settings.checkpoint).predict),
-                ("engine", infer),
-            )
-        }
-    except ValueError as error:
-        raise BuildError(str(error)) from None
-    return measured
-
-
-def _metric_fault(metrics: Mapping[str, Any]) -> str | None:
-    """Which metrics the engine worsens by more than is forgiven, or None."""
-    if not metrics:
-        return None
-    from training.evaluation.metrics import less_is_better
-
-    faults = []
-    for name, by_metric in metrics.get("torch", {}).items():
-        for metric, expected in by_metric.items():
-            got = metrics["engine"][name].get(metric, math.nan)
-            if metric in _NO_METRIC:
-                continue
-            if less_is_better(metric):
-                if not got <= expected + _GAINS.get(metric, ERROR_GAIN):
-                    faults.append(f"{metric} of {name} rises from {expected:.3f} to {got:.3f}")
-            elif not got >= expected - SCORE_LOSS:
-                faults.append(f"{metric} of {name} falls from {expected:.4f} to {got:.4f}")
-    return "; ".join(faults) or None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -170,7 +170,7 @@ def test_engines_are_named_in_their_own_modules_only() -> None:
         "build.backends",
         "runtime.engines",
         "build.manifest",  # the packages whose versions are recorded
-        "build.stages.export",  # the same
+        "build.onnx_export",  # the same
         "build.lowering.openvino_int8",  # the same
     )
     assert not spelled(backends(), outside=outside)

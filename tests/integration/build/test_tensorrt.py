@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from build import machine
-from build.acceptance import gate
+from build.acceptance.layers import layer_fault, layer_shares
 from build.backends import tensorrt, tensorrt_rtx
 from build.backends.base import BuildOptions, Engine, LoweredNetwork
 from build.backends.tensorrt_tools import plan_backend, plan_check
@@ -335,9 +335,9 @@ def test_of_a_layer_s_inputs_only_the_factors_count(
 
 def test_an_engine_whose_types_can_t_be_read_is_refused_with_its_counts() -> None:
     entries = [layer(f"layer {number}", "gemm", "Complicated") for number in range(3)]
-    found = gate.shares(inspected_layers(json.dumps({"Layers": entries})), kept=[])
+    found = layer_shares(inspected_layers(json.dumps({"Layers": entries})), excluded=[])
     for precision in ("fp32", "fp16", "int8"):
-        fault = gate.layer_fault(found, precision=precision)
+        fault = layer_fault(found, precision=precision)
         assert fault is not None
         assert "3 in unknown" in fault
 
