@@ -24,9 +24,10 @@ from build.machine import has_gpu
 from build.onnx_interface import read_graph, select_tasks
 from build.options import argument, from_options, option, parser_of
 from build.pipeline import EngineBuild, build_engine
+from build.plan_overrides import DEFAULT_TASKS
 from build.precisions import FORMATS, Precision, format_of
 from build.report import refused_row, row_of, to_text
-from build.serving_plan import DEFAULT_TASKS, shipped_checkpoint
+from build.serving_plan import ServingPlan, recorded_plan, shipped_checkpoint
 from build.stages.artifacts import NETWORK, EngineReport
 from build.stages.common_options import (
     calibration_option,
@@ -36,7 +37,8 @@ from build.stages.common_options import (
     photo_option,
 )
 from build.stages.compile import BuildSettings
-from build.stages.repository import also_served, assemble_built
+from build.stages.repository import assemble
+from build.stages.repository_files import LINK
 from build.stages.stage import Done, only_one, perform
 from build.stages.untrained import UntrainedStage
 from runtime.contract import Contract
@@ -106,7 +108,7 @@ def _build(inputs: Inputs) -> int:
 def _served(output: Path) -> Path:
     """The checkpoint in weights/ of what is served; the default one where nothing of weights/ is."""
     try:
-        return shipped_checkpoint(output / "repository") or CHECKPOINT
+        return shipped_checkpoint(output / LINK) or CHECKPOINT
     except BuildError:  # nothing is served yet
         return CHECKPOINT
 
@@ -163,15 +165,14 @@ def _serve(network: Network, done: Done[EngineReport], inputs: Inputs) -> bool:
     if needs:
         _log(f"repository: left as it is, because nobody has run this engine yet: it needs {needs}")
         return False
-    before = (inputs.output / "repository").resolve()
-    repository = assemble_built(
-        done.directory,
-        tasks=inputs.tasks,
-        also=also_served(inputs.output),
+    before = (inputs.output / LINK).resolve()
+    plan = ServingPlan(
+        engine=done.directory,
+        tasks=None if inputs.tasks == (DEFAULT_TASKS,) else inputs.tasks,
+        further_networks=recorded_plan(inputs.output / LINK).further_networks,
         detector=inputs.detector,
-        output=inputs.output,
-        also_again=True,
     )
+    repository = assemble(plan, output=inputs.output, keeps_further_networks=True)
     changed = bool(repository.resolve() != before)
     _log(f"repository: {'now' if changed else 'up to date,'} {repository}")
     return changed

@@ -1,4 +1,4 @@
-"""manifest.json of an assembled repository: what it was made of, so that anybody can tell and check."""
+"""manifest.json of an assembled repository: what it was made of, so that anybody can check it."""
 
 import hashlib
 import importlib.metadata
@@ -15,6 +15,7 @@ from build.files import replace_file, sha256_of_file
 from runtime.contract import Contract
 
 MANIFEST = "manifest.json"
+PLAN = "plan"  # the key of the serving plan, from which the same repository is assembled again
 # What a repository is made of; changes elsewhere don't make its git revision another.
 _SHIPPED = ("build", "runtime", "model_repository", "weights")
 _PACKAGES = (
@@ -39,23 +40,24 @@ def manifest(
     files: Mapping[str, str],
     contract: Contract,
     stages: Mapping[str, Any],
-    words: list[str],
+    plan: Mapping[str, Any],
     source: Path,
-    also: Mapping[str, Contract] | None = None,
+    further_contracts: Mapping[str, Contract] | None = None,
 ) -> dict[str, Any]:
     """What is written: every file's sha256 (`files`), every stage's, versions, contract and git revision.
 
-    `also` are the contracts of further networks by their names.
+    `further_contracts` are those of further networks by their names; `plan` is a serving plan as JSON.
     """
     further = {
-        name: {"contract": other.hash, "tasks": list(other.names)} for name, other in (also or {}).items()
+        name: {"contract": other.hash, "tasks": list(other.names)}
+        for name, other in (further_contracts or {}).items()
     }
     return {
         "contract": contract.hash,
         "tasks": list(contract.names),
         **({"also": further} if further else {}),
         "stages": stages,
-        "words": words,  # of `python -m build.stages.repository`, to assemble the same again
+        PLAN: plan,
         "files": dict(files),
         "versions": {"python": platform.python_version()} | package_versions(),
         "git_revision": git_revision(source),
@@ -64,13 +66,13 @@ def manifest(
 
 
 def renew(repository: Path, about: Mapping[str, Any]) -> None:
-    """Rewrites the manifest of a repository whose content is right already, if it says something else.
+    """Rewrites the manifest of a repository whose content is right already, if it differs from `about`.
 
     The versions and the git revision may differ where the content doesn't; only the date is no reason.
     """
     path = repository / MANIFEST
-    said = json.loads(path.read_text())
-    if {**said, "created": about["created"]} != json.loads(to_json(about)):
+    recorded = json.loads(path.read_text())
+    if {**recorded, "created": about["created"]} != json.loads(to_json(about)):
         replace_file(path, to_json(about))
 
 
@@ -80,15 +82,15 @@ def to_json(about: Mapping[str, Any]) -> bytes:
 
 
 def read_manifest(repository: Path) -> dict[str, Any]:
-    """What a repository says of itself; BuildError where it says nothing, or nothing that can be read."""
+    """A repository's manifest; BuildError where there is none, or none that can be read."""
     path = repository / MANIFEST
     try:
-        said: dict[str, Any] = json.loads(path.read_text())
+        manifest: dict[str, Any] = json.loads(path.read_text())
         complete = (
-            isinstance(said["files"], dict)
-            and "contract" in said
-            and isinstance(said["stages"]["engine"]["target"], str)
-            and set(said.get("also", {})) == set(said["stages"].get("also", {}))
+            isinstance(manifest["files"], dict)
+            and "contract" in manifest
+            and isinstance(manifest["stages"]["engine"]["target"], str)
+            and set(manifest.get("also", {})) == set(manifest["stages"].get("also", {}))
         )
     except FileNotFoundError:
         raise BuildError(
@@ -99,7 +101,7 @@ def read_manifest(repository: Path) -> dict[str, Any]:
         raise BuildError(f"{path} can't be read ({error}): assemble the repository again") from None
     if not complete:
         raise BuildError(f"{path} is not complete: assemble the repository again")
-    return said
+    return manifest
 
 
 def sha256_of(files: Mapping[str, Content]) -> dict[str, str]:
@@ -113,7 +115,7 @@ def sha256_of(files: Mapping[str, Content]) -> dict[str, str]:
 
 
 def content_hash(digests: Mapping[str, str], stages: Mapping[str, Any]) -> str:
-    """12 hexadecimal digits over all that decides what a repository does and says of itself.
+    """12 hexadecimal digits over all that decides what a repository does and records.
 
     `digests` are its files' sha256 by their path.
     """

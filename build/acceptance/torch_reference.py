@@ -12,8 +12,6 @@ from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.serving.batches import COMPARED_BATCHES
 from runtime.contract import Contract
-from training.evaluation.predictors import torch_predict
-from training.models import ExportWrapper, load_checkpoint
 
 
 def make_reference(
@@ -23,6 +21,9 @@ def make_reference(
 
     Raises BuildError when one lies further than fp32 may.
     """
+    from training.evaluation.predictors import torch_predict
+    from training.models import ExportWrapper, load_checkpoint
+
     loaded = load_checkpoint(checkpoint)
     contract = Contract.parse(loaded.contract)
     answer = torch_predict(ExportWrapper(loaded.model, loaded.contract))

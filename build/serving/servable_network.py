@@ -18,7 +18,7 @@ from build.stages.stage import recorded
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
+class ServableNetwork:
     """A network that can be served."""
 
     graph: Graph
@@ -26,27 +26,29 @@ class Part:
     engine: EngineSettings
     stages: Mapping[str, Any]  # what it was made of, for the manifest
 
-    def network(self, *, tasks: Sequence[str] | None, further: str | None = None) -> Network:
-        """As it is served: these tasks (None: those served by default); `further`: a name of its own."""
-        return network_of(self.graph, tasks=tasks, engine=self.engine, further=further)
+    def network(self, *, tasks: Sequence[str] | None, name: str | None = None) -> Network:
+        """As it is served: these tasks (None: those served by default); `name`: that of a further network."""
+        return network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
 
 
-def exported_part(weights: Path, *, threads: int = 0) -> Part:
+def exported_network(weights: Path, *, threads: int = 0) -> ServableNetwork:
     """An exported network as it is: OpenVINO in fp32, on any CPU. BuildError where it can't be served."""
     graph = read_graph(weights)
     engine = default_backend("cpu").settings(built_with={"threads": threads})
     stages = _onnx_stages(graph)
     stages["engine"] = {"target": engine.backend.name, **engine.config().parameters}
-    return Part(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
+    return ServableNetwork(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
 
 
-def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), again: bool = False) -> Part:
+def built_network(
+    built: Path, *, instances: int = 1, gpus: Sequence[int] = (), keep: bool = False
+) -> ServableNetwork:
     """What `build.stages.compile` left in a directory; BuildError where it may not be served.
 
-    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `again`: it is what is
+    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `keep`: it is what is
     served already, so a later build of it that failed is no reason to stop.
     """
-    about = built_engine(built, again=again)
+    about = servable_engine(built, keep=keep)
     files = {name: built / name for name in about["files"]}
     executes = servable_backend(about["target"])
     executes.check_machine(built, about, gpus=gpus)
@@ -57,7 +59,7 @@ def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), aga
         "onnx": {"sha256": about["onnx"]["onnx_sha256"], **about["exported"]},
         "engine": {key: value for key, value in about.items() if key not in ("onnx", "exported")},
     }
-    return Part(
+    return ServableNetwork(
         graph=read_graph(built / EXPORTED),
         files=files,
         engine=executes.settings(
@@ -67,12 +69,12 @@ def built_part(built: Path, *, instances: int = 1, gpus: Sequence[int] = (), aga
     )
 
 
-def built_engine(directory: Path, *, again: bool = False) -> dict[str, Any]:
+def servable_engine(directory: Path, *, keep: bool = False) -> dict[str, Any]:
     """The manifest beside a built engine that may be served; else BuildError says why not.
 
-    `again`: the engine is served already, and so not refused for what a later build of it failed at.
+    `keep`: the engine is served already, and so not refused for what a later build of it failed at.
     """
-    if not again and (why := _last_failure(directory)):
+    if not keep and (why := _last_failure(directory)):
         raise BuildError(f"the last build of the engine in {directory} was refused ({why}): build it again")
     record = recorded(directory)
     if record is None:
@@ -122,7 +124,7 @@ def _onnx_stages(graph: Graph) -> dict[str, Any]:
 
 
 def _read_report(path: Path, *, sha256: str) -> dict[str, Any] | None:
-    """What `build.stages.export` reports about the ONNX file of this sha256; None when there is none about it."""
+    """The report of `build.stages.export` on the ONNX file of this sha256; None where there is none."""
     try:
         report: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -7,7 +7,7 @@ Every file must be there, unchanged and expected; every model must name its netw
 runtime that will execute an engine must be the one that it was built and measured with.
 """
 
-import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -16,18 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from build.backends import backend, backends
+from build.cli import run_cli
 from build.errors import BuildError
 from build.manifest import content_hash, file_faults, read_manifest
+from build.options import argument, from_options, parser_of
 from build.serving_plan import shipped_checkpoint
+from build.stages.common_options import VAR
+from build.stages.repository_files import LINK
 
-DEFAULT = Path(__file__).resolve().parent.parent / "var" / "repository"
+PROGRAM = "build.stages.verify"
 _AGAIN = "assemble it again with `make repository`, or `make engine` where the engine is a built one"
 
 
-def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
-    """The manifest of a repository that is what it says; else BuildError names everything that isn't.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the command checks."""
 
-    `on_cpu`: a GPU's engine in it is not going to be loaded, so it need not fit this machine.
+    repository: Path = argument(help="default: var/repository", default=VAR / LINK)
+
+
+def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
+    """The manifest of a repository that is as its manifest says; else BuildError names every difference.
+
+    `on_cpu`: a GPU's engine in it is not loaded, so it need not fit this machine.
     """
     manifest = read_manifest(repository)
     faults = file_faults(repository, manifest["files"])
@@ -62,8 +73,8 @@ def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
             continue  # the server says better what is wrong with a configuration
         name = path.parent.name
         expected = manifest["contract"]
-        for other, said in manifest.get("also", {}).items():
-            expected = said["contract"] if name.startswith(f"{other}_") else expected
+        for other, further in manifest.get("also", {}).items():
+            expected = further["contract"] if name.startswith(f"{other}_") else expected
         if contract is not None and contract.get("hash") != expected:
             faults.append(f"{name} names the contract {contract.get('hash')}")
     return faults
@@ -103,31 +114,28 @@ def _gpus(config: Path) -> list[int]:
     try:
         return sorted({gpu for group in parse(config.read_text()).instance_group for gpu in group.gpus})
     except (OSError, ValueError, text_format.ParseError):
-        return []  # told as a changed file
+        return []  # reported as a changed file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m build.stages.verify", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("repository", type=Path, nargs="?", default=DEFAULT, help="default: var/repository")
+    parser = parser_of(Inputs, program=PROGRAM, description=__doc__)
     options = parser.parse_args(arguments)
-    try:
-        manifest = verify(options.repository.resolve())
-        shipped = shipped_checkpoint(options.repository)
-    except BuildError as error:
-        print(f"build.stages.verify: {error}", file=sys.stderr)
-        return 2
+    return run_cli(PROGRAM, lambda: _print_checked(from_options(Inputs, options)))
+
+
+def _print_checked(inputs: Inputs) -> int:
+    manifest = verify(inputs.repository.resolve())
+    shipped = shipped_checkpoint(inputs.repository)
     engine = manifest["stages"]["engine"]
     network = shipped.stem if shipped is not None else "a network that is not in weights/"
     print(
-        f"{options.repository}: {len(manifest['files'])} files as the manifest says; {network}, "
+        f"{inputs.repository}: {len(manifest['files'])} files as the manifest says; {network}, "
         f"{engine['target']} engine in {engine['precision']}, contract {manifest['contract']}"
     )
-    for name, said in manifest.get("also", {}).items():
+    for name, further in manifest.get("also", {}).items():
         engine = manifest["stages"]["also"][name]["engine"]
-        print(f"  {name}: {engine['target']} engine in {engine['precision']}, contract {said['contract']}")
+        print(f"  {name}: {engine['target']} engine in {engine['precision']}, contract {further['contract']}")
     return 0
 
 

@@ -74,7 +74,7 @@ def write(
 
 
 def write_engine(directory: Path, weights: Path, *, precision: str = "bf16", **changes: Any) -> Path:
-    """A built OpenVINO engine as `build.stages.compile` leaves it; `changes` replace parts of its manifest."""
+    """A built OpenVINO engine as the compile stage leaves it; `changes` replace parts of its manifest."""
     graph = read_graph(weights)
     allowed = tolerances(graph.contract, precision=precision)
     manifest = {

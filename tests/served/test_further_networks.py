@@ -10,6 +10,7 @@ import pytest
 import tritonclient.grpc as triton
 
 from build.errors import BuildError
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from build.stages.verify import verify
 from deploy.embedded import EmbeddedServer
@@ -33,7 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def repository(folder: Path) -> Path:
     return assemble(
-        weights=folder / "first.onnx", also={"second": folder / "second.onnx"}, output=folder / "var"
+        ServingPlan(weights=folder / "first.onnx", further_networks={"second": folder / "second.onnx"}),
+        output=folder / "var",
     )
 
 
@@ -65,7 +67,7 @@ def everything(client: FaceClient, model: str | None) -> list[dict[str, object]]
 
 
 def test_each_answers_as_it_does_alone(client: FaceClient, folder: Path) -> None:
-    second = assemble(weights=folder / "second.onnx", output=folder / "alone")
+    second = assemble(ServingPlan(weights=folder / "second.onnx"), output=folder / "alone")
     with EmbeddedServer(second) as server, FaceClient(server.grpc_address) as alone:
         assert everything(client, "second") == everything(alone, None)
         assert alone.contract() == client.contract(model="second")

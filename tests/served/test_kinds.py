@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from tests.helpers import requests as asking
@@ -20,7 +21,7 @@ TASKS = ("expression", "action_units", "age", "head_pose", "race", "landmarks", 
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("kinds")
     weights = standin.write(folder / "standin.onnx", standin.contract_of(*TASKS))
-    assembled = assemble(weights=weights, tasks=TASKS, output=folder / "var")
+    assembled = assemble(ServingPlan(weights=weights, tasks=TASKS), output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,

@@ -17,6 +17,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from PIL import Image
 
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import FaceClient, InvalidInput, Mask, Points, Visibility, cli
@@ -42,7 +43,7 @@ def crop(request: pytest.FixtureRequest) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory, crop: str) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp(f"masks-{crop}")
     weights = painted.write(folder / "painted.onnx", painted.contract(crop=crop))
-    with EmbeddedServer(assemble(weights=weights, output=folder / "var")) as running:
+    with EmbeddedServer(assemble(ServingPlan(weights=weights), output=folder / "var")) as running:
         yield running
 
 

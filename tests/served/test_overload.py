@@ -11,6 +11,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 import build.serving.photo_models
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from tests.helpers import requests as asking
@@ -26,7 +27,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build.serving.photo_models, "_MAX_PHOTOS", MAY_WAIT)
-        assembled = assemble(weights=weights, output=folder / "var")
+        assembled = assemble(ServingPlan(weights=weights), output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from build.config import WEIGHTS
 from build.onnx_interface import read_graph
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import Face, FaceClient
@@ -76,7 +77,7 @@ def running(
     folder = tmp_path_factory.mktemp(network)
     with (
         (folder / "server.log").open("w") as sink,
-        EmbeddedServer(assemble(weights=weights, output=folder), log=sink, grace=3) as other,
+        EmbeddedServer(assemble(ServingPlan(weights=weights), output=folder), log=sink, grace=3) as other,
     ):
         yield other
 

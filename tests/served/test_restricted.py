@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import tritonclient.grpc as triton
 
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from tests.helpers import requests as asking
@@ -20,7 +21,7 @@ BOX = [50, 50, 130, 130]
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("restricted")
     weights = standin.write(folder / "standin.onnx", standin.contract_of(*TASKS))
-    assembled = assemble(weights=weights, tasks=SERVED, output=folder / "var")
+    assembled = assemble(ServingPlan(weights=weights, tasks=SERVED), output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,

@@ -352,7 +352,7 @@ def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
         ("build.onnx_export", "_metadata", 0),
         ("build.stages.precision", "lower", 1),
         ("build.backends.openvino", "engine_of", 2),
-        ("build.stages.repository", "_point", 3),
+        ("build.stages.repository_files", "_point", 3),
     )
     output = tmp_path / "var"
     for module, function, finished in steps:

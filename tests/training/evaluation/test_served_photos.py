@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import Analysis, Classification, Face, InvalidInput, Mask, Points, Rotation
@@ -388,7 +389,9 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
     """A server of points that are always at the same places of the crop, and of masks of its red."""
     folder = tmp_path_factory.mktemp("painting")
     weights = painted.write(folder / "painted.onnx", painted.contract())
-    with EmbeddedServer(assemble(weights=weights, tasks=painted.TASKS, output=folder / "var")) as running:
+    with EmbeddedServer(
+        assemble(ServingPlan(weights=weights, tasks=painted.TASKS), output=folder / "var")
+    ) as running:
         yield running
 
 

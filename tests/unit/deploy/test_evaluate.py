@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from build.plan_overrides import PlanOverrides
+from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy import evaluate
 from tests.helpers import standin_network as standin
@@ -20,7 +22,7 @@ TASKS = ("age", "race", "landmarks")
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A network of which `age` alone is served."""
     weights = standin.write(tmp_path / "standin.onnx", standin.contract_of(*TASKS))
-    repository = assemble(weights=weights, tasks=["age"], output=tmp_path / "var")
+    repository = assemble(ServingPlan(weights=weights, tasks=("age",)), output=tmp_path / "var")
     monkeypatch.setattr(evaluate, "VAR", tmp_path / "var")
     return repository
 
@@ -49,7 +51,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeServer]]:
 
 
 def test_all_tasks_of_what_is_served_are_assembled_elsewhere(served: Path, tmp_path: Path) -> None:
-    made = evaluate.assemble_all_tasks([], output=tmp_path / "aside")
+    made = evaluate.assemble_all_tasks(PlanOverrides(), output=tmp_path / "aside")
     assert json.loads((made / "manifest.json").read_text())["tasks"] == list(TASKS)
     assert made.parent == tmp_path / "aside"
     assert (tmp_path / "var" / "repository").resolve() == served.resolve()

@@ -1,0 +1,189 @@
+"""What a command line changes of a serving plan.
+
+What is not given stays as it is in the plan. --weights, --engine, --target and --precision choose the engine
+together: one of them drops everything that the plan has about the engine but the network, which --weights and
+--engine alone change.
+"""
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from build.backends import backend, default_backend, servable_backends
+from build.config import WEIGHTS
+from build.errors import BuildError
+from build.files import shown
+from build.onnx_interface import read_graph
+from build.options import option
+from build.precisions import Precision
+from build.serving_plan import ServingPlan
+from build.stages.common_options import detector_option, names, numbers
+from build.stages.stage import recorded
+
+DEFAULT_TASKS = "default"
+NO_FURTHER_NETWORK = "none"
+
+
+def _named_path(text: str) -> tuple[str, Path] | None:
+    if text == NO_FURTHER_NETWORK:
+        return None
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"a name and a path with = between them, not {text!r}")
+    return name, Path(path)
+
+
+def _by_name(given: Sequence[tuple[str, Path] | None]) -> Mapping[str, Path]:
+    networks: dict[str, Path] = {}
+    for name, path in filter(None, given):
+        if name in networks:
+            raise BuildError(f"--also names two networks {name}: give each a name of its own")
+        networks[name] = path
+    return networks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanOverrides:
+    """The parts of a serving plan that are given; None: as the plan has it."""
+
+    weights: Path | None = option(
+        help="an ONNX file that build.stages.export exported (the shipped one)", default=None
+    )
+    engine: Path | None = option(
+        help="a directory that build.stages.compile left, instead of --weights", default=None
+    )
+    target: str | None = option(help=default_backend("cpu").name, choices=servable_backends, default=None)
+    precision: Precision | None = option(
+        help="fp32, or fp16 for tensorrt; OpenVINO in fp32 runs the weights as they are, anything else "
+        "`make engine` builds first",
+        default=None,
+    )
+    threads: int | None = option(help="cores for OpenVINO in fp32 (0, which is all)", default=None)
+    tasks: tuple[str, ...] | None = option(
+        help=f"what to serve, separated by commas (or SERVED_TASKS); `{DEFAULT_TASKS}`: those that are "
+        "served by default; NAME.TASK is a task of the further network NAME",
+        parse=names,
+        environment=lambda: os.environ.get("SERVED_TASKS") or None,
+        default=None,
+    )
+    further_networks: Mapping[str, Path] | None = option(
+        flag="--also",
+        help="a further network, asked by its name: a directory that build.stages.compile left, or an "
+        f"exported ONNX file; may be given several times; `{NO_FURTHER_NETWORK}`: no further one",
+        parse=_named_path,
+        combine=_by_name,
+        metavar="NAME=PATH",
+        default=None,
+    )
+    instances: int | None = option(help="how often a GPU's engine is loaded on each GPU (1)", default=None)
+    gpus: tuple[int, ...] | None = option(
+        help="the GPUs to use, separated by commas (every one)", parse=numbers, default=None
+    )
+    detector: Path | None = detector_option()
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "target", "precision", "threads"):
+            if self.engine is not None and getattr(self, name) is not None:
+                raise BuildError(
+                    f"--engine names a finished engine, and --{name} would choose another: leave out one of "
+                    "them"
+                )
+
+    @property
+    def choose_engine(self) -> bool:
+        """Whether another engine is chosen, or the same one by name."""
+        choices = (self.weights, self.engine, self.target, self.precision)
+        return any(choice is not None for choice in choices)
+
+    def over(self, plan: ServingPlan, *, output: Path) -> ServingPlan:
+        """The plan with these parts in place of its own.
+
+        Built engines lie below `output`/build. Raises BuildError where the chosen one was not built yet,
+        and for parts that contradict each other.
+        """
+        further = plan.further_networks if self.further_networks is None else self.further_networks
+        plan = dataclasses.replace(
+            plan,
+            tasks=self._tasks(plan, further),
+            further_networks=further,
+            detector=self.detector or plan.detector,
+        )
+        if not self.choose_engine:
+            return dataclasses.replace(
+                plan,
+                threads=plan.threads if self.threads is None else self.threads,
+                instances=plan.instances if self.instances is None else self.instances,
+                gpus=plan.gpus if self.gpus is None else self.gpus,
+            )
+        # A target or a precision alone changes no network.
+        weights = self.weights or (plan.weights if plan.engine is None else _shipped_weights(plan.engine))
+        engine = self.engine
+        if engine is None:
+            served = plan.engine if self.weights is None else None
+            engine = self._built_engine(weights, served=served, output=output)
+        return dataclasses.replace(
+            plan,
+            weights=weights,
+            engine=engine,
+            threads=self.threads,
+            instances=self.instances,
+            gpus=self.gpus,
+        )
+
+    def _tasks(self, plan: ServingPlan, further: Mapping[str, Path]) -> tuple[str, ...] | None:
+        if self.tasks is not None:
+            return None if self.tasks == (DEFAULT_TASKS,) else self.tasks
+        if plan.tasks is None:
+            return None
+        # Without those of networks that are served no more.
+        kept = [name for name in plan.tasks if "." not in name or name.rpartition(".")[0] in further]
+        return tuple(kept) or None
+
+    def _built_engine(self, weights: Path, *, served: Path | None, output: Path) -> Path | None:
+        """The built engine of this target and precision; None: the backend runs the weights as they are.
+
+        `served` is the engine that was served: where `make engine` built it, its network's engines come
+        first. BuildError where `make engine` has not built any.
+        """
+        exported = default_backend("cpu")
+        target = self.target or exported.name
+        precision = self.precision or backend(target).default_precision
+        known, directory = [weights.stem], f"{target}-{precision}"
+        place = _network_directory(served)
+        if place is not None and place.name != weights.stem:
+            known.insert(0, place.name)
+            if recorded(place / directory / "engine") is not None:
+                return place / directory / "engine"
+        if (target, precision) == (exported.name, exported.default_precision):
+            return None
+        engine = output / "build" / weights.stem / directory / "engine"
+        checkpoint = weights.with_suffix(".safetensors")
+        of = f"CHECKPOINT={shown(checkpoint)} " if checkpoint.is_file() else ""
+        build = f"run `make engine {of}TARGET={target} PRECISION={precision}` first"
+        record = recorded(engine)
+        if record is None:
+            raise BuildError(
+                f"there is no {target} engine of {' or '.join(known)} in {precision} yet: {build}"
+            )
+        graph = read_graph(weights)
+        if record["report"]["onnx"]["checkpoint_sha256"] != graph.metadata.get("checkpoint_sha256"):
+            raise BuildError(
+                f"the engine in {engine} was built from another checkpoint than {weights}: {build}"
+            )
+        return engine
+
+
+def _shipped_weights(engine: Path) -> Path:
+    """The network in weights/ that `make engine` built an engine from; the default where it is no such."""
+    place = _network_directory(engine)
+    weights = WEIGHTS if place is None else WEIGHTS.with_name(f"{place.name}.onnx")
+    return weights if weights.is_file() else WEIGHTS
+
+
+def _network_directory(engine: Path | None) -> Path | None:
+    """The directory build/NAME of an engine that lies where `make engine` puts it."""
+    if engine is None or len(engine.parts) < 4 or engine.parents[2].name != "build":
+        return None
+    return engine.parents[1]

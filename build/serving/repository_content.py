@@ -1,0 +1,71 @@
+"""What goes into a repository: models for Triton, the library that they import, and the face detector."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.config import MODEL_REPOSITORY, generated_for
+from build.detector import find_detector, package_version
+from build.errors import BuildError
+from build.files import ROOT
+from build.manifest import Content, sha256_of
+from build.serving.network import Network
+from build.serving.photo_models import DETECTOR_FILE
+from build.serving.servable_network import ServableNetwork
+from build.serving.served_models import python_models
+from runtime.detect.weights import PACKAGE
+
+
+def content_of(served: Sequence[tuple[Network, ServableNetwork]], *, detector: bytes) -> dict[str, Content]:
+    """All files of a repository by their paths in it, but for its manifest.
+
+    `served` are the networks as they are served, each with its engine's files; `detector` is the face
+    detector's .tflite.
+    """
+    files = _models([network for network, _ in served]) | _library()
+    for network, servable in served:
+        engine = f"models/{network.prefix}face_engine/1"
+        files |= {f"{engine}/{name}": path for name, path in servable.files.items()}
+    files[f"models/face_detector/1/{DETECTOR_FILE}"] = detector
+    return files | _no_byte_code(files)
+
+
+def read_detector(path: Path | None) -> tuple[bytes, dict[str, Any]]:
+    """The face detector's .tflite, and what the manifest records of it; None: the installed package's."""
+    stage: dict[str, Any] = {}
+    if path is None:
+        path = find_detector()
+        stage = {"package": PACKAGE, "version": package_version()}
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BuildError(
+            f"the face detector's weights at {path} can't be read ({error.strerror}): "
+            "name the .tflite file with --detector"
+        ) from None
+    return data, stage | {"file": path.name, "sha256": sha256_of({"": data})[""]}
+
+
+def _models(networks: Sequence[Network]) -> dict[str, Content]:
+    files: dict[str, Content] = {
+        f"{model}/1/model.py": (MODEL_REPOSITORY / source / "1" / "model.py").read_bytes()
+        for model, source in python_models(networks).items()
+    }
+    files |= generated_for(networks)
+    return {f"models/{name}": content for name, content in files.items()}
+
+
+def _library() -> dict[str, Content]:
+    """The code that the model.py files import, so that a repository stands on its own."""
+    sources = sorted((ROOT / "runtime").rglob("*.py"))
+    return {f"lib/{path.relative_to(ROOT)}": path.read_bytes() for path in sources}
+
+
+def _no_byte_code(files: Mapping[str, Content]) -> dict[str, Content]:
+    """A file where Python would make its directory of byte code, beside every program.
+
+    The backend's Python does not look at PYTHONDONTWRITEBYTECODE. What it left here would be executed at
+    the next start in place of the sources, and no manifest could name it.
+    """
+    folders = {str(Path(name).parent) for name in files if name.endswith(".py")}
+    return {f"{folder}/__pycache__": b"" for folder in sorted(folders)}

@@ -1,0 +1,96 @@
+"""Puts repositories into their place: whole or not at all, with a link to the newest, the last two kept."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+from build.files import why_unwritten
+from build.manifest import MANIFEST, Content, intact, renew, to_json
+
+LINK = "repository"
+KEPT = 2
+_UNFINISHED = ".repository-"
+
+
+def publish(name: str, files: Mapping[str, Content], manifest: Mapping[str, Any], *, output: Path) -> Path:
+    """Makes `output`/`name` a repository of these files, lets the link lead to it, and removes old ones.
+
+    One that is there already, unchanged, stays, but for its manifest. Returns its directory. Raises
+    BuildError where it can't be written; then nothing was changed.
+    """
+    repository = output / name
+    try:
+        with _lock(output):
+            if intact(repository):
+                renew(repository, manifest)
+            else:
+                _put_in_place({**files, MANIFEST: to_json(manifest)}, repository)
+            os.utime(repository)
+            _point(output / LINK, repository)
+            _remove_old(output)
+    except OSError as error:
+        raise BuildError(f"the repository can't be written below {output} {why_unwritten(error)}") from None
+    return repository
+
+
+@contextlib.contextmanager
+def _lock(output: Path) -> Iterator[None]:
+    """One build at a time below `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".repository.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for left_over in output.glob(f"{_UNFINISHED}*.tmp"):
+            shutil.rmtree(left_over)
+        yield
+
+
+def _put_in_place(files: Mapping[str, Content], repository: Path) -> None:
+    """Writes the files under another name and moves them into place whole."""
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
+    try:
+        unfinished.chmod(0o755)
+        for name, content in files.items():
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copyfile(content, path)
+            else:
+                path.write_bytes(content)
+        if repository.exists():  # damaged, or it would have been kept; a server may use it right now
+            aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
+            repository.rename(aside / repository.name)
+            try:
+                unfinished.rename(repository)
+            except BaseException:
+                (aside / repository.name).rename(repository)
+                raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        else:
+            unfinished.rename(repository)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _point(link: Path, repository: Path) -> None:
+    """Turns the link in one step: a reader sees the old repository or the new one, never none."""
+    new = link.with_name(f".{link.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(repository.name)
+    new.replace(link)
+
+
+def _remove_old(output: Path) -> None:
+    """Removes all but the newest repositories, and never the one that the link leads to."""
+    linked = (output / LINK).resolve()
+    others = [path for path in output.glob(f"{LINK}-*") if path.is_dir() and path.resolve() != linked]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in others[KEPT - 1 :]:
+        shutil.rmtree(path)
