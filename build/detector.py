@@ -4,7 +4,7 @@ import importlib.metadata
 from pathlib import Path
 
 from build.errors import BuildError
-from runtime.detect import weights as detector_file
+from runtime.detect import detector_file
 
 
 def find_detector() -> Path:

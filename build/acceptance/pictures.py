@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.errors import BuildError
-from runtime.detect.blazeface import TILES, find_faces
-from runtime.engines.openvino import OpenVinoEngine
+from runtime.detect.blazeface import TILES
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.faces import find_faces
 from runtime.image.align import align_face
 from runtime.image.crops import Crop
 from runtime.image.decode import decode_image
@@ -37,7 +38,7 @@ def real_crops(
         image = decode_image(photo.read_bytes())
     except (OSError, ValueError) as error:
         raise BuildError(f"the photo {photo} can't be read ({error}): name another with --photo") from None
-    engine = OpenVinoEngine.for_detector(detector)
+    engine = load_detector(detector)
     found = find_faces(image, lambda tiles: engine.infer({TILES: tiles}))
     if not len(found):
         raise BuildError(f"no face is found in {photo}: name another with --photo")

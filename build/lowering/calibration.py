@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from build.detector import find_detector
 from build.errors import BuildError
-from runtime.detect.blazeface import TILES, find_faces
+from runtime.detect.blazeface import TILES
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.faces import find_faces
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidImage, InvalidInput
 from runtime.image.align import align_face
@@ -47,7 +49,7 @@ def calibration_faces(
     if len(pictures) > MOST:
         log(f"{len(pictures)} pictures below {directory}: {MOST}, evenly spread, are used")
         pictures = [pictures[number] for number in evenly(len(pictures), MOST)]
-    engine = OpenVinoEngine.for_detector(detector or find_detector())
+    engine = load_detector(detector or find_detector())
     faces = []
     unreadable = without_face = 0
     for number, picture in enumerate(pictures, 1):

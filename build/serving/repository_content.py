@@ -13,7 +13,7 @@ from build.serving.network import Network
 from build.serving.photo_models import DETECTOR_FILE
 from build.serving.servable_network import ServableNetwork
 from build.serving.served_models import python_models
-from runtime.detect.weights import PACKAGE
+from runtime.detect.detector_file import PACKAGE
 
 
 def content_of(served: Sequence[tuple[Network, ServableNetwork]], *, detector: bytes) -> dict[str, Content]:

@@ -29,8 +29,8 @@ def crop_box(
 ) -> tuple[NDArray[np.uint8], Affine]:
     """The crop [size, size, 3] uint8 of a photo [H, W, 3] uint8, and the affine map [2, 3] back to it.
 
-    `box` and `landmarks` are as `runtime.image.align.photo_to_crop` takes them. Without a box its place is taken
-    by one around the face that the landmarks show, of the size that the detector gives such a face;
+    `box` and `landmarks` are as `runtime.image.align.photo_to_crop` takes them. Without a box its place is
+    taken by one around the face that the landmarks show, of the size that the detector gives such a face;
     without both the whole picture is the crop. Raises what `photo_to_crop` raises.
     """
     height, width = image.shape[:2]

@@ -99,7 +99,10 @@ def as_runs(ids: NDArray[np.uint8]) -> str:
 def _with_outside(
     head: NDArray[np.uint8], maps: NDArray[np.float32], sizes: NDArray[Any] | None
 ) -> list[NDArray[np.uint8]]:
-    """Each face's class ids [H, W], `OUTSIDE` where its crop reaches out of the photo (sizes None: nowhere)."""
+    """Each face's class ids [H, W], `OUTSIDE` where its crop shows nothing of its photo.
+
+    `sizes` None: the photos end nowhere.
+    """
     if sizes is None:
         return list(head)
     return [

@@ -50,7 +50,7 @@ class ServedModel:
         self.directory = Path(args["model_repository"]) / args["model_version"]
 
     def parse_contract(self) -> Contract:
-        """What this model's answers mean, from its parameters. It costs more than an answer: parse it once."""
+        """What this model's answers mean. Parsing costs more than an answer: do it once."""
         return Contract.parse(self.parameters["contract"])
 
     def respond(self, request: Any, answer: Callable[[Any], Answer]) -> Any:

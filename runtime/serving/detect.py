@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import LOGITS, MAX_TILES, REGRESSORS, TILES, Detections, finish, prepare
+from runtime.detect.blazeface import LOGITS, REGRESSORS, TILES
+from runtime.detect.faces import Detections, decode_faces
+from runtime.detect.tiles import MAX_TILES, tile_photo
 from runtime.image.decode import decode_image
 from runtime.serving.base import Answer, ServedModel, infer_in_batches, tensor
 
@@ -27,11 +29,11 @@ class FaceDetect(ServedModel):
 
 async def find_faces(image: NDArray[np.uint8]) -> Detections:
     """The faces of a photo [H, W, 3] uint8 RGB; no face is an ordinary answer."""
-    tiles = prepare(image)
+    tiles = tile_photo(image)
     raw = await infer_in_batches(
         "face_detector", TILES, tiles.pixels, (REGRESSORS, LOGITS), max_batch=MAX_TILES
     )
-    return finish(tiles, raw)
+    return decode_faces(tiles, raw)
 
 
 def detection_tensors(found: Detections, image: NDArray[np.uint8]) -> Answer:

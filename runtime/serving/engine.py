@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.detect.detector_engine import load_detector
 from runtime.engines import Engine, load_engine
-from runtime.engines.openvino import OpenVinoEngine
 from runtime.serving.base import Answer, ServedModel, response, tensor
 
 
@@ -52,11 +52,11 @@ class FaceEngine(ServedModel):
 
 
 class FaceDetector(FaceEngine):
-    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect.blazeface reads."""
+    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect.faces decodes."""
 
     def load(self) -> Engine:
         """The compiled detector."""
-        return OpenVinoEngine.for_detector(
+        return load_detector(
             self.directory / self.parameters["file"],
             precision=self.parameters["precision"],
             threads=int(self.parameters["threads"]) or None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import Detections
+from runtime.detect.faces import Detections
 from runtime.errors import InvalidLandmarks
 from runtime.image.crops import Crop, crop_of
 from runtime.image.decode import decode_image

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.detect.blazeface import Detections
+from runtime.detect.faces import Detections
 from runtime.image.align import Affine, in_plane_degrees, photo_to_crop, transform, warp
 from training.data.labels import UNKNOWN
 from training.data.sample import Sample, five_of_68

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import Detections, Tiles, finish
-from runtime.detect.blazeface import prepare as tiles_of
-from runtime.detect.weights import find_detector
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.detector_file import find_detector
+from runtime.detect.faces import Detections, decode_faces
+from runtime.detect.tiles import Tiles, tile_photo
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
@@ -131,7 +132,7 @@ def prepare_set(
         detector=digest,
         options=made_of,
     ) as writer:
-        engine = OpenVinoEngine.for_detector(detector, precision="fp32")
+        engine = load_detector(detector, precision="fp32")
         left = read_entries(reader, source, found, numbers=numbers[writer.processed :])
         for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
@@ -242,7 +243,7 @@ def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | No
         if picture is None:
             assert isinstance(sample.picture, Path)
             picture = decode_image(sample.picture.read_bytes())
-        return _Loaded(sample=sample, image=picture, tiles=tiles_of(picture))
+        return _Loaded(sample=sample, image=picture, tiles=tile_photo(picture))
     except (OSError, InvalidInput) as error:
         return _Skipped(reason="unreadable", key=sample.key, detail=_few_words(error))
 
@@ -261,7 +262,7 @@ def _face(
         mask = _mask(sample, shape=image.shape[:2])
     except (OSError, ValueError) as error:
         return _Skipped(reason="bad_labels", key=sample.key, detail=_few_words(error))
-    faces = finish(loaded.tiles, raw)
+    faces = decode_faces(loaded.tiles, raw)
     landmarks = _landmarks(faces, sample, shown=shown, five=five, teachers_five=done.five)
     if landmarks is None:
         return _Skipped(reason="no_face", key=sample.key, detail="the detector finds none where it is meant")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runtime.detect.weights import find_detector
-from runtime.engines.openvino import OpenVinoEngine
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.detector_file import find_detector
 from training.data.prepared.face_set import read_manifest
 from training.data.prepared.writer import SIZE, ShardWriter
 from training.data.readers import reader_of
@@ -81,7 +81,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
         ) as writer,
         tqdm(total=args.count, initial=writer.processed, desc=_SET, unit=" heads", mininterval=1) as bar,
     ):
-        engine = OpenVinoEngine.for_detector(detector, precision="fp32")
+        engine = load_detector(detector, precision="fp32")
         drawing = make.pictures(
             range(writer.processed, args.count),
             head=args.head,

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import finish, prepare
+from runtime.detect.faces import decode_faces
+from runtime.detect.tiles import tile_photo
 from runtime.errors import InvalidInput
 from training.data.crops import crop_with_margin, select_face, transform_label, transform_mask
 from training.data.labels import checked
@@ -99,7 +100,7 @@ def faces(
     """
     upcoming = iter(drawn)
     while group := list(itertools.islice(upcoming, _AT_ONCE)):
-        tiles = [prepare(picture.pixels) for _, picture in group]
+        tiles = [tile_photo(picture.pixels) for _, picture in group]
         raw = infer(np.concatenate([t.pixels for t in tiles])) if infer else {}
         at = 0
         for (number, picture), tile in zip(group, tiles, strict=True):
@@ -108,7 +109,7 @@ def faces(
             if infer:
                 part = {name: values[at : at + len(tile.pixels)] for name, values in raw.items()}
                 height, width = picture.pixels.shape[:2]
-                found = select_face(finish(tile, part), width=width, height=height, five=five)
+                found = select_face(decode_faces(tile, part), width=width, height=height, five=five)
                 landmarks = five if found is None else found
             at += len(tile.pixels)
             yield key_of(number), _face(number, picture, landmarks, size=size)

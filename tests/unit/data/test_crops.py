@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.detect.blazeface import Detections
+from runtime.detect.faces import Detections
 from runtime.image.align import transform
 from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_angles
 from training.data.crops import (

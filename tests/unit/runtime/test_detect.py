@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import Detections, Tiles, find_faces, finish, prepare
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.faces import Detections, decode_faces, find_faces
+from runtime.detect.tiles import Tiles, tile_photo
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidImage
 from runtime.image.decode import decode_image
@@ -40,7 +42,7 @@ def detector_file(name: str = "face_detection_full_range.tflite") -> Path:
 
 @pytest.fixture(scope="module")
 def engine() -> OpenVinoEngine:
-    return OpenVinoEngine.for_detector(detector_file(), precision="fp32", threads=2)
+    return load_detector(detector_file(), precision="fp32", threads=2)
 
 
 def detect(image: Image, engine: OpenVinoEngine) -> Detections:
@@ -141,7 +143,7 @@ def test_a_picture_without_a_face_gives_empty_arrays(engine: OpenVinoEngine) -> 
 
 
 def test_tiles_answered_together_equal_tiles_answered_alone(astronaut: Image, engine: OpenVinoEngine) -> None:
-    tiles = prepare(astronaut).pixels
+    tiles = tile_photo(astronaut).pixels
     together = engine.infer({"tiles": tiles})
     assert together["regressors"].shape == (len(tiles), 2304, 16)
     assert together["logits"].shape == (len(tiles), 2304, 1)
@@ -185,13 +187,13 @@ def plant(
 @pytest.fixture
 def tiles() -> Tiles:
     """Of a photo of 1600 x 1200: levels of 1, 1, 4 and 20 tiles."""
-    return prepare(np.zeros((1200, 1600, 3), dtype=np.uint8))
+    return tile_photo(np.zeros((1200, 1600, 3), dtype=np.uint8))
 
 
 def test_raw_answers_become_boxes_and_landmarks_in_photo_pixels(tiles: Tiles) -> None:
     raw = raw_answers(len(tiles.pixels))
     plant(raw, tiles, tile=1, box=(400, 300, 700, 650), logit=2)
-    found = finish(tiles, raw)
+    found = decode_faces(tiles, raw)
     assert np.allclose(found.boxes, [[400, 300, 700, 650]], atol=0.01)
     assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
     # The photo's edge is at 0, its first pixel's centre at 0.5: landmarks count from pixel centres.
@@ -205,7 +207,7 @@ def test_one_face_in_several_tiles_gives_one_box_and_scores_are_sorted(tiles: Ti
     plant(raw, tiles, tile=1, box=(410, 300, 700, 640), logit=3)
     plant(raw, tiles, tile=2, box=(390, 310, 690, 650), logit=2)
     plant(raw, tiles, tile=1, box=(1000, 300, 1200, 500), logit=4)
-    found = finish(tiles, raw)
+    found = decode_faces(tiles, raw)
     assert found.scores.tolist() == pytest.approx([1 / (1 + np.exp(-4)), 1 / (1 + np.exp(-3))])
     assert_each_found_once(
         found, np.array([[400, 300, 700, 650], [1000, 300, 1200, 500]], dtype=float), overlap=0.9
@@ -222,19 +224,19 @@ def test_a_face_cut_by_a_tiles_edge_does_not_count_beside_the_whole_one(tiles: T
     raw = raw_answers(len(tiles.pixels))
     plant(raw, tiles, tile=finest, box=cut, logit=6)
     plant(raw, tiles, tile=finest + 1, box=whole, logit=1)
-    found = finish(tiles, raw)
+    found = decode_faces(tiles, raw)
     assert np.allclose(found.boxes, [whole], atol=0.01)
     # Where no tile shows it whole, half a face is better than none.
     raw = raw_answers(len(tiles.pixels))
     plant(raw, tiles, tile=finest, box=cut, logit=6)
-    assert np.allclose(finish(tiles, raw).boxes, [cut], atol=0.01)
+    assert np.allclose(decode_faces(tiles, raw).boxes, [cut], atol=0.01)
 
 
 def test_a_face_at_the_photos_own_edge_is_not_taken_for_cut(tiles: Tiles) -> None:
     raw = raw_answers(len(tiles.pixels))
     plant(raw, tiles, tile=6, box=(-40.0, 100, 100, 240), logit=5)
     plant(raw, tiles, tile=2, box=(0, 100, 100, 240), logit=0.5)
-    found = finish(tiles, raw)
+    found = decode_faces(tiles, raw)
     assert len(found) == 1
     assert found.boxes[0, 0] == 0, "boxes end at the photo's edge"
 
@@ -245,7 +247,7 @@ def test_a_box_inside_another_is_the_same_face_but_neighbours_are_two(tiles: Til
     plant(raw, tiles, tile=2, box=(480, 380, 600, 500), logit=2)
     plant(raw, tiles, tile=1, box=(660, 300, 960, 600), logit=2)
     assert_each_found_once(
-        finish(tiles, raw), np.array([[400, 300, 700, 600], [660, 300, 960, 600]], dtype=float)
+        decode_faces(tiles, raw), np.array([[400, 300, 700, 600], [660, 300, 960, 600]], dtype=float)
     )
 
 
@@ -259,29 +261,29 @@ def test_unsure_tiny_and_broken_answers_are_left_out(tiles: Tiles) -> None:
     raw["regressors"][8][raw["logits"][8, :, 0] > 0] = np.inf
     plant(raw, tiles, tile=3, box=(900, 200, 800, 300), logit=5)
     plant(raw, tiles, tile=1, box=(500, -180, 680, -5), logit=5)  # in the black margin above the photo
-    assert len(finish(tiles, raw)) == 0
-    assert len(finish(tiles, raw, min_score=0.4)) == 1
+    assert len(decode_faces(tiles, raw)) == 0
+    assert len(decode_faces(tiles, raw, min_score=0.4)) == 1
 
 
 def test_a_coarse_levels_vague_box_does_not_count_where_a_finer_level_looks_too(tiles: Tiles) -> None:
     raw = raw_answers(len(tiles.pixels))
     plant(raw, tiles, tile=1, box=(400, 300, 500, 400), logit=3)
-    assert len(finish(tiles, raw)) == 0
+    assert len(decode_faces(tiles, raw)) == 0
     plant(raw, tiles, tile=2, box=(400, 300, 500, 400), logit=3)
-    assert len(finish(tiles, raw)) == 1
-    small = prepare(np.zeros((160, 160, 3), dtype=np.uint8))
+    assert len(decode_faces(tiles, raw)) == 1
+    small = tile_photo(np.zeros((160, 160, 3), dtype=np.uint8))
     raw = raw_answers(2)
     plant(raw, small, tile=1, box=(50, 50, 61, 61), logit=3)
-    assert len(finish(small, raw)) == 0, "smaller than any face worth a box"
+    assert len(decode_faces(small, raw)) == 0, "smaller than any face worth a box"
     plant(raw, small, tile=0, box=(50, 50, 150, 150), logit=3)
-    assert len(finish(small, raw)) == 1
+    assert len(decode_faces(small, raw)) == 1
 
 
 def test_logits_beyond_float_range_do_not_overflow(tiles: Tiles) -> None:
     raw = raw_answers(len(tiles.pixels))
     raw["logits"][:] = -1e30
     plant(raw, tiles, tile=1, box=(400, 300, 700, 600), logit=1e30)
-    assert finish(tiles, raw).scores.tolist() == [1.0]
+    assert decode_faces(tiles, raw).scores.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("size", [(1600, 1200), (1200, 1600), (4000, 3000), (512, 512), (9000, 300)])
@@ -289,7 +291,7 @@ def test_every_level_covers_the_photo_and_shows_what_lies_there(size: tuple[int,
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     ramp = np.stack([x * 255 / width, y * 255 / height, np.full(x.shape, 7.0)], axis=2).astype(np.uint8)
-    tiles = prepare(ramp)
+    tiles = tile_photo(ramp)
     assert tiles.photo_size == size
     assert 2 < len(tiles.pixels) <= 32
     canvas = np.mgrid[0:192, 0:192][::-1].reshape(2, -1).T + 0.5
@@ -309,7 +311,7 @@ def test_every_level_covers_the_photo_and_shows_what_lies_there(size: tuple[int,
 
 
 def test_neighbouring_tiles_share_what_a_face_of_their_level_needs() -> None:
-    tiles = prepare(np.zeros((3000, 4000, 3), dtype=np.uint8))
+    tiles = tile_photo(np.zeros((3000, 4000, 3), dtype=np.uint8))
     finest = (tiles.scale == tiles.scale[-1]).all(axis=1)
     for axis in (0, 1):
         starts = np.unique(-tiles.offset[finest][:, axis])
@@ -317,9 +319,9 @@ def test_neighbouring_tiles_share_what_a_face_of_their_level_needs() -> None:
 
 
 def test_small_photos_are_not_enlarged_into_many_tiles() -> None:
-    assert len(prepare(np.zeros((160, 160, 3), dtype=np.uint8)).pixels) == 2
-    assert len(prepare(np.zeros((512, 512, 3), dtype=np.uint8)).pixels) == 6
-    assert len(prepare(np.zeros((3000, 4000, 3), dtype=np.uint8), max_tiles=10).pixels) == 6
+    assert len(tile_photo(np.zeros((160, 160, 3), dtype=np.uint8)).pixels) == 2
+    assert len(tile_photo(np.zeros((512, 512, 3), dtype=np.uint8)).pixels) == 6
+    assert len(tile_photo(np.zeros((3000, 4000, 3), dtype=np.uint8), max_tiles=10).pixels) == 6
 
 
 @pytest.mark.parametrize(
@@ -334,7 +336,7 @@ def test_small_photos_are_not_enlarged_into_many_tiles() -> None:
 )
 def test_what_is_not_an_rgb_photo_is_refused(image: NDArray[Any]) -> None:
     with pytest.raises(InvalidImage, match="RGB"):
-        prepare(image)
+        tile_photo(image)
 
 
 # --- The engine -----------------------------------------------------------------------------------
@@ -345,7 +347,7 @@ def test_the_detectors_graph_normalises_pixels_as_the_model_was_trained(
 ) -> None:
     """The file as it is takes values of -1 to 1, one tile at a time."""
     plain = OpenVinoEngine(detector_file(), precision="fp32", threads=2)
-    tile = prepare(astronaut).pixels[1:2]
+    tile = tile_photo(astronaut).pixels[1:2]
     expected = plain.infer({plain.inputs[0]: tile.astype(np.float32) / 127.5 - 1})
     ours = engine.infer({"tiles": tile})
     for answer in expected.values():
@@ -355,11 +357,11 @@ def test_the_detectors_graph_normalises_pixels_as_the_model_was_trained(
 
 def test_another_model_is_not_taken_for_the_detector() -> None:
     with pytest.raises(ValueError, match="not the BlazeFace full-range"):
-        OpenVinoEngine.for_detector(detector_file("face_detection_short_range.tflite"))
+        load_detector(detector_file("face_detection_short_range.tflite"))
 
 
 def test_a_missing_model_and_an_unknown_precision_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.onnx"):
         OpenVinoEngine(tmp_path / "nothing.onnx", precision="fp32")
     with pytest.raises(ValueError, match="int3"):
-        OpenVinoEngine.for_detector(detector_file(), precision="int3")  # type: ignore[arg-type]
+        load_detector(detector_file(), precision="int3")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runtime.detect.weights import find_detector
+from runtime.detect.detector_file import find_detector
 
 
 def test_the_installed_package_has_the_full_range_detector() -> None:

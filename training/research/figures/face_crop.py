@@ -11,9 +11,9 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
 
     ValueError for a file that is no picture, and for a photo without a face.
     """
-    from runtime.detect.blazeface import find_faces
-    from runtime.detect.weights import find_detector
-    from runtime.engines.openvino import OpenVinoEngine
+    from runtime.detect.detector_engine import load_detector
+    from runtime.detect.detector_file import find_detector
+    from runtime.detect.faces import find_faces
     from runtime.errors import InvalidInput
     from runtime.image.align import align_face
     from runtime.image.decode import decode_image
@@ -22,7 +22,7 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
         photo = decode_image(path.read_bytes())
         if aligned:
             return align_face(photo, size=size)[0]
-        engine = OpenVinoEngine.for_detector(find_detector(), precision="fp32")
+        engine = load_detector(find_detector(), precision="fp32")
         found = find_faces(photo, lambda tiles: engine.infer({"tiles": tiles}))
         if not len(found.boxes):
             raise ValueError(f"there is no face in {path}: give a photo of one, or --aligned for a crop")
