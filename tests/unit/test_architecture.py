@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from build.backends import backends
+from runtime.kinds import kinds
 from tests.helpers.paths import ROOT
 from training.data.readers import readers
 from training.tasks import CATALOGUE
@@ -153,46 +154,61 @@ def literals(module: str) -> Iterator[tuple[str, int]]:
             yield node.value, node.lineno
 
 
-def spelled(names: Collection[str], *, outside: Collection[str]) -> list[str]:
-    """Where a string is one of these names, in modules that are not `outside` nor below one of it."""
-    allowed = tuple(f"{module}." for module in outside)
-    return [
-        f"{relative(SOURCES[module])}:{line} {text}"
-        for module in SOURCES
-        if not f"{module}.".startswith(allowed)
-        for text, line in literals(module)
-        if text in names
-    ]
+def check_spelled(names: Collection[str], *, only_in: Collection[str]) -> None:
+    """No string is one of these names but in modules of `only_in`, or below; and each of those has one."""
+    elsewhere: list[str] = []
+    unused = set(only_in)
+    for module, path in SOURCES.items():
+        lines = [f"{relative(path)}:{line} {text}" for text, line in literals(module) if text in names]
+        owners = {owner for owner in only_in if f"{module}.".startswith(f"{owner}.")}
+        if not owners:
+            elsewhere += lines
+        elif lines:
+            unused -= owners
+    assert not elsewhere
+    assert not unused
 
 
 def test_engines_are_named_in_their_own_modules_only() -> None:
-    outside = (
+    only_in = (
         "build.backends",
         "runtime.engines",
         "build.manifest",  # the packages whose versions are recorded
         "build.onnx_export",  # the same
         "build.lowering.openvino_int8",  # the same
     )
-    assert not spelled(backends(), outside=outside)
+    check_spelled(backends(), only_in=only_in)
 
 
 def test_data_sets_are_named_in_their_own_files_only() -> None:
-    outside = (
+    only_in = (
         "training.data.readers",
         "training.evaluation.published_figures",  # a table by task and set
         "training.train.runs",  # recipes: which sets a run learns from
         "training.render",  # it makes one
     )
     # The set of any photos has a common word's name.
-    assert not spelled(readers().keys() - {"photos"}, outside=outside)
+    check_spelled(readers().keys() - {"photos"}, only_in=only_in)
 
 
 def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() -> None:
     labels = {label for task in CATALOGUE.values() for label in task.labels if label != task.unit}
-    outside = (
+    only_in = (
         "training.tasks",
         "training.data.readers",
         "training.teachers",  # what other networks call a label
         "training.render",  # which parts of a face it draws and labels
     )
-    assert not spelled(labels, outside=outside)
+    check_spelled(labels, only_in=only_in)
+
+
+def test_kinds_are_named_in_their_own_modules_only() -> None:
+    only_in = (
+        "runtime.kinds",
+        "training.tasks",  # each task names its kind
+        "training.data.sampling.augmentation",  # a setting has the name of a kind
+        "qface_client.contract",  # the client's own classes of answers
+        "qface_client._tensors",
+    )
+    # "value" is a common key of JSON.
+    check_spelled(kinds().keys() - {"value"}, only_in=only_in)
