@@ -1,13 +1,14 @@
 """What a backend of the build is: one runtime that executes the network.
 
-A module of this package that is not this one defines `BACKEND`, an instance of a class below `Backend`. The
-registry in `build.backends` finds it; no list names it. Command lines, stages and the served model's
-configuration use this interface only.
+Every other module of this package defines `BACKEND`, an instance of a class below `Backend`. The registry in
+`build.backends` finds it; no list names it. Command lines, stages and the served model's configuration use
+this interface only.
 """
 
 import abc
 import dataclasses
 import importlib.metadata
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from build.errors import BuildError
 from build.lowering.precision_exclusions import ExcludedNode
 from build.precisions import Precision
 from build.serving.batches import MAX_BATCH, check_max_batch
-from build.serving.engine_settings import Device, EngineSettings
+from build.serving.engine_settings import NETWORK_FILE, CpuSettings, Device, EngineSettings
 from runtime.contract import Contract
 
 Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
@@ -48,6 +49,25 @@ class Engine:
     # Answers for pixels [B, S, S, 3] uint8; None where this machine can't run the engine.
     infer: Infer | None
     needs: str = ""  # what this machine lacks to run it: "a GPU"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoweringRequest:
+    """A network that is to be lowered, and what shows how low it may go."""
+
+    network: Path  # as it was exported, in ONNX
+    precision: Precision
+    contract: Contract
+    faces: NDArray[np.uint8]  # real crops [N, S, S, 3], which show how large values become
+    calibration: NDArray[np.uint8] | None  # [N, S, S, 3]: what a quantised precision is fitted to; else None
+    directory: Path  # of the results; empty
+    log: Log
+
+    def unchanged(self) -> "LoweredNetwork":
+        """The network as it was exported, for a backend that makes the precision itself."""
+        path = self.directory / NETWORK_FILE
+        shutil.copyfile(self.network, path)
+        return LoweredNetwork(network=path, files={NETWORK_FILE: path})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,21 +131,10 @@ class Backend(abc.ABC):
             )
 
     @abc.abstractmethod
-    def lower(
-        self,
-        network: Path,
-        *,
-        precision: Precision,
-        contract: Contract,
-        faces: NDArray[np.uint8],
-        calibration: NDArray[np.uint8] | None,
-        directory: Path,
-        log: Log,
-    ) -> LoweredNetwork:
-        """Writes the exported network at a precision, as this backend reads it, into an empty directory.
+    def lower(self, request: LoweringRequest) -> LoweredNetwork:
+        """Writes the exported network at a precision, as this backend reads it.
 
-        `faces` [N, S, S, 3] are real crops that show how large values become; `calibration` [N, S, S, 3]
-        is what a quantised precision is fitted to, and None for any other. Raises BuildError.
+        The network's metadata (contract, config, card) is kept. Raises BuildError.
         """
 
     @abc.abstractmethod
@@ -175,6 +184,46 @@ class Backend(abc.ABC):
         `built_with` are the settings in the engine's manifest (Engine.settings). On GPUs it is loaded
         `instances` times on each of `gpus` (empty: every one). Raises BuildError for what can't be served.
         """
+
+
+class CpuBackend(Backend):
+    """A backend whose engines run on the CPU, served by Triton's Python backend."""
+
+    device = "cpu"
+    runtime: ClassVar[str]  # the NAME of the module of `runtime.engines` that serves it
+    takes_streams: ClassVar[bool] = False  # whether it can divide a batch over several
+
+    def served_file(self, precision: Precision) -> str:
+        """The network's name in the version directory."""
+        return NETWORK_FILE
+
+    def settings(
+        self,
+        *,
+        precision: Precision | None = None,
+        built_with: Mapping[str, Any] | None = None,
+        instances: int = 1,
+        gpus: Sequence[int] = (),
+    ) -> CpuSettings:
+        """With the threads and streams that it was measured with."""
+        if instances != 1 or gpus:
+            raise BuildError(
+                f"{self.title} runs once and on no GPU: instances and GPUs are chosen for an engine on a "
+                "GPU only"
+            )
+        built_with, precision = built_with or {}, precision or self.default_precision
+        streams = built_with.get("streams", 1)
+        if streams < 1 or (streams > 1 and not self.takes_streams):
+            more = " or more" if self.takes_streams else ""
+            raise BuildError(f"{self.title} can't run {streams} streams: choose 1{more}")
+        return CpuSettings(
+            backend=self,
+            precision=precision,
+            threads=built_with.get("threads", 0),
+            runtime=self.runtime,
+            file=self.served_file(precision),
+            streams=streams,
+        )
 
 
 def _package_fault(package: str, manifest: Mapping[str, Any]) -> str | None:

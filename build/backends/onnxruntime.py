@@ -1,8 +1,7 @@
 """ONNX Runtime's engine for the CPU. The server loads it again, from the same file."""
 
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,19 @@ import onnx
 from numpy.typing import NDArray
 
 from build.backends.base import (
-    Backend,
     BuildOptions,
+    CpuBackend,
     Engine,
     Layer,
     Log,
     LoweredNetwork,
+    LoweringRequest,
 )
 from build.errors import BuildError
 from build.files import link_or_copy
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
-from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
-from runtime.contract import Contract
+from build.serving.engine_settings import NETWORK_FILE
 from runtime.engines.onnxruntime import NAME, OnnxRuntimeEngine
 
 # Operators that multiply, by how their names end: those that ONNX Runtime fuses are called FusedMatMul,
@@ -42,43 +41,23 @@ _PRECISIONS: Mapping[int, str] = {
 }
 
 
-class OnnxRuntime(Backend):
+class OnnxRuntime(CpuBackend):
     """ONNX Runtime. It runs each node in the type that the file states."""
 
     name = "onnxruntime"
     title = "ONNX Runtime"
     precisions = ("fp32", "fp16")
     default_precision = "fp32"
-    device = "cpu"
+    runtime = NAME
     packages = (name,)
 
-    def lower(
-        self,
-        network: Path,
-        *,
-        precision: Precision,
-        contract: Contract,
-        faces: NDArray[np.uint8],
-        calibration: NDArray[np.uint8] | None,
-        directory: Path,
-        log: Log,
-    ) -> LoweredNetwork:
+    def lower(self, request: LoweringRequest) -> LoweredNetwork:
         """model.onnx: in fp32 as it was exported, else with its precision in it."""
-        if not format_of(precision).full:
-            from build.lowering.strongly_typed import strongly_typed
+        if format_of(request.precision).full:
+            return request.unchanged()
+        from build.lowering.strongly_typed import strongly_typed
 
-            return strongly_typed(
-                network,
-                precision=precision,
-                contract=contract,
-                faces=faces,
-                calibration=calibration,
-                directory=directory,
-                log=log,
-            )
-        path = directory / NETWORK_FILE
-        shutil.copyfile(network, path)
-        return LoweredNetwork(network=path, files={NETWORK_FILE: path})
+        return strongly_typed(request)
 
     def build(
         self,
@@ -94,26 +73,6 @@ class OnnxRuntime(Backend):
             link_or_copy(path, directory / name)
         network = directory / lowered.network.name
         return engine_of(network, precision=precision, threads=options.threads)
-
-    def settings(
-        self,
-        *,
-        precision: Precision | None = None,
-        built_with: Mapping[str, Any] | None = None,
-        instances: int = 1,
-        gpus: Sequence[int] = (),
-    ) -> CpuSettings:
-        """Served by Triton's Python backend, without streams."""
-        refuse_gpu_options(self.title, instances=instances, gpus=gpus)
-        built_with = built_with or {}
-        if (streams := built_with.get("streams", 1)) != 1:
-            raise BuildError(f"{self.title} can't run {streams} streams: choose 1")
-        return CpuSettings(
-            backend=self,
-            precision=precision or self.default_precision,
-            threads=built_with.get("threads", 0),
-            runtime=NAME,
-        )
 
 
 BACKEND = OnnxRuntime()

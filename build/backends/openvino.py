@@ -1,8 +1,6 @@
 """OpenVINO's engine for the CPU. The server compiles it again as it loads it, from the same file."""
 
 import importlib.metadata
-import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.backends.base import (
-    Backend,
     BuildOptions,
+    CpuBackend,
     Engine,
     Layer,
     Log,
     LoweredNetwork,
+    LoweringRequest,
 )
 from build.errors import BuildError
 from build.files import link_or_copy
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
-from build.serving.engine_settings import NETWORK_FILE, CpuSettings, refuse_gpu_options
-from runtime.contract import Contract
+from build.serving.engine_settings import NETWORK_FILE
 from runtime.engines.openvino import NAME, OpenVinoEngine
 
 # OpenVINO's own format, with its weights beside it.
@@ -43,43 +41,33 @@ _FUSED = "Subgraph"
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 
 
-class OpenVino(Backend):
+class OpenVino(CpuBackend):
     """OpenVINO. fp32 and bf16 are settings for the exported file; int8 is a file of its own."""
 
     name = "openvino"
     title = "OpenVINO on the CPU"
     precisions = ("fp32", "bf16", "int8")
     default_precision = "fp32"
-    device = "cpu"
+    runtime = NAME
     packages = (name,)
+    takes_streams = True
     is_default = True
+
+    def served_file(self, precision: Precision) -> str:
+        """OpenVINO's own format where it is quantised."""
+        return IR_FILE if format_of(precision).quantised else NETWORK_FILE
 
     def precision_is_in_file(self, precision: Precision) -> bool:
         """Only where the file is quantised: in bf16 it has the weights as they were exported."""
         return format_of(precision).quantised or format_of(precision).full
 
-    def lower(
-        self,
-        network: Path,
-        *,
-        precision: Precision,
-        contract: Contract,
-        faces: NDArray[np.uint8],
-        calibration: NDArray[np.uint8] | None,
-        directory: Path,
-        log: Log,
-    ) -> LoweredNetwork:
+    def lower(self, request: LoweringRequest) -> LoweredNetwork:
         """model.onnx as it was exported; quantised model.xml with model.bin."""
-        if format_of(precision).quantised:
-            from build.lowering.openvino_int8 import quantised_for_openvino
+        if not format_of(request.precision).quantised:
+            return request.unchanged()
+        from build.lowering.openvino_int8 import quantised_for_openvino
 
-            assert calibration is not None
-            return quantised_for_openvino(
-                network, contract=contract, faces=calibration, directory=directory, log=log
-            )
-        path = directory / NETWORK_FILE
-        shutil.copyfile(network, path)
-        return LoweredNetwork(network=path, files={NETWORK_FILE: path})
+        return quantised_for_openvino(request)
 
     def build(
         self,
@@ -95,26 +83,6 @@ class OpenVino(Backend):
             link_or_copy(path, directory / name)
         network = directory / lowered.network.name
         return engine_of(network, precision=precision, threads=options.threads)
-
-    def settings(
-        self,
-        *,
-        precision: Precision | None = None,
-        built_with: Mapping[str, Any] | None = None,
-        instances: int = 1,
-        gpus: Sequence[int] = (),
-    ) -> CpuSettings:
-        """Served by Triton's Python backend."""
-        refuse_gpu_options(self.title, instances=instances, gpus=gpus)
-        built_with, precision = built_with or {}, precision or self.default_precision
-        return CpuSettings(
-            backend=self,
-            precision=precision,
-            threads=built_with.get("threads", 0),
-            runtime=NAME,
-            file=IR_FILE if precision == "int8" else NETWORK_FILE,
-            streams=built_with.get("streams", 1),
-        )
 
 
 BACKEND = OpenVino()

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends.base import Infer, Log, LoweredNetwork
+from build.backends.base import Infer, Log, LoweredNetwork, LoweringRequest
 from build.errors import BuildError
 from build.lowering.answer_drift import AnswerDrift, split_faces
 from build.lowering.precision_exclusions import INPUT, ExcludedNode, Node, excluded_nodes
 from build.lowering.quiet import audible, quiet
 from build.onnx_interface import PIXELS
-from runtime.contract import Contract
 from runtime.engines.openvino import openvino_core
 
 EVALUATIONS = 20
@@ -35,21 +34,16 @@ _CALIBRATED_ON = 512
 _REVERTED = re.compile(r"were reverted back to the floating-point precision: *\n(.*)", re.DOTALL)
 
 
-def quantised_for_openvino(
-    network: Path,
-    *,
-    contract: Contract,
-    faces: NDArray[np.uint8],
-    directory: Path,
-    log: Log,
-) -> LoweredNetwork:
-    """Writes model.xml, model.bin and metadata.json. `faces` [N, S, S, 3] are real crops."""
+def quantised_for_openvino(request: LoweringRequest) -> LoweredNetwork:
+    """Writes model.xml, model.bin and metadata.json."""
+    assert request.calibration is not None
+    network, contract, directory, log = request.network, request.contract, request.directory, request.log
     nncf = _nncf()
     import openvino
 
     model = openvino_core().read_model(str(network))
     metadata = _metadata_of(network)
-    split = split_faces(faces, held_out=_HELD_OUT, calibration=_CALIBRATED_ON)
+    split = split_faces(request.calibration, held_out=_HELD_OUT, calibration=_CALIBRATED_ON)
     exact = _infer_of(_compiled(model, hint="f32"))
     drift = AnswerDrift(exact, contract=contract, precision="int8", faces=split.held_out)
     control = _AccuracyControl(drift, log=audible(log))

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from build.errors import BuildError
@@ -60,11 +60,6 @@ class CpuSettings(EngineSettings):
     file: str = NETWORK_FILE  # the network in the version directory
     streams: int = 1  # over which a batch is divided
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.streams < 1:
-            raise BuildError(f"{self.backend.title} can't run {self.streams} streams: choose 1 or more")
-
     def config(self) -> EngineConfig:
         """A served model.py, with what `runtime.engines.load_engine` reads as parameters."""
         return EngineConfig(
@@ -77,12 +72,4 @@ class CpuSettings(EngineSettings):
                 "threads": str(self.threads),
                 "streams": str(self.streams),
             },
-        )
-
-
-def refuse_gpu_options(title: str, *, instances: int, gpus: Sequence[int]) -> None:
-    """Raises BuildError where GPU options are given for an engine that runs on the CPU."""
-    if instances != 1 or gpus:
-        raise BuildError(
-            f"{title} runs once and on no GPU: instances and GPUs are chosen for an engine on a GPU only"
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from build.acceptance.reference import REFERENCE, load_reference
 from build.backends import backend, backend_of, backends, module_of
-from build.backends.base import LoweredNetwork
+from build.backends.base import LoweredNetwork, LoweringRequest
 from build.cli import run_cli
 from build.detector import find_detector
 from build.errors import BuildError
@@ -155,13 +155,15 @@ def lower(
     """
     faces_to_fit = _enough(calibration, precision=precision) if format_of(precision).quantised else None
     return backend(target).lower(
-        network,
-        precision=precision,
-        contract=contract,
-        faces=faces,
-        calibration=faces_to_fit,
-        directory=directory,
-        log=log,
+        LoweringRequest(
+            network=network,
+            precision=precision,
+            contract=contract,
+            faces=faces,
+            calibration=faces_to_fit,
+            directory=directory,
+            log=log,
+        )
     )
 
 

@@ -9,11 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from build import machine
-from build.backends.base import Backend, BuildOptions, Engine, Log, LoweredNetwork
+from build.backends.base import Backend, BuildOptions, Engine, Log, LoweredNetwork, LoweringRequest
 from build.backends.tensorrt_tools.gpus import gpu_versions
 from build.backends.tensorrt_tools.layers import inspected_layers, parsed_layers
 from build.backends.tensorrt_tools.monitor import error_logger, progress_monitor, stopped_by_interrupt
@@ -23,7 +20,6 @@ from build.backends.tensorrt_tools.timing_cache import keep_timing_cache, use_ti
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import PRECISIONS, Precision, format_of
-from runtime.contract import Contract
 
 
 class PlanBackend(Backend):
@@ -46,29 +42,11 @@ class PlanBackend(Backend):
     def unopened(self, path: Path, reason: str) -> str:
         """What this machine lacks to open the plan that was built; BuildError where that is a fault."""
 
-    def lower(
-        self,
-        network: Path,
-        *,
-        precision: Precision,
-        contract: Contract,
-        faces: NDArray[np.uint8],
-        calibration: NDArray[np.uint8] | None,
-        directory: Path,
-        log: Log,
-    ) -> LoweredNetwork:
+    def lower(self, request: LoweringRequest) -> LoweredNetwork:
         """model.onnx with its precision in it."""
         from build.lowering.strongly_typed import strongly_typed
 
-        return strongly_typed(
-            network,
-            precision=precision,
-            contract=contract,
-            faces=faces,
-            calibration=calibration,
-            directory=directory,
-            log=log,
-        )
+        return strongly_typed(request)
 
     def build(
         self,
