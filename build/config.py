@@ -1,4 +1,4 @@
-"""Keeps the committed files of model_repository/ what the weights ask for.
+"""Keeps the generated files of model_repository/ current with the contract of the shipped weights.
 
     python -m build.config --check    # status 1 and a list of what is stale
     python -m build.config --write    # makes it so
@@ -16,9 +16,9 @@ from pathlib import Path
 from build.backends import default_backend
 from build.errors import BuildError
 from build.files import ROOT, replace_file
-from build.onnx_interface import Graph, family_of, read_graph, select_tasks
+from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import EngineSettings
-from build.serving.network import Network
+from build.serving.network import Network, network_of
 from build.serving.pbtxt import HEADER
 from build.serving.served_models import config_files, python_models
 
@@ -34,24 +34,8 @@ def generated(
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
     """The generated files of a repository that serves these tasks (None: those served by default)."""
-    return generated_for([network_of(graph, tasks=tasks, engine=engine)], sources=sources)
-
-
-def network_of(
-    graph: Graph,
-    *,
-    tasks: Sequence[str] | None = None,
-    engine: EngineSettings | None = None,
-    further: str | None = None,
-) -> Network:
-    """An ONNX file's network as it is served; `further`: the name of one that is not a repository's first."""
-    return Network(
-        name=family_of(graph.metadata) if further is None else further,
-        contract=select_tasks(graph.contract, tasks),
-        heads=graph.heads,
-        engine=engine or default_backend("cpu").settings(),
-        prefix="" if further is None else f"{further}_",
-    )
+    settings = engine or default_backend("cpu").settings()
+    return generated_for([network_of(graph, tasks=tasks, engine=settings)], sources=sources)
 
 
 def generated_for(networks: Sequence[Network], *, sources: Path = MODEL_REPOSITORY) -> dict[str, bytes]:

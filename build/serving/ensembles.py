@@ -6,7 +6,7 @@ from build.onnx_interface import PIXELS
 from build.serving import tensors
 from build.serving.batches import MAX_BATCH
 from build.serving.pbtxt import Ensemble, Step
-from build.serving.steps import answers_on_request, on_request_step
+from build.serving.steps import OnRequest, on_request
 from runtime.contract import Contract, TaskEntry
 
 
@@ -38,16 +38,16 @@ def ensemble(name: str, preprocess: str, entries: Sequence[TaskEntry], contract:
                 inputs=inner | {tensor: tensor for tensor in about_photo},
                 outputs={tensor.name: tensor.name for tensor in (*always, tensors.CONTRACT_HASH)},
             ),
-            *(_on_request(entry, inner[entry.name]) for entry in entries if answers_on_request(entry)),
+            *(_on_request_step(request, inner[request.entry.name]) for request in on_request(entries)),
         ),
         parameters=tensors.contract_parameter(contract),
     )
 
 
-def _on_request(entry: TaskEntry, head: str) -> Step:
-    about_photo = tensors.about_photo([entry])
+def _on_request_step(request: OnRequest, head: str) -> Step:
+    about_photo = tensors.about_photo([request.entry])
     return Step(
-        model=on_request_step(entry),
-        inputs={entry.name: head} | {tensor.name: tensor.name for tensor in about_photo},
-        outputs={tensor.name: tensor.name for tensor in tensors.answers([entry], on_request=True)},
+        model=request.model,
+        inputs={request.entry.name: head} | {tensor.name: tensor.name for tensor in about_photo},
+        outputs={request.tensor.name: request.tensor.name},
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from build.errors import BuildError
-from build.onnx_interface import Head
+from build.onnx_interface import Graph, Head, family_of, select_tasks
 from build.serving.engine_settings import EngineSettings
 from runtime.contract import Contract
 
@@ -33,6 +33,26 @@ class Network:
     def model_name(self, model: str) -> str:
         """The name that a model has as one of this network's."""
         return model if model in DETECTOR_MODELS else f"{self.prefix}{model}"
+
+
+def network_of(
+    graph: Graph,
+    *,
+    tasks: Sequence[str] | None = None,
+    engine: EngineSettings,
+    further: str | None = None,
+) -> Network:
+    """An ONNX file's network as it is served; `further`: the name of one that is not a repository's first.
+
+    `tasks` None: those served by default. Raises BuildError for a task that the network does not answer.
+    """
+    return Network(
+        name=family_of(graph.metadata) if further is None else further,
+        contract=select_tasks(graph.contract, tasks),
+        heads=graph.heads,
+        engine=engine,
+        prefix="" if further is None else f"{further}_",
+    )
 
 
 def check_names(networks: Sequence[Network], *, first_models: Sequence[str]) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from build.backends import backend, default_backend, servable_backend
-from build.config import network_of
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import NETWORK_FILE, EngineSettings
-from build.serving.network import Network
+from build.serving.network import Network, network_of
 from build.stages.artifacts import EXPORTED
 from build.stages.stage import recorded
 

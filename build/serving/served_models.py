@@ -20,11 +20,11 @@ from build.serving.network import DETECTOR_MODELS, Network, check_names
 from build.serving.pbtxt import Ensemble, Model, to_text
 from build.serving.photo_models import face_detect, face_detector, photo_analysis
 from build.serving.steps import (
-    answers_on_request,
     crop_preprocess,
     face_preprocess,
-    on_request_step,
+    on_request,
     postprocess,
+    postprocess_on_request,
 )
 
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
@@ -65,7 +65,7 @@ def python_models(networks: Iterable[Network]) -> dict[str, str]:
     for network in networks:
         entries = network.contract.tasks
         shared = [f"{entry.name}_postprocess" for entry in entries]
-        shared += [on_request_step(entry) for entry in entries if answers_on_request(entry)]
+        shared += [request.model for request in on_request(entries)]
         of_network = {name: name for name in own} | dict.fromkeys(shared, "face_postprocess")
         programs |= {network.model_name(model): source for model, source in of_network.items()}
     return programs
@@ -81,11 +81,7 @@ def served_models(network: Network) -> list[Model | Ensemble]:
         face_engine(contract, heads, served_on("gpu", engine)),
         *(postprocess(f"{entry.name}_postprocess", [entry], contract, heads) for entry in entries),
         postprocess("face_postprocess", entries, contract, heads),
-        *(
-            postprocess(on_request_step(entry), [entry], contract, heads, on_request=True)
-            for entry in entries
-            if answers_on_request(entry)
-        ),
+        *(postprocess_on_request(request, contract, heads) for request in on_request(entries)),
         *(ensemble(entry.name, "face_preprocess", [entry], contract) for entry in entries),
         ensemble("face_analysis", "face_preprocess", entries, contract),
         ensemble("crop_analysis", "crop_preprocess", entries, contract),

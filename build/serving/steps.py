@@ -1,9 +1,10 @@
 """The steps before and after the engine: preprocessing of faces and crops, postprocessing of heads.
 
-What a task answers on request only comes from a step of its own, <task>_runs_postprocess, as an ensemble
+A tensor that is answered on request only comes from a step of its own, <tensor>_postprocess, as an ensemble
 requests from each step everything that it could answer, and leaves out a step of which nothing is requested.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from build.onnx_interface import Head
@@ -15,6 +16,19 @@ from runtime.contract import ALIGNED, Contract, TaskEntry
 # Requests that may wait for the first step of an ensemble before further ones are turned away: some
 # seconds of work for a CPU.
 _MAX_QUEUE = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnRequest:
+    """A tensor of a task's answer that is answered on request only."""
+
+    entry: TaskEntry
+    tensor: Tensor
+
+    @property
+    def model(self) -> str:
+        """The step that answers it."""
+        return f"{self.tensor.name}_postprocess"
 
 
 def face_preprocess(contract: Contract) -> Model:
@@ -43,33 +57,43 @@ def crop_preprocess(contract: Contract) -> Model:
 
 
 def postprocess(
+    name: str, entries: Sequence[TaskEntry], contract: Contract, heads: Mapping[str, Head]
+) -> Model:
+    """The heads of these tasks -> their answers, but for what is answered on request only."""
+    outputs = (*tensors.answers(entries, on_request=False), tensors.CONTRACT_HASH)
+    return _postprocess(name, entries, contract, heads, outputs=outputs)
+
+
+def postprocess_on_request(request: OnRequest, contract: Contract, heads: Mapping[str, Head]) -> Model:
+    """The head of a task -> one tensor of its answer."""
+    return _postprocess(request.model, [request.entry], contract, heads, outputs=(request.tensor,))
+
+
+def on_request(entries: Sequence[TaskEntry]) -> tuple[OnRequest, ...]:
+    """Every tensor of these tasks that is answered on request only."""
+    return tuple(
+        OnRequest(entry=entry, tensor=tensor)
+        for entry in entries
+        for tensor in tensors.answers([entry], on_request=True)
+    )
+
+
+def _postprocess(
     name: str,
     entries: Sequence[TaskEntry],
     contract: Contract,
     heads: Mapping[str, Head],
     *,
-    on_request: bool = False,
+    outputs: tuple[Tensor, ...],
 ) -> Model:
-    """The heads of these tasks -> their answers; `on_request`: those that are made on request only."""
-    answers = tensors.answers(entries, on_request=on_request)
     return Model(
         name=name,
         inputs=tensors.head_tensors(entries, heads) + tensors.about_photo(entries),
-        outputs=answers if on_request else (*answers, tensors.CONTRACT_HASH),
+        outputs=outputs,
         max_batch_size=MAX_BATCH,
         batching=Batching(),
         parameters=tensors.contract_parameter(contract),
     )
-
-
-def answers_on_request(entry: TaskEntry) -> bool:
-    """Whether a part of this task's answer is made on request only."""
-    return bool(tensors.answers([entry], on_request=True))
-
-
-def on_request_step(entry: TaskEntry) -> str:
-    """The model that answers what a task answers on request only."""
-    return f"{entry.name}_runs_postprocess"
 
 
 def _crop_outputs(contract: Contract) -> tuple[Tensor, ...]:
