@@ -64,14 +64,14 @@ def stale(graph: Graph, *, sources: Path = MODEL_REPOSITORY) -> list[str]:
         if _was_generated(path):
             lines.append(f"{path.name} is no longer served")
         else:
-            lines.append(f"{path.name} is neither served nor generated: take it away by hand")
+            lines.append(f"{path.name} is neither served nor generated: remove it by hand")
     return lines
 
 
 def write(graph: Graph, *, sources: Path = MODEL_REPOSITORY) -> None:
-    """Makes the generated files below `sources` current, and takes away models that are no longer served.
+    """Makes the generated files below `sources` current, and removes models that are no longer served.
 
-    Only what was generated is taken away: a directory that somebody put there stays.
+    Only what was generated is removed: any other directory stays.
     """
     expected = generated(graph, sources=sources)
     for name, content in expected.items():

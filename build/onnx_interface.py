@@ -91,7 +91,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def select_tasks(contract: Contract, names: Sequence[str] | None) -> Contract:
-    """`Contract.select` for whoever names tasks on a command line: BuildError for a task that is unknown."""
+    """The contract for these tasks (`Contract.select`); BuildError for a task that is unknown."""
     try:
         return contract.select(names)
     except ValueError as error:
@@ -100,9 +100,7 @@ def select_tasks(contract: Contract, names: Sequence[str] | None) -> Contract:
 
 def _contract(metadata: Mapping[str, str], path: Path) -> Contract:
     if "contract" not in metadata:
-        raise BuildError(
-            f"{path} has no contract in its metadata, so nobody could name its answers: {_AGAIN}"
-        )
+        raise BuildError(f"{path} has no contract in its metadata, so its answers have no names: {_AGAIN}")
     try:
         contract = Contract.parse(metadata["contract"])
     except InvalidContract as error:

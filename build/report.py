@@ -19,9 +19,9 @@ def row_of(name: str, manifest: Mapping[str, Any], *, contract: Contract) -> lis
     ]
 
 
-def refused_row(name: str, target: str, precision: str, why: str) -> list[str]:
+def refused_row(name: str, target: str, precision: str, reason: str) -> list[str]:
     """The row of an engine that was not built."""
-    return [name, target, precision, "-", f"refused: {why.partition(' is refused: ')[2] or why}", "-"]
+    return [name, target, precision, "-", f"refused: {reason.partition(' is refused: ')[2] or reason}", "-"]
 
 
 def to_text(rows: Sequence[Sequence[str]]) -> str:

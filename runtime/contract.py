@@ -19,7 +19,7 @@ ALIGNED = "aligned"  # the crop of a contract that names none
 
 
 class InvalidContract(ValueError):
-    """A contract that can't be read, is incomplete or contradicts itself; the message says where."""
+    """A contract that can't be read, is incomplete or contradicts itself; the message names the place."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class _Record:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VisiblePoints(_Record):
-    """Which point each label of a task is about, where a label says whether a point can be seen."""
+    """Which point each label of a task is about, where a label states whether a point can be seen."""
 
     task: str  # the task that answers the points
     indices: tuple[int | None, ...]  # for each label the point's index there; None: there is no such point
@@ -186,7 +186,7 @@ class Contract(_Record):
     def parse(cls, data: str | bytes | Mapping[str, Any]) -> Self:
         """A contract from its JSON, as text or as the object that the text holds.
 
-        Raises InvalidContract, with a sentence that says what is wrong and where: for text that is not
+        Raises InvalidContract, with a sentence that names what is wrong and where: for text that is not
         JSON, a missing key, a value of another type, a version that is newer than this code, and a
         contract that does not match the hash that it states. Whether a kind or a crop is known is checked
         where it is used (runtime.kinds, runtime.image.crops).
@@ -295,5 +295,5 @@ class _Fields:
             raise InvalidContract(f"{self.where} lacks {key!r}")
         return self._data[key]
 
-    def _wrong(self, key: str, value: Any, wanted: str) -> InvalidContract:
-        return InvalidContract(f"{key} of {self.where} is {value!r} instead of {wanted}")
+    def _wrong(self, key: str, value: Any, expected: str) -> InvalidContract:
+        return InvalidContract(f"{key} of {self.where} is {value!r} instead of {expected}")

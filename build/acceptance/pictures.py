@@ -17,7 +17,7 @@ from runtime.image.decode import decode_image
 
 
 def pictures(count: int, *, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Made-up pictures [count, size, size, 3] with soft and hard edges, the same ones for the same seed."""
+    """Synthetic pictures [count, size, size, 3] with soft and hard edges, the same ones for the same seed."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
     soft = np.stack([cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC) for picture in coarse])
@@ -30,7 +30,7 @@ def real_crops(
 ) -> NDArray[np.uint8]:
     """Crops [count, size, size, 3] of the faces in a photo as they are served: moved, turned, lit anew.
 
-    `crop` cuts them out, as the network's contract asks.
+    `crop` cuts them out, as the network's contract names it.
 
     Raises BuildError for a photo that can't be read or shows no face.
     """

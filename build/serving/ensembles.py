@@ -17,7 +17,7 @@ def ensemble(name: str, preprocess: str, entries: Sequence[TaskEntry], contract:
     outputs = (*tensors.answers(entries), tensors.CONTRACT_HASH)
     head_names = [entry.name for entry in entries]
     about_photo = [tensor.name for tensor in tensors.about_photo(entries)]
-    # A head is mapped only where it is used: the engine is asked for every output that is mapped.
+    # A head is mapped only where it is used: Triton requests every output that is mapped from the engine.
     # Inside an ensemble a head is called T_head, so that no tensor of it is named like the ensemble.
     inner = {head: f"{head}_head" for head in head_names}
     postprocess = f"{name}_postprocess" if [name] == head_names else "face_postprocess"

@@ -141,14 +141,14 @@ class Ensemble:
         read = {name for step in self.steps for name in step.inputs.values()}
         made = {name for step in self.steps for name in step.outputs.values()}
         if answered & read:
-            # Asking for a part of its outputs would end in "unexpected deadlock" (server issue 7482).
+            # A request for a part of its outputs would end in "unexpected deadlock" (server issue 7482).
             raise ValueError(
                 f"ensemble {self.name!r} both answers and reads {sorted(answered & read)}: "
                 "give the producer two outputs"
             )
         if made - read - answered:
             raise ValueError(
-                f"ensemble {self.name!r} maps {sorted(made - read - answered)}, which nobody uses"
+                f"ensemble {self.name!r} maps {sorted(made - read - answered)}, which no step uses"
             )
 
     def config(self) -> triton.ModelConfig:
@@ -169,7 +169,7 @@ def to_text(model: Model | Ensemble) -> str:
 
 
 def parse(text: str) -> triton.ModelConfig:
-    """The configuration that a config.pbtxt says."""
+    """The configuration in the text of a config.pbtxt."""
     return text_format.Parse(text, triton.ModelConfig())
 
 

@@ -9,7 +9,7 @@ _FILE = "face_detection_full_range.tflite"
 
 
 def find_detector() -> Path:
-    """The .tflite file of the installed package; FileNotFoundError tells what to install."""
+    """The .tflite file of the installed package; FileNotFoundError names what to install."""
     module = importlib.util.find_spec(_MODULE)  # finds the files without importing the package
     folders = [] if module is None else module.submodule_search_locations or []
     for folder in folders:

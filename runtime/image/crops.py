@@ -1,4 +1,4 @@
-"""How a face is cut out of its photo: the kinds of crop that a contract may ask for."""
+"""How a face is cut out of its photo: the kinds of crop that a contract may name."""
 
 from typing import Protocol
 

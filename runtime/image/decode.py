@@ -24,7 +24,7 @@ def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXEL
     JPEG (progressive and CMYK too), PNG (all kinds), WebP (of an animation the first frame) and
     binary PPM. The Exif orientation is applied; transparent parts are laid on white; 16 bits become 8
     (divided by 257, rounded); grey becomes RGB. Colour profiles are not applied.
-    Damage inside a JPEG's or a WebP's compressed data shows in the pixels, and can't always be told
+    Damage inside a JPEG's or a WebP's compressed data shows in the pixels, and can't always be distinguished
     from a picture that looks so; all other damage is refused.
 
     Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than

@@ -28,7 +28,7 @@ class HeadTensor:
         return (
             datatype == self.datatype
             and len(dims) == len(self.dims)
-            and all(wanted in (None, size) for wanted, size in zip(self.dims, dims, strict=True))
+            and all(expected in (None, size) for expected, size in zip(self.dims, dims, strict=True))
         )
 
 
@@ -56,11 +56,11 @@ class PhotoGeometry:
 
 
 class Kind(abc.ABC):
-    """A kind of answer. Subclasses say what it is; `runtime.kinds` finds them."""
+    """A kind of answer. One subclass and instance a module; `runtime.kinds` finds them."""
 
     name: str
     needs_crop_to_photo: bool = False  # its answers lie in the photo's frame
-    needs_photo_size: bool = False  # its answers say where the photo ends
+    needs_photo_size: bool = False  # its answers mark where the photo ends
     # The largest differences that an engine may have from torch. Full precision: in the head's own numbers.
     # Lower ones: in the units of `difference(..., in_units=True)`.
     full_precision_tolerance: float = FULL_PRECISION

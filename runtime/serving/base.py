@@ -40,7 +40,7 @@ class ServedModel:
         # Triton runs several instances side by side: more threads in each would only stand in line.
         cv2.setNumThreads(1)
         # OpenBLAS's own threads, once a matrix product has woken them, spin on for milliseconds and take the
-        # cores from those who have work.
+        # cores from other work.
         threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         config = json.loads(args["model_config"])
         self.name: str = config["name"]
@@ -123,7 +123,7 @@ async def infer_in_batches(
 
 
 def _full_name(error: Exception) -> str:
-    """The exception's name with its module, as "error" alone (OpenCV's) would say nothing."""
+    """The exception's name with its module, as "error" alone (OpenCV's) has no meaning."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

@@ -57,6 +57,6 @@ def _crops(
     for box, landmarks in zip(found.boxes, found.landmarks, strict=True):
         try:
             faces.append(crop(image, box=box, landmarks=landmarks, size=size))
-        except InvalidLandmarks:  # a tiny face whose points fall together: its box still says where it is
+        except InvalidLandmarks:  # a tiny face whose points fall together: its box still shows where it is
             faces.append(crop(image, box=box, size=size))
     return np.stack([pixels for pixels, _ in faces]), np.stack([back for _, back in faces])

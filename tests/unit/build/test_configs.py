@@ -132,7 +132,7 @@ def test_a_directory_that_was_not_generated_is_told_and_stays(
         (sources / "mine" / "config.pbtxt").write_text(config)
     write(graph, sources=sources)
     assert mine.read_text() == "weeks of work"
-    assert stale(graph, sources=sources) == ["mine is neither served nor generated: take it away by hand"]
+    assert stale(graph, sources=sources) == ["mine is neither served nor generated: remove it by hand"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(
@@ -218,5 +218,5 @@ def test_an_ensemble_that_answers_what_a_step_reads_is_refused() -> None:
     outputs = tuple(Tensor(name=name, datatype="UINT8", dims=(-1,)) for name in ("b", "c"))
     with pytest.raises(ValueError, match=r"both answers and reads \['b'\]"):
         Ensemble(name="e", inputs=(picture,), outputs=outputs, max_batch_size=1, steps=steps)
-    with pytest.raises(ValueError, match=r"maps \['c'\], which nobody uses"):
+    with pytest.raises(ValueError, match=r"maps \['c'\], which no step uses"):
         Ensemble(name="e", inputs=(picture,), outputs=(), max_batch_size=1, steps=steps)
