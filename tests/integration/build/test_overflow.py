@@ -1,6 +1,5 @@
 """A network whose values leave fp16's range: it is mended where that can be known, and refused where not."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from build.acceptance.gate import GateError
-from build.acceptance.reference import Reference, save_reference
-from build.onnx_interface import read_graph
 from build.stages.compile import CompileStage
 from build.stages.precision import PrecisionStage
-from build.stages.stage import RECORD, perform
+from build.stages.stage import perform
 from tests.helpers import standin_network as standin
+from tests.helpers.exported_stage import write_exported
 
 
 def overflowing(path: Path, contract: Mapping[str, Any]) -> Path:
@@ -59,27 +56,8 @@ def exported(tmp_path: Path) -> Path:
     """What the export leaves, of that network."""
     place = tmp_path / "onnx"
     place.mkdir()
-    network = overflowing(place / "model.onnx", standin.contract_of("age"))
-    pixels = np.random.default_rng(1).integers(0, 256, (32, standin.SIZE, standin.SIZE, 3), dtype=np.uint8)
-    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
-    answers = {"age": session.run(["age"], {"pixels": pixels})[0]}
-    save_reference(place / "reference.npz", Reference(pixels=pixels, answers=answers))
-    report = {
-        "onnx_sha256": read_graph(network).sha256,
-        "checkpoint_sha256": "0" * 64,
-        "parity": {},
-        "faces": {},
-        "tolerances": {},
-        "parameters": 33,
-        "trained": True,
-    }
-    outputs = {
-        name: hashlib.sha256((place / name).read_bytes()).hexdigest()
-        for name in ("model.onnx", "reference.npz")
-    }
-    record = {"status": "done", "step": "onnx", "inputs": {}, "outputs": outputs, "report": report}
-    (place / RECORD).write_text(json.dumps(record))
-    return place
+    overflowing(place / "model.onnx", standin.contract_of("age"))
+    return write_exported(place, parameters=33)
 
 
 def built(exported: Path, place: Path) -> dict[str, Any]:
