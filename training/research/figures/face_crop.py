@@ -1,9 +1,14 @@
 """The face of a photo, cropped as a network takes it."""
 
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from runtime.engines.openvino import OpenVinoEngine
 
 
 def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
@@ -11,8 +16,6 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
 
     ValueError for a file that is no picture, and for a photo without a face.
     """
-    from runtime.detect.detector_engine import load_detector
-    from runtime.detect.detector_file import find_detector
     from runtime.detect.faces import find_faces
     from runtime.errors import InvalidInput
     from runtime.image.align import align_face
@@ -22,8 +25,7 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
         photo = decode_image(path.read_bytes())
         if aligned:
             return align_face(photo, size=size)[0]
-        engine = load_detector(find_detector(), precision="fp32")
-        found = find_faces(photo, lambda tiles: engine.infer({"tiles": tiles}))
+        found = find_faces(photo, lambda tiles: _detector().infer({"tiles": tiles}))
         if not len(found.boxes):
             raise ValueError(f"there is no face in {path}: give a photo of one, or --aligned for a crop")
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
@@ -33,3 +35,11 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
         raise ValueError(f"{path} can't be read ({error.strerror or error}): name a photo") from None
     except InvalidInput as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+@functools.cache
+def _detector() -> "OpenVinoEngine":
+    from runtime.detect.detector_engine import load_detector
+    from runtime.detect.detector_file import find_detector
+
+    return load_detector(find_detector(), precision="fp32")
