@@ -135,9 +135,9 @@ class Ablation:
         if not method.per_task:
             return {slug: dataclasses.replace(run, name=slug)}
         runs = {}
-        for task in run.model.tasks:
+        for task in run.model.all_tasks:
             sources = tuple(s for s in run.sources if task in self._train(s.name).columns)
-            model = dataclasses.replace(run.model, tasks=(task,))
+            model = run.model.with_tasks((task,))
             name = f"{slug}-{task}"
             runs[name] = dataclasses.replace(run, name=name, model=model, sources=sources)
         return runs
@@ -157,7 +157,7 @@ class Ablation:
         if done is not None:
             return list(done) if where.leads else []
         if where.leads:
-            print(f"{run.name}: {', '.join(run.model.tasks)}", file=sys.stderr, flush=True)
+            print(f"{run.name}: {', '.join(run.model.all_tasks)}", file=sys.stderr, flush=True)
         trainer.train()
         trainer.finish()
         found = self._evaluated(run, folder=folder, identity=identity, where=where) if where.leads else []
