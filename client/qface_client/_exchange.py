@@ -17,7 +17,6 @@ from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
 from ._tensors import (
     CONTRACT_OUTPUT,
     FACE_OUTPUTS,
-    Tensors,
     answered_hash,
     as_box,
     read_photo,
@@ -34,9 +33,12 @@ from .errors import (
     UnknownModel,
     UnknownTask,
 )
+from .kinds.base import Tensors
 from .results import Analysis, Face
 
 T = TypeVar("T")
+
+DEFAULT_URL = "localhost:8001"
 
 # How often one question is put while the server's contract changes under it, and the wait in between.
 ATTEMPTS = 4
@@ -61,6 +63,20 @@ class Timeout:
         for name, seconds in (("request", self.request), ("connect", self.connect)):
             if not 0 < seconds < float("inf"):
                 raise ValueError(f"{name} is a finite number of seconds above 0, not {seconds}")
+
+
+def as_timeout(timeout: Timeout | float | None) -> Timeout:
+    """A Timeout from what a caller may give."""
+    if isinstance(timeout, Timeout):
+        return timeout
+    return Timeout() if timeout is None else Timeout(request=float(timeout))
+
+
+def require_contract(contract: Contract | None) -> Contract:
+    """The contract, or ContractError where the model has none."""
+    if contract is None:
+        raise ContractError("the server does not say which tasks it answers: is it a Q-Face repository?")
+    return contract
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

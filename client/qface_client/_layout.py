@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from PIL import ImageFont
 
 from . import _captions as captions
-from .results import Box, Face, Mask
+from .kinds.base import Answer, Box, Colour, Row
+from .results import Face
 
-Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MANY_FACES = 5  # from here on captions are short
@@ -32,7 +32,7 @@ PALETTE: tuple[Colour, ...] = (
 class Caption:
     """A caption's rows and its measures in canvas pixels."""
 
-    rows: list[captions.Row]
+    rows: list[Row]
     text: float  # height of the letters
     name_width: float
     width: float
@@ -141,7 +141,7 @@ class Plan:
         return math.ceil(x + widest + gap), max(height, math.ceil(bottom))
 
 
-def _measure(rows: list[captions.Row], *, text: float) -> Caption:
+def _measure(rows: list[Row], *, text: float) -> Caption:
     font = font_of(text)
     names = max((font.getlength(row.name) for row in rows), default=0.0)
     if names:
@@ -186,13 +186,13 @@ def _best_place(placed: Placed, size: tuple[int, int], taken: Sequence[Box]) -> 
     return best, least
 
 
-def mask_of(face: Face) -> tuple[str, Mask] | None:
-    """The face's mask that is drawn, with its task: the first, as a second would hide it."""
-    return next(((task, a) for task, a in face.answers.items() if isinstance(a, Mask)), None)
+def areas_of(face: Face) -> tuple[str, Answer] | None:
+    """The answer whose areas are drawn on the face, with its task: the first, as a second would hide it."""
+    return next(((task, a) for task, a in face.answers.items() if a.areas() is not None), None)
 
 
 def _area(box: Box, face: Face, *, scale: float, size: tuple[int, int]) -> Box:
-    found = mask_of(face)
+    found = areas_of(face)
     extent = None if found is None else found[1].extent()
     if extent is None:
         return box

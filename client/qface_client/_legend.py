@@ -1,15 +1,14 @@
 """What the colours and points of a drawing mean, in a strip below the picture."""
 
-import colorsys
 import dataclasses
 from collections.abc import Sequence
 
-from . import _captions as captions
-from ._layout import LEADING, Colour, font_of, mask_of
-from .results import OUTSIDE, Face, Points, Visibility
+from ._layout import LEADING, areas_of, font_of
+from .kinds.base import Colour, plain
+from .kinds.mask import colour_of
+from .results import Face
 
 PLAIN: Colour = (245, 245, 247)
-_GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,23 +29,10 @@ class Legend:
     text: float  # height of the letters
 
 
-def colour_of(index: int) -> Colour:
-    """The colour of a mask's class; the first one, the background, is never drawn."""
-    strong = index % 2
-    red, green, blue = colorsys.hsv_to_rgb(
-        index * _GOLDEN % 1, 0.85 if strong else 0.6, 1 if strong else 0.95
-    )
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
 def hidden_points(face: Face) -> dict[str, set[int]]:
     """For each task of points whose visibility is answered, the indices of those that can't be seen."""
-    answers = face.answers
-    return {
-        answer.task: set(answer.hidden)
-        for answer in answers.values()
-        if isinstance(answer, Visibility) and isinstance(answers.get(answer.task), Points)
-    }
+    found = (answer.hidden_points() for answer in face.answers.values())
+    return {task: hidden for task, hidden in filter(None, found) if task in face.answers}
 
 
 def entries(faces: Sequence[Face]) -> list[Entry]:
@@ -54,17 +40,16 @@ def entries(faces: Sequence[Face]) -> list[Entry]:
     made: list[Entry] = []
     seen: dict[str, tuple[tuple[str, ...], set[int]]] = {}
     for face in faces:
-        if (found := mask_of(face)) is not None:
-            task, mask = found
-            _, present = seen.setdefault(task, (mask.labels, set()))
-            present.update(mask.present())
+        if (found := areas_of(face)) is not None and (areas := found[1].areas()) is not None:
+            labels, there = areas
+            _, present = seen.setdefault(found[0], (labels, set()))
+            present.update(there)
     for task, (labels, present) in seen.items():
-        shown = sorted(present - {0, OUTSIDE})
-        if shown:
-            made.append(Entry(text=captions.plain(task)))
-        made += [Entry(text=captions.plain(labels[i]), sign="area", colour=colour_of(i)) for i in shown]
+        if present:
+            made.append(Entry(text=plain(task)))
+        made += [Entry(text=plain(labels[i]), sign="area", colour=colour_of(i)) for i in sorted(present)]
     for task in dict.fromkeys(task for face in faces for task in hidden_points(face)):
-        made.append(Entry(text=captions.plain(task)))
+        made.append(Entry(text=plain(task)))
         made += [Entry(text="seen", sign="dot"), Entry(text="hidden", sign="ring")]
     return made
 

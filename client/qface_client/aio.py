@@ -1,9 +1,9 @@
-"""The asyncio twin of FaceClient: the same conversation, over grpc.aio.
+"""The asyncio client: the same calls over grpc.aio.
 
     async with AsyncFaceClient("localhost:8001") as client:
         analyses = await asyncio.gather(*(client.analyze(photo) for photo in photos))
 
-Answers, errors and arguments are FaceClient's.
+Answers, errors and arguments are FaceClient's, whose module is generated from this one (`client/unasync.py`).
 """
 
 import asyncio
@@ -18,9 +18,18 @@ from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
-from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
-from ._photo import Crops, Encoded, Photo, encode
-from .client import DEFAULT_URL, as_timeout, require_contract
+from ._exchange import (
+    DEFAULT_URL,
+    Exchange,
+    Infer,
+    Pause,
+    ReadModel,
+    Steps,
+    Timeout,
+    as_timeout,
+    require_contract,
+)
+from ._photo import Crops, Encoded, Photo, encode_in_thread
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
 from .results import Analysis, Face
@@ -32,7 +41,23 @@ T = TypeVar("T")
 
 
 class AsyncFaceClient:
-    """As FaceClient, argument by argument and method by method; make it inside the running event loop."""
+    """A client of one server (or of one address that stands for many). Keep one per event loop, made inside
+    it: all its calls share one connection.
+
+    `url`: host:port of the server's gRPC.
+    `timeout`: seconds, always finite; a number sets `Timeout.request`.
+    `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
+    otherwise. Without it the client follows the server's contract as it changes.
+    `tls`: True, or the PEM files.
+    `retries`: ask again where the server could not be reached or turned the request away. The deadline
+    bounds all tries together.
+    `options`: gRPC channel options, which are added to the defaults.
+
+    A server may have several networks: `model=` of a call names the one that answers (`models()` lists
+    them); without it the first one does. UnknownModel for a name that the server does not have.
+
+    Every method raises the errors of `qface_client.errors`, and RuntimeError after `close()`.
+    """
 
     def __init__(
         self,
@@ -55,13 +80,17 @@ class AsyncFaceClient:
     async def analyze(
         self, photo: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
     ) -> Analysis:
-        """As FaceClient.analyze."""
-        encoded = await asyncio.to_thread(encode, photo)
+        """Every face of a photo, best score first, with the answers of `tasks` (None: all).
+
+        `photo`: a path, the bytes of a JPEG, PNG or WebP file, or an RGB array uint8 [height, width, 3].
+        The server computes the wanted tasks only. A photo without a face gives an empty Analysis.
+        """
+        encoded = await encode_in_thread(photo)
         return await self._run(self._exchange.photo(encoded, tasks=tasks, network=model), photo=encoded)
 
     async def detect(self, photo: Photo) -> Analysis:
-        """As FaceClient.detect."""
-        encoded = await asyncio.to_thread(encode, photo)
+        """Every face of a photo, best score first: box, score and five landmarks, no task."""
+        encoded = await encode_in_thread(photo)
         return await self._run(self._exchange.detect(encoded), photo=encoded)
 
     async def analyze_face(
@@ -73,15 +102,20 @@ class AsyncFaceClient:
         tasks: Iterable[str] | None = None,
         model: str | None = None,
     ) -> Face:
-        """As FaceClient.analyze_face."""
-        encoded = await asyncio.to_thread(encode, photo)
+        """One face whose place is known: no detection.
+
+        `box`: x0, y0, x1, y1 and `landmarks`: [5, 2] (right eye, left eye, nose tip, right and left mouth
+        corner of the subject), both in the photo's pixels after its EXIF rotation. With neither, the
+        whole picture is the face. Asked for one task, its own ensemble answers.
+        """
+        encoded = await encode_in_thread(photo)
         steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks, network=model)
         return await self._run(steps, photo=encoded)
 
     async def analyze_crop(
         self, crop: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
     ) -> Face:
-        """As FaceClient.analyze_crop."""
+        """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
         if isinstance(crop, np.ndarray):
             return (await self.analyze_crops([crop], tasks=tasks, model=model))[0]
         return await self.analyze_face(crop, tasks=tasks, model=model)
@@ -89,16 +123,20 @@ class AsyncFaceClient:
     async def analyze_crops(
         self, crops: Crops, tasks: Iterable[str] | None = None, *, model: str | None = None
     ) -> list[Face]:
-        """As FaceClient.analyze_crops."""
+        """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
+        request.
+
+        More of them than the server's largest batch go in several requests, one after the other.
+        """
         return await self._run(self._exchange.crops(crops, tasks=tasks, network=model), photo=None)
 
     async def contract(self, *, model: str | None = None) -> Contract:
-        """As FaceClient.contract."""
+        """What the server says of its tasks now; each of its networks has a contract of its own."""
         info = await self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
 
     async def models(self) -> tuple[str, ...]:
-        """As FaceClient.models."""
+        """The names of the networks that the server has now, by which `model=` picks one."""
         return await self._run(self._exchange.networks(), photo=None)
 
     async def close(self) -> None:

@@ -25,8 +25,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import _captions as captions
+from ._exchange import DEFAULT_URL
 from ._version import __version__
-from .client import DEFAULT_URL, FaceClient
+from .client import FaceClient
 from .contract import Contract
 from .draw import draw_faces
 from .errors import (

@@ -1,10 +1,10 @@
-"""The blocking client.
+"""The blocking client. Generated from aio.py by `python client/unasync.py`: edit that one.
 
     with FaceClient("localhost:8001") as client:
         for face in client.analyze("photo.jpg", tasks=["expression", "head_pose"]):
             print(face.box, face.expression.label, face.head_pose.yaw)
 
-What is said to the server, and in which order, stands in `_exchange`; this module says it.
+What is sent to the server, and in which order, stands in `_exchange`; this module sends it.
 """
 
 import time
@@ -19,18 +19,26 @@ from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
-from ._exchange import Exchange, Infer, Pause, ReadModel, Steps, Timeout
+from ._exchange import (
+    DEFAULT_URL,
+    Exchange,
+    Infer,
+    Pause,
+    ReadModel,
+    Steps,
+    Timeout,
+    as_timeout,
+    require_contract,
+)
 from ._photo import Crops, Encoded, Photo, encode
 from .contract import Contract
-from .errors import ContractError, InvalidInput, QFaceError
+from .errors import InvalidInput, QFaceError
 from .results import Analysis, Face
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
 T = TypeVar("T")
-
-DEFAULT_URL = "localhost:8001"
 
 
 class FaceClient:
@@ -173,17 +181,3 @@ class FaceClient:
             return connection.answer(self._triton.infer(**connection.request(step)))
         except InferenceServerException as error:
             raise connection.error_of(error, url=self._url, model=step.model) from error
-
-
-def as_timeout(timeout: Timeout | float | None) -> Timeout:
-    """A Timeout from what a caller may give."""
-    if isinstance(timeout, Timeout):
-        return timeout
-    return Timeout() if timeout is None else Timeout(request=float(timeout))
-
-
-def require_contract(contract: Contract | None) -> Contract:
-    """The contract, or ContractError where the model has none."""
-    if contract is None:
-        raise ContractError("the server does not say which tasks it answers: is it a Q-Face repository?")
-    return contract

@@ -11,18 +11,9 @@ from typing import Any
 
 from ._version import __version__
 from .errors import ContractError, UnknownKind, UnknownTask
+from .kinds import KINDS
 
 CONTRACT_VERSION = 1
-
-# For each kind, the tensors that answer a task of it: T_probabilities for a task T, and so on.
-TENSORS_OF_KIND: dict[str, tuple[str, ...]] = {
-    "classes": ("probabilities", "label"),
-    "multilabel": ("probabilities", "active"),
-    "value": ("value",),
-    "rotation": ("angles",),
-    "points": ("points",),
-    "mask": ("png", "map"),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +21,7 @@ class TaskSpec:
     """One task as the server describes it."""
 
     name: str
-    kind: str  # one of TENSORS_OF_KIND, or one that is newer than this client
+    kind: str  # one of KINDS, or one that is newer than this client
     labels: tuple[str, ...]  # in the order of the answer's tensors
     unit: str  # of the numbers in the answer, as the server calls it
     threshold: float | None = None  # probability from which a label of a multilabel task is active
@@ -42,21 +33,21 @@ class TaskSpec:
     @property
     def readable(self) -> bool:
         """Whether this client knows the task's kind."""
-        return self.kind in TENSORS_OF_KIND
+        return self.kind in KINDS
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the tensors that answer this task; UnknownKind if this client can't read it."""
         if not self.readable:
             raise UnknownKind(unknown_kind(self))
-        return tuple(f"{self.name}_{tensor}" for tensor in TENSORS_OF_KIND[self.kind])
+        return tuple(f"{self.name}_{tensor}" for tensor in KINDS[self.kind].tensors)
 
 
 def unknown_kind(task: TaskSpec) -> str:
     """The sentence about a task whose kind this client does not know."""
     return (
         f"task {task.name!r} answers in kind {task.kind!r}, which qface-client {__version__} does not know "
-        f"(it knows {', '.join(TENSORS_OF_KIND)}): upgrade qface-client"
+        f"(it knows {', '.join(KINDS)}): upgrade qface-client"
     )
 
 

@@ -8,24 +8,24 @@ enlarged first. A caption stands beside its face where that hides no face; where
 a column is added at the picture's right. Many faces get short captions.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from . import _legend as legends
-from ._layout import Colour, Placed, Plan, font_of, mask_of
-from .results import OUTSIDE, Box, Face, Mask, Points, Rotation
+from ._layout import Placed, Plan, areas_of, font_of
+from .kinds.base import BACK, Box, Canvas, Colour
+from .kinds.rotation import AXES, axes_of
+from .results import Face
+
+__all__ = ["AXES", "axes_of", "draw_faces"]
 
 SMALLEST_SIDE = 720  # a picture whose longer side is less is enlarged to it
 SHARP_BELOW = 1600  # up to this side lines and text are drawn at twice the size, and so without steps
 
-AXES: tuple[Colour, ...] = ((255, 59, 48), (52, 199, 89), (10, 132, 255))  # x red, y green, z blue
-BACK: Colour = (18, 18, 24)
 BRIGHT: Colour = (245, 245, 247)
 DIM: Colour = (174, 176, 186)
-MASK_ALPHA = 105  # of 255: the face is still seen through its mask
 
 
 def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
@@ -48,8 +48,8 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     sharp = 2 if max(size) <= SHARP_BELOW else 1
     layer = Image.new("RGBA", (size[0] * sharp, size[1] * sharp), (0, 0, 0, 0))
     for placed in plan.faces:
-        if (found := mask_of(placed.face)) is not None:
-            _lay_mask(layer, found[1], scale=placed.scale * sharp, photo=upright.size, sharp=sharp)
+        if (found := areas_of(placed.face)) is not None:
+            found[1].lay(layer, scale=placed.scale * sharp, photo=upright.size, sharp=sharp)
     pen = _Pen(layer, scale=sharp)
     for placed in plan.faces:
         _draw_face(pen, placed, unit=plan.unit)
@@ -129,49 +129,14 @@ def _draw_face(pen: _Pen, placed: Placed, *, unit: float) -> None:
     pen.frame((x0 - width, y0 - width, x1 + width, y1 + width), colour=BACK, width=width * 2)
     pen.frame(placed.box, colour=placed.colour, width=width)
     hidden = legends.hidden_points(placed.face)
+    canvas = Canvas(box=placed.box, scale=placed.scale, width=width, colour=placed.colour)
     for task, answer in placed.face.answers.items():
-        if isinstance(answer, Points):
-            _draw_points(pen, answer, placed, hidden=hidden.get(task, set()), radius=max(0.8, side / 110))
-        elif isinstance(answer, Rotation):
-            _draw_axes(
-                pen, answer, centre=((x0 + x1) / 2, (y0 + y1) / 2), length=side * 0.55, width=width * 1.6
-            )
+        answer.draw(pen, canvas, hidden=hidden.get(task, set()))
     if placed.number is not None:
         radius = unit * 0.8
         pen.dot(x0, y0, colour=BACK, radius=radius * 1.12)
         pen.dot(x0, y0, colour=placed.colour, radius=radius)
         pen.text(x0, y0, str(placed.number), size=unit, colour=BACK, anchor="mm")
-
-
-def _draw_points(pen: _Pen, points: Points, placed: Placed, *, hidden: set[int], radius: float) -> None:
-    for index, (x, y) in enumerate(points.xy):
-        # A place's middle, as its pixel may be many of the canvas's.
-        at = ((x + 0.5) * placed.scale - 0.5, (y + 0.5) * placed.scale - 0.5)
-        if index in hidden:
-            pen.ring(*at, colour=BACK, radius=radius * 2.1, width=radius * 1.1)
-            pen.ring(*at, colour=placed.colour, radius=radius * 1.9, width=radius * 0.7)
-        else:
-            pen.dot(*at, colour=placed.colour, radius=radius)
-
-
-def _lay_mask(layer: Image.Image, mask: Mask, *, scale: float, photo: tuple[int, int], sharp: int) -> None:
-    """Put a mask's colours on the layer, where its crop lies in the photo.
-
-    `scale`: layer pixels to one of the photo's; `photo`: size of the picture that is drawn on.
-    """
-    height, width = mask.ids.shape
-    edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
-    corners = (edges @ mask.to_photo[:, :2].T + mask.to_photo[:, 2] + 0.5) * scale
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, np.array(photo) * sharp)
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, np.array(photo) * sharp)
-    if x1 <= x0 or y1 <= y0:
-        return
-    ids = mask.at((np.arange(x0, x1) + 0.5) / scale - 0.5, (np.arange(y0, y1) + 0.5) / scale - 0.5)
-    colours = np.zeros((256, 4), np.uint8)
-    for index in range(1, len(mask.labels)):
-        colours[index] = (*legends.colour_of(index), MASK_ALPHA)
-    colours[OUTSIDE] = 0
-    layer.alpha_composite(Image.fromarray(colours[ids]), (int(x0), int(y0)))
 
 
 def _draw_legend(pen: _Pen, legend: legends.Legend, *, top: float) -> None:
@@ -188,33 +153,6 @@ def _draw_legend(pen: _Pen, legend: legends.Legend, *, top: float) -> None:
             pen.ring(at, middle, colour=entry.colour, radius=text * 0.36, width=text * 0.12)
         colour = BRIGHT if entry.sign else DIM
         pen.text(x + (text * 1.3 if entry.sign else 0), middle, entry.text, size=text, colour=colour)
-
-
-def _draw_axes(
-    pen: _Pen, rotation: Rotation, *, centre: tuple[float, float], length: float, width: float
-) -> None:
-    """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last."""
-    axes = sorted(zip(axes_of(rotation), AXES, strict=True), key=lambda axis: -axis[0][2])
-    for (x, y, _), colour in axes:
-        end = (centre[0] + x * length, centre[1] + y * length)
-        pen.line([centre, end], colour=BACK, width=width * 1.9)
-        pen.dot(*end, colour=BACK, radius=width * 1.6)
-        pen.line([centre, end], colour=colour, width=width)
-        pen.dot(*end, colour=colour, radius=width * 1.2)
-
-
-def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
-    """Unit vectors of the face's x, y and forward axis in the photo (x right, y down, z into the scene).
-
-    The face's frame is the camera's when it looks straight at it: R = Rz(roll) Ry(-yaw) Rx(-pitch) of
-    the first three angles, whose columns are the axes; the face looks along -z.
-    """
-    yaw, pitch, roll = (math.radians(degrees) for degrees in list(rotation.angles.values())[:3])
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
-    x = (cr * cy, sr * cy, sy)
-    y = (cr * sy * sp - sr * cp, sr * sy * sp + cr * cp, -cy * sp)
-    forward = (cr * sy * cp + sr * sp, sr * sy * cp - cr * sp, -cy * cp)
-    return [x, y, forward]
 
 
 def _draw_caption(pen: _Pen, placed: Placed) -> None:

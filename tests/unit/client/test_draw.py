@@ -13,6 +13,7 @@ from qface_client import _layout as layout
 from qface_client import _legend as legends
 from qface_client import draw as drawing
 from qface_client.draw import AXES, axes_of, draw_faces
+from qface_client.kinds.mask import MASK_ALPHA
 from qface_client.results import OUTSIDE, Box
 from runtime.image.decode import decode_image
 from runtime.pose import rotation_from_angles
@@ -145,7 +146,7 @@ def test_a_mask_colours_its_own_pixels_and_lets_the_photo_through() -> None:
         pixels[y, x].astype(int) for x, y in ((350, 420), (420, 470), (350, 470), (480, 420))
     )
     for colour, index in ((cheek, 1), (ear, 2)):
-        share = drawing.MASK_ALPHA / 255
+        share = MASK_ALPHA / 255
         np.testing.assert_allclose(
             colour, share * np.array(legends.colour_of(index)) + (1 - share) * 100, atol=4
         )

@@ -154,7 +154,7 @@ def test_visibility_keeps_its_labels_and_is_a_list_in_json() -> None:
 
 def test_the_package_knows_no_label_and_no_task_by_heart() -> None:
     known = {name for task in CATALOGUE.values() for name in (task.name, *task.labels)}
-    for path in Path(qface_client.__file__).parent.glob("*.py"):
+    for path in Path(qface_client.__file__).parent.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         strings = {node.value for node in nodes if isinstance(node, ast.Constant)}
         attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -1,0 +1,158 @@
+"""What every kind of answer has: tensors, a reader, a typed answer that prints and draws itself."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from ..errors import ServerError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..contract import TaskSpec
+
+Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
+Tensors = Mapping[str, NDArray[Any]]
+
+BACK: Colour = (18, 18, 24)  # behind lines and dots, so that they are seen on any picture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a caption: a name on the left, an answer on the right, and its share as a bar."""
+
+    name: str
+    text: str
+    share: float | None = None  # in [0, 1]
+
+
+class Pen(Protocol):
+    """Draws in canvas pixels."""
+
+    def line(self, points: Sequence[tuple[float, float]], *, colour: Colour, width: float) -> None: ...
+
+    def dot(self, x: float, y: float, *, colour: Colour, radius: float) -> None: ...
+
+    def ring(self, x: float, y: float, *, colour: Colour, radius: float, width: float) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """Where and how a face is drawn."""
+
+    box: Box  # in canvas pixels
+    scale: float  # canvas pixels to one of the photo's
+    width: float  # of lines
+    colour: Colour
+
+    @property
+    def side(self) -> float:
+        """The box's shorter side, at least 1."""
+        x0, y0, x1, y1 = self.box
+        return max(1.0, min(x1 - x0, y1 - y0))
+
+
+class Answer(abc.ABC):
+    """The answer to one task, typed by its kind."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def to_json(self) -> Any:
+        """Plain data, as `qface analyze --json` prints it."""
+
+    def caption(self, name: str) -> list[Row]:
+        """Rows for an answer that is read rather than looked at; `name` is the task's."""
+        return []
+
+    def short_caption(self) -> list[Row]:
+        """A row for a face among many: single labels and numbers only."""
+        return []
+
+    def drawn_caption(self, name: str) -> list[Row]:
+        """Rows for an answer that a drawing shows and `caption` leaves out."""
+        return []
+
+    def draw(  # noqa: B027 - most answers are drawn by their caption alone
+        self, pen: Pen, canvas: Canvas, *, hidden: set[int]
+    ) -> None:
+        """Draws on the face. `hidden` are the indices of points that can't be seen."""
+
+    def hidden_points(self) -> tuple[str, set[int]] | None:
+        """The task whose points this answer is about, and the indices of those that can't be seen."""
+        return None
+
+    def extent(self) -> Box | None:
+        """x0, y0, x1, y1 in the photo's pixels around the area that this answer colours; None: no area."""
+        return None
+
+    def areas(self) -> tuple[tuple[str, ...], list[int]] | None:
+        """The labels of the coloured areas and the indices of those present; None: no areas."""
+        return None
+
+    def lay(  # noqa: B027
+        self, layer: "Image.Image", *, scale: float, photo: tuple[int, int], sharp: int
+    ) -> None:
+        """Puts coloured areas on an RGBA layer, under all lines.
+
+        `scale`: layer pixels to one of the photo's; `photo`: size of the picture that is drawn on, in canvas
+        pixels; `sharp`: layer pixels to one of the canvas.
+        """
+
+
+class Kind(abc.ABC):
+    """How the tasks of one kind are read from a server's tensors."""
+
+    name: str  # as the contract spells it
+    tensors: tuple[str, ...]  # T_probabilities for a task T, and so on
+
+    @abc.abstractmethod
+    def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Answer]:
+        """The task's answers about `count` faces; ServerError where a tensor is not as promised."""
+
+
+def tensor(tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None = None) -> NDArray[Any]:
+    """The answer's tensor of this name; ServerError if it is not there or its shape is not as promised."""
+    found = tensors.get(name)
+    if found is None:
+        raise ServerError(f"the answer lacks {name!r}, which the server was asked for: look at its log")
+    fits = shape is None or (
+        len(shape) == found.ndim
+        and all(want in (None, got) for want, got in zip(shape, found.shape, strict=True))
+    )
+    if not fits:
+        promised = ", ".join("?" if side is None else str(side) for side in shape or ())
+        raise ServerError(
+            f"the answer's {name!r} has shape {list(found.shape)} and not [{promised}]: "
+            f"the repository's parts do not belong together, build it again"
+        )
+    return found
+
+
+def text(item: Any) -> str:
+    """One element of a BYTES tensor."""
+    return item.decode() if isinstance(item, bytes) else str(item)
+
+
+def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:
+    """A row of numbers by the task's labels."""
+    return {label: float(value) for label, value in zip(task.labels, row, strict=True)}
+
+
+def rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:
+    """The values for JSON."""
+    return {label: round(float(value), digits) for label, value in values.items()}
+
+
+def plain(name: str) -> str:
+    """A name as people read it."""
+    return name.replace("_", " ")
+
+
+def share(label: str, probability: float) -> str:
+    """A label with its probability as text."""
+    return f"{plain(label)} {probability:.0%}"

@@ -1,0 +1,55 @@
+"""classes: one label of several."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ServerError
+from .base import Answer, Kind, Row, Tensors, named, plain, rounded, share, tensor, text
+
+if TYPE_CHECKING:
+    from ..contract import TaskSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Classification(Answer):
+    """One label of several: probabilities in [0, 1] that sum to 1."""
+
+    label: str
+    probabilities: Mapping[str, float]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`."""
+        return self.probabilities[self.label]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"label": self.label, "probabilities": rounded(self.probabilities, digits=4)}
+
+    def caption(self, name: str) -> list[Row]:
+        return [Row(name=plain(name), text=share(self.label, self.probability), share=self.probability)]
+
+    def short_caption(self) -> list[Row]:
+        return [Row(name="", text=share(self.label, self.probability))]
+
+
+class Classes(Kind):
+    """`T_probabilities` FP32 [N, K] and `T_label` BYTES [N, 1]."""
+
+    name = "classes"
+    tensors = ("probabilities", "label")
+
+    def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Classification]:
+        size = len(task.labels)
+        probabilities = tensor(tensors, f"{task.name}_probabilities", shape=(count, size))
+        chosen = [text(item) for item in tensor(tensors, f"{task.name}_label", shape=(count, 1))[:, 0]]
+        for label in chosen:
+            if label not in task.labels:
+                raise ServerError(f"{task.name} was answered {label!r}, which its contract does not have")
+        return [
+            Classification(label=label, probabilities=named(task, row))
+            for label, row in zip(chosen, probabilities, strict=True)
+        ]
+
+
+KIND = Classes()

@@ -1,0 +1,180 @@
+"""mask: a class for each pixel of the face's crop, drawn as clear colours."""
+
+import colorsys
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ServerError
+from .base import Answer, Box, Colour, Kind, Row, Tensors, plain, share, tensor
+
+if TYPE_CHECKING:
+    from ..contract import TaskSpec
+
+# A mask's id where its crop shows nothing of the photo. 0, the first label, is the background.
+OUTSIDE = 255
+MASK_ALPHA = 105  # of 255: the face is still seen through its mask
+TOP_AREAS = 4  # in a caption
+_GRID = 1_000_000  # places that are looked up at once, which keeps a large photo's memory small
+_GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Mask(Answer):
+    """A class id for each pixel of the face's crop, an index into `labels`; the first is the background.
+
+    Where the crop reaches out of the photo the id is 255.
+    """
+
+    ids: NDArray[np.uint8]  # [h, w], of the crop's pixels
+    labels: tuple[str, ...]
+    to_photo: NDArray[
+        np.float32
+    ]  # [2, 3], from the crop's pixels (x, y) to the photo's, both at their centres
+
+    def of(self, label: str) -> NDArray[np.bool_]:
+        """Where a label lies, [H, W]; KeyError for a label that the task does not have."""
+        if label not in self.labels:
+            raise KeyError(label)
+        return np.equal(self.ids, self.labels.index(label))
+
+    def present(self) -> list[int]:
+        """The ids that occur, rising."""
+        return [int(i) for i in np.unique(self.ids)]
+
+    def extent(self) -> Box | None:
+        """x0, y0, x1, y1 around all but the background, in the photo's pixels; None where nothing else is."""
+        rows, columns = np.nonzero((self.ids != 0) & (self.ids != OUTSIDE))
+        if not rows.size:
+            return None
+        (x0, x1), (y0, y1) = ((at.min() - 0.5, at.max() + 0.5) for at in (columns, rows))
+        corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]) @ self.to_photo[:, :2].T
+        corners += self.to_photo[:, 2] + 0.5
+        left, top = (float(edge) for edge in corners.min(axis=0))
+        right, bottom = (float(edge) for edge in corners.max(axis=0))
+        return left, top, right, bottom
+
+    def in_photo(self, width: int, height: int) -> NDArray[np.uint8]:
+        """Ids [height, width] of the pixels of a photo of this size; 255 where the crop does not reach."""
+        return self.at(np.arange(width), np.arange(height))
+
+    def at(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.uint8]:
+        """Ids [len(y), len(x)] on a grid of places in the photo, both rising; 255 where no crop is."""
+        found = np.full((len(y), len(x)), OUTSIDE, np.uint8)
+        height, width = self.ids.shape
+        linear, shift = self.to_photo[:, :2].astype(np.float64), self.to_photo[:, 2].astype(np.float64)
+        edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
+        corners = edges @ linear.T + shift
+        left, top = (np.searchsorted(at, low) for at, low in zip((x, y), corners.min(axis=0), strict=True))
+        right, bottom = (
+            np.searchsorted(at, high, side="right")
+            for at, high in zip((x, y), corners.max(axis=0), strict=True)
+        )
+        (a, b), (c, d) = np.linalg.inv(linear)
+        across, down = x[left:right] - shift[0], y[top:bottom, None] - shift[1]
+        rows = max(1, _GRID // max(1, len(across)))
+        for start in range(0, len(down), rows):
+            part = down[start : start + rows]
+            column = np.floor(a * across + b * part + 0.5).astype(np.intp)
+            row = np.floor(c * across + d * part + 0.5).astype(np.intp)
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            ids = self.ids[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+            begin = top + start
+            found[begin : begin + len(part), left:right] = np.where(inside, ids, OUTSIDE)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """`size` [h, w] of the crop; `map` [2][3] from its pixels to the photo's; `runs` row by row,
+        [class id, length] each, together h * w."""
+        flat = self.ids.ravel()
+        starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] ^ 1))
+        lengths = np.diff(starts, append=flat.size)
+        return {
+            "labels": list(self.labels),
+            "size": list(self.ids.shape),
+            "map": [[round(float(number), 6) for number in row] for row in self.to_photo],
+            "runs": np.stack([flat[starts], lengths], axis=1).tolist(),
+        }
+
+    def drawn_caption(self, name: str) -> list[Row]:
+        """The largest areas but the background, as shares of what the crop shows of the photo."""
+        seen = self.ids[self.ids != OUTSIDE]
+        counts = np.bincount(seen, minlength=1)
+        counts[0] = 0
+        largest = [int(i) for i in np.argsort(-counts, kind="stable")[:TOP_AREAS] if counts[i]]
+        text = "  ".join(share(self.labels[i], counts[i] / len(seen)) for i in largest)
+        return [Row(name=plain(name), text=text or "none")]
+
+    def areas(self) -> tuple[tuple[str, ...], list[int]]:
+        return self.labels, [i for i in self.present() if i not in (0, OUTSIDE)]
+
+    def lay(self, layer: Image.Image, *, scale: float, photo: tuple[int, int], sharp: int) -> None:
+        """Puts the colours where the crop lies in the photo."""
+        height, width = self.ids.shape
+        edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
+        corners = (edges @ self.to_photo[:, :2].T + self.to_photo[:, 2] + 0.5) * scale
+        x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, np.array(photo) * sharp)
+        x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, np.array(photo) * sharp)
+        if x1 <= x0 or y1 <= y0:
+            return
+        ids = self.at((np.arange(x0, x1) + 0.5) / scale - 0.5, (np.arange(y0, y1) + 0.5) / scale - 0.5)
+        colours = np.zeros((256, 4), np.uint8)
+        for index in range(1, len(self.labels)):
+            colours[index] = (*colour_of(index), MASK_ALPHA)
+        colours[OUTSIDE] = 0
+        layer.alpha_composite(Image.fromarray(colours[ids]), (int(x0), int(y0)))
+
+
+def colour_of(index: int) -> Colour:
+    """The colour of a mask's class; the first one, the background, is never drawn."""
+    strong = index % 2
+    red, green, blue = colorsys.hsv_to_rgb(
+        index * _GOLDEN % 1, 0.85 if strong else 0.6, 1 if strong else 0.95
+    )
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+class Masks(Kind):
+    """`T_png` BYTES [N, 1], class ids as a PNG of 8-bit grey, and `T_map` FP32 [N, 2, 3], crop to photo."""
+
+    name = "mask"
+    tensors = ("png", "map")
+
+    def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Mask]:
+        pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1))
+        maps = tensor(tensors, f"{task.name}_map", shape=(count, 2, 3))
+        return [
+            Mask(ids=_ids(png, task), labels=task.labels, to_photo=_invertible(to_photo, task))
+            for (png,), to_photo in zip(pictures, maps, strict=True)
+        ]
+
+
+def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
+    """Class ids [h, w] from a PNG of 8-bit grey."""
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            mode, ids = picture.mode, np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        raise ServerError(
+            f"the answer's {task.name}_png is no PNG that can be read ({error}): look at the server's log"
+        ) from error
+    if mode != "L":
+        raise ServerError(f"the answer's {task.name}_png is of mode {mode} and not of 8-bit grey")
+    foreign = ids[(ids >= len(task.labels)) & (ids != OUTSIDE)]
+    if foreign.size:
+        raise ServerError(f"{task.name} was answered class {foreign[0]}, which its contract does not have")
+    return ids
+
+
+def _invertible(to_photo: NDArray[np.float32], task: "TaskSpec") -> NDArray[np.float32]:
+    if not np.isfinite(to_photo).all() or not np.linalg.det(to_photo[:, :2].astype(np.float64)):
+        raise ServerError(f"the answer's {task.name}_map {to_photo.tolist()} leads to no place in the photo")
+    return to_photo
+
+
+KIND = Masks()

@@ -1,0 +1,69 @@
+"""points: places in the photo."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import BACK, Answer, Canvas, Kind, Pen, Row, Tensors, plain, tensor
+
+if TYPE_CHECKING:
+    from ..contract import TaskSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Points(Answer):
+    """Points in the photo's pixels: `xy` FP32 [K, 2] (x right, y down), named by `labels`."""
+
+    xy: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def __getitem__(self, key: str | int) -> NDArray[np.float32]:
+        """The point [2] of a label or an index; KeyError or IndexError where there is none."""
+        if isinstance(key, str) and key not in self.labels:
+            raise KeyError(key)
+        point: NDArray[np.float32] = self.xy[self.labels.index(key) if isinstance(key, str) else key]
+        return point
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return iter(self.xy)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.xy, dtype=dtype) if copy else np.asarray(self.xy, dtype=dtype)
+
+    def to_json(self) -> list[list[float]]:
+        return [[round(float(x), 2), round(float(y), 2)] for x, y in self.xy]
+
+    def drawn_caption(self, name: str) -> list[Row]:
+        return [Row(name=plain(name), text=f"{len(self)} points")]
+
+    def draw(self, pen: Pen, canvas: Canvas, *, hidden: set[int]) -> None:
+        """A dot for a point, a ring for one that can't be seen."""
+        radius = max(0.8, canvas.side / 110)
+        for index, (x, y) in enumerate(self.xy):
+            # A place's middle, as its pixel may be many of the canvas's.
+            at = ((x + 0.5) * canvas.scale - 0.5, (y + 0.5) * canvas.scale - 0.5)
+            if index in hidden:
+                pen.ring(*at, colour=BACK, radius=radius * 2.1, width=radius * 1.1)
+                pen.ring(*at, colour=canvas.colour, radius=radius * 1.9, width=radius * 0.7)
+            else:
+                pen.dot(*at, colour=canvas.colour, radius=radius)
+
+
+class PointSets(Kind):
+    """`T_points` FP32 [N, K, 2]."""
+
+    name = "points"
+    tensors = ("points",)
+
+    def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Points]:
+        points = tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2))
+        return [Points(xy=row, labels=task.labels) for row in points]
+
+
+KIND = PointSets()

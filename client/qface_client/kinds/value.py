@@ -1,0 +1,53 @@
+"""value: one number in a unit."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .base import Answer, Kind, Row, Tensors, plain, tensor
+
+if TYPE_CHECKING:
+    from ..contract import TaskSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Value(Answer):
+    """One number; also an attribute by its unit: `face.age.years`."""
+
+    value: float
+    unit: str
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("_") or name in ("value", "unit"):  # not set yet, while a copy is being made
+            raise AttributeError(name)
+        if name != self.unit:
+            raise AttributeError(
+                f"a value in {self.unit} has no {name!r}: it has value, unit and {self.unit}"
+            )
+        return self.value
+
+    def __float__(self) -> float:
+        return self.value
+
+    def to_json(self) -> dict[str, float]:
+        return {self.unit: round(self.value, 2)}
+
+    def caption(self, name: str) -> list[Row]:
+        return [dataclasses.replace(row, name=plain(name)) for row in self.short_caption()]
+
+    def short_caption(self) -> list[Row]:
+        return [Row(name="", text=f"{self.value:.0f} {plain(self.unit)}")]
+
+
+class Values(Kind):
+    """`T_value` FP32 [N, 1]."""
+
+    name = "value"
+    tensors = ("value",)
+
+    def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Value]:
+        values = tensor(tensors, f"{task.name}_value", shape=(count, 1))
+        return [Value(value=float(value), unit=task.unit) for value in values[:, 0]]
+
+
+KIND = Values()
