@@ -1,73 +1,19 @@
 """The task catalogue: every task, its labels in order, and how it is learned and answered.
 
 This is the only place in the project that spells out a label. From here the labels travel as data:
-checkpoint metadata -> ONNX metadata -> `parameters` of the served models -> client. A new task is
-one entry in `CATALOGUE` (and a data set).
+checkpoint metadata -> ONNX metadata -> `parameters` of the served models -> client. A new task is one
+entry in `CATALOGUE` (and a data set); training.task documents the fields.
+
+Everything reads `CATALOGUE` when it is used, so that a program or a test may add a task to it:
+`CATALOGUE["pain"] = Task(name="pain", ...)`.
 
 Sources: queries and label orders of Q-Face, sections 4.2 to 4.6; FairFace (race); iBUG 300-W (68
 points); COFW (29 points); CelebAMask-HQ and LaPa (parsing).
 """
 
-import dataclasses
-import enum
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-CONTRACT_VERSION = 1
-# How a face is cut out of its photo: upright by its eyes and mouth (runtime.image.align), or its box, grown by a
-# quarter of each side and stretched to a square, as FaceXFormer does it.
-ALIGNED = "aligned"
-CROPS = (ALIGNED, "box")
-
-
-class Kind(enum.StrEnum):
-    """What an answer is. A client that has never heard of a task answers it by its kind."""
-
-    CLASSES = "classes"  # one label of K: probabilities that sum to 1
-    MULTILABEL = "multilabel"  # K independent labels: a probability each
-    VALUE = "value"  # one number in `unit`
-    ROTATION = "rotation"  # a rotation matrix in the graph, angles in degrees in the answer
-    POINTS = "points"  # K points (x, y) in pixels
-    MASK = "mask"  # a class id a pixel
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """One thing that the network can say of a face.
-
-    `queries` is the number of learnable queries, which differs from the number of labels where one
-    answer is made of several numbers (head pose: six numbers make a rotation) or where one query
-    answers several (a point's two coordinates).
-    """
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    unit: str
-    queries: int
-    loss: str
-    metric: str
-    sensitive: bool = False  # served only where it is named; everything else is served by default
-    told_by: tuple[str, str] | None = None  # of two classes: another task's label that says the first one
-    aligned_labels: Mapping[str, int | None] | None = None  # label -> index in the 68 landmarks
-    mirror: tuple[tuple[str, str], ...] = ()  # labels that change places in a mirrored picture
-
-    def __post_init__(self) -> None:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"task {self.name!r} names a label twice: make the labels unique")
-        unknown = {label for pair in self.mirror for label in pair} - set(self.labels)
-        if unknown:
-            raise ValueError(f"task {self.name!r} mirrors labels that it does not have: {sorted(unknown)}")
-
-    def mirrored_order(self) -> list[int]:
-        """For each label, the index of the label that it becomes in a mirrored picture."""
-        order = list(range(len(self.labels)))
-        for left, right in self.mirror:
-            i, j = self.labels.index(left), self.labels.index(right)
-            order[i], order[j] = j, i
-        return order
+from training.task import Task as Task
 
 
 def by_name(tasks: Iterable[Task]) -> dict[str, Task]:
@@ -196,7 +142,7 @@ CATALOGUE: dict[str, Task] = by_name(
     (
         Task(
             name="expression",
-            kind=Kind.CLASSES,
+            kind="classes",
             labels=("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
             unit="probability",
             queries=7,
@@ -205,7 +151,7 @@ CATALOGUE: dict[str, Task] = by_name(
         ),
         Task(
             name="action_units",
-            kind=Kind.MULTILABEL,
+            kind="multilabel",
             labels=tuple(f"AU{i}" for i in (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)),
             unit="probability",
             queries=12,
@@ -214,7 +160,7 @@ CATALOGUE: dict[str, Task] = by_name(
         ),
         Task(
             name="attributes",
-            kind=Kind.MULTILABEL,
+            kind="multilabel",
             labels=(
                 "5_o_Clock_Shadow",
                 "Arched_Eyebrows",
@@ -264,35 +210,41 @@ CATALOGUE: dict[str, Task] = by_name(
         ),
         Task(
             name="age",
-            kind=Kind.VALUE,
+            kind="value",
             labels=(_AGE_UNIT,),
             unit=_AGE_UNIT,
             queries=1,
             loss="smooth_l1",
             metric="mean_absolute_error",
+            center=35.0,
+            spread=20.0,
+            limits=(0.0, 130.0),
+            label_step=1.0,
+            label_noise=1.0,  # section 4.5
         ),
         Task(
             name="gender",
-            kind=Kind.CLASSES,
+            kind="classes",
             labels=("male", "female"),
             unit="probability",
             queries=2,
             loss="cross_entropy",
             metric="top1_accuracy",
-            told_by=("attributes", "Male"),
+            derived_from=("attributes", "Male"),
         ),
         Task(
             name="head_pose",
-            kind=Kind.ROTATION,
+            kind="rotation",
             labels=("yaw", "pitch", "roll"),
             unit="degrees",
             queries=6,
             loss="geodesic",
             metric="euler_mean_absolute_error",
+            label_noise=0.01,  # section 4.6
         ),
         Task(
             name="race",
-            kind=Kind.CLASSES,
+            kind="classes",
             labels=(
                 "White",
                 "Black",
@@ -311,17 +263,18 @@ CATALOGUE: dict[str, Task] = by_name(
         # What FaceXFormer answers of age and race beside or instead of the above.
         Task(
             name="age_group",
-            kind=Kind.CLASSES,
+            kind="classes",
             labels=("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"),
             unit="probability",
             queries=8,
             loss="cross_entropy",
             metric="top1_accuracy",
+            derived_from=("age", ""),
         ),
         # UTKFace's five, in its order. FaceXFormer's author names no order, and this is the likely one.
         Task(
             name="race_utkface",
-            kind=Kind.CLASSES,
+            kind="classes",
             labels=("White", "Black", "Asian", "Indian", "Others"),
             unit="probability",
             queries=5,
@@ -331,44 +284,55 @@ CATALOGUE: dict[str, Task] = by_name(
         ),
         Task(
             name="landmarks",
-            kind=Kind.POINTS,
+            kind="points",
             labels=_LANDMARK_NAMES,
             unit="pixels",
             queries=68,
             loss="wing",
             metric="normalized_mean_error",
+            error_reference=("right_eye_0", "left_eye_3"),  # 300-W's: the outer corners of the eyes
+            alignment_points=(
+                tuple(f"right_eye_{i}" for i in range(6)),
+                tuple(f"left_eye_{i}" for i in range(6)),
+                ("nose_bridge_3",),
+                ("outer_lip_0",),
+                ("outer_lip_6",),
+            ),
             mirror=tuple((_LANDMARK_NAMES[i], _LANDMARK_NAMES[j]) for i, j in _LANDMARK_MIRROR_INDEX),
         ),
         Task(
             name="visibility",
-            kind=Kind.MULTILABEL,
+            kind="multilabel",
             labels=tuple(_COFW_TO_IBUG),
             unit="probability",
             queries=29,
             loss="binary_cross_entropy",
             metric="recall_at_80_precision",
             aligned_labels=_COFW_TO_IBUG,
+            aligned_to="landmarks",
             mirror=_pairs(_COFW_TO_IBUG),
         ),
         Task(
             name="parsing",
-            kind=Kind.MASK,
+            kind="mask",
             labels=_PARSING_19,
             unit="class",
             queries=19,
             loss="dice_cross_entropy",
             metric="mean_f1",
             mirror=_pairs(_PARSING_19),
+            background="background",
         ),
         Task(
             name="parsing_lapa",
-            kind=Kind.MASK,
+            kind="mask",
             labels=_PARSING_11,
             unit="class",
             queries=11,
             loss="dice_cross_entropy",
             metric="mean_f1",
             mirror=_pairs(_PARSING_11),
+            background="background",
         ),
     )
 )
@@ -399,53 +363,3 @@ def select(names: Sequence[str]) -> tuple[Task, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"a task is named twice: {', '.join(names)}")
     return tuple(CATALOGUE[name] for name in names)
-
-
-def contract_hash(contract: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits over everything in the contract that gives an answer its meaning."""
-    meaning = {key: value for key, value in contract.items() if key != "hash"}
-    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def make_contract(
-    tasks: Sequence[Task],
-    *,
-    input_size: int,
-    trained: Mapping[str, Sequence[str]] | None = None,
-    crop: str = ALIGNED,
-) -> dict[str, Any]:
-    """What a model promises to answer, as plain data.
-
-    `trained` gives, for each task, the labels that the weights have really learned (None: all); the
-    others are left out, and a task without any is left out too. `crop` is one of `CROPS`. Returned keys:
-    `version`, `input_size` (pixels), `crop` (left out when aligned), `tasks` (a list of {name, kind, labels,
-    unit}; `threshold` for multilabel; `visible_points` where each label says whether a point can be seen:
-    the points' task, and each label's index there or None; `default` = False for what is served only where
-    it is named) and `hash`.
-    """
-    if crop not in CROPS:
-        raise ValueError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}")
-    entries = []
-    for task in tasks:
-        kept = [label for label in task.labels if trained is None or label in trained.get(task.name, ())]
-        if not kept:
-            continue
-        if len(kept) != len(task.labels) and task.kind is not Kind.MULTILABEL:
-            raise ValueError(
-                f"task {task.name!r} was trained on some of its labels only, which its kind can't serve"
-            )
-        entry: dict[str, Any] = {"name": task.name, "kind": str(task.kind), "labels": kept, "unit": task.unit}
-        if task.kind is Kind.MULTILABEL:
-            entry["threshold"] = 0.5
-        if task.aligned_labels is not None:
-            points = [task.aligned_labels[label] for label in kept]
-            entry["visible_points"] = {"task": "landmarks", "indices": points}
-        if task.sensitive:
-            entry["default"] = False  # served only where it is named
-        entries.append(entry)
-    contract: dict[str, Any] = {"version": CONTRACT_VERSION, "input_size": input_size, "tasks": entries}
-    if crop != ALIGNED:
-        contract["crop"] = crop
-    contract["hash"] = contract_hash(contract)
-    return contract

@@ -15,7 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from training.tasks import CATALOGUE, make_contract
+from training.contract import make_contract
+from training.tasks import CATALOGUE
 
 SIZE = 64
 STEP = 20  # of red from class to class
@@ -24,7 +25,7 @@ TASKS = ("landmarks", "visibility", "parsing_lapa")
 
 def contract(*tasks: str, crop: str = "aligned") -> dict[str, Any]:
     """Its contract."""
-    return make_contract([CATALOGUE[name] for name in tasks or TASKS], input_size=SIZE, crop=crop)
+    return make_contract([CATALOGUE[name] for name in tasks or TASKS], input_size=SIZE, crop=crop).to_json()
 
 
 def points(count: int) -> NDArray[np.float32]:

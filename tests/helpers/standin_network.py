@@ -14,19 +14,20 @@ from build.manifest import package_versions
 from build.onnx_interface import read_graph
 from build.stages.stage import RECORD
 from runtime.kinds import kind_of
-from training.tasks import CATALOGUE, Task, make_contract
+from training.contract import make_contract
+from training.tasks import CATALOGUE, Task
 
 SIZE = 32
 
 
 def contract_of(*names: str) -> dict[str, Any]:
     """The contract of a network that answers these tasks of the catalogue."""
-    return make_contract([CATALOGUE[name] for name in names], input_size=SIZE)
+    return make_contract([CATALOGUE[name] for name in names], input_size=SIZE).to_json()
 
 
 def contract_with(task: Task) -> dict[str, Any]:
     """The contract of a network that answers a task that the catalogue does not have."""
-    return make_contract([task], input_size=SIZE)
+    return make_contract([task], input_size=SIZE).to_json()
 
 
 def write(

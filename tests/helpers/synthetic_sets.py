@@ -10,7 +10,7 @@ import numpy as np
 from training.data.labels import UNKNOWN
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
-from training.tasks import CATALOGUE, Kind, Task
+from training.tasks import CATALOGUE, Task
 
 _PALETTE = np.random.default_rng(19).integers(0, 256, (19, 3), dtype=np.uint8)
 
@@ -50,19 +50,19 @@ def made_face(i: int, tasks: Iterable[Task], *, size: int, seed: int, split: str
     for task in tasks:
         k = len(task.labels)
         match task.kind:
-            case Kind.CLASSES:
+            case "classes":
                 labels[task.name] = task.labels[i % k if i < k else seen[0] % k]
-            case Kind.MULTILABEL:
+            case "multilabel":
                 bits = [float(_PALETTE[seen[j % 16], j // 16] > 127) for j in range(k)]
                 labels[task.name] = dict(zip(task.labels, bits, strict=True))
-            case Kind.VALUE:
+            case "value":
                 labels[task.name] = [1.0 + 4 * seen[1]] * 2
-            case Kind.ROTATION:
+            case "rotation":
                 labels[task.name] = (4.0 * (seen[2:5] - 9)).tolist()
-            case Kind.POINTS:
+            case "points":
                 grid = np.stack([np.arange(k) % 9 + 1, np.arange(k) // 9 + 1], axis=1) / 10
                 labels[task.name] = (margin + size * (grid + 0.01 * (seen[5:7] - 9))).tolist()
-            case Kind.MASK:
+            case "mask":
                 ids = cv2.resize(
                     (colours % k).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
                 )

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.detect.faces import Detections
-from runtime.image.align import Affine, in_plane_degrees, photo_to_crop, transform, warp
+from runtime.image.align import Affine, photo_to_crop, warp
 from training.data.labels import UNKNOWN
-from training.data.sample import Sample, five_of_68
-from training.tasks import CATALOGUE, Kind
+from training.data.sample import Sample
+from training.kinds import kind_of
+from training.kinds.points import five_points
+from training.tasks import CATALOGUE
 
 # A detected face is the one that known landmarks mean when its points lie this near, in units of the
 # face's scale; the detector's own error is about a tenth.
@@ -20,11 +22,12 @@ _NEAR = 0.5
 
 
 def labelled_five_points(sample: Sample) -> NDArray[np.float64] | None:
-    """The five landmarks [5, 2] that the set gives or that follow from its 68 points; None without eyes."""
+    """The five landmarks [5, 2] that the set gives or that follow from its points; None without eyes."""
     five = sample.landmarks
-    points = sample.labels.get("landmarks")
-    if five is None and points is not None:
-        five = five_of_68([[np.nan, np.nan] if point is None else point for point in points])
+    if five is None:
+        known = (CATALOGUE[name] for name in sample.labels if name in CATALOGUE)
+        task = next((task for task in known if task.alignment_points), None)
+        five = None if task is None else five_points(task, sample.labels[task.name])
     if five is None or not np.isfinite(np.asarray(five, np.float64)[:2]).all():
         return None
     return np.asarray(five, np.float64)
@@ -85,18 +88,7 @@ def crop_with_margin(
 
 def transform_label(task: str, label: Any, forward: Affine) -> Any:
     """A checked label of the picture, as it is in the crop that `forward` makes of it."""
-    kind = CATALOGUE[task].kind
-    if kind is Kind.ROTATION:
-        yaw, pitch, roll = label
-        # Roll is the outermost rotation: a turned picture turns it and nothing else (runtime.pose).
-        turned = roll + float(in_plane_degrees(forward))
-        return [yaw, pitch, (turned + 180) % 360 - 180]
-    if kind is Kind.POINTS:
-        return [
-            None if point is None else [round(float(v), 3) for v in transform(point, forward)]
-            for point in label
-        ]
-    return label
+    return kind_of(CATALOGUE[task]).in_crop(CATALOGUE[task], label, forward)
 
 
 def transform_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> NDArray[np.uint8]:

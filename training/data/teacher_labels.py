@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.labels import column_shape
-from training.tasks import CATALOGUE, Kind, Task
+from training.kinds import kind_of
+from training.tasks import CATALOGUE, Task
 
 FORMAT = 1
 
@@ -239,15 +240,7 @@ def complete(
 
 def written(task: Task, values: NDArray[np.float32]) -> Any:
     """A face's values as its label is written (training.data.sample); None where nothing is known."""
-    if np.isnan(values).all():
-        return None
-    if task.kind is Kind.POINTS:
-        return [None if np.isnan(point).any() else [float(v) for v in point] for point in values]
-    if task.kind in (Kind.VALUE, Kind.ROTATION):
-        return None if np.isnan(values).any() else [float(v) for v in values]
-    return {
-        label: float(value) for label, value in zip(task.labels, values, strict=True) if not np.isnan(value)
-    }
+    return kind_of(task).written(task, values)
 
 
 def _same_end(one: str, other: str) -> bool:

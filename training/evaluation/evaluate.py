@@ -29,15 +29,8 @@ from numpy.typing import NDArray
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.data.sample import SPLITS
-from training.evaluation.evaluated_task import Question, question_of
-from training.evaluation.metric_accumulator import (
-    Bootstrap,
-    MetricAccumulator,
-    has_labels,
-    labels_of,
-    results_of,
-)
-from training.evaluation.metrics import MEASURES, fitted_thresholds
+from training.evaluation.evaluated_task import EvaluatedTask, evaluated_task
+from training.evaluation.metric_accumulator import Bootstrap, MetricAccumulator, results_of
 from training.evaluation.predictors import (
     BATCH,
     SERVER,
@@ -52,7 +45,7 @@ from training.evaluation.predictors import (
 from training.evaluation.published_figures import is_whole_test_set
 from training.evaluation.results import Estimate, TaskResult, summary
 from training.evaluation.subgroups import check_subgroup_tasks, subgroupings
-from training.tasks import Kind
+from training.kinds import kind_of
 
 __all__ = [
     "Predict",
@@ -64,8 +57,6 @@ __all__ = [
     "prepared_sets",
     "summary",
 ]
-
-_MASKS_OF_A_BASELINE = 500  # masks that the most frequent class of each pixel is counted over
 
 
 def evaluate(
@@ -94,23 +85,23 @@ def evaluate(
     faces into subgroups. ValueError when a prediction is missing, not finite, or made for other labels than
     the catalogue's.
     """
-    questions = _questions(contract_tasks, input_size=input_size)
-    compared = _questions(comparison.tasks, input_size=comparison.input_size) if comparison else {}
+    evaluated_tasks = _evaluated_tasks(contract_tasks, input_size=input_size)
+    compared = _evaluated_tasks(comparison.tasks, input_size=comparison.input_size) if comparison else {}
     training_splits = {faces.name: [faces] for faces in training}
     validation_splits = {faces.name: faces for faces in validation}
     for faces in (*sets, *training, *validation):
-        derive(faces, list(questions))
+        derive(faces, list(evaluated_tasks))
     results: list[TaskResult] = []
     for faces in sets:
-        labelled = [question for question in questions.values() if has_labels(faces, question)]
+        labelled = [one for one in evaluated_tasks.values() if kind_of(one.task).labelled(one.task, faces)]
         if faces.name in validation_splits:
             labelled = _with_fitted_thresholds(predict, labelled, validation_splits[faces.name], limit=limit)
         accumulators = {
-            question.task.name: MetricAccumulator(
-                question,
-                constants=_constant_baselines(question, [*training_splits.get(faces.name, ()), faces]),
+            evaluated.task.name: MetricAccumulator(
+                evaluated,
+                constants=_constant_baselines(evaluated, [*training_splits.get(faces.name, ()), faces]),
             )
-            for question in labelled
+            for evaluated in labelled
         }
         if not accumulators:
             continue
@@ -139,10 +130,10 @@ def evaluate(
     return results
 
 
-def _questions(entries: Sequence[Mapping[str, Any]], *, input_size: int) -> dict[str, Question]:
+def _evaluated_tasks(entries: Sequence[Mapping[str, Any]], *, input_size: int) -> dict[str, EvaluatedTask]:
     """The tasks of a contract's entries, by name."""
-    found = [question_of(entry, input_size=input_size) for entry in entries]
-    return {question.task.name: question for question in found if question is not None}
+    found = [evaluated_task(entry, input_size=input_size) for entry in entries]
+    return {evaluated.task.name: evaluated for evaluated in found if evaluated is not None}
 
 
 def _chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
@@ -153,36 +144,44 @@ def _chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
         yield rows[start : start + BATCH]
 
 
-def _constant_baselines(question: Question, candidates: Sequence[FaceSet]) -> list[NDArray[Any]]:
+def _constant_baselines(evaluated: EvaluatedTask, candidates: Sequence[FaceSet]) -> list[NDArray[Any]]:
     """Predictions that depend on no face (at least one), learned from the first set that has labels."""
-    measure = MEASURES[question.task.kind]
-    limit = _MASKS_OF_A_BASELINE if question.task.kind is Kind.MASK else None
-    faces = next(faces for faces in candidates if has_labels(faces, question))
-    labels = np.concatenate([labels_of(faces, question, rows) for rows in _chunks(len(faces), limit=limit)])
-    return measure.constants(question, labels[measure.known(labels)])
+    kind = kind_of(evaluated.task)
+    faces = next(faces for faces in candidates if kind.labelled(evaluated.task, faces))
+    chunks = _chunks(len(faces), limit=kind.constant_faces)
+    labels = np.concatenate([kind.labels_of(evaluated, faces, rows) for rows in chunks])
+    return kind.constants(evaluated, labels[kind.known(labels)])
 
 
 def _with_fitted_thresholds(
-    predict: Predict, questions: Sequence[Question], faces: FaceSet, *, limit: int | None
-) -> list[Question]:
+    predict: Predict, evaluated_tasks: Sequence[EvaluatedTask], faces: FaceSet, *, limit: int | None
+) -> list[EvaluatedTask]:
     """The tasks, those of several labels with the thresholds that are best on `faces`."""
-    fits = [q for q in questions if q.task.kind is Kind.MULTILABEL and has_labels(faces, q)]
-    accumulators = {question.task.name: MetricAccumulator(question) for question in fits}
+    fits = [one for one in evaluated_tasks if _fits_thresholds(one, faces)]
+    accumulators = {evaluated.task.name: MetricAccumulator(evaluated) for evaluated in fits}
     if not accumulators:
-        return list(questions)
-    size = questions[0].input_size
+        return list(evaluated_tasks)
+    size = evaluated_tasks[0].input_size
     for indices in _chunks(len(faces), limit=limit):
         predictions = predict(faces.served_crops(indices, size=size))
         for accumulator in accumulators.values():
             accumulator.add(predictions, faces, indices)
     return [
         dataclasses.replace(
-            question, fitted=fitted_thresholds(question, accumulators[name].statistics()[0].stats)
+            evaluated,
+            fitted=kind_of(evaluated.task).fitted_thresholds(
+                evaluated, accumulators[name].statistics()[0].stats
+            ),
         )
-        if (name := question.task.name) in accumulators
-        else question
-        for question in questions
+        if (name := evaluated.task.name) in accumulators
+        else evaluated
+        for evaluated in evaluated_tasks
     ]
+
+
+def _fits_thresholds(evaluated: EvaluatedTask, faces: FaceSet) -> bool:
+    kind = kind_of(evaluated.task)
+    return kind.threshold is not None and kind.labelled(evaluated.task, faces)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""A task as a network under test answers it: the contract's words, held to the catalogue's."""
+"""A task as a network under test answers it: the contract's entry, held to the catalogue's task."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.prepared.face_set import FaceSet
-from training.tasks import CATALOGUE, Kind, Task
-
-UNKNOWN = 255  # in a mask: nobody knows what is there
+from training.kinds import kind_of
+from training.tasks import CATALOGUE, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Question:
+class EvaluatedTask:
     """A task as the network under test answers it."""
 
     task: Task  # of the catalogue
@@ -25,13 +24,13 @@ class Question:
     fitted: tuple[float, ...] = ()  # a threshold a label, chosen on other faces; empty: none
 
     @property
-    def main(self) -> str:
-        """The metric that the task is judged by."""
+    def metric(self) -> str:
+        """The main metric of the task."""
         return self.task.metric
 
 
-def question_of(entry: Mapping[str, Any], *, input_size: int) -> Question | None:
-    """What a contract's entry asks; None for a task that the catalogue does not have.
+def evaluated_task(entry: Mapping[str, Any], *, input_size: int) -> EvaluatedTask | None:
+    """The task of a contract's entry; None for a task that the catalogue does not have.
 
     ValueError where its labels are not the catalogue's.
     """
@@ -39,14 +38,14 @@ def question_of(entry: Mapping[str, Any], *, input_size: int) -> Question | None
     if task is None:
         return None
     labels = tuple(entry["labels"])
-    whole = task.kind is Kind.MULTILABEL or len(labels) == len(task.labels)
+    whole = kind_of(task).partial_labels or len(labels) == len(task.labels)
     if entry["kind"] != task.kind or not whole or not set(labels) <= set(task.labels):
         raise ValueError(
             f"task {task.name!r} is answered with other labels than training/tasks.py has: "
             "evaluate it with the code that trained it"
         )
     threshold = entry.get("threshold")
-    return Question(
+    return EvaluatedTask(
         task=task,
         labels=labels,
         order=tuple(task.labels.index(label) for label in labels),
@@ -55,43 +54,28 @@ def question_of(entry: Mapping[str, Any], *, input_size: int) -> Question | None
     )
 
 
-def in_order(question: Question, labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels [N, ...] in catalogue order -> in the order of the question's."""
-    kind = question.task.kind
-    if kind is Kind.MASK:
-        place = np.full(256, UNKNOWN, np.uint8)
-        place[list(question.order)] = np.arange(len(question.order))
-        return np.asarray(place[labels])
-    if kind is Kind.VALUE or kind is Kind.ROTATION:  # the last axis is no label's
-        return labels
-    return np.asarray(labels[:, list(question.order)])
-
-
-def checked(
-    question: Question, answered: Mapping[str, NDArray[Any]], *, faces: FaceSet, indices: NDArray[np.int64]
+def checked_predictions(
+    evaluated: EvaluatedTask,
+    predictions: Mapping[str, NDArray[Any]],
+    *,
+    faces: FaceSet,
+    indices: NDArray[np.int64],
 ) -> NDArray[Any]:
-    """The answers to a question; ValueError where they are missing, of a wrong shape or not finite."""
-    name, count, labels = question.task.name, len(indices), len(question.labels)
-    if name not in answered:
+    """The predictions for a task; ValueError where they are missing, of a wrong shape or not finite."""
+    name, kind = evaluated.task.name, kind_of(evaluated.task)
+    if name not in predictions:
         raise ValueError(f"the network does not answer {name}, which its contract promises: build it again")
-    said = np.asarray(answered[name])
-    shape: tuple[int, ...] = {
-        Kind.CLASSES: (count, labels),
-        Kind.MULTILABEL: (count, labels),
-        Kind.VALUE: (count, 1),
-        Kind.ROTATION: (count, 3, 3),
-        Kind.POINTS: (count, labels, 2),
-        Kind.MASK: (count, question.input_size, question.input_size),
-    }[question.task.kind]
-    if said.shape != shape:
+    values = np.asarray(predictions[name])
+    shape = (len(indices), *kind.answer_shape(evaluated))
+    if values.shape != shape:
         raise ValueError(
-            f"{name} is answered in the shape {list(said.shape)} and not {list(shape)}: build it again"
+            f"{name} is answered in the shape {list(values.shape)} and not {list(shape)}: build it again"
         )
-    wrong = said >= labels if question.task.kind is Kind.MASK else ~np.isfinite(said)
-    if wrong.any():
-        first = int(indices[np.flatnonzero(wrong.reshape(count, -1).any(axis=1))[0]])
+    invalid = kind.invalid(evaluated, values)
+    if invalid.any():
+        first = int(indices[np.flatnonzero(invalid.reshape(len(indices), -1).any(axis=1))[0]])
         raise ValueError(
             f"the answer to {name} about {faces.key(first)} of {faces.name} is not finite or no class of the "
             "contract: look at the weights"
         )
-    return said
+    return values

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.bootstrap import Values, Weights, clusters_of, intervals
-from training.evaluation.evaluated_task import Question, checked, in_order
-from training.evaluation.metrics import MEASURES, RAISED_BY_DRAWING, PerFace, best_of
+from training.evaluation.evaluated_task import EvaluatedTask, checked_predictions
+from training.evaluation.metrics import best_of, metric_named
 from training.evaluation.predictors import Predictions, PredictionSource
 from training.evaluation.protocols import main_metric, protocol_deviation
 from training.evaluation.published_figures import figures_for
 from training.evaluation.results import Estimate, SubgroupResult, TaskResult
 from training.evaluation.subgroups import Subgrouping
-from training.tasks import Kind
+from training.kinds import kind_of
+from training.kinds.base import PerFace
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Bootstrap:
 class FaceStatistics:
     """Numbers a face, from which every metric of one task is computed for any weights of the faces."""
 
-    question: Question
+    evaluated: EvaluatedTask
     indices: NDArray[np.int64]  # [N], of the faces
     stats: PerFace  # [N, ...]
 
@@ -43,7 +44,7 @@ class FaceStatistics:
 
     def values(self, weights: Weights) -> Values:
         """Every metric for every draw."""
-        return MEASURES[self.question.task.kind].values(self.question, self.stats, weights)
+        return kind_of(self.evaluated.task).values(self.evaluated, self.stats, weights)
 
     def plain(self) -> dict[str, float]:
         """Every metric of the faces as they are; none without a face."""
@@ -59,7 +60,7 @@ class FaceStatistics:
             clusters_of(faces.persons[self.indices]),
             count=bootstrap.draws,
             seed=bootstrap.seed,
-            around={name: plain[name] for name in RAISED_BY_DRAWING if name in plain},
+            around={name: value for name, value in plain.items() if metric_named(name).raised_by_drawing},
         )
         return {
             name: Estimate(value=value, low=ends[name][0], high=ends[name][1])
@@ -70,17 +71,17 @@ class FaceStatistics:
 
     def positives(self) -> dict[str, int]:
         """How many faces have each label, where they have labels."""
-        if self.question.task.kind not in (Kind.CLASSES, Kind.MULTILABEL):
+        counts = kind_of(self.evaluated.task).positives(self.stats)
+        if counts is None:
             return {}
-        counts = self.stats["true"].sum(axis=0)
-        return {label: int(count) for label, count in zip(self.question.labels, counts, strict=True)}
+        return {label: int(count) for label, count in zip(self.evaluated.labels, counts, strict=True)}
 
 
 class MetricAccumulator:
     """Accumulates the numbers a face of one task: the network's, and those of its constant baselines."""
 
-    def __init__(self, question: Question, *, constants: Sequence[NDArray[Any]] = ()) -> None:
-        self.question = question
+    def __init__(self, evaluated: EvaluatedTask, *, constants: Sequence[NDArray[Any]] = ()) -> None:
+        self.evaluated = evaluated
         self._constants = constants
         self._indices: list[NDArray[np.int64]] = []
         self._not_found: list[NDArray[np.int64]] = []
@@ -96,21 +97,21 @@ class MetricAccumulator:
         found: NDArray[np.bool_] | None = None,
     ) -> None:
         """Adds the predictions for those of these faces that were found (None: all)."""
-        measure = MEASURES[self.question.task.kind]
-        labels = labels_of(faces, self.question, indices)
-        known = measure.known(labels)
+        kind = kind_of(self.evaluated.task)
+        labels = kind.labels_of(self.evaluated, faces, indices)
+        known = kind.known(labels)
         if found is not None:
             self._not_found.append(indices[known & ~found])
             indices, labels, known = indices[found], labels[found], known[found]
         if not known.any():
             return
-        values = checked(self.question, predictions, faces=faces, indices=indices)[known]
+        values = checked_predictions(self.evaluated, predictions, faces=faces, indices=indices)[known]
         labels = labels[known]
         self._indices.append(indices[known])
-        self._parts[0].append(measure.per_face(self.question, values, labels))
+        self._parts[0].append(kind.per_face(self.evaluated, values, labels))
         for constant, parts in zip(self._constants, self._parts[1:], strict=True):
             repeated = np.broadcast_to(constant, (len(labels), *constant.shape))
-            parts.append(measure.per_face(self.question, repeated, labels))
+            parts.append(kind.per_face(self.evaluated, repeated, labels))
 
     @property
     def not_found(self) -> NDArray[np.int64]:
@@ -123,7 +124,7 @@ class MetricAccumulator:
             return []
         indices = np.concatenate(self._indices)
         return [
-            FaceStatistics(question=self.question, indices=indices, stats=_joined(parts))
+            FaceStatistics(evaluated=self.evaluated, indices=indices, stats=_joined(parts))
             for parts in self._parts
         ]
 
@@ -200,7 +201,7 @@ class _Part:
         self, *, subset: str = "", subgroupings: Sequence[Subgrouping] = (), with_published: bool = False
     ) -> TaskResult:
         own, *baselines = self.statistics
-        faces, task = self.faces, own.question.task.name
+        faces, task = self.faces, own.evaluated.task.name
         values = own.estimates(faces, self.bootstrap)
         # Where the labels don't allow the task's metric (ages in bins), its kind's first one is the main one.
         main = main_metric(task, faces.name)
@@ -256,22 +257,6 @@ class _Part:
     def _persons(self, statistics: FaceStatistics) -> int:
         persons = self.faces.persons[statistics.indices]
         return len(set(persons[persons != ""].tolist()))
-
-
-def labels_of(faces: FaceSet, question: Question, indices: NDArray[np.int64]) -> NDArray[Any]:
-    """The labels of these faces, in the question's order."""
-    name = question.task.name
-    if question.task.kind is Kind.MASK:
-        return in_order(question, faces.served_masks(name, indices, size=question.input_size))
-    return in_order(question, faces.columns[name][indices])
-
-
-def has_labels(faces: FaceSet, question: Question) -> bool:
-    """Whether anybody in the set is labelled for a task."""
-    name = question.task.name
-    if question.task.kind is Kind.MASK:
-        return name in faces.masks
-    return name in faces.columns and bool((~np.isnan(faces.columns[name])).any())
 
 
 def _joined(parts: Sequence[PerFace]) -> PerFace:

@@ -5,7 +5,6 @@ checkpoint and the ONNX file in their metadata, the server in the contract that 
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.pose import rotation_from_angles
+from runtime.contract import ALIGNED, Contract, InvalidContract
 from training.data.prepared.face_set import FaceSet
-from training.evaluation.evaluated_task import Question
-from training.tasks import ALIGNED, contract_hash
+from training.evaluation.evaluated_task import EvaluatedTask
+from training.kinds import kinds
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from qface_client import Analysis, Contract, Face
+    from qface_client import Analysis, Face
+    from qface_client import Contract as ServedContract
 
 Predictions = dict[str, NDArray[Any]]
-# Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task, as training.tasks.Kind has them.
+# Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task, as the `physical` of their kinds gives them.
 Predict = Callable[[NDArray[np.uint8]], Predictions]
 # A photo (its file, or RGB uint8 [H, W, 3]) and the tasks wanted -> its faces, with answers in its pixels.
 AnalyzePhoto = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
@@ -42,8 +42,8 @@ class FoundPredictions:
 class PredictionSource:
     """A way to ask about the faces of a set."""
 
-    # Faces by their numbers, and the questions about them -> what is said.
-    predict: Callable[[FaceSet, NDArray[np.int64], Sequence[Question]], FoundPredictions]
+    # Faces by their numbers, and the evaluated_tasks about them -> what is said.
+    predict: Callable[[FaceSet, NDArray[np.int64], Sequence[EvaluatedTask]], FoundPredictions]
     sent: str  # what is sent: a "crop", or the whole "photo"
     left_out: int = 0  # photos of the split that preparing left out of the set
 
@@ -61,7 +61,7 @@ class Predictor:
     tasks: tuple[Mapping[str, Any], ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
-    crop: str = ALIGNED  # how its crops are cut, one of training.tasks.CROPS
+    crop: str = ALIGNED  # how its crops are cut, one of training.contract.CROPS
     analyze_photo: AnalyzePhoto | None = None  # any number of threads may call it; None: it takes crops only
 
 
@@ -69,7 +69,7 @@ def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
     """A function of crops of `size` pixels as one of a set's faces, all of which have one."""
 
     def predict(
-        faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]
+        faces: FaceSet, indices: NDArray[np.int64], evaluated_tasks: Sequence[EvaluatedTask]
     ) -> FoundPredictions:
         return FoundPredictions(
             predictions=predict_crops(faces.served_crops(indices, size=size)),
@@ -142,17 +142,16 @@ def onnx_predictor(path: Path, *, threads: int | None = None) -> Predictor:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is no ONNX file that can be run ({reason}): build it again") from None
     try:
-        contract = json.loads(said.get("contract", ""))
-        whole = contract["hash"] == contract_hash(contract)
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path} does not hold a whole contract in its metadata: build it again")
+        contract = Contract.parse(said.get("contract", ""))
+    except InvalidContract as error:
+        raise ValueError(
+            f"{path} does not hold a whole contract in its metadata ({error}): build it again"
+        ) from None
 
     def predict(pixels: NDArray[np.uint8]) -> Predictions:
         return engine.infer({engine.inputs[0]: pixels})
 
-    return _from_contract(str(path), predict, contract)
+    return _from_contract(str(path), predict, contract.to_json())
 
 
 def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
@@ -204,33 +203,13 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
     )
 
 
-def predictions_of_faces(faces: Sequence["Face"], contract: "Contract") -> Predictions:
+def predictions_of_faces(faces: Sequence["Face"], contract: "ServedContract") -> Predictions:
     """The client's typed answers for crops of the network's size -> values as the network gives them."""
     return {
-        task.name: np.stack([values_of(face[task.name], task.labels) for face in faces])
+        task.name: np.stack([kinds()[task.kind].from_client(face[task.name], task.labels) for face in faces])
         for task in contract.tasks
         if task.readable
     }
-
-
-def values_of(answer: Any, labels: Sequence[str]) -> NDArray[Any]:
-    """One of the client's typed answers as the network gives it, in the order of these labels."""
-    from qface_client import Classification, Mask, MultiLabel, Points, Rotation, Value
-
-    match answer:
-        case Classification(probabilities=named):
-            return np.array([named[label] for label in labels], np.float32)
-        case MultiLabel():
-            return np.array([answer[label] for label in labels], np.float32)
-        case Value(value=value):
-            return np.array([value], np.float32)
-        case Rotation(angles=angles):
-            return rotation_from_angles([angles[label] for label in labels])
-        case Points(xy=points):
-            return points
-        case Mask(ids=ids):
-            return ids
-    raise TypeError(f"{type(answer).__name__} is no answer of the client's")
 
 
 def _from_contract(name: str, predict: Predict, contract: Mapping[str, Any]) -> Predictor:

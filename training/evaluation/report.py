@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.evaluation.metrics import metric_named
 from training.evaluation.predictors import Predictor
 from training.evaluation.published_figures import PublishedFigure
 from training.evaluation.results import Estimate, SubgroupResult, TaskResult
 from training.tasks import CATALOGUE
 
 FORMAT = 1
-_ANGLES = ("euler_mean_absolute_error", "geodesic_error")
-_IN_UNITS = ("mean_absolute_error", "error_outside_bin")
 
 
 def as_json(
@@ -244,11 +243,8 @@ def format_metric(task: str, metric: str, value: float) -> str:
     """A metric with its unit: "92.86 %", "4.67 years", "2.92 degrees", and "-" where it is not defined."""
     if math.isnan(value):
         return "-"
-    base = metric.partition("/")[0]
-    if base in _IN_UNITS:
-        return f"{value:.2f} {CATALOGUE[task].unit}"
-    if base in _ANGLES:
-        return f"{value:.2f} degrees"
+    if unit := metric_named(metric).unit:
+        return f"{value:.2f} {CATALOGUE[task].unit if unit == 'task' else unit}"
     return f"{round(100 * value, 2) + 0.0:.2f} %"  # and no -0.00
 
 

@@ -9,28 +9,25 @@ the crop.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qface_client import Analysis, Face, Mask, Points, QFaceError, Rotation
-from qface_client.results import OUTSIDE
+from qface_client import Analysis, Face, QFaceError
 from runtime.errors import InvalidLandmarks
-from runtime.image.align import in_plane_degrees, photo_to_crop, transform
-from runtime.pose import rotate_in_plane
+from runtime.image.align import photo_to_crop
 from training.data.inventory import is_picture_missing
 from training.data.prepared.face_set import FaceSet
 from training.data.readers import readers
 from training.data.sample import Sample
-from training.evaluation.evaluated_task import Question
+from training.evaluation.evaluated_task import EvaluatedTask
 from training.evaluation.predictors import (
     AnalyzePhoto,
     FoundPredictions,
     Predictions,
     PredictionSource,
-    values_of,
 )
+from training.kinds import kind_of
 
 # Requests under way at once: the server puts the faces of several into one batch.
 _IN_FLIGHT = 16
@@ -110,34 +107,36 @@ def photo_source(photos: SetPhotos, answer: AnalyzePhoto) -> PredictionSource:
     ValueError where the server can't answer about one of them.
     """
 
-    def look(i: int, picture: Path | NDArray[np.uint8], questions: Sequence[Question]) -> Predictions | None:
+    def look(
+        i: int, picture: Path | NDArray[np.uint8], evaluated_tasks: Sequence[EvaluatedTask]
+    ) -> Predictions | None:
         try:
-            analysis = answer(picture, [question.task.name for question in questions])
+            analysis = answer(picture, [evaluated.task.name for evaluated in evaluated_tasks])
         except QFaceError as error:
             raise ValueError(
                 f"the server did not answer about {photos.faces.key(i)} of {photos.faces.name}: {error}"
             ) from None
-        size = questions[0].input_size
+        size = evaluated_tasks[0].input_size
         to_crop = photos.to_crop(i, size=size)
         face = matching_face(analysis, to_crop, size=size)
         if face is None:
             return None
         return {
-            question.task.name: answer_in_crop(
-                face[question.task.name], to_crop, labels=question.labels, size=size
+            evaluated.task.name: kind_of(evaluated.task).client_answer_in_crop(
+                face[evaluated.task.name], to_crop, labels=evaluated.labels, size=size
             )
-            for question in questions
+            for evaluated in evaluated_tasks
         }
 
     def predict(
-        faces: FaceSet, indices: NDArray[np.int64], questions: Sequence[Question]
+        faces: FaceSet, indices: NDArray[np.int64], evaluated_tasks: Sequence[EvaluatedTask]
     ) -> FoundPredictions:
         with ThreadPoolExecutor(_IN_FLIGHT) as pool:
             # Pictures that are no files are made here, in their order.
-            looks = [pool.submit(look, i, photos[i], questions) for i in indices.tolist()]
+            looks = [pool.submit(look, i, photos[i], evaluated_tasks) for i in indices.tolist()]
             said = [look.result() for look in looks]
         of_found = [answers for answers in said if answers is not None]
-        names = [question.task.name for question in questions] if of_found else []
+        names = [evaluated.task.name for evaluated in evaluated_tasks] if of_found else []
         return FoundPredictions(
             predictions={name: np.stack([answers[name] for answers in of_found]) for name in names},
             found=np.array([answers is not None for answers in said], bool),
@@ -151,35 +150,6 @@ def matching_face(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face 
     shares = [_overlap(face, analysis, to_crop, size=size) for face in analysis]
     best = int(np.argmax(shares)) if shares else 0
     return analysis[best] if shares and shares[best] >= _OVERLAP else None
-
-
-def answer_in_crop(answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int) -> NDArray[Any]:
-    """An answer about a face of a photo, as a network gives it of the crop [size, size] that `to_crop` [2, 3]
-    cuts out of the photo.
-
-    Where a mask says nothing, as its own crop ends before or the photo does, it is the first class: the
-    background.
-    """
-    values = values_of(answer, labels)
-    match answer:
-        case Points():
-            return transform(values, to_crop)
-        case Rotation():
-            return rotate_in_plane(values, in_plane_degrees(to_crop))
-        case Mask(to_photo=to_photo):
-            return _mask_in_crop(values, _squared(to_crop) @ _squared(to_photo), size=size)
-    return values
-
-
-def _mask_in_crop(ids: NDArray[np.uint8], from_own: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
-    """Class ids [size, size] by the nearest pixel; `from_own` [3, 3] maps the mask's pixels to the crop's."""
-    places = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
-    own = places @ np.linalg.inv(from_own)[:2, :2].T + np.linalg.inv(from_own)[:2, 2]
-    column, row = np.moveaxis(np.floor(own + 0.5).astype(np.intp), -1, 0)
-    height, width = ids.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    found = ids[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
-    return np.where(inside & (found != OUTSIDE), found, np.uint8(0))
 
 
 def _overlap(face: Face, analysis: Analysis, to_crop: ArrayLike, *, size: int) -> float:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
-from training.tasks import CATALOGUE, Kind, Task, select
+from training.kinds import kind_of
+from training.tasks import CATALOGUE, Task, select
 
 _HUMAN = "human"  # who labelled a task, in a manifest
-_AGE = "age"  # what an age group follows from (training.data.derived_labels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Subgrouping:
 
 def check_subgroup_tasks(names: Sequence[str]) -> None:
     """ValueError for a name that is no task, or a task whose labels form no subgroups."""
-    possible = [task.name for task in CATALOGUE.values() if task.kind in (Kind.CLASSES, Kind.VALUE)]
+    possible = [task.name for task in CATALOGUE.values() if kind_of(task).makes_groups]
     wrong = [task.name for task in select(names) if task.name not in possible]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} puts no face into a group: choose from {', '.join(possible)}")
@@ -43,26 +43,14 @@ def subgroupings(faces: FaceSet, names: Sequence[str]) -> list[Subgrouping]:
         column = faces.columns.get(task.name)
         if column is None or _labelled_by(faces, task) != _HUMAN:
             continue
-        if task.kind is Kind.VALUE:
-            found.append(_by_interval(task, column))
-        else:
-            known = np.nan_to_num(column)
-            # An age whose bin spans two groups is in neither.
-            subgroup_of = np.where(known.max(axis=1) > 0.5, known.argmax(axis=1), -1)
-            found.append(Subgrouping(by=task.name, labels=task.labels, subgroup_of=subgroup_of))
+        groups = kind_of(task).groups(task, column)
+        if groups is not None:
+            found.append(Subgrouping(by=task.name, labels=groups[0], subgroup_of=groups[1]))
     return found
-
-
-def _by_interval(task: Task, column: NDArray[np.float32]) -> Subgrouping:
-    intervals, inverse = np.unique(column, axis=0, return_inverse=True)
-    whole = intervals[:, 1] > intervals[:, 0]  # NaN is neither
-    number = np.where(whole, np.cumsum(whole) - 1, -1)
-    labels = tuple(f"{low:g}-{high:g}" for low, high in intervals[whole].tolist())
-    return Subgrouping(by=task.name, labels=labels, subgroup_of=number[inverse.reshape(-1)])
 
 
 def _labelled_by(faces: FaceSet, task: Task) -> str:
     labelled_by = faces.manifest.get("labelled_by", {})
     # A derived label has the source of the one that it follows from.
-    source = task.told_by[0] if task.told_by else _AGE
+    source = task.derived_from[0] if task.derived_from else ""
     return str(labelled_by.get(task.name, labelled_by.get(source, _HUMAN)))

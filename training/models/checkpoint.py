@@ -16,9 +16,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from runtime.contract import Contract, InvalidContract
 from training.models.families import FAMILIES
 from training.models.network import FaceNetwork
-from training.tasks import CATALOGUE, contract_hash
+from training.task import Task
+from training.tasks import CATALOGUE
 
 FORMAT = "qface-checkpoint-1"
 PRECISIONS = ("fp16", "fp32")
@@ -30,7 +32,7 @@ _ANEW = "take another checkpoint, or train it anew with `make train`"
 class Checkpoint:
     """A network in eval mode and its description.
 
-    `contract` is training.tasks.make_contract's; `card` is what the weights learned from and what
+    `contract` is training.contract.make_contract's; `card` is what the weights learned from and what
     they reached; `weights` are "fp16", which all are rounded to, or "fp32".
     """
 
@@ -54,6 +56,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
         "contract": json.dumps(checkpoint.contract),
         "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
+        "tasks": json.dumps({task.name: task.to_json() for task in checkpoint.model.tasks}),
         "card": json.dumps(checkpoint.card),
     }
     # What an older reader does not know is left out where it does not matter.
@@ -121,6 +124,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
             f"{path} does not fit its own configuration (missing {wrong.missing_keys[:3]}, "
             f"unexpected {wrong.unexpected_keys[:3]}): {_ANEW}"
         )
+    model.adopt_tasks(_tasks(path, metadata, entries["labels"]))
     model.eval()
     try:
         return Checkpoint(model=model, contract=entries["contract"], card=entries["card"], weights=weights)
@@ -164,11 +168,39 @@ def _entry(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[s
     return entry
 
 
+def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str, Any]) -> list[Task]:
+    """The tasks as the weights learned them; the catalogue's where the file says nothing of them."""
+    if "tasks" not in metadata:
+        return [CATALOGUE[name] for name in labels]
+    stored = _entry(path, metadata, "tasks")
+    try:
+        tasks = [
+            Task.from_json(fields, name=name, labels=tuple(labels[name])) for name, fields in stored.items()
+        ]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"the tasks in the metadata of {path} can't be read ({error}): use the code that trained it, or "
+            "train anew"
+        ) from None
+    for task in tasks:
+        known = CATALOGUE[task.name]
+        if (task.kind, task.queries) != (known.kind, known.queries):
+            raise ValueError(
+                f"{path} learned task {task.name!r} as {task.queries} queries of the kind {task.kind}, and "
+                f"training/tasks.py has {known.queries} of the kind {known.kind}: use the code that trained it, "
+                "or train anew"
+            )
+    return tasks
+
+
 def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
     """That it is one of make_contract's, and was not changed since."""
-    tasks = contract.get("tasks")
-    if not isinstance(tasks, list) or not tasks or contract.get("hash") != contract_hash(contract):
-        raise ValueError(f"the contract in the metadata of {path} is not a whole one: {_ANEW}")
+    try:
+        Contract.parse(contract)
+    except InvalidContract as error:
+        raise ValueError(
+            f"the contract in the metadata of {path} is not a whole one ({error}): {_ANEW}"
+        ) from None
 
 
 def _network(path: pathlib.Path, family: str, fields: Mapping[str, Any]) -> FaceNetwork:

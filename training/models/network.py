@@ -3,17 +3,18 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from training.contract import make_contract
 from training.models.attention import MultiHeadAttention
 from training.models.config import NetworkConfig
 from training.models.encoder import TimmEncoder
-from training.tasks import Task, make_contract
+from training.task import Task
 
 # ImageNet's, which timm's encoders expect.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -62,6 +63,11 @@ class FaceNetwork(nn.Module, abc.ABC):
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
 
+    def adopt_tasks(self, tasks: Iterable[Task]) -> None:
+        """Replace the catalogue's tasks by these where they have the same name: what the weights learned."""
+        learned = {task.name: task for task in tasks}
+        self.tasks = tuple(learned.get(task.name, task) for task in self.tasks)
+
     @abc.abstractmethod
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
         """RGB pixels 0..255 [B, S, S, 3], uint8 or float -> the output of all tasks.
@@ -84,8 +90,8 @@ class FaceNetwork(nn.Module, abc.ABC):
         return torch.unflatten(rows, 2, (columns, 3)).permute(0, 3, 1, 2)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-        """What this network answers (training.tasks.make_contract); `trained`: the labels it has learned."""
-        return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
+        """What this network answers (training.contract.make_contract); `trained`: the labels it has learned."""
+        return make_contract(self.tasks, input_size=self.config.input_size, trained=trained).to_json()
 
     def logit_rows(self, task: Task) -> LogitRows | None:
         """The rows of a final linear map that give a task's logits and nothing else.

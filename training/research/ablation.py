@@ -28,8 +28,9 @@ from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.evaluation.evaluate import evaluate, torch_predict
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
 from training.evaluation.report import markdown_table, result_as_json, write_text
+from training.kinds import kind_of
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
-from training.tasks import CATALOGUE, Kind
+from training.tasks import CATALOGUE
 from training.train.command import add_run_options, take_cores
 from training.train.distributed import Distributed, distributed
 from training.train.finetune import Trainer
@@ -38,8 +39,6 @@ from training.train.loss_weighting import BALANCES
 from training.train.overrides import overridden
 from training.train.runs import RUNS, Run, run_named
 
-# What a kind counts by in table 5.
-_METRICS = {Kind.CLASSES: "macro_f1", Kind.MULTILABEL: "mean_f1", Kind.VALUE: "ccc", Kind.ROTATION: "ccc"}
 _RESULT = "result.json"
 _DRAWS = 500  # of the bootstrap
 
@@ -115,7 +114,7 @@ class Ablation:
                 continue
             tested = FaceSet(data / name, split="test").columns
             for task in run.model.all_tasks:
-                if CATALOGUE[task].kind in _METRICS and task in train.columns and task in tested:
+                if kind_of(CATALOGUE[task]).paper_metric and task in train.columns and task in tested:
                     tasks.setdefault(task, []).append(name)
         if not tasks:
             raise ValueError(
@@ -236,7 +235,7 @@ def average(numbers: Sequence[float | None]) -> float | None:
 
 
 def _column(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["task"], row["set"], _METRICS[CATALOGUE[row["task"]].kind]
+    return row["task"], row["set"], kind_of(CATALOGUE[row["task"]]).paper_metric
 
 
 def _value(row: Mapping[str, Any]) -> list[float | None]:

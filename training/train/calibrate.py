@@ -19,25 +19,21 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
+from training.kinds import kind_of
 from training.models import Checkpoint, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.network import FaceNetwork
-from training.tasks import Kind, Task
+from training.task import Task
 from training.train.command import take_cores
 
 _BATCH = 64
-# How far a scale's logarithm, and a shift, usually go: what few faces say beyond that is not believed.
-_USUAL = (0.5, 2.0)
-_STEPS = 200  # of L-BFGS, which needs a tenth
 _FOLDS = 5
 _ORIGINS = ("human", "teacher", "render")  # who labelled, the most trusted first
 
@@ -55,30 +51,6 @@ class Fit:
     sets: tuple[str, ...]
 
 
-def fit_classes(logits: Tensor, targets: Tensor) -> float:
-    """The factor (one over the temperature) of logits [N, K] that makes targets [N, K] likeliest."""
-    logits, targets = logits.double(), targets.double()
-
-    def loss(numbers: Tensor) -> Tensor:
-        told = functional.log_softmax(logits * numbers[0].exp(), dim=1)
-        return (_strain(numbers) - (targets * told).sum()) / len(logits)
-
-    return float(_least(loss, torch.zeros(1)).exp()[0])
-
-
-def fit_label(logits: Tensor, present: Tensor) -> tuple[float, float]:
-    """Scale and shift of one label's logits [N] for whether it is there [N], 0 or 1."""
-    logits, present = logits.double(), present.double()
-
-    def loss(numbers: Tensor) -> Tensor:
-        told = logits * numbers[0].exp() + numbers[1]
-        summed = functional.binary_cross_entropy_with_logits(told, present, reduction="sum")
-        return (_strain(numbers) + summed) / len(logits)
-
-    scale, shift = _least(loss, torch.zeros(2)).tolist()
-    return float(np.exp(scale)), float(shift)
-
-
 def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     """A checkpoint whose probabilities fit these faces; its card says how.
 
@@ -86,7 +58,7 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     """
     model = checkpoint.model
     entries = {entry["name"]: entry for entry in checkpoint.contract["tasks"]}
-    asked = [t for t in model.tasks if t.name in entries and t.kind in (Kind.CLASSES, Kind.MULTILABEL)]
+    asked = [t for t in model.tasks if t.name in entries and kind_of(t).has_probabilities]
     if all(model.logit_rows(task) is None for task in asked):
         raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:
@@ -113,10 +85,9 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
 
 
 def _fit(task: Task, logits: Tensor, targets: Tensor, *, names: Sequence[str]) -> Fit:
-    unknown = targets.isnan()
-    rows = ~(unknown.any(dim=1) if task.kind is Kind.CLASSES else unknown.all(dim=1))
+    rows = torch.from_numpy(kind_of(task).known(targets.numpy()))
     logits, targets = logits[rows], targets[rows]
-    numbers = _numbers(task, logits, targets)
+    numbers = kind_of(task).calibration(task, logits, targets)
     if not _helps(task, logits, targets):
         numbers = torch.tensor([1.0, 0.0]).expand_as(numbers)
     return Fit(
@@ -127,39 +98,18 @@ def _fit(task: Task, logits: Tensor, targets: Tensor, *, names: Sequence[str]) -
     )
 
 
-def _numbers(task: Task, logits: Tensor, targets: Tensor) -> Tensor:
-    """Scale and shift [1 or K, 2] of the logits [N, K] of one task, whose targets [N, K] may have NaN."""
-    if task.kind is Kind.CLASSES:
-        return torch.tensor([[fit_classes(logits, targets), 0.0]])
-    numbers = torch.tensor([[1.0, 0.0]]).repeat(len(task.labels), 1)
-    for label in range(len(task.labels)):
-        known = ~targets[:, label].isnan()
-        if known.any():  # a label that was never learned stays as it is, and is not served
-            numbers[label] = torch.tensor(fit_label(logits[known, label], targets[known, label] >= 0.5))
-    return numbers
-
-
 def _helps(task: Task, logits: Tensor, targets: Tensor) -> bool:
     """Whether faces that a fit has not seen are likelier with it, in a cross-validation."""
-    gain = 0.0
+    gain, kind = 0.0, kind_of(task)
     for fold in range(_FOLDS):
         left = torch.arange(len(logits)) % _FOLDS == fold
         if not left.any() or left.all():
             continue
-        numbers = _numbers(task, logits[~left], targets[~left])
+        numbers = kind.calibration(task, logits[~left], targets[~left])
         fitted = logits[left] * numbers[:, 0] + numbers[:, 1]
-        gain += _unlikelihood(task, logits[left], targets[left])
-        gain -= _unlikelihood(task, fitted, targets[left])
+        gain += kind.unlikelihood(logits[left], targets[left])
+        gain -= kind.unlikelihood(fitted, targets[left])
     return gain > 0
-
-
-def _unlikelihood(task: Task, logits: Tensor, targets: Tensor) -> float:
-    """Minus the logarithm of how likely the targets are, summed over faces and known labels."""
-    if task.kind is Kind.CLASSES:
-        return -float((targets * functional.log_softmax(logits, dim=1)).sum())
-    known = ~targets.isnan()
-    present = (targets[known] >= 0.5).to(logits.dtype)
-    return float(functional.binary_cross_entropy_with_logits(logits[known], present, reduction="sum"))
 
 
 def _fold(model: FaceNetwork, fits: Mapping[str, Fit]) -> None:
@@ -182,7 +132,7 @@ def _most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
 
 
 def _origin(task: Task, faces: FaceSet) -> int:
-    source = task.told_by[0] if task.told_by is not None else ""
+    source = task.derived_from[0] if task.derived_from is not None else ""
     labelled_by: Mapping[str, str] = faces.manifest.get("labelled_by", {})
     who = labelled_by.get(task.name, labelled_by.get(source, _ORIGINS[0]))
     return _ORIGINS.index(who) if who in _ORIGINS else _ORIGINS.index("teacher")
@@ -199,26 +149,6 @@ def _logits(model: FaceNetwork, faces: FaceSet) -> dict[str, Tensor]:
             raw = model(pixels, masked_rows=torch.arange(0)).logits  # no masks: they are not calibrated
             parts.append({name: values for name, values in raw.items() if values.ndim == 2})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _strain(numbers: Tensor) -> Tensor:
-    """Minus the logarithm of how likely a scale's logarithm, and a shift, are before any face is seen."""
-    return (numbers / torch.tensor(_USUAL[: len(numbers)])).square().sum() / 2
-
-
-def _least(loss: Any, start: Tensor) -> Tensor:
-    """Where a smooth function of a few numbers is least, from `start` on."""
-    numbers = start.double().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([numbers], max_iter=_STEPS, line_search_fn="strong_wolfe")
-
-    def evaluated() -> Tensor:
-        optimizer.zero_grad()
-        value: Tensor = loss(numbers)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(evaluated)  # type: ignore[no-untyped-call]
-    return numbers.detach()
 
 
 def sets_aside(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | None = None) -> list[FaceSet]:

@@ -9,6 +9,7 @@ again.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -18,10 +19,12 @@ from typing import Any
 
 import torch
 
+from runtime.contract import Contract
 from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
 from training.models.qface.extension import extended, last_extension
-from training.tasks import Kind, contract_hash, select
+from training.tasks import select
 from training.train.command import add_run_options, take_cores
 from training.train.finetune import Trainer
 from training.train.loop import Distributed, Stopped, distributed
@@ -120,9 +123,7 @@ def _labelled(data: pathlib.Path, tasks: Sequence[str]) -> list[str]:
 
 
 def _has(faces: FaceSet, tasks: Sequence[str]) -> bool:
-    return any(
-        task.name in (faces.masks if task.kind is Kind.MASK else faces.columns) for task in select(tasks)
-    )
+    return any(kind_of(task).labelled(task, faces) for task in select(tasks))
 
 
 def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pathlib.Path) -> None:
@@ -142,10 +143,10 @@ def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pat
 
 def _with_old_entries(contract: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     """The contract with the old tasks' entries as they were, thresholds and all."""
-    known = {entry["name"]: entry for entry in old["tasks"]}
-    merged = {**contract, "tasks": [known.get(entry["name"], entry) for entry in contract["tasks"]]}
-    merged["hash"] = contract_hash(merged)
-    return merged
+    new, base = Contract.parse(contract), Contract.parse(old)
+    known = {entry.name: entry for entry in base.tasks}
+    tasks = tuple(known.get(entry.name, entry) for entry in new.tasks)
+    return dataclasses.replace(new, tasks=tasks).to_json()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,16 +24,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.contract import ALIGNED
 from training.data.derived_labels import assume_visible, derive
-from training.data.labels import UNKNOWN
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.step_batches import StepBatches
 from training.evaluation.evaluate import evaluate, summary, torch_predict
+from training.kinds import kind_of
 from training.models import Checkpoint, ExportWrapper, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.network import FaceNetwork
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
-from training.tasks import ALIGNED, Kind, Task
+from training.task import Task
 from training.train.command import add_run_options, take_cores
 from training.train.distillation import LOSS as DISTILLATION
 from training.train.distillation import FeatureDistillation, descriptors, standardised
@@ -90,7 +91,7 @@ class FineTuning(Objective):
         sums = {}
         for task in self.tasks:
             target, confidence = batch[task.name], batch[f"{task.name}/confidence"]
-            if masked is not None and task.kind is Kind.MASK:
+            if masked is not None and kind_of(task).needs_places:
                 target, confidence = target[masked], confidence[masked]
             loss = self.losses.get(task.name)
             sums[task.name] = loss_sum(task, raw[task.name], target, confidence=confidence, loss=loss)
@@ -103,10 +104,11 @@ class FineTuning(Objective):
 
         The first face where none has: every part of the network gets a gradient, if one of zero.
         """
-        masks = [task.name for task in self.tasks if task.kind is Kind.MASK]
+        masks = [task for task in self.tasks if kind_of(task).needs_places]
         if not masks:
             return None
-        there = torch.stack([(batch[name] != UNKNOWN).flatten(1).any(dim=1) for name in masks]).any(dim=0)
+        has_mask = [kind_of(task).has_target(batch[task.name]) for task in masks]
+        there = torch.stack(has_mask).any(dim=0)
         return there.nonzero()[:, 0] if bool(there.any()) else torch.zeros_like(there[:1], dtype=torch.long)
 
     def total(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
@@ -206,6 +208,7 @@ class Trainer:
         averaged = self.loop.averaged()
         assert isinstance(averaged, FineTuning)
         model = build_model(self.model.config)
+        model.adopt_tasks(self.model.tasks)
         model.load_state_dict(averaged.model.state_dict())
         round_to_half(model)
         model.to(self.where.device).eval()
@@ -274,17 +277,14 @@ class Trainer:
         for task in self.tasks:
             there = np.zeros(len(task.labels), bool)
             for faces in self.sets:
-                if task.kind is Kind.MASK:
-                    there |= task.name in faces.masks
-                elif task.name in faces.columns:
-                    there |= _known_labels(task, faces.columns[task.name])
+                there |= kind_of(task).learned(task, faces)
             missing = [label for label, known_one in zip(task.labels, there, strict=True) if not known_one]
             if len(missing) == len(task.labels):
                 raise ValueError(
                     f"no face of {names} is labelled for task {task.name!r}: add a set that is, "
                     f"or leave the task out with --set model.tasks=..."
                 )
-            if missing and task.kind is not Kind.MULTILABEL:
+            if missing and not kind_of(task).partial_labels:
                 raise ValueError(
                     f"task {task.name!r}: no face of {names} has {', '.join(missing[:5])}"
                     f"{' and others' if len(missing) > 5 else ''}, which can't be learned without samples: "
@@ -327,18 +327,6 @@ def finetune(run: Run, *, data: pathlib.Path, folder: pathlib.Path, where: Distr
     trainer = Trainer(run, data=data, folder=folder, where=where)
     trainer.train()
     return trainer.finish()
-
-
-def _known_labels(task: Task, column: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """[K]: of which of its labels a column (FaceSet.columns) has samples."""
-    known_ones = ~np.isnan(column)
-    if task.kind is Kind.CLASSES:
-        return np.asarray((np.nan_to_num(column) > 0).any(axis=0))
-    if task.kind is Kind.MULTILABEL:
-        return np.asarray(known_ones.any(axis=0))
-    if task.kind is Kind.POINTS:
-        return np.asarray(known_ones.all(axis=2).any(axis=0))
-    return np.full(len(task.labels), bool(known_ones.any()))
 
 
 def _initial(init: str) -> str:

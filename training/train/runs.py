@@ -6,10 +6,12 @@ A run's docstring has the command, the time it takes and what it reaches.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from training.contract import ALIGNED
 from training.data.sampling.augmentation import Augmentation
+from training.kinds import kind_of
 from training.models import FaceXFormerConfig, NetworkConfig, QFaceConfig
 from training.models.qface import CONFIGS
-from training.tasks import ALIGNED, CATALOGUE, Kind, select
+from training.tasks import CATALOGUE, select
 from training.train.distillation import Distillation
 from training.train.loss_weighting import BALANCES
 from training.train.losses import loss_of
@@ -345,5 +347,5 @@ def run_named(name: str) -> Run:
 
 def _pooled(config: QFaceConfig) -> QFaceConfig:
     """The multi-head baseline of a configuration; an average over places answers no masks."""
-    tasks = tuple(task.name for task in select(config.tasks) if task.kind is not Kind.MASK)
+    tasks = tuple(task.name for task in select(config.tasks) if not kind_of(task).needs_places)
     return dataclasses.replace(config, name=f"{config.name}_pooled", head="pooled", tasks=tasks)

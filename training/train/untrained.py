@@ -13,11 +13,10 @@ from pathlib import Path
 
 import torch
 
+from training.kinds import kind_of
 from training.models import CONFIGS, Checkpoint, NetworkConfig, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import Kind
 
-_AHEAD = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the first two columns of the identity
 NOTE = "random weights: for trying structure and speed; its answers mean nothing"
 
 
@@ -34,13 +33,12 @@ def untrained(config: NetworkConfig, *, seed: int) -> Checkpoint:
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.1)
         with torch.no_grad():
-            # Six numbers around 0 are near no rotation, and any rounding turns them far. As a trained
-            # network's do, they stay in the neighbourhood of a face that looks ahead.
+            # Where random logits would be no usual answer (Kind.untrained_logits).
             for task in model.tasks:
-                rows = model.logit_rows(task)
-                if task.kind is Kind.ROTATION and rows is not None:
-                    rows.bias.add_(torch.tensor(_AHEAD))
-                    rows.weight.mul_(0.25)
+                rows, logits = model.logit_rows(task), kind_of(task).untrained_logits
+                if rows is not None and logits is not None:
+                    rows.bias.add_(torch.tensor(logits[0]))
+                    rows.weight.mul_(logits[1])
     round_to_half(model)
     contract = model.contract()
     card = {"trained": False, "seed": seed, "note": NOTE}

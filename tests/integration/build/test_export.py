@@ -18,9 +18,10 @@ from build.errors import BuildError
 from build.onnx_interface import read_graph
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
+from training.contract import make_contract
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import QFACE_TASKS, make_contract, select
+from training.tasks import QFACE_TASKS, select
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(parameter, std=0.1)
     round_to_half(model)
     trained = {task.name: [label for label in task.labels if label != "AU9"] for task in select(QFACE_TASKS)}
-    contract = make_contract(model.tasks, input_size=model.config.input_size, trained=trained)
+    contract = make_contract(model.tasks, input_size=model.config.input_size, trained=trained).to_json()
     path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
     save_checkpoint(path, Checkpoint(model=model.eval(), contract=contract, card={"note": "random"}))
     return path

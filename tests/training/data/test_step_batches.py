@@ -21,7 +21,9 @@ from training.data.sampling.augmentation import (
     warp_picture,
 )
 from training.data.sampling.step_batches import StepBatches
-from training.data.sampling.targets import Motion, mirrored_mask, moved
+from training.kinds import kind_of
+from training.kinds.base import Motion
+from training.kinds.mask import mirrored_mask
 from training.tasks import CATALOGUE, TEN_TASKS, select
 
 SIZE = 64
@@ -56,18 +58,18 @@ def _motion(*, mirrored: bool, turned: float, count: int = 1, patch: object = (N
         mirrored=np.full(count, mirrored),
         turned=np.full(count, turned),
         covered=np.repeat(np.array([patch], np.float64), count, axis=0),
+        size=SIZE,
     )
 
 
 def _moved(name: str, rows: object, motion: Motion, points: object = None) -> np.ndarray:
     array = np.asarray(rows, np.float32)
-    return moved(
+    return kind_of(CATALOGUE[name]).target(
         CATALOGUE[name],
         array,
         motion=motion,
         crop_size=SIZE,
         margin=0,
-        size=SIZE,
         points=None if points is None else np.asarray(points, np.float32),
     )
 

@@ -20,6 +20,7 @@ from tests.helpers import fake_v2_server as fake_v2
 from tests.helpers import requests as asking
 from tests.helpers import standin_network as standin
 from tests.helpers.paths import ROOT
+from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
@@ -43,7 +44,7 @@ from training.evaluation.predictors import (
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, figures_for
 from training.evaluation.report import as_markdown, result_as_json, write_text
 from training.models import CONFIGS, ExportWrapper, save_checkpoint
-from training.tasks import CATALOGUE, make_contract
+from training.tasks import CATALOGUE
 from training.train.untrained import untrained
 
 SIZE = 32
@@ -52,7 +53,7 @@ COUNT = 80
 ENTRIES = make_contract(
     [CATALOGUE[name] for name in ("expression", "action_units", "age", "gender", "head_pose")],
     input_size=SIZE,
-)["tasks"]
+).to_json()["tasks"]
 
 
 def pixels(number: int, *, size: int = SIZE) -> NDArray[np.uint8]:
@@ -186,7 +187,7 @@ def test_what_is_no_better_than_always_the_same_answer_is_told(
 
 
 def test_named_parts_of_a_set_have_rows_of_their_own(data: Path) -> None:
-    tasks = make_contract([CATALOGUE["landmarks"], CATALOGUE["parsing"]], input_size=SIZE)["tasks"]
+    tasks = make_contract([CATALOGUE["landmarks"], CATALOGUE["parsing"]], input_size=SIZE).to_json()["tasks"]
     faces = FaceSet(data / "parts", split="test")
     rng = np.random.default_rng(3)
 
@@ -328,7 +329,7 @@ def test_figures_of_another_split_than_ours_are_not_kept() -> None:
 
 def landmarks_of(name: str, data: Path) -> TaskResult:
     """How exact points are judged when the set is called so."""
-    tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE)["tasks"]
+    tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE).to_json()["tasks"]
     faces = FaceSet(data / "parts", split="test")
     faces.name = name
 
@@ -407,7 +408,9 @@ def test_a_checkpoint_is_evaluated_by_the_command_line(
 
 
 def test_an_onnx_file_is_asked_by_its_own_contract(data: Path, tmp_path: Path) -> None:
-    network = make_contract([CATALOGUE[name] for name in ("age", "head_pose", "landmarks")], input_size=SIZE)
+    network = make_contract(
+        [CATALOGUE[name] for name in ("age", "head_pose", "landmarks")], input_size=SIZE
+    ).to_json()
     path = standin.write(tmp_path / "model.onnx", network)
     predictor = onnx_predictor(path)
     assert (predictor.input_size, predictor.contract) == (SIZE, network["hash"])
@@ -537,7 +540,9 @@ def test_what_can_t_be_evaluated_is_told_in_one_line(
     (tmp_path / "broken.onnx").write_text("no network")
     (tmp_path / "empty").mkdir()
     standin.write(tmp_path / "bare.onnx", standin.contract_of("age"), metadata={})
-    standin.write(tmp_path / "other.onnx", make_contract([CATALOGUE["age"]], input_size=SIZE, crop="box"))
+    standin.write(
+        tmp_path / "other.onnx", make_contract([CATALOGUE["age"]], input_size=SIZE, crop="box").to_json()
+    )
     places = {
         "other": tmp_path / "other.onnx",
         "gone": tmp_path / "gone",

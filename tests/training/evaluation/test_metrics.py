@@ -20,32 +20,34 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.segmentation import dice_score
 
 from runtime.pose import rotation_from_angles
+from training.contract import make_contract
 from training.evaluation.bootstrap import clusters_of, draws, intervals
-from training.evaluation.evaluated_task import Question, in_order, question_of
-from training.evaluation.metrics import MEASURES, best_of, fitted_thresholds, less_is_better
-from training.tasks import CATALOGUE, Kind, make_contract
+from training.evaluation.evaluated_task import EvaluatedTask, evaluated_task
+from training.evaluation.metrics import best_of, less_is_better
+from training.kinds import kinds
+from training.tasks import CATALOGUE
 
 SIZE = 64
 NAN = float("nan")
 
 
-def question(name: str, *, labels: list[str] | None = None) -> Question:
+def question(name: str, *, labels: list[str] | None = None) -> EvaluatedTask:
     contract = make_contract(
         [CATALOGUE[name]], input_size=SIZE, trained=None if labels is None else {name: labels}
-    )
-    asked = question_of(contract["tasks"][0], input_size=SIZE)
+    ).to_json()
+    asked = evaluated_task(contract["tasks"][0], input_size=SIZE)
     assert asked is not None
     return asked
 
 
 def metrics(
-    asked: Question,
+    asked: EvaluatedTask,
     answers: NDArray[np.generic],
     labels: NDArray[np.generic],
     *,
     weights: NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
-    measure = MEASURES[asked.task.kind]
+    measure = kinds()[asked.task.kind]
     faces = measure.per_face(asked, answers, labels)
     once = np.ones((1, len(labels))) if weights is None else weights
     return {name: float(values[0]) for name, values in measure.values(asked, faces, once).items()}
@@ -132,7 +134,7 @@ def test_a_calibration_error_s_interval_is_around_it_though_every_draw_raises_it
     said = rng.random((100, 1))
     answers = np.concatenate([said, 1 - said], axis=1)
     truth = np.eye(2)[(rng.random(100) > said[:, 0]).astype(int)]  # as often as it says
-    measure = MEASURES[Kind.CLASSES]
+    measure = kinds()["classes"]
     faces = measure.per_face(asked, answers, truth)
     value = metrics(asked, answers, truth)["expected_calibration_error"]
 
@@ -176,8 +178,8 @@ def test_fitted_thresholds_are_the_best_ones_and_are_used() -> None:
     asked = question("action_units", labels=["AU1", "AU12"])
     scores = np.array([[0.05, 0.9], [0.1, 0.8], [0.2, 0.95], [0.3, 0.7]])
     truth = np.array([[0, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    faces = MEASURES[Kind.MULTILABEL].per_face(asked, scores, truth)
-    first, second = fitted_thresholds(asked, faces)
+    faces = kinds()["multilabel"].per_face(asked, scores, truth)
+    first, second = kinds()["multilabel"].fitted_thresholds(asked, faces)
     assert first == pytest.approx(0.15)
     assert second == pytest.approx(0.75)  # one right of the three that score 0.8 or more
     fitted = dataclasses.replace(asked, fitted=(first, second))
@@ -271,7 +273,7 @@ def test_points_that_are_not_known_count_for_nothing() -> None:
     found = metrics(asked, said, labels)
     assert found["normalized_mean_error"] == pytest.approx(0, abs=1e-9)
     assert found["box_normalized_error"] == pytest.approx(0, abs=1e-9)
-    assert MEASURES[Kind.POINTS].known(np.full((1, 68, 2), NAN)).tolist() == [False]
+    assert kinds()["points"].known(np.full((1, 68, 2), NAN)).tolist() == [False]
 
 
 def test_masks_are_f1_over_all_pixels_of_all_faces_without_the_background() -> None:
@@ -311,7 +313,7 @@ def test_always_the_same_answer_is_one_that_the_network_could_give(
     name: str, labels: NDArray[np.generic]
 ) -> None:
     asked = question(name)
-    measure = MEASURES[asked.task.kind]
+    measure = kinds()[asked.task.kind]
     constants = measure.constants(asked, labels)
     found = []
     for constant in constants:
@@ -369,7 +371,7 @@ def test_an_interval_holds_what_other_samples_would_have_given() -> None:
         truth = rng.integers(0, 2, 200)
         right = rng.random(200) < 0.8
         answers = np.eye(2)[np.where(right, truth, 1 - truth)]
-        measure = MEASURES[Kind.CLASSES]
+        measure = kinds()["classes"]
         faces = measure.per_face(asked, answers, np.eye(2)[truth])
         low, high = intervals(
             lambda weights, faces=faces, measure=measure: measure.values(asked, faces, weights),
@@ -400,11 +402,11 @@ def test_persons_who_are_few_make_an_interval_wide() -> None:
     asked = question("gender")
     persons = np.repeat(np.arange(8), 50).astype(str)
     right = np.repeat([1, 1, 1, 1, 1, 1, 0, 0], 50)
-    faces = MEASURES[Kind.CLASSES].per_face(asked, np.eye(2)[right], np.eye(2)[np.ones(400, int)])
+    faces = kinds()["classes"].per_face(asked, np.eye(2)[right], np.eye(2)[np.ones(400, int)])
 
     def width(names: list[str]) -> float:
         found = intervals(
-            lambda weights: MEASURES[Kind.CLASSES].values(asked, faces, weights),
+            lambda weights: kinds()["classes"].values(asked, faces, weights),
             clusters_of(names),
             count=200,
             seed=0,
@@ -415,20 +417,22 @@ def test_persons_who_are_few_make_an_interval_wide() -> None:
 
 
 def test_a_contract_in_another_order_is_read_by_its_labels() -> None:
-    contract = make_contract([CATALOGUE["expression"], CATALOGUE["parsing"]], input_size=SIZE)
+    contract = make_contract([CATALOGUE["expression"], CATALOGUE["parsing"]], input_size=SIZE).to_json()
     entry = dict(contract["tasks"][0], labels=contract["tasks"][0]["labels"][::-1])
-    asked = question_of(entry, input_size=SIZE)
+    asked = evaluated_task(entry, input_size=SIZE)
     assert asked is not None
-    labels = in_order(asked, np.eye(7)[[0, 6]])
+    labels = kinds()[asked.task.kind].in_order(asked, np.eye(7)[[0, 6]])
     assert labels.argmax(axis=1).tolist() == [6, 0]
     entry = dict(contract["tasks"][1], labels=contract["tasks"][1]["labels"][::-1])
-    asked = question_of(entry, input_size=SIZE)
+    asked = evaluated_task(entry, input_size=SIZE)
     assert asked is not None
-    assert in_order(asked, np.array([[[0, 18, 255]]], np.uint8)).tolist() == [[[18, 0, 255]]]
+    assert kinds()[asked.task.kind].in_order(asked, np.array([[[0, 18, 255]]], np.uint8)).tolist() == [
+        [[18, 0, 255]]
+    ]
 
 
 def test_labels_that_the_catalogue_does_not_have_are_refused() -> None:
     entry = {"name": "gender", "kind": "classes", "labels": ["male", "other"], "unit": "probability"}
     with pytest.raises(ValueError, match="'gender' is answered with other labels"):
-        question_of(entry, input_size=SIZE)
-    assert question_of(dict(entry, name="mood"), input_size=SIZE) is None
+        evaluated_task(entry, input_size=SIZE)
+    assert evaluated_task(dict(entry, name="mood"), input_size=SIZE) is None

@@ -19,6 +19,7 @@ from runtime.pose import angles_from_rotation
 from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
 from tests.helpers.paths import ROOT
+from training.contract import make_contract
 from training.data.crops import crop_with_margin, transform_label, transform_mask
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
@@ -26,12 +27,13 @@ from training.data.prepared.shard import Face as PreparedFace
 from training.data.prepared.writer import margin_of, write_set
 from training.data.readers import reader_of
 from training.evaluation.evaluate import evaluate, main
-from training.evaluation.evaluated_task import Question, question_of
+from training.evaluation.evaluated_task import EvaluatedTask, evaluated_task
 from training.evaluation.predictors import Predictions, Predictor, crop_source, server_predictor
 from training.evaluation.report import as_markdown, result_as_json
 from training.evaluation.results import TaskResult
-from training.evaluation.served_photos import SetPhotos, answer_in_crop, photo_source
-from training.tasks import CATALOGUE, make_contract
+from training.evaluation.served_photos import SetPhotos, photo_source
+from training.kinds import kinds
+from training.tasks import CATALOGUE
 
 SIZE = 64  # of the prepared crops
 INPUT = 48  # of the network's: neither is the other's
@@ -40,7 +42,7 @@ WIDTH, HEIGHT = 420, 300
 FIVE = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]], np.float64)
 ENTRIES = make_contract(
     [CATALOGUE[name] for name in ("gender", "head_pose", "landmarks", "parsing")], input_size=INPUT
-)["tasks"]
+).to_json()["tasks"]
 LABELS = {entry["name"]: tuple(entry["labels"]) for entry in ENTRIES}
 
 
@@ -208,7 +210,7 @@ def test_where_a_mask_says_nothing_is_background() -> None:
     ids = np.full((8, 4), 3, np.uint8)
     ids[0] = 255
     mask = Mask(ids=ids, labels=LABELS["parsing"], to_photo=np.eye(2, 3, dtype=np.float32))
-    moved_ids = answer_in_crop(mask, np.eye(2, 3), labels=LABELS["parsing"], size=8)
+    moved_ids = kinds()["mask"].client_answer_in_crop(mask, np.eye(2, 3), labels=LABELS["parsing"], size=8)
     assert (moved_ids[1:, :4] == 3).all()
     assert not moved_ids[0].any()
     assert not moved_ids[:, 4:].any()
@@ -275,7 +277,9 @@ def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: 
         sent.append(photo)
         return Analysis([], width=48, height=48, contract=None)
 
-    question = question_of(make_contract([CATALOGUE["expression"]], input_size=48)["tasks"][0], input_size=48)
+    question = evaluated_task(
+        make_contract([CATALOGUE["expression"]], input_size=48).to_json()["tasks"][0], input_size=48
+    )
     assert question is not None
     asked = photo_source(photos, answer).predict(faces, np.arange(4, 9), [question])
     assert (asked.found.tolist(), asked.predictions) == ([False] * 5, {})
@@ -346,9 +350,9 @@ def both_ways(address: str, root: Path, *tasks: str) -> tuple[Predictions, Predi
     predictor = server_predictor(f"grpc://{address}")
     assert predictor.analyze_photo is not None
     faces = FaceSet(root / "prepared" / "utkface", split="test")
-    questions: list[Question] = []
+    questions: list[EvaluatedTask] = []
     for entry in predictor.tasks:
-        question = question_of(entry, input_size=predictor.input_size)
+        question = evaluated_task(entry, input_size=predictor.input_size)
         if entry["name"] in tasks:
             assert question is not None
             questions.append(question)

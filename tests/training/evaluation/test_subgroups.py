@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
@@ -15,12 +16,12 @@ from training.evaluation.predictors import Predictions, Predictor
 from training.evaluation.report import as_markdown, result_as_json
 from training.evaluation.results import TaskResult
 from training.evaluation.subgroups import check_subgroup_tasks, subgroupings
-from training.tasks import CATALOGUE, make_contract
+from training.tasks import CATALOGUE
 
 SIZE = 16
 SIDE = SIZE + 2 * margin_of(SIZE)
 COUNT = 60
-ENTRIES = make_contract([CATALOGUE["expression"], CATALOGUE["age"]], input_size=SIZE)["tasks"]
+ENTRIES = make_contract([CATALOGUE["expression"], CATALOGUE["age"]], input_size=SIZE).to_json()["tasks"]
 BINS = ([3, 9], [20, 29], [60, 69])
 
 

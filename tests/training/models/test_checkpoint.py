@@ -11,9 +11,10 @@ import safetensors
 import safetensors.torch
 import torch
 
+from training.contract import make_contract
 from training.models import CONFIGS, Checkpoint, QFaceConfig, build_model, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import QFACE_TASKS, make_contract
+from training.tasks import QFACE_TASKS
 from training.train.untrained import untrained
 
 
@@ -123,7 +124,7 @@ def test_every_shape_of_network_is_read_back_as_it_was(tmp_path: Path, change: d
     config = dataclasses.replace(CONFIGS["qface_test"], **change)
     model = build_model(config).eval()
     round_to_half(model)
-    contract = make_contract(model.tasks, input_size=64)
+    contract = make_contract(model.tasks, input_size=64).to_json()
     path = tmp_path / "x.safetensors"
     save_checkpoint(path, Checkpoint(model=model, contract=contract, card={}))
     loaded = load_checkpoint(path)

@@ -15,6 +15,7 @@ from build.acceptance.pictures import pictures
 from build.onnx_interface import read_graph
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
+from training.contract import make_contract
 from training.models import (
     CONFIGS,
     Checkpoint,
@@ -27,7 +28,7 @@ from training.models import (
 )
 from training.models.checkpoint import round_to_half
 from training.models.qface.extension import extended, last_extension
-from training.tasks import CATALOGUE, make_contract
+from training.tasks import CATALOGUE
 from training.train.untrained import untrained
 
 # By the number of their queries.
@@ -163,7 +164,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(1)
     model = extended(extended(base.model, [SEVEN]), [SIXTY_EIGHT, MASK])
     round_to_half(model)
-    contract = make_contract(model.tasks, input_size=64)
+    contract = make_contract(model.tasks, input_size=64).to_json()
     save_checkpoint(
         folder / "extended.safetensors", Checkpoint(model=model, contract=contract, card={"note": "random"})
     )

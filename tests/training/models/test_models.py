@@ -9,6 +9,8 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch.utils.flop_counter import FlopCounterMode
 
+from training.contract import make_contract
+from training.kinds.rotation import rotation_from_6d
 from training.models import (
     CONFIGS,
     MultiHead,
@@ -19,10 +21,10 @@ from training.models import (
     load_checkpoint,
 )
 from training.models.attention import DecoderBlock, FusionBlock, MultiHeadAttention
-from training.models.export_wrapper import ExportWrapper, physical, rotation_from_6d
+from training.models.export_wrapper import ExportWrapper, physical
 from training.models.positions import sincos_positions
 from training.models.resizing import resized
-from training.tasks import CATALOGUE, QFACE_TASKS, Kind, make_contract
+from training.tasks import CATALOGUE, QFACE_TASKS
 
 SMALL_VIT = QFaceConfig(
     name="small_vit",
@@ -219,7 +221,7 @@ def test_answers_do_not_depend_on_the_other_faces_of_a_batch(vit: QFace) -> None
 def test_the_served_network_answers_in_physical_values_and_only_what_was_trained(vit: QFace) -> None:
     trained = {task.name: list(task.labels) for task in vit.tasks}
     trained["action_units"].remove("AU9")
-    contract = make_contract(vit.tasks, input_size=64, trained=trained)
+    contract = make_contract(vit.tasks, input_size=64, trained=trained).to_json()
     answers = ExportWrapper(vit, contract)(_pixels(3, 64))
     assert answers["action_units"].shape == (3, 11)
     assert answers["head_pose"].shape == (3, 3, 3)
@@ -281,9 +283,9 @@ def test_a_configuration_answers_all_its_tasks_and_every_parameter_learns(change
     answers = model(_pixels(2, 64)).logits
     for task in model.tasks:
         answer = answers[task.name]
-        if task.kind is Kind.POINTS:
+        if task.kind == "points":
             assert answer.shape == (2, len(task.labels), 2)
-        elif task.kind is Kind.MASK:
+        elif task.kind == "mask":
             assert answer.shape == (2, len(task.labels), 32, 32)
         else:
             assert answer.shape == (2, task.queries)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers.paths import ASTRONAUT, ROOT
+from training.contract import make_contract
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.data.sampling.unlabelled_batches import Cropping
@@ -32,7 +33,6 @@ from training.research.figures.face_crop import face_crop
 from training.research.figures.reconstruction import draw_reconstruction
 from training.research.query_attention import attention_of, queries_of, stage_maps, stage_shares
 from training.research.reconstruction import load_pretraining, reconstructed
-from training.tasks import make_contract
 from training.train.distributed import Distributed
 from training.train.pretrain import Pretraining, pretrain
 
@@ -60,7 +60,7 @@ def checkpoint(vit: QFace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = build_qface(SMALL_VIT).eval()
     round_to_half(model)
-    contract = make_contract(model.tasks, input_size=SIZE)
+    contract = make_contract(model.tasks, input_size=SIZE).to_json()
     save_checkpoint(path, Checkpoint(model=model, contract=contract, card={}))
     return path
 

@@ -13,7 +13,8 @@ from training.models import CONFIGS, Checkpoint, ExportWrapper, build_model, loa
 from training.models.checkpoint import round_to_half
 from training.tasks import CATALOGUE
 from training.train import calibrate
-from training.train.calibrate import calibrated, fit_classes, fit_label, sets_aside
+from training.train.calibrate import calibrated, sets_aside
+from training.train.calibration_fit import fit_classes, fit_label
 
 TASKS = ("expression", "gender", "action_units", "age", "head_pose")
 CONFIG = dataclasses.replace(CONFIGS["qface_test"], tasks=TASKS)

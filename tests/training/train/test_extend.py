@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.models import CONFIGS, Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
-from training.tasks import CATALOGUE, make_contract
+from training.tasks import CATALOGUE
 from training.train import extend
 from training.train.untrained import untrained
 
@@ -57,7 +58,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "action_units", "head_pose"))
     made = untrained(config, seed=3)
     labels = {task.name: [label for label in task.labels if label != "AU9"] for task in made.model.tasks}
-    contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels)
+    contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels).to_json()
     card = {"run": "base", "sources": [{"name": "somewhere"}]}
     save_checkpoint(path, Checkpoint(model=made.model, contract=contract, card=card))
     return path

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from tests.helpers.synthetic_sets import make_set
-from training.data.derived_labels import age_groups, derive
+from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import CALM, disturb
+from training.kinds import kinds
 from training.models import FaceXFormer, FaceXFormerConfig, load_checkpoint
 from training.tasks import CATALOGUE, FACEXFORMER_TASKS
 from training.train.finetune import Trainer
@@ -141,7 +142,7 @@ def test_age_groups_follow_from_ages_and_from_bins() -> None:
     ages = np.array(
         [[0, 0], [9, 9], [69, 69], [93, 93], [20, 29], [25, 32], [70, 100], [np.nan] * 2], np.float32
     )
-    groups = age_groups(ages)
+    groups = kinds()["value"].derived(CATALOGUE["age"], ages, task=CATALOGUE["age_group"], label="")
     assert groups.shape == (8, len(CATALOGUE["age_group"].labels))
     assert groups[:4].argmax(axis=1).tolist() == [0, 0, 6, 7]
     assert groups[4, 2] == 1

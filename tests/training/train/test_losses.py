@@ -7,18 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.models.export_wrapper import VALUE_CENTER, VALUE_SPREAD, rotation_from_6d
-from training.tasks import CATALOGUE, Kind, Task
-from training.train.losses import LOSSES, known, loss_of, loss_sum, task_loss
+from training.kinds import kind_of
+from training.kinds.rotation import rotation_from_6d
+from training.tasks import CATALOGUE, Task
+from training.train.losses import known, loss_of, loss_sum, task_loss
 
 TASKS = ["expression", "action_units", "age", "head_pose", "landmarks", "parsing"]
 
 
 def answer(task: Task, count: int) -> Tensor:
     match task.kind:
-        case Kind.POINTS:
+        case "points":
             return torch.rand(count, len(task.labels), 2, requires_grad=True)
-        case Kind.MASK:
+        case "mask":
             return torch.randn(count, len(task.labels), 8, 8, requires_grad=True)
     return torch.randn(count, task.queries, requires_grad=True)
 
@@ -26,25 +27,25 @@ def answer(task: Task, count: int) -> Tensor:
 def target(task: Task, count: int) -> Tensor:
     labels = len(task.labels)
     match task.kind:
-        case Kind.CLASSES:
+        case "classes":
             return torch.softmax(torch.randn(count, labels), dim=1)
-        case Kind.MULTILABEL:
+        case "multilabel":
             return torch.randint(0, 2, (count, labels)).float()
-        case Kind.VALUE:
+        case "value":
             low = torch.rand(count, 1) * 60
             return torch.cat([low, low + torch.randint(0, 2, (count, 1)) * 9], dim=1)
-        case Kind.ROTATION:
+        case "rotation":
             return rotation_from_6d(torch.randn(count, 6))
-        case Kind.POINTS:
+        case "points":
             return torch.rand(count, labels, 2)
-        case Kind.MASK:
+        case "mask":
             return torch.randint(0, labels, (count, 16, 16), dtype=torch.uint8)
     raise AssertionError
 
 
 def forget(task: Task, labels: Tensor, rows: list[int]) -> Tensor:
     labels = labels.clone()
-    labels[rows] = 255 if task.kind is Kind.MASK else float("nan")
+    labels[rows] = 255 if task.kind == "mask" else float("nan")
     return labels
 
 
@@ -104,9 +105,9 @@ def test_the_right_answer_costs_less_than_any_other_and_descent_leads_to_it(name
     torch.manual_seed(0)
     task = CATALOGUE[name]
     labels = target(task, 2)
-    if task.kind is Kind.CLASSES:
+    if task.kind == "classes":
         labels = torch.eye(len(task.labels))[:2]
-    if task.kind is Kind.MASK:  # no finer than the logits, or no logits would fit
+    if task.kind == "mask":  # no finer than the logits, or no logits would fit
         labels = (
             torch.randint(0, 19, (2, 2, 2)).repeat_interleave(8, 1).repeat_interleave(8, 2).to(torch.uint8)
         )
@@ -146,8 +147,9 @@ def test_single_labels_of_a_multilabel_task_may_be_unknown() -> None:
     ("value", "free"), [(19.0, False), (20.0, True), (25.0, True), (29.9, True), (31.0, False)]
 )
 def test_an_age_inside_its_bin_costs_nothing(value: float, free: bool) -> None:
-    raw = torch.tensor([[(value - VALUE_CENTER) / VALUE_SPREAD]])
-    loss = task_loss(CATALOGUE["age"], raw, torch.tensor([[20.0, 29.0]])).item()
+    age = CATALOGUE["age"]
+    raw = torch.tensor([[(value - age.center) / age.spread]])
+    loss = task_loss(age, raw, torch.tensor([[20.0, 29.0]])).item()
     assert (loss < 1e-9) is free
 
 
@@ -209,7 +211,7 @@ def test_answers_in_half_precision_are_judged_in_full(name: str) -> None:
 
 def test_every_task_of_the_catalogue_has_a_loss_of_its_kind() -> None:
     for task in CATALOGUE.values():
-        assert loss_of(task).kind is task.kind
+        assert loss_of(task) is kind_of(task).losses[task.loss]
 
 
 def test_a_loss_that_does_not_exist_or_does_not_fit_is_refused() -> None:
@@ -224,6 +226,9 @@ def test_a_loss_that_does_not_exist_or_does_not_fit_is_refused() -> None:
 def test_a_run_may_name_another_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     task = CATALOGUE["age"]
     raw, labels = torch.ones(1, 1), torch.tensor([[40.0, 40.0]])
-    l2 = dataclasses.replace(LOSSES["smooth_l1"], sum=lambda raw, target: (raw[:, 0] - target[:, 0]).square())
-    monkeypatch.setitem(LOSSES, "l2", l2)
+    losses = kind_of(task).losses
+    l2 = dataclasses.replace(
+        losses["smooth_l1"], sum=lambda _, raw, target: (raw[:, 0] - target[:, 0]).square()
+    )
+    monkeypatch.setitem(losses, "l2", l2)
     assert task_loss(task, raw, labels, loss="l2").item() == 39.0**2

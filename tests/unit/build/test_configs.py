@@ -14,7 +14,7 @@ from build.files import replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.pbtxt import Batching, Ensemble, Model, Step, Tensor, parse, to_text
 from tests.helpers import standin_network as standin
-from training.tasks import QFACE_TASKS, Kind, Task
+from training.tasks import QFACE_TASKS, Task
 
 DATATYPES = {"tensor(uint8)": triton.TYPE_UINT8, "tensor(float)": triton.TYPE_FP32}
 
@@ -165,7 +165,7 @@ def test_the_check_ends_with_status_1_where_another_contract_is_served(
 def test_a_task_that_nobody_knows_is_served_by_its_kind(tmp_path: Path) -> None:
     smile = Task(
         name="smile",
-        kind=Kind.CLASSES,
+        kind="classes",
         labels=("no", "yes", "wide"),
         unit="probability",
         queries=3,

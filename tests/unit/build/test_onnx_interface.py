@@ -12,6 +12,7 @@ from build.onnx_interface import read_graph, select_tasks
 from runtime.contract import Contract
 from tests.helpers import standin_network as standin
 from training import tasks
+from training.contract import make_contract
 
 CONTRACT = standin.contract_of("expression", "age", "head_pose")
 
@@ -92,9 +93,9 @@ def test_pixels_of_another_size_than_the_contract_s_are_refused(tmp_path: Path) 
 
 @pytest.mark.parametrize("names", [["expression"], ["head_pose", "expression"], list(tasks.CATALOGUE)])
 def test_a_restricted_contract_is_the_one_that_training_would_make(names: list[str]) -> None:
-    contract = tasks.make_contract(tasks.select(list(tasks.CATALOGUE)), input_size=128)
+    contract = make_contract(tasks.select(list(tasks.CATALOGUE)), input_size=128).to_json()
     alone = [task for task in tasks.CATALOGUE.values() if task.name in names]
-    assert selected(contract, names) == tasks.make_contract(alone, input_size=128)
+    assert selected(contract, names) == make_contract(alone, input_size=128).to_json()
 
 
 def test_what_the_contract_does_not_serve_by_default_is_left_out_unless_it_is_named() -> None:
@@ -125,5 +126,5 @@ def test_a_crop_that_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 def test_a_restricted_contract_keeps_its_crop() -> None:
     chosen = tasks.select(["expression", "age"])
-    contract = tasks.make_contract(chosen, input_size=64, crop="box")
-    assert selected(contract, ["age"]) == tasks.make_contract(chosen[1:], input_size=64, crop="box")
+    contract = make_contract(chosen, input_size=64, crop="box").to_json()
+    assert selected(contract, ["age"]) == make_contract(chosen[1:], input_size=64, crop="box").to_json()

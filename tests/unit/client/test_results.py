@@ -14,9 +14,10 @@ import qface_client
 from qface_client import Analysis, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
 from qface_client.contract import parse_contract
 from qface_client.results import OUTSIDE
-from training.tasks import CATALOGUE, make_contract
+from training.contract import make_contract
+from training.tasks import CATALOGUE
 
-CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128)))
+CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128).to_json()))
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_columns_that_follow_from_others_travel_to_fresh_processes(folder: pathl
 def test_what_another_task_says_of_the_gender_is_taken_where_nobody_else_says_it(
     tmp_path: pathlib.Path,
 ) -> None:
-    source, label = CATALOGUE["gender"].told_by or ("", "")
+    source, label = CATALOGUE["gender"].derived_from or ("", "")
     told = [{label: 1.0}, {label: 0.0}, {"Smiling": 1.0}]
     made = [
         Face(key=str(i), pixels=_pixels(i), split="train", labels={source: labels})

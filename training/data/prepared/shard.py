@@ -19,7 +19,8 @@ from training.data.labels import column_shape, numbers
 from training.data.prepared.index import pack_texts
 from training.data.prepared.partial import write_durably
 from training.data.sample import SPLITS
-from training.tasks import CATALOGUE, Kind
+from training.kinds import kind_of
+from training.tasks import CATALOGUE
 
 _JPEG = (
     cv2.IMWRITE_JPEG_QUALITY,
@@ -142,11 +143,9 @@ class Shard:
     def _numbers(self, task: str, face: Face) -> NDArray[np.float32]:
         if task not in face.labels:
             return np.full(column_shape(CATALOGUE[task]), np.nan, np.float32)
+        # From the stored crop's pixels to a column's unit: of points 0 to 1 from edge to edge of the served crop.
         row = numbers(task, face.labels[task])
-        if CATALOGUE[task].kind is Kind.POINTS:
-            # From the stored crop's pixels to units of the served crop, 0 to 1 from edge to edge.
-            row = (row - self._margin + 0.5) / self._size
-        return row
+        return kind_of(CATALOGUE[task]).stored(row, margin=self._margin, size=self._size)
 
 
 def _encoded(form: str, pixels: NDArray[np.uint8], settings: tuple[int, ...]) -> bytes:

@@ -5,7 +5,6 @@ come round more often than large ones. What a step draws follows from (seed, ste
 number of worker processes nor that of training processes changes it.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,21 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data.labels import UNKNOWN, column_shape
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import (
     Augmentation,
     disturb,
     draw_geometry,
     surrounded,
-    warp_mask,
     warp_picture,
 )
-from training.data.sampling.targets import POINTS_TASK, Motion, mirrored_mask, moved, noisy
-from training.tasks import CATALOGUE, Kind, Task
+from training.kinds import kind_of
+from training.kinds.base import LabelNoise, Motion
+from training.tasks import CATALOGUE, Task
 
 Batch = dict[str, NDArray[np.generic]]
-_POINTS = CATALOGUE[POINTS_TASK]
 
 
 class StepBatches(torch.utils.data.Dataset[Batch]):
@@ -126,8 +123,10 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
             )
             for rng in rngs
         ]
-        age = np.array([rng.normal() for rng in rngs])
-        rotation = np.array([rng.normal(size=(3, 3)) for rng in rngs]).reshape(-1, 3, 3)
+        noise = LabelNoise(
+            value=np.array([rng.normal() for rng in rngs]),
+            rotation=np.array([rng.normal(size=(3, 3)) for rng in rngs]).reshape(-1, 3, 3),
+        )
         pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         covered = np.full((len(indices), 4), np.nan)
         for k, index in enumerate(indices.tolist()):
@@ -141,15 +140,15 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
             mirrored=np.array([g.mirrored for g in geometries], bool),
             turned=np.array([g.turned for g in geometries], np.float64),
             covered=covered,
+            size=self.size,
         )
-        targets = self._columns(faces, indices, motion)
-        if self.noise:
-            targets = noisy(targets, age=age, rotation=rotation)
-        batch: Batch = {"pixels": pixels, **targets}
+        batch: Batch = {"pixels": pixels}
         batch |= {name: arrays[number][indices] for name, arrays in self.features.items()}
         for task in self.tasks:
-            if task.kind is Kind.MASK:
-                batch[task.name] = self._masks(task, faces, indices, motion)
+            target = kind_of(task).batch_target(
+                task, faces, indices, motion=motion, points=_moved_points(task, faces, indices, motion)
+            )
+            batch[task.name] = kind_of(task).noisy(task, target, noise) if self.noise else target
             confidence = faces.confidence.get(task.name)
             batch[f"{task.name}/confidence"] = (
                 np.ones(len(indices), np.float32)
@@ -164,40 +163,12 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         other = self.open.stored_crop(int(rng.integers(len(self.open))))
         return surrounded(crop, other) if other.shape == crop.shape else crop
 
-    def _columns(
-        self, faces: FaceSet, indices: NDArray[np.int64], motion: Motion
-    ) -> dict[str, NDArray[np.float32]]:
-        """The targets of all tasks but masks, NaN where this set has no labels."""
-        move = functools.partial(
-            moved, motion=motion, crop_size=faces.crop_size, margin=faces.margin, size=self.size
-        )
 
-        def rows(task: Task) -> NDArray[np.float32]:
-            column = faces.columns.get(task.name)
-            if column is None:
-                return np.full((len(indices), *column_shape(task)), np.nan, np.float32)
-            return np.asarray(column[indices], np.float32)
-
-        points = None
-        if POINTS_TASK in faces.columns:
-            points = move(_POINTS, np.asarray(faces.columns[POINTS_TASK][indices], np.float32), points=None)
-        return {
-            task.name: move(task, rows(task), points=points)
-            for task in self.tasks
-            if task.kind is not Kind.MASK
-        }
-
-    def _masks(
-        self, task: Task, faces: FaceSet, indices: NDArray[np.int64], motion: Motion
-    ) -> NDArray[np.uint8]:
-        masks = np.full((len(indices), self.size, self.size), UNKNOWN, np.uint8)
-        for k, index in enumerate(indices.tolist()):
-            mask = faces.mask(task.name, index)
-            if mask is None:
-                continue
-            moved_mask = warp_mask(mask, motion.matrix[k], size=self.size, unknown=UNKNOWN)
-            masks[k] = mirrored_mask(task, moved_mask) if motion.mirrored[k] else moved_mask
-            if not np.isnan(motion.covered[k, 0]):
-                x0, y0, x1, y1 = motion.covered[k].astype(int)
-                masks[k, y0:y1, x0:x1] = UNKNOWN  # nobody sees what is there
-        return masks
+def _moved_points(
+    task: Task, faces: FaceSet, indices: NDArray[np.int64], motion: Motion
+) -> NDArray[np.float32] | None:
+    """The points that a task's labels are about (Task.aligned_to), as targets; None where a set has none."""
+    if task.aligned_labels is None or task.aligned_to not in faces.columns:
+        return None
+    points = CATALOGUE[task.aligned_to]
+    return kind_of(points).batch_target(points, faces, indices, motion=motion)

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from training.contract import CROPS
 from training.models.config import NetworkConfig
-from training.tasks import CROPS, FACEXFORMER_TASKS, select
+from training.tasks import FACEXFORMER_TASKS, select
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

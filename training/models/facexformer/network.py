@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.contract import make_contract
 from training.models.encoder import TimmEncoder
-from training.models.export_wrapper import VALUE_CENTER, VALUE_SPREAD
 from training.models.facexformer.config import FaceXFormerConfig
 from training.models.facexformer.two_way_transformer import FourierPositions, TwoWayTransformer
 from training.models.network import FaceNetwork, ModelOutput
 from training.models.resizing import resized
-from training.tasks import make_contract, select
+from training.task import Task
+from training.tasks import CATALOGUE, select
 
 _STAGES = (0, 1, 2, 3)
 
@@ -40,13 +41,15 @@ PARSING_CLASSES = 11
 _AGES = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 76.0)
 
 
-def raw_answers(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def raw_answers(released: Mapping[str, Tensor], *, age: Task | None = None) -> dict[str, Tensor]:
     """What the released heads give, in the catalogue's tasks and this project's conventions.
 
     Points go from [-1, 1] to crop sides; occluded becomes visible; age is the expectation over the age
     groups. Angles become a rotation by the released drawing of its axes: pitch, yaw and roll have
-    runtime.pose's signs, and R = Rx(-pitch) @ Ry(-yaw) @ Rz(roll).
+    runtime.pose's signs, and R = Rx(-pitch) @ Ry(-yaw) @ Rz(roll). `age` is the task as the network
+    has it (None: the catalogue's).
     """
+    age = age or CATALOGUE["age"]
     expected = torch.softmax(released["age"], dim=-1) @ released["age"].new_tensor(_AGES)
     pitch, yaw, roll = released["head_pose"].unbind(-1)
     return {
@@ -55,7 +58,7 @@ def raw_answers(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "attributes": released["attributes"],
         "visibility": -released["visibility"],
         "age_group": released["age"],
-        "age": ((expected - VALUE_CENTER) / VALUE_SPREAD).unsqueeze(-1),
+        "age": ((expected - age.center) / age.spread).unsqueeze(-1),
         "gender": released["gender"],
         "race_utkface": released["race"],
         "parsing_lapa": released["parsing"],
@@ -138,12 +141,13 @@ class FaceXFormer(FaceNetwork):
             input_size=self.config.input_size,
             trained=trained,
             crop=self.config.crop,
-        )
+        ).to_json()
 
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
         """As any network's; masks are of all faces, as its tokens are renewed with the map that they are of."""
         stages = self.encoder(self.normalized(pixels)).stages
-        answers = raw_answers(self._heads(stages))
+        age = next((task for task in self.tasks if task.name == "age"), None)
+        answers = raw_answers(self._heads(stages), age=age)
         return ModelOutput(logits={task.name: answers[task.name] for task in self.tasks}, features=stages[-1])
 
     def released(self, images: Tensor) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 
+from training.kinds import kind_of
 from training.models.attention import DecoderBlock, FusionBlock
 from training.models.config import NetworkConfig
 from training.models.encoder import TimmEncoder
@@ -13,12 +14,12 @@ from training.models.qface.multi_head import MultiHead
 from training.models.qface.network import QFace
 from training.models.qface.pixel_decoder import PixelDecoder
 from training.models.qface.queries import QueryGroup
-from training.tasks import Kind, Task
+from training.task import Task
 
 
 def build(config: QFaceConfig) -> QFace | MultiHead:
     """The network of a configuration, with random weights (torch's generator decides them)."""
-    masks = any(task.kind is Kind.MASK for group in config.groups for task in group)
+    masks = any(kind_of(task).needs_places for group in config.groups for task in group)
     encoder = TimmEncoder(
         config.encoder,
         input_size=config.input_size,
@@ -63,7 +64,7 @@ def _with_queries(config: QFaceConfig, encoder: TimmEncoder) -> QFace:
     ]
 
     def pixel_decoder(group: Sequence[Task]) -> PixelDecoder | None:
-        if all(task.kind is not Kind.MASK for task in group):
+        if not any(kind_of(task).needs_places for task in group):
             return None
         return PixelDecoder(
             layout=fusion.layout,

@@ -13,8 +13,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from training.kinds import kind_of
 from training.models.config import NetworkConfig
-from training.tasks import QFACE_TASKS, TEN_TASKS, Kind, Task, select
+from training.tasks import QFACE_TASKS, TEN_TASKS, Task, select
 
 HEADS = ("queries", "pooled")
 
@@ -59,7 +60,7 @@ class QFaceConfig(NetworkConfig):
         if self.head == "pooled":
             if self.extensions:
                 raise ValueError('head "pooled" can\'t be extended: it has no queries; use head "queries"')
-            masks = [task.name for task in tasks if task.kind is Kind.MASK]
+            masks = [task.name for task in tasks if kind_of(task).needs_places]
             if masks:
                 raise ValueError(
                     f'head "pooled" can\'t answer {", ".join(masks)}: a mask needs places, which an average '

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from training.kinds import kind_of
 from training.models.network import FaceNetwork
 from training.models.qface.build import build_qface
 from training.models.qface.network import QFace
-from training.tasks import Kind, select
+from training.tasks import select
 
 
 def extended(model: FaceNetwork, tasks: Sequence[str]) -> QFace:
@@ -37,6 +38,7 @@ def extended(model: FaceNetwork, tasks: Sequence[str]) -> QFace:
     new = build_qface(
         dataclasses.replace(config, extensions=(*config.extensions, tuple(tasks)), mask_laterals=laterals)
     )
+    new.adopt_tasks(model.tasks)
     new.load_state_dict({**new.state_dict(), **model.state_dict()})
     new.eval()
     new.freeze()
@@ -51,4 +53,4 @@ def last_extension(model: QFace) -> Iterator[nn.Parameter]:
 
 
 def _has_mask(tasks: Sequence[str]) -> bool:
-    return any(task.kind is Kind.MASK for task in select(tasks))
+    return any(kind_of(task).needs_places for task in select(tasks))

@@ -2,10 +2,11 @@
 
 from torch import Tensor, nn
 
+from training.kinds import kind_of
 from training.models.encoder import TimmEncoder
 from training.models.network import FaceNetwork, ModelOutput
 from training.models.qface.config import QFaceConfig
-from training.tasks import Kind, Task
+from training.task import Task
 
 
 class MultiHead(FaceNetwork):
@@ -17,20 +18,14 @@ class MultiHead(FaceNetwork):
 
     def __init__(self, *, config: QFaceConfig, tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
         super().__init__(config=config, tasks=tasks, encoder=encoder)
-        self.head = nn.Linear(encoder.channels[-1], sum(map(_numbers, tasks)))
+        self.head = nn.Linear(encoder.channels[-1], sum(kind_of(task).pooled_numbers(task) for task in tasks))
 
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
         """As any network's; it has no masks."""
         features = self.encoder(self.normalized(pixels)).stages[-1]
         numbers = self.head(features.mean(dim=1))
-        parts = numbers.split([_numbers(task) for task in self.tasks], dim=1)
+        parts = numbers.split([kind_of(task).pooled_numbers(task) for task in self.tasks], dim=1)
         logits = {
-            task.name: 0.5 + 0.1 * part.unflatten(1, (-1, 2)) if task.kind is Kind.POINTS else part
-            for task, part in zip(self.tasks, parts, strict=True)
+            task.name: kind_of(task).from_pooled(part) for task, part in zip(self.tasks, parts, strict=True)
         }
         return ModelOutput(logits=logits, features=features)
-
-
-def _numbers(task: Task) -> int:
-    """How many numbers answer a task: one a query, two where a query is a point."""
-    return task.queries * (2 if task.kind is Kind.POINTS else 1)

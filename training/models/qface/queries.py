@@ -6,9 +6,11 @@ import torch
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
+from training.kinds import kind_of
+from training.kinds.base import QueryAnswer
 from training.models.network import LogitRows
 from training.models.qface.pixel_decoder import PixelDecoder
-from training.tasks import Kind, Task
+from training.task import Task
 
 
 class QueryGroup(nn.Module):
@@ -23,8 +25,11 @@ class QueryGroup(nn.Module):
     def __init__(self, *, tasks: Sequence[Task], width: int, pixel_decoder: PixelDecoder | None) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
-        count = {kind: sum(task.queries for task in tasks if task.kind is kind) for kind in Kind}
-        points, masks = count[Kind.POINTS], count[Kind.MASK]
+        count = {
+            answer: sum(task.queries for task in tasks if kind_of(task).query_answer is answer)
+            for answer in QueryAnswer
+        }
+        points, masks = count[QueryAnswer.POINT], count[QueryAnswer.MAP]
         total = sum(count.values())
         self.queries = nn.Parameter(torch.randn(total, width) * 0.02)
         self.query_positions = nn.Parameter(torch.randn(total, width) * 0.02)
@@ -43,7 +48,7 @@ class QueryGroup(nn.Module):
         """The rows of `weight` and `bias` that are a task's; None for points and masks. KeyError: not its task."""
         first = 0
         for other in self.tasks:
-            scalar = other.kind not in (Kind.POINTS, Kind.MASK)
+            scalar = kind_of(other).query_answer is QueryAnswer.NUMBER
             if other.name == task.name:
                 if not scalar or self.weight is None or self.bias is None:
                     return None
@@ -67,7 +72,7 @@ class QueryGroup(nn.Module):
                 strict=True,
             )
         )
-        scalars = [task for task in self.tasks if task.kind not in (Kind.POINTS, Kind.MASK)]
+        scalars = [task for task in self.tasks if kind_of(task).query_answer is QueryAnswer.NUMBER]
         answers: dict[str, Tensor] = {}
         if self.weight is not None and self.bias is not None:
             # One product for all of them; nothing is moved where there is no other kind.
@@ -78,12 +83,13 @@ class QueryGroup(nn.Module):
             answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
         first = 0
         for task in self.tasks:
-            if task.kind is Kind.POINTS and self.point_weight is not None and self.point_bias is not None:
+            answer = kind_of(task).query_answer
+            if answer is QueryAnswer.POINT and self.point_weight is not None and self.point_bias is not None:
                 rows = slice(first, first + task.queries)
                 offsets = _products(parts[task.name].unsqueeze(2) * self.point_weight[rows])
                 answers[task.name] = 0.5 + offsets + self.point_bias[rows]
                 first += task.queries
-            elif task.kind is Kind.MASK and self.mask_vector is not None:
+            elif answer is QueryAnswer.MAP and self.mask_vector is not None:
                 assert places is not None
                 queries = parts[task.name] if masked_rows is None else parts[task.name][masked_rows]
                 vectors = self.mask_vector(queries) * places.shape[1] ** -0.5

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.data.sample import SPLITS
-from training.tasks import CATALOGUE, Kind, Task
+from training.kinds import kind_of
+from training.tasks import CATALOGUE, Task
 
 
 def add_confusion(parser: argparse.ArgumentParser) -> None:
@@ -101,4 +102,4 @@ def count_confusion(
 def _one_of_several(entry: Any) -> bool:
     """Whether a contract's entry is a task of classes with the catalogue's own labels."""
     task: Task | None = CATALOGUE.get(entry["name"])
-    return task is not None and task.kind is Kind.CLASSES and list(task.labels) == list(entry["labels"])
+    return task is not None and kind_of(task).exclusive and list(task.labels) == list(entry["labels"])

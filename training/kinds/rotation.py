@@ -1,0 +1,161 @@
+"""A rotation: a matrix in the graph, three angles in labels and served answers.
+
+Written [yaw, pitch, roll] in degrees (runtime.pose). Column: the angles [3]. Target: the matrix [3, 3].
+Raw answer: six numbers [B, 6].
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.image.align import in_plane_degrees
+from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_angles
+from training.evaluation.scores import concordance, mean
+from training.kinds.base import (
+    Kind,
+    LabelNoise,
+    Loss,
+    Metric,
+    Motion,
+    PerFace,
+    Rows,
+    finite_numbers,
+    known_only,
+    whole_labels,
+)
+from training.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.evaluation.bootstrap import Values, Weights
+    from training.evaluation.evaluated_task import EvaluatedTask
+
+# A mirrored picture mirrors the rotation that it shows.
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+def rotation_from_6d(numbers: "Tensor") -> "Tensor":
+    """Gram-Schmidt (Zhou et al. 2019; Q-Face, section 4.6): [B, 6] -> rotation matrices [B, 3, 3].
+
+    The numbers are offsets from the identity's first two columns, so that zeros mean a frontal face.
+    """
+    import torch
+
+    identity = numbers.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    a1, a2 = torch.unflatten(numbers + identity, 1, (2, 3)).unbind(1)
+    b1 = a1 / _norm(a1)
+    b2 = a2 - (b1 * a2).sum(-1, keepdim=True) * b1
+    b2 = b2 / _norm(b2)
+    # The cross product written out: exporters have no node for it.
+    (x1, y1, z1), (x2, y2, z2) = b1.unbind(-1), b2.unbind(-1)
+    b3 = torch.stack([y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2], dim=-1)
+    return torch.stack([b1, b2, b3], dim=-1)
+
+
+def _norm(vector: "Tensor") -> "Tensor":
+    return (vector.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+
+
+def _geodesic(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
+    """The angle in radians between two rotations."""
+    cosine = ((rotation_from_6d(raw) * target.nan_to_num()).sum((1, 2)) - 1) / 2
+    # acos has no finite slope at 1.
+    return known_only(whole_labels(target), cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos())
+
+
+class Rotation(Kind):
+    """See the module."""
+
+    name = "rotation"
+    losses = {"geodesic": Loss(count=whole_labels, sum=_geodesic)}
+    metrics = (
+        Metric(name="euler_mean_absolute_error", unit="degrees", is_error=True),
+        Metric(name="geodesic_error", unit="degrees", is_error=True),
+        Metric(name="ccc"),
+    )
+    paper_metric = "ccc"
+    # Six random numbers are near no rotation, and any rounding turns them far. As a trained network's do,
+    # they stay in the neighbourhood of a face that looks ahead: the first two columns of the identity.
+    untrained_logits = ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 0.25)
+
+    def column_shape(self, task: Task) -> tuple[int, ...]:
+        return (len(task.labels),)
+
+    def checked(self, task: Task, value: Any, *, picture: tuple[int, int] | None = None) -> Any:
+        angles = finite_numbers(task, value, count=3)
+        if max(map(abs, angles)) > 180:
+            raise ValueError(
+                f"{task.name} has an angle of {max(angles, key=abs):g} degrees, out of -180 to 180"
+            )
+        return angles
+
+    def in_crop(self, task: Task, label: Any, forward: NDArray[Any]) -> Any:
+        yaw, pitch, roll = label
+        # Roll is the outermost rotation: a turned picture turns it and nothing else (runtime.pose).
+        turned = roll + float(in_plane_degrees(forward))
+        return [yaw, pitch, (turned + 180) % 360 - 180]
+
+    def target(
+        self, task: Task, rows: Rows, *, motion: Motion, crop_size: int, margin: int, points: Rows | None
+    ) -> Rows:
+        rotation = rotation_from_angles(rows)
+        rotation = np.where(motion.mirrored[:, None, None], _MIRROR @ rotation @ _MIRROR, rotation)
+        return rotate_in_plane(rotation, motion.turned).astype(np.float32)
+
+    def noisy(self, task: Task, target: Rows, noise: LabelNoise) -> Rows:
+        return (target + task.label_noise * noise.rotation).astype(np.float32)
+
+    def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
+        """Matrices [B, 3, 3]."""
+        return rotation_from_6d(raw)
+
+    def constants(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> list[NDArray[Any]]:
+        """The median of each angle."""
+        return [rotation_from_angles(np.median(labels, axis=0))]
+
+    def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
+        predicted = angles_from_rotation(answers)
+        apart = (predicted - labels + 180) % 360 - 180  # 179 and -179 degrees are 2 apart
+        cosine = ((answers * rotation_from_angles(labels)).sum(axis=(1, 2)) - 1) / 2
+        return {
+            "predicted": labels + apart,
+            "true": labels.astype(np.float64),
+            "error": np.abs(apart),
+            "geodesic": np.degrees(np.arccos(np.clip(cosine, -1, 1))),
+        }
+
+    def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
+        errors = mean(weights, faces["error"])
+        angles = zip(faces["predicted"].T, faces["true"].T, strict=True)
+        ccc = np.stack([concordance(weights, predicted, true) for predicted, true in angles], axis=1)
+        # Angles are always in the catalogue's order, whatever the order of the contract's labels.
+        by_angle = {
+            f"euler_mean_absolute_error/{label}": errors[:, i]
+            for i, label in enumerate(evaluated.task.labels)
+        }
+        return {
+            "euler_mean_absolute_error": errors.mean(axis=1),
+            "geodesic_error": mean(weights, faces["geodesic"]),
+            "ccc": ccc.mean(axis=1),
+            **by_angle,
+        }
+
+    def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
+        return labels  # always yaw, pitch, roll
+
+    def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
+        return (3, 3)
+
+    def from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        return rotation_from_angles([answer.angles[label] for label in labels])
+
+    def client_answer_in_crop(
+        self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int
+    ) -> NDArray[Any]:
+        return rotate_in_plane(self.from_client(answer, labels), in_plane_degrees(to_crop))
+
+
+KIND = Rotation()

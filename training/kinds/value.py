@@ -1,0 +1,150 @@
+"""One number in the task's unit.
+
+Written [low, high], both ends equal for an exact value. Column and target: the interval [2]. Raw answer:
+[B, 1], of order one; Task.center and Task.spread say what it stands for.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.scores import concordance, mean
+from training.kinds.base import (
+    Kind,
+    LabelNoise,
+    Loss,
+    Metric,
+    PerFace,
+    Rows,
+    finite_numbers,
+    known_only,
+    whole_labels,
+)
+from training.kinds.classes import ranges_of
+from training.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.evaluation.bootstrap import Values, Weights
+    from training.evaluation.evaluated_task import EvaluatedTask
+
+
+def _smooth_l1(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
+    """Smooth L1, in spreads, between a value and the nearest point of its interval (Task.label_step)."""
+    import torch
+    from torch.nn import functional
+
+    low, high = target.nan_to_num().unbind(1)
+    high = torch.where(high > low, high + task.label_step, high)
+    value = task.center + task.spread * raw[:, 0]
+    nearest = torch.maximum(torch.minimum(value, high), low).detach()
+    losses = functional.smooth_l1_loss(value / task.spread, nearest / task.spread, beta=0.1, reduction="none")
+    return known_only(whole_labels(target), losses)
+
+
+class Value(Kind):
+    """See the module."""
+
+    name = "value"
+    losses = {"smooth_l1": Loss(count=whole_labels, sum=_smooth_l1)}
+    metrics = (
+        Metric(name="mean_absolute_error", unit="task", is_error=True),
+        Metric(name="bin_accuracy"),
+        Metric(name="error_outside_bin", unit="task", is_error=True),
+        Metric(name="ccc"),
+    )
+    paper_metric = "ccc"
+    makes_groups = True
+
+    def column_shape(self, task: Task) -> tuple[int, ...]:
+        return (2,)
+
+    def checked(self, task: Task, value: Any, *, picture: tuple[int, int] | None = None) -> Any:
+        low, high = finite_numbers(task, value, count=2)
+        least, most = task.limits
+        if not least <= low <= high <= most:
+            raise ValueError(f"{task.name} is {low:g} to {high:g} {task.unit}, out of {least:g} to {most:g}")
+        return [low, high]
+
+    def derived(self, source: Task, column: Rows, *, task: Task, label: str) -> Rows:
+        """Intervals [N, 2] -> the part of each that lies in each class's range [N, K]; NaN stays NaN.
+
+        Each class begins with its label's first number and ends where the next one begins: "20-29".
+        """
+        edges, step = ranges_of(task), source.label_step
+        low, high = np.asarray(column, np.float64).T[..., None]
+        if step:
+            low, high = np.floor(low / step) * step, np.floor(high / step) * step
+        width = high + step - low
+        inside = np.minimum(high + step, edges[1:]) - np.maximum(low, edges[:-1])
+        exact = np.where(np.isnan(low), np.nan, (low >= edges[:-1]) & (low < edges[1:]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts = np.where(width == 0, exact, np.clip(inside, 0, None) / width)
+        return parts.astype(np.float32)
+
+    def groups(self, task: Task, column: Rows) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Each interval of the set is a group; a face whose value is known exactly is in none."""
+        intervals, of = np.unique(column, axis=0, return_inverse=True)
+        whole = intervals[:, 1] > intervals[:, 0]  # NaN is neither
+        place = np.where(whole, np.cumsum(whole) - 1, -1)
+        labels = tuple(f"{low:g}-{high:g}" for low, high in intervals[whole].tolist())
+        return labels, place[of.reshape(-1)]
+
+    def noisy(self, task: Task, target: Rows, noise: LabelNoise) -> Rows:
+        return (target + task.label_noise * noise.value[:, None]).astype(np.float32)
+
+    def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
+        """[B, 1] in the task's unit."""
+        return task.center + task.spread * raw
+
+    def constants(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> list[NDArray[Any]]:
+        """The median; and where labels are intervals, the middle of the most frequent one."""
+        low, high, binned = _intervals(evaluated.task, labels)
+        middle = (low + high) / 2
+        found = [np.array([np.median(middle)])]
+        if binned.any():
+            bins, counts = np.unique(middle[binned], return_counts=True)
+            found.append(np.array([bins[counts.argmax()]]))
+        return found
+
+    def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
+        low, high, binned = _intervals(evaluated.task, labels)
+        predicted = answers[:, 0].astype(np.float64)
+        return {
+            "predicted": predicted,
+            "middle": (low + high) / 2,
+            "error": np.maximum(np.maximum(low - predicted, predicted - high), 0),
+            "inside": (predicted >= low) & (predicted < high),
+            "binned": binned,
+        }
+
+    def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
+        ccc = {"ccc": concordance(weights, faces["predicted"], faces["middle"])}
+        error = mean(weights, faces["error"])
+        if not faces["binned"].any():
+            return {"mean_absolute_error": error, **ccc}
+        inside = np.where(faces["binned"], faces["inside"], np.nan)
+        return {"bin_accuracy": mean(weights, inside), "error_outside_bin": error, **ccc}
+
+    def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
+        return labels  # the last axis is an interval's
+
+    def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
+        return (1,)
+
+    def from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        return np.array([answer.value], np.float32)
+
+
+def _intervals(
+    task: Task, labels: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Both ends of each interval (Task.label_step), and whether it is one and no exact value."""
+    low, high = labels.astype(np.float64).T
+    return low, np.where(high > low, high + task.label_step, high), high > low
+
+
+KIND = Value()
