@@ -12,8 +12,8 @@ ARGS ?=
 export PYTHON ?=
 # What `make repository` puts in, separated by commas (default: what the weights answer by default).
 export SERVED_TASKS ?=
-# What `make engine` builds: openvino, onnxruntime, tensorrt, tensorrt-rtx (default: tensorrt with a GPU, else
-# openvino) in fp32, fp16, bf16, int8 or fp8; for int8 and fp8 a directory of photos of faces. `make serve` and
+# What `make engine` builds, in which precision, and for a quantised one a directory of photos of faces:
+# `make engine ARGS=--help` lists the targets, the precisions and what is the default. `make serve` and
 # `make repository` take both words too; without them they serve again what was served last.
 TARGET ?=
 PRECISION ?=

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.backends import backend, backend_of, backends, default_backend
+from build.backends import backend, backend_of, backends, default_backend, default_precisions
 from build.backends.base import Backend
 from build.cli import run_cli
 from build.errors import BuildError
@@ -62,7 +62,7 @@ class Inputs:
         choices=backends,
         default=None,
     )
-    precision: Precision | None = option(help="default: fp32 on a CPU, fp16 for TensorRT", default=None)
+    precision: Precision | None = option(help=f"default: {default_precisions()}", default=None)
     all: bool = option(help="every engine that can be built here; serve none", default=False)
     calibration: Path | None = calibration_option()
     photo: Path = photo_option()

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from build.backends import backend, default_backend, servable_backends
+from build.backends import backend, default_backend, default_precisions, servable_backends
 from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import shown
@@ -24,6 +24,8 @@ from build.stages.stage import recorded
 
 DEFAULT_TASKS = "default"
 NO_FURTHER_NETWORK = "none"
+# What runs an exported network as it is.
+_EXPORTED = f"{default_backend('cpu').title} in {default_backend('cpu').default_precision}"
 
 
 def _named_path(text: str) -> tuple[str, Path] | None:
@@ -56,11 +58,11 @@ class PlanOverrides:
     )
     target: str | None = option(help=default_backend("cpu").name, choices=servable_backends, default=None)
     precision: Precision | None = option(
-        help="fp32, or fp16 for tensorrt; OpenVINO in fp32 runs the weights as they are, anything else "
+        help=f"default: {default_precisions()}; {_EXPORTED} runs the weights as they are, anything else "
         "`make engine` builds first",
         default=None,
     )
-    threads: int | None = option(help="cores for OpenVINO in fp32 (0, which is all)", default=None)
+    threads: int | None = option(help=f"cores for {_EXPORTED} (0, which is all)", default=None)
     tasks: tuple[str, ...] | None = option(
         help=f"what to serve, separated by commas (or SERVED_TASKS); `{DEFAULT_TASKS}`: those that are "
         "served by default; NAME.TASK is a task of the further network NAME",

@@ -47,6 +47,14 @@ def default_backend(device: Device) -> Backend:
     return next(found for found in backends().values() if found.device == device and found.is_default)
 
 
+def default_precisions() -> str:
+    """The precision of each backend where none is named, for people."""
+    names: dict[str, list[str]] = {}
+    for name, found in backends().items():
+        names.setdefault(found.default_precision, []).append(name)
+    return "; ".join(f"{precision} for {', '.join(of)}" for precision, of in names.items())
+
+
 def servable_backends() -> dict[str, Backend]:
     """The backends whose engines Triton can serve, by their names."""
     return {name: found for name, found in backends().items() if found.servable}

@@ -31,7 +31,7 @@ class ServableNetwork:
 
 
 def exported_network(weights: Path, *, threads: int = 0) -> ServableNetwork:
-    """An exported network as it is: OpenVINO in fp32, on any CPU. BuildError where it can't be served."""
+    """An exported network as the CPU's default backend runs it. BuildError where it can't be served."""
     graph = read_graph(weights)
     engine = default_backend("cpu").settings(built_with={"threads": threads})
     stages = _onnx_stages(graph)

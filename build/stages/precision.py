@@ -2,9 +2,8 @@
 
     python -m build.stages.precision var/build/qface-tiny/onnx --target tensorrt --precision fp16 --output DIR
 
-OpenVINO and ONNX Runtime take fp32 from the file as it was exported, and OpenVINO's bf16 is a setting of
-its engine. TensorRT is strongly typed: the precision lies in the ONNX file. int8 and fp8 are quantised
-on real faces (CALIBRATION=).
+Where a precision is a setting of the engine, the file stays as it was exported; else it lies in the file.
+int8 and fp8 are quantised on real faces (CALIBRATION=). Each of `build.backends` decides which.
 """
 
 import dataclasses
