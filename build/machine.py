@@ -1,4 +1,4 @@
-"""The machine that an engine was built and measured on: an engine is only as portable as this says."""
+"""The machine that an engine was built and measured on: an engine is portable to its like only."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
 """How fast an engine is beside torch: both in one run, in turns, on the same device.
 
-Machines are shared and clocks change, so a rate alone says little. Ways that are compared take turns, round
+Machines are shared and clocks change, so a rate alone means little. Ways that are compared take turns, round
 after round; the first round warms everything up and is not counted; each way's rate is its median.
 """
 

@@ -1,4 +1,4 @@
-"""What a backend of the build is: one runtime that executes the network.
+"""The interface of a backend of the build: one runtime that executes the network.
 
 Every other module of this package defines `BACKEND`, an instance of a class below `Backend`. The registry in
 `build.backends` finds it; no list names it. Command lines, stages and the served model's configuration use
@@ -34,7 +34,7 @@ class Layer:
 
     name: str  # as the runtime spells it; mostly the ONNX nodes it was made of
     kind: str
-    precision: str  # fp32, fp16, bf16, int8 or fp8: what it multiplies in
+    precision: str  # fp32, fp16, bf16, int8 or fp8, in which it multiplies; or "unknown"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -81,9 +81,8 @@ BACKEND = OnnxRuntime()
 def engine_of(network: Path, *, precision: str, threads: int = 0, streams: int = 1) -> Engine:
     """Loads the ONNX file `network` as the server will; `threads` 0 is every core.
 
-    In fp16 it is not asked, as it needs a GPU to be what it says: the CPU would compute in fp32, and here
-    it runs on nothing else. `streams` must be 1, as ONNX Runtime has none. Raises BuildError where it
-    refuses the network.
+    In fp16 it gives no answers: the CPU would compute in fp32, and here it runs on nothing else. `streams`
+    must be 1, as ONNX Runtime has none. Raises BuildError where it refuses the network.
     """
     if streams != 1:
         raise BuildError(f"ONNX Runtime has no {streams} streams: choose --streams 1")
@@ -94,7 +93,7 @@ def engine_of(network: Path, *, precision: str, threads: int = 0, streams: int =
         except Exception as error:  # each of its errors is a class of its own, below Exception
             raise BuildError(f"ONNX Runtime can't load {network} ({_first_line(error)})") from None
         runs = precision != "fp16"
-        # What a CPU makes of fp16 says nothing about a GPU: there only the file's own nodes can be told.
+        # What a CPU makes of fp16 says nothing about a GPU: there only the file's own nodes are known.
         executed = onnx.load(optimised) if runs else onnx.shape_inference.infer_shapes(onnx.load(network))
     layers = read_layers(executed)
 
@@ -113,7 +112,7 @@ def engine_of(network: Path, *, precision: str, threads: int = 0, streams: int =
 
 
 def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
-    """The layers that multiply in a graph that tells its tensors' types, as ONNX Runtime saves it."""
+    """The layers that multiply in a graph with its tensors' types, as ONNX Runtime saves it."""
     graph = model.graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input]}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}

@@ -96,7 +96,7 @@ def engine_of(network: Path, *, precision: Precision, threads: int = 0, streams:
     try:
         compiled = OpenVinoEngine(network, precision=precision, threads=threads or None, streams=streams)
     except (RuntimeError, ValueError, FileNotFoundError) as error:
-        raise BuildError(f"OpenVINO can't compile {network} ({_first_line(error)})") from None
+        raise BuildError(f"OpenVINO can't compile {network} ({_last_line(error)})") from None
 
     def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         return compiled.infer({PIXELS: pixels})
@@ -133,7 +133,7 @@ def _layers(executed: Any) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def _first_line(error: Exception) -> str:
-    """OpenVINO's errors are some lines with places of its source; the last one says what is wrong."""
+def _last_line(error: Exception) -> str:
+    """OpenVINO's errors begin with places of its source; the last line describes the fault."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

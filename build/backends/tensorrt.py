@@ -43,8 +43,8 @@ class TensorRt(PlanBackend):
         """The plan's GPU must be known, so that it can be checked where the plan is served."""
         if not versions:
             raise BuildError(
-                "the driver does not tell which GPU this process may use, so nobody could check later where "
-                "the plan runs: see that CUDA_VISIBLE_DEVICES names one and that nvidia-smi works here"
+                "the driver does not show which GPU this process may use, so where the plan runs could not "
+                "be checked later: see that CUDA_VISIBLE_DEVICES names one and that nvidia-smi works here"
             )
 
     def unopened(self, path: Path, reason: str) -> NoReturn:

@@ -17,7 +17,7 @@ from runtime.image.align import align_face
 from runtime.image.crops import Crop
 from runtime.image.decode import decode_image
 
-# Below this many pictures a quantiser's ranges say more about the pictures than about faces.
+# Below this many pictures a quantiser's ranges depend more on the pictures than on faces.
 CALIBRATION_FACES = 500
 # More faces change a quantiser's ranges no more, and cost time.
 MOST = 2000

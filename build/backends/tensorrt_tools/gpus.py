@@ -10,7 +10,7 @@ _MAJOR, _MINOR = 75, 76
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU as the driver tells of it."""
+    """A GPU as the driver describes it."""
 
     name: str  # "NVIDIA L4"
     compute_capability: str  # "8.9"
@@ -22,7 +22,7 @@ class Gpu:
 def visible_gpus() -> tuple[Gpu, ...]:
     """The GPUs by their CUDA number, which is Triton's too; () without a driver or a GPU.
 
-    The driver itself is asked, so CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER hold as they do for
+    They come from the driver itself, so CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER hold as they do for
     TensorRT. Not run on a GPU yet.
     """
     cuda, count = _driver(), ctypes.c_int()
@@ -52,7 +52,7 @@ def gpu_versions() -> dict[str, str]:
 
 
 def _driver() -> Any:
-    """The driver's library, ready for questions; None where it is missing or finds no GPU."""
+    """The driver's library, initialised; None where it is missing or finds no GPU."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
         return None if cuda.cuInit(0) else cuda

@@ -1,4 +1,4 @@
-"""What TensorRT's layers multiply in, said by the network that it parsed or by the engine that it built."""
+"""What TensorRT's layers multiply in, read from the network that it parsed or the engine that it built."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _PASSING = ("SHUFFLE", "IDENTITY", "SQUEEZE", "UNSQUEEZE", "SLICE")
 
 # Kinds of the engine's own layers that multiply by themselves ...
 _KINDS = re.compile(r"gemm|conv|matrixmultiply|mha|attention", re.IGNORECASE)
-# ... and those that hold whatever was fused: there the kernel's name tells.
+# ... and those that hold whatever was fused: there the kernel's name decides.
 _FUSED = re.compile(r"kgen|fusion|myelin", re.IGNORECASE)
 _KERNELS = re.compile(r"gemm|mha|conv|(?<![a-z])_?Fc(?![a-z])|MatMul|Dot")
 # Which nodes of the ONNX file a layer was made of, in its metadata.
@@ -30,8 +30,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "fp16": ("fp16", "float16", "half"),
     "fp32": ("fp32", "float32", "float"),
 }
-# Where it says them, the surest first: TensorRT 11 has a field for the type and one for the layout, 10 had
-# one for both; of a layer's own weights it is the "Type".
+# The fields that hold them, the surest first: TensorRT 11 has a field for the type and one for the layout,
+# 10 had one for both; of a layer's own weights it is the "Type".
 _FIELDS = ("datatype", "format/datatype", "format", "type")
 
 
@@ -49,7 +49,7 @@ def parsed_layers(network: Any) -> tuple[Layer, ...]:
 def inspected_layers(information: str) -> tuple[Layer, ...]:
     """The same of an engine, from its inspector's JSON at detailed verbosity.
 
-    A layer of which nothing tells the type has the precision "unknown". The schemas of TensorRT 10 and 11
+    A layer whose type no field states has the precision "unknown". The schemas of TensorRT 10 and 11
     were taken from their documentation; not run on a GPU yet.
     """
     found = []
@@ -57,7 +57,7 @@ def inspected_layers(information: str) -> tuple[Layer, ...]:
         if not isinstance(entry, dict):  # an engine built with less verbosity names its layers only
             continue
         name, kind, kernel = (str(entry.get(key, "")) for key in ("Name", "LayerType", "TacticName"))
-        # A generated kernel's name says what is in it; one that was taken from the ONNX file may lie.
+        # A generated kernel's name describes its content; one that was taken from the ONNX file may not.
         own = kernel if kernel else name if name.startswith("_") else ""
         if _KINDS.search(kind) or (_FUSED.search(kind) and _KERNELS.search(own)):
             nodes = ", ".join(_NODES.findall(str(entry.get("Metadata", ""))))
@@ -90,7 +90,7 @@ def _name(dtype: Any) -> str:
 
 
 def _computed_in(entry: Mapping[str, Any]) -> str:
-    """What a layer multiplies in: from its inputs, where none tells from its own weights, else "unknown"."""
+    """What a layer multiplies in: the type of its inputs, else of its own weights, else "unknown"."""
     for tensors in (entry.get("Inputs"), [entry.get("Weights")]):
         found = {_type(tensor) for tensor in tensors or () if isinstance(tensor, dict)}
         for precision in _WORDS:
@@ -102,6 +102,6 @@ def _computed_in(entry: Mapping[str, Any]) -> str:
 def _type(tensor: Mapping[str, Any]) -> str | None:
     """The precision that a tensor's entry names, if it is one that is multiplied in."""
     fields = {key.lower(): str(value) for key, value in tensor.items()}
-    said = next((fields[field] for field in _FIELDS if field in fields), "")
-    words = set(re.findall(r"[a-z0-9]+", said.lower()))
+    stated = next((fields[field] for field in _FIELDS if field in fields), "")
+    words = set(re.findall(r"[a-z0-9]+", stated.lower()))
     return next((precision for precision, names in _WORDS.items() if words & set(names)), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def error_logger(trt: Any, messages: list[str]) -> Any:
-    """Keeps what TensorRT says of errors; the rest, thousands of lines, is dropped."""
+    """A logger that keeps TensorRT's errors in `messages`; the rest, thousands of lines, is dropped."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -22,7 +22,7 @@ def error_logger(trt: Any, messages: list[str]) -> Any:
 
 
 def progress_monitor(trt: Any, log: Callable[[str], None]) -> Any:
-    """Tells of the builder's larger phases; the build ends at its next step once it is `stopped`."""
+    """Logs the builder's larger phases; the build ends at its next step once the monitor is `stopped`."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -15,11 +15,11 @@ from build.onnx_interface import PIXELS
 
 
 def inspect(trt: Any, engine: Any) -> str:
-    """What the engine's inspector says of its layers, as JSON. Not run on a GPU yet."""
+    """The inspector's description of the engine's layers, as JSON. Not run on a GPU yet."""
     inspector = engine.create_engine_inspector()
     context = engine.create_execution_context()
     if context is not None:
-        # Where a batch is open, a type may be "N/A due to dynamic shapes": it is asked at the best batch.
+        # Where a batch is open, a type may be "N/A due to dynamic shapes": it is read at the best batch.
         context.set_input_shape(PIXELS, tuple(engine.get_tensor_profile_shape(PIXELS, 0)[1]))
         inspector.execution_context = context
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
@@ -49,27 +49,29 @@ def runner(trt: Any, engine: Any) -> Infer | None:
 
     def run(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         with torch.cuda.stream(stream):
-            asked = torch.from_numpy(np.ascontiguousarray(pixels)).to("cuda")
-            if not context.set_input_shape(PIXELS, tuple(asked.shape)):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to("cuda")
+            if not context.set_input_shape(PIXELS, tuple(batch.shape)):
                 raise RuntimeError("the batch is outside its profile")
-            context.set_tensor_address(PIXELS, asked.data_ptr())
+            context.set_tensor_address(PIXELS, batch.data_ptr())
             answers = {}
             for name in outputs:
                 shape, dtype = tuple(context.get_tensor_shape(name)), types[engine.get_tensor_dtype(name)]
                 answers[name] = torch.empty(shape, dtype=dtype, device="cuda")
                 context.set_tensor_address(name, answers[name].data_ptr())
             if not context.execute_async_v3(stream.cuda_stream):
-                raise RuntimeError("TensorRT says no reason")
+                raise RuntimeError("TensorRT gives no reason")
             return {name: values.cpu().numpy() for name, values in answers.items()}
 
     def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         try:
             return run(pixels)
         except RuntimeError as error:  # torch's, out of memory among them, and those above
-            said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+            reason = next(
+                (line.strip() for line in str(error).splitlines() if line.strip()), "it gives no reason"
+            )
             raise BuildError(
-                f"the TensorRT engine did not answer a batch of {len(pixels)} ({said}): see with nvidia-smi "
-                "that the GPU is free, and build again"
+                f"the TensorRT engine did not answer a batch of {len(pixels)} ({reason}): see with "
+                "nvidia-smi that the GPU is free, and build again"
             ) from None
 
     return infer

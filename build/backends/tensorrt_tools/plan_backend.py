@@ -148,15 +148,16 @@ def _batches(builder: Any, definition: Any, profile: Profile) -> Any:
 
 
 def _first_error(parser: Any) -> str:
-    """What the parser stumbled over, in one line: the node's name where it knows one."""
+    """The parser's first error in one line, with the node's name where it has one."""
     if parser.num_errors == 0:
-        return "it says no reason"
+        return "it gives no reason"
     error = parser.get_error(0)
-    said = " ".join(error.desc().split())
+    description = " ".join(error.desc().split())
     if error.node_name() or error.node_operator():
-        return f"the node {error.node_name() or 'without name'} ({error.node_operator()}) fails with: {said}"
-    return said
+        node = f"{error.node_name() or 'without name'} ({error.node_operator()})"
+        return f"the node {node} fails with: {description}"
+    return description
 
 
 def _last(messages: list[str]) -> str:
-    return messages[-1] if messages else "it says no reason"
+    return messages[-1] if messages else "it gives no reason"

@@ -11,25 +11,25 @@ from build.errors import BuildError
 _AGAIN = "build it again on this machine with `--target tensorrt`"
 
 
-def check_plan(plan: Path, report: Mapping[str, Any], *, gpus: Sequence[int] = ()) -> None:
-    """Raises BuildError where a plan can't run here: a plan knows one TensorRT and one kind of GPU.
+def check_plan(plan: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int] = ()) -> None:
+    """Raises BuildError where a plan can't run here: a plan fits one TensorRT and one kind of GPU.
 
-    `report` says what it was built with, as Engine.versions does in `versions`; `gpus` are the numbers of
+    `manifest` is the engine's, with what it was built with in `versions`; `gpus` are the numbers of
     those that will serve it (empty: every one). The installed TensorRT is compared where there is one;
-    the server's own, in its container, can't be asked from outside.
+    the server's own, in its container, can't be seen from outside.
     """
-    versions = report.get("versions", {})
+    versions = manifest.get("versions", {})
     if missing := [key for key in ("tensorrt", "gpu", "compute_capability") if not versions.get(key)]:
         raise BuildError(f"nothing says for which {' and '.join(missing)} {plan} was built: {_AGAIN}")
     built = f"{plan} was built by TensorRT {versions['tensorrt']} for {versions['gpu']}"
-    here = visible_gpus()
-    if not here:
+    visible = visible_gpus()
+    if not visible:
         raise BuildError(f"{built}, and this machine has no GPU: serve it where it was built")
-    if gone := [number for number in gpus if number >= len(here)]:
-        raise BuildError(f"there is no GPU {gone[0]} here: choose from {_numbered(enumerate(here))}")
+    if gone := [number for number in gpus if number >= len(visible)]:
+        raise BuildError(f"there is no GPU {gone[0]} here: choose from {_numbered(enumerate(visible))}")
     capability = versions["compute_capability"]
-    able = {number: gpu for number, gpu in enumerate(here) if gpu.compute_capability == capability}
-    others = {n: gpu for n, gpu in enumerate(here) if n not in able and (n in gpus or not gpus)}
+    able = {number: gpu for number, gpu in enumerate(visible) if gpu.compute_capability == capability}
+    others = {n: gpu for n, gpu in enumerate(visible) if n not in able and (n in gpus or not gpus)}
     if others:
         choose = f", or serve it with `--gpus {','.join(map(str, able))}`" if able else ""
         raise BuildError(

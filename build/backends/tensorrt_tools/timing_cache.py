@@ -7,7 +7,7 @@ from build.files import replace_file
 
 
 def use_timing_cache(config: Any, path: Path) -> None:
-    """Gives the builder what earlier builds have timed; a cache that is of no use here is left alone."""
+    """Gives the builder what earlier builds have timed; a cache that does not fit is left alone."""
     try:
         known = path.read_bytes()
     except OSError:

@@ -89,7 +89,7 @@ def test_an_opened_engine_answers_by_its_outputs_names(trt: Any) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "reason"),
-    [(Opened(takes=False), "the batch is outside its profile"), (Opened(runs=False), "says no reason")],
+    [(Opened(takes=False), "the batch is outside its profile"), (Opened(runs=False), "gives no reason")],
 )
 def test_an_answer_that_fails_is_told_in_one_sentence(trt: Any, engine: Opened, reason: str) -> None:
     infer = runner(trt, engine)

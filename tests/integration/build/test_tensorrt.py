@@ -209,7 +209,7 @@ def test_no_plan_is_built_that_nobody_could_check_later(
     present = SimpleNamespace(__version__="11.4.0")
     monkeypatch.setattr(tensorrt.importlib, "import_module", lambda name: present)
     with pytest.raises(
-        BuildError, match=r"nobody could check later where the plan runs: .*CUDA_VISIBLE_DEVICES"
+        BuildError, match=r"where the plan runs could not be checked later: .*CUDA_VISIBLE_DEVICES"
     ):
         build(WEIGHTS, tmp_path, rtx=False)
     assert list(tmp_path.iterdir()) == []
