@@ -1,4 +1,4 @@
-"""`python -m training.data`: prepare data sets for training, list what can be read, check what was made."""
+"""`python -m training.data`: prepare data sets for training, list the data sets, check prepared sets."""
 
 import argparse
 import errno
@@ -47,11 +47,11 @@ def _prepare(args: argparse.Namespace) -> int:
     )
     bar: tqdm[None] | None = None
 
-    def progress(dealt: int, total: int) -> None:
+    def progress(processed: int, total: int) -> None:
         nonlocal bar
-        if bar is None:  # only now is it known how many there are, and where an earlier process stood
-            bar = tqdm(desc=args.name, unit=" pictures", mininterval=1, total=total, initial=dealt - 1)
-        bar.update(dealt - bar.n)
+        if bar is None:  # the total and an earlier process's progress are known only now
+            bar = tqdm(desc=args.name, unit=" pictures", mininterval=1, total=total, initial=processed - 1)
+        bar.update(processed - bar.n)
 
     try:
         manifest = prepare_set(
@@ -60,24 +60,24 @@ def _prepare(args: argparse.Namespace) -> int:
     finally:
         if bar is not None:
             bar.close()
-    _tell(manifest, folder=args.output / args.name)
+    _log_manifest(manifest, folder=args.output / args.name)
     return 0
 
 
-def _tell(manifest: dict[str, Any], *, folder: Path) -> None:
+def _log_manifest(manifest: dict[str, Any], *, folder: Path) -> None:
     faces = ", ".join(f"{count} for {split}" for split, count in manifest["faces"].items())
     skipped = {reason: entry["count"] for reason, entry in manifest["skipped"].items()}
-    told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items()) or "none"
+    counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items()) or "none"
     tasks = ", ".join(f"{task} ({manifest['labelled_by'][task]})" for task in manifest["tasks"]) or "none"
-    _say(f"{folder}: faces {faces}; left out {told}; labels {tasks}")
+    _log(f"{folder}: faces {faces}; left out {counts}; labels {tasks}")
     for reason, entry in manifest["skipped"].items():
         for line in entry["first"][:3]:
-            _say(f"  {reason.replace('_', ' ')}: {line}")
+            _log(f"  {reason.replace('_', ' ')}: {line}")
     if manifest["skipped"]:
-        _say(f"  {folder / 'manifest.json'} names the first 100 of each")
+        _log(f"  {folder / 'manifest.json'} names the first 100 of each")
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     # A file's name may hold bytes that are no text.
     print(line.encode("utf-8", "backslashreplace").decode())
 

@@ -1,6 +1,7 @@
-"""Which face of a picture is meant, its crop, and its labels moved into the crop.
+"""The labelled face of a picture: its detection, its crop, and its labels in the crop.
 
-The crop is the server's (runtime.image.align) with a margin around it; labels move by the same affine map.
+The crop is the server's (runtime.image.align) with a margin around it; labels are transformed by the same
+affine map.
 """
 
 from typing import Any
@@ -16,9 +17,9 @@ from training.kinds import kind_of
 from training.kinds.points import five_points
 from training.tasks import CATALOGUE
 
-# A detected face is the one that known landmarks mean when its points lie this near, in units of the
-# face's scale; the detector's own error is about a tenth.
-_NEAR = 0.5
+# A detection matches known landmarks when its points lie this near, in units of the face's scale; the
+# detector's own error is about a tenth.
+_MATCH_DISTANCE = 0.5
 
 
 def labelled_five_points(sample: Sample) -> NDArray[np.float64] | None:
@@ -34,7 +35,7 @@ def labelled_five_points(sample: Sample) -> NDArray[np.float64] | None:
 
 
 def select_face(
-    found: Detections,
+    detections: Detections,
     *,
     width: int,
     height: int,
@@ -42,35 +43,36 @@ def select_face(
     five: NDArray[np.float64] | None = None,
     anywhere: bool = False,
 ) -> NDArray[np.float64] | None:
-    """The five landmarks [5, 2] of the detected face that is meant, or None.
+    """The five landmarks [5, 2] of the labelled face among the detections, or None.
 
-    With known landmarks `five` it is the face that has its own at the same places, else the face whose
-    middle lies in `box` and which overlaps it most, else the largest that covers the picture's centre, or
+    With known landmarks `five` it is the detection with landmarks at the same places, else the one whose
+    centre lies in `box` and which overlaps it most, else the largest that covers the picture's centre, or
     with `anywhere` the largest of all.
     """
-    if not len(found):
+    if not len(detections):
         return None
-    boxes = found.boxes.astype(np.float64)
-    points = found.landmarks.astype(np.float64)
+    boxes = detections.boxes.astype(np.float64)
+    points = detections.landmarks.astype(np.float64)
     if five is not None:
         scale = _scale(five)
-        apart = np.linalg.norm(_three(points) - _three(five[None]), axis=2)
-        distance = np.nanmean(apart, axis=1)
+        offsets = np.linalg.norm(_eyes_and_mouth(points) - _eyes_and_mouth(five[None]), axis=2)
+        distance = np.nanmean(offsets, axis=1)
         nearest = int(distance.argmin())
-        return points[nearest] if distance[nearest] < _NEAR * scale else None
+        return points[nearest] if distance[nearest] < _MATCH_DISTANCE * scale else None
     if box is None:
         low, high = boxes[:, :2], boxes[:, 2:]
         middle = np.array([width / 2, height / 2])
-        fits = ((low <= middle) & (middle <= high)).all(axis=1) | anywhere
-        merit = (high - low).prod(axis=1)
+        candidates = ((low <= middle) & (middle <= high)).all(axis=1) | anywhere
+        score = (high - low).prod(axis=1)
     else:
-        wanted = np.asarray(box, np.float64)
+        labelled = np.asarray(box, np.float64)
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-        fits = ((wanted[:2] <= middles) & (middles <= wanted[2:])).all(axis=1)
-        common = np.minimum(boxes[:, 2:], wanted[2:]) - np.maximum(boxes[:, :2], wanted[:2])
-        both = np.maximum(common, 0).prod(axis=1)
-        merit = both / ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (wanted[2:] - wanted[:2]).prod() - both)
-    return points[np.where(fits, merit, -1).argmax()] if fits.any() else None
+        candidates = ((labelled[:2] <= middles) & (middles <= labelled[2:])).all(axis=1)
+        intersection = np.minimum(boxes[:, 2:], labelled[2:]) - np.maximum(boxes[:, :2], labelled[:2])
+        overlap = np.maximum(intersection, 0).prod(axis=1)
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (labelled[2:] - labelled[:2]).prod()
+        score = overlap / (areas - overlap)
+    return points[np.where(candidates, score, -1).argmax()] if candidates.any() else None
 
 
 def crop_with_margin(
@@ -87,7 +89,7 @@ def crop_with_margin(
 
 
 def transform_label(task: str, label: Any, forward: Affine) -> Any:
-    """A checked label of the picture, as it is in the crop that `forward` makes of it."""
+    """A checked label of the picture, in the crop that the map `forward` makes of it."""
     return kind_of(CATALOGUE[task]).in_crop(CATALOGUE[task], label, forward)
 
 
@@ -108,13 +110,13 @@ def transform_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> ND
     return np.where(known, ids[parts.argmax(axis=0)], UNKNOWN).astype(np.uint8)
 
 
-def _three(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _eyes_and_mouth(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Eyes and the mouth's middle [..., 3, 2]: the detector knows no corners of the mouth."""
     mouth = points[..., 3:5, :].mean(axis=-2, keepdims=True)
     return np.concatenate([points[..., :2, :], mouth], axis=-2)
 
 
 def _scale(five: NDArray[np.float64]) -> float:
-    right, left, mouth = _three(five)
+    right, left, mouth = _eyes_and_mouth(five)
     down = mouth - (right + left) / 2
     return float(np.nanmax([np.hypot(*(left - right)), np.hypot(*down)]))

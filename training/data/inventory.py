@@ -1,4 +1,4 @@
-"""The first look at a data set: is it whole, and which pictures will be prepared.
+"""Counts a data set before it is prepared: whether it is complete, and which entries are selected.
 
 The data set is read once to count and once to prepare, so that sets of many millions of pictures need no
 memory for their list.
@@ -20,15 +20,15 @@ from training.data.sample import BadSample, Sample
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What a reader yields."""
+    """Counts of what a reader yields."""
 
     entries: int  # malformed ones among them
-    counts: dict[str, int]  # pictures by split, of those that are there
+    counts: dict[str, int]  # pictures by split, of those that exist
     malformed: int
-    missing: int  # files that the set's lists name and that are not there
+    missing: int  # files that the set's lists name and that do not exist
     first_missing: Path | None
     repeated_hashes: Collection[int]  # hashes of keys that may occur twice
-    digest: str  # of all keys, splits and labels: another one means another set
+    digest: str  # of all keys, splits and labels: identifies the set's content
 
     @property
     def pictures(self) -> int:
@@ -36,7 +36,7 @@ class Inventory:
 
 
 def take_inventory(reader: Reader, source: Path) -> Inventory:
-    """Count a data set. Raises LayoutError where it is not laid out as it should be."""
+    """Count a data set. Raises LayoutError for a folder that does not have its layout."""
     if not source.is_dir():
         raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
     counts: Counter[str] = Counter()
@@ -70,12 +70,12 @@ def take_inventory(reader: Reader, source: Path) -> Inventory:
 
 
 def is_picture_missing(sample: Sample) -> bool:
-    """Whether a sample's picture is a file that is not there."""
+    """Whether a sample's picture is a file that does not exist."""
     return isinstance(sample.picture, Path) and not sample.picture.exists()
 
 
 def find_shortage(reader: Reader, source: Path, found: Inventory) -> str | None:
-    """What the official release has and this folder has not, in a sentence; None for a whole set."""
+    """What this folder lacks of the official release, in a sentence; None for a complete set."""
     absent = [name for name in reader.expected.files if not (source / name).exists()]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -84,7 +84,7 @@ def find_shortage(reader: Reader, source: Path, found: Inventory) -> str | None:
         return f"{found.missing} pictures that the lists name are missing, the first is {found.first_missing}"
     for split, expected in reader.expected.counts.items():
         count = found.pictures if split == "all" else found.counts.get(split, 0)
-        # A malformed entry is there too, though in no split.
+        # A malformed entry counts too, though it has no split.
         if count + found.malformed < expected:
             part = "" if split == "all" else f" for {split}"
             return f"{source} has {count} pictures{part}, the official release {expected}"
@@ -102,16 +102,16 @@ def read_entries(
     reader: Reader, source: Path, found: Inventory, *, numbers: NDArray[np.int64]
 ) -> Iterator[Sample | BadSample]:
     """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
-    wanted = iter(numbers.tolist())
-    upcoming = next(wanted, None)
+    selected = iter(numbers.tolist())
+    upcoming = next(selected, None)
     seen: set[str] = set()
     for number, entry in enumerate(reader.read(source)):
         if upcoming is None:
             return
-        again = entry.key in seen
+        is_repeated = entry.key in seen
         if hash(entry.key) in found.repeated_hashes:
             seen.add(entry.key)
         if number != upcoming:
             continue
-        upcoming = next(wanted, None)
-        yield BadSample(key=entry.key, reason="the set names it twice") if again else entry
+        upcoming = next(selected, None)
+        yield BadSample(key=entry.key, reason="the set names it twice") if is_repeated else entry

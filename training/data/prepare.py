@@ -1,7 +1,7 @@
-"""From a data set as people have it on disk to a prepared set: aligned crops with labels, in shards.
+"""Turns a data set as it is released into a prepared set: aligned crops with labels, in shards.
 
-Every face is found and cropped by the code that serves (runtime). What can't be used is counted and
-listed; the same command goes on where a killed one stood.
+Every face is detected and cropped by the code that serves (runtime). Unusable entries are counted and
+listed. The same command continues a killed one.
 """
 
 import dataclasses
@@ -47,9 +47,9 @@ from training.data.sample import BadSample, Sample
 from training.data.teacher_labels import TeacherLabels, complete
 
 _WORKERS = 2
-# Pictures read ahead, and tiles shown to the detector at once: few large photos, or many small ones.
-_AHEAD = 16
-_TILES_AT_ONCE = 48
+# Pictures read ahead, and tiles in one batch of the detector: few large photos, or many small ones.
+_PREFETCH = 16
+_DETECTOR_BATCH = 48
 
 Progress = Callable[[int, int], None]
 
@@ -74,16 +74,16 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Skipped:
-    """An entry that gives no face: why, in a word for the count and in a few for people."""
+    """An entry that gives no face."""
 
-    reason: str
+    reason: str  # unreadable, bad_labels, no_face or missing: the name of its count
     key: str
-    detail: str
+    detail: str  # a few words for people
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """A picture, and what the detector is to see of it."""
+    """A decoded picture, and its tiles for the detector."""
 
     sample: Sample
     image: NDArray[np.uint8]
@@ -93,53 +93,53 @@ class _Loaded:
 def prepare_set(
     reader: Reader, *, source: Path, output: Path, options: Options, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Prepare OUTPUT/NAME and return its manifest; a set that is there already is left as it is.
+    """Prepare OUTPUT/NAME and return its manifest; a set with the same options is left as it is.
 
-    `progress` is told how many entries of how many are dealt with. Raises LayoutError for a source that is
-    not the data set or not all of it, ValueError for too many unusable pictures, for a set without a
-    face, and what ShardWriter refuses, and OSError for a disk that is full.
+    `progress` is called with the number of processed entries and of all. Raises LayoutError for a source
+    that is not the data set or not all of it, ValueError for too many unusable pictures, for a set without
+    a face and for what ShardWriter refuses, and OSError for a disk that is full.
     """
     try:
-        found = take_inventory(reader, source)
-        short = find_shortage(reader, source, found)
-        if short and not (options.subset or options.limit is not None):
-            raise LayoutError(f"{short}: complete it, or accept fewer with --subset")
-        if not found.pictures:
+        inventory = take_inventory(reader, source)
+        shortage = find_shortage(reader, source, inventory)
+        if shortage and not (options.subset or options.limit is not None):
+            raise LayoutError(f"{shortage}: complete it, or accept fewer with --subset")
+        if not inventory.pictures:
             raise LayoutError(f"{source} has no picture of {reader.title}: name its folder")
     except LayoutError as error:
         raise LayoutError(f"{error}\n{reader.name} is laid out as\n{reader.tree}") from None
-    numbers = select_numbers(found, limit=options.limit)
+    numbers = select_numbers(inventory, limit=options.limit)
     teachers = [TeacherLabels(path) for path in options.teachers]
     detector = options.detector or find_detector()
     digest = hashlib.sha256(detector.read_bytes()).hexdigest()
-    made_of = {
+    provenance = {
         "layout": reader.name,
-        "entries": found.digest,
+        "entries": inventory.digest,
         "limit": options.limit,
         "teachers": [_digest(path) for path in options.teachers],
         "detector": digest,
     }
     folder = output / reader.name
     if (folder / "manifest.json").exists():
-        there = _manifest_or_none(folder)
-        if there is not None and there["options"] == made_of | {"size": options.size}:
-            return there
+        existing = _manifest_or_none(folder)
+        if existing is not None and existing["options"] == provenance | {"size": options.size}:
+            return existing
     with ShardWriter(
         folder,
         title=reader.title,
         licence=reader.licence,
         size=options.size,
         detector=digest,
-        options=made_of,
+        options=provenance,
     ) as writer:
         engine = load_detector(detector, precision="fp32")
-        left = read_entries(reader, source, found, numbers=numbers[writer.processed :])
-        for outcome in _outcomes(left, engine=engine, teachers=teachers, size=options.size):
+        remaining = read_entries(reader, source, inventory, numbers=numbers[writer.processed :])
+        for outcome in _outcomes(remaining, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
                 writer.add(outcome)
             else:
                 writer.skip(outcome.reason, f"{outcome.key}: {outcome.detail}")
-                _hold_to(
+                _check_unusable(
                     options.max_unreadable,
                     writer,
                     outcome,
@@ -151,20 +151,20 @@ def prepare_set(
                 progress(writer.processed, len(numbers))
         return writer.finish(
             tasks_of_layout=list(reader.tasks),
-            subset=bool(short) or len(numbers) < found.entries,
+            subset=bool(shortage) or len(numbers) < inventory.entries,
             expected=dict(reader.expected.counts),
         )
 
 
-def _hold_to(
+def _check_unusable(
     share: float, writer: ShardWriter, last: _Skipped, *, total: int, name: str, folder: Path
 ) -> None:
     unusable = sum(writer.skipped.get(reason, 0) for reason in ("unreadable", "bad_labels"))
     if unusable > share * total and last.reason in ("unreadable", "bad_labels"):
         raise ValueError(
-            f"{unusable} of {total} pictures of {name} can't be used (the last is {last.key}: {last.detail}), "
-            f"more than --max-unreadable {share:g} allows: allow more, or mend them, delete {folder}.partial "
-            "and begin anew"
+            f"{unusable} of {total} pictures of {name} can't be used (the last is {last.key}: "
+            f"{last.detail}), more than --max-unreadable {share:g} allows: allow more, or mend them, delete "
+            f"{folder}.partial and begin anew"
         )
 
 
@@ -177,22 +177,22 @@ def _outcomes(
 ) -> Iterator[Face | _Skipped]:
     """A face or a reason for each sample, in their order.
 
-    Reading, decoding and cropping are done by threads while the detector is at work.
+    Threads read, decode and crop while the detector runs.
     """
     with ThreadPoolExecutor(_WORKERS) as pool:
         upcoming = _read_ahead(samples, pool)
         while group := list(_group(upcoming)):
             tiles = [loaded.tiles.pixels for loaded in group if isinstance(loaded, _Loaded)]
             raw = engine.infer({"tiles": np.concatenate(tiles)}) if tiles else {}
-            at = 0
+            start = 0
             waiting: list[_Skipped | Future[Face | _Skipped]] = []
             for loaded in group:
                 if isinstance(loaded, _Skipped):
                     waiting.append(loaded)
                     continue
                 count = len(loaded.tiles.pixels)
-                part = {name: values[at : at + count] for name, values in raw.items()}
-                at += count
+                part = {name: values[start : start + count] for name, values in raw.items()}
+                start += count
                 waiting.append(pool.submit(_face, loaded, part, teachers=teachers, size=size))
             for outcome in waiting:
                 yield outcome if isinstance(outcome, _Skipped) else outcome.result()
@@ -206,30 +206,30 @@ def _read_ahead(
         picture: NDArray[np.uint8] | _Skipped | None = None
         if isinstance(sample, Sample) and not isinstance(sample.picture, Path):
             # Frames of a video are decoded in their order, which threads would not keep.
-            picture = _called(sample)
+            picture = _decode_callable(sample)
         queue.append(pool.submit(_load, sample, picture))
-        if len(queue) > _AHEAD:
+        if len(queue) > _PREFETCH:
             yield queue.popleft().result()
     while queue:
         yield queue.popleft().result()
 
 
 def _group(upcoming: Iterator[_Loaded | _Skipped]) -> Iterator[_Loaded | _Skipped]:
-    """The next samples, as many as the detector is shown at once."""
+    """The next samples, as many as one batch of the detector."""
     tiles = 0
     for loaded in upcoming:
         yield loaded
         tiles += len(loaded.tiles.pixels) if isinstance(loaded, _Loaded) else 1
-        if tiles >= _TILES_AT_ONCE:
+        if tiles >= _DETECTOR_BATCH:
             return
 
 
-def _called(sample: Sample) -> NDArray[np.uint8] | _Skipped:
+def _decode_callable(sample: Sample) -> NDArray[np.uint8] | _Skipped:
     assert not isinstance(sample.picture, Path)
     try:
         return sample.picture()
     except (OSError, ValueError, cv2.error) as error:
-        return _Skipped(reason="unreadable", key=sample.key, detail=_few_words(error))
+        return _Skipped(reason="unreadable", key=sample.key, detail=_summary(error))
 
 
 def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | None) -> _Loaded | _Skipped:
@@ -245,32 +245,34 @@ def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | No
             picture = decode_image(sample.picture.read_bytes())
         return _Loaded(sample=sample, image=picture, tiles=tile_photo(picture))
     except (OSError, InvalidInput) as error:
-        return _Skipped(reason="unreadable", key=sample.key, detail=_few_words(error))
+        return _Skipped(reason="unreadable", key=sample.key, detail=_summary(error))
 
 
 def _face(
     loaded: _Loaded, raw: dict[str, NDArray[Any]], *, teachers: Sequence[TeacherLabels], size: int
 ) -> Face | _Skipped:
     sample, image = loaded.sample, loaded.image
-    shown = (image.shape[1], image.shape[0])
+    picture_size = (image.shape[1], image.shape[0])
     try:
-        own = {task: checked(task, label, picture=shown) for task, label in sample.labels.items()}
+        own = {task: checked(task, label, picture=picture_size) for task, label in sample.labels.items()}
         own = {task: label for task, label in own.items() if label is not None}
-        done = complete(own, key=sample.key, teachers=teachers, size=shown)
-        labels = {task: checked(task, label, picture=shown) for task, label in done.labels.items()}
+        completed = complete(own, key=sample.key, teachers=teachers, size=picture_size)
+        labels = {
+            task: checked(task, label, picture=picture_size) for task, label in completed.labels.items()
+        }
         five = labelled_five_points(sample)
         mask = _mask(sample, shape=image.shape[:2])
     except (OSError, ValueError) as error:
-        return _Skipped(reason="bad_labels", key=sample.key, detail=_few_words(error))
+        return _Skipped(reason="bad_labels", key=sample.key, detail=_summary(error))
     faces = decode_faces(loaded.tiles, raw)
-    landmarks = _landmarks(faces, sample, shown=shown, five=five, teachers_five=done.five)
+    landmarks = _landmarks(faces, sample, picture_size=picture_size, five=five, teachers_five=completed.five)
     if landmarks is None:
         return _Skipped(reason="no_face", key=sample.key, detail="the detector finds none where it is meant")
     margin = margin_of(size)
     try:
         pixels, forward = crop_with_margin(image, landmarks, size=size, margin=margin)
     except InvalidInput as error:
-        return _Skipped(reason="no_face", key=sample.key, detail=_few_words(error))
+        return _Skipped(reason="no_face", key=sample.key, detail=_summary(error))
     side = size + 2 * margin
     return Face(
         key=sample.key,
@@ -280,8 +282,8 @@ def _face(
         person=sample.person,
         subset=sample.subset,
         masks={} if mask is None else {sample.mask_task: transform_mask(mask, forward, side=side)},
-        confidence=done.confidence,
-        labelled_by=done.labelled_by,
+        confidence=completed.confidence,
+        labelled_by=completed.labelled_by,
         forward=forward,
     )
 
@@ -290,15 +292,15 @@ def _landmarks(
     faces: Detections,
     sample: Sample,
     *,
-    shown: tuple[int, int],
+    picture_size: tuple[int, int],
     five: NDArray[np.float64] | None,
     teachers_five: NDArray[np.float32] | None,
 ) -> NDArray[np.float64] | None:
-    """By which landmarks the face is cropped: the detector's, as in serving, else known ones."""
+    """The landmarks that crop the face: the detector's, as in serving, else known ones."""
     if five is None and teachers_five is not None:
         five = teachers_five.astype(np.float64)
-    width, height = shown
-    # What is labelled must be the face that is meant; of a plain photo any face will do.
+    width, height = picture_size
+    # Labels need their own face; of a plain photo any face will do.
     anywhere = not sample.labels and sample.mask is None
     detected = select_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
     return five if detected is None else detected
@@ -318,7 +320,7 @@ def _mask(sample: Sample, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None
     return checked_mask(sample.mask_task, np.asarray(mask))
 
 
-def _few_words(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().splitlines()[0] if words.strip() else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""A data set in the layout of its official release: what is known of it, and how it is read.
+"""A data set in the layout of its official release: its description and its reading function.
 
 Each data set is one module of training.data.readers that defines its `Reader`.
 """
@@ -11,12 +11,12 @@ from training.data.sample import BadSample, Sample
 
 
 class LayoutError(ValueError):
-    """A folder does not have the data set's layout: the sentence names what is missing and where."""
+    """A folder does not have the data set's layout: the message names what is missing and where."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the official release has."""
+    """The content of the official release."""
 
     counts: Mapping[str, int]  # split (or "all") -> pictures; empty: not checked
     files: Sequence[str] = ()  # paths below --source that must exist

@@ -1,19 +1,19 @@
-"""Labels that a teacher gave to pictures: one neutral file, whatever the teacher was.
+"""A teacher's labels of pictures, in a file format that all teachers share.
 
-`training.teachers.pseudolabel` writes such files and `training.data prepare --teacher` reads them; this module
-needs numpy alone, because teachers run in an environment of their own. A file is a .npz with, for N
+`training.teachers.pseudolabel` writes such files and `training.data prepare --teacher` reads them. This
+module needs numpy alone, because teachers run in an environment of their own. A file is a .npz with, for N
 pictures:
 
   format          1
-  teacher         who gave the labels, and under which licence
+  teacher         the teacher's title and licence
   names [N]       the picture's path below the labelled folder, with that folder's own name in front
   sizes [N, 2]    width and height in pixels of the picture, after its EXIF rotation
-  found [N]       whether the teacher found a face; of the others nothing else is known
+  found [N]       whether the teacher found a face; without one, nothing else is known
   five [N, 5, 2]  right eye, left eye, nose tip, right and left corner of the mouth; NaN where not known
   <task>/labels   the task's labels as the catalogue had them
   <task>/values   float32, NaN where not known: classes [N, K] probabilities; multilabel [N, K] in
                   [0, 1]; value [N, 2] (low, high); rotation [N, 3] degrees; points [N, K, 2]
-  <task>/confidence [N]  how far to trust them: what a face counts in the task's loss, in [0, 1]
+  <task>/confidence [N]  the weight of the face in the task's loss, in [0, 1]
 
 Coordinates are the picture's pixels, integers at pixel centres; angles are runtime.pose's.
 """
@@ -36,7 +36,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TeacherFile:
-    """The content of a file, as arrays; see the module's words on each."""
+    """The content of a file, as arrays; the module's docstring describes each."""
 
     teacher: str
     names: NDArray[np.str_]  # [N]
@@ -62,7 +62,7 @@ class TeacherFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TeacherFace:
-    """What a teacher says of one picture's face."""
+    """A teacher's labels of one picture's face."""
 
     labels: dict[str, Any]  # by task, written as in training.data.sample
     confidence: dict[str, float]  # by task
@@ -70,8 +70,8 @@ class TeacherFace:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Completed:
-    """A face's labels after teachers have filled in what people left open."""
+class CompletedLabels:
+    """A face's labels by people, completed by teachers for tasks that people did not label."""
 
     labels: dict[str, Any]  # by task
     confidence: dict[str, float]  # of the teachers' tasks only; people's count 1
@@ -110,7 +110,8 @@ def read_teacher_file(path: pathlib.Path) -> TeacherFile:
             arrays = {name: stored[name] for name in stored.files}
     except OSError as error:
         raise ValueError(
-            f"{path} can't be read ({error.strerror or error}): name a file or folder of training.teachers.pseudolabel"
+            f"{path} can't be read ({error.strerror or error}): name a file or folder of "
+            "training.teachers.pseudolabel"
         ) from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
@@ -149,7 +150,7 @@ def read_teacher_file(path: pathlib.Path) -> TeacherFile:
 class TeacherLabels:
     """The labels of one teacher, by picture: a file, or a folder of them.
 
-    Attributes: `teacher`, who it was; `tasks`, what it labels. Raises ValueError for a file that can't be
+    Attributes: `teacher`, its title; `tasks` that it labels. Raises ValueError for a file that can't be
     read, for files of several teachers in one folder, and for a picture that is labelled twice.
     """
 
@@ -177,14 +178,14 @@ class TeacherLabels:
         return len(self._rows)
 
     def labels(self, key: str, *, size: tuple[int, int] | None = None) -> TeacherFace | None:
-        """What the teacher says of the picture `key`, or None where it has not seen it or found no face.
+        """The teacher's labels of the picture `key`; None where it has none or found no face.
 
         `key` is the picture's path, or its last parts: `train/1.jpg` finds `fairface/train/1.jpg` and the
-        other way round, and never `val/1.jpg`. `size` (width, height) of the picture at hand, if given, must
-        be that of the picture labelled. ValueError: it is not, or `key` fits several pictures.
+        other way round, and never `val/1.jpg`. `size` (width, height), if given, must be that of the
+        labelled picture. ValueError: it is not, or `key` fits several pictures.
         """
         base = key.rpartition("/")[2]
-        fitting = [name for name in self._by_base.get(base, ()) if _same_end(name, key)]
+        fitting = [name for name in self._by_base.get(base, ()) if _is_suffix(name, key)]
         if len(fitting) > 1:
             raise ValueError(
                 f"{self.path} has {fitting[0]} and {fitting[1]}, and {key} may be either: label only the "
@@ -202,7 +203,7 @@ class TeacherLabels:
                 f"{key} has {size[0]}x{size[1]} pixels and had {labelled[0]}x{labelled[1]} when {self.path} "
                 "was made: label the pictures that are prepared"
             )
-        labels = {task: written(CATALOGUE[task], values[j]) for task, values in file.values.items()}
+        labels = {task: to_label(CATALOGUE[task], values[j]) for task, values in file.values.items()}
         known = {task: label for task, label in labels.items() if label is not None}
         five = file.five[j]
         return TeacherFace(
@@ -218,32 +219,32 @@ def complete(
     key: str,
     teachers: Sequence[TeacherLabels],
     size: tuple[int, int] | None = None,
-) -> Completed:
-    """People's `labels` of the picture `key`, and the teachers' for tasks that people left open.
+) -> CompletedLabels:
+    """People's `labels` of the picture `key`, and the teachers' for all other tasks.
 
     Of several teachers of one task the first counts. Raises ValueError as TeacherLabels.labels does.
     """
-    done = Completed(labels=dict(labels), confidence={}, labelled_by={}, five=None)
+    completed = CompletedLabels(labels=dict(labels), confidence={}, labelled_by={}, five=None)
     for teacher in teachers:
         face = teacher.labels(key, size=size)
         if face is None:
             continue
-        if done.five is None:
-            done = dataclasses.replace(done, five=face.five)
+        if completed.five is None:
+            completed = dataclasses.replace(completed, five=face.five)
         for task, label in face.labels.items():
-            if task not in done.labels:
-                done.labels[task] = label
-                done.confidence[task] = face.confidence[task]
-                done.labelled_by[task] = teacher.teacher
-    return done
+            if task not in completed.labels:
+                completed.labels[task] = label
+                completed.confidence[task] = face.confidence[task]
+                completed.labelled_by[task] = teacher.teacher
+    return completed
 
 
-def written(task: Task, values: NDArray[np.float32]) -> Any:
+def to_label(task: Task, values: NDArray[np.float32]) -> Any:
     """A face's values as its label is written (training.data.sample); None where nothing is known."""
     return kind_of(task).written(task, values)
 
 
-def _same_end(one: str, other: str) -> bool:
+def _is_suffix(one: str, other: str) -> bool:
     """Whether the shorter of two paths is the end of the longer, in whole parts."""
     short, long = sorted((one, other), key=len)
     return short == long or long.endswith("/" + short)

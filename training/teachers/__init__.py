@@ -1,8 +1,7 @@
-"""Networks of others that label faces which nobody has labelled (training.teachers.pseudolabel).
+"""Teacher networks that label unlabelled faces (training.teachers.pseudolabel).
 
-A teacher is a class with the interface of `Teacher`; `TEACHERS` says in which module each lives, so that
-one teacher's packages are needed only where that teacher is used. Its own words for labels stay in its
-module.
+A teacher is a class with the interface of `Teacher`. `TEACHERS` has the module of each, so that a
+teacher's packages are needed only where it is used. A teacher's own label names stay in its module.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FaceLabels:
-    """What a teacher says of the face in one picture.
+    """A teacher's labels of the face in one picture.
 
     `values` are arrays as a teacher file has them (training.data.teacher_labels), without the first axis;
     coordinates are the picture's pixels, integers at pixel centres.
@@ -29,21 +28,21 @@ class FaceLabels:
 
 
 class Teacher(Protocol):
-    """What `training.teachers.pseudolabel` wants of a teacher."""
+    """The interface that `training.teachers.pseudolabel` uses."""
 
-    title: str  # who it is, with its licence: "MediaPipe face landmarker (Apache-2.0)"
-    tasks: tuple[str, ...]  # what it labels
+    title: str  # name and licence: "MediaPipe face landmarker (Apache-2.0)"
+    tasks: tuple[str, ...]  # that it labels
 
     def label(self, picture: NDArray[np.uint8], *, five: NDArray[np.float32] | None) -> FaceLabels | None:
-        """The labels of the face in `picture` [H, W, 3] RGB; None where it finds none.
+        """The labels of the face in `picture` [H, W, 3] RGB; None without a face.
 
-        `five` [5, 2] is where a teacher named before has seen the face, None where none has: a teacher
-        that finds no faces by itself looks there.
+        `five` [5, 2] are the face's landmarks from an earlier teacher, None without any. A teacher that
+        does not detect faces crops by them.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what the teacher holds."""
+        """Release the teacher's resources."""
         ...
 
 
@@ -62,10 +61,10 @@ def open_teacher(name: str, *, model: pathlib.Path) -> Teacher:
         raise ValueError(f"{model} does not exist: --model names the weights of the teacher {name}")
     module, class_name = TEACHERS[name]
     try:
-        made: Callable[[pathlib.Path], Teacher] = getattr(importlib.import_module(module), class_name)
-        return made(model)
+        create: Callable[[pathlib.Path], Teacher] = getattr(importlib.import_module(module), class_name)
+        return create(model)
     except ImportError as error:
         raise ValueError(
-            f"the teacher {name} needs a package that is not here ({error}): run it in its environment, "
+            f"the teacher {name} needs a package that is not installed ({error}): run it in its environment, "
             "which requirements/teachers.txt makes for mediapipe and requirements/train.txt for the others"
         ) from None

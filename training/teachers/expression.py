@@ -1,4 +1,4 @@
-"""face-api.js's expression network (MIT) as a teacher: seven expressions of faces that another has found."""
+"""face-api.js's expression network (MIT) as a teacher: seven expressions of known faces."""
 
 import pathlib
 
@@ -12,9 +12,9 @@ from training.tasks import CATALOGUE
 from training.teachers import FaceLabels
 from training.teachers.face_api import EXPRESSIONS, FaceExpression
 
-# It was trained on faces cut closer than our crops: of FER2013's validation faces it names 59.6 % right
+# It was trained on faces cut closer than our crops: on FER2013's validation faces its accuracy is 59.6 %
 # in the middle three quarters of the crop, 55.4 % in the whole crop and 52.8 % in 0.6 of it.
-_SHOWN = 0.75
+_CENTRAL_PART = 0.75
 _SIDE = FaceExpression.SIDE
 
 
@@ -29,14 +29,14 @@ class ExpressionTeacher:
         self._order = [EXPRESSIONS.index(label) for label in CATALOGUE["expression"].labels]
 
     def label(self, picture: NDArray[np.uint8], *, five: NDArray[np.float32] | None) -> FaceLabels | None:
-        """See `Teacher.label`; None where no teacher named before has found the face.
+        """See `Teacher.label`; None without landmarks of an earlier teacher.
 
         The confidence is the largest probability.
         """
         if five is None:
             return None
         try:
-            crop, _ = align_face(picture, landmarks=five, size=round(_SIDE / _SHOWN))
+            crop, _ = align_face(picture, landmarks=five, size=round(_SIDE / _CENTRAL_PART))
         except InvalidInput:
             return None
         margin = (crop.shape[0] - _SIDE) // 2

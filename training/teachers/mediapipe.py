@@ -1,8 +1,8 @@
 """MediaPipe's face landmarker (Apache-2.0) as a teacher: 68 landmarks, head pose and action units.
 
-It gives 478 points on a mesh, a pose matrix and 52 blendshapes. It looks at each picture twice, the
-second time mirrored: the labels are the mean, which takes away what it does to one side only, and their
-confidence falls with the difference between the two.
+It gives 478 points on a mesh, a pose matrix and 52 blendshapes. It runs on each picture twice, the
+second time mirrored: the labels are the mean, which cancels one-sided errors, and their confidence falls
+with the difference between the two.
 
 mediapipe brings its own OpenCV: it lives in an environment of its own (requirements/teachers.txt).
 """
@@ -19,8 +19,8 @@ from training.data.sample import five_of_68
 from training.tasks import CATALOGUE
 from training.teachers import FaceLabels
 
-# Room around the picture, relative to its larger side: chips are cut closer than the face detector likes.
-# The first one suits nearly all, the others find a few more.
+# Margins around the picture, relative to its larger side: chips are cut closer than the face detector
+# expects. The first one suits nearly all, the others find a few more.
 MARGINS = (0.1, 0.0, 1.0)
 
 # iBUG's points on the mesh: the mean of these vertices, for the points of the right half and the middle.
@@ -58,7 +58,7 @@ _JAW_YAW = 20.0
 _RIGHT_JAW, _LEFT_JAW = slice(0, 7), slice(10, 17)
 
 # The points lie too far right and down, by this part of the face's larger side: half of a pixel of the
-# network's input. Measured from left to right, where a mirrored picture tells.
+# network's input. Measured from left to right, where a mirrored picture shows it.
 _OFFSET = 0.003
 
 # The blendshapes that stand for an action unit; of several the mean. AU9 has no usable one.
@@ -76,26 +76,26 @@ _ACTION_UNITS = {
     "AU43": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
 
-# The difference between the two looks at which a label's confidence is one half: of the face's larger
+# The difference between the two predictions at which a label's confidence is one half: of the face's larger
 # side, degrees, and probability.
-_HALF_TRUST = {"landmarks": 0.03, "head_pose": 10.0, "action_units": 0.2}
-# Points that lie farther apart than this part of the face's side, on average, are of two different things.
-_ANOTHER_FACE = 0.06
-# Where the mirrored picture shows it no face.
-_SEEN_ONCE = 0.25
+_HALF_CONFIDENCE = {"landmarks": 0.03, "head_pose": 10.0, "action_units": 0.2}
+# Points that lie farther apart than this part of the face's side, on average, are of two different faces.
+_DIFFERENT_FACE = 0.06
+# The confidence where only one of the two pictures shows a face.
+_CONFIDENCE_OF_ONE = 0.25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the landmarker says of a picture, in that picture's pixels."""
+class Prediction:
+    """The landmarker's answer for a picture, in that picture's pixels."""
 
     points: NDArray[np.float64]  # [68, 2], iBUG's
     side: float  # the larger side of the face in pixels
     angles: NDArray[np.float64]  # [3] yaw, pitch, roll
     action_units: NDArray[np.float64]  # [12], NaN for AU9
 
-    def mirrored(self, *, width: int) -> "Look":
-        """The same of the picture's mirror image."""
+    def mirrored(self, *, width: int) -> "Prediction":
+        """The prediction for the picture's mirror image."""
         points = self.points[_MIRRORED] * [-1, 1] + [width - 1, 0]
         return dataclasses.replace(self, points=points, angles=self.angles * [-1, 1, -1])
 
@@ -104,7 +104,7 @@ class FaceLandmarker:
     """The teacher, from a `.task` file with blendshapes. ValueError where mediapipe can't read it."""
 
     title = "MediaPipe face landmarker (Apache-2.0)"
-    tasks = tuple(_HALF_TRUST)
+    tasks = tuple(_HALF_CONFIDENCE)
 
     def __init__(self, model: pathlib.Path) -> None:
         import mediapipe
@@ -128,37 +128,37 @@ class FaceLandmarker:
             ) from None
 
     def label(self, picture: NDArray[np.uint8], *, five: NDArray[np.float32] | None) -> FaceLabels | None:
-        """See `Teacher.label`; the face is the one that the landmarker finds first, whatever `five` says."""
-        first = self._look(picture)
+        """See `Teacher.label`; the face is the landmarker's first; `five` is not used."""
+        first = self._predict(picture)
         if first is None:
             return None
-        second = self._look(np.ascontiguousarray(picture[:, ::-1]))
-        return joined(first, None if second is None else second.mirrored(width=picture.shape[1]))
+        second = self._predict(np.ascontiguousarray(picture[:, ::-1]))
+        return combined(first, None if second is None else second.mirrored(width=picture.shape[1]))
 
     def close(self) -> None:
         """See `Teacher.close`."""
         self._landmarker.close()
 
-    def _look(self, picture: NDArray[np.uint8]) -> Look | None:
+    def _predict(self, picture: NDArray[np.uint8]) -> Prediction | None:
         height, width = picture.shape[:2]
-        for room in MARGINS:
-            margin = int(room * max(height, width))
-            wide = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-            result = self._landmarker.detect(self._image(image_format=self._format, data=wide))
+        for relative_margin in MARGINS:
+            margin = int(relative_margin * max(height, width))
+            padded = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+            result = self._landmarker.detect(self._image(image_format=self._format, data=padded))
             if not result.face_landmarks:
                 continue
             relative = np.array([[point.x, point.y] for point in result.face_landmarks[0]])
             shapes = {shape.category_name: shape.score for shape in result.face_blendshapes[0]}
-            return look_of(
-                relative * [wide.shape[1], wide.shape[0]] - margin,
+            return to_prediction(
+                relative * [padded.shape[1], padded.shape[0]] - margin,
                 matrix=result.facial_transformation_matrixes[0],
                 blendshapes=shapes,
             )
         return None
 
 
-def look_of(mesh: ArrayLike, *, matrix: ArrayLike, blendshapes: dict[str, float]) -> Look:
-    """From the landmarker's own answer: `mesh` [478, 2] in pixels, and `matrix` [4, 4] to the camera.
+def to_prediction(mesh: ArrayLike, *, matrix: ArrayLike, blendshapes: dict[str, float]) -> Prediction:
+    """From the landmarker's output: `mesh` [478, 2] in pixels, and `matrix` [4, 4] to the camera.
 
     The matrix has x right, y up and z toward the viewer. Roll comes from the line through the outer
     corners of the eyes: the matrix's follows the picture only roughly.
@@ -176,7 +176,7 @@ def look_of(mesh: ArrayLike, *, matrix: ArrayLike, blendshapes: dict[str, float]
         else np.nan
         for label in CATALOGUE["action_units"].labels
     ]
-    return Look(
+    return Prediction(
         points=points,
         side=side,
         angles=np.array([yaw, pitch, np.degrees(np.arctan2(y, x))]),
@@ -184,42 +184,42 @@ def look_of(mesh: ArrayLike, *, matrix: ArrayLike, blendshapes: dict[str, float]
     )
 
 
-def joined(first: Look, second: Look | None) -> FaceLabels | None:
-    """The labels of two looks at one picture; of the second, mirrored back, or None where it saw no face.
+def combined(first: Prediction, second: Prediction | None) -> FaceLabels | None:
+    """The labels from the predictions for a picture and for its mirror image, the latter mirrored back.
 
-    None where the two did not see the same face.
+    `second` is None where the mirrored picture shows no face. None where the two are of different faces.
     """
     if second is None:
         second, difference = first, None
     else:
         between = np.linalg.norm(first.points - second.points, axis=1).mean() / max(first.side, second.side)
-        if between > _ANOTHER_FACE:
+        if between > _DIFFERENT_FACE:
             return None
         difference = {
             "landmarks": between,
-            "head_pose": np.abs(_half_turn(first.angles - second.angles)).max(),
+            "head_pose": np.abs(_wrapped(first.angles - second.angles)).max(),
             "action_units": np.nanmean(np.abs(first.action_units - second.action_units)),
         }
-    angles = first.angles - _half_turn(first.angles - second.angles) / 2
+    angles = first.angles - _wrapped(first.angles - second.angles) / 2
     points = (first.points + second.points) / 2
     five = five_of_68(points)
     if abs(angles[0]) > _JAW_YAW:
         points[_LEFT_JAW if angles[0] > 0 else _RIGHT_JAW] = np.nan
     values = {
         "landmarks": points,
-        "head_pose": _half_turn(angles),
+        "head_pose": _wrapped(angles),
         "action_units": (first.action_units + second.action_units) / 2,
     }
     return FaceLabels(
         five=five.astype(np.float32),
         values={task: value.astype(np.float32) for task, value in values.items()},
         confidence={
-            task: _SEEN_ONCE if difference is None else 1 / (1 + (difference[task] / half) ** 2)
-            for task, half in _HALF_TRUST.items()
+            task: _CONFIDENCE_OF_ONE if difference is None else 1 / (1 + (difference[task] / half) ** 2)
+            for task, half in _HALF_CONFIDENCE.items()
         },
     )
 
 
-def _half_turn(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles brought to -180..180."""
+def _wrapped(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles wrapped to -180..180."""
     return (degrees + 180) % 360 - 180

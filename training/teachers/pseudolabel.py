@@ -1,14 +1,16 @@
-"""Labels from teachers for photos that nobody has labelled.
+"""Labels from teachers for unlabelled photos.
 
-`python -m training.teachers.pseudolabel PICTURES --teacher mediapipe --model FILE --output DIR` lets a teacher
-(training.teachers) look at every picture under a folder, and writes OUTPUT/mediapipe/labels-000000.npz and
-so on (training.data.teacher_labels says what is in them). `python -m training.data prepare ... --teacher
-OUTPUT/mediapipe` then puts the labels, with their confidence, into the same shards as people's.
+    python -m training.teachers.pseudolabel PICTURES --teacher mediapipe --model FILE --output DIR
 
---teacher and --model may be given several times; a teacher sees where those before it found the face,
-or, for teachers that can't live in one environment, where those of an earlier run did: `--teacher face_api
---model FOLDER --faces OUTPUT/mediapipe`.
-A run that was stopped goes on where it stood, with the same command. Several runs share the work with
+runs a teacher (training.teachers) on every picture under a folder, and writes
+OUTPUT/mediapipe/labels-000000.npz and so on (training.data.teacher_labels has the format). `python -m
+training.data prepare ... --teacher OUTPUT/mediapipe` then stores the labels, with their confidence, in the
+same shards as people's.
+
+--teacher and --model may be given several times; a teacher gets the face's landmarks
+from those before it, or, for teachers that need separate environments, from those of an earlier run:
+`--teacher face_api --model FOLDER --faces OUTPUT/mediapipe`.
+The same command continues a stopped run. Several runs share the work with
 --share 1/3, --share 2/3 and --share 3/3. mediapipe needs an environment of its own
 (requirements/teachers.txt).
 """
@@ -35,7 +37,7 @@ PICTURES_A_FILE = 1000
 
 
 class PseudolabelError(ValueError):
-    """What went wrong, with which input, and what to do, in one sentence."""
+    """A user's error: what is wrong, with which input, and what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,21 +122,21 @@ def label_pictures(
 ) -> None:
     """Write every teacher's files for the pictures `paths` under `folder`.
 
-    `faces` is an earlier teacher's: where it saw the faces. `share` (i, n) does every n-th file from the
-    i-th on. PseudolabelError: more unreadable pictures than `max_unreadable` of them, or files of other
-    pictures in `output`.
+    `faces` are an earlier teacher's labels: their landmarks locate the faces. `share` (i, n) does every
+    n-th file from the i-th on. PseudolabelError: more unreadable pictures than `max_unreadable` of them, or
+    files of other pictures in `output`.
     """
     for name in teachers:
         (output / name).mkdir(parents=True, exist_ok=True)
     parts = range(0, len(paths), PICTURES_A_FILE)[share[0] :: share[1]]
     count = sum(len(paths[start : start + PICTURES_A_FILE]) for start in parts)
-    seen = found = fresh = unreadable = 0
+    processed = found = fresh = unreadable = 0
     began = time.monotonic()
     for start in parts:
         part = paths[start : start + PICTURES_A_FILE]
         names = np.array([_name(path, folder=folder) for path in part])
         targets = {name: output / name / f"labels-{start // PICTURES_A_FILE:06d}.npz" for name in teachers}
-        files = _done(targets, names=names)
+        files = _finished(targets, names=names)
         if files is None:
             files = _label_part(part, names, teachers=teachers, faces=faces)
             for name, file in files.items():
@@ -142,13 +144,18 @@ def label_pictures(
             fresh += len(part)
         any_file = next(iter(files.values()))
         bad = np.flatnonzero(any_file.sizes[:, 0] == 0)
-        seen, found, unreadable = seen + len(part), found + int(any_file.found.sum()), unreadable + len(bad)
+        processed, found, unreadable = (
+            processed + len(part),
+            found + int(any_file.found.sum()),
+            unreadable + len(bad),
+        )
         if unreadable > max_unreadable * count:
             raise PseudolabelError(
-                f"{unreadable} of {seen} pictures under {folder} can't be read, the last {names[bad[-1]]}: "
-                f"mend or remove them, or allow more than {max_unreadable:g} of them with --max-unreadable"
+                f"{unreadable} of {processed} pictures under {folder} can't be read, the last "
+                f"{names[bad[-1]]}: mend or remove them, or allow more than {max_unreadable:g} of them with "
+                "--max-unreadable"
             )
-        _progress(seen, count, fresh=fresh, found=found, unreadable=unreadable, began=began)
+        _log_progress(processed, count, fresh=fresh, found=found, unreadable=unreadable, began=began)
     print(f"{count} pictures, {found / count:.1%} with a face, {unreadable} unreadable: {output}")
 
 
@@ -185,15 +192,15 @@ def _label_part(
         known = (
             None if faces is None else faces.labels(str(names[i]), size=(picture.shape[1], picture.shape[0]))
         )
-        where: NDArray[np.float32] | None = None if known is None else known.five
+        landmarks: NDArray[np.float32] | None = None if known is None else known.five
         for name, teacher in teachers.items():
-            face: FaceLabels | None = teacher.label(picture, five=where)
+            face: FaceLabels | None = teacher.label(picture, five=landmarks)
             if face is None:
                 continue
             found[name][i] = True
             five[name][i] = face.five
-            if where is None and not np.isnan(face.five[:2]).any():
-                where = face.five
+            if landmarks is None and not np.isnan(face.five[:2]).any():
+                landmarks = face.five
             for task, label in face.values.items():
                 values[name][task][i] = label
                 confidence[name][task][i] = face.confidence[task]
@@ -211,8 +218,8 @@ def _label_part(
     }
 
 
-def _done(targets: dict[str, pathlib.Path], *, names: NDArray[np.str_]) -> dict[str, TeacherFile] | None:
-    """The files of an earlier run, or None where one of them is not there yet."""
+def _finished(targets: dict[str, pathlib.Path], *, names: NDArray[np.str_]) -> dict[str, TeacherFile] | None:
+    """The files of an earlier run, or None where one of them is missing."""
     if not all(path.exists() for path in targets.values()):
         return None
     files = {name: read_teacher_file(path) for name, path in targets.items()}
@@ -240,18 +247,20 @@ def _name(path: pathlib.Path, *, folder: pathlib.Path) -> str:
 
 def _share(text: str) -> tuple[int, int]:
     """(i, n), from 0, of "i/n", from 1."""
-    one, _, all_of = text.partition("/")
-    if not (one.isdigit() and all_of.isdigit() and 1 <= int(one) <= int(all_of)):
+    number, _, total = text.partition("/")
+    if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
         raise PseudolabelError(f"--share {text} is no share: write 2/3 for the second of three")
-    return int(one) - 1, int(all_of)
+    return int(number) - 1, int(total)
 
 
-def _progress(seen: int, count: int, *, fresh: int, found: int, unreadable: int, began: float) -> None:
+def _log_progress(
+    processed: int, count: int, *, fresh: int, found: int, unreadable: int, began: float
+) -> None:
     """One line on standard error; the time left from the pictures that this run itself labelled."""
-    left = (time.monotonic() - began) / fresh * (count - seen) if fresh else 0
+    left = (time.monotonic() - began) / fresh * (count - processed) if fresh else 0
     print(
-        f"{seen}/{count} pictures, {found / max(seen, 1):.1%} with a face, {unreadable} unreadable, "
-        f"{left / 60:.0f} min left",
+        f"{processed}/{count} pictures, {found / max(processed, 1):.1%} with a face, "
+        f"{unreadable} unreadable, {left / 60:.0f} min left",
         file=sys.stderr,
         flush=True,
     )

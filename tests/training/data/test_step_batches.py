@@ -13,11 +13,11 @@ from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.data.sampling.augmentation import (
-    CALM,
+    NO_AUGMENTATION,
     Augmentation,
-    disturb,
+    augment_pixels,
     draw_geometry,
-    surrounded,
+    fill_frame,
     warp_picture,
 )
 from training.data.sampling.step_batches import StepBatches
@@ -95,14 +95,14 @@ def test_processes_share_a_step_row_by_row(sets: list[FaceSet]) -> None:
 
 def test_a_pass_takes_every_face_once_and_small_sets_come_round_more_often(sets: list[FaceSet]) -> None:
     batches = _batches(sets)
-    large = np.concatenate([batches.drawn(0, step) for step in range(4)])
+    large = np.concatenate([batches.drawn_indices(0, step) for step in range(4)])
     assert sorted(large[:10]) == list(range(10))
     assert sorted(large[10:]) == list(range(10))
     assert list(large[:10]) != list(large[10:])
-    small = np.concatenate([batches.drawn(1, step) for step in range(3)])
+    small = np.concatenate([batches.drawn_indices(1, step) for step in range(3)])
     assert sorted(small[:3]) == sorted(small[3:]) == [0, 1, 2]
     # A batch may be larger than its set.
-    assert sorted(_batches(sets, counts=[1, 6]).drawn(1, 0)) == [0, 0, 1, 1, 2, 2]
+    assert sorted(_batches(sets, counts=[1, 6]).drawn_indices(1, 0)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_every_task_has_a_target_for_every_face(sets: list[FaceSet]) -> None:
@@ -116,8 +116,8 @@ def test_every_task_has_a_target_for_every_face(sets: list[FaceSet]) -> None:
 
 
 def test_a_face_that_nothing_disturbs_is_what_the_server_would_see(sets: list[FaceSet]) -> None:
-    batches = _batches(sets[:1], counts=[10], augmentation=CALM, noise=False)
-    batch, drawn = batches[0], batches.drawn(0, 0)
+    batches = _batches(sets[:1], counts=[10], augmentation=NO_AUGMENTATION, noise=False)
+    batch, drawn = batches[0], batches.drawn_indices(0, 0)
     np.testing.assert_array_equal(batch["pixels"], sets[0].served_crops(drawn, size=SIZE))
     np.testing.assert_array_equal(batch["parsing"], sets[0].served_masks("parsing", drawn, size=SIZE))
     np.testing.assert_allclose(batch["landmarks"], sets[0].columns["landmarks"][drawn], atol=1e-6)
@@ -132,7 +132,7 @@ def test_a_smaller_network_sees_the_same_picture_reduced(tmp_path: pathlib.Path)
     write_set(tmp_path / "one", [Face(key="a", pixels=photo[20:156, 150:286])], size=112)
     faces = FaceSet(tmp_path / "one")
     batches = StepBatches(
-        [faces], counts=[1], tasks=select(["age"]), size=56, steps=1, seed=1, augmentation=CALM
+        [faces], counts=[1], tasks=select(["age"]), size=56, steps=1, seed=1, augmentation=NO_AUGMENTATION
     )
     plain = faces.served_crops([0], size=56).astype(float)
     assert np.abs(batches[0]["pixels"] - plain).mean() < 1
@@ -240,15 +240,15 @@ def test_a_covered_point_is_not_visible_and_one_at_an_unknown_place_is_not_known
 def test_a_patch_is_said_where_it_is_and_a_mask_is_unknown_below_it(tmp_path: pathlib.Path) -> None:
     make_set(tmp_path / "made", count=4, tasks=["parsing"])
     faces = FaceSet(tmp_path / "made")
-    patched = Augmentation(**{**vars(CALM), "erase": 1.0})
+    patched = Augmentation(**{**vars(NO_AUGMENTATION), "erase": 1.0})
     batches = _batches([faces], counts=[4], augmentation=patched, tasks=select(["parsing"]))
-    batch, drawn = batches[0], batches.drawn(0, 0)
+    batch, drawn = batches[0], batches.drawn_indices(0, 0)
     changed = (batch["pixels"] != faces.served_crops(drawn, size=SIZE)).any(axis=3)
     unknown = (batch["parsing"] == UNKNOWN) & (faces.served_masks("parsing", drawn, size=SIZE) != UNKNOWN)
     assert (changed <= unknown).all()
     assert changed.any(axis=(1, 2)).all()
     picture = np.full((SIZE, SIZE, 3), 77, np.uint8)
-    out, patch = disturb(picture, rng=np.random.default_rng(0), augmentation=patched)
+    out, patch = augment_pixels(picture, rng=np.random.default_rng(0), augmentation=patched)
     x0, y0, x1, y1 = patch.astype(int)
     assert (out[y0:y1, x0:x1] != 77).any(axis=2).all()
     assert ((out != 77).any(axis=2).sum()) == (y1 - y0) * (x1 - x0)
@@ -257,7 +257,12 @@ def test_a_patch_is_said_where_it_is_and_a_mask_is_unknown_below_it(tmp_path: pa
 def test_training_labels_have_the_papers_noise_and_others_none(tmp_path: pathlib.Path) -> None:
     make_set(tmp_path / "made", count=200, tasks=["age", "head_pose"], unlabelled=20, size=16)
     faces = FaceSet(tmp_path / "made")
-    settings = {"counts": [200], "tasks": select(["age", "head_pose"]), "augmentation": CALM, "size": 16}
+    settings = {
+        "counts": [200],
+        "tasks": select(["age", "head_pose"]),
+        "augmentation": NO_AUGMENTATION,
+        "size": 16,
+    }
     noisy, exact = _batches([faces], **settings)[0], _batches([faces], **settings, noise=False)[0]
     years = (noisy["age"] - exact["age"])[:, 0]
     assert np.nanstd(years) == pytest.approx(1, rel=0.2)
@@ -266,7 +271,9 @@ def test_training_labels_have_the_papers_noise_and_others_none(tmp_path: pathlib
     entries = noisy["head_pose"] - exact["head_pose"]
     assert np.nanstd(entries) == pytest.approx(0.01, rel=0.1)
     assert np.isnan(noisy["age"]).all(axis=1).sum() == np.isnan(exact["age"]).all(axis=1).sum() == 20
-    wanted = rotation_from_angles(faces.columns["head_pose"][_batches([faces], **settings).drawn(0, 0)])
+    wanted = rotation_from_angles(
+        faces.columns["head_pose"][_batches([faces], **settings).drawn_indices(0, 0)]
+    )
     np.testing.assert_allclose(exact["head_pose"], wanted, atol=1e-6)
 
 
@@ -275,7 +282,7 @@ def test_a_chips_frame_becomes_another_photos_surroundings_and_its_dark_places_s
     crop[:, :10] = 3  # JPEG does not keep black quite black
     crop[20:25, 20:25] = 0  # a pupil
     other = np.full((40, 40, 3), 200, np.uint8)
-    out = surrounded(crop, other)
+    out = fill_frame(crop, other)
     assert (out[:, :10] == 200).all()
     assert (out[20:25, 20:25] == 0).all()
     assert (out[:, 14:20] == 100).all()
@@ -285,7 +292,7 @@ def test_disturbed_pictures_stay_pictures() -> None:
     picture = cv2.cvtColor(cv2.imread("tests/assets/astronaut.jpg"), cv2.COLOR_BGR2RGB)[40:168, 150:278]
     strong = Augmentation(blur=1, grey=0.5, colour=0.9, tint=0.3, erase=0)
     for seed in range(12):
-        out, patch = disturb(picture, rng=np.random.default_rng(seed), augmentation=strong)
+        out, patch = augment_pixels(picture, rng=np.random.default_rng(seed), augmentation=strong)
         assert out.shape == picture.shape
         assert out.dtype == np.uint8
         assert np.isnan(patch).all()

@@ -18,7 +18,7 @@ from training.data.labels import checked
 from training.data.teacher_labels import TeacherLabels
 from training.tasks import CATALOGUE
 from training.teachers import TEACHERS, FaceLabels, mediapipe, open_teacher, pseudolabel
-from training.teachers.mediapipe import POINTS_OF_68, Look, look_of
+from training.teachers.mediapipe import POINTS_OF_68, Prediction, to_prediction
 
 
 class Brightness:
@@ -213,7 +213,9 @@ def test_mediapipe_without_its_package_says_where_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(ValueError, match=r"needs a package that is not here .*requirements/teachers\.txt"):
+    with pytest.raises(
+        ValueError, match=r"needs a package that is not installed .*requirements/teachers\.txt"
+    ):
         open_teacher("mediapipe", model=tmp_path)
 
 
@@ -279,17 +281,17 @@ def matrix_of(*angles: float) -> NDArray[np.float64]:
     return matrix
 
 
-def look(*, yaw: float = 0.0, turned: float = 0.0) -> Look:
-    return look_of(mesh(turned=turned), matrix=matrix_of(yaw, 7, 3), blendshapes=SHAPES)
+def predicted(*, yaw: float = 0.0, turned: float = 0.0) -> Prediction:
+    return to_prediction(mesh(turned=turned), matrix=matrix_of(yaw, 7, 3), blendshapes=SHAPES)
 
 
-def joined(first: Look, second: Look | None) -> FaceLabels:
-    labels = mediapipe.joined(first, second)
+def combined(first: Prediction, second: Prediction | None) -> FaceLabels:
+    labels = mediapipe.combined(first, second)
     assert labels is not None
     return labels
 
 
-def moved(seen: Look, *, by: float) -> Look:
+def moved(seen: Prediction, *, by: float) -> Prediction:
     """The same face, farther right by a part of its side."""
     return dataclasses.replace(seen, points=seen.points + np.array([by * seen.side, 0]))
 
@@ -303,11 +305,11 @@ def test_every_point_has_vertices_of_its_own_and_a_mirrored_point_the_mirrored_o
 
 
 def test_yaw_and_pitch_come_from_the_matrix_and_roll_from_the_eyes() -> None:
-    np.testing.assert_allclose(look(yaw=-12, turned=15).angles, [-12, 7, 15], atol=1e-6)
+    np.testing.assert_allclose(predicted(yaw=-12, turned=15).angles, [-12, 7, 15], atol=1e-6)
 
 
 def test_action_units_are_the_means_of_their_blendshapes_and_au9_is_not_known() -> None:
-    units = dict(zip(CATALOGUE["action_units"].labels, look().action_units, strict=True))
+    units = dict(zip(CATALOGUE["action_units"].labels, predicted().action_units, strict=True))
     assert units["AU1"] == 0.5
     assert units["AU12"] == pytest.approx(0.8)
     assert units["AU25"] == pytest.approx(0.4)
@@ -316,8 +318,8 @@ def test_action_units_are_the_means_of_their_blendshapes_and_au9_is_not_known() 
 
 
 def test_looks_that_agree_are_trusted_and_give_labels_that_a_data_set_takes() -> None:
-    seen = look()
-    labels = joined(seen, seen)
+    seen = predicted()
+    labels = combined(seen, seen)
     assert labels.confidence == {"landmarks": 1.0, "head_pose": 1.0, "action_units": 1.0}
     assert labels.values["landmarks"].shape == (68, 2)
     assert not np.isnan(labels.values["landmarks"]).any()
@@ -327,22 +329,22 @@ def test_looks_that_agree_are_trusted_and_give_labels_that_a_data_set_takes() ->
 
 
 def test_confidence_falls_with_the_difference_of_the_two_looks() -> None:
-    first = look(yaw=0)
-    labels = joined(first, look(yaw=10))
+    first = predicted(yaw=0)
+    labels = combined(first, predicted(yaw=10))
     assert labels.confidence["head_pose"] == pytest.approx(0.5)
     assert labels.confidence["landmarks"] == pytest.approx(1)
     np.testing.assert_allclose(labels.values["head_pose"], [5, 7, 0], atol=1e-4)
-    assert joined(first, moved(first, by=0.03)).confidence["landmarks"] == pytest.approx(0.5)
-    assert all(value == 0.25 for value in joined(first, None).confidence.values())
+    assert combined(first, moved(first, by=0.03)).confidence["landmarks"] == pytest.approx(0.5)
+    assert all(value == 0.25 for value in combined(first, None).confidence.values())
 
 
 def test_looks_at_two_different_faces_give_no_labels() -> None:
-    assert mediapipe.joined(look(), moved(look(), by=0.05)) is not None
-    assert mediapipe.joined(look(), moved(look(), by=0.07)) is None
+    assert mediapipe.combined(predicted(), moved(predicted(), by=0.05)) is not None
+    assert mediapipe.combined(predicted(), moved(predicted(), by=0.07)) is None
 
 
 def test_a_mirrored_look_is_the_look_at_the_mirrored_picture() -> None:
-    seen = look(yaw=20, turned=10)
+    seen = predicted(yaw=20, turned=10)
     mirrored = seen.mirrored(width=160)
     np.testing.assert_allclose(mirrored.angles, [-20, 7, -10], atol=1e-6)
     np.testing.assert_allclose(mirrored.points[36], [159 - seen.points[45, 0], seen.points[45, 1]])
@@ -352,15 +354,15 @@ def test_a_mirrored_look_is_the_look_at_the_mirrored_picture() -> None:
 
 @pytest.mark.parametrize(("yaw", "unknown"), [(-25, range(7)), (25, range(10, 17)), (10, range(0))])
 def test_the_jaw_on_the_side_turned_away_is_not_known(yaw: float, unknown: range) -> None:
-    seen = look(yaw=yaw)
-    points = joined(seen, seen).values["landmarks"]
+    seen = predicted(yaw=yaw)
+    points = combined(seen, seen).values["landmarks"]
     assert np.flatnonzero(np.isnan(points).any(axis=1)).tolist() == list(unknown)
 
 
 def test_angles_on_both_sides_of_a_half_turn_are_averaged_across_it() -> None:
-    seen = look()
+    seen = predicted()
     one = dataclasses.replace(seen, angles=np.array([0, 0, 178.0]))
     other = dataclasses.replace(seen, angles=np.array([0, 0, -176.0]))
-    labels = joined(one, other)
+    labels = combined(one, other)
     assert labels.values["head_pose"][2] == pytest.approx(-179)
     assert labels.confidence["head_pose"] == pytest.approx(1 / 1.36)

@@ -11,7 +11,7 @@ import torch
 from tests.helpers.synthetic_sets import make_set
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
-from training.data.sampling.augmentation import CALM, disturb
+from training.data.sampling.augmentation import NO_AUGMENTATION, augment_pixels
 from training.kinds import kinds
 from training.models import FaceXFormer, FaceXFormerConfig, load_checkpoint
 from training.tasks import CATALOGUE, FACEXFORMER_TASKS
@@ -59,7 +59,7 @@ def _run(**changes: object) -> Run:
         "init": "random",
         "steps": 10,
         "learning_rate": 2e-3,
-        "augmentation": CALM,
+        "augmentation": NO_AUGMENTATION,
         "workers": 0,
         "bf16": False,
         "tensorboard": False,
@@ -177,9 +177,10 @@ def test_masks_may_be_learned_by_cross_entropy_alone() -> None:
 
 def test_a_changed_gamma_brightens_or_darkens() -> None:
     picture = np.full((16, 16, 3), 100, np.uint8)
-    always = dataclasses.replace(CALM, gamma=1.0)
+    always = dataclasses.replace(NO_AUGMENTATION, gamma=1.0)
     means = [
-        disturb(picture, rng=np.random.default_rng(seed), augmentation=always)[0].mean() for seed in range(20)
+        augment_pixels(picture, rng=np.random.default_rng(seed), augmentation=always)[0].mean()
+        for seed in range(20)
     ]
     assert min(means) < 90
     assert max(means) > 110

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.synthetic_sets import make_set
-from training.data.sampling.augmentation import CALM
+from training.data.sampling.augmentation import NO_AUGMENTATION
 from training.models import CONFIGS
 from training.train.finetune import Trainer
 from training.train.loop import distributed
@@ -37,7 +37,7 @@ def losses(tmp_path_factory: pytest.TempPathFactory) -> tuple[Losses, Losses]:
         clip=5.0,
         bf16=False,
         noise=False,
-        augmentation=CALM,
+        augmentation=NO_AUGMENTATION,
         workers=0,
         progress_every=10,
         checkpoint_every=STEPS,

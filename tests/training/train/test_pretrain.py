@@ -11,7 +11,7 @@ from torch.distributed.run import parse_args
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import write_set
-from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches, cropped
+from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches, random_crop
 from training.models import CONFIGS, build_model
 from training.models.pretrained_encoder import load_encoder
 from training.train import pretrain as command
@@ -81,11 +81,17 @@ def test_the_whole_crop_is_what_the_server_would_feed_and_parts_are_magnified() 
     rng = np.random.default_rng(0)
     stored = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
     whole = Cropping(smallest=1, stretch=1, mirrored=0)
-    np.testing.assert_array_equal(cropped(stored, margin=2, size=16, rng=rng, how=whole), stored[2:18, 2:18])
-    mirrored = cropped(stored, margin=2, size=16, rng=rng, how=dataclasses.replace(whole, mirrored=1))
+    np.testing.assert_array_equal(
+        random_crop(stored, margin=2, size=16, rng=rng, cropping=whole), stored[2:18, 2:18]
+    )
+    mirrored = random_crop(
+        stored, margin=2, size=16, rng=rng, cropping=dataclasses.replace(whole, mirrored=1)
+    )
     np.testing.assert_array_equal(mirrored, stored[2:18, 2:18][:, ::-1])
     ramp = np.repeat(np.arange(20, dtype=np.uint8)[None, :, None] * 10, 20, axis=0).repeat(3, axis=2)
-    part = cropped(ramp, margin=2, size=16, rng=rng, how=Cropping(smallest=0.25, stretch=1, mirrored=0))
+    part = random_crop(
+        ramp, margin=2, size=16, rng=rng, cropping=Cropping(smallest=0.25, stretch=1, mirrored=0)
+    )
     slopes = np.diff(part[8, :, 0].astype(float))
     assert 4 < slopes.mean() < 10
     assert slopes.min() > 0

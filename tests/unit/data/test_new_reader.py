@@ -22,8 +22,8 @@ def read(source):
     for path in sorted(source.glob("*.jpg")):
         age, _, person = path.stem.partition("_")
         if age.isdecimal():
-            age = int(age)
-            yield Sample(key=path.name, picture=path, labels={"age": [age, age]}, split="train", person=person)
+            labels = {"age": [int(age), int(age)]}
+            yield Sample(key=path.name, picture=path, labels=labels, split="train", person=person)
         else:
             yield BadSample(key=path.name, reason="its name is not age_person")
 

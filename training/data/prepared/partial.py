@@ -1,4 +1,4 @@
-"""A prepared set that is not finished: DIR/NAME.partial, its progress, and the lock of the process that writes it."""
+"""A prepared set that is being written: DIR/NAME.partial, its progress, and the lock of its writer."""
 
 import dataclasses
 import fcntl
@@ -79,8 +79,8 @@ class PartialSet:
         ]
         if changed:
             raise ValueError(
-                f"{self.path} was begun with other options ({'; '.join(changed)}): repeat the command that began it, "
-                "or delete it to begin anew"
+                f"{self.path} was begun with other options ({'; '.join(changed)}): repeat the command that "
+                "began it, or delete it to begin anew"
             )
         return progress
 
@@ -92,7 +92,7 @@ class PartialSet:
     def publish(self) -> None:
         """Rename the folder to the set's, replacing an older set.
 
-        Files that only a partial set needs are removed last, so that a process killed in between is continued.
+        Files that only a partial set needs are removed last, so that a killed process can be continued.
         """
         old = self.target.with_name(f"{self.target.name}.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -129,7 +129,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def _lock_folder(path: Path) -> int:
-    """Create and lock the folder; returns the descriptor. The lock ends with the process, however that ends."""
+    """Create and lock the folder; returns the descriptor. The lock ends with the process."""
     while True:
         path.mkdir(parents=True, exist_ok=True)
         try:

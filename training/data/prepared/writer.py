@@ -59,8 +59,8 @@ class ShardWriter:
             writer.finish()
 
     Every input is one `add` or one `skip`, in a fixed order; at the start, `processed` is how many the
-    finished shards account for. `options` is what the inputs depend on: a partial set of other options is
-    not continued. Raises ValueError where another process writes the set, or FOLDER.partial has other options.
+    finished shards account for. `options` is what the inputs depend on. Raises ValueError where another
+    process writes the set, and where FOLDER.partial was begun with other options.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 def find_path(source: Path, *places: str, what: str) -> Path:
     """The first of `places` (paths below `source`, the official one first) that exists.
 
-    LayoutError says what is missing and where it belongs.
+    Raises LayoutError naming `what` is missing and where it belongs.
     """
     path = find_path_or_none(source, *places)
     if path is None:

@@ -44,14 +44,14 @@ _COLUMNS = (
 )
 _LISTS = {"training.csv": "train", "validation.csv": "test"}
 _FOLDERS = {"train_set": "train", "val_set": "test"}
-_WORD = "Manually_Annotated"
-_LISTS_IN = f"{_WORD}_file_lists"
+_PREFIX = "Manually_Annotated"
+_LISTS_IN = f"{_PREFIX}_file_lists"
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """The training part, then the validation part.
 
-    A part that is missing is passed over as long as the other one is there: the counts tell.
+    A missing part is skipped as long as the other one exists; the counts show it.
     """
     folders = [folder for folder in _FOLDERS if (source / folder).is_dir()]
     for folder in folders:
@@ -59,7 +59,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     if folders:
         return
     tables = {
-        name: find_path_or_none(source, f"{_LISTS_IN}/{name}", name, f"{_WORD}/{_LISTS_IN}/{name}")
+        name: find_path_or_none(source, f"{_LISTS_IN}/{name}", name, f"{_PREFIX}/{_LISTS_IN}/{name}")
         for name in _LISTS
     }
     if not any(tables.values()):
@@ -75,9 +75,9 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
     """The large release: whole pictures, with the face's box and 68 points found by a program."""
     folder = find_path(
         source,
-        f"{_WORD}_Images",
-        f"{_WORD}/{_WORD}_Images",
-        f"{_WORD}_compressed/{_WORD}_Images",
+        f"{_PREFIX}_Images",
+        f"{_PREFIX}/{_PREFIX}_Images",
+        f"{_PREFIX}_compressed/{_PREFIX}_Images",
         what="the folder of AffectNet's pictures",
     )
     seen: set[str] = set()
@@ -90,8 +90,8 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
             )
             continue
         cells = dict(zip(_COLUMNS, row, strict=True))
-        name_of_picture = cells["subDirectory_filePath"]
-        key = f"{folder.relative_to(source).as_posix()}/{name_of_picture}"
+        picture_name = cells["subDirectory_filePath"]
+        key = f"{folder.relative_to(source).as_posix()}/{picture_name}"
         code = cells["expression"].strip()
         if code in _LEFT_OUT:
             continue
@@ -109,7 +109,7 @@ def _read_list(source: Path, *, table: Path, split: str) -> Iterator[Sample | Ba
         seen.add(key)
         yield Sample(
             key=key,
-            picture=folder / name_of_picture,
+            picture=folder / picture_name,
             labels={"expression": expression},
             split=split,
             box=(x, y, x + width, y + height),

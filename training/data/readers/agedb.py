@@ -2,7 +2,7 @@
 
 Moschoglou et al., AgeDB: the First Manually Collected, In-the-Wild Age Database, CVPRW 2017: 16,488
 pictures of 568 people. Q-Face, section 4.5: 80 % for training, at random. The same people are then on
-both sides; `agedb_by_person` splits the people instead, which is harder and says more.
+both sides; `agedb_by_person` splits the people instead, which is harder and more telling.
 """
 
 import functools

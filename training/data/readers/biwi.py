@@ -7,7 +7,7 @@ Fanelli et al., Random Forests for Real Time 3D Face Analysis, IJCV 2013: 15,678
 The geometry, as the release documents it. A frame's `_pose.txt` has the rotation R and the centre c (mm)
 of the head in the DEPTH camera's frame, x to the right, y down, z into the scene, so that the head's model
 (NN.obj) lies at x_depth = R x + c; a face that looks into the camera has R = 1. That is runtime.pose's
-frame. The pictures are the COLOUR camera's: rgb.cal has its matrix K and how it stands,
+frame. The pictures are the COLOUR camera's: rgb.cal has its matrix K and its pose,
 x_colour = R_cal x_depth + t_cal. So the rotation in the picture's camera is R_cal R (R_cal turns by about
 one degree; heads drawn over the pictures fit only with it).
 """
@@ -27,7 +27,7 @@ from training.data.reader_tools.source_files import find_path
 from training.data.reader_tools.splits import random_subset
 from training.data.sample import BadSample, Sample
 
-# Who is in which recording: four people came twice.
+# Person of each recording: four people came twice.
 _PEOPLE = {
     **{f"{i:02d}": f"F{i:02d}" for i in range(1, 7)},
     **{f"{i:02d}": f"M{i - 6:02d}" for i in range(7, 15)},
@@ -108,7 +108,7 @@ def read(source: Path, *, by_person: bool) -> Iterator[Sample | BadSample]:
 
 
 def _unit(path: Path, *, by_person: bool) -> str:
-    """What the split draws: a person, or a frame."""
+    """The unit that the split draws: a person, or a frame."""
     recording = path.parent.name
     return _PEOPLE[recording] if by_person else f"{recording}/{path.stem}"
 

@@ -1,11 +1,11 @@
-"""CelebA, aligned and cropped: forty attributes, and who it is where the set's makers have told.
+"""CelebA, aligned and cropped: forty attributes, and the identities where the release has them.
 
 Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015. Q-Face, section 4.2. The
 official split is that of list_eval_partition.txt; without it the last 1,500 pictures are for testing.
 
 CelebAMask-HQ's pictures are CelebA's. Without the partition list here, or without
 CelebA-HQ-to-CelebA-mapping.txt there, the two are split independently of each other, and a face may be in
-the training part of one and in the test part of the other: who trains on both needs both files.
+the training part of one and in the test part of the other: training on both needs both files.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
 
 def _column(path: Path | None) -> dict[str, str]:
-    """What a list of lines `000001.jpg word` says of each picture; empty without a list."""
+    """The words of a list of lines `000001.jpg word`, by picture; empty without a list."""
     if path is None:
         return {}
     rows = [line.split() for line in read_lines(path)]

@@ -5,10 +5,10 @@ forms are read: the official one, a binary mask a part, merged here in the maker
 later part lies over an earlier one), and the merged one, a PNG of class ids a picture.
 
 The split is CelebA's own (24,183 / 2,993 / 2,824), which follows from a picture's number in CelebA;
-without the file that tells it, the last eighth of the pictures, in the order of their names, is for
+without that file, the last eighth of the pictures, in the order of their names, is for
 testing. Then, or where CelebA itself was prepared without its list_eval_partition.txt, the two sets are
 split independently of each other, and a face may be in the training part of one and in the test part of
-the other: who trains on both needs both files.
+the other: training on both needs both files.
 
 "Left" is the subject's left, on the picture's right. Some copies hold pictures that were mirrored
 together with their masks: there the sides of a mask change places, and are the subject's again.
@@ -59,7 +59,7 @@ _PARTS = label_map(
 _PER_FOLDER = 2000  # pictures whose parts are in one folder
 # CelebA's numbers (from 1) up to which a picture is for training and for validation.
 _LAST_OF_TRAINING, _LAST_OF_VALIDATION = 162770, 182637
-_ENOUGH_PIXELS = 10  # of a part, to say where it lies
+_MIN_PIXELS = 10  # of a part, for its position to count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def subjects_sides(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     votes = 0
     for left, right in _PARSING.mirror:
         x_left, x_right = (np.nonzero(ids == _PARSING.labels.index(name))[1] for name in (left, right))
-        if min(len(x_left), len(x_right)) >= _ENOUGH_PIXELS:
+        if min(len(x_left), len(x_right)) >= _MIN_PIXELS:
             votes += 1 if x_left.mean() < x_right.mean() else -1
     if votes <= 0:
         return ids
@@ -198,7 +198,7 @@ def _merged(images: Path, masks: Path) -> _Found:
 
 
 def _celeba_numbers(root: Path) -> dict[str, int]:
-    """A picture's number in CelebA (from 1) by its number in CelebA-HQ; empty where no file tells."""
+    """A picture's number in CelebA (from 1) by its number in CelebA-HQ; empty without that file."""
     path = find_path_or_none(root, "CelebA-HQ-to-CelebA-mapping.txt")
     if path is None:
         return {}
@@ -222,7 +222,7 @@ def _split(number: int) -> str:
 
 
 def _persons(root: Path) -> dict[int, str]:
-    """Who it is by the number in CelebA; empty where CelebA's file is not there."""
+    """Identities by the number in CelebA; empty without CelebA's file."""
     path = find_path_or_none(root, "identity_CelebA.txt", "Anno/identity_CelebA.txt")
     if path is None:
         return {}
@@ -233,7 +233,7 @@ def _persons(root: Path) -> dict[int, str]:
 
 
 def _attributes(root: Path) -> Mapping[str, dict[str, float]]:
-    """The 40 attributes by the picture's number; empty where their file is not there."""
+    """The 40 attributes by the picture's number; empty where their file is missing."""
     path = find_path_or_none(root, "CelebAMask-HQ-attribute-anno.txt")
     if path is None:
         return {}

@@ -1,4 +1,4 @@
-"""EmotioNet's hand-coded pictures: twelve action units, present, absent or not judged.
+"""EmotioNet's hand-coded pictures: twelve action units, present, absent or not annotated.
 
 Fabian Benitez-Quiroz et al., EmotioNet, CVPR 2016. The release is a table of addresses; which pictures
 could still be fetched decides the size of the set. Q-Face, section 4.3: 20,722 pictures, 15,000 drawn at
@@ -20,7 +20,7 @@ from training.tasks import CATALOGUE
 _PICTURES, _TRAIN = 20722, 15000  # of the paper
 _UNITS = CATALOGUE["action_units"].labels
 _VALUES = {"0": 0.0, "1": 1.0}
-_NOT_JUDGED = ("999", "")
+_NOT_ANNOTATED = ("999", "")
 _TABLES = (
     "EmotioNet_FACS_aws_2020_24600.csv",
     "EmotioNet_FACS.csv",
@@ -35,7 +35,7 @@ _FOLDERS = ("images", "Images", "imgs", "img")
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every row of the table whose picture is there, in the table's order.
 
-    A row without a picture is an address that is dead: it is left out without a word.
+    A row without a picture is a dead address: it is left out silently.
     """
     table = find_path(source, *_TABLES, what="EmotioNet's annotation table (save the .xlsx as .csv)")
     pictures = _pictures(find_path(source, *_FOLDERS, what="the folder of EmotioNet's pictures"))
@@ -55,7 +55,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     seen: set[Path] = set()
     for name, path, values in rows:
         key = path.relative_to(source).as_posix()
-        wrong = [value for value in values if value not in _VALUES and value not in _NOT_JUDGED]
+        wrong = [value for value in values if value not in _VALUES and value not in _NOT_ANNOTATED]
         if path in seen:
             yield BadSample(key=key, reason=f"{table.name} names it twice")
         elif len(values) != len(_UNITS) or wrong:

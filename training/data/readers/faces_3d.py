@@ -4,8 +4,8 @@ Zhu, Lei, Liu, Shi, Li, Face Alignment Across Large Poses: A 3D Solution, CVPR 2
 all of 300W-LP (122,450: each photo of 300-W turned to further yaws, and everything mirrored) and tests
 on AFLW2000-3D (2,000), leaving out the pictures with an angle above 99 degrees.
 
-300W-LP holds the photos of 300-W's own test part too, and its names don't tell HELEN's apart: who tests
-on 300-W takes the subset afw alone.
+300W-LP holds the photos of 300-W's own test part too, and HELEN's can't be told from their names: to test
+on 300-W, train on the subset afw alone.
 """
 
 import zlib
@@ -30,7 +30,7 @@ _SIDE_300W_LP = 450  # of all its pictures, in pixels
 _LARGEST_ANGLE = 99.0
 _YAW_SUBSETS = ((30.0, "yaw_0_30"), (60.0, "yaw_30_60"), (np.inf, "yaw_60_90"))
 
-# What scipy was seen to raise for files that were cut short or damaged.
+# Exceptions that scipy raises for truncated or damaged files.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -139,7 +139,7 @@ def _fitted(path: Path, *, points: str) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _variables(path: Path, *names: str) -> dict[str, Any]:
-    """The variables of these names of a MATLAB file; ValueError says what is wrong with it."""
+    """The variables of these names of a MATLAB file; Raises ValueError with what is wrong with it."""
     try:
         variables: dict[str, Any] = scipy.io.loadmat(path, variable_names=names, appendmat=False)
     except _UNREADABLE:

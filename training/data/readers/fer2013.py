@@ -73,7 +73,7 @@ def _table(path: Path) -> Iterator[Sample | BadSample]:
 
 
 def _picture(text: str) -> NDArray[np.uint8]:
-    """RGB [48, 48, 3] of numbers in a text; ValueError for what is none."""
+    """RGB [48, 48, 3] from numbers in a text; ValueError for other text."""
     numbers = np.array(text.split(), np.int64)
     if numbers.size != _SIDE * _SIDE or numbers.min() < 0 or numbers.max() > 255:
         raise ValueError(f"it is not {_SIDE * _SIDE} numbers of 0 to 255")

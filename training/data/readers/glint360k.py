@@ -5,8 +5,8 @@ An et al., Partial FC: Training 10 Million Identities on a Single Machine, 2021:
 recordio.h and recordio.py:
 
   train.idx   a line a record: its number, a tab, its offset in train.rec
-  train.rec   records: magic 0xced7230a, then a word whose upper 3 bits say whether the record is whole (0)
-              or a first (1), middle (2) or last (3) part, and whose lower 29 bits are the length of what
+  train.rec   records: magic 0xced7230a, then a word whose upper 3 bits are 0 for a whole record, 1 for a
+              first, 2 for a middle and 3 for a last part, and whose lower 29 bits are the length of what
               follows, padded to 4 bytes. A record is cut where its data has the magic itself.
   a record    flag (uint32), label (float32), two ids (uint64); `flag` more labels (float32) if it is
               not 0; then the JPEG. Records without a picture describe the set and each person.
@@ -32,7 +32,7 @@ from training.data.sample import BadSample, Sample
 
 _MAGIC = 0xCED7230A
 _WORDS = struct.Struct("<II")
-_HEADER = struct.Struct("<IfQQ")
+_FIELDS = struct.Struct("<IfQQ")
 _LABEL = struct.Struct("<f")
 _WHOLE, _FIRST, _LAST = 0, 1, 3
 # The five points that such pictures were aligned to (insightface's template for 112 x 112).
@@ -43,26 +43,26 @@ _ALIGNED = (112, 112)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Head:
-    """What a record says before its picture."""
+class RecordHeader:
+    """The fields of a record before its picture."""
 
-    label: float  # who it is
+    label: float  # the person's number
     has_picture: bool
     start: int  # bytes of the record before the picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordPicture:
-    """A picture in a record file, opened when it is asked for; a value that goes to other processes."""
+    """A picture in a record file, opened when it is called; it can be pickled."""
 
     path: Path
     offset: int
 
     def __call__(self) -> NDArray[np.uint8]:
-        """RGB [H, W, 3]; InvalidInput or ValueError for what is no picture, OSError for a bad disk."""
+        """RGB [H, W, 3]; InvalidInput or ValueError for bytes that are no picture, OSError for a bad disk."""
         with self.path.open("rb") as file:
             record = read_record(file, self.offset)
-        return decode_image(record[_head(record, length=len(record)).start :])
+        return decode_image(record[_header(record, length=len(record)).start :])
 
 
 def read_record(file: BinaryIO, offset: int) -> bytes:
@@ -80,16 +80,16 @@ def read_record(file: BinaryIO, offset: int) -> bytes:
         file.seek(-length % 4, os.SEEK_CUR)
 
 
-def read_head(file: BinaryIO | io.FileIO, offset: int) -> Head:
-    """The head of the record at `offset`, without reading its picture; ValueError where there is none."""
+def read_header(file: BinaryIO | io.FileIO, offset: int) -> RecordHeader:
+    """The header of the record at `offset`, without reading its picture; ValueError where there is none."""
     file.seek(offset)
-    start = file.read(_WORDS.size + _HEADER.size + _LABEL.size)
+    start = file.read(_WORDS.size + _FIELDS.size + _LABEL.size)
     kind, length = _part(start[: _WORDS.size], offset=offset)
     if kind not in (_WHOLE, _FIRST):
         raise ValueError(f"no record begins at byte {offset}")
-    head = _head(start[_WORDS.size :][:length], length=length)
+    header = _header(start[_WORDS.size :][:length], length=length)
     # A record in parts is a long one, whatever length its first part has.
-    return dataclasses.replace(head, has_picture=True) if kind == _FIRST else head
+    return dataclasses.replace(header, has_picture=True) if kind == _FIRST else header
 
 
 def _part(words: bytes, *, offset: int) -> tuple[int, int]:
@@ -100,17 +100,17 @@ def _part(words: bytes, *, offset: int) -> tuple[int, int]:
     return word >> 29, word & ((1 << 29) - 1)
 
 
-def _head(record: bytes, *, length: int) -> Head:
+def _header(record: bytes, *, length: int) -> RecordHeader:
     """From the first bytes of a record of `length` bytes."""
-    if len(record) < _HEADER.size:
-        raise ValueError("a record is shorter than its head")
-    flag, label, _, _ = _HEADER.unpack_from(record)
-    start = _HEADER.size + flag * _LABEL.size
-    if flag and len(record) >= _HEADER.size + _LABEL.size:
-        (label,) = _LABEL.unpack_from(record, _HEADER.size)
+    if len(record) < _FIELDS.size:
+        raise ValueError("a record is shorter than its header")
+    flag, label, _, _ = _FIELDS.unpack_from(record)
+    start = _FIELDS.size + flag * _LABEL.size
+    if flag and len(record) >= _FIELDS.size + _LABEL.size:
+        (label,) = _LABEL.unpack_from(record, _FIELDS.size)
     if not math.isfinite(label):
         raise ValueError("a record's label is no number")
-    return Head(label=label, has_picture=length > start, start=start)
+    return RecordHeader(label=label, has_picture=length > start, start=start)
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
@@ -130,17 +130,17 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
         for number, offset in table:
             key = f"{records.name}:{number}"
             try:
-                head = read_head(file, int(offset))
+                header = read_header(file, int(offset))
             except ValueError as error:
                 yield BadSample(key=key, reason=str(error))
                 continue
-            if not head.has_picture:
+            if not header.has_picture:
                 continue
             yield Sample(
                 key=key,
                 picture=RecordPicture(path=records, offset=int(offset)),
                 split="train",
-                person=str(int(head.label)),
+                person=str(int(header.label)),
                 landmarks=_POINTS if aligned else None,
             )
 
@@ -157,7 +157,7 @@ def _index(path: Path) -> NDArray[np.int64]:
 
 
 def _aligned(path: Path) -> bool:
-    """Whether the pictures have the size of aligned ones; `property` says people, height, width."""
+    """Whether the pictures have the size of aligned ones; `property` holds people, height, width."""
     try:
         _, height, width = (int(word) for word in path.read_text().split(","))
         return (height, width) == _ALIGNED

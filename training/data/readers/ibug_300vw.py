@@ -44,7 +44,7 @@ _VIDEOS: dict[str, tuple[str, str]] = {
 
 
 class _OpenVideo(threading.local):
-    """The video that this thread read last, and how far: the next frame costs one frame's decoding."""
+    """The video that this thread read last and the position in it: the next frame costs one decoding."""
 
     video: Path | None = None
     capture: cv2.VideoCapture | None = None
@@ -72,7 +72,7 @@ _OPEN = _OpenVideo()
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """A frame of a video: calling it decodes it, RGB [H, W, 3]. Cheap when asked for in order."""
+    """A frame of a video: calling it decodes it, RGB [H, W, 3]. Cheap in the order of the frames."""
 
     video: Path
     number: int  # from 1

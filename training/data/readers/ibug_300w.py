@@ -29,10 +29,9 @@ _PARTS = {
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture with a .pts file, folder by folder, in the order of the names.
 
-    A folder that is missing is passed over as long as another one is there: what was not found shows in
-    the counts.
+    A missing folder is skipped as long as another one exists; the counts show it.
     """
-    # People keep the four folders by themselves or, as mmpose does, in images/.
+    # The four folders lie by themselves or, as in mmpose, in images/.
     root = next((place for place in (source, source / "images") if any(_present(place))), None)
     if root is None:
         raise LayoutError(f"300W's pictures are missing: folders {', '.join(_PARTS)} belong in {source}")

@@ -1,4 +1,4 @@
-"""Renders of the ICT head: training.render makes them with their exact labels, as a prepared set at once."""
+"""Renders of the ICT head: training.render writes them, with exact labels, as a prepared set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from training.data.sample import BadSample, Sample
 
 
 def read(source: Path) -> Iterator[Sample | BadSample]:
-    """Nothing is to be read: LayoutError says what makes the set."""
+    """Raises LayoutError with the command that makes the set."""
     raise LayoutError(
         f"ict is rendered and not read from {source}: `python -m training.render --head FILE --count N "
         "--output DIR` makes the prepared set"

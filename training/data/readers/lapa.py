@@ -2,10 +2,10 @@
 
 Liu, Shi, Shen, Si, Wang, Mei, A New Dataset and Boundary-Attention Semantic Segmentation for Face
 Parsing, AAAI 2020. The masks' class ids are the catalogue's own: LaPa's "left" is the picture's left,
-which is the subject's right, as the catalogue says it.
+which is the subject's right, as in the catalogue.
 
 Its pictures are MegaFace's and, about half of those for training, 300W-LP's (whose names they keep),
-among them some of 300-W's own test part: who tests on 300-W takes the subset megaface alone.
+among them some of 300-W's own test part: to test on 300-W, train on the subset megaface alone.
 """
 
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
 
 
 def _points(path: Path) -> NDArray[np.float64]:
-    """iBUG's 68 points [68, 2] of a file of 106; ValueError says in a few words what is wrong with it."""
+    """iBUG's 68 points [68, 2] of a file of 106; Raises ValueError with what is wrong with it."""
     try:
         numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.float64)
     except FileNotFoundError:
@@ -96,7 +96,7 @@ train/, val/, test/, each with
   images/10009865324_0.jpg
   labels/10009865324_0.png       class ids 0 to 10
   landmarks/10009865324_0.txt    106, then 106 lines `x y`""",
-    # Sources say 18,168 or 18,176 for training: either will do.
+    # Sources give 18,168 or 18,176 for training: either passes.
     expected=Expected(counts={"train": 18168, "validation": 2000, "test": 2000}),
     read=read,
     deviations={"landmarks": "68 points made of its 106"},

@@ -98,7 +98,7 @@ def _read_text(source: Path, *, folder: Path, table: Path) -> Iterator[Sample | 
 
 
 def _people(source: Path, people: set[str]) -> dict[str, str]:
-    """Who is in which split: LFW's official lists of people, or half of them at random."""
+    """Split by person: LFW's official lists of people, or half of them at random."""
     lists = {"train": source / "peopleDevTrain.txt", "test": source / "peopleDevTest.txt"}
     if all(path.exists() for path in lists.values()):
         # The first line is the number of people; then a name and how many pictures there are.

@@ -37,8 +37,8 @@ _SPLITS = {"train": "train", "test": "test"}  # by how a picture's name begins
 def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture of the partition list, in its order.
 
-    The original photos are read where their hand-made annotation is there too, for it says which face
-    is meant; else the aligned ones (100 x 100).
+    The original photos are read where their manual annotation exists too, as it locates the labelled
+    face; else the aligned ones (100 x 100).
     """
     root = next((place for place in (source, source / "basic") if (place / "EmoLabel").is_dir()), source)
     table = find_path(
@@ -106,7 +106,7 @@ def _annotation(path: Path) -> tuple[dict[str, Any], NDArray[np.float64]]:
             labels["gender"] = _GENDERS[gender]
     except (ValueError, KeyError, IndexError):
         raise ValueError(f"its annotation {path.name} is not five points, gender, race, age") from None
-    # The pairs are told apart by where they lie, whichever of the two the annotator clicked first.
+    # The order of a pair follows from its positions, whichever of the two the annotator clicked first.
     for i, j in ((0, 1), (3, 4)):
         if points[i, 0] > points[j, 0]:
             points[[i, j]] = points[[j, i]]

@@ -1,7 +1,7 @@
 """YouTube Faces with 68 points: frames of videos, cropped to the face, with iBUG's points.
 
 Wolf, Hassner, Maoz, Face Recognition in Unconstrained Videos with Matched Background Similarity, CVPR
-2011; the points were found by a tracker. Who it is stands in a frame's name before its last number:
+2011; the points were found by a tracker. The person is a frame's name before its last number:
 persons with at least 400 frames together are held out for testing.
 """
 

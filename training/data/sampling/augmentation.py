@@ -1,7 +1,7 @@
-"""What happens to a training face's pixels: what photos, cameras and the detector's errors bring.
+"""Augmentation of a training face: the variation of photos, cameras and the detector's errors.
 
-Geometry is one warp, whose matrix moves the labels too (training.data.sampling.targets). Colour, blur and
-compression are torchvision's functions, with strengths that the face's own generator draws.
+Geometry is one warp, whose matrix transforms the labels too (training.data.sampling.targets). Colour, blur
+and compression are torchvision's functions, with strengths that the face's own generator draws.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
 _BLACK = 6  # the brightest channel of a pixel outside the picture
-_GAMMA = 0.5  # how far a gamma's logarithm may go
-_SMALLEST = 12  # pixels, of a face in a low-resolution picture
+_GAMMA = 0.5  # the largest absolute logarithm of a gamma
+_MIN_SIDE = 12  # pixels, of a face in a low-resolution picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How strongly training faces are disturbed; all zero: not at all."""
+    """Strengths of the augmentation; all zero: none."""
 
     mirror: float = 0.5  # probability
-    rotation: float = 10.0  # degrees, standard deviation 1/2 of this, cut at twice
+    rotation: float = 10.0  # degrees, standard deviation 1/2 of this, clipped at twice
     scale: float = 0.10  # relative, likewise
     shift: float = 0.05  # of the crop's side, standard deviation 1/2 of this
     colour: float = 0.25  # brightness, contrast and saturation, relative
@@ -31,7 +31,7 @@ class Augmentation:
     blur: float = 0.25  # probability of a blurred, low-resolution or compressed picture
     erase: float = 0.15  # probability of a covered patch
     gamma: float = 0.0  # probability of a changed gamma
-    surround: float = 0.6  # probability that a chip's black frame becomes another photo's surroundings
+    surround: float = 0.6  # probability that a chip's black frame is filled with another photo's surroundings
 
     def __post_init__(self) -> None:
         for name in ("mirror", "grey", "blur", "erase", "gamma", "surround"):
@@ -44,14 +44,14 @@ class Augmentation:
             raise ValueError(f"augmentation: scale = {self.scale} leaves no face: take less than 0.5")
 
 
-CALM = Augmentation(
+NO_AUGMENTATION = Augmentation(
     mirror=0, rotation=0, scale=0, shift=0, colour=0, tint=0, grey=0, blur=0, erase=0, surround=0
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """One face's motion: mirrored, then turned clockwise by `turned` degrees, scaled and shifted."""
+    """The geometry of one face: mirrored, then turned clockwise by `turned` degrees, scaled and shifted."""
 
     matrix: NDArray[np.float64]  # [2, 3], from pixels of the stored crop to those of the network's
     mirrored: bool
@@ -61,10 +61,10 @@ class Geometry:
 def draw_geometry(
     rng: np.random.Generator, *, augmentation: Augmentation, side: int, crop_size: int, size: int
 ) -> Geometry:
-    """A motion from a stored crop of `side` pixels, `crop_size` without margin, to one of `size`."""
+    """A random geometry from a stored crop of `side` pixels, `crop_size` without margin, to one of `size`."""
     mirrored = bool(rng.random() < augmentation.mirror)
-    turned = _cut_normal(rng, augmentation.rotation)
-    scale = (1 + _cut_normal(rng, augmentation.scale)) * size / crop_size
+    turned = _clipped_normal(rng, augmentation.rotation)
+    scale = (1 + _clipped_normal(rng, augmentation.scale)) * size / crop_size
     shift = rng.normal(0, 1, 2) * augmentation.shift / 2 * size
     cos, sin = scale * np.cos(np.radians(turned)), scale * np.sin(np.radians(turned))
     # y points down, so that this turns clockwise.
@@ -76,7 +76,7 @@ def draw_geometry(
 
 
 def warp_picture(stored: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int) -> NDArray[np.uint8]:
-    """The network's crop [size, size, 3] of a stored one; black where there is nothing."""
+    """The network's crop [size, size, 3] of a stored one; black outside it."""
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if zoom < 0.75:  # a bilinear warp alone would skip pixels
         before = stored.shape[0]
@@ -91,14 +91,14 @@ def warp_picture(stored: NDArray[np.uint8], matrix: NDArray[np.float64], *, size
 def warp_mask(
     mask: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int, unknown: int
 ) -> NDArray[np.uint8]:
-    """A mask moved as its picture; `unknown` where there is nothing."""
+    """A mask under the picture's warp; `unknown` outside it."""
     return np.asarray(
         cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_NEAREST, borderValue=(unknown,)), np.uint8
     )
 
 
-def surrounded(crop: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A close-cut chip whose black frame is another photo's surroundings. Both [H, W, 3]."""
+def fill_frame(crop: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A close-cut chip with its black frame replaced by another photo's pixels. Both [H, W, 3]."""
     # JPEG leaves the frame nearly black. What is dark inside the face is not connected to the edge.
     _, parts = cv2.connectedComponents((crop.max(axis=2) <= _BLACK).astype(np.uint8), connectivity=4)
     edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
@@ -107,10 +107,10 @@ def surrounded(crop: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.
     return np.where(frame[..., None] > 0, other, crop)
 
 
-def disturb(
+def augment_pixels(
     picture: NDArray[np.uint8], *, rng: np.random.Generator, augmentation: Augmentation
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A picture [S, S, 3] after blur, colours and a covered patch; the patch as x0, y0, x1, y1 or NaN."""
+    """A picture [S, S, 3] after blur, colours and an erased patch; the patch as x0, y0, x1, y1 or NaN."""
     size = picture.shape[0]
     image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).contiguous()
     if rng.random() < augmentation.blur:
@@ -141,12 +141,12 @@ def disturb(
 def _degraded(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Of low resolution, out of focus, or strongly compressed."""
     size = image.shape[-1]
-    choice = rng.random()
+    draw = rng.random()
     worse: torch.Tensor
-    if choice < 0.5:
-        small = max(_SMALLEST, int(size * rng.uniform(0.25, 0.7)))
+    if draw < 0.5:
+        small = max(_MIN_SIDE, int(size * rng.uniform(0.25, 0.7)))
         worse = functional.resize(functional.resize(image, [small, small], antialias=True), [size, size])
-    elif choice < 0.75:
+    elif draw < 0.75:
         sigma = float(rng.uniform(0.5, 1.8)) * size / 112
         reach = 2 * max(1, round(3 * sigma)) + 1
         worse = functional.gaussian_blur(image, [reach, reach], [sigma, sigma])
@@ -155,6 +155,6 @@ def _degraded(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return worse
 
 
-def _cut_normal(rng: np.random.Generator, strength: float) -> float:
-    """Normal with half of `strength` as its standard deviation, cut at twice `strength`."""
+def _clipped_normal(rng: np.random.Generator, strength: float) -> float:
+    """Normal with half of `strength` as its standard deviation, clipped at twice `strength`."""
     return float(np.clip(rng.normal(), -4, 4)) * strength / 2

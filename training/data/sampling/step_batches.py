@@ -1,7 +1,7 @@
 """Which faces a step draws from which set, and their pixels and targets (Q-Face, section 3.4).
 
 Every step draws from every set. A pass over a set is a permutation without replacement, and small sets
-come round more often than large ones. What a step draws follows from (seed, step) alone: neither the
+repeat more often than large ones. What a step draws follows from (seed, step) alone: neither the
 number of worker processes nor that of training processes changes it.
 """
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import (
     Augmentation,
-    disturb,
+    augment_pixels,
     draw_geometry,
-    surrounded,
+    fill_frame,
     warp_picture,
 )
 from training.kinds import kind_of
@@ -52,17 +52,19 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
     ) -> None:
         """`counts` faces a step of each set over all `world` processes, of which this is number `rank`.
 
-        `surround` says of which sets close-cut chips get the surroundings of another set's photos: the
-        first one of which it is not said. `features` are more columns, by name an array [N, D] a set, which
-        no motion changes. `noise`: the paper's on ages and rotations. Raises ValueError
-        where a process would get no face.
+        `surround` [set] is true for sets whose close-cut chips get the surroundings of another set's
+        photos: those of the first set where it is false. `features` are further columns, by name an
+        array [N, D] a set, unchanged by augmentation. `noise` adds the paper's to ages and rotations.
+        Raises ValueError where a process would get no face.
         """
         self.sets, self.counts, self.tasks = list(sets), list(counts), tuple(tasks)
         self.size, self.steps, self.seed, self.noise = size, steps, seed, noise
         self.augmentation, self.rank, self.world = augmentation, rank, world
         self.surround = list(surround) or [False] * len(self.sets)
         self.features = {name: list(arrays) for name, arrays in features.items()}
-        self.open = next((s for s, close in zip(self.sets, self.surround, strict=True) if not close), None)
+        self.background_set = next(
+            (s for s, close in zip(self.sets, self.surround, strict=True) if not close), None
+        )
         self._passes: dict[tuple[int, int], NDArray[np.int64]] = {}
         if not any(count > rank for count in self.counts):
             raise ValueError(
@@ -74,7 +76,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        parts = [self._of_set(number, step) for number in range(len(self.sets))]
+        parts = [self._set_batch(number, step) for number in range(len(self.sets))]
         return {
             name: np.concatenate([part[name] for part in parts if len(part["pixels"])]) for name in parts[0]
         }
@@ -84,34 +86,36 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         return [
             f"{faces.name}/{faces.key(int(i))}"
             for number, faces in enumerate(self.sets)
-            for i in self.drawn(number, step)[self.rank :: self.world]
+            for i in self.drawn_indices(number, step)[self.rank :: self.world]
         ]
 
-    def drawn(self, number: int, step: int) -> NDArray[np.int64]:
+    def drawn_indices(self, number: int, step: int) -> NDArray[np.int64]:
         """The indices of all processes' faces of a step in set `number`."""
         count, total = self.counts[number], len(self.sets[number])
         positions = np.arange(step * count, (step + 1) * count)
-        drawn = np.empty(count, np.int64)
-        for which in np.unique(positions // total):
-            here = positions // total == which
-            drawn[here] = self._pass(number, int(which))[positions[here] % total]
-        return drawn
+        indices = np.empty(count, np.int64)
+        for pass_number in np.unique(positions // total):
+            in_pass = positions // total == pass_number
+            indices[in_pass] = self._pass(number, int(pass_number))[positions[in_pass] % total]
+        return indices
 
-    def _pass(self, number: int, which: int) -> NDArray[np.int64]:
-        """The order of one pass over a set; those of passes gone by are forgotten."""
-        key = (number, which)
+    def _pass(self, number: int, pass_number: int) -> NDArray[np.int64]:
+        """The order of one pass over a set; earlier passes are dropped."""
+        key = (number, pass_number)
         if key not in self._passes:
-            self._passes = {k: v for k, v in self._passes.items() if k[0] != number or k[1] == which - 1}
-            rng = np.random.default_rng([self.seed, 0, number, which])
+            self._passes = {
+                k: v for k, v in self._passes.items() if k[0] != number or k[1] == pass_number - 1
+            }
+            rng = np.random.default_rng([self.seed, 0, number, pass_number])
             self._passes[key] = rng.permutation(len(self.sets[number]))
         return self._passes[key]
 
-    def _of_set(self, number: int, step: int) -> Batch:
+    def _set_batch(self, number: int, step: int) -> Batch:
         """This process's share of one set's faces."""
         faces = self.sets[number]
         places = np.arange(self.counts[number])[self.rank :: self.world]
-        indices = self.drawn(number, step)[places]
-        # A face's chance depends on its place in the global batch: the same for any number of processes.
+        indices = self.drawn_indices(number, step)[places]
+        # A face's random numbers depend on its place in the global batch, for any number of processes.
         rngs = [np.random.default_rng([self.seed, 1, step, number, int(place)]) for place in places]
         geometries = [
             draw_geometry(
@@ -131,10 +135,10 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         covered = np.full((len(indices), 4), np.nan)
         for k, index in enumerate(indices.tolist()):
             crop = faces.stored_crop(index)
-            if self.surround[number] and self.open is not None:
-                crop = self._with_surroundings(crop, rngs[k])
+            if self.surround[number] and self.background_set is not None:
+                crop = self._fill_frame(crop, rngs[k])
             picture = warp_picture(crop, geometries[k].matrix, size=self.size)
-            pixels[k], covered[k] = disturb(picture, rng=rngs[k], augmentation=self.augmentation)
+            pixels[k], covered[k] = augment_pixels(picture, rng=rngs[k], augmentation=self.augmentation)
         motion = Motion(
             matrix=np.array([g.matrix for g in geometries]).reshape(-1, 2, 3),
             mirrored=np.array([g.mirrored for g in geometries], bool),
@@ -157,11 +161,11 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
             )
         return batch
 
-    def _with_surroundings(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        if self.open is None or rng.random() >= self.augmentation.surround:
+    def _fill_frame(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        if self.background_set is None or rng.random() >= self.augmentation.surround:
             return crop
-        other = self.open.stored_crop(int(rng.integers(len(self.open))))
-        return surrounded(crop, other) if other.shape == crop.shape else crop
+        other = self.background_set.stored_crop(int(rng.integers(len(self.background_set))))
+        return fill_frame(crop, other) if other.shape == crop.shape else crop
 
 
 def _moved_points(

@@ -1,4 +1,4 @@
-"""Faces without labels for masked image modelling: what a step draws, how it is cropped, what is hidden."""
+"""Faces without labels for masked image modelling: the faces of a step, their crops, the order of patches."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ Batch = dict[str, NDArray[np.generic]]
 class Cropping:
     """The augmentation of masked image modelling: a random part of the face, mirrored or not."""
 
-    smallest: float = 0.4  # smallest part of the served crop's area that is looked at
+    smallest: float = 0.4  # smallest part of the served crop's area that is kept
     stretch: float = 4 / 3  # largest ratio of the part's sides
     mirrored: float = 0.5  # probability
 
@@ -34,7 +34,7 @@ class UnlabelledBatches:
 
     A pass over all sets together is a seeded permutation without replacement. Item `step` has this
     process's share of it, the same for the same seed: `pixels` uint8 [B, S, S, 3], and `order` int64
-    [B, N], each face's patches in random order, of which the first ones will be shown.
+    [B, N], each face's patches in random order, of which the first ones are visible.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class UnlabelledBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """`batch` faces a step over all `world` processes; ValueError where that is more than there are."""
+        """`batch` faces a step over all `world` processes; ValueError where there are fewer faces."""
         self.sets = list(sets)
         self.ends = np.cumsum([len(faces) for faces in self.sets])
         self.faces = int(self.ends[-1])
@@ -73,13 +73,15 @@ class UnlabelledBatches:
             rng = np.random.default_rng([self.seed, step, row])
             faces, i = places[row]
             pixels.append(
-                cropped(faces.stored_crop(i), margin=faces.margin, size=self.size, rng=rng, how=self.cropping)
+                random_crop(
+                    faces.stored_crop(i), margin=faces.margin, size=self.size, rng=rng, cropping=self.cropping
+                )
             )
             order.append(rng.permutation(self.patches))
         return {"pixels": np.stack(pixels), "order": np.stack(order).astype(np.int64)}
 
     def names(self, step: int) -> list[str]:
-        """This process's faces of a step, as people would find them."""
+        """This process's faces of a step: set and file."""
         places = self._places(step)
         return [f"{s.name}/{s.key(i)}" for s, i in places[self.rank :: self.world]]
 
@@ -88,8 +90,9 @@ class UnlabelledBatches:
         places = []
         for position in range(step * self.batch, (step + 1) * self.batch):
             number = int(self._permutation(position // self.faces)[position % self.faces])
-            which = int(np.searchsorted(self.ends, number, side="right"))
-            places.append((self.sets[which], number - int(self.ends[which]) + len(self.sets[which])))
+            set_number = int(np.searchsorted(self.ends, number, side="right"))
+            faces = self.sets[set_number]
+            places.append((faces, number - int(self.ends[set_number]) + len(faces)))
         return places
 
     def _permutation(self, number: int) -> NDArray[np.int64]:
@@ -99,13 +102,13 @@ class UnlabelledBatches:
         return self._pass[1]
 
 
-def cropped(
-    stored: NDArray[np.uint8], *, margin: int, size: int, rng: np.random.Generator, how: Cropping
+def random_crop(
+    stored: NDArray[np.uint8], *, margin: int, size: int, rng: np.random.Generator, cropping: Cropping
 ) -> NDArray[np.uint8]:
     """A random part of a stored crop's served square, as [size, size, 3]."""
     side = stored.shape[0] - 2 * margin
-    area = rng.uniform(how.smallest, 1)
-    ratio = math.exp(rng.uniform(-1, 1) * math.log(how.stretch))
+    area = rng.uniform(cropping.smallest, 1)
+    ratio = math.exp(rng.uniform(-1, 1) * math.log(cropping.stretch))
     width = min(math.sqrt(area * ratio), 1) * side
     height = min(math.sqrt(area / ratio), 1) * side
     x, y = margin + rng.uniform(0, side - width), margin + rng.uniform(0, side - height)
@@ -113,7 +116,7 @@ def cropped(
     matrix = np.array(
         [[width / size, 0, x + width / size / 2 - 0.5], [0, height / size, y + height / size / 2 - 0.5]]
     )
-    if rng.random() < how.mirrored:
+    if rng.random() < cropping.mirrored:
         matrix[0] = [-width / size, 0, x + width - width / size / 2 - 0.5]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(stored, matrix, (size, size), flags=flags), np.uint8)

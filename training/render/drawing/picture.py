@@ -66,7 +66,7 @@ class Renderer:
         self._eyeball = head.topology.in_parts("left_eyeball", "right_eyeball")
         marks = head.landmarks(head.base)
         eyes = (marks[36:42].mean(axis=0) + marks[42:48].mean(axis=0)) / 2
-        # What the aligned crop is centred on, and its side (runtime.image.align.CROP_SCALE eye-mouth distances).
+        # The centre of the aligned crop, and its side (runtime.image.align.CROP_SCALE eye-mouth distances).
         self.middle = (eyes + (marks[48] + marks[54]) / 2) / 2
         self.crop_side = 3.4 * float(np.linalg.norm((marks[48] + marks[54]) / 2 - eyes))
 
