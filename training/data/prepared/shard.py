@@ -143,7 +143,7 @@ class Shard:
     def _numbers(self, task: str, face: Face) -> NDArray[np.float32]:
         if task not in face.labels:
             return np.full(column_shape(CATALOGUE[task]), np.nan, np.float32)
-        # From the stored crop's pixels to a column's unit: of points 0 to 1 from edge to edge of the served crop.
+        # From the stored crop's pixels to a column's unit: points are 0 to 1 across the served crop.
         row = numbers(task, face.labels[task])
         return kind_of(CATALOGUE[task]).stored(row, margin=self._margin, size=self._size)
 
