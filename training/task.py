@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+from runtime.kinds import kinds
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
@@ -54,12 +56,10 @@ class Task:
     background: str | None = None  # mask: the label that is no part of a face, which the mean F1 leaves out
 
     def __post_init__(self) -> None:
-        from training.kinds import kinds
-
         if self.kind not in kinds():
             raise ValueError(
                 f"task {self.name!r} has the unknown kind {self.kind!r}: choose from {', '.join(kinds())}, "
-                "or add a module to training/kinds and to runtime/kinds"
+                "or add a module of that name to runtime/kinds and to training/kinds"
             )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"task {self.name!r} names a label twice: make the labels unique")
@@ -104,7 +104,7 @@ class Task:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], *, name: str, labels: tuple[str, ...]) -> Self:
-        """A task as a checkpoint keeps it; ValueError for fields that this code does not know or that lack."""
+        """A task as a checkpoint keeps it; ValueError for unknown and for missing fields."""
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(fields.keys() - known):
             raise ValueError(f"task {name!r} has unknown fields: {', '.join(unknown)}")

@@ -60,7 +60,8 @@ def made_face(i: int, tasks: Iterable[Task], *, size: int, seed: int, split: str
             case "rotation":
                 labels[task.name] = (4.0 * (seen[2:5] - 9)).tolist()
             case "points":
-                grid = np.stack([np.arange(k) % 9 + 1, np.arange(k) // 9 + 1], axis=1) / 10
+                columns = 9 if k > 9 else 3
+                grid = np.stack([np.arange(k) % columns + 1, np.arange(k) // columns + 1], axis=1) / 10
                 labels[task.name] = (margin + size * (grid + 0.01 * (seen[5:7] - 9))).tolist()
             case "mask":
                 ids = cv2.resize(

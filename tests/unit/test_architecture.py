@@ -205,6 +205,7 @@ def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() ->
 def test_kinds_are_named_in_their_own_modules_only() -> None:
     only_in = (
         "runtime.kinds",
+        "training.kinds",
         "training.tasks",  # each task names its kind
         "training.data.sampling.augmentation",  # a setting has the name of a kind
         "qface_client.contract",  # the client's own classes of answers

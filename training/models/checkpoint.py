@@ -108,6 +108,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
                 f"{path} learned other labels of {name!r} than training/tasks.py has: "
                 "use the code that trained it, or train anew"
             )
+    tasks = _tasks(path, metadata, entries["labels"])
     model = _network(path, metadata.get("family", _UNNAMED_FAMILY), entries["config"])
     weights = metadata.get("weights", PRECISIONS[0])
     try:
@@ -124,7 +125,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
             f"{path} does not fit its own configuration (missing {wrong.missing_keys[:3]}, "
             f"unexpected {wrong.unexpected_keys[:3]}): {_ANEW}"
         )
-    model.adopt_tasks(_tasks(path, metadata, entries["labels"]))
+    model.adopt_tasks(tasks)
     model.eval()
     try:
         return Checkpoint(model=model, contract=entries["contract"], card=entries["card"], weights=weights)
