@@ -1,7 +1,7 @@
-"""What can be evaluated: a checkpoint, an ONNX file, a running server, each as one function of crops.
+"""Predictors: a checkpoint, an ONNX file or a running server, each as one function of crops.
 
-All three say themselves which tasks they answer, with which labels, and how large the crop is: the
-checkpoint and the ONNX file in their metadata, the server in the contract that any client reads.
+Tasks, labels and the crop's size come from each predictor's own contract: a checkpoint and an ONNX file have
+it in their metadata, a server returns it to any client.
 """
 
 import dataclasses
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from qface_client import Contract as ServedContract
 
 Predictions = dict[str, NDArray[Any]]
-# Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task, as the `physical` of their kinds gives them.
+# Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task (training.kinds.base.Kind.physical).
 Predict = Callable[[NDArray[np.uint8]], Predictions]
-# A photo (its file, or RGB uint8 [H, W, 3]) and the tasks wanted -> its faces, with answers in its pixels.
+# A photo (its file, or RGB uint8 [H, W, 3]) and names of tasks -> its faces, with answers in its pixels.
 AnalyzePhoto = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoundPredictions:
-    """What is said of some faces of a set."""
+    """Predictions for those of some faces that were found."""
 
-    predictions: Predictions  # about those found, in their order
-    found: NDArray[np.bool_]  # [N]: of each face, whether it was
+    predictions: Predictions  # for the found faces, in their order
+    found: NDArray[np.bool_]  # [N]: for each face, whether it was found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictionSource:
-    """A way to ask about the faces of a set."""
+    """What predictions for the faces of a set are made of: their crops, or their photos."""
 
-    # Faces by their numbers, and the evaluated_tasks about them -> what is said.
+    # The set, indices of its faces, and tasks -> their predictions.
     predict: Callable[[FaceSet, NDArray[np.int64], Sequence[EvaluatedTask]], FoundPredictions]
-    sent: str  # what is sent: a "crop", or the whole "photo"
+    sent: str  # the input: a "crop", or the whole "photo"
     left_out: int = 0  # photos of the split that preparing left out of the set
 
 
@@ -56,17 +56,17 @@ SERVER = "grpc://"
 class Predictor:
     """A network under test."""
 
-    name: str  # as it was named on the command line
+    name: str  # as on the command line
     predict: Predict
     tasks: tuple[Mapping[str, Any], ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
     crop: str = ALIGNED  # how its crops are cut, one of training.contract.CROPS
-    analyze_photo: AnalyzePhoto | None = None  # any number of threads may call it; None: it takes crops only
+    analyze_photo: AnalyzePhoto | None = None  # thread-safe; None: it takes crops only
 
 
 def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
-    """A function of crops of `size` pixels as one of a set's faces, all of which have one."""
+    """Predictions from the prepared crops, scaled to `size` pixels: every face has one."""
 
     def predict(
         faces: FaceSet, indices: NDArray[np.int64], evaluated_tasks: Sequence[EvaluatedTask]
@@ -80,7 +80,7 @@ def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
 
 
 def torch_predict(wrapper: "nn.Module") -> Predict:
-    """A network that answers in physical values (training.models.ExportWrapper) as a function of crops."""
+    """A torch module that returns physical values (training.models.ExportWrapper) as a function of crops."""
     import torch
 
     def predict(pixels: NDArray[np.uint8]) -> Predictions:
@@ -92,21 +92,23 @@ def torch_predict(wrapper: "nn.Module") -> Predict:
     return predict
 
 
-def load_predictor(words: str, *, device: str = "cpu") -> Predictor:
-    """What a word of the command line names: grpc://host:port, a .onnx file, or a checkpoint.
+def load_predictor(address: str, *, device: str = "cpu") -> Predictor:
+    """The predictor at grpc://host:port, in a .onnx file, or in a checkpoint.
 
-    ValueError says what is wrong with it; a network for other crops than prepared sets hold is refused.
+    ValueError for an address or a file that can't be used, and for a network whose crops are cut otherwise
+    than those of prepared sets.
     """
-    if words.startswith(SERVER):
-        return server_predictor(words)
-    if "://" in words:
-        raise ValueError(f"{words} is no server's address: give {SERVER}host:port, where its gRPC listens")
-    path = Path(words)
+    if address.startswith(SERVER):
+        return server_predictor(address)
+    if "://" in address:
+        raise ValueError(f"{address} is no server's address: give {SERVER}host:port, where its gRPC listens")
+    path = Path(address)
     predictor = onnx_predictor(path) if path.suffix == ".onnx" else checkpoint_predictor(path, device=device)
     if predictor.crop != ALIGNED:
         raise ValueError(
-            f"{words} was trained on crops of the kind {predictor.crop!r} and prepared sets hold {ALIGNED!r} "
-            "ones, on which its figures would be too low: evaluate it with the code that it comes from"
+            f"{address} was trained on crops of the kind {predictor.crop!r} and prepared sets hold "
+            f"{ALIGNED!r} ones, on which its figures would be too low: evaluate it with the code that it "
+            "comes from"
         )
     return predictor
 
@@ -120,7 +122,7 @@ def checkpoint_predictor(path: Path, *, device: str = "cpu") -> Predictor:
     checkpoint = load_checkpoint(path)
     try:
         wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:  # torch's words for a device that is not there
+    except (RuntimeError, AssertionError) as error:  # torch raises either for a missing device
         reason = str(error).splitlines()[0]
         raise ValueError(f"{device!r} can't be used here ({reason}): choose another --device") from None
     return _from_contract(str(path), torch_predict(wrapper), checkpoint.contract)
@@ -135,14 +137,14 @@ def onnx_predictor(path: Path, *, threads: int | None = None) -> Predictor:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: make it with `python -m build CHECKPOINT`")
     try:
-        said = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+        metadata = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
         engine = OnnxRuntimeEngine(path, threads=threads)
     # Both libraries have many exceptions of their own for a file that is none.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is no ONNX file that can be run ({reason}): build it again") from None
     try:
-        contract = Contract.parse(said.get("contract", ""))
+        contract = Contract.parse(metadata.get("contract", ""))
     except InvalidContract as error:
         raise ValueError(
             f"{path} does not hold a whole contract in its metadata ({error}): build it again"
@@ -155,16 +157,17 @@ def onnx_predictor(path: Path, *, threads: int | None = None) -> Predictor:
 
 
 def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
-    """A running server at grpc://host:port, asked through its client, a batch of crops a request.
+    """A running server at grpc://host:port through its client, a batch of crops a request.
 
-    Its labels, their order and the crop's size come from its contract, which every answer is pinned to: a
-    server whose tasks change while it is evaluated is an error and no mixed table.
+    Labels, their order and the crop's size come from its contract, which every response is pinned to: if the
+    server's tasks change during the evaluation, it stops with an error.
     """
     try:
         from qface_client import FaceClient, QFaceError
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"a server is asked through its client, and {error.name} is not installed: pip install ./client"
+            f"a server is evaluated through its client, and {error.name} is not installed: "
+            "pip install ./client"
         ) from None
 
     address = url.removeprefix(SERVER).rstrip("/")

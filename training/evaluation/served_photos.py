@@ -1,8 +1,8 @@
-"""A server asked about the pictures that a prepared set was made of, as anybody would ask it.
+"""Predictions of a server for the photos that a prepared set was made from.
 
-The whole photo is sent, and the server finds the face, crops it and answers in the photo's pixels. What it
-says of the face that the set means is moved into the set's crop, by the map that the set keeps of each face:
-points, the roll of a head pose, and masks pixel by pixel. There the same code judges it as an answer about
+The whole photo is sent. The server detects the faces, crops them and answers in the photo's pixels. The
+answer about the set's face is mapped into the set's crop, by the transform that the set stores for each
+face: points, the roll of a head pose, and masks pixel by pixel. There it is measured like a prediction for
 the crop.
 """
 
@@ -31,9 +31,9 @@ from training.kinds import kind_of
 
 # Requests under way at once: the server puts the faces of several into one batch.
 _IN_FLIGHT = 16
-# A found face is the set's where its crop and the set's share this part of what both cover together.
+# A detected face is the set's if the intersection over union of its crop and the set's is this or more.
 _OVERLAP = 0.5
-_GRID = 32  # places on a side by which that part is measured
+_GRID = 32  # points on a side by which the overlap is measured
 
 Picture = Path | Callable[[], NDArray[np.uint8]]
 
@@ -41,11 +41,11 @@ Picture = Path | Callable[[], NDArray[np.uint8]]
 class SetPhotos:
     """The pictures of a prepared set's faces, in the folder that the set was prepared from.
 
-    `left_out` counts the split's other pictures there, which preparing left out of the set: most often as it
-    found no face in them.
+    `left_out` counts the split's other pictures in the folder, which preparing left out of the set: most
+    often because it found no face in them.
 
-    ValueError (LayoutError) for a folder that is not the set's, or has not every picture of these faces, and
-    for a set that keeps no map to its pictures.
+    ValueError for a folder that is not the set's or lacks pictures of these faces, and for a set that stores
+    no transform to its pictures.
     """
 
     def __init__(self, faces: FaceSet, source: Path) -> None:
@@ -78,7 +78,7 @@ class SetPhotos:
     def __getitem__(self, i: int) -> Path | NDArray[np.uint8]:
         """The picture of face `i`: its file, or its pixels [H, W, 3] where the data set has no file for it.
 
-        Cheap when frames of a video are asked for in their order.
+        Frames of a video are read fastest in their order.
         """
         picture = self._of[self.faces.key(i)]
         try:
@@ -101,17 +101,17 @@ class SetPhotos:
         return forward
 
 
-def photo_source(photos: SetPhotos, answer: AnalyzePhoto) -> PredictionSource:
-    """A function of photos as one of a set's faces: what is said of each, in the pixels of its crop.
+def photo_source(photos: SetPhotos, analyze: AnalyzePhoto) -> PredictionSource:
+    """Predictions from whole photos, mapped into the pixels of the set's crops.
 
-    ValueError where the server can't answer about one of them.
+    ValueError for a photo that the server does not answer.
     """
 
-    def look(
+    def predict_one(
         i: int, picture: Path | NDArray[np.uint8], evaluated_tasks: Sequence[EvaluatedTask]
     ) -> Predictions | None:
         try:
-            analysis = answer(picture, [evaluated.task.name for evaluated in evaluated_tasks])
+            analysis = analyze(picture, [evaluated.task.name for evaluated in evaluated_tasks])
         except QFaceError as error:
             raise ValueError(
                 f"the server did not answer about {photos.faces.key(i)} of {photos.faces.name}: {error}"
@@ -132,39 +132,39 @@ def photo_source(photos: SetPhotos, answer: AnalyzePhoto) -> PredictionSource:
         faces: FaceSet, indices: NDArray[np.int64], evaluated_tasks: Sequence[EvaluatedTask]
     ) -> FoundPredictions:
         with ThreadPoolExecutor(_IN_FLIGHT) as pool:
-            # Pictures that are no files are made here, in their order.
-            looks = [pool.submit(look, i, photos[i], evaluated_tasks) for i in indices.tolist()]
-            said = [look.result() for look in looks]
-        of_found = [answers for answers in said if answers is not None]
+            # Pictures that are no files are decoded here, in their order.
+            futures = [pool.submit(predict_one, i, photos[i], evaluated_tasks) for i in indices.tolist()]
+            answered = [future.result() for future in futures]
+        of_found = [answers for answers in answered if answers is not None]
         names = [evaluated.task.name for evaluated in evaluated_tasks] if of_found else []
         return FoundPredictions(
             predictions={name: np.stack([answers[name] for answers in of_found]) for name in names},
-            found=np.array([answers is not None for answers in said], bool),
+            found=np.array([answers is not None for answers in answered], bool),
         )
 
     return PredictionSource(predict=predict, sent="photo", left_out=photos.left_out)
 
 
 def matching_face(analysis: Analysis, to_crop: ArrayLike, *, size: int) -> Face | None:
-    """The face whose aligned crop lies where `to_crop` [2, 3] cuts one of `size` pixels; None without one."""
+    """The face whose aligned crop overlaps that of `to_crop` [2, 3], of `size` pixels; None without one."""
     shares = [_overlap(face, analysis, to_crop, size=size) for face in analysis]
     best = int(np.argmax(shares)) if shares else 0
     return analysis[best] if shares and shares[best] >= _OVERLAP else None
 
 
 def _overlap(face: Face, analysis: Analysis, to_crop: ArrayLike, *, size: int) -> float:
-    """What a found face's crop and the set's share, in parts of what both cover together."""
-    shown = {"width": analysis.width, "height": analysis.height, "size": size}
+    """Intersection over union of a detected face's crop and the set's."""
+    photo = {"width": analysis.width, "height": analysis.height, "size": size}
     try:
-        own = photo_to_crop(box=face.box, landmarks=face.landmarks5, **shown)
-    except InvalidLandmarks:  # as the server does it for a face whose points fall together
-        own = photo_to_crop(box=face.box, **shown)
+        own = photo_to_crop(box=face.box, landmarks=face.landmarks5, **photo)
+    except InvalidLandmarks:  # as the server crops a face whose points coincide
+        own = photo_to_crop(box=face.box, **photo)
     to_own = _squared(own) @ np.linalg.inv(_squared(to_crop))
     steps = (np.arange(_GRID) + 0.5) / _GRID * size - 0.5
     grid = np.stack(np.meshgrid(steps, steps), axis=-1)
     places = grid @ to_own[:2, :2].T + to_own[:2, 2]
     shared = float(((places > -0.5) & (places < size - 0.5)).all(axis=-1).mean())
-    # The size of the found face's crop in units of the set's.
+    # Area of the detected face's crop in units of the set's.
     area = 1 / abs(float(np.linalg.det(to_own[:2, :2])))
     return shared / (1 + area - shared)
 

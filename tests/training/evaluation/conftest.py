@@ -1,0 +1,22 @@
+"""Fixtures of the evaluation's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.labelled_sets import labelled_sets
+from training.models import CONFIGS, save_checkpoint
+from training.train.untrained import untrained
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "test.safetensors"
+    save_checkpoint(path, untrained(CONFIGS["qface_test"], seed=1))
+    return path
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sets of tests.helpers.labelled_sets."""
+    return labelled_sets(tmp_path_factory.mktemp("prepared"))
