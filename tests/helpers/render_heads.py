@@ -50,10 +50,10 @@ MOVES: dict[str, dict[str, float]] = {
 }
 TURNS = 3  # heads of each move: near frontal, turned, far turned
 COVERED: tuple[dict[str, str], ...] = (
-    {"cover": "hand"},
-    {"cover": "board"},
-    {"cover": "patch"},
-    {"cover": "bar"},
+    {"occluder": "hand"},
+    {"occluder": "board"},
+    {"occluder": "patch"},
+    {"occluder": "bar"},
     {"glasses": "dark"},
     {"glasses": "dark"},
 )
@@ -136,7 +136,7 @@ def _scene(renderer: Renderer, number: int, move: str, angles: NDArray[np.float6
         "fringe": 0.0,
         "hat": "none",
         "mask": False,
-        "cover": "none",
+        "occluder": "none",
         "glasses": "none",
     }
     return dataclasses.replace(drawn, **(fixed | changes))

@@ -5,8 +5,8 @@ set `ict`. The head is ICT-FaceKit's (MIT; https://github.com/ICT-VGL/ICT-FaceKi
 directions of identity and the ARKit expressions. It comes without colours and hair: skin, brows, beard,
 hair, hats, glasses and clothes are drawn here.
 
-In the order in which they come in: `topology` (which vertex is what), `head` (the file), `fields` (where
-on the head brows, lips, beard and hairline are), `scene` (one picture's random choices), `hair` and
-`wear` (further meshes), `raster` (the z-buffer), `shade` (skin and light), `background`, `cover`
-(occluders), `camera` (what a photo does to it), `labels`, and `picture`, which puts them together.
+The packages build on each other in this order: `head` (the file, its topology, expressions and vertex
+fields), `scene` (one picture's random parameters; hair, accessories, occluders and background), `drawing`
+(the z-buffer, shading, camera effects, and `picture`, which puts them together). `labels` computes
+landmarks and visibility, `workers` renders in several processes.
 """

@@ -17,8 +17,8 @@ from runtime.detect.detector_file import find_detector
 from training.data.prepared.face_set import read_manifest
 from training.data.prepared.writer import SIZE, ShardWriter
 from training.data.readers import reader_of
-from training.render import workers as make
-from training.render.contact_sheet import drawn, sheet
+from training.render import workers
+from training.render.contact_sheet import annotated, contact_sheet
 from training.render.head.head_file import load_head
 from training.render.scene.background import find_photos
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         if args.count < 1 or args.size < 16 or args.processes < 1:
             raise ValueError("--count and --processes take 1 or more, --size 16 or more")
         backgrounds = find_photos(args.backgrounds) if args.backgrounds else []
-        load_head(args.head)  # what is wrong with it is said before any process starts
+        load_head(args.head)  # an error is reported before any process starts
         if args.photos:
             _write_photos(args, backgrounds)
         else:
@@ -59,7 +59,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
     digest = hashlib.sha256(detector.read_bytes()).hexdigest()
     options = {
         "layout": _SET,
-        "made_from": make.digest(args.head, backgrounds),
+        "made_from": workers.digest(args.head, backgrounds),
         "count": args.count,
         "seed": args.seed,
         "detector": digest,
@@ -82,23 +82,23 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
         tqdm(total=args.count, initial=writer.processed, desc=_SET, unit=" heads", mininterval=1) as bar,
     ):
         engine = load_detector(detector, precision="fp32")
-        drawing = make.pictures(
+        drawing = workers.pictures(
             range(writer.processed, args.count),
             head=args.head,
             backgrounds=backgrounds,
-            size=make.picture_side(args.size),
+            size=workers.picture_side(args.size),
             seed=args.seed,
             processes=args.processes,
         )
-        for key, face in make.faces(drawing, infer=lambda t: engine.infer({"tiles": t}), size=args.size):
+        for key, face in workers.faces(drawing, infer=lambda t: engine.infer({"tiles": t}), size=args.size):
             if face is None:
                 writer.skip("no_face", key)
             else:
                 writer.add(face)
             bar.update()
         manifest = writer.finish(tasks_of_layout=list(reader.tasks), expected={})
-    told = ", ".join(f"{count} for {split}" for split, count in manifest["faces"].items())
-    print(f"{folder}: faces {told}; labels {', '.join(manifest['tasks'])}")
+    counts = ", ".join(f"{count} for {split}" for split, count in manifest["faces"].items())
+    print(f"{folder}: faces {counts}; labels {', '.join(manifest['tasks'])}")
 
 
 def _is_there(folder: Path, options: dict[str, object]) -> bool:
@@ -111,25 +111,25 @@ def _is_there(folder: Path, options: dict[str, object]) -> bool:
 
 
 def _write_photos(args: argparse.Namespace, backgrounds: list[Path]) -> None:
-    """Pictures, labels (.json) and masks (.png) as they are before the crop, and a sheet to look at."""
+    """Pictures, labels (.json) and masks (.png) before the crop, and a contact sheet."""
     args.photos.mkdir(parents=True, exist_ok=True)
     tiles: list[NDArray[np.uint8]] = []
-    drawing = make.pictures(
+    drawing = workers.pictures(
         range(args.count),
         head=args.head,
         backgrounds=backgrounds,
-        size=make.picture_side(args.size),
+        size=workers.picture_side(args.size),
         seed=args.seed,
         processes=args.processes,
     )
     for number, picture in tqdm(drawing, total=args.count, desc="photos", mininterval=1):
-        key = make.key_of(number)
+        key = workers.key_of(number)
         _write(args.photos / f"{key}.png", picture.pixels)
         _write(args.photos / f"{key}.parsing.png", picture.mask)
         (args.photos / f"{key}.json").write_text(json.dumps(picture.labels))
         if len(tiles) < _ON_SHEET:
-            tiles.append(drawn(picture))
-    _write(args.photos / "sheet.png", sheet(tiles, columns=4))
+            tiles.append(annotated(picture))
+    _write(args.photos / "sheet.png", contact_sheet(tiles, columns=4))
     print(f"{args.photos}: {args.count} pictures; sheet.png shows labels")
 
 

@@ -1,4 +1,4 @@
-"""Pictures with their labels drawn in, for people to judge."""
+"""A contact sheet: pictures with their labels drawn in, for people to check."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 _RED, _GREEN, _BLUE, _WHITE = (255, 60, 60), (60, 255, 60), (80, 120, 255), (255, 255, 255)
 
 
-def drawn(picture: Picture) -> Pixels:
+def annotated(picture: Picture) -> Pixels:
     """The picture [H, 2 W, 3], and beside it classes, the 68 points, visibility and the head's axes.
 
     A ring is white around a point that is visible and red around one that is not. The axes are the
@@ -43,7 +43,7 @@ def drawn(picture: Picture) -> Pixels:
     return np.concatenate([picture.pixels, marked], axis=1)
 
 
-def sheet(tiles: list[Pixels], *, columns: int) -> Pixels:
+def contact_sheet(tiles: list[Pixels], *, columns: int) -> Pixels:
     """Tiles of different sizes side by side on black."""
     height, width = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
     rows = -(-len(tiles) // columns)

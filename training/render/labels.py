@@ -1,4 +1,4 @@
-"""Where the points of a rendered head are in the picture, and which of them can be seen."""
+"""The landmarks of a rendered head in the picture, and their visibility."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from training.render.head.head_file import Floats, Head
 from training.render.head.topology import EYES, JAW
-from training.render.head.vertex_fields import COLUMN, Fields
+from training.render.head.vertex_fields import COLUMN, VertexFields
 from training.tasks import CATALOGUE
 
 # Points of the visibility task that iBUG's 68 do not have, as the mean of some of the 68 (and, of a
@@ -25,14 +25,15 @@ _PUPILS = {
     "left_pupil": "right_eyeball",
     "right_pupil": "left_eyeball",
 }  # left in the picture: the subject's right
-# A point that lies this much (ICT centimetres) behind what is shown is still seen: hairs and lids are thin.
+# A point up to this far (ICT centimetres) behind the nearest surface still counts as visible: hairs and
+# lids are thin.
 _SLACK, _PUPIL_SLACK = 0.7, 0.15
 # Yaw (degrees) at which the hidden side of the jaw has wholly given way to the outline.
 _OUTLINE_YAW = 12.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Marks:
+class LabelVertices:
     """Vertices that labels come from: found once for a head.
 
     visible [29, K]: of each point of the visibility task, padded by repetition. levels [17, L]: of each
@@ -44,7 +45,7 @@ class Marks:
     slack: Floats
 
     @classmethod
-    def of(cls, head: Head, fields: Fields) -> "Marks":
+    def of(cls, head: Head, fields: VertexFields) -> "LabelVertices":
         marks = head.topology.landmarks
         task = CATALOGUE["visibility"]
         assert task.aligned_labels is not None
@@ -74,7 +75,7 @@ class Marks:
         )
 
 
-def _levels(head: Head, fields: Fields, flat: Floats) -> NDArray[np.intp]:
+def _levels(head: Head, fields: VertexFields, flat: Floats) -> NDArray[np.intp]:
     """Of each jaw point the vertices [17, L] at its height on its side of the face, itself first."""
     usable = head.topology.in_parts("face") & (fields["neck"] < 0.2)
     usable &= np.maximum(fields["left_ear"], fields["right_ear"]) < -0.2
@@ -88,7 +89,9 @@ def _levels(head: Head, fields: Fields, flat: Floats) -> NDArray[np.intp]:
     return np.array([[*row, *[row[0]] * (longest - len(row))] for row in rows], np.intp)
 
 
-def landmarks(head: Head, marks: Marks, pixels: Floats, *, yaw: float, roll: float) -> NDArray[np.float64]:
+def landmarks(
+    head: Head, marks: LabelVertices, pixels: Floats, *, yaw: float, roll: float
+) -> NDArray[np.float64]:
     """The 68 points [68, 2] in a picture where the vertices are at `pixels` [V, 2].
 
     All are where their vertices are, but for the jaw on the side that is turned away: there, as in the
@@ -105,21 +108,21 @@ def landmarks(head: Head, marks: Marks, pixels: Floats, *, yaw: float, roll: flo
     return points
 
 
-def places(marks: Marks, pixels: Floats) -> Floats:
+def point_positions(marks: LabelVertices, pixels: Floats) -> Floats:
     """Where the 29 points of the visibility task are, [29, 2]."""
     return np.asarray(pixels[marks.visible].mean(axis=1))
 
 
 def visibility(
-    marks: Marks, camera: Floats, pixels: Floats, nearness: Floats, hidden: NDArray[np.bool_]
+    marks: LabelVertices, camera: Floats, pixels: Floats, nearness: Floats, hidden: NDArray[np.bool_]
 ) -> Mapping[str, float]:
-    """Which of the 29 points can be seen (1) or not (0).
+    """Which of the 29 points are visible (1) or not (0).
 
     camera [V, 3] and pixels [V, 2]: where the vertices are; nearness [H, W]: 1 / depth of what is shown
-    (0: nothing); hidden [H, W]: what is covered. A point outside of the picture is not seen.
+    (0: nothing); hidden [H, W]: what is covered. A point outside of the picture is not visible.
     """
     height, width = nearness.shape
-    at = places(marks, pixels)
+    at = point_positions(marks, pixels)
     depth = camera[marks.visible, 2].mean(axis=1)
     x, y = np.rint(at).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)

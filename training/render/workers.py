@@ -1,4 +1,4 @@
-"""Many pictures: drawn by several processes, cropped as the server crops, in a fixed order."""
+"""Renders many pictures in several processes, and crops them as the server does, in a fixed order."""
 
 import hashlib
 import itertools
@@ -25,7 +25,7 @@ from training.render.scene.scene import draw_scene
 
 PICTURE_SIDE, CROP_SIDE = 384, 112  # the picture that a crop of 112 pixels is taken from
 TEST_EVERY = 20  # every so many pictures one is for testing
-_AT_ONCE = 16
+_DETECTOR_BATCH = 16
 
 Detector = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 
@@ -62,7 +62,7 @@ def pictures(
     # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, initializer=_begin, initargs=(head, list(backgrounds))) as pool:
-        # A batch at a time: a pool would otherwise draw all that there is before anyone asks.
+        # A batch at a time: a pool would otherwise render everything ahead of its consumer.
         while batch := list(itertools.islice(jobs, 4 * processes)):
             yield from pool.imap(_work, batch)
 
@@ -99,7 +99,7 @@ def faces(
     None where the crop would lie outside of the picture.
     """
     upcoming = iter(drawn)
-    while group := list(itertools.islice(upcoming, _AT_ONCE)):
+    while group := list(itertools.islice(upcoming, _DETECTOR_BATCH)):
         tiles = [tile_photo(picture.pixels) for _, picture in group]
         raw = infer(np.concatenate([t.pixels for t in tiles])) if infer else {}
         at = 0
@@ -136,7 +136,7 @@ def _face(number: int, picture: Picture, landmarks: NDArray[np.float64], *, size
 
 
 def digest(head: Path, backgrounds: Sequence[Path]) -> str:
-    """What the pictures are made from, as 16 hexadecimal digits."""
+    """A hash of the head and the backgrounds, 16 hexadecimal digits."""
     total = hashlib.sha256()
     for path in sorted(head.glob("*.obj")) if head.is_dir() else [head]:
         total.update(path.read_bytes())

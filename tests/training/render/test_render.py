@@ -10,11 +10,11 @@ import pytest
 
 from runtime.pose import rotation_from_angles
 from tests.helpers.tiny_head import tiny_head
-from training.render import workers as make
+from training.render import workers
 from training.render.drawing.picture import Picture, Renderer
 from training.render.head.expressions import ACTION_UNITS, action_units, draw_expression
 from training.render.scene.background import draw_background, find_photos
-from training.render.scene.scene import BEARDS, COVERS, HAIR, HATS, LIMITS, Lamp, Scene, draw_scene
+from training.render.scene.scene import BEARDS, HAIR, HATS, LIMITS, OCCLUDERS, Lamp, Scene, draw_scene
 from training.tasks import CATALOGUE
 
 NOSE, CHIN, RIGHT_EYE, LEFT_EYE, MOUTH = 30, 8, slice(36, 42), slice(42, 48), slice(48, 60)
@@ -128,7 +128,7 @@ def test_dark_glasses_hide_the_eyes_and_clear_ones_do_not(renderer: Renderer) ->
 def test_what_covers_the_face_hides_its_points_and_is_background(renderer: Renderer, cover: str) -> None:
     bare = seen(renderer)
     for seed in range(6):
-        picture = seen(renderer, cover=cover, seed=seed)
+        picture = seen(renderer, occluder=cover, seed=seed)
         covered = (picture.mask == 0) & (bare.mask != 0)
         assert covered.any()
         aligned = CATALOGUE["visibility"].aligned_labels
@@ -143,7 +143,7 @@ def test_what_covers_the_face_hides_its_points_and_is_background(renderer: Rende
 def test_a_picture_that_ends_within_the_face_shows_no_points_beyond(renderer: Renderer) -> None:
     cut = 0
     for seed in range(8):
-        picture = seen(renderer, cover="edge", seed=seed)
+        picture = seen(renderer, occluder="edge", seed=seed)
         height, width = picture.mask.shape
         assert picture.pixels.shape == (height, width, 3)
         aligned = CATALOGUE["visibility"].aligned_labels
@@ -250,13 +250,13 @@ def test_drawn_scenes_keep_to_the_limits_and_vary() -> None:
     assert {scene.hair for scene in scenes} == set(HAIR)
     assert {scene.hat for scene in scenes} == set(HATS)
     assert {scene.beard for scene in scenes} == set(BEARDS)
-    assert {scene.cover for scene in scenes} == set(COVERS)
+    assert {scene.occluder for scene in scenes} == set(OCCLUDERS)
 
 
 def test_the_same_scene_gives_the_same_picture_and_another_seed_another(renderer: Renderer) -> None:
-    one = make.draw(renderer, number=3, size=160, seed=1)
-    again = make.draw(renderer, number=3, size=160, seed=1)
-    other = make.draw(renderer, number=3, size=160, seed=2)
+    one = workers.draw(renderer, number=3, size=160, seed=1)
+    again = workers.draw(renderer, number=3, size=160, seed=1)
+    other = workers.draw(renderer, number=3, size=160, seed=2)
     np.testing.assert_array_equal(one.pixels, again.pixels)
     np.testing.assert_array_equal(one.mask, again.mask)
     assert one.labels == again.labels

@@ -1,4 +1,4 @@
-"""What a photo does to a picture: focus, movement, resolution, colours, noise and JPEG."""
+"""Camera effects: focus, motion blur, resolution, colours, noise and JPEG."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def photographed(rng: np.random.Generator, sharp: NDArray[np.float32]) -> NDArray[np.float32]:
+def apply_camera(rng: np.random.Generator, sharp: NDArray[np.float32]) -> NDArray[np.float32]:
     """A picture [H, W, 3] (sRGB 0 to 1) as a camera might have taken and kept it; geometry stays."""
     picture: Any = sharp
     height, width = picture.shape[:2]
@@ -42,7 +42,7 @@ def photographed(rng: np.random.Generator, sharp: NDArray[np.float32]) -> NDArra
     return np.asarray(np.clip(picture, 0, 1), np.float32)
 
 
-def compressed(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def apply_jpeg(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture [H, W, 3] uint8 after JPEG of a random quality, twice as often none."""
     if rng.random() < 0.45:
         return picture

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.pose import rotation_from_angles
 from training.render import labels as labelling
-from training.render.drawing.camera import compressed, photographed
+from training.render.drawing.camera import apply_camera, apply_jpeg
 from training.render.drawing.raster import Fragments, interpolation, rasterize
 from training.render.drawing.shading import (
     CLASSES,
@@ -25,23 +25,23 @@ from training.render.drawing.shading import (
 from training.render.head.expressions import action_units
 from training.render.head.head_file import Floats, Head, normals
 from training.render.head.mesh import Mesh
-from training.render.head.vertex_fields import Fields, make_fields
-from training.render.scene.accessories import body, glasses, jewels
+from training.render.head.vertex_fields import VertexFields, make_vertex_fields
+from training.render.scene.accessories import body, glasses, jewellery
 from training.render.scene.background import draw_background
 from training.render.scene.hair import Skull, hair_mesh, hat_mesh
-from training.render.scene.occluders import draw_cover
+from training.render.scene.occluders import draw_occluder
 from training.render.scene.scene import Scene
 
 _BACKGROUND_PART, _CAMERA_PART, _EDGE_PART = 8, 9, 10
 # Shells of hair and cloth lie at their own surfaces: the class ids of what covers the face are these.
-_COVERED_CLASS = CLASSES["background"]
+_OCCLUDED_CLASS = CLASSES["background"]
 _FULL_BEARD = 0.45  # how far a full beard stands off, cm
 _MASK_OFF = 0.5  # and a mask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A rendered picture and what is known of it, in its own pixels and camera.
+    """A rendered picture and its labels, in its own pixels and camera.
 
     pixels [H, W, 3] uint8 RGB. labels: by task, as training.data has them. mask [H, W] uint8: classes
     of the parsing task. landmarks [68, 2].
@@ -59,9 +59,9 @@ class Renderer:
     def __init__(self, head: Head, *, backgrounds: Sequence[Path] = ()) -> None:
         self.head = head
         self.backgrounds = backgrounds
-        self.fields: Fields = make_fields(head)
+        self.fields: VertexFields = make_vertex_fields(head)
         self.skull = Skull.of(head, self.fields)
-        self.marks = labelling.Marks.of(head, self.fields)
+        self.marks = labelling.LabelVertices.of(head, self.fields)
         self.noise = noise_bank()
         self._eyeball = head.topology.in_parts("left_eyeball", "right_eyeball")
         marks = head.landmarks(head.base)
@@ -73,39 +73,39 @@ class Renderer:
     def render(self, scene: Scene) -> Picture:
         """The picture of a scene. The same scene gives the same picture."""
         shape = self.head.shape(identity=scene.identity, expression=scene.expression)
-        points, meshes, cloth = self._dressed(scene, shape)
-        stage = _Stage(scene, self.head, self.fields, points, meshes, middle=self.middle, side=self.crop_side)
-        buffer = stage.buffer
-        light, classes = self._seen(scene, stage, cloth)
+        points, meshes, cloth = self._with_accessories(scene, shape)
+        view = _View(scene, self.head, self.fields, points, meshes, middle=self.middle, side=self.crop_side)
+        buffer = view.buffer
+        light, classes = self._shade(scene, view, cloth)
 
         # Labels come from where the skin is, not from the beard or the mask on it.
-        bare = stage.camera_of(shape, self.fields.follows)
-        pixels = stage.pixels_of(bare)
+        bare = view.camera_of(shape, self.fields.follows)
+        pixels = view.pixels_of(bare)
         yaw, _, roll = scene.angles
         landmarks = labelling.landmarks(self.head, self.marks, pixels, yaw=yaw, roll=roll)
 
         background = (
             draw_background(scene.rng(_BACKGROUND_PART), size=scene.size, photos=self.backgrounds)
-            if scene.photographed
+            if scene.camera_effects
             else np.full((scene.size, scene.size, 3), 0.5, np.float32)
         )
         picture = linear(background)
         picture[buffer.shown] = light
         mask = np.zeros((scene.size, scene.size), np.uint8)
         mask[buffer.shown] = classes
-        nearness = _look_through(scene, stage, picture, mask)
-        hidden = draw_cover(scene, picture, landmarks, background)
-        mask[hidden] = _COVERED_CLASS
+        nearness = _draw_lenses(scene, view, picture, mask)
+        hidden = draw_occluder(scene, picture, landmarks, background)
+        mask[hidden] = _OCCLUDED_CLASS
         picture = displayed(picture)
-        if scene.photographed:
-            picture = photographed(scene.rng(_CAMERA_PART), picture)
+        if scene.camera_effects:
+            picture = apply_camera(scene.rng(_CAMERA_PART), picture)
         result = np.asarray(np.rint(picture * 255), np.uint8)
-        if scene.photographed:
-            result = compressed(scene.rng(_CAMERA_PART + 100), result)
+        if scene.camera_effects:
+            result = apply_jpeg(scene.rng(_CAMERA_PART + 100), result)
         seen = dict(labelling.visibility(self.marks, bare, pixels, nearness, hidden | (mask == UNKNOWN)))
         edge = _edge(scene, landmarks)
         result, mask, landmarks, seen = _cut(
-            result, mask, landmarks, seen, edge, labelling.places(self.marks, pixels)
+            result, mask, landmarks, seen, edge, labelling.point_positions(self.marks, pixels)
         )
         return Picture(
             pixels=np.ascontiguousarray(result),
@@ -119,8 +119,8 @@ class Renderer:
             landmarks=landmarks,
         )
 
-    def _dressed(self, scene: Scene, shape: Floats) -> tuple[Floats, list[Mesh], Floats]:
-        """The head's vertices with beard and mask on, what it wears, and the clothes' colour on it."""
+    def _with_accessories(self, scene: Scene, shape: Floats) -> tuple[Floats, list[Mesh], Floats]:
+        """The head's vertices with beard and mask on, its accessories, and the clothes' colour on it."""
         unit = self.fields.unit
         points = shape
         if scene.beard == "full" or scene.mask:
@@ -135,18 +135,18 @@ class Renderer:
         meshes = hat_mesh(scene, self.skull, shape)
         hair = hair_mesh(scene, self.skull, shape)
         meshes += [hair] if hair is not None else []
-        meshes += jewels(scene, self.head, self.fields, shape)
+        meshes += jewellery(scene, self.head, self.fields, shape)
         worn = glasses(scene, self.head, self.fields, shape)
         meshes += list(worn) if worn else []
         trunk, cloth = body(scene, self.fields, shape)
         return points, [*meshes, trunk], cloth
 
-    def _seen(self, scene: Scene, stage: "_Stage", cloth: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+    def _shade(self, scene: Scene, view: "_View", cloth: Floats) -> tuple[Floats, NDArray[np.uint8]]:
         """Linear light [N, 3] and classes [N] of the pixels that show something."""
-        ids, weights = interpolation(stage.screen, stage.triangles, stage.buffer)
+        ids, weights = interpolation(view.screen, view.triangles, view.buffer)
         of_head = ids[:, 0] < len(self.head.base)
-        normal = (stage.normals[ids] * weights[..., None]).sum(axis=1)
-        at = (stage.camera[ids] * weights[..., None]).sum(axis=1)
+        normal = (view.normals[ids] * weights[..., None]).sum(axis=1)
+        at = (view.camera[ids] * weights[..., None]).sum(axis=1)
         # Shells are seen from both sides.
         turned = ((normal * at).sum(axis=1) > 0) & ~of_head
         normal[turned] *= -1
@@ -174,10 +174,10 @@ class Renderer:
         wide = min(1.0, scene.expression.get("jawOpen", 0.0) * 1.2 + 0.3)
         openness[in_mouth] = np.maximum(openness[in_mouth], 0.55 * wide)
         other, share = ids[~of_head], weights[~of_head]
-        albedo[~of_head] = linear(np.einsum("nkc,nk->nc", stage.colour[other - len(self.head.base)], share))
-        owner = stage.owner[other[:, 0] - len(self.head.base)]
-        classes[~of_head] = np.array([_class_of(mesh) for mesh in stage.meshes], np.uint8)[owner]
-        gloss[~of_head] = np.array([mesh.gloss for mesh in stage.meshes], np.float32)[owner]
+        albedo[~of_head] = linear(np.einsum("nkc,nk->nc", view.colour[other - len(self.head.base)], share))
+        owner = view.owner[other[:, 0] - len(self.head.base)]
+        classes[~of_head] = np.array([_class_of(mesh) for mesh in view.meshes], np.uint8)[owner]
+        gloss[~of_head] = np.array([mesh.gloss for mesh in view.meshes], np.float32)[owner]
         face = np.isin(classes, [CLASSES["skin"], CLASSES["nose"]])
         light = light_up(
             scene,
@@ -185,20 +185,20 @@ class Renderer:
             normal=normal,
             at=at,
             openness=openness,
-            caster=(stage.camera, stage.triangles),
+            caster=(view.camera, view.triangles),
             measured=face if face.sum() > 50 else np.ones(len(ids), bool),
         )
         return light, classes
 
 
-class _Stage:
-    """The head and what it wears before the camera: one list of points and triangles, and the z-buffer."""
+class _View:
+    """The head and its accessories before the camera: points, triangles and the z-buffer."""
 
     def __init__(
         self,
         scene: Scene,
         head: Head,
-        fields: Fields,
+        fields: VertexFields,
         points: Floats,
         meshes: list[Mesh],
         *,
@@ -210,7 +210,7 @@ class _Stage:
         self._head_turn = rotation_from_angles(scene.angles)
         self._body_turn = rotation_from_angles(scene.body)
         self.lens = next((mesh for mesh in meshes if mesh.name == "lens"), None)
-        # Clear lenses are looked through: they are drawn over the rest.
+        # Clear lenses are transparent: they are drawn over the rest.
         self.meshes = [mesh for mesh in meshes if mesh is not self.lens]
         camera = [self.camera_of(points, fields.follows)]
         camera += [self.camera_of(mesh.points, mesh.follows) for mesh in self.meshes]
@@ -256,17 +256,17 @@ def _class_of(mesh: Mesh) -> int:
     return UNKNOWN if mesh.label is None else CLASSES[mesh.label]
 
 
-def _look_through(scene: Scene, stage: _Stage, picture: Floats, mask: NDArray[np.uint8]) -> Floats:
+def _draw_lenses(scene: Scene, view: _View, picture: Floats, mask: NDArray[np.uint8]) -> Floats:
     """Draw the lenses over picture and mask, in place.
 
     Returned is the nearness [H, W] with what can't be seen through.
     """
-    nearness = stage.buffer.nearness
-    lens = stage.lens
+    nearness = view.buffer.nearness
+    lens = view.lens
     if lens is None:
         return nearness
-    camera = stage.camera_of(lens.points, lens.follows)
-    screen = stage.screen_of(camera)
+    camera = view.camera_of(lens.points, lens.follows)
+    screen = view.screen_of(camera)
     size = scene.size
     over = rasterize(screen, lens.triangles, height=size, width=size, cull=False)
     before = over.shown & (over.nearness > nearness)
@@ -282,14 +282,14 @@ def _look_through(scene: Scene, stage: _Stage, picture: Floats, mask: NDArray[np
     # As in the annotated sets, eyes and brows keep their classes behind clear glass.
     kept = [CLASSES[name] for name in ("left_eye", "right_eye", "left_brow", "right_brow")]
     taken = before if dark else before & ~np.isin(mask, kept)
-    mask[taken & (mask != _COVERED_CLASS)] = CLASSES["glasses"]
+    mask[taken & (mask != _OCCLUDED_CLASS)] = CLASSES["glasses"]
     return np.where(before, over.nearness, nearness) if dark else nearness
 
 
 def _edge(scene: Scene, landmarks: NDArray[np.floating[Any]]) -> tuple[int, int, int, int]:
     """What is left of the picture, x0, y0, x1, y1, where its edge cuts the face."""
     size = scene.size
-    if scene.cover != "edge":
+    if scene.occluder != "edge":
         return 0, 0, size, size
     rng = scene.rng(_EDGE_PART)
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)

@@ -1,6 +1,7 @@
-"""What each pixel of the head is, and how skin, eyes, hair and cloth look in a scene's light."""
+"""Shading: the surface of each pixel of the head, and skin, eyes, hair and cloth in a scene's light."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -137,10 +138,10 @@ def head_surface(
     neckline = field("bust") + scene.collar
     if rng.random() < 0.4:  # open at the front
         neckline -= rng.uniform(0, 3) * np.clip(1 - np.abs(field("around")) / rng.uniform(0.3, 1), 0, 1)
-    dressed = neckline > 0
-    colour[dressed] = cloth[dressed]
-    classes[dressed] = CLASSES["cloth"]
-    gloss[dressed], soft[dressed] = 0.03, 0
+    clothed = neckline > 0
+    colour[clothed] = cloth[clothed]
+    classes[clothed] = CLASSES["cloth"]
+    gloss[clothed], soft[clothed] = 0.03, 0
     if scene.mask:
         under = field("covered") > 0
         colour[under] = rng.choice([[0.55, 0.7, 0.8], [0.92, 0.93, 0.93], [0.08, 0.08, 0.09]])
@@ -172,7 +173,7 @@ def head_surface(
     )
 
 
-def _beard(scene: Scene, field) -> Floats | None:  # type: ignore[no-untyped-def]
+def _beard(scene: Scene, field: Callable[[str], Floats]) -> Floats | None:
     around_mouth = np.maximum(field("moustache"), field("goatee"))
     lips = field("lips") + 0.1
     zones = {

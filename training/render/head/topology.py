@@ -1,4 +1,4 @@
-"""Which vertex of the head is what: parts of the mesh, the 68 points and further points of visibility.
+"""The meaning of the head's vertices: parts of the mesh, the 68 points and further points of visibility.
 
 The numbers are ICT-FaceKit's: its README lists the vertex ranges of the parts and the vertices of
 Multi-PIE's 68 points, which are iBUG's in order and place.

@@ -1,4 +1,4 @@
-"""Where on the head everything is: smooth fields over its vertices, made once from the neutral shape.
+"""Vertex fields: smooth functions over the head's vertices, computed once from the neutral shape.
 
 A field is a signed distance in centimetres, positive inside, or a coordinate; a pixel interpolates it
 and compares, so that edges are sharper than the mesh. Lengths scale with the head's own eyes, so that
@@ -29,7 +29,7 @@ COLUMN = {name: i for i, name in enumerate(NAMES)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fields:
+class VertexFields:
     """values [V, len(NAMES)]; unit: what a centimetre of the ICT head is on this one; follows [V]: how
     far a vertex goes with the body (1) and not with the head (0); openness [V]: how much of the
     surroundings a vertex of the neutral head sees (0..1)."""
@@ -43,7 +43,7 @@ class Fields:
         return self.values[:, COLUMN[name]]
 
 
-def make_fields(head: Head) -> Fields:
+def make_vertex_fields(head: Head) -> VertexFields:
     """The fields of a head; about two seconds for ICT-FaceKit's."""
     points, marks = head.base, head.landmarks(head.base)
     unit = float(abs(marks[45, 0] - marks[36, 0]) / 2 / _ICT_HALF)
@@ -109,7 +109,7 @@ def make_fields(head: Head) -> Fields:
             values[part, COLUMN["iris"]] = np.degrees(np.arccos(np.clip(away[:, 2], -1, 1)))
     follows = np.where(skin, np.clip((below - 0.8) / 6.0, 0, 1), 0)
     follows = follows * follows * (3 - 2 * follows)
-    return Fields(
+    return VertexFields(
         values=values,
         unit=unit,
         follows=np.asarray(follows, np.float32),

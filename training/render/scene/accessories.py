@@ -1,4 +1,4 @@
-"""What is worn: glasses, earrings, a necklace, and the body below the bust."""
+"""Accessories: glasses, earrings, a necklace, and the body below the bust."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from training.render.head.head_file import Floats, Head
 from training.render.head.mesh import Mesh, grid_triangles, joined, smooth_noise, tube
-from training.render.head.vertex_fields import Fields
+from training.render.head.vertex_fields import VertexFields
 from training.render.scene.hair import _cloth_colour as cloth_colour
 from training.render.scene.scene import Scene
 
 _GLASSES_PART, _JEWELS_PART, _BODY_PART = 3, 4, 5
 
 
-def glasses(scene: Scene, head: Head, fields: Fields, shape: Floats) -> tuple[Mesh, Mesh] | None:
+def glasses(scene: Scene, head: Head, fields: VertexFields, shape: Floats) -> tuple[Mesh, Mesh] | None:
     """Frame and lenses of a scene's glasses on a head of this shape; None where it wears none."""
     if scene.glasses == "none":
         return None
@@ -81,7 +81,7 @@ def glasses(scene: Scene, head: Head, fields: Fields, shape: Floats) -> tuple[Me
     )
 
 
-def jewels(scene: Scene, head: Head, fields: Fields, shape: Floats) -> list[Mesh]:
+def jewellery(scene: Scene, head: Head, fields: VertexFields, shape: Floats) -> list[Mesh]:
     """Earrings and a necklace."""
     rng = scene.rng(_JEWELS_PART)
     unit = fields.unit
@@ -118,7 +118,7 @@ def jewels(scene: Scene, head: Head, fields: Fields, shape: Floats) -> list[Mesh
     return meshes
 
 
-def body(scene: Scene, fields: Fields, shape: Floats) -> tuple[Mesh, Floats]:
+def body(scene: Scene, fields: VertexFields, shape: Floats) -> tuple[Mesh, Floats]:
     """The body below the bust, and the colour of clothes at the head's own vertices [V, 3]."""
     rng = scene.rng(_BODY_PART)
     unit = fields.unit

@@ -1,4 +1,4 @@
-"""What is behind the head: a part of a photo when there are any, else something made up."""
+"""The background: a part of a photo when there are any, else a synthetic one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def draw_background(rng: np.random.Generator, *, size: int, photos: Sequence[Path]) -> NDArray[np.float32]:
-    """A background [size, size, 3], sRGB 0 to 1; photos that can't be read give way to made-up ones."""
+    """A background [size, size, 3], sRGB 0 to 1; synthetic where a photo can't be read."""
     picture: Any = None
     if photos and rng.random() < 0.8:
         picture = _from_photo(rng, photos[int(rng.integers(len(photos)))], size=size)

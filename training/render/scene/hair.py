@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from training.render.head.head_file import Floats, Head
 from training.render.head.mesh import Mesh, grid_triangles, smooth_noise
-from training.render.head.vertex_fields import Fields, skull_rays
+from training.render.head.vertex_fields import VertexFields, skull_rays
 from training.render.scene.scene import Scene
 
 COLUMNS, ROWS = 193, 56
@@ -26,7 +26,7 @@ class Skull:
     unit: float
 
     @classmethod
-    def of(cls, head: Head, fields: Fields) -> "Skull":
+    def of(cls, head: Head, fields: VertexFields) -> "Skull":
         vertices = skull_rays(head, columns=COLUMNS, rows=ROWS, unit=fields.unit)
         return cls(
             vertices=vertices,

@@ -1,4 +1,4 @@
-"""What is before the face: a hand, a bar, a board, a patch of something, or the picture's edge."""
+"""Occluders in front of the face: a hand, a bar, a board or a patch."""
 
 from typing import Any
 
@@ -11,38 +11,38 @@ from training.render.scene.scene import Scene
 _PART = 7
 
 
-def draw_cover(
+def draw_occluder(
     scene: Scene,
     light: NDArray[np.float32],
     landmarks: NDArray[np.floating[Any]],
     texture: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Cover part of the face in a picture [H, W, 3] (linear light), in place; returns where [H, W].
+    """Draw the scene's occluder over a picture [H, W, 3] (linear light), in place; returns its pixels [H, W].
 
-    `landmarks` [68, 2] say where the face is; `texture` [H, W, 3] is what patches are cut from.
+    `landmarks` [68, 2] locate the face; patches are cut from `texture` [H, W, 3].
     """
     height, width = light.shape[:2]
     covered = np.zeros((height, width), np.uint8)
-    if scene.cover in ("none", "edge"):
+    if scene.occluder in ("none", "edge"):
         return covered.astype(bool)
     rng = scene.rng(_PART)
     span = float(np.linalg.norm(np.ptp(landmarks, axis=0))) / 1.6
     aim = landmarks[int(rng.choice([2, 8, 14, 19, 24, 33, 37, 44, 51, 57]))] + rng.normal(0, 0.12 * span, 2)
     colour = np.asarray(rng.uniform(0.02, 0.85) * rng.normal(1, 0.15, 3))
     shade = np.ones((height, width), np.float32)
-    if scene.cover == "hand":
+    if scene.occluder == "hand":
         base = (
             np.array(scene.skin) if rng.random() < 0.7 else rng.uniform(0.25, 0.85) * np.array([1, 0.8, 0.68])
         )
         colour = base * rng.uniform(0.75, 1.1)
         _hand(rng, covered, shade, aim, span)
-    elif scene.cover == "bar":
+    elif scene.occluder == "bar":
         turn = rng.uniform(0, np.pi)
         reach = np.array([np.cos(turn), np.sin(turn)]) * span * 3
         stop = aim if rng.random() < 0.5 else aim - reach  # a microphone ends somewhere, a pole does not
         thick = int(max(3, span * rng.uniform(0.06, 0.3)))
         cv2.line(covered, _whole(stop), _whole(aim + reach), (1,), thick)
-    elif scene.cover == "board":
+    elif scene.occluder == "board":
         shape = (tuple(aim), tuple(span * rng.uniform([0.35, 0.5], [0.8, 1.3])), float(rng.uniform(-40, 40)))
         cv2.fillPoly(covered, [cv2.boxPoints(shape).astype(np.int32)], (1,))
     else:
@@ -58,12 +58,12 @@ def draw_cover(
         cv2.fillPoly(covered, [outline.astype(np.int32)], (1,))
     mask = covered.astype(bool)
     painted = np.broadcast_to(np.clip(colour, 0.01, 1).astype(np.float32), light.shape)
-    if scene.cover == "patch" or (scene.cover == "board" and rng.random() < 0.4):
+    if scene.occluder == "patch" or (scene.occluder == "board" and rng.random() < 0.4):
         painted = np.roll(texture, rng.integers(0, max(2, height), 2), axis=(0, 1))
     # Lit about as the face is.
     level = float(light[_inside(landmarks, light.shape)].mean()) if len(landmarks) else 0.4
     inside = painted[mask] ** 2.2 * shade[mask][:, None]
-    gain = np.clip(level / max(float(inside.mean()), 1e-3), 0.3, 1.5) if scene.cover == "hand" else 1.0
+    gain = np.clip(level / max(float(inside.mean()), 1e-3), 0.3, 1.5) if scene.occluder == "hand" else 1.0
     light[mask] = inside * gain
     return mask
 

@@ -1,7 +1,7 @@
-"""One picture's choices: who, which expression, how turned, lit, dressed, covered and photographed.
+"""The parameters of one picture: identity, expression, pose, light, accessories, occluder and camera.
 
-Everything is drawn from one random generator, so that a picture is known by its number and the seed.
-The shares are meant to be those of photos that people take, a little richer in what is rare.
+Everything is drawn from one random generator, so that number and seed determine a picture. The
+frequencies are about those of people's photos, with more of what is rare.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ LIMITS = (75.0, 45.0, 40.0)  # of yaw, pitch and roll, degrees either way
 HAIR = ("none", "shaven", "short", "medium", "long")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 HATS = ("none", "cap", "beanie", "hood", "brim")
-COVERS = ("none", "hand", "bar", "board", "patch", "edge")
+OCCLUDERS = ("none", "hand", "bar", "board", "patch", "edge")
 
 # From very light to very dark skin, sRGB.
 _SKIN = (
@@ -49,7 +49,7 @@ class Lamp:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is in one picture. The defaults are a bald head, frontal, in soft light, on grey."""
+    """All parameters of one picture. The defaults are a bald head, frontal, in soft light, on grey."""
 
     size: int = 384  # side of the picture in pixels
     seed: int = 0  # of the textures and shapes within
@@ -78,23 +78,23 @@ class Scene:
     fringe: float = 0.0  # how far it hangs over the forehead, 0 to 1 (the brows)
     brows: float = 0.7  # their density, 0 to 1
     beard: str = "none"  # one of BEARDS
-    # Worn
+    # Accessories
     glasses: str = "none"  # none, clear or dark
     hat: str = "none"  # one of HATS
     mask: bool = False  # a medical mask over nose and mouth
     earrings: bool = False
     necklace: bool = False
     collar: float = 0.0  # how high the clothes come, cm above the bust's edge
-    # Light, background, covers, camera
+    # Light, occluder, camera
     sky: Colour = (0.6, 0.6, 0.6)  # ambient light from above
     ground: Colour = (0.4, 0.4, 0.4)  # and from below
     lamps: Sequence[Lamp] = ()
     exposure: float = 0.5  # luminance of light skin after it, 0 to 1
-    cover: str = "none"  # one of COVERS
-    photographed: bool = False  # with a camera's blur, noise and JPEG
+    occluder: str = "none"  # one of OCCLUDERS
+    camera_effects: bool = False  # with a camera's blur, noise and JPEG
 
     def rng(self, part: int) -> np.random.Generator:
-        """The random generator of one part of the picture: parts do not disturb each other."""
+        """The random generator of one part of the picture: parts do not affect each other."""
         return np.random.default_rng([self.seed, part])
 
 
@@ -152,8 +152,8 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
         earrings=bool(rng.random() < (0.35 if woman else 0.05)),
         necklace=bool(rng.random() < (0.2 if woman else 0.06)),
         collar=float(rng.normal(0.0, 1.5)),
-        cover=str(rng.choice(COVERS, p=(0.72, 0.11, 0.04, 0.04, 0.05, 0.04))),
-        photographed=True,
+        occluder=str(rng.choice(OCCLUDERS, p=(0.72, 0.11, 0.04, 0.04, 0.05, 0.04))),
+        camera_effects=True,
         **_draw_light(rng),
     )
 
@@ -166,7 +166,7 @@ def _draw_angles(rng: np.random.Generator) -> tuple[float, float, float]:
     else:
         spread = np.array([[13, 9, 7], [32, 17, 14]][kind], float)
         angles = rng.normal(0, spread)
-        # Beyond the limits nothing piles up at them.
+        # Redrawn beyond the limits, so that none pile up at them.
         angles = np.where(np.abs(angles) > limits, rng.uniform(-limits, limits), angles)
     return float(angles[0]), float(angles[1]), float(angles[2])
 
@@ -186,7 +186,7 @@ def _draw_light(rng: np.random.Generator) -> dict[str, Any]:
         turn, rise = np.radians([turn, np.clip(rise, -35, 85)])
         strength = (0.25 + 1.6 * hardness) * (1 if i == 0 else rng.uniform(0.1, 0.7))
         colour = _temperature(rng.normal(0, 0.7 if i else 0.5)) * strength
-        if rng.random() < 0.06:  # coloured, as on a stage
+        if rng.random() < 0.06:  # coloured, as in a theatre
             colour = colour * rng.uniform(0.2, 1.3, 3)
         toward = (np.cos(rise) * np.sin(turn), -np.sin(rise), -np.cos(rise) * np.cos(turn))
         lamps.append(Lamp(toward=_colour(toward, clip=False), colour=_colour(colour, clip=False)))
