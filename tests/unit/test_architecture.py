@@ -18,6 +18,8 @@ from training.tasks import CATALOGUE
 
 PACKAGES = ("runtime", "training", "build", "deploy", "qface_client")
 
+MAX_LINES = 400
+
 # Each package -> those that its modules may import.
 ARROWS: Mapping[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
@@ -144,6 +146,12 @@ def test_build_imports_training_only_where_it_runs_torch() -> None:
         and "import torch" not in SOURCES[module].read_text()
     ]
     assert not without_torch
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    paths = [*SOURCES.values(), *sorted((ROOT / "model_repository").rglob("*.py"))]
+    lines = {relative(path): len(path.read_text().splitlines()) for path in paths}
+    assert not {path: count for path, count in lines.items() if count > MAX_LINES}
 
 
 def literals(module: str) -> Iterator[tuple[str, int]]:

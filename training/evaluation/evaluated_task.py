@@ -17,9 +17,9 @@ class EvaluatedTask:
     """A task as the network under test answers it."""
 
     task: Task  # of the catalogue
-    labels: tuple[str, ...]  # in the answer's order; of a multilabel task maybe not all
+    labels: tuple[str, ...]  # in the answer's order; of a task of several labels maybe not all
     order: tuple[int, ...]  # for each of them its place in the catalogue
-    threshold: float  # of a multilabel task: from here on a label is present
+    threshold: float  # the probability from which a label counts as present
     input_size: int  # side of the crop in pixels
     fitted: tuple[float, ...] = ()  # a threshold a label, chosen on other faces; empty: none
 

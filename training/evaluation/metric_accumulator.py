@@ -22,9 +22,9 @@ from training.kinds.base import PerFace
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """How intervals are made."""
+    """Settings of the intervals."""
 
-    draws: int  # 0: none are
+    draws: int  # 0: no intervals
     seed: int
 
 
@@ -141,8 +141,7 @@ def results_of(
 ) -> Iterator[TaskResult]:
     """A result for the whole set, and one for each named part where there are several.
 
-    `source` is what the predictions were made of. `comparison` accumulated another network's on the same
-    faces.
+    `source` is what the predictions were made of, and `comparison` has another network's on the same faces.
     ValueError where no face was found.
     """
     not_found = accumulator.not_found
@@ -191,7 +190,7 @@ class _Part:
     def only(self, indices: NDArray[np.int64]) -> "_Part":
         return dataclasses.replace(
             self,
-            left_out=0,  # of no part is known how many
+            left_out=0,  # it is not known to which part they belong
             statistics=[one.only(indices) for one in self.statistics],
             comparison=[one.only(indices) for one in self.comparison],
             not_found=self.not_found[np.isin(self.not_found, indices)],

@@ -1,4 +1,4 @@
-"""What is known of metrics by name. How each is computed is in training.kinds, with the kind it is for.
+"""Properties of metrics by name. Each metric is computed by the kind that defines it (training.kinds).
 
 A metric is computed in two steps. A kind's `per_face` turns answers and labels of some faces into numbers a
 face (right or wrong, an error, pixels of a class), so that masks need not be kept. `values` turns those
@@ -32,7 +32,7 @@ def less_is_better(name: str) -> bool:
 
 
 def best_of(names: Sequence[str], candidates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """For each metric the best that any of several networks reaches; NaN where none is defined."""
+    """For each metric the best value among several predictors; NaN where none is defined."""
     found = {}
     for name in names:
         known = [one[name] for one in candidates if not np.isnan(one.get(name, np.nan))]

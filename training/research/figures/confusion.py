@@ -59,7 +59,7 @@ def draw_confusion(counts: dict[str, NDArray[np.int64]]) -> Figure:
 
 
 def confusion(labelled: NDArray[np.float32], answered: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Counts [K, K], labelled by answered, from probabilities [N, K] of both; NaN labels count nowhere."""
+    """Counts [K, K], labelled by answered, from probabilities [N, K] of both; faces with NaN labels are left out."""
     known = ~np.isnan(labelled).any(axis=1)
     counts = np.zeros((labelled.shape[1],) * 2, np.int64)
     np.add.at(counts, (labelled[known].argmax(axis=1), answered[known].argmax(axis=1)), 1)
@@ -69,7 +69,7 @@ def confusion(labelled: NDArray[np.float32], answered: NDArray[np.float32]) -> N
 def count_confusion(
     network: str, *, data: Path, sets: Sequence[str] | None, split: str, limit: int | None, device: str
 ) -> dict[str, NDArray[np.int64]]:
-    """For every task of one label out of several, the counts over all prepared faces that have it.
+    """The confusion counts of every task of classes, over all prepared faces with its label.
 
     `limit` takes so many faces of each set, evenly spread. ValueError where no set has such a label.
     """
@@ -80,7 +80,7 @@ def count_confusion(
         raise ValueError(f"--limit {limit}: take 1 or more")
     faces_of = prepared_sets(data, split=split, names=sets)
     predictor = load_predictor(network, device=device)
-    tasks = [entry["name"] for entry in predictor.tasks if _one_of_several(entry)]
+    tasks = [entry["name"] for entry in predictor.tasks if _has_classes(entry)]
     counts: dict[str, NDArray[np.int64]] = {}
     for faces in faces_of:
         present = [name for name in tasks if name in faces.columns]
@@ -99,7 +99,7 @@ def count_confusion(
     return counts
 
 
-def _one_of_several(entry: Any) -> bool:
+def _has_classes(entry: Any) -> bool:
     """Whether a contract's entry is a task of classes with the catalogue's own labels."""
     task: Task | None = CATALOGUE.get(entry["name"])
     return task is not None and kind_of(task).exclusive and list(task.labels) == list(entry["labels"])
