@@ -19,10 +19,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, a file's tests share one, and so do all tests of the session's server."""
+    """With several workers, a file's tests share one, and so do all tests of what a session makes once."""
     for item in items:
-        uses_server = "server" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("server" if uses_server else str(item.path)))
+        used = getattr(item, "fixturenames", ())
+        shared = next((name for name in ("server", "checkpoint") if name in used), None)
+        item.add_marker(pytest.mark.xdist_group(shared or str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,54 @@
+"""Builds of engines for tests: quick ones, and one of a small network that many tests share."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build.__main__ import main
+from runtime.engines.openvino import openvino_core
+from tests.helpers.paths import ROOT
+
+SHIPPED = ROOT / "weights" / "qface-tiny.safetensors"
+QUICK = ("--rounds", "1", "--seconds", "0.01")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SmallBuild:
+    """A small network that was built and is served: its checkpoint, all that the build left and printed."""
+
+    checkpoint: Path
+    output: Path
+    printed: str
+
+    def copy_to(self, output: Path) -> Path:
+        """All that the build left, at a place where a test may change it; nothing of it is out of date."""
+        shutil.copytree(self.output, output, symlinks=True)
+        return output
+
+
+def build(checkpoint: Path, output: Path, *words: str) -> int:
+    """`python -m build` in this process, with as little measuring of speed as there can be."""
+    return main([str(checkpoint), "--output", str(output), *QUICK, *words])
+
+
+def manifest_of(output: Path, engine: str) -> dict[str, Any]:
+    """The manifest of an engine of the shipped network."""
+    path = output / "build" / SHIPPED.stem / engine / "engine" / "manifest.json"
+    return dict(json.loads(path.read_text()))
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that `python -m build` ends in."""
+    assert main(words) == 2, words
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1, line
+    return line
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies in bf16; where it doesn't, OpenVINO computes in fp32."""
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,126 @@
+"""A build is repeated without work, again where an input changed, and continued after a kill."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from build.__main__ import main
+from build.files import ROOT
+from build.stages.stage import listing
+from build.stages.verify import verify
+from tests.helpers.builds import SmallBuild, build
+from training.models import CONFIGS, save_checkpoint
+from training.train.untrained import untrained
+
+
+def test_changed_pictures_code_or_photo_are_another_input(
+    small_build: SmallBuild,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = small_build.copy_to(tmp_path / "var")
+    monkeypatch.setattr("build.stages.stage.code_fingerprint", lambda *_, **__: "changed")
+    assert build(small_build.checkpoint, output, "--rounds", "0") == 0
+    assert "onnx: to be made again, because of another code" in capsys.readouterr().out
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("one", "two"):
+        (pictures / name).write_bytes(b"1")
+    before = listing(pictures)
+    (pictures / "two").write_bytes(b"2")
+    os.utime(pictures / "two", ns=(1, 1))
+    assert listing(pictures) != before
+
+
+def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_nothing_served(
+    small_build: SmallBuild,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path / "small.safetensors"
+    own.write_bytes(small_build.checkpoint.read_bytes())
+    output = small_build.copy_to(tmp_path / "var")
+    assert build(own, output) == 0
+    served = (output / "repository").resolve()
+    config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
+    save_checkpoint(own, dataclasses.replace(untrained(config, seed=1), card={}))
+    monkeypatch.setattr("build.acceptance.answers.tolerances", lambda contract, **_: {"age": -1.0})
+    assert build(own, output) == 2
+    said = capsys.readouterr()
+    assert "because of another checkpoint" in said.out
+    assert "it differs from torch in age by" in said.err
+    assert (output / "repository").resolve() == served
+    failure = json.loads((output / "build" / "small" / "openvino-fp32" / "engine.FAILED.json").read_text())
+    assert set(failure["report"]["parity"]["by_batch"]["1"]) == {"age"}
+    monkeypatch.undo()
+    assert build(own, output) == 0
+    assert (output / "repository").resolve() != served
+    assert not list((output / "build").rglob("*.FAILED.json"))
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+import {module}
+from build.__main__ import main
+from build.backends import openvino
+from build.backends.base import Engine
+
+def half(*arguments, **named):
+    for place in Path(sys.argv[2]).rglob("*.unfinished"):
+        (place / "half").write_text("half")
+    Path(sys.argv[3]).write_text("here")
+    time.sleep(120)
+
+{module}.{function} = half
+main([sys.argv[1], "--output", sys.argv[2], "--rounds", "0"])
+"""
+
+
+def killed(checkpoint: Path, output: Path, sign: Path, *, module: str, function: str) -> None:
+    """Runs the build until a function is entered, and kills it there."""
+    code = textwrap.dedent(_KILLED.format(module=module, function=function))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(checkpoint), str(output), str(sign)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not sign.exists() and process.poll() is None:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert sign.exists(), "the build ended before it came to the step"
+
+
+def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = (
+        ("build.onnx_export", "_to_onnx", 0),
+        ("build.stages.precision", "lower", 1),
+        ("build.backends.openvino", "engine_of", 2),
+        ("build.stages.repository_files", "_point", 3),
+    )
+    output = tmp_path / "var"
+    for module, function, finished in steps:
+        killed(checkpoint, output, tmp_path / function, module=module, function=function)
+        assert not (output / "repository").exists()
+        assert len(list((output / "build").rglob("step.json"))) == finished
+    assert main([str(checkpoint), "--output", str(output), "--rounds", "0"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": up to date") == 3
+    assert not list(output.rglob("*unfinished*"))
+    assert not list(output.glob(".repository-*.tmp"))
+    verify((output / "repository").resolve())

@@ -1,0 +1,78 @@
+"""Each stage is a command: its record repeats it, and its fingerprint covers all that it ran."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from build.files import ROOT
+from build.stages import compile as compile_stage
+from build.stages import export as export_stage
+from build.stages import precision as precision_stage
+from build.stages import repository
+from build.stages.fingerprint import PACKAGES, import_closure
+from build.stages.verify import verify
+
+COMMANDS = {
+    "build.stages.export": export_stage,
+    "build.stages.precision": precision_stage,
+    "build.stages.compile": compile_stage,
+}
+# Runs a command as `python -m` does, and writes which modules it imported.
+_TRACED = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+status = import_module(sys.argv[2]).main(sys.argv[3:])
+Path(sys.argv[1]).write_text(json.dumps(sorted(sys.modules)))
+sys.exit(status)
+"""
+
+
+def traced(trace: Path, command: str, *words: str) -> set[str]:
+    """The modules of ours that a command imported."""
+    subprocess.run(
+        [sys.executable, "-c", _TRACED, str(trace), command, *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return {name for name in json.loads(trace.read_text()) if name.partition(".")[0] in PACKAGES}
+
+
+def test_each_stage_is_a_command_of_its_own(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported, lowered, engine = (tmp_path / name for name in ("onnx", "precision", "engine"))
+    words = {
+        "build.stages.export": [str(checkpoint), "--directory", str(exported)],
+        "build.stages.precision": [
+            *(str(exported), "--target", "openvino", "--precision", "fp32", "--output", str(lowered))
+        ],
+        "build.stages.compile": [
+            *(str(lowered), "--output", str(engine), "--checkpoint", str(checkpoint)),
+            *("--rounds", "1", "--seconds", "0.01"),
+        ],
+    }
+    for command in COMMANDS:
+        imported = traced(tmp_path / "trace.json", command, *words[command])
+        everything = import_closure(command).keys()
+        own = import_closure(command, in_use={"build.backends": ["openvino"]}).keys()
+        assert imported <= everything
+        # The registry imports all backends to know their names; one alone works.
+        assert {name for name in imported - own if not name.startswith("build.backends.")} <= {
+            name for name in everything - own if name.startswith("build.lowering.")
+        }
+    assert repository.main(["--engine", str(engine), "--output", str(tmp_path / "var")]) == 0
+    verify((tmp_path / "var" / "repository").resolve())
+    capsys.readouterr()
+    assert compile_stage.main([str(exported), "--output", str(tmp_path / "other")]) == 2
+    assert "does not hold what the step precision leaves" in capsys.readouterr().err
+    # The recorded commands are those that repeat the stages: nothing is left to do.
+    for directory in (exported, lowered, engine):
+        recorded = shlex.split(json.loads((directory / "step.json").read_text())["command"])
+        assert COMMANDS[recorded[2]].main(recorded[3:]) == 0
+        assert "up to date" in capsys.readouterr().out
