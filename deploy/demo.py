@@ -1,7 +1,7 @@
 """Shows the whole path once: `make demo`, or `python -m deploy.demo [PHOTO...]`.
 
-Starts the real server over the assembled repository on free ports, lets the client's own command ask
-it about the photos, prints its JSON, and stops the server. Needs no torch.
+Starts the real server over the assembled repository on free ports, sends it the photos with the client's own
+command, prints its JSON, and stops the server. Needs no torch.
 """
 
 import argparse

@@ -35,25 +35,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.evaluate",
         description=__doc__.splitlines()[0],
-        epilog="All other words go to training.evaluation.evaluate: --data DIR --photos SET=DIR "
+        epilog="All other options go to training.evaluation.evaluate: --data DIR --photos SET=DIR "
         "--beside NETWORK ...",
         allow_abbrev=False,
     )
     for name in ("weights", "target", "precision"):
         add_option(parser, PlanOverrides, name)
     parser.add_argument("--output", type=Path, default=VAR / "evaluate", help="where the repository is made")
-    options, words = parser.parse_known_args(arguments)
+    options, evaluation_options = parser.parse_known_args(arguments)
     log = VAR / "evaluate-server.log"
     try:
         repository = assemble_all_tasks(from_options(PlanOverrides, options), output=options.output)
         shipped = shipped_checkpoint(repository)
-        if shipped is not None and not any(word.partition("=")[0] == "--beside" for word in words):
-            words += ["--beside", shown(shipped)]
+        if shipped is not None and not any(
+            option.partition("=")[0] == "--beside" for option in evaluation_options
+        ):
+            evaluation_options += ["--beside", shown(shipped)]
         print("starting the Triton server ...", file=sys.stderr)
         with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
             command = [sys.executable, "-m", "training.evaluation.evaluate", f"grpc://{server.grpc_address}"]
             files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]
-            return subprocess.run([*command, *files, *words], check=False).returncode
+            return subprocess.run([*command, *files, *evaluation_options], check=False).returncode
     except BuildError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2

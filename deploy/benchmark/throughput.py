@@ -1,4 +1,4 @@
-"""How fast it is, each way beside the others in one run: `make bench`, or `python -m deploy.benchmark.throughput`.
+"""How fast it is, all ways in one run: `make bench`, or `python -m deploy.benchmark.throughput`.
 
 Faces a second of torch in eager fp32, of the bare engine in this process, and of `face_analysis` over
 gRPC with 1, 4 and 16 clients: JPEG and landmarks in, every task's answers out. All take turns on the

@@ -1,8 +1,8 @@
-"""First questions to a server: is each model ready, and does a real inference come back?
+"""The first requests to a server: is each model ready, and does a real inference come back?
 
 A ready model may still not answer (a dead stub, an engine that fails on its first batch), so the
-models that a client would call are asked for an answer. What they are called is fixed by the
-served interface; what they take is read from the server.
+models that a client would call get a request. Their names are fixed by the served interface; their
+inputs are read from the server.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ MODELS = ("photo_analysis", "crop_analysis")
 _SIDE = 64  # pixels of a canary picture
 
 
-def of(models: Iterable[str]) -> list[str]:
-    """Those of a repository's models that are asked for an answer: of every network, by whatever name."""
+def canary_models(models: Iterable[str]) -> list[str]:
+    """Those of a repository's models that get a canary request: of every network, by whatever name."""
     endings = tuple(f"_{name}" for name in MODELS)
     return sorted(name for name in models if name in MODELS or name.endswith(endings))
 
@@ -33,10 +33,10 @@ def is_ready(client: Any, name: str) -> bool:
         return False
 
 
-def ask(client: Any, name: str, *, timeout: float) -> None:
-    """Send `name` a grey picture and want every output; CanaryFailed says what came instead.
+def send_canary(client: Any, name: str, *, timeout: float) -> None:
+    """Sends `name` a grey picture and requests every output; CanaryFailed names what came instead.
 
-    A photo without a face is an ordinary question: its answers are empty. Those of a crop are not.
+    A photo without a face is an ordinary request: its answers are empty. Those of a crop are not.
     """
     try:
         metadata = client.get_model_metadata(name, client_timeout=timeout)

@@ -48,7 +48,7 @@ def default_python() -> Path:
 
 
 def inspect(python: Path) -> Environment:
-    """Ask `python` about itself; EnvironmentNotSupported says what is wrong with it."""
+    """The environment of `python`; EnvironmentNotSupported names what is wrong with it."""
     return interpret(_probe(python), python=python)
 
 
@@ -57,7 +57,7 @@ def check_interpreter(python: Path) -> None:
 
     EnvironmentNotSupported for a version without a stub, and for one without its shared library.
     """
-    _judge_interpreter(_probe(python), python=python)
+    _check_interpreter(_probe(python), python=python)
 
 
 def _probe(python: Path) -> dict[str, Any]:
@@ -65,35 +65,35 @@ def _probe(python: Path) -> dict[str, Any]:
         answer = subprocess.run(
             [python, "-I", _PROBE], capture_output=True, text=True, timeout=60, check=True, cwd="/"
         )
-        said: dict[str, Any] = json.loads(answer.stdout)
+        report: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EnvironmentNotSupported(f"{python} does not run ({error}): {REMAKE}") from error
-    return said
+    return report
 
 
-def _judge_interpreter(said: dict[str, Any], *, python: Path) -> tuple[int, int]:
-    version = (int(said["version"][0]), int(said["version"][1]))
+def _check_interpreter(report: dict[str, Any], *, python: Path) -> tuple[int, int]:
+    version = (int(report["version"][0]), int(report["version"][1]))
     written = ".".join(map(str, version))
     if version not in SUPPORTED:
         raise EnvironmentNotSupported(
             f"{python} is Python {written}, and the embedded server needs 3.10 to 3.12: {REMAKE}, with "
             "PYTHON= naming such a one"
         )
-    if said["library_folder"] is None:
+    if report["library_folder"] is None:
         raise EnvironmentNotSupported(
-            f"{said['library']} was not found for {python}: install it (on Debian and Ubuntu `apt install "
+            f"{report['library']} was not found for {python}: install it (on Debian and Ubuntu `apt install "
             f"libpython{written}`) or name with PYTHON= one that was built with a shared library"
         )
     return version
 
 
-def interpret(said: dict[str, Any], *, python: Path) -> Environment:
-    """Judge what a Python said of itself (see `probe.py`)."""
-    version = _judge_interpreter(said, python=python)
+def interpret(report: dict[str, Any], *, python: Path) -> Environment:
+    """The environment in a Python's report (of `probe.py`); EnvironmentNotSupported where it can't serve."""
+    version = _check_interpreter(report, python=python)
     written = ".".join(map(str, version))
-    if said["pytriton"] is None:
+    if report["pytriton"] is None:
         raise EnvironmentNotSupported(f"{python} has no nvidia-pytriton, which carries the server: {REMAKE}")
-    numpy_version = said["numpy_version"]
+    numpy_version = report["numpy_version"]
     if numpy_version is None:
         raise EnvironmentNotSupported(f"{python} has no numpy: {REMAKE}")
     if int(numpy_version.split(".")[0]) >= 2:
@@ -102,18 +102,18 @@ def interpret(said: dict[str, Any], *, python: Path) -> Environment:
             f"{python} has numpy {numpy_version}, with which this server's tensors are empty: install "
             "numpy<2 there"
         )
-    wheel = Path(said["pytriton"]) / "tritonserver"
-    libraries = Path(said["pytriton"]).parent / "nvidia_pytriton.libs"
+    wheel = Path(report["pytriton"]) / "tritonserver"
+    libraries = Path(report["pytriton"]).parent / "nvidia_pytriton.libs"
     for part in (wheel / "bin" / "tritonserver", wheel / "python_backend_stubs" / written, libraries):
         if not part.exists():
             raise EnvironmentNotSupported(f"nvidia-pytriton in {python} lacks {part}: {REMAKE}")
     return Environment(
         python=python,
         version=version,
-        prefix=Path(said["prefix"]),
-        site_packages=tuple(dict.fromkeys((Path(said["purelib"]), Path(said["platlib"])))),
-        library_folder=Path(said["library_folder"]) if said["library_folder"] else None,
+        prefix=Path(report["prefix"]),
+        site_packages=tuple(dict.fromkeys((Path(report["purelib"]), Path(report["platlib"])))),
+        library_folder=Path(report["library_folder"]) if report["library_folder"] else None,
         wheel=wheel,
-        wheel_version=said["pytriton_version"],
+        wheel_version=report["pytriton_version"],
         wheel_libraries=libraries,
     )

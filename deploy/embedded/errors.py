@@ -11,8 +11,8 @@ EmbeddedServerError
 │   ├── ModelFailed               a model did not load
 │   ├── CanaryFailed              all models loaded, and one does not answer
 │   ├── StartTimeout
-│   └── StartCancelled            somebody asked to stop before the server was ready
-└── ServerDied                    it ended, and nobody had asked it to
+│   └── StartCancelled            a stop was requested before the server was ready
+└── ServerDied                    it ended, and no stop was requested
 """
 
 
@@ -41,7 +41,7 @@ class RepositoryDamaged(CannotStart):
 
 
 class PortTaken(CannotStart):
-    """Another process listens on a port that was asked for."""
+    """Another process listens on a requested port."""
 
 
 class LibraryNotFound(CannotStart):
@@ -49,7 +49,7 @@ class LibraryNotFound(CannotStart):
 
 
 class ModelFailed(CannotStart):
-    """Triton refused a model. `model` is its name, `reason` what Triton said."""
+    """Triton refused a model. `model` is its name, `reason` Triton's message."""
 
     def __init__(self, message: str, *, model: str, reason: str) -> None:
         super().__init__(message)

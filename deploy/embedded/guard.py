@@ -7,7 +7,7 @@ shared memory that a killed server leaves in /dev/shm.
 
     guard.py GRACE_SECONDS SHM_PREFIX COMMAND...
 
-Standard output says `pid N` when the server runs. The exit status is the server's (128 + number
+It prints `pid N` when the server runs. The exit status is the server's (128 + number
 for a signal).
 """
 

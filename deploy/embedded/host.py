@@ -1,6 +1,6 @@
 """Whether this machine can run the embedded server at all: `python -m deploy.embedded --check`.
 
-Needs the standard library only, so that the Makefile can ask before it downloads anything.
+Needs the standard library only, so that the Makefile can check before it downloads anything.
 """
 
 import os
@@ -15,7 +15,7 @@ ELSEWHERE = "run the repository in Triton's container on a Linux x86-64 machine 
 def check_host(*, system: str | None = None, machine: str | None = None, glibc: str | None = None) -> None:
     """Raise HostNotSupported unless this is Linux on x86-64 with glibc 2.35 or newer.
 
-    The arguments stand in for what this machine says of itself.
+    The arguments replace what this machine reports.
     """
     system = platform.system() if system is None else system
     machine = platform.machine() if machine is None else machine

@@ -88,7 +88,7 @@ class ServerLog:
         return self.diagnosis() if gone else None
 
     def diagnosis(self) -> CannotStart | None:
-        """Why a server that ended while starting did so, if the log says."""
+        """Why a server ended while starting, if its log names a reason."""
         with self._lock:
             if self._library is not None:
                 return LibraryNotFound(

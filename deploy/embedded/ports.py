@@ -64,7 +64,7 @@ def _refused(error: OSError, *, host: str, port: int, use: str) -> str:
 
 
 def is_open(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether some process accepts connections on this port."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -1,6 +1,6 @@
-"""A Python about itself: may it carry the server?
+"""Reports whether this Python may carry the server.
 
-A script of its own (standard library only), run by the Python that is asked, which may be an old one or
+A script of its own (standard library only), run by the Python in question, which may be an old one or
 have nothing installed:
 
     probe.py              its paths, versions and libpython, as JSON
@@ -44,12 +44,12 @@ def version(name: str) -> "str | None":
 
 
 def main() -> int:
-    """Say it; see the module's docstring."""
+    """Prints the report; see the module's docstring."""
     folder = library_folder()
     if "--library" in sys.argv[1:]:
         return int(folder is None)
     spec = importlib.util.find_spec("pytriton")
-    said = {
+    report = {
         "version": sys.version_info[:2],
         "prefix": sys.prefix,
         "purelib": sysconfig.get_path("purelib"),
@@ -60,7 +60,7 @@ def main() -> int:
         "pytriton_version": version("nvidia-pytriton"),
         "numpy_version": version("numpy"),
     }
-    print(json.dumps(said))
+    print(json.dumps(report))
     return 0
 
 

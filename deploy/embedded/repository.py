@@ -25,8 +25,8 @@ class Repository:
 def open_repository(folder: Path) -> Repository:
     """Follow the link `var/repository` once, so that all of this server sees one assembled state.
 
-    RepositoryNotFound says so where there is none, or none with a model in it; RepositoryDamaged, where it
-    is not what its manifest says.
+    Raises RepositoryNotFound where there is none, or none with a model in it; RepositoryDamaged where it is
+    not as its manifest says.
     """
     resolved = folder.resolve()
     models = resolved / "models"

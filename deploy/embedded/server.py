@@ -33,7 +33,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
 _TICK = 0.05  # seconds
 _UNSAFE = re.compile(r"[^\w./+@%=,:-]", re.ASCII)  # to a shell
-# Who asks itself goes past a proxy of the environment; naming options drops tritonclient's own.
+# Requests to this machine pass by the environment's proxy; naming options drops tritonclient's own.
 _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", -1),
@@ -265,12 +265,12 @@ class EmbeddedServer:
         if word != "pid":
             self._pump.join(timeout=2)
             raise CannotStart(
-                f"the server's guard did not start: {self._log.tail.strip() or 'it said nothing'}"
+                f"the server's guard did not start: {self._log.tail.strip() or 'it printed nothing'}"
             )
         self._pid = int(number)
 
     def _wait_until_answering(self, cancel: threading.Event) -> None:
-        # Here and not above: to ask about the host, nothing needs to be installed.
+        # Imported late: to check the host, nothing needs to be installed.
         import tritonclient.grpc as triton
 
         from deploy.embedded import canary
@@ -298,7 +298,7 @@ class EmbeddedServer:
         try:
             while missing := [name for name in missing if not canary.is_ready(client, name)]:
                 go_on(f"loading {', '.join(missing)}")
-            for name in canary.of(self.models):
+            for name in canary.canary_models(self.models):
                 self._ask(client, name, deadline=deadline, go_on=go_on)
         finally:
             client.close()
@@ -311,7 +311,7 @@ class EmbeddedServer:
 
         def run() -> None:
             try:
-                canary.ask(client, name, timeout=max(1.0, deadline - time.monotonic() + 1))
+                canary.send_canary(client, name, timeout=max(1.0, deadline - time.monotonic() + 1))
             except Exception as error:
                 failure.append(error)
 
