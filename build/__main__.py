@@ -24,9 +24,9 @@ from build.machine import has_gpu
 from build.onnx_interface import read_graph, select_tasks
 from build.options import argument, from_options, option, parser_of
 from build.pipeline import EngineBuild, build_engine
-from build.plan_overrides import DEFAULT_TASKS
 from build.precisions import FORMATS, Precision, format_of
 from build.report import refused_row, row_of, to_text
+from build.serving.plan_overrides import DEFAULT_TASKS
 from build.serving_plan import ServingPlan, recorded_plan, shipped_checkpoint
 from build.stages.artifacts import NETWORK, EngineReport
 from build.stages.common_options import (
@@ -119,7 +119,7 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], inputs: Inputs)
         try:
             if not network.trained and precision not in _UNTRAINED:
                 raise BuildError(
-                    f"{network.name} has no trained weights, so {precision} can't be judged: choose from "
+                    f"{network.name} has no trained weights, so {precision} can't be compared: choose from "
                     f"{', '.join(_UNTRAINED)}"
                 )
             build = EngineBuild(

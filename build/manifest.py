@@ -94,7 +94,7 @@ def read_manifest(repository: Path) -> dict[str, Any]:
         )
     except FileNotFoundError:
         raise BuildError(
-            f"{repository} has no {MANIFEST}, so nobody can tell what it holds: assemble a repository with "
+            f"{repository} has no {MANIFEST}, so its content is unknown: assemble a repository with "
             "`make repository`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:

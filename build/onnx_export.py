@@ -62,10 +62,7 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
     Raises BuildError when the checkpoint can't be read, its weights are not fp16 numbers, or ONNX
     Runtime's answers differ from torch's by more than the tolerances of their kinds (`runtime.kinds`).
     """
-    try:
-        loaded = load_checkpoint(checkpoint)
-    except ValueError as error:
-        raise BuildError(str(error)) from None
+    loaded = read_checkpoint(checkpoint)
     loaded.model.set_explicit_attention()
     wrapper = ExportWrapper(loaded.model, loaded.contract)
     contract = Contract.parse(loaded.contract)
@@ -111,6 +108,14 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
     finally:
         unfinished.unlink(missing_ok=True)
     return report
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint; BuildError where it can't be read."""
+    try:
+        return load_checkpoint(path)
+    except ValueError as error:
+        raise BuildError(str(error)) from None
 
 
 def _to_onnx(wrapper: ExportWrapper, *, size: int, outputs: list[str]) -> onnx.ModelProto:

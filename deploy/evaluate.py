@@ -18,7 +18,7 @@ from build.errors import BuildError
 from build.files import shown
 from build.onnx_interface import read_graph
 from build.options import add_option, from_options
-from build.plan_overrides import PlanOverrides
+from build.serving.plan_overrides import PlanOverrides
 from build.serving_plan import recorded_plan, shipped_checkpoint
 from build.stages.artifacts import EXPORTED
 from build.stages.repository import assemble

@@ -1,7 +1,7 @@
-"""Real faces and what torch answers about them: the measure of every engine, also where torch is not.
+"""Real faces and torch's answers about them: the measure of every engine, also where torch is not installed.
 
-The file lies beside the network from step to step, so that an engine can be built and judged inside the
-serving container, which has no torch, by the very pictures and numbers that the export was judged by.
+The file lies beside the network from stage to stage, so that an engine can be built and accepted inside the
+serving container, which has no torch, by the very pictures and numbers of the export.
 """
 
 import dataclasses

@@ -69,7 +69,7 @@ def built_network(
 
 
 def servable_engine(directory: Path, *, keep: bool = False) -> dict[str, Any]:
-    """The manifest beside a built engine that may be served; else BuildError says why not.
+    """The manifest beside a built engine that may be served; else BuildError names the reason.
 
     `keep`: the engine is served already, and so not refused for what a later build of it failed at.
     """

@@ -5,7 +5,7 @@
 The directory is what `build.stages.precision` left: the network, and real faces with torch's answers. So this
 step needs neither torch nor the checkpoint, and runs inside the serving container. An engine whose
 layers, size or answers are not those of its precision is refused; what was measured of it is recorded
-all the same. manifest.json beside the engine says all that is known of it.
+all the same. manifest.json beside the engine records everything that is known of it.
 """
 
 import dataclasses

@@ -28,6 +28,7 @@ from build.serving.batches import MAX_BATCH
 from build.stages.artifacts import NETWORK, ExportReport
 from build.stages.common_options import detector_option, photo_option
 from build.stages.stage import Log, Stage, perform, sha256_of_input
+from runtime.contract import Contract
 from runtime.image.crops import crop_of
 
 
@@ -40,7 +41,7 @@ class ExportStage(Stage[ExportReport]):
 
     checkpoint: Path = argument(help="a .safetensors file that training.models saved")
     directory: Path = option(
-        help="instead of --output: where build.stages.precision goes on (model.onnx, and real faces with "
+        help="instead of --output: the directory for build.stages.precision (model.onnx, and real faces with "
         "torch's answers)"
     )
     photo: Path = photo_option()
@@ -58,17 +59,19 @@ class ExportStage(Stage[ExportReport]):
     def run(self, place: Path, *, log: Log) -> ExportReport:
         # These need torch, which the command's other stages do without.
         from build.acceptance.torch_reference import make_reference
-        from build.onnx_export import export
+        from build.onnx_export import export, read_checkpoint
 
-        report = export(self.checkpoint, output=place / NETWORK)
-        graph = read_graph(place / NETWORK)
+        # First, because a photo without a face is found in a second, and the export takes longer.
+        contract = Contract.parse(read_checkpoint(self.checkpoint).contract)
         pixels = real_crops(
             self.photo,
             detector=self._detector,
-            size=graph.contract.input_size,
+            size=contract.input_size,
             count=MAX_BATCH,
-            crop=crop_of(graph.contract.crop),
+            crop=crop_of(contract.crop),
         )
+        report = export(self.checkpoint, output=place / NETWORK)
+        graph = read_graph(place / NETWORK)
         reference, parity = make_reference(self.checkpoint, onnx_file=place / NETWORK, pixels=pixels)
         save_reference(place / REFERENCE, reference)
         unseen = nearly_constant(graph.contract, reference.answers)

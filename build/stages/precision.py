@@ -66,7 +66,7 @@ class PrecisionStage(Stage[PrecisionReport]):
             "network": self._exported.outputs,
             "target": self.target,
             "precision": self.precision,
-            # One directory of pictures is told from another without reading all of them.
+            # Distinguishes directories of pictures without reading all of them.
             "calibration": {"directory": shown(pictures), "listing": listing(pictures)} if pictures else None,
             "detector": sha256_of_input(self.detector or find_detector(), "face detector")
             if self._quantised

@@ -22,7 +22,7 @@ from build.errors import BuildError
 from build.files import ROOT
 from build.manifest import content_hash, manifest, sha256_of
 from build.options import from_options, option, parser_of
-from build.plan_overrides import PlanOverrides
+from build.serving.plan_overrides import PlanOverrides
 from build.serving.repository_content import content_of, read_detector
 from build.serving.servable_network import ServableNetwork, built_network, exported_network
 from build.serving_plan import ServingPlan, recorded_plan

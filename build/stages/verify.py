@@ -70,7 +70,7 @@ def _contracts(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
             parameters = parse(path.read_text()).parameters
             contract = json.loads(parameters["contract"].string_value) if "contract" in parameters else None
         except (OSError, ValueError, text_format.ParseError):
-            continue  # the server says better what is wrong with a configuration
+            continue  # the server's own message names what is wrong with a configuration
         name = path.parent.name
         expected = manifest["contract"]
         for other, further in manifest.get("also", {}).items():

@@ -157,7 +157,7 @@ def test_what_the_stages_rest_on_is_in_them() -> None:
     )
     for closure in (export, precision, compiled):
         assert closure >= {"build.stages.stage", "build.onnx_interface", "runtime.image.align"}
-    assert export >= {"build.onnx_export", "training.models.decoder", "training.tasks"}
+    assert export >= {"build.onnx_export", "training.models.qface.decoder", "training.tasks"}
     assert precision >= {"build.lowering.qdq_quantization", "build.lowering.calibration"}
     assert compiled >= {"build.acceptance.gate", "build.acceptance.speed", "training.evaluation.metrics"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from build.plan_overrides import PlanOverrides
+from build.serving.plan_overrides import PlanOverrides
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy import evaluate

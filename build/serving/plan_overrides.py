@@ -72,7 +72,7 @@ class PlanOverrides:
     )
     further_networks: Mapping[str, Path] | None = option(
         flag="--also",
-        help="a further network, asked by its name: a directory that build.stages.compile left, or an "
+        help="a further network, served by its name: a directory that build.stages.compile left, or an "
         f"exported ONNX file; may be given several times; `{NO_FURTHER_NETWORK}`: no further one",
         parse=_named_path,
         combine=_by_name,
