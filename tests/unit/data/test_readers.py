@@ -2,11 +2,14 @@
 copy of its official reader."""
 
 import pathlib
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from tests.helpers.paths import ROOT
 from training.data.inventory import find_shortage, take_inventory
 from training.data.reader import LayoutError
 from training.data.readers import reader_of, readers
@@ -33,6 +36,12 @@ def test_every_data_set_says_what_it_is_and_labels_tasks_of_the_catalogue(name: 
     assert reader.licence
     assert reader.tree
     assert set(reader.tasks) <= set(CATALOGUE)
+
+
+def test_readers_need_no_torch() -> None:
+    code = "import sys; from training.data.readers import readers; readers(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", readers())
