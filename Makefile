@@ -36,11 +36,11 @@ $(error WEIGHTS=$(WEIGHTS) is none of tiny, open)
 endif
 NETWORK := $(if $(filter open,$(WEIGHTS)),qface-tiny-open,qface-tiny)
 RUN := $(subst -,_,$(NETWORK))
-ONNX := $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
+WEIGHTS_OPTION := $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
 
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
-CHOSEN = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
+ENGINE_OPTIONS = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
 TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
 
 .PHONY: help
@@ -59,11 +59,11 @@ demo: repository ## start the real server, ask it about a portrait, draw the ans
 serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
 	@exec $(SERVE) -m deploy.embedded $(ARGS)
 
-# The program looks for itself what has changed, and what is damaged: it knows more than file dates do. What it says
-# is not for standard output, which is the demo's JSON.
+# The program finds by itself what has changed, and what is damaged: it compares more than file dates. What it prints
+# does not go to standard output, which is the demo's JSON.
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
-	@$(SERVE) -m build.stages.repository --quiet $(CHOSEN) $(ONNX) >&2
+	@$(SERVE) -m build.stages.repository --quiet $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) >&2
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
@@ -100,7 +100,7 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
-	@$(FULL) -m deploy.evaluate $(CHOSEN) $(ONNX) --data $(DATA) \
+	@$(FULL) -m deploy.evaluate $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
 # glibc hands a step's large tensors back to the kernel and asks for them again, page by page, in the next step: on a
@@ -130,7 +130,7 @@ onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 
 .PHONY: engine
 engine: .venv/.made ## build and prove an engine (TARGET, PRECISION, CALIBRATION), and serve it from now on
-	@$(FULL) -m build $(or $(CHECKPOINT),$(if $(WEIGHTS),weights/$(NETWORK).safetensors)) $(CHOSEN) $(if $(CALIBRATION),--calibration $(CALIBRATION)) \
+	@$(FULL) -m build $(or $(CHECKPOINT),$(if $(WEIGHTS),weights/$(NETWORK).safetensors)) $(ENGINE_OPTIONS) $(if $(CALIBRATION),--calibration $(CALIBRATION)) \
 		$(if $(SERVED_TASKS),--tasks $(SERVED_TASKS)) $(ARGS)
 
 .PHONY: engines

@@ -71,11 +71,20 @@ class ServingPlan:
 
 
 def recorded_plan(repository: Path) -> ServingPlan:
-    """The plan of an assembled repository; the default one where there is no repository or no plan."""
+    """The plan of an assembled repository; the default one where there is no repository.
+
+    One that was assembled before plans were recorded is planned by its shipped network alone: whoever serves
+    a network that may be used for anything must not get back one for research only.
+    """
     try:
-        return ServingPlan.from_json(read_manifest(repository)[PLAN])
-    except (BuildError, KeyError, TypeError, ValueError):
+        manifest = read_manifest(repository)
+    except BuildError:
         return ServingPlan()
+    try:
+        return ServingPlan.from_json(manifest[PLAN])
+    except (BuildError, KeyError, TypeError, ValueError):
+        checkpoint = shipped_checkpoint(repository)
+        return ServingPlan() if checkpoint is None else ServingPlan(weights=checkpoint.with_suffix(".onnx"))
 
 
 def shipped_checkpoint(repository: Path) -> Path | None:

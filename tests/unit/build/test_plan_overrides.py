@@ -221,7 +221,7 @@ def test_a_plan_is_read_as_it_was_recorded(plan: ServingPlan) -> None:
     assert ServingPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
-def test_a_repository_without_a_plan_is_served_anew_by_default(weights: Path, output: Path) -> None:
+def test_without_a_plan_that_can_be_read_the_default_one_holds(weights: Path, output: Path) -> None:
     assert recorded_plan(output / "repository") == ServingPlan()
     assembled = assemble(ServingPlan(weights=weights, threads=1), output=output)
     assert recorded_plan(output / "repository") == ServingPlan(weights=weights, threads=1)
@@ -230,6 +230,15 @@ def test_a_repository_without_a_plan_is_served_anew_by_default(weights: Path, ou
         rest = {name: value for name, value in manifest.items() if name != "plan"}
         (assembled / "manifest.json").write_text(json.dumps(rest | damaged))
         assert recorded_plan(output / "repository") == ServingPlan()
+
+
+def test_a_repository_from_before_plans_keeps_its_shipped_network(output: Path) -> None:
+    shipped = WEIGHTS.with_name("qface-tiny-open.onnx")
+    assembled = assemble(ServingPlan(weights=shipped, tasks=("age",)), output=output)
+    manifest = manifest_of(assembled)
+    del manifest["plan"]
+    (assembled / "manifest.json").write_text(json.dumps(manifest | {"words": ["--weights", "x"]}))
+    assert recorded_plan(output / "repository") == ServingPlan(weights=shipped)
 
 
 def test_a_plan_that_can_t_be_served_is_refused() -> None:
