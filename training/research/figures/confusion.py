@@ -59,7 +59,7 @@ def draw_confusion(counts: dict[str, NDArray[np.int64]]) -> Figure:
 
 
 def confusion(labelled: NDArray[np.float32], answered: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Counts [K, K], labelled by answered, from probabilities [N, K] of both; faces with NaN labels are left out."""
+    """Counts [K, K], labelled by answered, from probabilities [N, K] of both; NaN labels are left out."""
     known = ~np.isnan(labelled).any(axis=1)
     counts = np.zeros((labelled.shape[1],) * 2, np.int64)
     np.add.at(counts, (labelled[known].argmax(axis=1), answered[known].argmax(axis=1)), 1)
