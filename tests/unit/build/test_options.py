@@ -1,16 +1,20 @@
 """A command's options come from the fields of its inputs, and its inputs give the command's words back."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+import build.__main__
 from build.errors import BuildError
 from build.options import add_option, argument, from_options, option, parser_of, to_words
+from build.stages import repository, verify
 from build.stages.compile import BuildSettings, CompileStage
 from build.stages.export import ExportStage
 from build.stages.precision import PrecisionStage
+from tests.helpers.paths import ROOT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,3 +114,28 @@ def test_a_stage_s_words_are_parsed_to_the_same_stage(inputs: Any) -> None:
     stage = type(inputs)
     parser = parser_of(stage, program=stage.module, description="")
     assert from_options(stage, parser.parse_args(to_words(inputs))) == inputs
+
+
+COMMANDS = {
+    "build": build.__main__.Inputs,
+    "build.stages.export": ExportStage,
+    "build.stages.precision": PrecisionStage,
+    "build.stages.compile": CompileStage,
+    "build.stages.repository": repository.Inputs,
+    "build.stages.verify": verify.Inputs,
+}
+
+
+@pytest.mark.parametrize("document", ["Makefile", "README.md"])
+def test_the_options_that_make_and_readme_name_are_options_of_the_commands(document: str) -> None:
+    text = (ROOT / document).read_text().replace("\\\n", " ")
+    named = [
+        (command, word)
+        for command, words in re.findall(r"-m (build(?:\.stages\.\w+)?)\s([^`\n]*)", text)
+        for word in re.findall(r"(?<!\S)\(?(--[a-z-]+)", words.partition("#")[0])
+    ]
+    assert named
+    for command, word in named:
+        parser = parser_of(COMMANDS[command], program=command, description="")
+        known = parser._option_string_actions.keys() | ({"--output"} if command.endswith("export") else set())
+        assert word in known, f"{document}: {command} has no {word}"
