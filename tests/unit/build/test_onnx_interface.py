@@ -1,5 +1,6 @@
 """An ONNX file is served only if it says what it answers, and its outputs are what it says."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from training import tasks
 from training.contract import make_contract
 
 CONTRACT = standin.contract_of("expression", "age", "head_pose")
+
+
+def changed(contract: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The contract with other fields, and the hash of those."""
+    return dataclasses.replace(Contract.parse(contract), **fields).to_json()
 
 
 def selected(contract: dict[str, Any], names: list[str] | None) -> dict[str, Any]:
@@ -63,9 +69,9 @@ def test_weights_without_a_contract_are_refused(tmp_path: Path, metadata: dict[s
 
 
 def test_a_contract_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
-    changed: dict[str, Any] = json.loads(json.dumps(CONTRACT))
-    changed["tasks"][0]["labels"][:2] = reversed(changed["tasks"][0]["labels"][:2])
-    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata={"contract": json.dumps(changed)})
+    edited: dict[str, Any] = json.loads(json.dumps(CONTRACT))
+    edited["tasks"][0]["labels"][:2] = reversed(edited["tasks"][0]["labels"][:2])
+    path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata={"contract": json.dumps(edited)})
     with pytest.raises(BuildError, match="does not match its own hash"):
         read_graph(path)
 
@@ -84,8 +90,7 @@ def test_an_output_of_another_shape_than_its_labels_is_refused(tmp_path: Path) -
 
 
 def test_pixels_of_another_size_than_the_contract_s_are_refused(tmp_path: Path) -> None:
-    other = {**CONTRACT, "input_size": 64}
-    other["hash"] = tasks.contract_hash(other)
+    other = changed(CONTRACT, input_size=64)
     path = standin.write(tmp_path / "x.onnx", CONTRACT, metadata={"contract": json.dumps(other)})
     with pytest.raises(BuildError, match=r"instead of pixels UINT8 \[64, 64, 3\]"):
         read_graph(path)
@@ -99,9 +104,9 @@ def test_a_restricted_contract_is_the_one_that_training_would_make(names: list[s
 
 
 def test_what_the_contract_does_not_serve_by_default_is_left_out_unless_it_is_named() -> None:
-    contract = json.loads(json.dumps(standin.contract_of("expression", "gender", "age")))
-    contract["tasks"][1]["default"] = False
-    contract["hash"] = tasks.contract_hash(contract)
+    expression, gender, age = Contract.parse(standin.contract_of("expression", "gender", "age")).tasks
+    gender = dataclasses.replace(gender, served_by_default=False)
+    contract = changed(CONTRACT, tasks=(expression, gender, age))
     assert [entry["name"] for entry in selected(contract, None)["tasks"]] == ["expression", "age"]
     assert [entry["name"] for entry in selected(contract, ["gender"])["tasks"]] == ["gender"]
 
@@ -117,8 +122,7 @@ def test_an_unknown_task_is_refused_with_those_there_are() -> None:
 
 
 def test_a_crop_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    other = {**CONTRACT, "crop": "oval"}
-    other["hash"] = tasks.contract_hash(other)
+    other = changed(CONTRACT, crop="oval")
     path = standin.write(tmp_path / "x.onnx", other)
     with pytest.raises(BuildError, match="asks for the crop 'oval', and known are aligned, box"):
         read_graph(path)
