@@ -31,13 +31,13 @@ class UntrainedStage(Stage[CheckpointReport]):
     def command(self) -> str:
         """The command of `training`, which makes such checkpoints by itself."""
         output = shlex.quote(shown(self.directory / self._file))
-        return f"python -m training.train.untrained {self.configuration} --output {output}"
+        return f"python -m training.train.random_initialisation {self.configuration} --output {output}"
 
     def run(self, place: Path, *, log: Log) -> CheckpointReport:
         from training.models import CONFIGS, save_checkpoint
-        from training.train.untrained import untrained
+        from training.train.random_initialisation import random_checkpoint
 
-        save_checkpoint(place / self._file, untrained(CONFIGS[self.configuration], seed=0))
+        save_checkpoint(place / self._file, random_checkpoint(CONFIGS[self.configuration], seed=0))
         return {"checkpoint": self._file}
 
     @property

@@ -25,8 +25,8 @@ from training.evaluation.report import format_metric
 from training.models import CONFIGS, Checkpoint, ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE, Task
 from training.train.finetune import finetune
-from training.train.loop import distributed
-from training.train.runs import Run, Source
+from training.train.loop.distributed import distributed
+from training.train.run import Run, Source
 
 SIZE = 64
 PAIN = Task(

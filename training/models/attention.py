@@ -117,7 +117,7 @@ class DecoderBlock(nn.Module):
         feature_positions: Tensor,
         earlier: Sequence[tuple[Tensor, Tensor]] = (),
     ) -> Tensor:
-        """How much each query looks at each feature in equation 5: [B or 1, heads, N, M]; arguments as forward's."""
+        """How much each query looks at each feature in equation 5, [B or 1, heads, N, M]. Takes forward's."""
         queries = self._after_self_attention(queries, query_positions=query_positions, earlier=earlier)
         hat = self.norm2(queries) + query_positions
         return self.cross_attention.weights(hat, features + feature_positions)

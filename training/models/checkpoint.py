@@ -76,6 +76,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
         tensors[name] = tensor.contiguous()
     partial = path.with_name(path.name + ".partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(partial, tensors, metadata)
         partial.replace(path)
     except (OSError, safetensors.SafetensorError) as error:

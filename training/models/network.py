@@ -28,8 +28,8 @@ class ModelOutput:
     """What one forward pass of a network gives.
 
     `logits` are each task's raw answers, in the order of the network's tasks: logits [B, queries]; of points,
-    x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks, logits [B, K, h, w] on a grid at least half
-    as fine as the pixels. training.kinds turns them into physical values.
+    x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks, logits [B, K, h, w] on a grid at least
+    half as fine as the pixels. ExportWrapper turns them into physical values.
     """
 
     logits: dict[str, Tensor]

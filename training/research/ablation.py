@@ -6,7 +6,7 @@
 The first trains the paper's four methods with the same steps, faces a step and seed: `task-specific` (a
 network a task, on the sets that have its labels), `multi-head` (one encoder, a linear head a task), `without
 fusion` (queries over the last stage alone) and `full`. The second compares the full network under fixed
-task weights with learned ones (training.train.loss_weighting). Each network is a run of
+task weights with learned ones (training.train.objectives.loss_weighting). Each network is a run of
 training.train.finetune in a folder of its own: a killed run resumes, a finished one is kept. RUN/table.md and
 RUN/table.json hold the result.
 
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.evaluation.evaluate import evaluate, torch_predict
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
@@ -32,12 +33,12 @@ from training.kinds import kind_of
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE
 from training.train.command import add_run_options, take_cores
-from training.train.distributed import Distributed, distributed
-from training.train.finetune import Trainer
-from training.train.loop import Stopped
-from training.train.loss_weighting import BALANCES
+from training.train.loop.distributed import Distributed, distributed
+from training.train.objectives.loss_weighting import LOSS_WEIGHTINGS
 from training.train.overrides import overridden
-from training.train.runs import RUNS, Run, run_named
+from training.train.recipes import RECIPES, run_named
+from training.train.run import Run
+from training.train.trainer import Trainer
 
 _RESULT = "result.json"
 _DRAWS = 500  # of the bootstrap
@@ -74,12 +75,12 @@ METHODS = (
 
 
 def _balanced(name: str) -> Method:
-    return Method(name=name, marks=(), change=lambda run: dataclasses.replace(run, balance=name))
+    return Method(name=name, marks=(), change=lambda run: dataclasses.replace(run, loss_weighting=name))
 
 
 TABLES: dict[str, tuple[tuple[str, ...], tuple[Method, ...]]] = {
     "methods": (MARKS, METHODS),
-    "balance": ((), tuple(_balanced(name) for name in BALANCES)),
+    "balance": ((), tuple(_balanced(name) for name in LOSS_WEIGHTINGS)),
 }
 
 
@@ -280,14 +281,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder="where networks and tables go",
         example="learning_rate=1e-3, accumulate=2",
     )
-    parser.add_argument("--config", default="qface_test", help=f"the full method's: {', '.join(RUNS)}")
+    parser.add_argument("--config", default="qface_test", help=f"the full method's: {', '.join(RECIPES)}")
     parser.add_argument("--table", choices=TABLES, default="methods", help="the comparison")
     parser.add_argument("--sets", help="take these sets, separated by commas, instead of the config's")
     parser.add_argument("--steps", type=int, help="of every network, instead of the config's")
     parser.add_argument("--limit", type=int, help="evaluate on so many faces of each set, evenly spread")
     options = parser.parse_args(arguments)
-    take_cores(options.threads)
-    try:
+
+    def work() -> None:
+        take_cores(options.threads)
         sets = None if options.sets is None else [name.strip() for name in options.sets.split(",")]
         settings = [*([f"steps={options.steps}"] if options.steps is not None else []), *options.settings]
         run = run_named(options.config)
@@ -303,13 +305,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     write_text(options.run / "table.json", json.dumps(rows, indent=1) + "\n")
             if where.leads:
                 print(text)
-    except ValueError as error:
-        print(f"training.research.ablation: {error}", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.number
-    return 0
+
+    return run_cli("training.research.ablation", work)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,15 @@ from torch import Tensor
 from training.data.sampling.unlabelled_batches import Cropping
 from training.models import QFaceConfig
 from training.models.checkpoint import tuples
-from training.train.pretrain import MaskedObjective, Pretraining
-from training.train.run_state import identity_of, load_state
+from training.train.loop.run_state import identity_of, load_state
+from training.train.objectives.masked_reconstruction import MaskedReconstruction
+from training.train.pretrain import Pretraining
 
 _SEED = 0  # of the hidden patches: the same for every run, so that figures can be compared
 _GREY = 127.0  # of a hidden patch
 
 
-def load_pretraining(run: pathlib.Path) -> MaskedObjective:
+def load_pretraining(run: pathlib.Path) -> MaskedReconstruction:
     """The masked autoencoder of a run of training.train.pretrain, from RUN/last.pt, in evaluation mode.
 
     It is on the CPU. ValueError where the file is no state of such a run.
@@ -30,7 +31,7 @@ def load_pretraining(run: pathlib.Path) -> MaskedObjective:
         fields = _tuples_in(identity_of(state)["pretraining"])
         fields["model"] = QFaceConfig(**_tuples_in(fields["model"]))
         fields["cropping"] = Cropping(**fields["cropping"])
-        objective = MaskedObjective(Pretraining(**fields))
+        objective = Pretraining(**fields).build_objective()
         objective.load_state_dict(state["objective"])
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise ValueError(
@@ -41,7 +42,7 @@ def load_pretraining(run: pathlib.Path) -> MaskedObjective:
 
 
 def reconstructed(
-    objective: MaskedObjective, crops: NDArray[np.uint8]
+    objective: MaskedReconstruction, crops: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Crops [B, S, S, 3] with hidden patches in grey, and the same with those patches reconstructed.
 

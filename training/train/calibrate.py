@@ -1,13 +1,13 @@
-"""Probabilities that mean what they say: of the faces that get 0.8, eight in ten are so.
+"""Calibrate a checkpoint's probabilities: of the faces that get 0.8, eight in ten are so.
 
-    python -m training.train.calibrate var/tiny/model.safetensors --data data/prepared --output FILE.safetensors
+    python -m training.train.calibrate var/tiny/model.safetensors --data data/prepared --output FILE
 
 Trained logits are not as sure as they should be: of classes they are too sure, and of action units, which are
 learned from a teacher's intensities rather than from yes and no, not sure enough. On the faces that training
-set aside (`aside` of the run) each task of classes gets a temperature (Guo et al. 2017), and each independent
-label a scale and a shift (Platt 1999) for "is it there", which is what a target of 0.5 or more says. Both are
-folded into the map from queries to logits: the graph stays what it is, and no label changes its place in the
-ranking of faces.
+held out (`holdout_fraction` of the run) each task of classes gets a temperature (Guo et al. 2017), and each
+independent label a scale and a shift (Platt 1999) for whether it is there, which a target of 0.5 or more
+means. Both are folded into the map from queries to logits: the graph stays what it is, and no label changes
+its place in the ranking of faces.
 
 Faces whose labels are people's are taken where there are any, then a teacher's, then renders'. A task whose
 fit makes faces that were left out of it less likely than no fit does stays as it is.
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.cli import run_cli
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
@@ -58,23 +59,23 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     """
     model = checkpoint.model
     entries = {entry["name"]: entry for entry in checkpoint.contract["tasks"]}
-    asked = [t for t in model.tasks if t.name in entries and kind_of(t).has_probabilities]
-    if all(model.logit_rows(task) is None for task in asked):
+    calibrating = [t for t in model.tasks if t.name in entries and kind_of(t).has_probabilities]
+    if calibrating and all(model.logit_rows(task) is None for task in calibrating):
         raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:
-        derive(faces, [task.name for task in asked])
-    chosen = {task.name: _most_trusted(task, sets) for task in asked}
-    needed = {faces.name: faces for there in chosen.values() for faces in there}
+        derive(faces, [task.name for task in calibrating])
+    trusted = {task.name: _most_trusted(task, sets) for task in calibrating}
+    needed = {faces.name: faces for found in trusted.values() for faces in found}
     if not needed:
         raise ValueError("none of these faces is labelled for a task with probabilities: name other sets")
     logits = {name: _logits(model, faces) for name, faces in needed.items()}
     fits: dict[str, Fit] = {}
-    for task in asked:
-        if not chosen[task.name]:
+    for task in calibrating:
+        if not trusted[task.name]:
             continue
-        said = torch.cat([logits[faces.name][task.name] for faces in chosen[task.name]])
-        told = torch.from_numpy(np.concatenate([faces.columns[task.name] for faces in chosen[task.name]]))
-        fits[task.name] = _fit(task, said, told, names=[faces.name for faces in chosen[task.name]])
+        task_logits = torch.cat([logits[faces.name][task.name] for faces in trusted[task.name]])
+        targets = torch.from_numpy(np.concatenate([faces.columns[task.name] for faces in trusted[task.name]]))
+        fits[task.name] = _fit(task, task_logits, targets, names=[faces.name for faces in trusted[task.name]])
     _fold(model, fits)
     if checkpoint.weights == "fp16":
         round_to_half(model)
@@ -126,16 +127,16 @@ def _fold(model: FaceNetwork, fits: Mapping[str, Fit]) -> None:
 
 def _most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
     """The sets with labels of a task from its most trusted origin."""
-    there = [faces for faces in sets if task.name in faces.columns]
-    origins = [_origin(task, faces) for faces in there]
-    return [faces for faces, origin in zip(there, origins, strict=True) if origin == min(origins)]
+    labelled = [faces for faces in sets if task.name in faces.columns]
+    origins = [_origin(task, faces) for faces in labelled]
+    return [faces for faces, origin in zip(labelled, origins, strict=True) if origin == min(origins)]
 
 
 def _origin(task: Task, faces: FaceSet) -> int:
     source = task.derived_from[0] if task.derived_from is not None else ""
     labelled_by: Mapping[str, str] = faces.manifest.get("labelled_by", {})
-    who = labelled_by.get(task.name, labelled_by.get(source, _ORIGINS[0]))
-    return _ORIGINS.index(who) if who in _ORIGINS else _ORIGINS.index("teacher")
+    origin = labelled_by.get(task.name, labelled_by.get(source, _ORIGINS[0]))
+    return _ORIGINS.index(origin) if origin in _ORIGINS else _ORIGINS.index("teacher")
 
 
 def _logits(model: FaceNetwork, faces: FaceSet) -> dict[str, Tensor]:
@@ -151,17 +152,17 @@ def _logits(model: FaceNetwork, faces: FaceSet) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def sets_aside(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | None = None) -> list[FaceSet]:
-    """The faces that a checkpoint's training set aside, of its own sets or of those named.
+def held_out_sets(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | None = None) -> list[FaceSet]:
+    """The faces that a checkpoint's training held out, of its own sets or of those named.
 
-    ValueError for a checkpoint that says of none, and for sets that are not there.
+    ValueError for a checkpoint without any, and for sets that are not there.
     """
     part = float(checkpoint.card.get("aside", 0))
     learned = [source["name"] for source in checkpoint.card.get("sources", [])]
     if not part or not learned:
         raise ValueError(
-            "the checkpoint set no faces aside, and those that it learned from say nothing of how sure it "
-            "may be: train with --set aside=0.04"
+            "the checkpoint held out no faces, and those that it learned from can't show how sure it "
+            "may be: train with --set holdout_fraction=0.04"
         )
     return [
         FaceSet(data / name, split="train", holdout_fraction=part, held_out=True)
@@ -170,31 +171,30 @@ def sets_aside(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | Non
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    lines = (__doc__ or "").splitlines()
-    parser = argparse.ArgumentParser(prog="python -m training.train.calibrate", description=lines[0])
+    """The command line; returns the exit status (training.cli.run_cli)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train.calibrate", description=__doc__.splitlines()[0]
+    )
     parser.add_argument(
         "checkpoint", type=Path, help="the .safetensors file that training.train.finetune wrote"
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
     parser.add_argument("--sets", help="only these, separated by commas (default: those it learned from)")
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--threads", type=int, help="of torch; all cores where nothing is said")
+    parser.add_argument("--threads", type=int, help="of torch (default: all cores)")
     options = parser.parse_args(arguments)
-    take_cores(options.threads)
-    names = [name.strip() for name in options.sets.split(",")] if options.sets else None
-    try:
+
+    def work() -> None:
+        take_cores(options.threads)
+        names = [name.strip() for name in options.sets.split(",")] if options.sets else None
         loaded = load_checkpoint(options.checkpoint)
         if "calibration" in loaded.card:
             raise ValueError(f"{options.checkpoint} is calibrated already: give the one that it came from")
-        result = calibrated(loaded, sets_aside(loaded, options.data, names=names))
-        options.output.parent.mkdir(parents=True, exist_ok=True)
+        result = calibrated(loaded, held_out_sets(loaded, options.data, names=names))
         save_checkpoint(options.output, result)
-    except (ValueError, OSError) as error:
-        print(f"training.train.calibrate: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result.card["calibration"], indent=1))
-    return 0
+        print(json.dumps(result.card["calibration"], indent=1))
+
+    return run_cli("training.train.calibrate", work)
 
 
 if __name__ == "__main__":

@@ -20,16 +20,17 @@ from typing import Any
 import torch
 
 from runtime.contract import Contract
+from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
 from training.models.qface.extension import extended, last_extension
 from training.tasks import select
 from training.train.command import add_run_options, take_cores
-from training.train.finetune import Trainer
-from training.train.loop import Distributed, Stopped, distributed
+from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
-from training.train.runs import Run, Source
+from training.train.run import Run, Source
+from training.train.trainer import Trainer
 
 # Faces a step, shared among the sets.
 _BATCH = 64
@@ -38,7 +39,7 @@ _BATCH = 64
 def extension_run(
     base: Checkpoint, *, checkpoint: pathlib.Path, config: QFaceConfig, sets: Sequence[str]
 ) -> Run:
-    """How the last extension of a configuration is learned, where nothing else is said.
+    """How the last extension of a configuration is learned, where no setting changes it.
 
     The settings are for a small encoder on a CPU: what was there needs no gradient, so a step costs little
     more than an answer.
@@ -72,8 +73,8 @@ def extend(
     """Learn `tasks` on top of a checkpoint and write FOLDER/model.safetensors.
 
     The leading process returns it. `sets` names the prepared sets to learn from (None: all of `data` with
-    labels of a new task); `settings` change the run's fields (training.train.overrides). Raises ValueError for
-    what can't be extended or learned.
+    labels of a new task); `settings` change the run's fields (training.train.overrides). Raises ValueError
+    for what can't be extended or learned.
     """
     base = load_checkpoint(checkpoint)
     config = extended(base.model, tasks).config
@@ -150,12 +151,12 @@ def _with_old_entries(contract: Mapping[str, Any], old: Mapping[str, Any]) -> di
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    """The command line; returns the exit status (training.cli.run_cli)."""
     parser = argparse.ArgumentParser(
         prog="python -m training.train.extend", description=__doc__.splitlines()[0]
     )
     parser.add_argument("checkpoint", type=pathlib.Path, help="the .safetensors file of the old model")
-    parser.add_argument("--task", required=True, help="what it shall learn; several separated by commas")
+    parser.add_argument("--task", required=True, help="what it learns; several separated by commas")
     add_run_options(
         parser,
         folder="where checkpoints and progress go",
@@ -164,35 +165,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sets", help="learn from these, separated by commas (default: all that have labels)"
     )
-    args = parser.parse_args(arguments)
-    take_cores(args.threads)
-    try:
-        with distributed(args.device) as where:
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        take_cores(options.threads)
+        with distributed(options.device) as where:
             checkpoint = extend(
-                args.checkpoint,
-                tasks=_words(args.task),
-                data=args.data,
-                folder=args.run,
+                options.checkpoint,
+                tasks=_words(options.task),
+                data=options.data,
+                folder=options.run,
                 where=where,
-                sets=_words(args.sets) if args.sets else None,
-                settings=args.settings,
+                sets=_words(options.sets) if options.sets else None,
+                settings=options.settings,
             )
-    except ValueError as error:
-        print(f"training.train.extend: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"training.train.extend: {error.filename or args.run} can't be read or written "
-            f"({error.strerror or error}): make room, or make it accessible",
-            file=sys.stderr,
-        )
-        return 2
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.number
-    if checkpoint is not None:
-        print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
-    return 0
+        if checkpoint is not None:
+            print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
+
+    return run_cli("training.train.extend", work)
 
 
 def _words(text: str) -> list[str]:

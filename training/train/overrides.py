@@ -1,10 +1,19 @@
-"""`--set field=value`: a run's fields changed from the command line, held to their types."""
+"""`--set field=value`: a run's fields changed from the command line, held to their types.
+
+A field whose name changed keeps the former one in what is recorded (`RECORDED_AS` in its metadata), and
+`--set` takes both.
+"""
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+RECORDED_AS = "recorded_as"  # in a field's metadata: the field's name in states, cards and commands
 
 T = TypeVar("T")
 # Fields to change, by name: a value as text, or the fields below.
@@ -20,8 +29,8 @@ def overridden(run: T, assignments: Iterable[str]) -> T:
     """
     tree: Tree = {}
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        *parents, field = path.strip().split(".")
+        name, equals, text = assignment.partition("=")
+        *parents, field = name.strip().split(".")
         if not equals or not all([*parents, field]):
             raise ValueError(f"--set {assignment} is no field=value: write --set steps=100, say")
         place = tree
@@ -33,48 +42,56 @@ def overridden(run: T, assignments: Iterable[str]) -> T:
         if isinstance(place.get(field), dict):
             raise ValueError(f"--set {assignment}: parts of {field} were set already")
         place[field] = text.strip()
-    changed: T = _changed(run, type(run), tree, told="")
+    changed: T = _changed(run, type(run), tree, path="")
     return changed
 
 
-def _changed(value: Any, kind: Any, tree: "str | Tree", *, told: str) -> Any:
-    """`value` of type `kind` after the changes below `told`."""
+def recorded(run: "DataclassInstance") -> dict[str, Any]:
+    """A run's fields as plain data (dataclasses.asdict), by the names that they are recorded as."""
+    fields = dataclasses.asdict(run)
+    return {_recorded_name(field): fields[field.name] for field in dataclasses.fields(run)}
+
+
+def _changed(value: Any, kind: Any, tree: "str | Tree", *, path: str) -> Any:
+    """`value` of type `kind` after the changes below `path`."""
     if isinstance(tree, str):
-        return _parsed(kind, tree, told=told)
+        return _parsed(kind, tree, path=path)
     inner = _without_none(kind)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         inner = type(value)  # of several that a field may hold, the one that is there
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):
         hints = typing.get_type_hints(inner)
         names = [field.name for field in dataclasses.fields(inner)]
-        _check_known(tree, names, told=told)
-        fields = {
-            name: _changed(getattr(value, name, None), hints[name], below, told=_below(told, name))
-            for name, below in tree.items()
-        }
+        spellings = {_recorded_name(field): field.name for field in dataclasses.fields(inner)}
+        _check_known(tree, names, path=path, former=spellings)
+        fields = {}
+        for spelling, below in tree.items():
+            name = spellings.get(spelling, spelling)
+            current = getattr(value, name, None)
+            fields[name] = _changed(current, hints[name], below, path=_below(path, spelling))
         try:
             return inner(**fields) if value is None else dataclasses.replace(value, **fields)
         except TypeError:
             needed = ", ".join(field.name for field in dataclasses.fields(inner) if _is_needed(field))
-            raise ValueError(f"--set {told}: it needs all of {needed}") from None
+            raise ValueError(f"--set {path}: it needs all of {needed}") from None
     if isinstance(value, Mapping):
         item = typing.get_args(inner)[1]
         below = {
-            name: _changed(value.get(name), item, t, told=_below(told, name)) for name, t in tree.items()
+            name: _changed(value.get(name), item, t, path=_below(path, name)) for name, t in tree.items()
         }
         return {**value, **below}
     if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-        _check_known(tree, [item.name for item in value], told=told)
+        _check_known(tree, [item.name for item in value], path=path)
         return tuple(
-            _changed(item, type(item), tree[item.name], told=_below(told, item.name))
+            _changed(item, type(item), tree[item.name], path=_below(path, item.name))
             if item.name in tree
             else item
             for item in value
         )
-    raise ValueError(f"--set {_below(told, next(iter(tree)))}: {told} has no fields of its own")
+    raise ValueError(f"--set {_below(path, next(iter(tree)))}: {path} has no fields of its own")
 
 
-def _parsed(kind: Any, text: str, *, told: str) -> Any:
+def _parsed(kind: Any, text: str, *, path: str) -> Any:
     if text.lower() == "none" and _without_none(kind) is not kind:
         return None
     kind = _without_none(kind)
@@ -89,23 +106,28 @@ def _parsed(kind: Any, text: str, *, told: str) -> Any:
         if items and not dataclasses.is_dataclass(items[0]):
             words = [word.strip() for word in text.split(",") if word.strip()]
             if len(items) == 2 and items[1] is Ellipsis:
-                return tuple(_parsed(items[0], word, told=told) for word in words)
-            return tuple(_parsed(item, word, told=told) for item, word in zip(items, words, strict=True))
+                return tuple(_parsed(items[0], word, path=path) for word in words)
+            return tuple(_parsed(item, word, path=path) for item, word in zip(items, words, strict=True))
     except (ValueError, KeyError):
-        raise ValueError(f"--set {told}: {text!r} is no {_called(kind)}") from None
-    raise ValueError(f"--set {told} takes no value of its own: set a part of it, as {told}.PART=...")
+        raise ValueError(f"--set {path}: {text!r} is no {_type_name(kind)}") from None
+    raise ValueError(f"--set {path} takes no value of its own: set a part of it, as {path}.PART=...")
 
 
-def _check_known(tree: Tree, names: list[str], *, told: str) -> None:
+def _check_known(tree: Tree, names: list[str], *, path: str, former: Container[str] = ()) -> None:
     for name in tree:
-        if name not in names:
+        if name not in names and name not in former:
             raise ValueError(
-                f"--set {_below(told, name)}: there is no such field: choose from {', '.join(names)}"
+                f"--set {_below(path, name)}: there is no such field: choose from {', '.join(names)}"
             )
 
 
-def _below(told: str, name: str) -> str:
-    return f"{told}.{name}" if told else name
+def _recorded_name(field: "dataclasses.Field[Any]") -> str:
+    name: str = field.metadata.get(RECORDED_AS, field.name)
+    return name
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _is_needed(field: "dataclasses.Field[Any]") -> bool:
@@ -120,6 +142,6 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _called(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     names = {bool: "true or false", int: "whole number", float: "number", str: "text"}
     return names.get(kind, "list of this kind")

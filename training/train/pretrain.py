@@ -3,7 +3,7 @@
     python -m training.train.pretrain qface_base --data data/prepared --sets glint360k --run var/pretrained
     torchrun --nproc-per-node 8 -m training.train.pretrain qface_base --data ... --sets ... --output ...
 
-`--data` holds sets that `training.data prepare` made; their labels are not looked at. The run is killed
+`--data` holds sets that `training.data prepare` made; their labels are ignored. The run is killed
 and started again with the same command as fine-tuning is. At its end RUN/encoder.safetensors holds the
 encoder alone, for `training.train.finetune --set init=RUN/encoder.safetensors`.
 """
@@ -13,29 +13,29 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import safetensors
 import torch
-from torch import Tensor, nn
 
+from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches
 from training.models.checkpoint import save_tensors
 from training.models.encoder import TimmEncoder
 from training.models.masked_autoencoder import MaskedAutoencoder
-from training.models.network import PIXEL_MEAN, PIXEL_STD
 from training.models.qface import CONFIGS, QFaceConfig
 from training.train.command import add_run_options, take_cores
-from training.train.loop import Distributed, Loop, Objective, Optimisation, Stopped, distributed
+from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.optimisation import Optimisation
+from training.train.loop.training_loop import TrainingLoop
+from training.train.objectives.masked_reconstruction import MaskedReconstruction
 from training.train.overrides import overridden
-
-LOSS = "masked_l1"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """One pretraining run. The defaults are the paper's (section 4.1) where it says anything."""
+    """One pretraining run. The defaults are the paper's (section 4.1) where it has any."""
 
     model: QFaceConfig
     sets: tuple[str, ...]  # prepared sets, all of whose training faces are taken
@@ -86,79 +86,60 @@ class Pretraining:
             progress_every=self.progress_every,
         )
 
-
-class MaskedObjective(Objective):
-    """Equation 2, as the mean L1 distance over hidden patches."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, run: Pretraining) -> None:
-        super().__init__()
-        config = run.model
+    def build_objective(self) -> MaskedReconstruction:
+        """The encoder in its autoencoder, with random weights."""
         encoder = TimmEncoder(
-            config.encoder,
-            input_size=config.input_size,
-            stages=config.stages,
+            self.model.encoder,
+            input_size=self.model.input_size,
+            stages=self.model.stages,
             drop_path=0.0,
-            options=config.encoder_options,
+            options=self.model.encoder_options,
         )
-        own = config.input_size // encoder.grids[0][0] if encoder.is_vit else 16
-        self.autoencoder = MaskedAutoencoder(
+        own = self.model.input_size // encoder.grids[0][0] if encoder.is_vit else 16
+        autoencoder = MaskedAutoencoder(
             encoder,
-            input_size=config.input_size,
-            patch=run.patch or own,
-            width=run.width,
-            heads=run.heads,
-            blocks=run.blocks,
-            normalised=run.normalised,
+            input_size=self.model.input_size,
+            patch=self.patch or own,
+            width=self.width,
+            heads=self.heads,
+            blocks=self.blocks,
+            normalised=self.normalised,
         )
-        self.input_size = config.input_size
-        self.patches = self.autoencoder.side**2
-        self.visible = max(1, round(self.patches * (1 - run.mask_ratio)))
-        self.register_buffer("mean", torch.tensor(PIXEL_MEAN) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(PIXEL_STD) * 255, persistent=False)
+        return MaskedReconstruction(autoencoder, mask_ratio=self.mask_ratio)
 
-    def network(self) -> nn.Module:
-        return self.autoencoder
+    def build_sets(self, data: pathlib.Path) -> list[FaceSet]:
+        """The training faces of each set."""
+        return [FaceSet(data / name, split="train") for name in self.sets]
 
-    def images(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 [B, S, S, 3] as the encoder wants them [B, 3, S, S]."""
-        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
-
-    def pixels(self, images: Tensor) -> Tensor:
-        """The inverse of `images`: [B, S, S, 3], not rounded and maybe out of 0 to 255."""
-        return images.permute(0, 2, 3, 1) * self.std + self.mean
-
-    def counts(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {LOSS: torch.tensor(float(len(batch["pixels"])), device=batch["pixels"].device)}
-
-    def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        loss, _ = self.autoencoder(self.images(batch["pixels"]), batch["order"], visible=self.visible)
-        return {LOSS: loss.sum()}
+    def build_batches(
+        self, sets: Sequence[FaceSet], *, steps: int, patches: int, where: Distributed
+    ) -> UnlabelledBatches:
+        """What each step draws from the sets, and which of a face's `patches` are hidden."""
+        return UnlabelledBatches(
+            sets,
+            batch=self.batch,
+            steps=steps,
+            input_size=self.model.input_size,
+            patches=patches,
+            cropping=self.cropping,
+            seed=self.seed,
+            rank=where.rank,
+            world=where.world,
+        )
 
 
-def pretrain(run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed) -> Loop:
-    """Run to the end and write FOLDER/encoder.safetensors. ValueError, Stopped: see Loop.run."""
+def pretrain(
+    run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed
+) -> TrainingLoop:
+    """Run to the end and write FOLDER/encoder.safetensors. ValueError, Stopped: see TrainingLoop.run."""
     torch.manual_seed(run.seed)
-    sets = [FaceSet(data / name, split="train") for name in run.sets]
-    objective = MaskedObjective(run)
+    sets = run.build_sets(data)
+    objective = run.build_objective()
     optimisation = run.optimisation(sum(len(faces) for faces in sets))
-    batches = UnlabelledBatches(
-        sets,
-        batch=run.batch,
-        steps=optimisation.steps,
-        input_size=run.model.input_size,
-        patches=objective.patches,
-        cropping=run.cropping,
-        seed=run.seed,
-        rank=where.rank,
-        world=where.world,
-    )
-    loop = Loop(
+    loop = TrainingLoop(
         objective,
         optimisation=optimisation,
-        data=batches,
+        data=run.build_batches(sets, steps=optimisation.steps, patches=objective.patches, where=where),
         where=where,
         folder=folder,
         identity={
@@ -188,7 +169,7 @@ def save_encoder(path: pathlib.Path, encoder: TimmEncoder, *, run: Pretraining) 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    """The command line; returns the exit status (training.cli.run_cli)."""
     parser = argparse.ArgumentParser(
         prog="python -m training.train.pretrain", description=__doc__.splitlines()[0]
     )
@@ -200,28 +181,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         example="epochs=20, batch=256, cropping.smallest=0.5",
     )
     options = parser.parse_args(arguments)
-    take_cores(options.threads)
-    try:
+
+    def work() -> None:
+        take_cores(options.threads)
         run = Pretraining(model=CONFIGS[options.model], sets=tuple(options.sets.split(",")))
         run = overridden(run, options.settings)
         with distributed(options.device) as where:
             loop = pretrain(run, data=options.data, folder=options.run, where=where)
-    except Stopped as stopped:
-        print(f"training.train.pretrain: {stopped}", file=sys.stderr)
-        return 128 + stopped.number
-    except ValueError as error:
-        print(f"training.train.pretrain: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"training.train.pretrain: {error.filename or options.run} can't be read or written "
-            f"({error.strerror or error}): make room, or make it accessible",
-            file=sys.stderr,
-        )
-        return 2
-    if where.leads:
-        print(f"{options.run / 'encoder.safetensors'}: {loop.step} steps in {loop.seconds / 60:.1f} minutes")
-    return 0
+        if where.leads:
+            file = options.run / "encoder.safetensors"
+            print(f"{file}: {loop.step} steps in {loop.seconds / 60:.1f} minutes")
+
+    return run_cli("training.train.pretrain", work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.builds import SmallBuild, build
 from training.models import CONFIGS, save_checkpoint
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = dataclasses.replace(
         CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("expression", "age", "head_pose")
     )
-    made = dataclasses.replace(untrained(config, seed=0), card={"sources": []})
+    made = dataclasses.replace(random_checkpoint(config, seed=0), card={"sources": []})
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(path, made)
     return path

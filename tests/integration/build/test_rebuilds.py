@@ -18,7 +18,7 @@ from build.stages.stage import listing
 from build.stages.verify import verify
 from tests.helpers.builds import SmallBuild, build
 from training.models import CONFIGS, save_checkpoint
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 
 def test_changed_pictures_code_or_photo_are_another_input(
@@ -53,7 +53,7 @@ def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_noth
     assert build(own, output) == 0
     served = (output / "repository").resolve()
     config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
-    save_checkpoint(own, dataclasses.replace(untrained(config, seed=1), card={}))
+    save_checkpoint(own, dataclasses.replace(random_checkpoint(config, seed=1), card={}))
     monkeypatch.setattr("build.acceptance.answers.tolerances", lambda contract, **_: {"age": -1.0})
     assert build(own, output) == 2
     said = capsys.readouterr()

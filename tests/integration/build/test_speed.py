@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from build.acceptance import speed as measure
 from build.errors import BuildError
-from training.train import untrained
+from training.train import random_initialisation
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_no_rounds_are_refused() -> None:
 
 def test_an_engine_is_measured_beside_torch_at_every_batch(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
-    untrained.main(["qface_tiny", "--output", str(path)])
+    random_initialisation.main(["qface_tiny", "--output", str(path)])
     seen: set[tuple[int, ...]] = set()
 
     def engine(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -88,7 +88,7 @@ def test_torch_counts_with_as_many_threads_as_serve_it_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "tiny.safetensors"
-    untrained.main(["qface_tiny", "--output", str(path)])
+    random_initialisation.main(["qface_tiny", "--output", str(path)])
     rates = {1: 30.0, 2: 4.0}
     threads = torch.get_num_threads()
     used: list[int] = []

@@ -6,13 +6,13 @@ import pytest
 
 from tests.helpers.labelled_sets import labelled_sets
 from training.models import CONFIGS, save_checkpoint
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "test.safetensors"
-    save_checkpoint(path, untrained(CONFIGS["qface_test"], seed=1))
+    save_checkpoint(path, random_checkpoint(CONFIGS["qface_test"], seed=1))
     return path
 
 

@@ -34,7 +34,7 @@ from training.evaluation.predictors import (
 )
 from training.models import CONFIGS, ExportWrapper
 from training.tasks import CATALOGUE
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 
 def test_an_onnx_file_is_asked_by_its_own_contract(data: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_server_whose_contract_changes_on_the_way_gives_no_table(
 
 
 def test_torch_s_answers_come_from_the_device_that_holds_the_weights() -> None:
-    checkpoint = untrained(CONFIGS["qface_test"], seed=0)
+    checkpoint = random_checkpoint(CONFIGS["qface_test"], seed=0)
     answered = torch_predict(ExportWrapper(checkpoint.model, checkpoint.contract))(
         np.zeros((2, 64, 64, 3), np.uint8)
     )

@@ -15,13 +15,13 @@ from training.contract import make_contract
 from training.models import CONFIGS, Checkpoint, QFaceConfig, build_model, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.tasks import QFACE_TASKS
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "whole.safetensors"
-    save_checkpoint(path, untrained(CONFIGS["qface_tiny"], seed=0))
+    save_checkpoint(path, random_checkpoint(CONFIGS["qface_tiny"], seed=0))
     return path
 
 
@@ -140,7 +140,7 @@ def test_a_configuration_from_before_there_were_more_fields_is_read(tmp_path: Pa
     path = tmp_path / "new.safetensors"
     laterals = QFaceConfig.mask_laterals
     config = dataclasses.replace(CONFIGS["qface_tiny"], tasks=QFACE_TASKS, mask_laterals=laterals)
-    save_checkpoint(path, untrained(config, seed=0))
+    save_checkpoint(path, random_checkpoint(config, seed=0))
 
     def change(metadata: dict, _: dict) -> None:
         old = json.loads(metadata["config"])
@@ -156,7 +156,7 @@ def test_a_configuration_from_before_there_were_more_fields_is_read(tmp_path: Pa
 
 def test_what_a_vit_had_behind_its_last_stage_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
-    save_checkpoint(path, untrained(CONFIGS["qface_test"], seed=0))
+    save_checkpoint(path, random_checkpoint(CONFIGS["qface_test"], seed=0))
 
     def change(_: dict, tensors: dict) -> None:
         tensors["encoder.model.norm.weight"] = torch.ones(96)

@@ -29,7 +29,7 @@ from training.models import (
 from training.models.checkpoint import round_to_half
 from training.models.qface.extension import extended, last_extension
 from training.tasks import CATALOGUE
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 # By the number of their queries.
 ONE, SEVEN, TWENTY_NINE, SIXTY_EIGHT, MASK = "age", "race", "visibility", "landmarks", "parsing"
@@ -158,7 +158,7 @@ def test_what_can_not_be_extended_is_told() -> None:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A base and an extension of it by numbers, points and a mask, in two steps."""
     folder = tmp_path_factory.mktemp("extended")
-    base = untrained(BASES["convolutional"], seed=0)
+    base = random_checkpoint(BASES["convolutional"], seed=0)
     save_checkpoint(folder / "base.safetensors", base)
     assert isinstance(base.model, QFace)
     torch.manual_seed(1)

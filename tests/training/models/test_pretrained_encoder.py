@@ -11,7 +11,7 @@ import torch
 from training.models import CONFIGS, build_model, save_checkpoint
 from training.models.network import FaceNetwork
 from training.models.pretrained_encoder import load_encoder, load_imagenet
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 CONFIG = dataclasses.replace(CONFIGS["qface_test"], tasks=("age",))
 
@@ -42,7 +42,7 @@ def test_an_encoder_is_taken_whatever_its_weights_are_called(tmp_path: Path, pre
 
 def test_a_checkpoint_of_other_tasks_and_another_head_gives_its_encoder(tmp_path: Path) -> None:
     path = tmp_path / "multi_head.safetensors"
-    source = untrained(dataclasses.replace(CONFIG, tasks=("gender",)), seed=3)
+    source = random_checkpoint(dataclasses.replace(CONFIG, tasks=("gender",)), seed=3)
     save_checkpoint(path, source)
     model = network(2, head="pooled")
     report = load_encoder(model, path)
@@ -83,7 +83,7 @@ def test_what_is_no_such_encoder_is_told_in_one_line_and_nothing_is_taken(tmp_pa
     safetensors.torch.save_file({"conv.weight": torch.zeros(3)}, str(foreign))
     wide = tmp_path / "wide.safetensors"
     options = {**CONFIG.encoder_options, "embed_dim": 48}
-    save_checkpoint(wide, untrained(dataclasses.replace(CONFIG, encoder_options=options), seed=0))
+    save_checkpoint(wide, random_checkpoint(dataclasses.replace(CONFIG, encoder_options=options), seed=0))
     for path, says in [
         (tmp_path, "is a directory"),
         (tmp_path / "gone.safetensors", "does not exist"),

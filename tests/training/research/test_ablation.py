@@ -13,9 +13,9 @@ from training.models import load_checkpoint
 from training.research import ablation
 from training.research.ablation import METHODS, Ablation, as_table, average, main
 from training.tasks import CATALOGUE
-from training.train.distributed import Distributed
+from training.train.loop.distributed import Distributed
 from training.train.overrides import overridden
-from training.train.runs import run_named
+from training.train.recipes import run_named
 
 SIZE = 64
 QUICK = (

@@ -33,7 +33,7 @@ from training.research.figures.face_crop import face_crop
 from training.research.figures.reconstruction import draw_reconstruction
 from training.research.query_attention import attention_of, queries_of, stage_maps, stage_shares
 from training.research.reconstruction import load_pretraining, reconstructed
-from training.train.distributed import Distributed
+from training.train.loop.distributed import Distributed
 from training.train.pretrain import Pretraining, pretrain
 
 SIZE = 64

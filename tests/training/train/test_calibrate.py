@@ -13,7 +13,7 @@ from training.models import CONFIGS, Checkpoint, ExportWrapper, build_model, loa
 from training.models.checkpoint import round_to_half
 from training.tasks import CATALOGUE
 from training.train import calibrate
-from training.train.calibrate import calibrated, sets_aside
+from training.train.calibrate import calibrated, held_out_sets
 from training.train.calibration_fit import fit_classes, fit_label
 
 TASKS = ("expression", "gender", "action_units", "age", "head_pose")
@@ -71,7 +71,7 @@ def test_a_fit_that_does_not_help_other_faces_is_dropped(sureness: float, kept: 
 
 def test_calibration_is_in_the_graph_and_keeps_every_ranking(data: pathlib.Path) -> None:
     before, source = _checkpoint(), _checkpoint()
-    after = calibrated(source, sets_aside(source, data))
+    after = calibrated(source, held_out_sets(source, data))
     pixels = torch.randint(0, 256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(2)).byte()
     with torch.inference_mode():
         raw = before.model(pixels).logits
@@ -90,10 +90,10 @@ def test_calibration_is_in_the_graph_and_keeps_every_ranking(data: pathlib.Path)
         assert torch.equal(said[task], plain[task])
 
 
-def test_only_faces_that_training_set_aside_are_looked_at(
+def test_only_faces_that_training_held_out_are_used(
     data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = sets_aside(_checkpoint(), data)
+    chosen = held_out_sets(_checkpoint(), data)
     trained = FaceSet(data / "made", holdout_fraction=0.4)
     looked: list[str] = []
     served_crops = FaceSet.served_crops
@@ -146,8 +146,8 @@ def test_the_command_writes_a_checkpoint_that_says_how_it_was_calibrated(
 def test_what_can_t_be_calibrated_is_refused_with_a_sentence(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(ValueError, match="set no faces aside"):
-        sets_aside(_checkpoint(aside=0), data)
+    with pytest.raises(ValueError, match="held out no faces"):
+        held_out_sets(_checkpoint(aside=0), data)
     pooled = build_model(dataclasses.replace(CONFIG, head="pooled"))
     with pytest.raises(ValueError, match="MultiHead has no queries"):
         calibrated(Checkpoint(model=pooled, contract=pooled.contract(), card={}), [])

@@ -12,7 +12,12 @@ from tests.helpers.synthetic_sets import make_set
 from training.data.prepared.face_set import FaceSet
 from training.tasks import CATALOGUE
 from training.teachers.face_api import EXPRESSIONS, FaceDescriptor, FaceExpression, read_weights
-from training.train.distillation import Distillation, FeatureDistillation, descriptors, standardised
+from training.train.objectives.distillation import (
+    Distillation,
+    FeatureDistillation,
+    descriptors,
+    standardised,
+)
 
 
 def _write(folder: pathlib.Path, name: str, weights: dict[str, np.ndarray]) -> None:

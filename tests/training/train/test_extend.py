@@ -15,7 +15,7 @@ from training.data.prepared.writer import margin_of, write_set
 from training.models import CONFIGS, Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
 from training.tasks import CATALOGUE
 from training.train import extend
-from training.train.untrained import untrained
+from training.train.random_initialisation import random_checkpoint
 
 SIZE = CONFIGS["qface_test"].input_size
 NEW = CATALOGUE["race"]
@@ -56,7 +56,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that never saw the new task and serves eleven of its twelve action units."""
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
     config = dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "action_units", "head_pose"))
-    made = untrained(config, seed=3)
+    made = random_checkpoint(config, seed=3)
     labels = {task.name: [label for label in task.labels if label != "AU9"] for task in made.model.tasks}
     contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels).to_json()
     card = {"run": "base", "sources": [{"name": "somewhere"}]}

@@ -15,12 +15,13 @@ from training.data.sampling.augmentation import NO_AUGMENTATION, augment_pixels
 from training.kinds import kinds
 from training.models import FaceXFormer, FaceXFormerConfig, load_checkpoint
 from training.tasks import CATALOGUE, FACEXFORMER_TASKS
-from training.train.finetune import Trainer
-from training.train.loop import distributed
+from training.train.loop.distributed import distributed
+from training.train.loop.optimisation import Optimisation
 from training.train.losses import loss_sum, task_loss
-from training.train.optimisation import Optimisation, make_schedule
 from training.train.overrides import overridden
-from training.train.runs import Run, Source, run_named
+from training.train.recipes import run_named
+from training.train.run import Run, Source
+from training.train.trainer import Trainer
 
 SMALL = FaceXFormerConfig(
     name="small",
@@ -127,7 +128,7 @@ def test_the_rate_falls_to_a_tenth_at_each_milestone() -> None:
     assert (published.epochs, published.learning_rate, published.weight_decay) == (12, 1e-4, 1e-5)
     optimisation = Optimisation(steps=120, learning_rate=1e-4, milestones=published.milestones)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    schedule = make_schedule(optimizer, optimisation=optimisation)
+    schedule = optimisation.build_schedule(optimizer)
     rates = []
     for step in range(120):
         schedule.step_update(step)

@@ -5,7 +5,6 @@ import datetime
 import json
 import pathlib
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,15 +18,17 @@ from training.data.prepared.writer import write_set
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import CONFIGS, ExportWrapper, QFaceConfig, build_model, load_checkpoint
 from training.tasks import CATALOGUE, select
-from training.train import distillation as distil
 from training.train import finetune
-from training.train.finetune import Trainer
-from training.train.loop import Distributed, Loop, distributed
-from training.train.loss_weighting import UncertaintyBalance, make_balance
+from training.train import trainer as trainer_module
+from training.train.loop.distributed import Distributed, distributed, share_batch_norm
+from training.train.loop.optimisation import Optimisation
 from training.train.losses import loss_sum
-from training.train.optimisation import Optimisation, make_optimizer, make_schedule
+from training.train.objectives import distillation as distil
+from training.train.objectives.loss_weighting import build_loss_weighting
 from training.train.overrides import overridden
-from training.train.runs import RUNS, Run, Source, run_named
+from training.train.recipes import RECIPES, run_named
+from training.train.run import Run, Source
+from training.train.trainer import Trainer
 
 TASKS = ("gender", "age", "action_units")
 # As small as a network with BatchNorm can be.
@@ -65,7 +66,7 @@ def _run(**changes: object) -> Run:
 
 
 def test_every_named_run_can_be_made_and_changed() -> None:
-    for name in RUNS:
+    for name in RECIPES:
         run = run_named(name)
         assert run.name == name
         assert overridden(run, ["seed=5"]) == dataclasses.replace(run, seed=5)
@@ -99,8 +100,8 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
     assert (changed.weights["age"], changed.weights["head_pose"]) == (3.0, 2.0)
     assert {source.name: source.batch for source in changed.sources}["ict"] == 2
     assert changed.betas == (0.8, 0.95)
-    assert changed.distil is not None
-    assert changed.distil.path == "/teacher"
+    assert changed.distillation is not None
+    assert changed.distillation.path == "/teacher"
 
 
 @pytest.mark.parametrize(
@@ -152,8 +153,8 @@ def test_epochs_are_passes_over_the_largest_set() -> None:
 def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None:
     optimisation = Optimisation(steps=100, warmup_steps=10, learning_rate=1e-3, layer_decay=0.5)
     model = build_model(dataclasses.replace(CONFIGS["qface_test"], tasks=("age",)))
-    optimizer = make_optimizer(model, network=model, optimisation=optimisation)
-    schedule = make_schedule(optimizer, optimisation=optimisation)
+    optimizer = optimisation.build_optimizer(model, network=model)
+    schedule = optimisation.build_schedule(optimizer)
     rates = []
     for step in range(100):
         schedule.step_update(step)
@@ -183,8 +184,8 @@ def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None
 def test_what_an_encoder_says_must_not_decay_does_not(layer_decay: float | None) -> None:
     optimisation = Optimisation(steps=10, learning_rate=1e-3, layer_decay=layer_decay)
     run = _run()
-    objective = finetune.FineTuning(build_model(run.model), run=run, tasks=select(TASKS))
-    optimizer = make_optimizer(objective, network=objective.model, optimisation=optimisation)
+    objective = run.build_objective(build_model(run.model), tasks=select(TASKS))
+    optimizer = optimisation.build_optimizer(objective, network=objective.model)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     parts = dict(objective.named_parameters())
     assert decay[id(parts["model.encoder.model.cls_token"])] == 0
@@ -195,9 +196,7 @@ def test_what_an_encoder_says_must_not_decay_does_not(layer_decay: float | None)
 def test_batchnorms_that_hold_an_activation_keep_it_when_gpus_share_their_faces() -> None:
     parts = nn.Sequential(nn.BatchNorm2d(2), BatchNormAct2d(2))
     place = Distributed(rank=0, world=2, device=torch.device("cuda"))
-    loop = SimpleNamespace(where=place, objective=parts)
-    Loop._normalise_together(loop)  # type: ignore[arg-type]
-    plain, active = loop.objective
+    plain, active = share_batch_norm(parts, where=place)
     assert isinstance(plain, nn.SyncBatchNorm)
     assert isinstance(active, SyncBatchNormAct)  # torch's own would never call its `act`
     assert isinstance(active.act, nn.ReLU)
@@ -247,7 +246,7 @@ def test_faces_whose_loss_is_not_finite_are_named_and_the_checkpoint_stays(
     with pytest.raises(
         ValueError, match=rf"loss of age is not finite at step 0 \(from {guilty}\); the last"
     ) as told:
-        trainer.loop.learn(batch)
+        trainer.loop.train_step(batch)
     assert "gender" not in str(told.value)
     assert all(torch.equal(value, weights[name]) for name, value in trainer.model.state_dict().items())
     assert trainer.loop.state_path.read_bytes() == before
@@ -332,20 +331,21 @@ def test_what_is_frozen_stays_as_it_was_to_the_last_bit(
 
 
 def test_learned_weights_count_hard_tasks_less() -> None:
-    balance = make_balance("uncertainty", losses=["hard", "easy", "absent"], weights={"absent": 2.0})
-    assert isinstance(balance, UncertaintyBalance)
-    optimizer = torch.optim.SGD(balance.parameters(), lr=0.1)
+    weighting = build_loss_weighting(
+        "uncertainty", losses=["hard", "easy", "absent"], weights={"absent": 2.0}
+    )
+    optimizer = torch.optim.SGD(weighting.parameters(), lr=0.1)
     means = {"hard": torch.tensor(4.0), "easy": torch.tensor(0.05), "absent": torch.tensor(0.0)}
     counts = {"hard": torch.tensor(8.0), "easy": torch.tensor(8.0), "absent": torch.tensor(0.0)}
     for _ in range(400):
         optimizer.zero_grad()
-        balance(means, counts=counts, share=1.0).backward()
+        weighting(means, counts=counts, share=1.0).backward()
         optimizer.step()
-    factors = balance.factors()
+    factors = weighting.factors()
     assert factors["hard"] < 0.5
     assert factors["easy"] > 2
     assert factors["absent"] == 2
-    fixed = make_balance("fixed", losses=["hard", "easy"], weights={"easy": 10.0})
+    fixed = build_loss_weighting("fixed", losses=["hard", "easy"], weights={"easy": 10.0})
     assert float(fixed({n: means[n] for n in ("hard", "easy")}, counts=counts, share=1.0)) == pytest.approx(
         4.5
     )
@@ -355,7 +355,7 @@ def test_learned_weights_are_told_with_the_losses(
     data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for balance in ("fixed", "uncertainty"):
-        run = _run(balance=balance, weights={"age": 2.0}, learning_rate=0.1)
+        run = _run(loss_weighting=balance, weights={"age": 2.0}, learning_rate=0.1)
         Trainer(run, data=data, folder=tmp_path / balance, where=where).train()
     lines = [
         json.loads((tmp_path / name / "progress.jsonl").read_text().splitlines()[-1])
@@ -403,7 +403,7 @@ def test_parts_of_one_set_are_told_apart_and_judged_once(
         judged.extend(faces.name for faces in sets)
         return evaluate(answer, entries, sets, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(finetune, "evaluate", watched)
+    monkeypatch.setattr(trainer_module, "evaluate", watched)
     trainer.train()
     assert trainer.finish() is not None
     assert judged == ["made"]
@@ -460,7 +460,7 @@ def test_a_teacher_of_features_is_one_loss_more(
     data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(distil.TEACHERS, "brightness", (_Teacher.load, 3))
-    run = _run(distil=distil.Distillation(path="x", teacher="brightness", weight=0.5), steps=3)
+    run = _run(distillation=distil.Distillation(path="x", teacher="brightness", weight=0.5), steps=3)
     trainer = Trainer(run, data=data, folder=tmp_path, where=where)
     before = next(iter(trainer.loop.objective.distillation.map.parameters())).clone()  # type: ignore[union-attr]
     trainer.train()
@@ -505,7 +505,7 @@ def test_masks_are_asked_for_where_there_are_some_and_cost_nothing_elsewhere(tmp
 def test_faces_that_are_set_aside_are_not_learned_from(
     data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
 ) -> None:
-    trainer = Trainer(_run(aside=0.3, steps=6), data=data, folder=tmp_path, where=where)
+    trainer = Trainer(_run(holdout_fraction=0.3, steps=6), data=data, folder=tmp_path, where=where)
     aside = FaceSet(data / "made", holdout_fraction=0.3, held_out=True)
     drawn = {name for step in range(6) for name in trainer.loop.data.names(step)}
     assert drawn
@@ -514,8 +514,8 @@ def test_faces_that_are_set_aside_are_not_learned_from(
     made = trainer.finish()
     assert made is not None
     assert made.card["aside"] == 0.3
-    with pytest.raises(ValueError, match=r"aside = 1\.0 is no part of a set"):
-        _run(aside=1.0)
+    with pytest.raises(ValueError, match=r"holdout_fraction = 1\.0 is no part of a set"):
+        _run(holdout_fraction=1.0)
 
 
 def test_the_encoder_begins_with_a_files_weights(

@@ -8,9 +8,9 @@ import torch
 from tests.helpers.synthetic_sets import make_set
 from training.data.sampling.augmentation import NO_AUGMENTATION
 from training.models import CONFIGS
-from training.train.finetune import Trainer
-from training.train.loop import distributed
-from training.train.runs import Run, Source
+from training.train.loop.distributed import distributed
+from training.train.run import Run, Source
+from training.train.trainer import Trainer
 
 STEPS = 200
 SHARE = 0.3  # of a loss that may be left

@@ -15,8 +15,9 @@ from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatche
 from training.models import CONFIGS, build_model
 from training.models.pretrained_encoder import load_encoder
 from training.train import pretrain as command
-from training.train.loop import Distributed, Loop
-from training.train.pretrain import MaskedObjective, Pretraining, pretrain
+from training.train.loop.distributed import Distributed
+from training.train.loop.training_loop import TrainingLoop
+from training.train.pretrain import Pretraining, pretrain
 
 ALONE = Distributed(rank=0, world=1, device=torch.device("cpu"))
 
@@ -107,14 +108,14 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one_and_leaves_its_encoder(
     class Killed(Exception):
         pass
 
-    def learn(self: Loop, batch: object) -> object:
+    def train_step(self: TrainingLoop, batch: object) -> object:
         if self.step == 5:
             raise Killed
-        return learns(self, batch)
+        return trains(self, batch)
 
-    learns = Loop.learn
+    trains = TrainingLoop.train_step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "learn", learn)
+        patch.setattr(TrainingLoop, "train_step", train_step)
         with pytest.raises(Killed):
             pretrain(_run(), data=data, folder=tmp_path / "killed", where=ALONE)
     resumed = pretrain(_run(), data=data, folder=tmp_path / "killed", where=ALONE)
@@ -150,7 +151,7 @@ def test_the_paper_s_schedule_follows_from_the_defaults() -> None:
 
 
 def test_three_quarters_of_the_patches_are_hidden() -> None:
-    objective = MaskedObjective(_run())
+    objective = _run().build_objective()
     assert (objective.patches, objective.visible) == (64, 16)
 
 

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from tests.helpers.paths import ROOT
 from tests.helpers.synthetic_sets import make_set
-from training.train import finetune, progress
-from training.train.distributed import Distributed
-from training.train.run_state import load_state, save_state
+from training.train import finetune
+from training.train.loop import progress
+from training.train.loop.distributed import Distributed
+from training.train.loop.run_state import load_state, save_state
 
 STEPS = 12
 

@@ -1,4 +1,4 @@
-"""Turns the released FaceXFormer checkpoint into one of ours.
+"""Convert the released FaceXFormer checkpoint into one of ours.
 
     python -m training.models.facexformer.convert model.pt --output facexformer.safetensors
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from training.cli import run_cli
 from training.models import Checkpoint, FaceXFormer, FaceXFormerConfig, save_checkpoint
 from training.models.facexformer.network import HEADS, PARSING_CLASSES
 
@@ -167,34 +167,22 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    lines = (__doc__ or "").splitlines()
+    """The command line; returns the exit status (training.cli.run_cli)."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.models.facexformer.convert", description=lines[0]
+        prog="python -m training.models.facexformer.convert", description=__doc__.splitlines()[0]
     )
     parser.add_argument("released", type=Path, metavar="model.pt", help="the released checkpoint")
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors file to write")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         checkpoint = convert(options.released)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(options.output, checkpoint)
-    except ValueError as error:
-        print(f"training.models.facexformer.convert: {error}", file=sys.stderr)
-        return 2
-    except (OSError, SafetensorError) as error:
-        options.output.with_name(options.output.name + ".partial").unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or error
-        print(
-            f"training.models.facexformer.convert: {options.output} can't be written ({why}): make room, or name a "
-            "writable place with --output",
-            file=sys.stderr,
-        )
-        return 2
-    size = options.output.stat().st_size / 1e6
-    tasks = ", ".join(entry["name"] for entry in checkpoint.contract["tasks"])
-    print(f"{options.output}: FaceXFormer in fp32, {size:.0f} MB, which answers {tasks}")
-    return 0
+        size = options.output.stat().st_size / 1e6
+        tasks = ", ".join(entry["name"] for entry in checkpoint.contract["tasks"])
+        print(f"{options.output}: FaceXFormer in fp32, {size:.0f} MB, which answers {tasks}")
+
+    return run_cli("training.models.facexformer.convert", work)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class FaceXFormer(FaceNetwork):
         ).to_json()
 
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
-        """As any network's; masks are of all faces, as its tokens are renewed with the map that they are of."""
+        """As any network's; masks are always of all faces."""
         stages = self.encoder(self.normalized(pixels)).stages
         age = next((task for task in self.tasks if task.name == "age"), None)
         answers = raw_answers(self._heads(stages), age=age)

@@ -43,7 +43,7 @@ class QFace(FaceNetwork):
     def forward(
         self, pixels: Tensor, *, masked_rows: Tensor | None = None, attention_block: int | None = None
     ) -> ModelOutput:
-        """As any network's. `attention_block` also gives that block's cross-attention (see `cross_attention`)."""
+        """As any network's; `attention_block` adds that block's attention (see `cross_attention`)."""
         images = self.normalized(pixels)
         encoded = self.encoder(images)
         fused = self.fusion(encoded.stages)

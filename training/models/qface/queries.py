@@ -45,7 +45,7 @@ class QueryGroup(nn.Module):
         self.mask_vector = Mlp(width, width, pixel_decoder.width) if pixel_decoder is not None else None
 
     def logit_rows(self, task: Task) -> LogitRows | None:
-        """The rows of `weight` and `bias` that are a task's; None for points and masks. KeyError: not its task."""
+        """The rows of `weight` and `bias` of one of its tasks; None for points and masks."""
         first = 0
         for other in self.tasks:
             scalar = kind_of(other).query_answer is QueryAnswer.NUMBER

@@ -1,94 +1,19 @@
-"""Training runs: what is learned from what, as typed objects. `RUNS` makes each by its name.
+"""The training runs that have a name, as typed objects. `RECIPES` makes each by its name.
 
-A run's docstring has the command, the time it takes and what it reaches.
+A recipe's docstring has the command, the time it takes and what it reaches.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from training.contract import ALIGNED
 from training.data.sampling.augmentation import Augmentation
 from training.kinds import kind_of
-from training.models import FaceXFormerConfig, NetworkConfig, QFaceConfig
+from training.models import FaceXFormerConfig, QFaceConfig
 from training.models.qface import CONFIGS
-from training.tasks import CATALOGUE, select
-from training.train.distillation import Distillation
-from training.train.loss_weighting import BALANCES
-from training.train.losses import loss_of
-from training.train.optimisation import Optimisation
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """How a prepared set takes part."""
-
-    name: str
-    batch: int = 16  # faces a step, over all processes
-    surround: bool = False  # its chips are cut close: their black frame gets other photos' surroundings
-    subset: str | None = None  # only this named part of its training split
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError(
-                f"source {self.name!r} has a batch of {self.batch}: take at least 1, or leave it out"
-            )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run(Optimisation):
-    """One run of fine-tuning (Q-Face, sections 3.4 and 4.1)."""
-
-    name: str
-    model: NetworkConfig
-    sources: tuple[Source, ...]
-    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # alpha of equation 8, else 1
-    losses: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by task, other than its own
-    balance: str = "fixed"  # or "uncertainty": see training.train.loss_weighting
-    init: str = "random"  # the encoder's: "random", "imagenet", or a file (pretrained, or any checkpoint)
-    noise: bool = True  # the paper's, on the labels of age and pose
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    distil: Distillation | None = None  # a teacher for the encoder's features
-    assumed_visible: float = 0.0  # how much it counts that a photo's face that looks ahead hides no point
-    aside: float = 0.0  # part of each set that is not learned from: for calibration, and to choose by
-    kept_out: int | None = None  # faces of each set's test split that the end is judged by; None: all
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        tasks = {task.name: task for task in select(self.model.all_tasks)}
-        names = [source.name for source in self.sources]
-        if not names:
-            raise ValueError(f"run {self.name!r} has no source: name at least one prepared set")
-        if len({(s.name, s.subset) for s in self.sources}) != len(names):
-            raise ValueError(f"run {self.name!r} names a source twice: {', '.join(names)}")
-        for field, named in (("weights", self.weights), ("losses", self.losses)):
-            unknown = sorted(named.keys() - CATALOGUE.keys())
-            if unknown:
-                raise ValueError(f"{field} names {', '.join(unknown)}, which no task is called")
-        for name, weight in self.weights.items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"the weight of {name} is {weight}: take a number that is not negative")
-        for name, loss in self.losses.items():
-            if name in tasks:
-                loss_of(tasks[name], loss)
-        if not 0 <= self.assumed_visible <= 1:
-            raise ValueError(f"assumed_visible = {self.assumed_visible} is no weight: take 0 to 1")
-        if not 0 <= self.aside < 1:
-            raise ValueError(f"aside = {self.aside} is no part of a set: take at least 0 and less than 1")
-        if self.balance not in BALANCES:
-            raise ValueError(f"unknown balance {self.balance!r}: choose from {', '.join(BALANCES)}")
-
-    def with_tasks(self, names: Sequence[str]) -> "Run":
-        """The same run of a model with these tasks."""
-        return dataclasses.replace(self, model=self.model.with_tasks(names))
-
-    def with_sources(self, names: Sequence[str]) -> "Run":
-        """The same run with these sets; those that it does not know take part with `Source`'s defaults."""
-        known: dict[str, list[Source]] = {}  # a set may be several sources, a subset each
-        for source in self.sources:
-            known.setdefault(source.name, []).append(source)
-        chosen = [source for name in names for source in known.get(name, [Source(name=name)])]
-        return dataclasses.replace(self, sources=tuple(chosen))
-
+from training.tasks import select
+from training.train.objectives.distillation import Distillation
+from training.train.run import Run, Source
 
 # A first try's: what is rare comes round more often.
 _FIRST_SETS = (
@@ -134,9 +59,9 @@ def qface_tiny() -> Run:
         betas=(0.9, 0.99),
         clip=2.0,
         ema_decay=0.998,
-        distil=_RECOGNISER,
+        distillation=_RECOGNISER,
         assumed_visible=0.1,
-        aside=0.04,
+        holdout_fraction=0.04,
     )
 
 
@@ -159,8 +84,8 @@ def qface_tiny_encoder() -> Run:
 def qface_tiny_open() -> Run:
     """A smaller network of nine tasks, from what may be used for anything: FairFace and renders of a head.
 
-    Expressions, action units, poses and landmarks of FairFace's faces are teachers' (`training.teachers.pseudolabel`);
-    attributes nobody labelled. Two commands, as for `qface_tiny`.
+    Expressions, action units, poses and landmarks of FairFace's faces are teachers'
+    (`training.teachers.pseudolabel`); attributes nobody labelled. Two commands, as for `qface_tiny`.
     """
     return dataclasses.replace(
         qface_tiny(),
@@ -240,7 +165,7 @@ def facexformer() -> Run:
             Source(name="utkface", batch=4, surround=True),
             Source(name="fairface", batch=4, surround=True),
         ),
-        weights={"age": 0.0},  # the age group says it
+        weights={"age": 0.0},  # the age group implies it
         losses={"parsing_lapa": "pixel_cross_entropy"},
         init="imagenet",
         noise=False,
@@ -282,7 +207,8 @@ def facexformer_v3() -> Run:
 def qface_quick() -> Run:
     """All ten tasks in about half an hour on two CPU cores, at 64 pixels, to see the whole path.
 
-        python -m training.train.pretrain qface_quick --data data/prepared --sets fairface --run var/pretrained
+        python -m training.train.pretrain qface_quick --data data/prepared --sets fairface \\
+            --run var/pretrained
         python -m training.train.finetune qface_quick --data data/prepared --run var/quick \\
             --set init=var/pretrained/encoder.safetensors
     """
@@ -291,9 +217,9 @@ def qface_quick() -> Run:
         name="qface_quick",
         model=CONFIGS["qface_quick"],
         sources=_FIRST_SETS,
-        distil=None,
+        distillation=None,
         assumed_visible=0.0,
-        aside=0.0,
+        holdout_fraction=0.0,
         steps=1200,
         warmup_steps=60,
         learning_rate=1e-3,
@@ -322,7 +248,7 @@ def qface_test() -> Run:
     )
 
 
-RUNS: dict[str, Callable[[], Run]] = {
+RECIPES: dict[str, Callable[[], Run]] = {
     make.__name__: make
     for make in (
         qface_tiny,
@@ -339,10 +265,10 @@ RUNS: dict[str, Callable[[], Run]] = {
 
 
 def run_named(name: str) -> Run:
-    """The run of this name; ValueError says which there are."""
-    if name not in RUNS:
-        raise ValueError(f"there is no run {name!r}: choose from {', '.join(RUNS)}")
-    return RUNS[name]()
+    """The run of this name; ValueError names those that there are."""
+    if name not in RECIPES:
+        raise ValueError(f"there is no run {name!r}: choose from {', '.join(RECIPES)}")
+    return RECIPES[name]()
 
 
 def _pooled(config: QFaceConfig) -> QFaceConfig:

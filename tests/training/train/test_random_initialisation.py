@@ -7,13 +7,13 @@ import torch
 
 from training.models import CONFIGS, ExportWrapper, load_checkpoint
 from training.tasks import TEN_TASKS
-from training.train import untrained
+from training.train import random_initialisation
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("untrained") / "new" / "tiny.safetensors"
-    assert untrained.main(["qface_tiny", "--seed", "5", "--output", str(path)]) == 0
+    assert random_initialisation.main(["qface_tiny", "--seed", "5", "--output", str(path)]) == 0
     return path
 
 
@@ -29,8 +29,8 @@ def test_the_seed_alone_decides_the_weights(checkpoint: Path) -> None:
     saved = load_checkpoint(checkpoint).model.state_dict()
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    same = untrained.untrained(CONFIGS["qface_tiny"], seed=5).model.state_dict()
-    other = untrained.untrained(CONFIGS["qface_tiny"], seed=6).model.state_dict()
+    same = random_initialisation.random_checkpoint(CONFIGS["qface_tiny"], seed=5).model.state_dict()
+    other = random_initialisation.random_checkpoint(CONFIGS["qface_tiny"], seed=6).model.state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(saved[name], same[name]) for name in saved)
     assert not torch.equal(saved["decoder.queries"], other["decoder.queries"])
@@ -54,7 +54,7 @@ def test_a_place_that_can_not_be_written_is_told_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "x.safetensors"
-    assert untrained.main(["qface_tiny", "--output", str(output)]) == 2
+    assert random_initialisation.main(["qface_tiny", "--output", str(output)]) == 2
     said = capsys.readouterr().err
     assert str(output) in said
     assert said.count("\n") == 1

@@ -1,8 +1,8 @@
-"""A checkpoint that has learned nothing: what a network's structure and speed are tried on.
+"""A checkpoint of random weights: what a network's structure and speed are tried on.
 
-    python -m training.train.untrained qface_base --seed 0 --output var/untrained/qface_base.safetensors
+    python -m training.train.random_initialisation qface_base --output var/random.safetensors
 
-The weights are random numbers, the same ones for the same seed, and its card says so. It exports, builds
+The weights are random numbers, the same ones for the same seed, and its card states it. It exports, builds
 and runs as a trained one does; its answers mean nothing.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from training.cli import run_cli
 from training.kinds import kind_of
 from training.models import CONFIGS, Checkpoint, NetworkConfig, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
@@ -20,7 +21,7 @@ from training.models.checkpoint import round_to_half
 NOTE = "random weights: for trying structure and speed; its answers mean nothing"
 
 
-def untrained(config: NetworkConfig, *, seed: int) -> Checkpoint:
+def random_checkpoint(config: NetworkConfig, *, seed: int) -> Checkpoint:
     """The configuration's network with random weights, rounded to fp16, answering all its tasks.
 
     Torch's own generator is left as it was.
@@ -46,32 +47,21 @@ def untrained(config: NetworkConfig, *, seed: int) -> Checkpoint:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    """The command line; returns the exit status (training.cli.run_cli)."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.train.untrained", description=__doc__.splitlines()[0]
+        prog="python -m training.train.random_initialisation", description=__doc__.splitlines()[0]
     )
     parser.add_argument("model", choices=CONFIGS, help="the configuration")
     parser.add_argument("--seed", type=int, default=0, help="of the random weights (default: 0)")
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors file to write")
     options = parser.parse_args(arguments)
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(options.output, untrained(CONFIGS[options.model], seed=options.seed))
-    except OSError as error:
-        why = error.strerror or error
-        print(
-            f"training.train.untrained: {options.output} can't be written ({why}): "
-            "name a writable place with --output",
-            file=sys.stderr,
-        )
-        return 2
-    except ValueError as error:
-        print(f"training.train.untrained: {error}", file=sys.stderr)
-        return 2
-    print(
-        f"{options.output}: {options.model} with random weights, {options.output.stat().st_size / 1e6:.1f} MB"
-    )
-    return 0
+
+    def work() -> None:
+        save_checkpoint(options.output, random_checkpoint(CONFIGS[options.model], seed=options.seed))
+        size = options.output.stat().st_size / 1e6
+        print(f"{options.output}: {options.model} with random weights, {size:.1f} MB")
+
+    return run_cli("training.train.random_initialisation", work)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from training.train.optimisation import HARMLESS
+from training.train.loop.optimisation import HARMLESS
 
 
 def save_state(path: pathlib.Path, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a run minimises, and what it draws: the two things that training.train.loop is given."""
+"""What a run minimises, and what it draws: the two things that the training loop is given."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ class StepData(Protocol):
 
 
 class Objective(nn.Module):
-    """A network and what is minimised of it. Subclasses say `counts` and `sums`.
+    """A network and what is minimised of it. Subclasses define `counts` and `sums`.
 
     A batch is a dict of tensors with one first axis; every part of it is worth a forward call.
     """

@@ -4,12 +4,16 @@ import contextlib
 import dataclasses
 import datetime
 import os
+import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # How long a process waits for the others: at the end of a run they wait for the one that evaluates.
 PATIENCE = datetime.timedelta(hours=24)
@@ -91,3 +95,21 @@ def distributed(device: str = "auto") -> Iterator[Distributed]:
     if world > 1:
         where.wait()
         dist.destroy_process_group()
+
+
+def share_batch_norm(module: Module, *, where: Distributed) -> Module:
+    """The module with BatchNorm over all processes' faces, where that is possible."""
+    has = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+    if where.world == 1 or not has:
+        return module
+    if where.device.type == "cuda":
+        # Torch's own would lose the activation that some of timm's BatchNorms hold.
+        converted: Module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return converted
+    if where.leads:
+        warnings.warn(
+            "on CPUs BatchNorm normalises each process's faces on their own: the result differs a "
+            "little from one process's",
+            stacklevel=3,
+        )
+    return module

@@ -1,11 +1,11 @@
-"""Feature distillation: the encoder also learns to say what a face recogniser says (Romero et al. 2015).
+"""Feature distillation: the encoder also learns a face recogniser's descriptors (Romero et al. 2015).
 
-Labels tell a few bits of each face; the descriptor of a network that has seen millions of people tells
+Labels are a few bits of each face; the descriptor of a network that has seen millions of people is
 128 numbers. A linear map of the encoder's last stage, averaged over places, is drawn toward the teacher's
 descriptor of the same face, less what all faces have in common. The map is thrown away after training.
 
 The teacher looks at every face once, as it is stored, and not at what augmentation makes of it: a recogniser
-says little of a blurred face, while the student shall say the same of it.
+describes a blurred face badly, while the student shall describe it the same.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from training.data.prepared.face_set import FaceSet
 from training.teachers.face_api import DESCRIPTOR, FaceDescriptor
+from training.train.loop.distributed import Distributed
 
 # A teacher is a frozen module from RGB pixels 0..255 [B, H, W, 3] of aligned faces to descriptors [B, D].
 # Name -> how to load it from a folder or file, and D.
@@ -42,7 +43,7 @@ class Distillation:
     teacher: str = "face_api"  # one of TEACHERS
     weight: float = 1.0  # of its loss among the tasks'
     centre: float = 0.85  # the middle part of the crop's side that the teacher sees: it wants a closer crop
-    without: tuple[str, ...] = ()  # sets whose faces it says nothing of (renders, say)
+    without: tuple[str, ...] = ()  # sets whose faces it does not describe (renders, say)
 
     def __post_init__(self) -> None:
         if self.teacher not in TEACHERS:
@@ -50,7 +51,28 @@ class Distillation:
         if not 0.3 <= self.centre <= 1:
             raise ValueError(f"centre {self.centre} must be a part of the crop between 0.3 and 1")
         if self.weight <= 0:
-            raise ValueError(f"weight {self.weight} must be positive: leave distil out instead")
+            raise ValueError(f"weight {self.weight} must be positive: leave distillation out instead")
+
+    def build_loss(self, *, channels: int) -> "FeatureDistillation":
+        """The loss of features of so many `channels`."""
+        return FeatureDistillation(self, channels=channels)
+
+    def describe(
+        self, sets: Sequence[FaceSet], *, folder: pathlib.Path, where: Distributed
+    ) -> list[NDArray[np.float32]]:
+        """The teacher's descriptors of the faces of each set, standardised over all of them.
+
+        The leading process runs the teacher and keeps what it gives in `folder`; the others read that.
+        """
+        described: list[NDArray[np.float32]] = []
+        for leading in (True, False):
+            if where.leads == leading:
+                described = [
+                    descriptors(faces, distillation=self, device=where.device, folder=folder)
+                    for faces in sets
+                ]
+            where.wait()
+        return standardised(described)
 
 
 class FeatureDistillation(nn.Module):
@@ -68,15 +90,15 @@ class FeatureDistillation(nn.Module):
 
     def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
         """Tokens [B, N, channels], descriptors [B, D] or NaN -> one minus the cosine, or 0, [B]."""
-        said = self.map(features.mean(dim=1)).float()
-        losses = 1 - functional.cosine_similarity(said, wanted.nan_to_num(), dim=1)
+        predicted = self.map(features.mean(dim=1)).float()
+        losses = 1 - functional.cosine_similarity(predicted, wanted.nan_to_num(), dim=1)
         return torch.where(wanted.isnan().any(dim=1), torch.zeros_like(losses), losses)
 
 
 def descriptors(
     faces: FaceSet, *, distillation: Distillation, device: torch.device, folder: pathlib.Path
 ) -> NDArray[np.float32]:
-    """What the teacher says of each face of a set [N, D], NaN where it is not asked.
+    """The teacher's descriptor of each face of a set [N, D], NaN where it describes none.
 
     Kept as a file in `folder`, and read from there the next time. Raises ValueError where the teacher can't
     be loaded, OSError where `folder` can't be written.
@@ -90,7 +112,7 @@ def descriptors(
         if kept.shape == (len(faces), width):
             return np.asarray(kept, np.float32)
     teacher = load(pathlib.Path(distillation.path)).requires_grad_(False).to(device)
-    said = np.empty((len(faces), width), np.float32)
+    described = np.empty((len(faces), width), np.float32)
     edge = round(faces.crop_size * (1 - distillation.centre) / 2)
     middle = slice(edge, faces.crop_size - edge)
     print(f"{distillation.teacher} describes {len(faces)} faces of {faces.name}", file=sys.stderr, flush=True)
@@ -100,36 +122,36 @@ def descriptors(
             device
         )
         with torch.no_grad():
-            said[rows] = teacher(pixels).float().cpu().numpy()
+            described[rows] = teacher(pixels).float().cpu().numpy()
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
-        np.save(file, said)
+        np.save(file, described)
     partial.replace(path)
-    return said
+    return described
 
 
 def standardised(described: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Descriptors [N, D] a set, each number with mean 0 and deviation 1 over all of them; NaN stays NaN.
 
-    Most of a descriptor says that this is a face: as they are, those of any two people have nearly the same
-    direction, and a cosine tells little of what differs.
+    Most of a descriptor is common to all faces: as they are, those of any two people have nearly the same
+    direction, and a cosine is dominated by it.
     """
     together = np.concatenate(described)
-    there = together[~np.isnan(together).any(axis=1)]
-    if not len(there):
+    known = together[~np.isnan(together).any(axis=1)]
+    if not len(known):
         raise ValueError(
-            "distil leaves no set to describe: take some out of distil.without, or leave distil out"
+            "distillation leaves no set to describe: take some out of distillation.without, or leave it out"
         )
-    mean, deviation = there.mean(axis=0), np.maximum(there.std(axis=0), 1e-6)
+    mean, deviation = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
     return [(rows - mean) / deviation for rows in described]
 
 
 def _key(faces: FaceSet, distillation: Distillation) -> str:
     """Of everything that a set's descriptors depend on."""
-    asked = pathlib.Path(distillation.path)
-    files = sorted(asked.iterdir()) if asked.is_dir() else [asked]
-    what = [
+    path = pathlib.Path(distillation.path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    inputs = [
         faces.fingerprint,
         faces.split,
         faces.subset,
@@ -138,4 +160,4 @@ def _key(faces: FaceSet, distillation: Distillation) -> str:
         distillation.centre,
         [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()],
     ]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]

@@ -16,50 +16,27 @@ import math
 import pathlib
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from training.train.distributed import Distributed, distributed
-from training.train.objective import Objective, StepData
-from training.train.optimisation import Optimisation, make_optimizer, make_schedule
-from training.train.progress import Progress
-from training.train.run_state import differences, identity_of, load_state, save_state
-
-__all__ = [
-    "Distributed",
-    "Loop",
-    "Objective",
-    "Optimisation",
-    "Progress",
-    "StepData",
-    "Stopped",
-    "distributed",
-    "load_state",
-    "save_state",
-]
-
-
-class Stopped(Exception):
-    """A signal ended the run; its checkpoint is written."""
-
-    def __init__(self, number: int, *, step: int) -> None:
-        self.number = number
-        super().__init__(
-            f"stopped after step {step} by {signal.Signals(number).name}: the same command goes on there"
-        )
+from training.cli import Stopped
+from training.train.loop.distributed import Distributed, share_batch_norm
+from training.train.loop.non_finite import faces_behind
+from training.train.loop.optimisation import Optimisation
+from training.train.loop.progress import Progress
+from training.train.loop.run_state import differences, identity_of, load_state, save_state
+from training.train.loop.signals import StopSignals
+from training.train.objectives.objective import Objective, StepData
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Learned:
+class StepResult:
     """What a step reports, the same on every process."""
 
     sums: dict[str, float]  # of each loss over the global batch
@@ -67,7 +44,7 @@ class Learned:
     signal: int  # that the run shall stop for; 0: none
 
 
-class Loop:
+class TrainingLoop:
     """Everything that a run carries from step to step, and the way from one to the next.
 
     `folder` gets last.pt (the state), progress.jsonl and tensorboard/. `identity` is plain data that a
@@ -96,12 +73,10 @@ class Loop:
             chosen = {id(parameter) for parameter in trainable(objective)}
             for parameter in objective.parameters():
                 parameter.requires_grad_(id(parameter) in chosen and parameter.requires_grad)
-        self._normalise_together()
+        self.objective = share_batch_norm(self.objective, where=where)
         self._freeze_what_no_loss_reaches()
-        self.optimizer = make_optimizer(
-            self.objective, network=self.objective.network(), optimisation=optimisation
-        )
-        self.schedule = make_schedule(self.optimizer, optimisation=optimisation)
+        self.optimizer = optimisation.build_optimizer(self.objective, network=self.objective.network())
+        self.schedule = optimisation.build_schedule(self.optimizer)
         self.ema: ModelEmaV3 | None = None
         if optimisation.ema_decay is not None:
             self.ema = ModelEmaV3(self.objective, decay=optimisation.ema_decay, use_warmup=True)
@@ -116,7 +91,7 @@ class Loop:
             )
         self.step = 0
         self.seconds = 0.0
-        self._signal = 0
+        self._signals = StopSignals()
 
     @property
     def state_path(self) -> pathlib.Path:
@@ -144,26 +119,26 @@ class Loop:
         if self.step == self.optimisation.steps:
             return
         progress = self._progress() if self.where.leads else None
-        with self._signals(), contextlib.closing(progress) if progress else contextlib.nullcontext():
+        with self._signals.noted(), contextlib.closing(progress) if progress else contextlib.nullcontext():
             for batch in self._batches():
-                learned = self.learn(batch)
+                result = self.train_step(batch)
                 if progress is not None:
                     progress.add(
                         self.step,
-                        sums=learned.sums,
-                        counts=learned.counts,
+                        sums=result.sums,
+                        counts=result.counts,
                         faces=self.where.world * _rows(batch),
                         rate=self.optimizer.param_groups[-1]["lr"],
                         weights=self.objective.learned_weights(),
                     )
                 last = self.step == self.optimisation.steps
-                if last or learned.signal or self.step % self.optimisation.checkpoint_every == 0:
+                if last or result.signal or self.step % self.optimisation.checkpoint_every == 0:
                     self.seconds = progress.spent() if progress is not None else 0.0
                     self.save()
-                if learned.signal and not last:
-                    raise Stopped(learned.signal, step=self.step)
+                if result.signal and not last:
+                    raise Stopped(result.signal, step=self.step)
 
-    def learn(self, batch: Mapping[str, Tensor]) -> Learned:
+    def train_step(self, batch: Mapping[str, Tensor]) -> StepResult:
         """One step on this process's share of the global batch."""
         objective, optimisation, device = self.objective, self.optimisation, self.where.device
         self._train_mode()
@@ -179,7 +154,9 @@ class Loop:
         names = list(counted)
         numbers = torch.stack([counted[name].detach().double().reshape(()) for name in names])
         # One call to the others also carries a signal that any of them got.
-        together = self.where.summed(torch.cat([numbers, numbers.new_tensor([float(self._signal)])]))
+        together = self.where.summed(
+            torch.cat([numbers, numbers.new_tensor([float(self._signals.received)])])
+        )
         counts = {name: together[i].float() for i, name in enumerate(names)}
         received = float(together[-1]) > 0
         self.optimizer.zero_grad(set_to_none=True)
@@ -196,7 +173,7 @@ class Loop:
             sums = {name: sums[name] + added[name] for name in names}
         reached = self.where.summed(torch.stack([sums[name].double() for name in names]))
         if not bool(reached.isfinite().all()):
-            self._not_finite([name for i, name in enumerate(names) if not reached[i].isfinite()], batch)
+            self._stop_for([name for i, name in enumerate(names) if not reached[i].isfinite()], batch)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(learning, optimisation.clip or math.inf)
         if not bool(norm.isfinite()):
@@ -208,11 +185,11 @@ class Loop:
         self.step += 1
         if self.ema is not None:
             self.ema.update(self.objective, step=self.step)
-        return Learned(
+        return StepResult(
             sums={name: float(reached[i]) for i, name in enumerate(names)},
             counts={name: float(counts[name]) for name in names},
             # This process's own signal, or that of another one.
-            signal=(self._signal or signal.SIGTERM) if received else 0,
+            signal=(self._signals.received or signal.SIGTERM) if received else 0,
         )
 
     def save(self) -> None:
@@ -273,23 +250,8 @@ class Loop:
             if parameters and not any(p.requires_grad for p in parameters):
                 module.eval()
 
-    def _normalise_together(self) -> None:
-        """BatchNorm over all processes' faces where that is possible."""
-        has = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.objective.modules())
-        if self.where.world == 1 or not has:
-            return
-        if self.where.device.type == "cuda":
-            # Torch's own would lose the activation that some of timm's BatchNorms hold.
-            self.objective = convert_sync_batchnorm(self.objective)  # type: ignore[no-untyped-call]
-        elif self.where.leads:
-            warnings.warn(
-                "on CPUs BatchNorm normalises each process's faces on their own: the result differs a "
-                "little from one process's",
-                stacklevel=3,
-            )
-
     def _freeze_what_no_loss_reaches(self) -> None:
-        """DDP waits for every parameter's gradient, so one that never gets any must say so beforehand.
+        """DDP waits for every parameter's gradient, so one that never gets any is frozen beforehand.
 
         (A ViT's last norm, say, where the fused stages are taken before it.)
         """
@@ -319,30 +281,19 @@ class Loop:
             # A worker's error comes with its whole traceback as text.
             raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None
 
-    def _not_finite(self, names: list[str], batch: Mapping[str, Tensor]) -> None:
-        """Find the faces behind losses that are not finite, and stop."""
-        self.objective.eval()
-        guilty: list[str] = []
-        called = self.data.names(self.step)
-        with (
-            torch.no_grad(),
-            torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.optimisation.bf16),
-        ):
-            for row in range(_rows(batch)):
-                sums = self.objective.sums({name: value[row : row + 1] for name, value in batch.items()})
-                if not all(bool(sums[name].isfinite()) for name in names):
-                    guilty.append(called[row])
-        gathered = self.where.gathered((guilty, _rows(batch)))
-        everyone = [name for part, _ in gathered for name in part]
-        faces = sum(rows for _, rows in gathered)
-        if len(everyone) == faces:
-            files = f"every one of its {faces} faces, so that the weights have diverged"
-        else:
-            files = ", ".join(everyone[:8]) or "no single face"
-            files += f" and {len(everyone) - 8} more" if len(everyone) > 8 else ""
+    def _stop_for(self, losses: list[str], batch: Mapping[str, Tensor]) -> None:
+        """ValueError that names the faces behind losses that are not finite."""
+        faces = faces_behind(
+            losses,
+            objective=self.objective,
+            batch=batch,
+            names=self.data.names(self.step),
+            where=self.where,
+            bf16=self.optimisation.bf16,
+        )
         kept = "the last checkpoint stays" if self.state_path.exists() else "there is no checkpoint yet"
         raise ValueError(
-            f"the loss of {', '.join(names)} is not finite at step {self.step} (from {files}); {kept}: "
+            f"the loss of {', '.join(losses)} is not finite at step {self.step} (from {faces}); {kept}: "
             "look at these labels, or lower learning_rate"
         )
 
@@ -355,26 +306,6 @@ class Loop:
             seconds=self.seconds,
             tensorboard=self.optimisation.tensorboard,
         )
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT are noted, for the end of the step; a second one ends at once."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signal = number
-            signal.signal(number, before[signal.Signals(number)])
-
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        try:
-            before = {number: signal.signal(number, note) for number in numbers}
-        except ValueError:  # not in the main thread: signals are someone else's business
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number in numbers:
-                signal.signal(number, before[number])
 
 
 def step_seed(*numbers: int) -> int:

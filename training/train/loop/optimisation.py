@@ -86,41 +86,62 @@ class Optimisation:
         warmup = min(round(self.warmup_epochs * epoch), steps - 1)
         return dataclasses.replace(self, steps=steps, warmup_steps=warmup)
 
+    def build_optimizer(self, whole: nn.Module, *, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW over what learns of `whole`, whose `network` is the part that layer decay counts.
+
+        With a layer decay the network names its layers as timm's models do (`group_matcher`); what lies
+        outside it (the weights of a loss, say) learns at the full rate, without weight decay.
+        """
+        groups: list[dict[str, Any]]
+        if self.layer_decay is None:
+            groups = timm.optim.param_groups_weight_decay(  # type: ignore[attr-defined]
+                whole, self.weight_decay, no_weight_decay_list=_undecayed(whole)
+            )
+        else:
+            groups = timm.optim.param_groups_layer_decay(  # type: ignore[attr-defined]
+                network,
+                self.weight_decay,
+                no_weight_decay_list=_undecayed(network),
+                layer_decay=self.layer_decay,
+            )
+            counted = {id(p) for p in network.parameters()}
+            rest = [p for p in whole.parameters() if id(p) not in counted and p.requires_grad]
+            groups.append({"params": rest, "weight_decay": 0.0, "lr_scale": 1.0})
+        groups = [group for group in groups if group["params"]]
+        if not groups:
+            raise ValueError("no parameter of the network learns: leave something unfrozen")
+        optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(  # type: ignore[attr-defined]
+            groups, opt="adamw", lr=self.learning_rate, betas=self.betas
+        )
+        return optimizer
+
+    def build_schedule(self, optimizer: torch.optim.Optimizer) -> CosineLRScheduler | MultiStepLRScheduler:
+        """Linear warm-up, then a cosine, or a tenth after each milestone; one value an update."""
+        if self.milestones:
+            return MultiStepLRScheduler(
+                optimizer,
+                # timm counts updates from 1 here.
+                decay_t=[round(part * self.steps) + 1 for part in self.milestones],
+                decay_rate=0.1,
+                warmup_t=self.warmup_steps,
+                warmup_lr_init=self.learning_rate / max(self.warmup_steps, 1),
+                warmup_prefix=False,
+                t_in_epochs=False,
+            )
+        return CosineLRScheduler(
+            optimizer,
+            t_initial=max(self.steps - self.warmup_steps, 1),
+            lr_min=self.end_learning_rate,
+            warmup_t=self.warmup_steps,
+            # The first update already learns something.
+            warmup_lr_init=self.learning_rate / max(self.warmup_steps, 1),
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
+
 
 # What may change between two parts of one run without changing its result.
 HARMLESS = ("workers", "checkpoint_every", "progress_every", "tensorboard")
-
-
-def make_optimizer(
-    whole: nn.Module, *, network: nn.Module, optimisation: Optimisation
-) -> torch.optim.Optimizer:
-    """AdamW over what learns of `whole`, whose `network` is the part that layer decay counts.
-
-    With a layer decay the network says its layers as timm's models do (`group_matcher`); what lies
-    outside it (the weights of a loss, say) learns at the full rate, without weight decay.
-    """
-    groups: list[dict[str, Any]]
-    if optimisation.layer_decay is None:
-        groups = timm.optim.param_groups_weight_decay(  # type: ignore[attr-defined]
-            whole, optimisation.weight_decay, no_weight_decay_list=_undecayed(whole)
-        )
-    else:
-        groups = timm.optim.param_groups_layer_decay(  # type: ignore[attr-defined]
-            network,
-            optimisation.weight_decay,
-            no_weight_decay_list=_undecayed(network),
-            layer_decay=optimisation.layer_decay,
-        )
-        counted = {id(p) for p in network.parameters()}
-        rest = [p for p in whole.parameters() if id(p) not in counted and p.requires_grad]
-        groups.append({"params": rest, "weight_decay": 0.0, "lr_scale": 1.0})
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise ValueError("no parameter of the network learns: leave something unfrozen")
-    optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(  # type: ignore[attr-defined]
-        groups, opt="adamw", lr=optimisation.learning_rate, betas=optimisation.betas
-    )
-    return optimizer
 
 
 def _undecayed(whole: nn.Module) -> set[str]:
@@ -130,30 +151,3 @@ def _undecayed(whole: nn.Module) -> set[str]:
         for prefix, module in whole.named_modules()
         for name in getattr(module, "no_weight_decay", set)()
     }
-
-
-def make_schedule(
-    optimizer: torch.optim.Optimizer, *, optimisation: Optimisation
-) -> CosineLRScheduler | MultiStepLRScheduler:
-    """Linear warm-up, then a cosine, or a tenth after each milestone; one value an update."""
-    if optimisation.milestones:
-        return MultiStepLRScheduler(
-            optimizer,
-            # timm counts updates from 1 here.
-            decay_t=[round(part * optimisation.steps) + 1 for part in optimisation.milestones],
-            decay_rate=0.1,
-            warmup_t=optimisation.warmup_steps,
-            warmup_lr_init=optimisation.learning_rate / max(optimisation.warmup_steps, 1),
-            warmup_prefix=False,
-            t_in_epochs=False,
-        )
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=max(optimisation.steps - optimisation.warmup_steps, 1),
-        lr_min=optimisation.end_learning_rate,
-        warmup_t=optimisation.warmup_steps,
-        # The first update already learns something.
-        warmup_lr_init=optimisation.learning_rate / max(optimisation.warmup_steps, 1),
-        warmup_prefix=True,
-        t_in_epochs=False,
-    )

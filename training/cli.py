@@ -1,0 +1,36 @@
+"""What all commands of training share: how they end, and what they print when they can't go on."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """A signal ended the work, whose state is saved."""
+
+    def __init__(self, number: int, *, step: int) -> None:
+        self.number = number
+        super().__init__(
+            f"stopped after step {step} by {signal.Signals(number).name}: the same command goes on there"
+        )
+
+
+def run_cli(name: str, work: Callable[[], None]) -> int:
+    """Runs a command's work and returns its exit status.
+
+    0 at the end; 2 with one sentence on standard error, after the command's `name`, for a ValueError or an
+    OSError; 128 and the signal's number where one stopped it.
+    """
+    try:
+        work()
+    except ValueError as error:
+        message, status = str(error), 2
+    except OSError as error:
+        place = f"{error.filename} can't be read or written" if error.filename else "a file can't be used"
+        message, status = f"{place} ({error.strerror or error}): make room, or make it accessible", 2
+    except Stopped as stopped:
+        message, status = str(stopped), 128 + stopped.number
+    else:
+        return 0
+    print(f"{name}: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,1 @@
+"""The loop that every training run goes through: steps, processes, state, progress."""

@@ -1,0 +1,99 @@
+"""The objective of fine-tuning: all tasks' losses, and maybe a teacher's features (Q-Face, equation 8)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.kinds import kind_of
+from training.models.network import FaceNetwork
+from training.task import Task
+from training.train.losses import known, loss_sum
+from training.train.objectives.distillation import LOSS as DISTILLATION
+from training.train.objectives.distillation import FeatureDistillation
+from training.train.objectives.loss_weighting import LossWeighting
+from training.train.objectives.objective import Objective
+
+# States of runs that were written before the attribute was renamed have its tensors under this name.
+_FORMER_WEIGHTING = "balance."
+
+
+class MultiTaskObjective(Objective):
+    """Equation 8: the weighted sum of the tasks' losses, each a mean over the labelled faces of a step.
+
+    A frozen network may answer more tasks than are trained: `tasks` are those that have losses. `losses` are
+    the names of others than a task's own.
+    """
+
+    def __init__(
+        self,
+        model: FaceNetwork,
+        *,
+        tasks: Sequence[Task],
+        losses: Mapping[str, str],
+        weighting: LossWeighting,
+        distillation: FeatureDistillation | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.tasks, self.losses = model, tuple(tasks), dict(losses)
+        self.distillation = distillation
+        self.weighting = weighting
+
+    def learned_weights(self) -> dict[str, float]:
+        return self.weighting.factors()
+
+    def network(self) -> nn.Module:
+        return self.model
+
+    def counts(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        counts = {
+            task.name: known(
+                task,
+                batch[task.name],
+                batch[f"{task.name}/confidence"],
+                loss=self.losses.get(task.name),
+            ).sum()
+            for task in self.tasks
+        }
+        if self.distillation is not None:
+            counts[DISTILLATION] = self.distillation.count(batch[DISTILLATION])
+        return counts
+
+    def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        output = self.model(batch["pixels"], masked_rows=self._masked_rows(batch))
+        sums = {}
+        for task in self.tasks:
+            target, confidence = batch[task.name], batch[f"{task.name}/confidence"]
+            if output.mask_rows is not None and kind_of(task).needs_places:
+                target, confidence = target[output.mask_rows], confidence[output.mask_rows]
+            loss = self.losses.get(task.name)
+            sums[task.name] = loss_sum(
+                task, output.logits[task.name], target, confidence=confidence, loss=loss
+            )
+        if self.distillation is not None:
+            sums[DISTILLATION] = self.distillation(output.features, batch[DISTILLATION]).sum()
+        return sums
+
+    def total(self, means: Mapping[str, Tensor], *, counts: Mapping[str, Tensor], share: float) -> Tensor:
+        total: Tensor = self.weighting(means, counts=counts, share=share)
+        return total
+
+    def _masked_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Indices [R] of the faces that have a mask; None where no task has masks.
+
+        The first face where none has: every part of the network gets a gradient, if one of zero.
+        """
+        masks = [task for task in self.tasks if kind_of(task).needs_places]
+        if not masks:
+            return None
+        labelled = torch.stack([kind_of(task).has_target(batch[task.name]) for task in masks]).any(dim=0)
+        if not bool(labelled.any()):
+            return torch.zeros_like(labelled[:1], dtype=torch.long)
+        return labelled.nonzero()[:, 0]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **more: Any) -> None:
+        former = prefix + _FORMER_WEIGHTING
+        for name in [name for name in state_dict if name.startswith(former)]:
+            state_dict[f"{prefix}weighting.{name.removeprefix(former)}"] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args, **more)
