@@ -192,7 +192,7 @@ def test_data_sets_are_named_in_their_own_files_only() -> None:
     only_in = (
         "training.data.readers",
         "training.evaluation.published_figures",  # a table by task and set
-        "training.train.runs",  # recipes: which sets a run learns from
+        "training.train.recipes",  # recipes: which sets a run learns from
         "training.render",  # it makes one
     )
     # The set of any photos has a common word's name.
