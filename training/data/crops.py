@@ -97,17 +97,17 @@ def transform_mask(mask: NDArray[np.uint8], forward: Affine, *, side: int) -> ND
     """Class ids [side, side] of a crop: in each pixel the class that takes most of it, UNKNOWN outside."""
     ids = np.unique(mask)
     ids = ids[ids != UNKNOWN]
-    parts = np.zeros((len(ids), side, side), np.uint8)
+    coverage = np.zeros((len(ids), side, side), np.uint8)
     for start in range(0, len(ids), 3):  # warped like a picture, three classes as its colours
-        some = ids[start : start + 3]
+        group = ids[start : start + 3]
         colours = np.zeros((*mask.shape, 3), np.uint8)
-        for k, class_id in enumerate(some):
+        for k, class_id in enumerate(group):
             colours[..., k][mask == class_id] = 255
-        parts[start : start + 3] = warp(colours, forward, size=side).transpose(2, 0, 1)[: len(some)]
+        coverage[start : start + 3] = warp(colours, forward, size=side).transpose(2, 0, 1)[: len(group)]
     if not len(ids):
         return np.full((side, side), UNKNOWN, np.uint8)
-    known = parts.sum(axis=0, dtype=np.int32) >= 128
-    return np.where(known, ids[parts.argmax(axis=0)], UNKNOWN).astype(np.uint8)
+    known = coverage.sum(axis=0, dtype=np.int32) >= 128
+    return np.where(known, ids[coverage.argmax(axis=0)], UNKNOWN).astype(np.uint8)
 
 
 def _eyes_and_mouth(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -74,32 +74,33 @@ def is_picture_missing(sample: Sample) -> bool:
     return isinstance(sample.picture, Path) and not sample.picture.exists()
 
 
-def find_shortage(reader: Reader, source: Path, found: Inventory) -> str | None:
+def find_shortage(reader: Reader, source: Path, inventory: Inventory) -> str | None:
     """What this folder lacks of the official release, in a sentence; None for a complete set."""
     absent = [name for name in reader.expected.files if not (source / name).exists()]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         return f"{source / absent[0]}{more} is missing"
-    if found.missing:
-        return f"{found.missing} pictures that the lists name are missing, the first is {found.first_missing}"
+    if inventory.missing:
+        first = inventory.first_missing
+        return f"{inventory.missing} pictures that the lists name are missing, the first is {first}"
     for split, expected in reader.expected.counts.items():
-        count = found.pictures if split == "all" else found.counts.get(split, 0)
+        count = inventory.pictures if split == "all" else inventory.counts.get(split, 0)
         # A malformed entry counts too, though it has no split.
-        if count + found.malformed < expected:
+        if count + inventory.malformed < expected:
             part = "" if split == "all" else f" for {split}"
             return f"{source} has {count} pictures{part}, the official release {expected}"
     return None
 
 
-def select_numbers(found: Inventory, *, limit: int | None) -> NDArray[np.int64]:
+def select_numbers(inventory: Inventory, *, limit: int | None) -> NDArray[np.int64]:
     """The numbers of the entries that are prepared: all, or `limit` of them, evenly spread."""
-    if limit is None or limit >= found.entries:
-        return np.arange(found.entries)
-    return np.linspace(0, found.entries - 1, limit).astype(np.int64)
+    if limit is None or limit >= inventory.entries:
+        return np.arange(inventory.entries)
+    return np.linspace(0, inventory.entries - 1, limit).astype(np.int64)
 
 
 def read_entries(
-    reader: Reader, source: Path, found: Inventory, *, numbers: NDArray[np.int64]
+    reader: Reader, source: Path, inventory: Inventory, *, numbers: NDArray[np.int64]
 ) -> Iterator[Sample | BadSample]:
     """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
     selected = iter(numbers.tolist())
@@ -109,7 +110,7 @@ def read_entries(
         if upcoming is None:
             return
         is_repeated = entry.key in seen
-        if hash(entry.key) in found.repeated_hashes:
+        if hash(entry.key) in inventory.repeated_hashes:
             seen.add(entry.key)
         if number != upcoming:
             continue

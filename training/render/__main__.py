@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = args.photos or args.output
-            print(f"the disk under {where} is full: make room and repeat the command", file=sys.stderr)
+            folder = args.photos or args.output
+            print(f"the disk under {folder} is full: make room and repeat the command", file=sys.stderr)
         else:
             print(f"{error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2

@@ -91,14 +91,14 @@ def _work(job: tuple[int, int, int]) -> tuple[int, Picture]:
 
 
 def faces(
-    drawn: Iterable[tuple[int, Picture]], *, infer: Detector | None, size: int
+    rendered: Iterable[tuple[int, Picture]], *, infer: Detector | None, size: int
 ) -> Iterator[tuple[str, Face | None]]:
     """For each picture its key and its face, cropped by the detector's landmarks as in serving.
 
     Where the detector finds no face there (or `infer` is None), the picture's own landmarks crop it.
     None where the crop would lie outside of the picture.
     """
-    upcoming = iter(drawn)
+    upcoming = iter(rendered)
     while group := list(itertools.islice(upcoming, _DETECTOR_BATCH)):
         tiles = [tile_photo(picture.pixels) for _, picture in group]
         raw = infer(np.concatenate([t.pixels for t in tiles])) if infer else {}

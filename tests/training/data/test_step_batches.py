@@ -165,12 +165,12 @@ def test_points_masks_and_pixels_move_together(tmp_path: pathlib.Path) -> None:
     places = []
     for step in range(20):
         batch = batches[step]
-        said = batch["landmarks"][0, place] * SIZE - 0.5
+        target = batch["landmarks"][0, place] * SIZE - 0.5
         seen = np.argwhere(batch["pixels"][0, :, :, 0] > 128).mean(axis=0)[::-1]
         masked = np.argwhere(batch["parsing"][0] == nose).mean(axis=0)[::-1]
-        np.testing.assert_allclose(said, seen, atol=0.6)
+        np.testing.assert_allclose(target, seen, atol=0.6)
         np.testing.assert_allclose(masked, seen, atol=0.6)
-        places.append(said)
+        places.append(target)
         assert np.isnan(np.delete(batch["landmarks"][0], place, axis=0)).all()
     # Mirrored ones lie left of the middle, and all of them were moved.
     assert min(p[0] for p in places) < 31 < max(p[0] for p in places)

@@ -27,7 +27,7 @@ def renderer(tmp_path_factory: pytest.TempPathFactory) -> Renderer:
     return Renderer(tiny_head(tmp_path_factory.mktemp("head")))
 
 
-def seen(renderer: Renderer, **changes: Any) -> Picture:
+def rendered(renderer: Renderer, **changes: Any) -> Picture:
     return renderer.render(dataclasses.replace(PLAIN, **changes))
 
 
@@ -42,28 +42,28 @@ def middle(picture: Picture) -> Any:
 
 
 def test_a_positive_yaw_turns_the_nose_to_the_pictures_right(renderer: Renderer) -> None:
-    right, left = seen(renderer, angles=(30.0, 0.0, 0.0)), seen(renderer, angles=(-30.0, 0.0, 0.0))
+    right, left = rendered(renderer, angles=(30.0, 0.0, 0.0)), rendered(renderer, angles=(-30.0, 0.0, 0.0))
     assert right.landmarks[NOSE, 0] > middle(right)[0] + 5
     assert left.landmarks[NOSE, 0] < middle(left)[0] - 5
     assert right.labels["head_pose"] == [30.0, 0.0, 0.0]
 
 
 def test_a_positive_pitch_lifts_the_nose(renderer: Renderer) -> None:
-    frontal, up = seen(renderer), seen(renderer, angles=(0.0, 25.0, 0.0))
+    frontal, up = rendered(renderer), rendered(renderer, angles=(0.0, 25.0, 0.0))
     assert up.landmarks[NOSE, 1] < frontal.landmarks[NOSE, 1] - 5
-    down = seen(renderer, angles=(0.0, -25.0, 0.0))
+    down = rendered(renderer, angles=(0.0, -25.0, 0.0))
     assert down.landmarks[NOSE, 1] > frontal.landmarks[NOSE, 1] + 5
 
 
 def test_a_positive_roll_tilts_the_head_clockwise(renderer: Renderer) -> None:
-    points = seen(renderer, angles=(0.0, 0.0, 20.0)).landmarks
+    points = rendered(renderer, angles=(0.0, 0.0, 20.0)).landmarks
     line = points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0)
     assert np.degrees(np.arctan2(line[1], line[0])) == pytest.approx(20, abs=0.1)
 
 
 def test_points_are_where_the_pose_convention_puts_them(renderer: Renderer) -> None:
     angles = (24.0, -12.0, 9.0)
-    picture = seen(renderer, angles=angles, distance=60.0)
+    picture = rendered(renderer, angles=angles, distance=60.0)
     head = renderer.head
     at = head.landmarks(head.base)[17:].astype(float) - renderer.middle
     at = at * [1, -1, -1] @ rotation_from_angles(angles).T + [0, 0, 60.0 * renderer.fields.unit]
@@ -73,8 +73,8 @@ def test_points_are_where_the_pose_convention_puts_them(renderer: Renderer) -> N
 
 
 def test_a_mirrored_pose_mirrors_points_visibility_and_classes(renderer: Renderer) -> None:
-    one = seen(renderer, angles=(35.0, 10.0, 8.0), body=(0.0, 0.0, 0.0))
-    other = seen(renderer, angles=(-35.0, 10.0, -8.0), body=(0.0, 0.0, 0.0))
+    one = rendered(renderer, angles=(35.0, 10.0, 8.0), body=(0.0, 0.0, 0.0))
+    other = rendered(renderer, angles=(-35.0, 10.0, -8.0), body=(0.0, 0.0, 0.0))
     order = CATALOGUE["landmarks"].mirrored_order()
     mirrored = other.landmarks[order] * [-1, 1] + [PLAIN.size - 1, 0]
     np.testing.assert_allclose(one.landmarks, mirrored, atol=0.6)  # the outline is sought vertex by vertex
@@ -93,7 +93,7 @@ def test_a_mirrored_pose_mirrors_points_visibility_and_classes(renderer: Rendere
 
 
 def test_the_hidden_side_of_the_jaw_lies_on_the_outline(renderer: Renderer) -> None:
-    picture = seen(renderer, angles=(40.0, 0.0, 0.0))
+    picture = rendered(renderer, angles=(40.0, 0.0, 0.0))
     skin = CATALOGUE["parsing"].labels.index("skin")
     for point in (12, 13, 14):
         x, y = picture.landmarks[point]
@@ -102,13 +102,13 @@ def test_the_hidden_side_of_the_jaw_lies_on_the_outline(renderer: Renderer) -> N
 
 
 def test_all_points_of_a_bare_frontal_head_are_visible(renderer: Renderer) -> None:
-    visible = seen(renderer).labels["visibility"]
+    visible = rendered(renderer).labels["visibility"]
     assert list(visible) == list(CATALOGUE["visibility"].labels)
     assert set(visible.values()) == {1.0}
 
 
 def test_a_head_turned_aside_hides_its_far_eye(renderer: Renderer) -> None:
-    visible = seen(renderer, angles=(75.0, 0.0, 0.0)).labels["visibility"]
+    visible = rendered(renderer, angles=(75.0, 0.0, 0.0)).labels["visibility"]
     # The head looks to the picture's right: its own left side is turned away.
     assert visible["right_eye_outer"] == 0
     assert visible["left_eye_outer"] == visible["left_brow_outer"] == visible["nose_tip"] == 1
@@ -116,7 +116,7 @@ def test_a_head_turned_aside_hides_its_far_eye(renderer: Renderer) -> None:
 
 def test_dark_glasses_hide_the_eyes_and_clear_ones_do_not(renderer: Renderer) -> None:
     pupils = ("left_pupil", "right_pupil")
-    dark, clear = seen(renderer, glasses="dark"), seen(renderer, glasses="clear")
+    dark, clear = rendered(renderer, glasses="dark"), rendered(renderer, glasses="clear")
     assert all(dark.labels["visibility"][name] == 0 for name in pupils)
     assert all(clear.labels["visibility"][name] == 1 for name in pupils)
     eye = dark.landmarks[LEFT_EYE].mean(axis=0)
@@ -126,9 +126,9 @@ def test_dark_glasses_hide_the_eyes_and_clear_ones_do_not(renderer: Renderer) ->
 
 @pytest.mark.parametrize("cover", ["hand", "bar", "board", "patch"])
 def test_what_covers_the_face_hides_its_points_and_is_background(renderer: Renderer, cover: str) -> None:
-    bare = seen(renderer)
+    bare = rendered(renderer)
     for seed in range(6):
-        picture = seen(renderer, occluder=cover, seed=seed)
+        picture = rendered(renderer, occluder=cover, seed=seed)
         covered = (picture.mask == 0) & (bare.mask != 0)
         assert covered.any()
         aligned = CATALOGUE["visibility"].aligned_labels
@@ -143,7 +143,7 @@ def test_what_covers_the_face_hides_its_points_and_is_background(renderer: Rende
 def test_a_picture_that_ends_within_the_face_shows_no_points_beyond(renderer: Renderer) -> None:
     cut = 0
     for seed in range(8):
-        picture = seen(renderer, occluder="edge", seed=seed)
+        picture = rendered(renderer, occluder="edge", seed=seed)
         height, width = picture.mask.shape
         assert picture.pixels.shape == (height, width, 3)
         aligned = CATALOGUE["visibility"].aligned_labels
@@ -158,7 +158,7 @@ def test_a_picture_that_ends_within_the_face_shows_no_points_beyond(renderer: Re
 
 
 def test_classes_are_where_they_must_be(renderer: Renderer) -> None:
-    picture = seen(renderer)
+    picture = rendered(renderer)
     points = picture.landmarks
     assert class_at(picture, *points[NOSE]) == "nose"
     assert class_at(picture, *points[LEFT_EYE].mean(axis=0)) == "left_eye"
@@ -186,14 +186,14 @@ def test_classes_are_where_they_must_be(renderer: Renderer) -> None:
 def test_the_top_of_the_head_is_what_grows_or_sits_on_it(
     renderer: Renderer, changes: dict[str, str], label: str
 ) -> None:
-    picture = seen(renderer, angles=(0.0, -15.0, 0.0), **changes)
+    picture = rendered(renderer, angles=(0.0, -15.0, 0.0), **changes)
     column = picture.mask[:, PLAIN.size // 2]
     top = int(np.flatnonzero(column)[0])
     assert class_at(picture, PLAIN.size // 2, top + 4) == label
 
 
 def test_a_mask_hides_mouth_and_nose_and_has_no_class(renderer: Renderer) -> None:
-    picture = seen(renderer, mask=True)
+    picture = rendered(renderer, mask=True)
     visible = picture.labels["visibility"]
     assert visible["mouth_left"] == visible["nose_tip"] == visible["lower_lip_bottom"] == 0
     assert visible["left_brow_inner"] == 1
@@ -202,14 +202,14 @@ def test_a_mask_hides_mouth_and_nose_and_has_no_class(renderer: Renderer) -> Non
 
 
 def test_an_open_jaw_moves_the_chin_down(renderer: Renderer) -> None:
-    shut, open_ = seen(renderer), seen(renderer, expression={"jawOpen": 1.0})
+    shut, open_ = rendered(renderer), rendered(renderer, expression={"jawOpen": 1.0})
     assert open_.landmarks[CHIN, 1] > shut.landmarks[CHIN, 1] + 5
     assert open_.labels["action_units"]["AU26"] == 1
 
 
 def test_light_from_one_side_makes_that_side_brighter(renderer: Renderer) -> None:
     lamp = Lamp(toward=(-1.0, 0.0, -0.3), colour=(1.0, 1.0, 1.0))
-    picture = seen(renderer, lamps=(lamp,), sky=(0.1, 0.1, 0.1), ground=(0.1, 0.1, 0.1))
+    picture = rendered(renderer, lamps=(lamp,), sky=(0.1, 0.1, 0.1), ground=(0.1, 0.1, 0.1))
     x, y = np.rint(picture.landmarks[NOSE]).astype(int)
     left, right = picture.pixels[y, x - 35 : x - 10].mean(), picture.pixels[y, x + 10 : x + 35].mean()
     assert left > right + 20

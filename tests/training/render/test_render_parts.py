@@ -109,9 +109,9 @@ def test_what_is_no_head_is_refused_in_one_sentence(
     path = tmp_path / "head.npz"
     make(path)  # type: ignore[operator]
     assert main(["--head", str(path), "--output", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

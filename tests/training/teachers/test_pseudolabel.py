@@ -160,17 +160,17 @@ def test_unreadable_pictures_are_named_counted_and_too_many_are_fatal(
 ) -> None:
     (photos / "a" / "1.png").write_bytes(b"no picture")
     assert run(photos, "--max-unreadable", "0.2") == 0
-    said = capsys.readouterr()
-    assert "skipped" in said.err
-    assert "1.png" in said.err
-    assert "1 unreadable" in said.out
+    output = capsys.readouterr()
+    assert "skipped" in output.err
+    assert "1.png" in output.err
+    assert "1 unreadable" in output.out
     assert TeacherLabels(photos.parent / "labels" / "brightness").labels("a/1.png", size=(60, 40)) is None
     assert run(photos) == 2
     assert "1 of 2 pictures under" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--teacher", "nobody", "--model", "."], "there is no teacher 'nobody': choose from mediapipe"),
         (["--teacher", "brightness", "--model", "nowhere"], "nowhere does not exist"),
@@ -183,11 +183,11 @@ def test_unreadable_pictures_are_named_counted_and_too_many_are_fatal(
     ],
 )
 def test_a_wrong_command_is_refused_with_one_sentence(
-    photos: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    photos: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     assert pseudolabel.main([str(photos), *words, "--output", str(photos.parent / "labels")]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 

@@ -158,26 +158,26 @@ def test_threads_and_forked_and_fresh_processes_read_the_same(
 def test_columns_that_follow_from_others_travel_to_fresh_processes(folder: pathlib.Path) -> None:
     faces = FaceSet(folder)
     derive(faces, ["age_group"])
-    there = pickle.loads(pickle.dumps(faces))
-    assert list(there.columns) == list(faces.columns)
-    np.testing.assert_array_equal(there.columns["age_group"], faces.columns["age_group"])
-    np.testing.assert_array_equal(there.confidence["age_group"], faces.confidence["age_group"])
+    copy = pickle.loads(pickle.dumps(faces))
+    assert list(copy.columns) == list(faces.columns)
+    np.testing.assert_array_equal(copy.columns["age_group"], faces.columns["age_group"])
+    np.testing.assert_array_equal(copy.confidence["age_group"], faces.confidence["age_group"])
 
 
 def test_what_another_task_says_of_the_gender_is_taken_where_nobody_else_says_it(
     tmp_path: pathlib.Path,
 ) -> None:
     source, label = CATALOGUE["gender"].derived_from or ("", "")
-    told = [{label: 1.0}, {label: 0.0}, {"Smiling": 1.0}]
+    sources = [{label: 1.0}, {label: 0.0}, {"Smiling": 1.0}]
     made = [
         Face(key=str(i), pixels=_pixels(i), split="train", labels={source: labels})
-        for i, labels in enumerate(told)
+        for i, labels in enumerate(sources)
     ]
     write_set(tmp_path / "one", made, size=SIZE)
     faces = FaceSet(tmp_path / "one")
     derive(faces, ["gender"])
     np.testing.assert_array_equal(faces.columns["gender"], [[1, 0], [0, 1], [np.nan, np.nan]])
-    own = [Face(key="0", pixels=_pixels(0), split="train", labels={source: told[0], "gender": "female"})]
+    own = [Face(key="0", pixels=_pixels(0), split="train", labels={source: sources[0], "gender": "female"})]
     write_set(tmp_path / "two", own, size=SIZE)
     faces = FaceSet(tmp_path / "two")
     derive(faces, ["gender"])
@@ -216,8 +216,8 @@ def test_a_part_that_is_set_aside_and_the_rest_share_no_person(tmp_path: pathlib
     assert not set(rest.persons) & set(aside.persons) - {""}
     assert 10 < len(aside) < 45
     assert set(aside.keys) <= set(FaceSet(tmp_path / "set", holdout_fraction=0.5, held_out=True).keys)
-    there = pickle.loads(pickle.dumps(aside))
-    np.testing.assert_array_equal(there.keys, aside.keys)
+    copy = pickle.loads(pickle.dumps(aside))
+    np.testing.assert_array_equal(copy.keys, aside.keys)
     assert rest.fingerprint != aside.fingerprint
     with pytest.raises(ValueError, match="the 1e-09 held out of split train"):
         FaceSet(tmp_path / "set", holdout_fraction=1e-9, held_out=True)

@@ -306,8 +306,8 @@ def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | N
             f"there is no prepared set {', '.join(missing) or 'at all'} under {folder}: "
             "make it with `python -m training.data prepare`"
         )
-    wanted = [path for path in found if names is None or path.name in names]
-    sets = [FaceSet(path, split=split) for path in wanted if split in read_manifest(path)["faces"]]
+    selected = [path for path in found if names is None or path.name in names]
+    sets = [FaceSet(path, split=split) for path in selected if split in read_manifest(path)["faces"]]
     if not sets:
         raise ValueError(f"no set under {folder} has faces in split {split}: prepare one that does")
     return sets

@@ -141,8 +141,8 @@ def _write_codes(
     """Texts that repeat, as numbers into a list of those that occur, in the order of their first face."""
     known: dict[str, int] = {}
     codes = []
-    for piece, where in zip(texts, ends, strict=True):
-        words = unpack_texts(piece, where, range(len(where)))
+    for piece, piece_ends in zip(texts, ends, strict=True):
+        words = unpack_texts(piece, piece_ends, range(len(piece_ends)))
         codes.append(np.array([known.setdefault(word, len(known)) for word in words], np.int32))
     _write(file, f"{name}/code", np.dtype(np.int32), (total,), codes)
     for last, array in pack_texts(known).items():

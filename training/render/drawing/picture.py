@@ -281,8 +281,8 @@ def _draw_lenses(scene: Scene, view: _View, picture: Floats, mask: NDArray[np.ui
     picture[y, x] = picture[y, x] * through + mirrored * (0.6 if dark else 0.5) + (0.02 * tint if dark else 0)
     # As in the annotated sets, eyes and brows keep their classes behind clear glass.
     kept = [CLASSES[name] for name in ("left_eye", "right_eye", "left_brow", "right_brow")]
-    taken = before if dark else before & ~np.isin(mask, kept)
-    mask[taken & (mask != _OCCLUDED_CLASS)] = CLASSES["glasses"]
+    relabelled = before if dark else before & ~np.isin(mask, kept)
+    mask[relabelled & (mask != _OCCLUDED_CLASS)] = CLASSES["glasses"]
     return np.where(before, over.nearness, nearness) if dark else nearness
 
 

@@ -267,9 +267,9 @@ def _lit(
     radius = float(np.abs(at - middle).max()) + 1e-3
     screen = project_along(points - middle, toward, radius=radius, side=_SHADOW_SIDE)
     buffer = rasterize(screen, triangles, height=_SHADOW_SIDE, width=_SHADOW_SIDE, cull=False)
-    here = project_along(at - middle, toward, radius=radius, side=_SHADOW_SIDE)
+    lit_at = project_along(at - middle, toward, radius=radius, side=_SHADOW_SIDE)
     slack = 0.035
     total = np.zeros(len(at))
     for dx, dy in ((0, 0), (1.3, 0.6), (-0.6, 1.3), (-1.3, -0.6), (0.6, -1.3)):
-        total += is_nearest(here + np.array([dx, dy, 0], np.float32), buffer.nearness, slack=slack)
+        total += is_nearest(lit_at + np.array([dx, dy, 0], np.float32), buffer.nearness, slack=slack)
     return total / 5

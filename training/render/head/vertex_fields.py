@@ -52,8 +52,8 @@ def make_vertex_fields(head: Head) -> VertexFields:
     values = np.full((len(points), len(NAMES)), -10.0, np.float32)
     skin = head.topology.in_parts("face", "head")
 
-    def put(name: str, field: NDArray[np.floating[Any]], where: NDArray[np.bool_] = skin) -> None:
-        values[where, COLUMN[name]] = field[where]
+    def put(name: str, field: NDArray[np.floating[Any]], vertices: NDArray[np.bool_] = skin) -> None:
+        values[vertices, COLUMN[name]] = field[vertices]
 
     everywhere = np.ones(len(points), bool)
     flat = points / unit

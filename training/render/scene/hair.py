@@ -216,11 +216,11 @@ def hat_mesh(scene: Scene, skull: Skull, shape: Floats) -> list[Mesh]:
     grid = rim[None] + outward[None] * steps * (reach * profile)[None, :, None] * unit
     grid[..., 1] -= steps[..., 0] * rng.uniform(-0.6, 2.2) * profile[None] * unit
     cells = grid_triangles(12, COLUMNS)
-    there = np.broadcast_to(present, (12, COLUMNS)).reshape(-1)
+    kept = np.broadcast_to(present, (12, COLUMNS)).reshape(-1)
     tint = colour * (rng.uniform(0.6, 1.4) if rng.random() < 0.4 else 1)
     brim = Mesh(
         points=grid.reshape(-1, 3).astype(np.float32),
-        triangles=cells[there[cells].all(axis=1)],
+        triangles=cells[kept[cells].all(axis=1)],
         colour=np.broadcast_to(np.clip(tint, 0.01, 1), (12 * COLUMNS, 3)).astype(np.float32),
         label="hat",
         follows=np.zeros(12 * COLUMNS, np.float32),

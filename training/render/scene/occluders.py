@@ -87,9 +87,9 @@ def _hand(
     bones = [(palm - ahead * span * 2, palm, 2.6), (palm, palm + ahead * span * 0.1, 3.9)]
     for i in range(4):
         length = span * (rng.uniform(0.5, 0.62) if i < fingers else rng.uniform(0.12, 0.2))
-        way = np.cos(fan * (i - 1.5)) * ahead + np.sin(fan * (i - 1.5)) * aside
+        direction = np.cos(fan * (i - 1.5)) * ahead + np.sin(fan * (i - 1.5)) * aside
         root = palm + aside * thick * 1.02 * (i - 1.5)
-        bones.append((root, root + way * (length + 0.2 * span), 1.0))
+        bones.append((root, root + direction * (length + 0.2 * span), 1.0))
     y, x = np.mgrid[0 : covered.shape[0], 0 : covered.shape[1]].astype(np.float32)
     light = rng.uniform(-1, 1)
     for start, end, wide in bones:
