@@ -5,6 +5,7 @@ Modules are parsed, not imported. Only the names of engines, data sets and label
 
 import ast
 import functools
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from training.tasks import CATALOGUE
 PACKAGES = ("runtime", "training", "build", "deploy", "qface_client")
 
 MAX_LINES = 400
+MAX_MODULES = 16  # of a folder
 
 # Each package -> those that its modules may import.
 ARROWS: Mapping[str, tuple[str, ...]] = {
@@ -152,6 +154,12 @@ def test_no_module_is_longer_than_400_lines() -> None:
     paths = [*SOURCES.values(), *sorted((ROOT / "model_repository").rglob("*.py"))]
     lines = {relative(path): len(path.read_text().splitlines()) for path in paths}
     assert not {path: count for path, count in lines.items() if count > MAX_LINES}
+
+
+def test_no_folder_has_more_modules_than_a_reader_can_survey() -> None:
+    folders = Counter(relative(path.parent) for path in SOURCES.values() if path.name != "__init__.py")
+    del folders["training/data/readers"]  # one module a data set
+    assert not {folder: count for folder, count in folders.items() if count > MAX_MODULES}
 
 
 def literals(module: str) -> Iterator[tuple[str, int]]:
