@@ -64,13 +64,13 @@ class FaceSet:
         self.crop_size: int = self.manifest["crop"]["size"]
         self.margin: int = self.manifest["crop"]["margin"]
         self._index = FaceIndex(folder / "index.npz")
-        chosen = self._index.array("split") == SPLITS.index(split)
-        if subset is not None and chosen.any():
+        selected = self._index.array("split") == SPLITS.index(split)
+        if subset is not None and selected.any():
             names = self._all_texts("subset")
             codes = self._index.array("subset/code")
             # A face may be in several, joined by commas.
-            chosen &= np.isin(codes, [i for i, name in enumerate(names) if subset in name.split(",")])
-        self._rows = np.flatnonzero(chosen)
+            selected &= np.isin(codes, [i for i, name in enumerate(names) if subset in name.split(",")])
+        self._rows = np.flatnonzero(selected)
         if holdout_fraction or held_out:
             self._rows = self._rows[self._in_holdout() == held_out]
         if not len(self._rows):
@@ -138,9 +138,9 @@ class FaceSet:
 
     def served_crops(self, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
         """The engine's input when serving [n, size, size, 3]: the crop without its margin, resampled."""
-        chosen = np.asarray(indices, np.int64).reshape(-1)
-        pixels = np.empty((len(chosen), size, size, 3), np.uint8)
-        for k, i in enumerate(chosen.tolist()):
+        rows = np.asarray(indices, np.int64).reshape(-1)
+        pixels = np.empty((len(rows), size, size, 3), np.uint8)
+        for k, i in enumerate(rows.tolist()):
             inner = self._inner(self.stored_crop(i))
             if size != self.crop_size:
                 method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
@@ -150,9 +150,9 @@ class FaceSet:
 
     def served_masks(self, task: str, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
         """The class ids of the pixels of `served_crops` [n, size, size], 255 where not known."""
-        chosen = np.asarray(indices, np.int64).reshape(-1)
-        masks = np.full((len(chosen), size, size), UNKNOWN, np.uint8)
-        for k, i in enumerate(chosen.tolist()):
+        rows = np.asarray(indices, np.int64).reshape(-1)
+        masks = np.full((len(rows), size, size), UNKNOWN, np.uint8)
+        for k, i in enumerate(rows.tolist()):
             mask = self.mask(task, i)
             if mask is not None:
                 masks[k] = cv2.resize(self._inner(mask), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -194,8 +194,8 @@ class FaceSet:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        chosen = {name: state[name] for name in ("split", "subset", "holdout_fraction", "held_out")}
-        self.__init__(state["folder"], **chosen)  # type: ignore[misc]
+        selection = {name: state[name] for name in ("split", "subset", "holdout_fraction", "held_out")}
+        FaceSet.__init__(self, state["folder"], **selection)
         self.columns.update(state["columns"])
         self.confidence.update(state["confidence"])
 
