@@ -41,7 +41,6 @@ from build.stages.repository import assemble
 from build.stages.repository_files import LINK
 from build.stages.stage import Done, only_one, perform
 from build.stages.untrained import UntrainedStage
-from runtime.contract import Contract
 
 CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
 # Random weights show nothing of what fp16's range or a quantiser would do to trained ones.
@@ -245,7 +244,7 @@ def _is_trained(path: Path, *, tasks: Sequence[str] | None) -> bool:
         loaded = load_checkpoint(path)
     except ValueError as error:
         raise BuildError(str(error)) from None
-    select_tasks(Contract.parse(loaded.contract), None if tasks == (DEFAULT_TASKS,) else tasks)
+    select_tasks(loaded.contract, None if tasks == (DEFAULT_TASKS,) else tasks)
     return bool(loaded.card.get("trained", True))
 
 

@@ -65,7 +65,7 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
     loaded = read_checkpoint(checkpoint)
     loaded.model.set_explicit_attention()
     wrapper = ExportWrapper(loaded.model, loaded.contract)
-    contract = Contract.parse(loaded.contract)
+    contract = loaded.contract
     model = _to_onnx(wrapper, size=contract.input_size, outputs=list(contract.names))
     rounded = dict(loaded.model.named_parameters()) if loaded.weights == "fp16" else {}
     _halve(model, lossless=rounded.keys())
@@ -236,7 +236,7 @@ def _metadata(loaded: Checkpoint, sha256: str) -> dict[str, str]:
     family = loaded.model.config.family
     return {
         **({} if family == FIRST_FAMILY else {"family": family}),
-        "contract": json.dumps(loaded.contract),
+        "contract": json.dumps(loaded.contract.to_json()),
         "config": json.dumps(dataclasses.asdict(loaded.model.config)),
         "card": json.dumps(loaded.card),
         "checkpoint_sha256": sha256,

@@ -118,7 +118,7 @@ def measure(
 
     ways: dict[str, Callable[[], int]] = {}
     for batch in batches:
-        pixels = pictures(batch, size=loaded.contract["input_size"])
+        pixels = pictures(batch, size=loaded.contract.input_size)
         ways[f"{TORCH}, batch {batch}"] = partial(torch_way, pixels, threads=threads)
         if device == "cpu" and threads > 1:
             ways[f"{_ALONE}, batch {batch}"] = partial(torch_way, pixels, threads=1)

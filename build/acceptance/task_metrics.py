@@ -47,7 +47,7 @@ def measure_tasks(
             name: summary(
                 evaluate(
                     predict,
-                    contract.to_json()["tasks"],
+                    contract.tasks,
                     sets,
                     input_size=contract.input_size,
                     bootstrap=0,

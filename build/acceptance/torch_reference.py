@@ -11,7 +11,6 @@ from build.acceptance.reference import Reference
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.serving.batches import COMPARED_BATCHES
-from runtime.contract import Contract
 
 
 def make_reference(
@@ -25,8 +24,8 @@ def make_reference(
     from training.models import ExportWrapper, load_checkpoint
 
     loaded = load_checkpoint(checkpoint)
-    contract = Contract.parse(loaded.contract)
-    answer = torch_predict(ExportWrapper(loaded.model, loaded.contract))
+    contract = loaded.contract
+    answer = torch_predict(ExportWrapper(loaded.model, contract))
     reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     names = list(reference.answers)

@@ -135,7 +135,7 @@ def measure(
     model.set_explicit_attention()  # as the released code has it
     engine = OpenVinoEngine(network, precision="fp32", threads=threads)
     cores = threads or torch.get_num_threads()
-    contract = Contract.parse(loaded.contract)
+    contract = loaded.contract
 
     def released(photos: Sequence[bytes], *, threads: int) -> int:
         torch.set_num_threads(threads)

@@ -89,7 +89,7 @@ def measure(
             raise ValueError(f"there is no face in {photo}: name a portrait with --photo")
         face = faces[0]
         crop, _ = align_face(
-            decode_image(encoded), landmarks=face.landmarks5, size=checkpoint.contract["input_size"]
+            decode_image(encoded), landmarks=face.landmarks5, size=checkpoint.contract.input_size
         )
 
         def torch_eager(pixels: NDArray[np.uint8]) -> int:

@@ -22,7 +22,7 @@ COUNT = 80
 ENTRIES = make_contract(
     [CATALOGUE[name] for name in ("expression", "action_units", "age", "gender", "head_pose")],
     input_size=SIZE,
-).to_json()["tasks"]
+).tasks
 
 
 def pixels(number: int, *, size: int = SIZE) -> NDArray[np.uint8]:

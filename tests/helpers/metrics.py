@@ -15,8 +15,8 @@ NAN = float("nan")
 def question(name: str, *, labels: list[str] | None = None) -> EvaluatedTask:
     contract = make_contract(
         [CATALOGUE[name]], input_size=SIZE, trained=None if labels is None else {name: labels}
-    ).to_json()
-    asked = evaluated_task(contract["tasks"][0], input_size=SIZE)
+    )
+    asked = evaluated_task(contract.tasks[0], input_size=SIZE)
     assert asked is not None
     return asked
 

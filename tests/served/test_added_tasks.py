@@ -169,7 +169,7 @@ def test_evaluation_gives_both_a_metric_in_their_unit(checkpoint: Checkpoint, da
     wrapper = ExportWrapper(checkpoint.model, checkpoint.contract)
     results = evaluate(
         torch_predict(wrapper),
-        wrapper.entries,
+        wrapper.contract.tasks,
         [FaceSet(data / "made", split="test")],
         input_size=SIZE,
         bootstrap=20,

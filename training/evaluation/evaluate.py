@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.contract import TaskEntry
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.data.sample import SPLITS
@@ -61,7 +62,7 @@ __all__ = [
 
 def evaluate(
     predict: Predict,
-    contract_tasks: Sequence[Mapping[str, Any]],
+    contract_tasks: Sequence[TaskEntry],
     sets: Sequence[FaceSet],
     *,
     input_size: int,
@@ -130,7 +131,7 @@ def evaluate(
     return results
 
 
-def _evaluated_tasks(entries: Sequence[Mapping[str, Any]], *, input_size: int) -> dict[str, EvaluatedTask]:
+def _evaluated_tasks(entries: Sequence[TaskEntry], *, input_size: int) -> dict[str, EvaluatedTask]:
     """The tasks of a contract's entries, by name."""
     found = [evaluated_task(entry, input_size=input_size) for entry in entries]
     return {evaluated.task.name: evaluated for evaluated in found if evaluated is not None}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.contract import TaskEntry
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
 from training.tasks import CATALOGUE, Task
@@ -29,27 +30,26 @@ class EvaluatedTask:
         return self.task.metric
 
 
-def evaluated_task(entry: Mapping[str, Any], *, input_size: int) -> EvaluatedTask | None:
+def evaluated_task(entry: TaskEntry, *, input_size: int) -> EvaluatedTask | None:
     """The task of a contract's entry; None for a task that the catalogue does not have.
 
     ValueError where its labels are not the catalogue's.
     """
-    task = CATALOGUE.get(entry["name"])
+    task = CATALOGUE.get(entry.name)
     if task is None:
         return None
-    labels = tuple(entry["labels"])
+    labels = entry.labels
     whole = kind_of(task).partial_labels or len(labels) == len(task.labels)
-    if entry["kind"] != task.kind or not whole or not set(labels) <= set(task.labels):
+    if entry.kind != task.kind or not whole or not set(labels) <= set(task.labels):
         raise ValueError(
             f"task {task.name!r} is answered with other labels than training/tasks.py has: "
             "evaluate it with the code that trained it"
         )
-    threshold = entry.get("threshold")
     return EvaluatedTask(
         task=task,
         labels=labels,
         order=tuple(task.labels.index(label) for label in labels),
-        threshold=0.5 if threshold is None else float(threshold),
+        threshold=0.5 if entry.threshold is None else entry.threshold,
         input_size=input_size,
     )
 

@@ -5,14 +5,14 @@ it in their metadata, a server returns it to any client.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import ALIGNED, Contract, InvalidContract
+from runtime.contract import ALIGNED, Contract, InvalidContract, TaskEntry
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluated_task import EvaluatedTask
 from training.kinds import kinds
@@ -58,7 +58,7 @@ class Predictor:
 
     name: str  # as on the command line
     predict: Predict
-    tasks: tuple[Mapping[str, Any], ...]  # the contract's entries
+    tasks: tuple[TaskEntry, ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
     crop: str = ALIGNED  # how its crops are cut, one of training.contract.CROPS
@@ -153,7 +153,7 @@ def onnx_predictor(path: Path, *, threads: int | None = None) -> Predictor:
     def predict(pixels: NDArray[np.uint8]) -> Predictions:
         return engine.infer({engine.inputs[0]: pixels})
 
-    return _from_contract(str(path), predict, contract.to_json())
+    return _from_contract(str(path), predict, contract)
 
 
 def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
@@ -186,13 +186,9 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
         return predictions_of_faces(faces, contract)
 
     entries = [
-        {
-            "name": task.name,
-            "kind": task.kind,
-            "labels": list(task.labels),
-            "unit": task.unit,
-            "threshold": task.threshold,
-        }
+        TaskEntry(
+            name=task.name, kind=task.kind, labels=task.labels, unit=task.unit, threshold=task.threshold
+        )
         for task in contract.tasks
         if task.readable
     ]
@@ -215,12 +211,12 @@ def predictions_of_faces(faces: Sequence["Face"], contract: "ServedContract") ->
     }
 
 
-def _from_contract(name: str, predict: Predict, contract: Mapping[str, Any]) -> Predictor:
+def _from_contract(name: str, predict: Predict, contract: Contract) -> Predictor:
     return Predictor(
         name=name,
         predict=predict,
-        tasks=tuple(contract["tasks"]),
-        input_size=int(contract["input_size"]),
-        contract=str(contract["hash"]),
-        crop=str(contract.get("crop", ALIGNED)),
+        tasks=contract.tasks,
+        input_size=contract.input_size,
+        contract=contract.hash,
+        crop=contract.crop,
     )

@@ -37,7 +37,7 @@ class Checkpoint:
     """
 
     model: FaceNetwork
-    contract: dict[str, Any]
+    contract: Contract
     card: dict[str, Any]
     weights: str = "fp16"
 
@@ -54,7 +54,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     metadata = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
-        "contract": json.dumps(checkpoint.contract),
+        "contract": json.dumps(checkpoint.contract.to_json()),
         "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
         "tasks": json.dumps({task.name: task.to_json() for task in checkpoint.model.tasks}),
         "card": json.dumps(checkpoint.card),
@@ -101,7 +101,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     """Read a checkpoint; weights become fp32. ValueError for a file that is none."""
     metadata, tensors = _read(path)
     entries = {name: _entry(path, metadata, name) for name in ("config", "contract", "labels", "card")}
-    _check_contract(path, entries["contract"])
+    contract = _contract(path, entries["contract"])
     for name, labels in entries["labels"].items():
         # Queries are found by their labels' places: an order that changed would swap answers silently.
         if name not in CATALOGUE or list(CATALOGUE[name].labels) != labels:
@@ -129,7 +129,7 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     model.adopt_tasks(tasks)
     model.eval()
     try:
-        return Checkpoint(model=model, contract=entries["contract"], card=entries["card"], weights=weights)
+        return Checkpoint(model=model, contract=contract, card=entries["card"], weights=weights)
     except ValueError as error:
         raise ValueError(f"{path} can't be read ({error}): {_ANEW}") from None
 
@@ -195,14 +195,17 @@ def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str,
     return tasks
 
 
-def _check_contract(path: pathlib.Path, contract: Mapping[str, Any]) -> None:
-    """That it is one of make_contract's, and was not changed since."""
+def _contract(path: pathlib.Path, entry: Mapping[str, Any]) -> Contract:
+    """The contract of the metadata; ValueError where it is none, or has no task."""
     try:
-        Contract.parse(contract)
+        contract = Contract.parse(entry)
+        if not contract.tasks:
+            raise InvalidContract("it has no task")
     except InvalidContract as error:
         raise ValueError(
             f"the contract in the metadata of {path} is not a whole one ({error}): {_ANEW}"
         ) from None
+    return contract
 
 
 def _network(path: pathlib.Path, family: str, fields: Mapping[str, Any]) -> FaceNetwork:

@@ -1,11 +1,9 @@
 """From logits to physical values, inside the graph: what evaluation measured is what is served."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from runtime.contract import Contract
 from training.kinds import kind_of
 from training.models.network import FaceNetwork
 from training.task import Task
@@ -27,23 +25,22 @@ class ExportWrapper(torch.nn.Module):
     What raw answers stand for is read from the network's own tasks, which come from its checkpoint.
     """
 
-    def __init__(self, model: FaceNetwork, contract: Mapping[str, Any]) -> None:
+    def __init__(self, model: FaceNetwork, contract: Contract) -> None:
         super().__init__()
         self.model = model
         self.tasks = {task.name: task for task in model.tasks}
-        self.entries = list(contract["tasks"])
-        self.input_size = int(contract["input_size"])
+        self.contract = contract
         self.eval()
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """RGB pixels uint8 [B, S, S, 3] -> for each task of the contract its physical values."""
         raw = self.model(pixels).logits
         answers = {}
-        for entry in self.entries:
-            task = self.tasks[entry["name"]]
-            values = physical(task, raw[task.name].float(), input_size=self.input_size)
-            if len(entry["labels"]) != len(task.labels):
-                kept = [task.labels.index(label) for label in entry["labels"]]
+        for entry in self.contract.tasks:
+            task = self.tasks[entry.name]
+            values = physical(task, raw[task.name].float(), input_size=self.contract.input_size)
+            if len(entry.labels) != len(task.labels):
+                kept = [task.labels.index(label) for label in entry.labels]
                 values = values.index_select(1, torch.tensor(kept, device=values.device))
             answers[task.name] = values
         return answers

@@ -10,6 +10,7 @@ import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from runtime.contract import Contract
 from training.contract import make_contract
 from training.models.attention import MultiHeadAttention
 from training.models.config import NetworkConfig
@@ -89,9 +90,9 @@ class FaceNetwork(nn.Module, abc.ABC):
         rows = (pixels.float().flatten(2) - mean) / std
         return torch.unflatten(rows, 2, (columns, 3)).permute(0, 3, 1, 2)
 
-    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> Contract:
         """What this network answers (training.contract.make_contract); `trained`: the labels it has learned."""
-        return make_contract(self.tasks, input_size=self.config.input_size, trained=trained).to_json()
+        return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
 
     def logit_rows(self, task: Task) -> LogitRows | None:
         """The rows of a final linear map that give a task's logits and nothing else.

@@ -171,7 +171,7 @@ class Ablation:
         wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(where.device)
         results = evaluate(
             torch_predict(wrapper),
-            wrapper.entries,
+            checkpoint.contract.tasks,
             [FaceSet(self.data / name, split="test") for name in dict.fromkeys(s.name for s in run.sources)],
             input_size=run.model.input_size,
             limit=self.limit,

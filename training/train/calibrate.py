@@ -58,8 +58,8 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     ValueError for a network without queries, and where no face is labelled for any of its tasks.
     """
     model = checkpoint.model
-    entries = {entry["name"]: entry for entry in checkpoint.contract["tasks"]}
-    calibrating = [t for t in model.tasks if t.name in entries and kind_of(t).has_probabilities]
+    served = checkpoint.contract.names
+    calibrating = [t for t in model.tasks if t.name in served and kind_of(t).has_probabilities]
     if calibrating and all(model.logit_rows(task) is None for task in calibrating):
         raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:

@@ -14,8 +14,7 @@ import hashlib
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -92,7 +91,7 @@ def extend(
         model=network,
         tasks=select(tasks),
         trainable=lambda _: last_extension(network),
-        contract_tasks={entry["name"]: entry["labels"] for entry in base.contract["tasks"]},
+        contract_tasks={entry.name: entry.labels for entry in base.contract.tasks},
     )
     trainer.train()
     learned = trainer.finish()
@@ -142,12 +141,11 @@ def _check_old_answers(base: Checkpoint, learned: Checkpoint, *, checkpoint: pat
         )
 
 
-def _with_old_entries(contract: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+def _with_old_entries(contract: Contract, old: Contract) -> Contract:
     """The contract with the old tasks' entries as they were, thresholds and all."""
-    new, base = Contract.parse(contract), Contract.parse(old)
-    known = {entry.name: entry for entry in base.tasks}
-    tasks = tuple(known.get(entry.name, entry) for entry in new.tasks)
-    return dataclasses.replace(new, tasks=tasks).to_json()
+    known = {entry.name: entry for entry in old.tasks}
+    tasks = tuple(known.get(entry.name, entry) for entry in contract.tasks)
+    return dataclasses.replace(contract, tasks=tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

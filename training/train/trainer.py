@@ -61,7 +61,7 @@ class Trainer:
         # Data that can't make a contract is refused now rather than after the last step.
         learned = {**(contract_tasks or {}), **learned_labels(self.tasks, self.sets)}
         self.contract = model.contract(trained=learned)
-        if (crop := self.contract.get("crop", ALIGNED)) != ALIGNED:
+        if (crop := self.contract.crop) != ALIGNED:
             raise ValueError(
                 f"the network's faces are cut as {crop!r}, and prepared ones are {ALIGNED}: "
                 f"set model.crop={ALIGNED}"
@@ -113,7 +113,7 @@ class Trainer:
         folders = dict.fromkeys(s.folder for s in self.sets if "test" in s.manifest["faces"])
         rows = evaluate(
             torch_predict(wrapper),
-            wrapper.entries,
+            self.contract.tasks,
             [FaceSet(folder, split="test") for folder in folders],
             input_size=model.config.input_size,
             limit=self.run.kept_out,

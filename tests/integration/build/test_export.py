@@ -16,7 +16,6 @@ import build.stages.export
 from build.acceptance.pictures import pictures
 from build.errors import BuildError
 from build.onnx_interface import read_graph
-from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from training.contract import make_contract
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_qface, load_checkpoint, save_checkpoint
@@ -34,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(parameter, std=0.1)
     round_to_half(model)
     trained = {task.name: [label for label in task.labels if label != "AU9"] for task in select(QFACE_TASKS)}
-    contract = make_contract(model.tasks, input_size=model.config.input_size, trained=trained).to_json()
+    contract = make_contract(model.tasks, input_size=model.config.input_size, trained=trained)
     path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
     save_checkpoint(path, Checkpoint(model=model.eval(), contract=contract, card={"note": "random"}))
     return path
@@ -50,8 +49,8 @@ def exported(checkpoint: Path) -> Path:
 def test_the_file_says_what_it_answers_and_what_it_was_made_of(checkpoint: Path, exported: Path) -> None:
     graph = read_graph(exported)
     loaded = load_checkpoint(checkpoint)
-    assert graph.contract == Contract.parse(loaded.contract)
-    assert list(graph.heads) == [entry["name"] for entry in loaded.contract["tasks"]]
+    assert graph.contract == loaded.contract
+    assert tuple(graph.heads) == loaded.contract.names
     assert graph.heads["action_units"].dims == (11,)
     assert json.loads(graph.metadata["config"])["name"] == "qface_tiny"
     assert json.loads(graph.metadata["card"]) == {"note": "random"}
@@ -61,7 +60,7 @@ def test_the_file_says_what_it_answers_and_what_it_was_made_of(checkpoint: Path,
 @pytest.mark.parametrize("batch", [1, 5, 32])
 def test_onnx_runtime_answers_any_batch_as_torch_does(checkpoint: Path, exported: Path, batch: int) -> None:
     loaded = load_checkpoint(checkpoint)
-    pixels = pictures(batch, size=loaded.contract["input_size"], seed=9)
+    pixels = pictures(batch, size=loaded.contract.input_size, seed=9)
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     with torch.no_grad():
         expected = ExportWrapper(loaded.model, loaded.contract)(torch.from_numpy(pixels))

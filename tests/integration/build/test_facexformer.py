@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -82,7 +81,7 @@ def test_engines_answer_any_batch_as_torch_does(checkpoint: Path, exported: Path
     with torch.no_grad():
         answered = ExportWrapper(loaded.model, loaded.contract)(torch.from_numpy(pixels))
     expected = {name: tensor.numpy() for name, tensor in answered.items()}
-    contract = Contract.parse(loaded.contract)
+    contract = loaded.contract
     allowed = tolerances(contract, precision="fp32")
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     names = list(expected)
@@ -121,7 +120,7 @@ def test_the_graph_computes_no_shapes(exported: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def golden_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def golden_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contract]:
     """The whole network by the golden rule, from its first convolution on, and its contract."""
     model = FaceXFormer(FaceXFormerConfig()).eval()
     model.load_state_dict(converted(released_state(), model=model))
@@ -129,23 +128,23 @@ def golden_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict
     contract = model.contract()
     with torch.no_grad():
         whole = build.onnx_export._to_onnx(
-            ExportWrapper(model, contract), size=224, outputs=[entry["name"] for entry in contract["tasks"]]
+            ExportWrapper(model, contract), size=224, outputs=list(contract.names)
         )
     path = tmp_path_factory.mktemp("golden") / "model.onnx"
     onnx.save(behind_normalisation(whole), path)
     return path, contract
 
 
-def test_onnx_runtime_gives_the_official_code_s_answers(golden_network: tuple[Path, dict[str, Any]]) -> None:
+def test_onnx_runtime_gives_the_official_code_s_answers(golden_network: tuple[Path, Contract]) -> None:
     path, contract = golden_network
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [entry["name"] for entry in contract["tasks"]]
+    names = list(contract.names)
     assert_golden(dict(zip(names, session.run(names, {IMAGES: golden_input().numpy()}), strict=True)))
 
 
 @pytest.fixture
 def serving(
-    golden_network: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+    golden_network: tuple[Path, Contract], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     """A server of this one face_engine, which takes normalised images instead of pixels."""
     path, _ = golden_network

@@ -72,13 +72,13 @@ def test_what_is_no_better_than_always_the_same_answer_is_told(
     assert rows["gender"].beats_baseline
     sets = [FaceSet(data / "people", split="test")]
     guess = knowing(sets, wrong=0.5)
-    (row,) = evaluate(guess, [e for e in ENTRIES if e["name"] == "gender"], sets, input_size=SIZE)
+    (row,) = evaluate(guess, [e for e in ENTRIES if e.name == "gender"], sets, input_size=SIZE)
     assert not row.beats_baseline
     assert "| no |" in as_markdown([row])
 
 
 def test_named_parts_of_a_set_have_rows_of_their_own(data: Path) -> None:
-    tasks = make_contract([CATALOGUE["landmarks"], CATALOGUE["parsing"]], input_size=SIZE).to_json()["tasks"]
+    tasks = make_contract([CATALOGUE["landmarks"], CATALOGUE["parsing"]], input_size=SIZE).tasks
     faces = FaceSet(data / "parts", split="test")
     rng = np.random.default_rng(3)
 
@@ -128,7 +128,7 @@ def test_thresholds_are_fitted_on_other_faces(data: Path) -> None:
     def answer(crops: NDArray[np.uint8]) -> Predictions:
         return {"action_units": np.tile(crops[:, :1, 0, 0] / 1000, (1, 12))}  # all below one half
 
-    entries = [entry for entry in ENTRIES if entry["name"] == "action_units"]
+    entries = [entry for entry in ENTRIES if entry.name == "action_units"]
     (row,) = evaluate(answer, entries, test, input_size=SIZE, bootstrap=20, validation=train)
     assert row.values["mean_f1"].value == 0
     assert row.values["mean_f1_fitted"].value > 0.3

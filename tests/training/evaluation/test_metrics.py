@@ -19,6 +19,7 @@ from torchmetrics.functional.classification import (
 )
 from torchmetrics.functional.segmentation import dice_score
 
+from runtime.contract import TaskEntry
 from runtime.pose import rotation_from_angles
 from tests.helpers.metrics import NAN, SIZE, metrics, question, random
 from training.contract import make_contract
@@ -281,13 +282,13 @@ def test_always_the_same_answer_is_one_that_the_network_could_give(
 
 
 def test_a_contract_in_another_order_is_read_by_its_labels() -> None:
-    contract = make_contract([CATALOGUE["expression"], CATALOGUE["parsing"]], input_size=SIZE).to_json()
-    entry = dict(contract["tasks"][0], labels=contract["tasks"][0]["labels"][::-1])
+    first, second = make_contract([CATALOGUE["expression"], CATALOGUE["parsing"]], input_size=SIZE).tasks
+    entry = dataclasses.replace(first, labels=first.labels[::-1])
     asked = evaluated_task(entry, input_size=SIZE)
     assert asked is not None
     labels = kinds()[asked.task.kind].in_order(asked, np.eye(7)[[0, 6]])
     assert labels.argmax(axis=1).tolist() == [6, 0]
-    entry = dict(contract["tasks"][1], labels=contract["tasks"][1]["labels"][::-1])
+    entry = dataclasses.replace(second, labels=second.labels[::-1])
     asked = evaluated_task(entry, input_size=SIZE)
     assert asked is not None
     assert kinds()[asked.task.kind].in_order(asked, np.array([[[0, 18, 255]]], np.uint8)).tolist() == [
@@ -296,7 +297,7 @@ def test_a_contract_in_another_order_is_read_by_its_labels() -> None:
 
 
 def test_labels_that_the_catalogue_does_not_have_are_refused() -> None:
-    entry = {"name": "gender", "kind": "classes", "labels": ["male", "other"], "unit": "probability"}
+    entry = TaskEntry(name="gender", kind="classes", labels=("male", "other"), unit="probability")
     with pytest.raises(ValueError, match="'gender' is answered with other labels"):
         evaluated_task(entry, input_size=SIZE)
-    assert evaluated_task(dict(entry, name="mood"), input_size=SIZE) is None
+    assert evaluated_task(dataclasses.replace(entry, name="mood"), input_size=SIZE) is None

@@ -61,7 +61,7 @@ def both_ways(address: str, root: Path, *tasks: str) -> tuple[Predictions, Predi
     questions: list[EvaluatedTask] = []
     for entry in predictor.tasks:
         question = evaluated_task(entry, input_size=predictor.input_size)
-        if entry["name"] in tasks:
+        if entry.name in tasks:
             assert question is not None
             questions.append(question)
     everyone = np.arange(len(faces))

@@ -1,6 +1,5 @@
 """A network predicts the same as a checkpoint, as an ONNX file and through a server."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,18 +52,14 @@ def test_an_onnx_file_is_asked_by_its_own_contract(data: Path, tmp_path: Path) -
 def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
     """Heads -> the server's postprocessing -> the client -> heads again, for every kind of task."""
     predictor = load_predictor(str(checkpoint))
-    words = {
-        "version": 1,
-        "hash": predictor.contract,
-        "input_size": predictor.input_size,
-        "tasks": list(predictor.tasks),
-    }
+    network = Contract(version=1, input_size=predictor.input_size, tasks=predictor.tasks)
+    assert network.hash == predictor.contract
     crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     heads = predictor.predict(crops)
-    assert {entry["kind"] for entry in predictor.tasks} == {str(task.kind) for task in CATALOGUE.values()}
+    assert {entry.kind for entry in predictor.tasks} == {task.kind for task in CATALOGUE.values()}
     identity = np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1))
-    tensors = postprocess_all(Contract.parse(words), heads, identity)
-    read = contract.parse_contract(json.dumps(words))
+    tensors = postprocess_all(network, heads, identity)
+    read = contract.parse_contract(network.to_text())
     again = predictions_of_faces(_tensors.read_tasks(tensors, tasks=read.tasks, count=3), read)
     assert set(again) == set(heads)
     for name, values in heads.items():

@@ -76,7 +76,7 @@ def test_figures_of_another_split_than_ours_are_not_kept() -> None:
 
 def landmarks_of(name: str, data: Path) -> TaskResult:
     """How exact points are judged when the set is called so."""
-    tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE).to_json()["tasks"]
+    tasks = make_contract([CATALOGUE["landmarks"]], input_size=SIZE).tasks
     faces = FaceSet(data / "parts", split="test")
     faces.name = name
 

@@ -35,8 +35,8 @@ WIDTH, HEIGHT = 420, 300
 FIVE = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]], np.float64)
 ENTRIES = make_contract(
     [CATALOGUE[name] for name in ("gender", "head_pose", "landmarks", "parsing")], input_size=INPUT
-).to_json()["tasks"]
-LABELS = {entry["name"]: tuple(entry["labels"]) for entry in ENTRIES}
+).tasks
+LABELS = {entry.name: entry.labels for entry in ENTRIES}
 
 
 def five_of(i: int) -> NDArray[np.float64]:
@@ -270,9 +270,7 @@ def test_pictures_that_are_no_files_are_sent_as_pixels_in_their_order(tmp_path: 
         sent.append(photo)
         return Analysis([], width=48, height=48, contract=None)
 
-    question = evaluated_task(
-        make_contract([CATALOGUE["expression"]], input_size=48).to_json()["tasks"][0], input_size=48
-    )
+    question = evaluated_task(make_contract([CATALOGUE["expression"]], input_size=48).tasks[0], input_size=48)
     assert question is not None
     asked = photo_source(photos, answer).predict(faces, np.arange(4, 9), [question])
     assert (asked.found.tolist(), asked.predictions) == ([False] * 5, {})

@@ -21,7 +21,7 @@ from training.tasks import CATALOGUE
 SIZE = 16
 SIDE = SIZE + 2 * margin_of(SIZE)
 COUNT = 60
-ENTRIES = make_contract([CATALOGUE["expression"], CATALOGUE["age"]], input_size=SIZE).to_json()["tasks"]
+ENTRIES = make_contract([CATALOGUE["expression"], CATALOGUE["age"]], input_size=SIZE).tasks
 BINS = ([3, 9], [20, 29], [60, 69])
 
 

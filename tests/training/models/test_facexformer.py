@@ -65,11 +65,11 @@ def test_a_converted_checkpoint_gives_the_official_code_s_answers(model: FaceXFo
 def test_a_converted_checkpoint_says_where_it_is_from_and_what_it_answers(checkpoint: Path) -> None:
     loaded = load_checkpoint(checkpoint)
     assert loaded.weights == "fp32"
-    assert [entry["name"] for entry in loaded.contract["tasks"]] == list(FACEXFORMER_TASKS)
-    for entry in loaded.contract["tasks"]:
-        assert entry["labels"] == list(CATALOGUE[entry["name"]].labels)
-        assert entry.get("default", True) == (entry["name"] != "race_utkface")
-    assert loaded.contract["crop"] == "box"
+    assert loaded.contract.names == FACEXFORMER_TASKS
+    for entry in loaded.contract.tasks:
+        assert entry.labels == CATALOGUE[entry.name].labels
+        assert entry.served_by_default == (entry.name != "race_utkface")
+    assert loaded.contract.crop == "box"
     assert loaded.card["trained"] is True
     assert "trained by its authors" in loaded.card["note"]
     assert set(loaded.card["converted_from"]) == {"file", "sha256"}

@@ -221,7 +221,7 @@ def test_answers_do_not_depend_on_the_other_faces_of_a_batch(vit: QFace) -> None
 def test_the_served_network_answers_in_physical_values_and_only_what_was_trained(vit: QFace) -> None:
     trained = {task.name: list(task.labels) for task in vit.tasks}
     trained["action_units"].remove("AU9")
-    contract = make_contract(vit.tasks, input_size=64, trained=trained).to_json()
+    contract = make_contract(vit.tasks, input_size=64, trained=trained)
     answers = ExportWrapper(vit, contract)(_pixels(3, 64))
     assert answers["action_units"].shape == (3, 11)
     assert answers["head_pose"].shape == (3, 3, 3)

@@ -60,7 +60,7 @@ def checkpoint(vit: QFace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = build_qface(SMALL_VIT).eval()
     round_to_half(model)
-    contract = make_contract(model.tasks, input_size=SIZE).to_json()
+    contract = make_contract(model.tasks, input_size=SIZE)
     save_checkpoint(path, Checkpoint(model=model, contract=contract, card={}))
     return path
 

@@ -58,7 +58,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "action_units", "head_pose"))
     made = random_checkpoint(config, seed=3)
     labels = {task.name: [label for label in task.labels if label != "AU9"] for task in made.model.tasks}
-    contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels).to_json()
+    contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels)
     card = {"run": "base", "sources": [{"name": "somewhere"}]}
     save_checkpoint(path, Checkpoint(model=made.model, contract=contract, card=card))
     return path
@@ -96,10 +96,10 @@ def test_the_new_task_is_learned_and_old_answers_stay_the_same_to_the_last_bit(
 
 def test_the_contract_keeps_what_was_served_and_the_card_says_what_was_added(base: Path, run: Path) -> None:
     old, new = load_checkpoint(base), load_checkpoint(run / "model.safetensors")
-    *kept, added = new.contract["tasks"]
-    assert kept == old.contract["tasks"]
-    assert (added["name"], added["default"]) == ("race", False)
-    assert new.contract["hash"] != old.contract["hash"]
+    *kept, added = new.contract.tasks
+    assert kept == list(old.contract.tasks)
+    assert (added.name, added.served_by_default) == ("race", False)
+    assert new.contract.hash != old.contract.hash
     assert new.card["sources"] == [{"name": "somewhere"}]
     (card,) = new.card["extensions"]
     assert card["run"] == "base + race"

@@ -107,8 +107,8 @@ def test_a_small_one_learns_every_task_and_leaves_a_checkpoint(
     assert {name.split(".")[0] for name in moved} >= {"encoder", "fuse", "tokens", "upscale", "mask_head"}
     made = load_checkpoint(tmp_path / "model.safetensors")
     assert isinstance(made.model, FaceXFormer)
-    assert [entry["name"] for entry in made.contract["tasks"]] == list(FACEXFORMER_TASKS)
-    assert "crop" not in made.contract  # aligned, as the prepared faces are
+    assert made.contract.names == FACEXFORMER_TASKS
+    assert made.contract.crop == "aligned"  # aligned, as the prepared faces are
     assert made.card["kept_out"]["age_group on made"]["faces"] == 4
 
 

@@ -221,7 +221,7 @@ def test_a_finished_run_leaves_a_checkpoint_that_says_where_it_came_from(
     wrapper = ExportWrapper(loaded.model, loaded.contract)
     rows = evaluate(
         torch_predict(wrapper),
-        wrapper.entries,
+        wrapper.contract.tasks,
         [FaceSet(data / "made", split="test")],
         input_size=64,
         bootstrap=0,
@@ -289,9 +289,9 @@ def test_labels_that_nobody_has_are_not_promised(where: Distributed, tmp_path: p
     trainer = Trainer(
         _run().with_tasks(["action_units"]), data=tmp_path, folder=tmp_path / "run", where=where
     )
-    assert trainer.contract["tasks"][0]["labels"] == [
+    assert trainer.contract.tasks[0].labels == tuple(
         n for n in CATALOGUE["action_units"].labels if n != "AU9"
-    ]
+    )
 
 
 def test_a_state_of_another_catalogue_is_refused(

@@ -21,8 +21,8 @@ def test_the_checkpoint_says_that_it_learned_nothing_and_answers_every_task(chec
     loaded = load_checkpoint(checkpoint)
     assert loaded.card["trained"] is False
     assert "random" in loaded.card["note"]
-    assert [entry["name"] for entry in loaded.contract["tasks"]] == list(TEN_TASKS)
-    assert loaded.contract["input_size"] == CONFIGS["qface_tiny"].input_size
+    assert loaded.contract.names == TEN_TASKS
+    assert loaded.contract.input_size == CONFIGS["qface_tiny"].input_size
 
 
 def test_the_seed_alone_decides_the_weights(checkpoint: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_seed_alone_decides_the_weights(checkpoint: Path) -> None:
 
 def test_every_answer_depends_on_the_picture(checkpoint: Path) -> None:
     loaded = load_checkpoint(checkpoint)
-    size = loaded.contract["input_size"]
+    size = loaded.contract.input_size
     pixels = torch.randint(
         0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )

@@ -7,7 +7,6 @@ import torch
 
 from deploy.benchmark import facexformer as bench_facexformer
 from deploy.benchmark.facexformer import BOX, TASK_IDS, recipe, served, table
-from runtime.contract import Contract
 from training.models import ExportWrapper, FaceXFormer, FaceXFormerConfig
 
 SMALL = FaceXFormerConfig(
@@ -48,7 +47,7 @@ def test_both_ways_answer_alike_from_one_forward_call_and_from_one_a_task() -> N
         TorchEngine(ExportWrapper(model, contract)),
         [photo, photo],
         box=BOX,
-        contract=Contract.parse(contract),
+        contract=contract,
     )
     # Both resize bicubically, and may be a grey level or two apart.
     scale = [(BOX[i + 2] - BOX[i]) * 1.5 / 64 for i in (0, 1)]

@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkpoint = convert(options.released)
         save_checkpoint(options.output, checkpoint)
         size = options.output.stat().st_size / 1e6
-        tasks = ", ".join(entry["name"] for entry in checkpoint.contract["tasks"])
+        tasks = ", ".join(checkpoint.contract.names)
         print(f"{options.output}: FaceXFormer in fp32, {size:.0f} MB, which answers {tasks}")
 
     return run_cli("training.models.facexformer.convert", work)

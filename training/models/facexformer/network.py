@@ -7,12 +7,12 @@ in one pass: its own forward picks rows by a task's number, which no engine with
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from runtime.contract import Contract
 from training.contract import make_contract
 from training.models.encoder import TimmEncoder
 from training.models.facexformer.config import FaceXFormerConfig
@@ -134,14 +134,14 @@ class FaceXFormer(FaceNetwork):
         )
         self.mask_head = Perceptron(width, outputs=width // 8)
 
-    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+    def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> Contract:
         """As any network's, with the crop that its configuration says."""
         return make_contract(
             self.tasks,
             input_size=self.config.input_size,
             trained=trained,
             crop=self.config.crop,
-        ).to_json()
+        )
 
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
         """As any network's; masks are always of all faces."""

@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from runtime.contract import TaskEntry
 from training.data.sample import SPLITS
 from training.kinds import kind_of
 from training.tasks import CATALOGUE, Task
@@ -80,7 +80,7 @@ def count_confusion(
         raise ValueError(f"--limit {limit}: take 1 or more")
     faces_of = prepared_sets(data, split=split, names=sets)
     predictor = load_predictor(network, device=device)
-    tasks = [entry["name"] for entry in predictor.tasks if _has_classes(entry)]
+    tasks = [entry.name for entry in predictor.tasks if _has_classes(entry)]
     counts: dict[str, NDArray[np.int64]] = {}
     for faces in faces_of:
         present = [name for name in tasks if name in faces.columns]
@@ -99,7 +99,7 @@ def count_confusion(
     return counts
 
 
-def _has_classes(entry: Any) -> bool:
+def _has_classes(entry: TaskEntry) -> bool:
     """Whether a contract's entry is a task of classes with the catalogue's own labels."""
-    task: Task | None = CATALOGUE.get(entry["name"])
-    return task is not None and kind_of(task).exclusive and list(task.labels) == list(entry["labels"])
+    task: Task | None = CATALOGUE.get(entry.name)
+    return task is not None and kind_of(task).exclusive and task.labels == entry.labels
