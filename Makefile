@@ -41,7 +41,10 @@ WEIGHTS_OPTION := $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
 ENGINE_OPTIONS = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
-TYPED := $(wildcard client/qface_client client/examples runtime build deploy)
+TYPED := client/qface_client client/examples client/unasync.py runtime build deploy training
+# How many processes share the tests. Each has one thread for torch: more would only get in each other's way.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 .PHONY: help
 help: ## say what there is (this text)
@@ -77,12 +80,20 @@ client-wheel: ## the client as a wheel in var/wheels
 .PHONY: test
 test: .venv/.made .venv-serve/.made ## all tests, those against the real server too
 	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
-	$(FULL) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+.PHONY: test-fast
+test-fast: .venv/.made ## the unit tests alone: under a minute
+	$(PYTEST) tests/unit $(ARGS)
 
 .PHONY: lint
-lint: .venv/.made ## style, format and types
+lint: .venv/.made types ## style, format and types
 	$(FULL) -m ruff check .
 	$(FULL) -m ruff format --check .
+	$(FULL) client/unasync.py --check
+
+.PHONY: types
+types: .venv/.made ## types alone, strictly, of everything that ships
 	$(FULL) -m mypy $(TYPED)
 
 .PHONY: format
