@@ -1,5 +1,5 @@
-"""What both training and the server do to a picture: decode, detect, align, crop, and back to the photo.
+"""What training, build and server share: the contract, the kinds of answers, what is done to a picture.
 
-numpy and OpenCV only; OpenVINO is loaded by `runtime.engines.openvino` alone. Nothing here imports
-training, build or client.
+numpy and OpenCV only; OpenVINO and ONNX Runtime are loaded where an engine is made (`runtime.engines`,
+`runtime.detect.detector_engine`). Nothing in this package imports training, build or client.
 """
