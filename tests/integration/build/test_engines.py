@@ -74,7 +74,7 @@ def test_an_engine_that_nobody_could_run_is_not_served(
 def test_an_engine_that_a_converter_left_in_fp32_is_refused(
     shipped_output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Layers whose values reach too far stay fp32, but they are on nobody's keep list."""
+    """Layers whose values reach too far stay fp32, but no precision exclusion names them."""
     if not (shipped_output / "build" / SHIPPED.stem / "onnx").exists():
         assert build(SHIPPED, shipped_output, "--rounds", "0") == 0
     exported = Path("build") / SHIPPED.stem / "onnx"
