@@ -28,7 +28,6 @@ from build.serving.batches import MAX_BATCH
 from build.stages.artifacts import NETWORK, ExportReport
 from build.stages.common_options import detector_option, photo_option
 from build.stages.stage import Log, Stage, perform, sha256_of_input
-from runtime.contract import Contract
 from runtime.image.crops import crop_of
 
 
@@ -62,7 +61,7 @@ class ExportStage(Stage[ExportReport]):
         from build.onnx_export import export, read_checkpoint
 
         # First, because a photo without a face is found in a second, and the export takes longer.
-        contract = Contract.parse(read_checkpoint(self.checkpoint).contract)
+        contract = read_checkpoint(self.checkpoint).contract
         pixels = real_crops(
             self.photo,
             detector=self._detector,
