@@ -171,7 +171,7 @@ def _entry(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[s
 
 
 def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str, Any]) -> list[Task]:
-    """The tasks as the weights learned them; the catalogue's where the file says nothing of them."""
+    """The tasks as the weights learned them; the catalogue's where the file has none."""
     if "tasks" not in metadata:
         return [CATALOGUE[name] for name in labels]
     stored = _entry(path, metadata, "tasks")

@@ -101,7 +101,7 @@ class MaskedAutoencoder(nn.Module):
             first = vit.cls_token + vit.pos_embed[:, :1]
             tokens = torch.cat([first.expand(len(tokens), -1, -1), tokens], dim=1)
         tokens = vit.blocks(vit.norm_pre(tokens))[:, prefix:]
-        # Back to their places; the order's inverse says where each patch went.
+        # Back to their places; the order's inverse is where each patch went.
         (projection,) = self.projections
         projected = projection(tokens)
         hidden = self.hidden.to(projected.dtype).expand(len(tokens), order.shape[1] - visible, -1)

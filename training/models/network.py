@@ -120,7 +120,7 @@ class FaceNetwork(nn.Module, abc.ABC):
         return lambda name: layers.get(name.removeprefix(_ENCODER), math.inf)
 
     def no_weight_decay(self) -> set[str]:
-        """For timm's optimizers: what is not decayed besides biases and norms, as the encoder says."""
+        """For timm's optimizers: what is not decayed besides biases and norms: what the encoder names."""
         names: set[str] = getattr(self.encoder.model, "no_weight_decay", set)()
         return {_ENCODER + name for name in names}
 

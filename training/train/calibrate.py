@@ -53,7 +53,7 @@ class Fit:
 
 
 def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
-    """A checkpoint whose probabilities fit these faces; its card says how.
+    """A checkpoint whose probabilities fit these faces; its card has the fits.
 
     ValueError for a network without queries, and where no face is labelled for any of its tasks.
     """

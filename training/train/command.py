@@ -9,7 +9,7 @@ import torch
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
-    """--data, --run, --set, --device and --threads; `folder` and `example` are told with --run and --set."""
+    """--data, --run, --set, --device and --threads; `folder` and `example` are in the help of --run and --set."""
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(
@@ -24,7 +24,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
         help=f"change a field of the run: {example}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="of torch, on a CPU; all cores where nothing is said")
+    parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: all cores")
 
 
 def take_cores(threads: int | None) -> None:

@@ -32,7 +32,7 @@ def overridden(run: T, assignments: Iterable[str]) -> T:
         name, equals, text = assignment.partition("=")
         *parents, field = name.strip().split(".")
         if not equals or not all([*parents, field]):
-            raise ValueError(f"--set {assignment} is no field=value: write --set steps=100, say")
+            raise ValueError(f"--set {assignment} is no field=value: write for example --set steps=100")
         place = tree
         for parent in parents:
             below = place.setdefault(parent, {})

@@ -147,7 +147,7 @@ def facexformer() -> Run:
     Small sets come round more often, so that every batch holds every set; the batch of 48 is one GPU's
     there, and all of them's here. Which set has which share is not published. The augmentation is the
     landmarks', for all; a mirrored face's labels are mirrored with it. Crops are aligned as everywhere here
-    (`training.data prepare ... --size 224`), so its checkpoint says so, and is served with such crops.
+    (`training.data prepare ... --size 224`), so its checkpoint states it, and is served with such crops.
 
     LaPa and 300W-LP hold photos of 300-W's own test part, so only those of their parts are taken that have
     none: LaPa's pictures of MegaFace, and 300W-LP's of AFW, which 300-W trains on too.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from training.train.calibrate import calibrated, held_out_sets
 from training.train.calibration_fit import fit_classes, fit_label
 
 TASKS = ("expression", "gender", "action_units", "age", "head_pose")
+FIGURES = {"gender on made": {"top1_accuracy": 0.5}}
 CONFIG = dataclasses.replace(CONFIGS["qface_test"], tasks=TASKS)
 
 
@@ -27,12 +29,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
-def _checkpoint(**card: object) -> Checkpoint:
+def _checkpoint(tasks: Sequence[str] = TASKS, **card: object) -> Checkpoint:
     torch.manual_seed(0)
-    model = build_model(CONFIG).eval()
+    model = build_model(CONFIG.with_tasks(tasks)).eval()
     round_to_half(model)
-    said = {"sources": [{"name": "made"}], "aside": 0.4, **card}
-    return Checkpoint(model=model, contract=model.contract(), card=said)
+    whole_card = {"sources": [{"name": "made"}], "aside": 0.4, **card}
+    return Checkpoint(model=model, contract=model.contract(), card=whole_card)
+
+
+@pytest.fixture(scope="module")
+def written(data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """What the command writes of a checkpoint; a calibration of independent labels takes seconds."""
+    folder = tmp_path_factory.mktemp("written")
+    save_checkpoint(folder / "model.safetensors", _checkpoint(kept_out=FIGURES))
+    output = folder / "calibrated.safetensors"
+    assert calibrate.main(_words(folder / "model.safetensors", data=data, output=output)) == 0
+    return output
+
+
+def _words(checkpoint: pathlib.Path, *, data: pathlib.Path, output: pathlib.Path) -> list[str]:
+    return [str(checkpoint), "--data", str(data), "--output", str(output)]
 
 
 def test_the_temperature_that_made_the_logits_too_sure_is_found() -> None:
@@ -69,9 +85,8 @@ def test_a_fit_that_does_not_help_other_faces_is_dropped(sureness: float, kept: 
     assert (set(fit.shift) != {0.0}) == kept
 
 
-def test_calibration_is_in_the_graph_and_keeps_every_ranking(data: pathlib.Path) -> None:
-    before, source = _checkpoint(), _checkpoint()
-    after = calibrated(source, held_out_sets(source, data))
+def test_calibration_is_in_the_graph_and_keeps_every_ranking(written: pathlib.Path) -> None:
+    before, after = _checkpoint(), load_checkpoint(written)
     pixels = torch.randint(0, 256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(2)).byte()
     with torch.inference_mode():
         raw = before.model(pixels).logits
@@ -103,7 +118,7 @@ def test_only_faces_that_training_held_out_are_used(
         return served_crops(faces, rows, size=size)
 
     monkeypatch.setattr(FaceSet, "served_crops", noted)
-    calibrated(_checkpoint(), chosen)
+    calibrated(_checkpoint(("expression", "gender")), chosen)
     assert looked
     assert not set(looked) & set(trained.keys.tolist())
     assert not set(trained.persons.tolist()) & set(chosen[0].persons.tolist())
@@ -111,35 +126,26 @@ def test_only_faces_that_training_held_out_are_used(
 
 def test_people_s_labels_count_before_a_teacher_s_and_those_before_renders(tmp_path: pathlib.Path) -> None:
     for name in ("people", "taught", "render"):
-        make_set(tmp_path / name, count=20, tasks=["gender", "action_units"])
+        make_set(tmp_path / name, count=20, tasks=["gender", "expression"])
     sets = [FaceSet(tmp_path / name) for name in ("render", "taught", "people")]
-    sets[0].manifest["labelled_by"] = {"gender": "render", "action_units": "render"}
-    sets[1].manifest["labelled_by"] = {"gender": "a network", "action_units": "a network"}
+    sets[0].manifest["labelled_by"] = {"gender": "render", "expression": "render"}
+    sets[1].manifest["labelled_by"] = {"gender": "a network", "expression": "a network"}
     card = calibrated(_checkpoint(), sets).card["calibration"]
     assert card["gender"]["sets"] == ("people",)
     card = calibrated(_checkpoint(), sets[:2]).card["calibration"]
-    assert card["action_units"]["sets"] == ("taught",)
+    assert card["expression"]["sets"] == ("taught",)
 
 
 def test_the_command_writes_a_checkpoint_that_says_how_it_was_calibrated(
-    data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    written: pathlib.Path, data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = {"gender on made": {"top1_accuracy": 0.5}}
-    save_checkpoint(tmp_path / "model.safetensors", _checkpoint(kept_out=figures))
-    words = [
-        str(tmp_path / "model.safetensors"),
-        "--data",
-        str(data),
-        "--output",
-        str(tmp_path / "c.safetensors"),
-    ]
-    assert calibrate.main(words) == 0
-    loaded = load_checkpoint(tmp_path / "c.safetensors")
+    loaded = load_checkpoint(written)
     assert set(loaded.card["calibration"]) == {"expression", "gender", "action_units"}
-    assert loaded.card["kept_out_before_calibration"] == figures
+    assert loaded.card["kept_out_before_calibration"] == FIGURES
     assert "kept_out" not in loaded.card
     assert loaded.contract == _checkpoint().contract
-    assert calibrate.main([str(tmp_path / "c.safetensors"), *words[1:]]) == 2
+    again = _words(written, data=data, output=tmp_path / "again.safetensors")
+    assert calibrate.main(again) == 2
     assert "is calibrated already" in capsys.readouterr().err
 
 

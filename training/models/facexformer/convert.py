@@ -105,7 +105,7 @@ def converted(released: Mapping[str, Any], *, model: FaceXFormer) -> dict[str, T
 
 
 def convert(path: Path) -> Checkpoint:
-    """The released file as a checkpoint in fp32; ValueError says what is wrong with one that is not it."""
+    """The released file as a checkpoint in fp32; ValueError for a file that is not it."""
     give = "give the released FaceXFormer's model.pt"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -135,7 +135,7 @@ class FaceXFormer(FaceNetwork):
         self.mask_head = Perceptron(width, outputs=width // 8)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> Contract:
-        """As any network's, with the crop that its configuration says."""
+        """As any network's, with the crop of its configuration."""
         return make_contract(
             self.tasks,
             input_size=self.config.input_size,

@@ -59,8 +59,8 @@ class TwoWayBlock(nn.Module):
         keys = features + feature_positions
         tokens = self.norm2(tokens + self.tokens_to_features(tokens + token_positions, keys, features))
         tokens = self.norm3(tokens + self.linear2(functional.relu(self.linear1(tokens))))
-        asked = self.features_to_tokens(keys, tokens + token_positions, tokens)
-        return tokens, self.norm4(features + asked)
+        attended = self.features_to_tokens(keys, tokens + token_positions, tokens)
+        return tokens, self.norm4(features + attended)
 
 
 class TwoWayTransformer(nn.Module):
@@ -83,5 +83,5 @@ class TwoWayTransformer(nn.Module):
             tokens, features = block(
                 tokens, features, token_positions=positions, feature_positions=feature_positions
             )
-        asked = self.last(tokens + positions, features + feature_positions, features)
-        return self.norm(tokens + asked), features
+        attended = self.last(tokens + positions, features + feature_positions, features)
+        return self.norm(tokens + attended), features

@@ -20,7 +20,7 @@ class PixelDecoder(nn.Module):
     """Fused tokens, and finer maps of the encoder, to features [B, width, h, w] of S/2 places a side.
 
     `laterals` are the channels and grid of finer maps of the encoder. Without any (a ViT has none) two
-    strided convolutions over the picture itself say where edges are. There is no normalisation behind a
+    strided convolutions over the picture itself show where edges are. There is no normalisation behind a
     convolution: tokens enter normalised, and a batch's other faces change nothing.
     """
 

@@ -64,8 +64,8 @@ class Distributed:
 def distributed(device: str = "auto") -> Iterator[Distributed]:
     """The place that torchrun gave this process; alone without torchrun.
 
-    `device`: "cpu", "cuda", or "auto" for a GPU where there is one. ValueError where "cuda" is asked
-    for and is not there, or where there are fewer GPUs than processes.
+    `device`: "cpu", "cuda", or "auto" for a GPU where there is one. ValueError where "cuda" is named
+    and is not there, or where there are fewer GPUs than processes.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"there is no device {device!r}: choose auto, cpu or cuda")

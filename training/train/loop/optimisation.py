@@ -16,7 +16,7 @@ class Optimisation:
     """How weights are updated; a run inherits these fields."""
 
     learning_rate: float  # at its peak
-    steps: int = 0  # updates in all; 0: `epochs` says
+    steps: int = 0  # updates in all; 0: `epochs` decides
     epochs: float = 0.0  # passes over the largest set, where `steps` is 0
     end_learning_rate: float = 0.0  # where the cosine ends
     milestones: tuple[float, ...] = ()  # parts of the run after which the rate is a tenth; (): a cosine
@@ -90,7 +90,7 @@ class Optimisation:
         """AdamW over what learns of `whole`, whose `network` is the part that layer decay counts.
 
         With a layer decay the network names its layers as timm's models do (`group_matcher`); what lies
-        outside it (the weights of a loss, say) learns at the full rate, without weight decay.
+        outside it (such as the weights of a loss) learns at the full rate, without weight decay.
         """
         groups: list[dict[str, Any]]
         if self.layer_decay is None:
@@ -145,7 +145,7 @@ HARMLESS = ("workers", "checkpoint_every", "progress_every", "tensorboard")
 
 
 def _undecayed(whole: nn.Module) -> set[str]:
-    """The parameters that timm's models in `whole` say must not decay, by their names in it."""
+    """The parameters of timm's models in `whole` that must not decay, by their names in it."""
     return {
         f"{prefix}.{name}" if prefix else name
         for prefix, module in whole.named_modules()

@@ -97,12 +97,12 @@ class Progress:
             line["weights"] = {name: round(value, 4) for name, value in weights.items()}
         with (self.folder / "progress.jsonl").open("a") as file:
             print(json.dumps(line), file=file)
-        said = "  ".join(
+        shown = "  ".join(
             f"{name} {value:.4g}" + (f" x {weights[name]:.3g}" if name in weights else "")
             for name, value in losses.items()
         )
         print(
-            f"step {step}/{self.steps}  {said}  {line['faces_per_second']} faces/s  {_duration(left)} left",
+            f"step {step}/{self.steps}  {shown}  {line['faces_per_second']} faces/s  {_duration(left)} left",
             file=self._log,
             flush=True,
         )
@@ -126,7 +126,7 @@ class Progress:
 
 
 def _step_of(line: str) -> float:
-    """The step that a line tells of; infinite for one that a kill cut off."""
+    """The step of a line; infinite for one that a kill cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

@@ -253,7 +253,7 @@ class TrainingLoop:
     def _freeze_what_no_loss_reaches(self) -> None:
         """DDP waits for every parameter's gradient, so one that never gets any is frozen beforehand.
 
-        (A ViT's last norm, say, where the fused stages are taken before it.)
+        (For example a ViT's last norm, where the fused stages are taken before it.)
         """
         self.objective.eval()
         torch.manual_seed(self.optimisation.seed)

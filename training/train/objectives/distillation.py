@@ -43,7 +43,7 @@ class Distillation:
     teacher: str = "face_api"  # one of TEACHERS
     weight: float = 1.0  # of its loss among the tasks'
     centre: float = 0.85  # the middle part of the crop's side that the teacher sees: it wants a closer crop
-    without: tuple[str, ...] = ()  # sets whose faces it does not describe (renders, say)
+    without: tuple[str, ...] = ()  # sets whose faces it does not describe (such as renders)
 
     def __post_init__(self) -> None:
         if self.teacher not in TEACHERS:

@@ -1,0 +1,102 @@
+"""Runs that have a name, and settings that change them."""
+
+import dataclasses
+
+import pytest
+
+from tests.helpers.small_run import small_run
+from training.models import QFaceConfig
+from training.tasks import select
+from training.train.overrides import overridden
+from training.train.recipes import RECIPES, run_named
+from training.train.run import Source
+
+
+def test_every_named_run_can_be_made_and_changed() -> None:
+    for name in RECIPES:
+        run = run_named(name)
+        assert run.name == name
+        assert overridden(run, ["seed=5"]) == dataclasses.replace(run, seed=5)
+    with pytest.raises(ValueError, match="no run 'qface_huge': choose from qface_tiny"):
+        run_named("qface_huge")
+    paper = run_named("qface_paper")
+    assert (paper.layer_decay, paper.model.drop_path, paper.weight_decay) == (0.85, 0.2, 0.05)
+    assert (sum(source.batch for source in paper.sources), paper.epochs) == (512, 100)
+
+
+def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
+    changed = overridden(
+        run_named("qface_test"),
+        [
+            "steps=5",  # fewer than the warm-up, which the next one shortens
+            "warmup_steps=1",
+            "model.tasks=age, gender",
+            "model.drop_path=0.1",
+            "weights.age=3",
+            "sources.ict.batch=2",
+            "augmentation.blur=0",
+            "betas=0.8,0.95",
+            "clip=none",
+            "bf16=true",
+            "distil.path=/teacher",
+        ],
+    )
+    assert (changed.steps, changed.warmup_steps, changed.clip, changed.bf16) == (5, 1, None, True)
+    assert changed.model.tasks == ("age", "gender")
+    assert changed.model.drop_path == 0.1
+    assert (changed.weights["age"], changed.weights["head_pose"]) == (3.0, 2.0)
+    assert {source.name: source.batch for source in changed.sources}["ict"] == 2
+    assert changed.betas == (0.8, 0.95)
+    assert changed.distillation is not None
+    assert changed.distillation.path == "/teacher"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("steps=many", "'many' is no whole number"),
+        ("stepz=1", "stepz: there is no such field: choose from"),
+        ("steps", "no field=value"),
+        ("bf16=1", "no true or false"),
+        ("sources.foo.batch=1", "sources.foo: there is no such field: choose from fairface"),
+        ("sources.ict.batch=0", "batch of 0"),
+        ("model=qface_base", "takes no value of its own"),
+        ("model.tasks=age,age", "a task is named twice: age, age"),
+        ("model.tasks=smile", "unknown task smile"),
+        ("weights.agee=1", "weights names agee"),
+        ("weights.age=-1", "weight of age"),
+        ("losses.age=wing", "loss 'wing' is for points"),
+        ("balance=magic", "unknown balance 'magic': choose from fixed, uncertainty"),
+        ("steps=10", "leave none after 20 of warm-up"),
+        ("learning_rate=nan", "learning_rate"),
+        ("layer_decay=1.5", "layer_decay"),
+        ("accumulate=0", "accumulate"),
+        ("distil.teacher=face_api", "needs all of path"),
+        ("steps.x=1", "steps has no fields"),
+    ],
+)
+def test_settings_that_can_not_work_are_refused(setting: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        overridden(run_named("qface_test"), [setting])
+
+
+def test_a_run_without_sources_or_with_one_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="no source"):
+        small_run(sources=())
+    with pytest.raises(ValueError, match="a source twice: a, a"):
+        small_run(sources=(Source(name="a"), Source(name="a")))
+
+
+def test_epochs_are_passes_over_the_largest_set() -> None:
+    run = small_run(steps=0, epochs=10, warmup_epochs=2).in_steps(30.5)
+    assert (run.steps, run.warmup_steps) == (305, 61)
+    assert small_run(steps=7).in_steps(30.5).steps == 7
+    with pytest.raises(ValueError, match="no length"):
+        small_run(steps=0)
+    with pytest.raises(ValueError, match="10 epochs leave none"):
+        small_run(steps=0, epochs=10, warmup_epochs=10)
+
+
+def test_configurations_of_runs_hold_their_types() -> None:
+    assert isinstance(run_named("qface_test").model, QFaceConfig)
+    assert all(task.kind for task in select(run_named("qface_tiny").model.tasks))

@@ -1,0 +1,159 @@
+"""The loop: learning rates, weight decay, several processes, losses that are not finite, what is frozen."""
+
+import dataclasses
+import datetime
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
+from torch import nn
+
+from tests.helpers.small_run import SMALL, TASKS, small_run
+from training.models import CONFIGS, build_model
+from training.tasks import select
+from training.train.loop.distributed import Distributed, distributed, share_batch_norm
+from training.train.loop.optimisation import Optimisation
+from training.train.trainer import Trainer
+
+
+def test_the_learning_rate_warms_up_falls_and_is_lower_in_early_layers() -> None:
+    optimisation = Optimisation(steps=100, warmup_steps=10, learning_rate=1e-3, layer_decay=0.5)
+    model = build_model(dataclasses.replace(CONFIGS["qface_test"], tasks=("age",)))
+    optimizer = optimisation.build_optimizer(model, network=model)
+    schedule = optimisation.build_schedule(optimizer)
+    rates = []
+    for step in range(100):
+        schedule.step_update(step)
+        rates.append(max(group["lr"] for group in optimizer.param_groups))
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] < 1e-6
+    rate_of = {
+        id(parameter): group["lr"] / rates[-1]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    parts = dict(model.named_parameters())
+    # Patches, then four blocks, then all that is behind the encoder.
+    assert rate_of[id(parts["encoder.model.blocks.3.attn.qkv.weight"])] == pytest.approx(0.5)
+    assert rate_of[id(parts["encoder.model.blocks.0.attn.qkv.weight"])] == pytest.approx(0.5**4)
+    assert rate_of[id(parts["encoder.model.patch_embed.proj.weight"])] == pytest.approx(0.5**5)
+    assert (
+        rate_of[
+            id(parts["fusion.block.norm1.weight" if "fusion.block.norm1.weight" in parts else "decoder.bias"])
+        ]
+        == 1
+    )
+
+
+@pytest.mark.parametrize("layer_decay", [None, 0.5])
+def test_what_an_encoder_says_must_not_decay_does_not(layer_decay: float | None) -> None:
+    optimisation = Optimisation(steps=10, learning_rate=1e-3, layer_decay=layer_decay)
+    run = small_run()
+    objective = run.build_objective(build_model(run.model), tasks=select(TASKS))
+    optimizer = optimisation.build_optimizer(objective, network=objective.model)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    parts = dict(objective.named_parameters())
+    assert decay[id(parts["model.encoder.model.cls_token"])] == 0
+    assert decay[id(parts["model.encoder.model.patch_embed.proj.weight"])] == 0.05
+    assert decay[id(parts["model.decoder.queries"])] == 0.05
+
+
+def test_batchnorms_that_hold_an_activation_keep_it_when_gpus_share_their_faces() -> None:
+    parts = nn.Sequential(nn.BatchNorm2d(2), BatchNormAct2d(2))
+    place = Distributed(rank=0, world=2, device=torch.device("cuda"))
+    plain, active = share_batch_norm(parts, where=place)
+    assert isinstance(plain, nn.SyncBatchNorm)
+    assert isinstance(active, SyncBatchNormAct)  # torch's own would never call its `act`
+    assert isinstance(active.act, nn.ReLU)
+
+
+def test_faces_whose_loss_is_not_finite_are_named_and_the_checkpoint_stays(
+    small_data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    trainer = Trainer(small_run(checkpoint_every=1, steps=1), data=small_data, folder=tmp_path, where=where)
+    trainer.train()
+    before = trainer.loop.state_path.read_bytes()
+    trainer.loop.step = 0
+    batch = {name: torch.from_numpy(np.array(value)) for name, value in trainer.loop.data[0].items()}
+    batch["age/confidence"][2] = float("nan")
+    guilty = trainer.loop.data.names(0)[2]
+    weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=rf"loss of age is not finite at step 0 \(from {guilty}\); the last"
+    ) as told:
+        trainer.loop.train_step(batch)
+    assert "gender" not in str(told.value)
+    assert all(torch.equal(value, weights[name]) for name, value in trainer.model.state_dict().items())
+    assert trainer.loop.state_path.read_bytes() == before
+
+
+def test_weights_that_have_diverged_are_told_from_bad_files(
+    small_data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    trainer = Trainer(small_run(), data=small_data, folder=tmp_path, where=where)
+    with torch.no_grad():
+        next(iter(trainer.model.encoder.parameters())).fill_(float("nan"))
+    with pytest.raises(
+        ValueError, match=r"every one of its 4 faces, so that the weights have diverged\); there is no"
+    ):
+        trainer.train()
+    assert not trainer.loop.state_path.exists()
+
+
+def test_what_is_frozen_stays_as_it_was_to_the_last_bit(
+    small_data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    def behind(module: nn.Module) -> Iterator[nn.Parameter]:
+        return (p for name, p in module.named_parameters() if name.startswith("model.decoder."))
+
+    trainer = Trainer(
+        small_run(model=SMALL, ema_decay=0.9), data=small_data, folder=tmp_path, where=where, trainable=behind
+    )
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    averaged = trainer.loop.averaged().state_dict()
+    changed = {
+        name
+        for name, value in trainer.model.state_dict().items()
+        if not (torch.equal(value, before[name]) and torch.equal(averaged[f"model.{name}"], before[name]))
+    }
+    assert "decoder.bias" in changed
+    assert all(name.startswith("decoder.") for name in changed)
+    assert any("running_mean" in name for name in before)
+
+
+def test_a_gpu_without_bf16_is_told_what_to_set(
+    small_data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
+    where = Distributed(rank=0, world=1, device=torch.device("cuda"))
+    with pytest.raises(ValueError, match=r"this GPU \(Old GPU\) can't .* --set bf16=false"):
+        Trainer(small_run(bf16=True), data=small_data, folder=tmp_path, where=where)
+
+
+def test_processes_wait_for_hours_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    patience: list[datetime.timedelta] = []
+
+    def begin(backend: str, *, timeout: datetime.timedelta, **more: object) -> None:
+        done.append("begun")
+        patience.append(timeout)
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", begin)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: done.append("waited"))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("ended"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with distributed("cpu"):
+        done.append("worked")
+    assert done == ["begun", "worked", "waited", "ended"]
+    assert patience[0] >= datetime.timedelta(hours=6)
+    done.clear()
+    # An error must not wait for those that don't know of it.
+    with pytest.raises(ValueError, match="broken"), distributed("cpu"):
+        raise ValueError("broken")
+    assert done == ["begun"]
