@@ -51,7 +51,7 @@ class QueryDecoder(QueryGroup):
         """Fused features [B, M, D] and their positions [M, D] -> the query features of each group.
 
         The first group is the decoder's own. It goes alone: no tensor of its way depends on how many
-        extensions there are, so that its answers stay the same to the last bit. Each extension attends to
+        extensions there are, so that the same calls compute its answers. Each extension attends to
         all groups before it and to itself, in a call of its own. `attention_block` also gives how much each
         query looks at each feature in that block.
         """

@@ -1,7 +1,7 @@
 """A new task on an old model, which the paper names as its limit (section 5).
 
 New queries are learned with everything else frozen. The old queries take no notice of them: no tensor on
-their way changes its shape, so that the old answers stay the same to the last bit. The new ones attend to
+their way changes its shape, so that the same calls compute the old answers. The new ones attend to
 the old ones, and so may use what those found.
 """
 

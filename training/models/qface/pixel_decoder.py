@@ -59,7 +59,8 @@ class PixelDecoder(nn.Module):
         at: dict[tuple[int, int], list[Tensor]] = {grid: [] for grid in self.grids}
         tokens = self.norm(fused)
         for stage, projection in zip(self.layout, self.from_tokens, strict=True):
-            patches = tokens[:, stage.first + stage.prefix : stage.first + stage.count]
+            # Of a slice as it lies, torch would choose the product by whether the weights learn.
+            patches = tokens[:, stage.first + stage.prefix : stage.first + stage.count].contiguous()
             at[stage.grid].append(projection(patches).transpose(1, 2).unflatten(2, stage.grid))
         if self.own_laterals:
             laterals = self._edges(images)

@@ -92,7 +92,8 @@ class QueryGroup(nn.Module):
             elif answer is QueryAnswer.MAP and self.mask_vector is not None:
                 assert places is not None
                 queries = parts[task.name] if masked_rows is None else parts[task.name][masked_rows]
-                vectors = self.mask_vector(queries) * places.shape[1] ** -0.5
+                # As it lies, torch would choose the product by whether the weights learn.
+                vectors = self.mask_vector(queries.contiguous()) * places.shape[1] ** -0.5
                 answers[task.name] = (vectors @ places.flatten(2)).unflatten(2, places.shape[2:])
         return {task.name: answers[task.name] for task in self.tasks}
 
