@@ -14,13 +14,19 @@ _INTERFACE = "base"
 @functools.cache
 def backends() -> dict[str, Backend]:
     """All backends by their names: the CPU's first, and of each device the default first."""
-    found: list[Backend] = [
-        importlib.import_module(f"{__name__}.{module.name}").BACKEND
-        for module in pkgutil.iter_modules(__path__)
-        if module.name != _INTERFACE and not module.ispkg
-    ]
+    found = list(_by_module().values())
     found.sort(key=lambda backend: (backend.device, not backend.is_default, backend.name))
     return {backend.name: backend for backend in found}
+
+
+@functools.cache
+def _by_module() -> dict[str, Backend]:
+    """Each backend by the short name of the module that defines it."""
+    return {
+        module.name: importlib.import_module(f"{__name__}.{module.name}").BACKEND
+        for module in pkgutil.iter_modules(__path__)
+        if module.name != _INTERFACE and not module.ispkg
+    }
 
 
 def backend(name: str) -> Backend:
@@ -32,7 +38,8 @@ def backend(name: str) -> Backend:
 
 def module_of(name: str) -> str:
     """The short name of the module of this package that defines the backend of this name."""
-    return type(backend(name)).__module__.rpartition(".")[2]
+    found = backend(name)
+    return next(module for module, other in _by_module().items() if other is found)
 
 
 def backend_of(name: str, precision: str) -> Backend:
