@@ -1,3 +1,3 @@
 """The client's version, told to people whose server speaks of something newer."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
