@@ -16,7 +16,22 @@ from runtime.kinds import kind_of
 from runtime.kinds.base import AnswerTensor, PhotoGeometry
 
 CONTRACT_TENSOR = "contract"
-_DTYPES = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
+# Every type of the V2 protocol that numpy has: a kind may answer in any.
+_DTYPES: Mapping[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
 
 
 def postprocess(

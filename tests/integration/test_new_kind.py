@@ -245,6 +245,7 @@ run = Run(
     model=dataclasses.replace(CONFIGS["qface_test"], tasks=("sharpness",)),
     sources=(Source(name="made", batch=4),),
     steps=4,
+    learning_rate=1e-3,
     bf16=False,
     workers=0,
     tensorboard=False,

@@ -1,4 +1,7 @@
-"""A data set is one file: dropped into training/data/readers, it is listed, prepared and checked."""
+"""A data set is one file: dropped into training/data/readers, it is listed, prepared and checked.
+
+It may label a task that was added to the catalogue.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ from tests.helpers.paths import ASSETS
 from training.data import readers
 from training.data.__main__ import main
 from training.data.prepared.face_set import FaceSet
+from training.tasks import CATALOGUE, Task
 
 FAMILY_ALBUM = '''
 """Ages in the files' names: `20_anna.jpg`."""
@@ -72,6 +76,35 @@ def test_a_new_data_set_is_one_file(
 
     assert main(["check", str(tmp_path / "family_album")]) == 0
     assert "whole, faces 2 for train" in capsys.readouterr().out
+
+
+def test_a_data_set_may_label_a_task_that_was_added_to_the_catalogue(
+    folder_of_readers: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pain = Task(
+        name="pain",
+        kind="value",
+        labels=("percent",),
+        unit="percent",
+        queries=1,
+        loss="smooth_l1",
+        metric="mean_absolute_error",
+        limits=(0.0, 100.0),
+    )
+    monkeypatch.setitem(CATALOGUE, "pain", pain)
+    album = FAMILY_ALBUM.replace("family_album", "pain_album").replace('"age"', '"pain"')
+    (folder_of_readers / "pain_album.py").write_text(album)
+    face = cv2.imread(str(ASSETS / "astronaut.jpg"))[40:240, 120:330]
+    for name in ("20_anna.jpg", "80_bert.jpg", "101_carl.jpg"):
+        assert cv2.imwrite(str(tmp_path / name), face)
+
+    prepare = ["prepare", "pain_album", "--source", str(tmp_path), "--output", str(tmp_path)]
+    assert main([*prepare, "--max-unreadable", "0.5"]) == 0
+    assert "left out 1 bad labels; labels pain (human)" in capsys.readouterr().out
+    assert FaceSet(tmp_path / "pain_album").columns["pain"].tolist() == [[20, 20], [80, 80]]
 
 
 def test_two_data_sets_of_one_name_are_refused(folder_of_readers: Path) -> None:
