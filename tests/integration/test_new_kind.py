@@ -222,8 +222,8 @@ from training.data.prepared.writer import write_set
 from training.evaluation.evaluate import evaluate, torch_predict
 from training.models import CONFIGS, ExportWrapper, load_checkpoint
 from training.train.finetune import finetune
-from training.train.loop import distributed
-from training.train.runs import Run, Source
+from training.train.loop.distributed import distributed
+from training.train.run import Run, Source
 
 place = Path(sys.argv[1])
 noise = np.random.default_rng(0)
