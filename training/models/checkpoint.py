@@ -1,6 +1,6 @@
 """Checkpoints for others to use: a safetensors file whose metadata describes what the weights answer.
 
-Weights are fp16 numbers, or fp32 ones where rounding would cost too much (`weights` in the metadata says
+Weights are fp16 numbers, or fp32 ones where rounding would cost too much (`weights` in the metadata is
 fp32 then). `family` is that of the configuration (training.models.families; absent: Q-Face's).
 """
 
@@ -189,8 +189,8 @@ def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str,
         if (task.kind, task.queries) != (known.kind, known.queries):
             raise ValueError(
                 f"{path} learned task {task.name!r} as {task.queries} queries of the kind {task.kind}, and "
-                f"training/tasks.py has {known.queries} of the kind {known.kind}: use the code that trained it, "
-                "or train anew"
+                f"training/tasks.py has {known.queries} of the kind {known.kind}: "
+                "use the code that trained it, or train anew"
             )
     return tasks
 

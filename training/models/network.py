@@ -91,7 +91,7 @@ class FaceNetwork(nn.Module, abc.ABC):
         return torch.unflatten(rows, 2, (columns, 3)).permute(0, 3, 1, 2)
 
     def contract(self, *, trained: Mapping[str, Sequence[str]] | None = None) -> Contract:
-        """What this network answers (training.contract.make_contract); `trained`: the labels it has learned."""
+        """What this network answers, where it has learned the labels of `trained` (None: all)."""
         return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
 
     def logit_rows(self, task: Task) -> LogitRows | None:

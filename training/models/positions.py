@@ -8,8 +8,8 @@ def sincos_positions(*, grid: tuple[int, int], width: int, prefix_tokens: int = 
     """Embeddings [prefix_tokens + h * w, width], row by row; those of prefix tokens ([CLS]) are zero.
 
     A quarter of the channels each holds sine and cosine of the column and of the row. Positions are
-    cell centres scaled to a 14 x 14 grid (the paper's), so that stages of different resolution say
-    the same thing of the same place. Raises ValueError if `width` is not a multiple of 4.
+    cell centres scaled to a 14 x 14 grid (the paper's), so that stages of different resolution agree
+    about the same place. Raises ValueError if `width` is not a multiple of 4.
     """
     if width % 4:
         raise ValueError(f"a position embedding needs a width that is a multiple of 4, not {width}")

@@ -9,7 +9,7 @@ import torch
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
-    """--data, --run, --set, --device and --threads; `folder` and `example` are in the help of --run and --set."""
+    """--data, --run, --set, --device and --threads. `folder` and `example` are help texts."""
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(

@@ -10,8 +10,8 @@ from torch import nn
 
 from tests.helpers.small_run import TASKS, small_run
 from tests.helpers.synthetic_sets import make_set
-from training.models import CONFIGS
-from training.tasks import CATALOGUE
+from training.models import CONFIGS, build_model
+from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed, distributed
 from training.train.losses import loss_sum
 from training.train.objectives import distillation as distil
@@ -114,3 +114,14 @@ def test_masks_are_asked_for_where_there_are_some_and_cost_nothing_elsewhere(tmp
     objective.sums(unmasked)["parsing"].backward()
     gradients = [p.grad for p in places.parameters()]  # type: ignore[union-attr]
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
+
+
+def test_states_of_runs_from_before_the_weighting_was_renamed_are_read() -> None:
+    run = small_run(loss_weighting="uncertainty")
+    objective = run.build_objective(build_model(run.model), tasks=select(TASKS))
+    former = {
+        name.replace("weighting.", "balance."): value + 1 for name, value in objective.state_dict().items()
+    }
+    assert "balance.log_noise" in former
+    objective.load_state_dict(former)
+    assert torch.equal(objective.state_dict()["weighting.log_noise"], torch.ones(len(TASKS)))

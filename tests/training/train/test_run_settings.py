@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.small_run import small_run
 from training.models import QFaceConfig
 from training.tasks import select
-from training.train.overrides import overridden
+from training.train.overrides import overridden, recorded
 from training.train.recipes import RECIPES, run_named
 from training.train.run import Source
 
@@ -100,3 +100,15 @@ def test_epochs_are_passes_over_the_largest_set() -> None:
 def test_configurations_of_runs_hold_their_types() -> None:
     assert isinstance(run_named("qface_test").model, QFaceConfig)
     assert all(task.kind for task in select(run_named("qface_tiny").model.tasks))
+
+
+def test_fields_whose_names_changed_are_set_and_recorded_by_their_former_names_too() -> None:
+    run = run_named("qface_test")
+    former = overridden(run, ["aside=0.1", "balance=uncertainty", "distil.path=/teacher"])
+    present = overridden(
+        run, ["holdout_fraction=0.1", "loss_weighting=uncertainty", "distillation.path=/teacher"]
+    )
+    assert former == present
+    fields = recorded(present)
+    assert (fields["aside"], fields["balance"], fields["distil"]["path"]) == (0.1, "uncertainty", "/teacher")
+    assert not {"holdout_fraction", "loss_weighting", "distillation"} & fields.keys()
