@@ -150,6 +150,39 @@ def test_build_imports_training_only_where_it_runs_torch() -> None:
     assert not without_torch
 
 
+@functools.cache
+def imported_names(path: Path) -> frozenset[str]:
+    """Every name that the imports of a file's own level could be modules of."""
+    names = set()
+    for node in statements(ast.parse(path.read_text()).body):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+@functools.cache
+def needs_torch(name: str) -> bool:
+    """Whether importing a module, of the sources or of the tests' helpers, imports torch."""
+    if name in SOURCES:
+        imported = frozenset().union(*(imported_names(SOURCES[module]) for module in closure(name)))
+        return any(each.split(".")[0] == "torch" for each in imported)
+    helper = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    if name.startswith("tests.") and helper.is_file():
+        return any(map(needs_torch, imported_names(helper)))
+    return name.split(".")[0] == "torch"
+
+
+def test_unit_tests_start_without_torch() -> None:
+    slow = [
+        relative(path)
+        for path in sorted((ROOT / "tests" / "unit").rglob("*.py"))
+        if any(map(needs_torch, imported_names(path)))
+    ]
+    assert not slow
+
+
 def test_no_module_is_longer_than_400_lines() -> None:
     paths = [*SOURCES.values(), *sorted((ROOT / "model_repository").rglob("*.py"))]
     lines = {relative(path): len(path.read_text().splitlines()) for path in paths}
