@@ -103,7 +103,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def column_shape(self, task: Task) -> tuple[int, ...]:
-        """The shape of one face's numbers in a prepared set; ValueError for a kind whose labels are pictures."""
+        """The shape of one face's numbers in a prepared set; ValueError where labels are pictures."""
 
     @abc.abstractmethod
     def checked(self, task: Task, value: Any, *, picture: tuple[int, int] | None = None) -> Any:
@@ -154,7 +154,7 @@ class Kind(abc.ABC):
         )
 
     def groups(self, task: Task, column: Rows) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
-        """The groups' names, and each face's group [N] (-1: in none); None for a kind that makes no groups."""
+        """The groups' names, and each face's group [N] (-1: none); None for a kind that makes no groups."""
         return None
 
     # Training -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ probabilities [K]. Raw answer: logits [B, K].
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Classes(Kind):
     """See the module."""
 
     name = "classes"
-    losses = {"cross_entropy": Loss(count=whole_labels, sum=_cross_entropy)}
+    losses: ClassVar[dict[str, Loss]] = {"cross_entropy": Loss(count=whole_labels, sum=_cross_entropy)}
     metrics = (
         Metric(name="top1_accuracy"),
         Metric(name="mean_class_accuracy"),

@@ -5,7 +5,7 @@ Labels and targets are pictures of class ids, uint8, UNKNOWN where nobody knows.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,7 +82,7 @@ class Mask(Kind):
     """See the module."""
 
     name = "mask"
-    losses = {
+    losses: ClassVar[dict[str, Loss]] = {
         "pixel_cross_entropy": Loss(count=_labelled_faces, sum=_pixel_cross_entropy),
         "dice_cross_entropy": Loss(count=_labelled_faces, sum=_dice_cross_entropy),
     }
@@ -199,7 +199,7 @@ class Mask(Kind):
     def client_answer_in_crop(
         self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int
     ) -> NDArray[Any]:
-        """By the nearest pixel; the first class where the answer's own crop ends before, or the photo does."""
+        """By the nearest pixel; the first class where the answer's own crop or the photo ends before."""
         from qface_client.results import OUTSIDE
 
         ids = self.from_client(answer, labels)

@@ -6,7 +6,7 @@ serves those.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,9 @@ class MultiLabel(Kind):
     """See the module."""
 
     name = "multilabel"
-    losses = {"binary_cross_entropy": Loss(count=_known_entries, sum=_binary_cross_entropy)}
+    losses: ClassVar[dict[str, Loss]] = {
+        "binary_cross_entropy": Loss(count=_known_entries, sum=_binary_cross_entropy)
+    }
     metrics = (
         Metric(name="mean_accuracy"),
         Metric(name="mean_f1"),
@@ -126,7 +128,7 @@ class MultiLabel(Kind):
         return raw.sigmoid()
 
     def calibration(self, task: Task, logits: "Tensor", targets: "Tensor") -> "Tensor":
-        """Scale and shift of each label: [K, 2]. A label that was never learned, and is not served, keeps its."""
+        """Scale and shift of each label: [K, 2]. A label without known faces keeps its logits."""
         import torch
 
         from training.train.calibration_fit import fit_label

@@ -7,7 +7,7 @@ and target: [K, 2] in sides of the served crop, 0 to 1 from edge to edge, NaN wh
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +59,7 @@ class Points(Kind):
     """See the module."""
 
     name = "points"
-    losses = {"wing": Loss(count=_known_points, sum=_wing)}
+    losses: ClassVar[dict[str, Loss]] = {"wing": Loss(count=_known_points, sum=_wing)}
     metrics = (
         Metric(name="normalized_mean_error", is_error=True),
         Metric(name="auc_at_0.08"),

@@ -5,7 +5,7 @@ Raw answer: six numbers [B, 6].
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +70,7 @@ class Rotation(Kind):
     """See the module."""
 
     name = "rotation"
-    losses = {"geodesic": Loss(count=whole_labels, sum=_geodesic)}
+    losses: ClassVar[dict[str, Loss]] = {"geodesic": Loss(count=whole_labels, sum=_geodesic)}
     metrics = (
         Metric(name="euler_mean_absolute_error", unit="degrees", is_error=True),
         Metric(name="geodesic_error", unit="degrees", is_error=True),

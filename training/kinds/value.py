@@ -5,7 +5,7 @@ Written [low, high], both ends equal for an exact value. Column and target: the 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Value(Kind):
     """See the module."""
 
     name = "value"
-    losses = {"smooth_l1": Loss(count=whole_labels, sum=_smooth_l1)}
+    losses: ClassVar[dict[str, Loss]] = {"smooth_l1": Loss(count=whole_labels, sum=_smooth_l1)}
     metrics = (
         Metric(name="mean_absolute_error", unit="task", is_error=True),
         Metric(name="bin_accuracy"),

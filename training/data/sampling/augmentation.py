@@ -1,6 +1,6 @@
 """Augmentation of a training face: the variation of photos, cameras and the detector's errors.
 
-Geometry is one warp, whose matrix transforms the labels too (training.data.sampling.targets). Colour, blur
+Geometry is one warp, whose matrix transforms the labels too (training.kinds). Colour, blur
 and compression are torchvision's functions, with strengths that the face's own generator draws.
 """
 
