@@ -111,7 +111,7 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
-	@$(FULL) -m deploy.evaluate $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
+	@$(FULL) -m deploy.evaluate_server $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
 # glibc hands a step's large tensors back to the kernel and asks for them again, page by page, in the next step: on a

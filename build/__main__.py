@@ -37,10 +37,10 @@ from build.stages.common_options import (
     photo_option,
 )
 from build.stages.compile import BuildSettings
+from build.stages.random_weights import UntrainedStage
 from build.stages.repository import assemble
 from build.stages.repository_files import LINK
 from build.stages.stage import Done, only_one, perform
-from build.stages.untrained import UntrainedStage
 
 CHECKPOINT = ROOT / "weights" / "qface-tiny.safetensors"
 # Random weights show nothing of what fp16's range or a quantiser would do to trained ones.

@@ -18,9 +18,9 @@ from build.errors import BuildError
 from build.files import ROOT, replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import EngineSettings
-from build.serving.network import Network, network_of
 from build.serving.pbtxt import HEADER
 from build.serving.served_models import config_files, python_models
+from build.serving.served_network import Network, network_of
 
 MODEL_REPOSITORY = ROOT / "model_repository"
 WEIGHTS = ROOT / "weights" / "qface-tiny.onnx"

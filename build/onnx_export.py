@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from onnxscript.rewriter.rules import common as rules
 
+from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances, worst_beyond_tolerance
-from build.acceptance.pictures import pictures
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import FIRST_FAMILY, PIXELS, read_graph
-from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
+from build.serving.batching_and_queues import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import OnnxReport
 from runtime.contract import Contract
 from training.models import Checkpoint, ExportWrapper, load_checkpoint

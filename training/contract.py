@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from runtime.contract import ALIGNED as ALIGNED
 from runtime.contract import CONTRACT_VERSION, Contract, TaskEntry, VisiblePoints
 from training.kinds import kind_of
-from training.task import Task
+from training.task_type import Task
 
 # How a face is cut out of its photo: upright by its eyes and mouth (runtime.image.align), or its box, grown
 # by a quarter of each side and stretched to a square, as FaceXFormer does it.

@@ -2,7 +2,7 @@
 
 This is the only place in the project that spells out a label. From here the labels travel as data:
 checkpoint metadata -> ONNX metadata -> `parameters` of the served models -> client. A new task is one
-entry in `CATALOGUE` (and a data set); training.task documents the fields.
+entry in `CATALOGUE` (and a data set); training.task_type documents the fields.
 
 Everything reads `CATALOGUE` when it is used, so that a program or a test may add a task to it:
 `CATALOGUE["pain"] = Task(name="pain", ...)`.
@@ -13,7 +13,7 @@ points); COFW (29 points); CelebAMask-HQ and LaPa (parsing).
 
 from collections.abc import Iterable, Sequence
 
-from training.task import Task as Task
+from training.task_type import Task as Task
 
 
 def by_name(tasks: Iterable[Task]) -> dict[str, Task]:

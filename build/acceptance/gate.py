@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from build.acceptance.answers import answer_fault
 from build.acceptance.file_size import size_fault
 from build.acceptance.layers import LayerShares, layer_fault
+from build.acceptance.parity_check import answer_fault
 from build.acceptance.task_metrics import Metrics, metric_fault
 from build.errors import BuildError
 from runtime.contract import Contract

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from build.acceptance.pictures import pictures
+from build.acceptance.comparison_pictures import pictures
 from build.backends.base import Infer
 from build.errors import BuildError
 from training.models import ExportWrapper, load_checkpoint

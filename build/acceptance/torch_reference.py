@@ -10,7 +10,7 @@ from build.acceptance.parity import differences, tolerances, worst_beyond_tolera
 from build.acceptance.reference import Reference
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
-from build.serving.batches import COMPARED_BATCHES
+from build.serving.batching_and_queues import COMPARED_BATCHES
 
 
 def make_reference(

@@ -20,7 +20,7 @@ from build import machine
 from build.errors import BuildError
 from build.lowering.precision_exclusions import ExcludedNode
 from build.precisions import Precision
-from build.serving.batches import MAX_BATCH, check_max_batch
+from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import NETWORK_FILE, CpuSettings, Device, EngineSettings
 from runtime.contract import Contract
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from build.backends.tensorrt_tools.plan_backend import PlanBackend
 from build.backends.tensorrt_tools.plan_check import check_plan
-from build.backends.tensorrt_tools.settings import PLAN_FILE
+from build.backends.tensorrt_tools.plan_settings import PLAN_FILE
 from build.errors import BuildError
 
 OLDEST = (10, 12)  # has what strong typing needs, and nothing that version 11 took away

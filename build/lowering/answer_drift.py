@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.acceptance.parity import differences, tolerances
-from build.lowering.calibration import evenly
+from build.lowering.calibration_faces import evenly
 from build.precisions import Precision
 from runtime.contract import Contract
 from runtime.kinds.base import Tensors

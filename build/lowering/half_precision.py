@@ -14,7 +14,7 @@ from onnx import TensorProto
 from build.errors import BuildError
 from build.lowering.onnx_file import LOW_FLOATS, element_types
 from build.lowering.precision_exclusions import ExcludedNode
-from build.lowering.quiet import quiet
+from build.lowering.silenced_libraries import quiet
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 

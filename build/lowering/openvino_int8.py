@@ -20,7 +20,7 @@ from build.backends.base import Infer, Log, LoweredNetwork, LoweringRequest
 from build.errors import BuildError
 from build.lowering.answer_drift import AnswerDrift, split_faces
 from build.lowering.precision_exclusions import INPUT, ExcludedNode, Node, excluded_nodes
-from build.lowering.quiet import audible, quiet
+from build.lowering.silenced_libraries import audible, quiet
 from build.onnx_interface import PIXELS
 from runtime.engines.openvino import openvino_core
 

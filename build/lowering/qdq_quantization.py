@@ -1,6 +1,6 @@
 """int8 and fp8 as Q/DQ nodes in the ONNX file: modelopt quantises, and the costliest layers are reverted.
 
-The quantised network is run with its exact rounding (`build.lowering.rounding`) on faces held out of the
+The quantised network is run with its exact rounding (`build.lowering.gpu_rounding`) on faces held out of the
 calibration. While the worst answer is too far from fp32's, the layer that costs most loses its Q/DQ
 nodes, up to `MOST_REVERTED` layers; what came closest stands. Whether that is served is decided by the
 acceptance gate.
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from build.backends.base import Log
 from build.errors import BuildError
 from build.lowering.answer_drift import AnswerDrift, split_faces
+from build.lowering.gpu_rounding import rounded_model
 from build.lowering.half_precision import modelopt_version, to_16_bits
 from build.lowering.precision_exclusions import ExcludedNode, excluded_nodes, onnx_nodes
-from build.lowering.quiet import quiet
-from build.lowering.rounding import rounded_model
+from build.lowering.silenced_libraries import quiet
 from build.onnx_interface import PIXELS
 from build.precisions import Precision
 from runtime.contract import Contract

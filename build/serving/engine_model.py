@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from build.onnx_interface import Head
 from build.serving import tensors
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model
 from runtime.contract import Contract

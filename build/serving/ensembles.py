@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from build.onnx_interface import PIXELS
 from build.serving import tensors
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.pbtxt import Ensemble, Step
 from build.serving.steps import OnRequest, on_request
 from runtime.contract import Contract, TaskEntry

@@ -3,16 +3,13 @@
 import dataclasses
 
 from build.serving import tensors
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH, MAX_QUEUED_PHOTOS
 from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor
 from runtime.contract import Contract
 from runtime.detect.blazeface import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
 
 DETECTOR_FILE = "detector.tflite"
-# Photos that may wait before further ones are turned away. They take longer than crops and are held in
-# memory as they were sent.
-_MAX_PHOTOS = 64
 
 
 def face_detector(engine: EngineSettings) -> Model:
@@ -39,7 +36,7 @@ def face_detect() -> Model:
         outputs=tensors.DETECTIONS,
         max_batch_size=0,
         # Without a batch to put together: it is what bounds the queue.
-        batching=Batching(max_queue_size=_MAX_PHOTOS),
+        batching=Batching(max_queue_size=MAX_QUEUED_PHOTOS),
         instances=Instances(count=2),
     )
 
@@ -55,7 +52,7 @@ def photo_analysis(contract: Contract, *, engine: str) -> Model:
         inputs=tensors.PHOTO_INPUTS,
         outputs=(*tensors.DETECTIONS, *per_face, tensors.CONTRACT_HASH),
         max_batch_size=0,
-        batching=Batching(max_queue_size=_MAX_PHOTOS),
+        batching=Batching(max_queue_size=MAX_QUEUED_PHOTOS),
         # An asynchronous model still answers one request at a time and instance: several, so that the
         # faces of several photos share the engine's batches.
         instances=Instances(count=4),

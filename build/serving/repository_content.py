@@ -9,10 +9,10 @@ from build.detector import find_detector, package_version
 from build.errors import BuildError
 from build.files import ROOT
 from build.manifest import Content, sha256_of
-from build.serving.network import Network
 from build.serving.photo_models import DETECTOR_FILE
 from build.serving.servable_network import ServableNetwork
 from build.serving.served_models import python_models
+from build.serving.served_network import Network
 from runtime.detect.detector_file import PACKAGE
 
 

@@ -11,7 +11,7 @@ from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import NETWORK_FILE, EngineSettings
-from build.serving.network import Network, network_of
+from build.serving.served_network import Network, network_of
 from build.stages.artifacts import EXPORTED
 from build.stages.stage import recorded
 

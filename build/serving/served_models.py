@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from build.backends import served_on
 from build.serving.engine_model import face_engine
 from build.serving.ensembles import ensemble
-from build.serving.network import DETECTOR_MODELS, Network, check_names
 from build.serving.pbtxt import Ensemble, Model, to_text
 from build.serving.photo_models import face_detect, face_detector, photo_analysis
+from build.serving.served_network import DETECTOR_MODELS, Network, check_names
 from build.serving.steps import (
     crop_preprocess,
     face_preprocess,

@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from build.onnx_interface import Head
 from build.serving import tensors
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH, MAX_QUEUED_FACES
 from build.serving.pbtxt import Batching, Instances, Model, Tensor
 from runtime.contract import ALIGNED, Contract, TaskEntry
-
-# Requests that may wait for the first step of an ensemble before further ones are turned away: some
-# seconds of work for a CPU.
-_MAX_QUEUE = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +34,7 @@ def face_preprocess(contract: Contract) -> Model:
         inputs=tensors.FACE_INPUTS,
         outputs=_crop_outputs(contract),
         max_batch_size=MAX_BATCH,
-        batching=Batching(max_queue_size=_MAX_QUEUE),
+        batching=Batching(max_queue_size=MAX_QUEUED_FACES),
         instances=Instances(count=2),
         parameters=_crop_parameters(contract),
     )
@@ -51,7 +47,7 @@ def crop_preprocess(contract: Contract) -> Model:
         inputs=tensors.CROP_INPUTS,
         outputs=_crop_outputs(contract),
         max_batch_size=MAX_BATCH,
-        batching=Batching(max_queue_size=_MAX_QUEUE),
+        batching=Batching(max_queue_size=MAX_QUEUED_FACES),
         parameters=_crop_parameters(contract),
     )
 

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 from build import machine
 from build.acceptance import gate
-from build.acceptance.answers import differences_by_batch
 from build.acceptance.layers import TOLERATED_FP32_SHARE, layer_shares
 from build.acceptance.parity import tolerances
+from build.acceptance.parity_check import differences_by_batch
 from build.acceptance.reference import REFERENCE, load_reference
 from build.acceptance.task_metrics import measure_tasks
 from build.backends import backend, backend_of, module_of
@@ -32,7 +32,7 @@ from build.files import ROOT, link_or_copy, sha256_of_file
 from build.manifest import git_revision, package_versions
 from build.options import argument, from_options, option, parser_of
 from build.precisions import format_of
-from build.serving.batches import COMPARED_BATCHES, MAX_BATCH
+from build.serving.batching_and_queues import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import ENGINE_MANIFEST, EXPORTED, EngineReport, PrecisionReport
 from build.stages.stage import Finished, Log, Stage, finished, listing, perform
 from runtime.contract import Contract
@@ -230,7 +230,7 @@ def prove(
 
 def _stand_in(network: Path, precision: str) -> tuple[Infer, str]:
     """What is measured where the engine can't run: the very network that it was built from."""
-    from build.lowering.rounding import rounded
+    from build.lowering.gpu_rounding import rounded
 
     how = "" if format_of(precision).full else f", every tensor rounded as in {precision}"
     return rounded(network), f"the network that the engine was built from (ONNX Runtime on the CPU{how})"

@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from build.acceptance.comparison_pictures import real_crops
 from build.acceptance.parity import nearly_constant
-from build.acceptance.pictures import real_crops
 from build.acceptance.reference import REFERENCE, save_reference
 from build.cli import run_cli
 from build.detector import find_detector
 from build.manifest import package_versions
 from build.onnx_interface import read_graph
 from build.options import add_option, add_options, argument, from_options, option
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH
 from build.stages.artifacts import NETWORK, ExportReport
 from build.stages.common_options import detector_option, photo_option
 from build.stages.stage import Log, Stage, perform, sha256_of_input

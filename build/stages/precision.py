@@ -23,7 +23,7 @@ from build.cli import run_cli
 from build.detector import find_detector
 from build.errors import BuildError
 from build.files import link_or_copy, sha256_of_file, shown
-from build.lowering.calibration import CALIBRATION_FACES, calibration_faces
+from build.lowering.calibration_faces import CALIBRATION_FACES, calibration_faces
 from build.manifest import package_versions
 from build.onnx_interface import read_graph
 from build.options import argument, from_options, option, parser_of

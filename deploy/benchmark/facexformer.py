@@ -33,8 +33,8 @@ from build.errors import BuildError
 from build.stages.artifacts import NETWORK
 from build.stages.common_options import PHOTO
 from build.stages.export import ExportStage
+from build.stages.random_weights import UntrainedStage
 from build.stages.stage import perform
-from build.stages.untrained import UntrainedStage
 from deploy.embedded.environment import PROJECT
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine

@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.embedded import environment
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
-from deploy.embedded.host import check_host
+from deploy.embedded.host_check import check_host
 from deploy.embedded.server import EmbeddedServer
 
 REPOSITORY = PROJECT / "var" / "repository"

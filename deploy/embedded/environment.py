@@ -19,7 +19,7 @@ SERVE_PYTHON = PROJECT / ".venv-serve" / "bin" / "python"
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 REMAKE = "remake it with `make clean-venvs .venv-serve`"
 
-_PROBE = Path(__file__).with_name("probe.py")
+_PROBE = Path(__file__).with_name("interpreter_probe.py")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _check_interpreter(report: dict[str, Any], *, python: Path) -> tuple[int, in
 
 
 def interpret(report: dict[str, Any], *, python: Path) -> Environment:
-    """The environment in a Python's report (of `probe.py`); EnvironmentNotSupported where it can't serve."""
+    """The environment in a Python's report (of `interpreter_probe.py`); EnvironmentNotSupported where it can't serve."""
     version = _check_interpreter(report, python=python)
     written = ".".join(map(str, version))
     if report["pytriton"] is None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from deploy.embedded import environment, installation, ports
+from deploy.embedded.assembled_repository import open_repository
 from deploy.embedded.errors import (
     CannotStart,
     EmbeddedServerError,
@@ -24,12 +25,11 @@ from deploy.embedded.errors import (
     StartCancelled,
     StartTimeout,
 )
-from deploy.embedded.guard import SHARED_MEMORY, remove_shared_memory
-from deploy.embedded.host import check_host
-from deploy.embedded.log import ServerLog
-from deploy.embedded.repository import open_repository
+from deploy.embedded.host_check import check_host
+from deploy.embedded.process_guard import SHARED_MEMORY, remove_shared_memory
+from deploy.embedded.server_log import ServerLog
 
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).with_name("process_guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
 _TICK = 0.05  # seconds
 _UNSAFE = re.compile(r"[^\w./+@%=,:-]", re.ASCII)  # to a shell
@@ -273,7 +273,7 @@ class EmbeddedServer:
         # Imported late: to check the host, nothing needs to be installed.
         import tritonclient.grpc as triton
 
-        from deploy.embedded import canary
+        from deploy.embedded import readiness
 
         deadline = time.monotonic() + self._start_timeout
         missing = list(self.models)
@@ -296,22 +296,22 @@ class EmbeddedServer:
             go_on(f"loading {', '.join(missing)}")
         client = triton.InferenceServerClient(self.grpc_address, channel_args=_CHANNEL)
         try:
-            while missing := [name for name in missing if not canary.is_ready(client, name)]:
+            while missing := [name for name in missing if not readiness.is_ready(client, name)]:
                 go_on(f"loading {', '.join(missing)}")
-            for name in canary.canary_models(self.models):
+            for name in readiness.canary_models(self.models):
                 self._ask(client, name, deadline=deadline, go_on=go_on)
         finally:
             client.close()
 
     def _ask(self, client: Any, name: str, *, deadline: float, go_on: Callable[[str], None]) -> None:
         """A canary in a thread of its own, so that a death or a signal meanwhile is noticed."""
-        from deploy.embedded import canary
+        from deploy.embedded import readiness
 
         failure: list[Exception] = []
 
         def run() -> None:
             try:
-                canary.send_canary(client, name, timeout=max(1.0, deadline - time.monotonic() + 1))
+                readiness.send_canary(client, name, timeout=max(1.0, deadline - time.monotonic() + 1))
             except Exception as error:
                 failure.append(error)
 

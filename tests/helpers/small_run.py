@@ -3,7 +3,7 @@
 import dataclasses
 
 from training.models.qface import CONFIGS
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 
 TASKS = ("gender", "age", "action_units")
 # As small as a network with BatchNorm can be.

@@ -72,7 +72,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.scores import mean
 from training.kinds.base import Kind, Loss, Metric, PerFace, Rows, known_only, whole_labels
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -223,7 +223,7 @@ from training.evaluation.evaluate import evaluate, torch_predict
 from training.models import CONFIGS, ExportWrapper, load_checkpoint
 from training.train.finetune import finetune
 from training.train.loop.distributed import distributed
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 
 place = Path(sys.argv[1])
 noise = np.random.default_rng(0)

@@ -26,7 +26,7 @@ from training.models import CONFIGS, Checkpoint, ExportWrapper, QFaceConfig, loa
 from training.tasks import CATALOGUE, Task
 from training.train.finetune import finetune
 from training.train.loop.distributed import distributed
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 
 SIZE = 64
 PAIN = Task(

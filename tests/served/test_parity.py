@@ -8,8 +8,8 @@ import pytest
 import torch
 import tritonclient.grpc as triton
 
+from build.acceptance.comparison_pictures import real_crops
 from build.acceptance.parity import differences, tolerances
-from build.acceptance.pictures import real_crops
 from build.config import WEIGHTS
 from build.detector import find_detector
 from build.onnx_interface import read_graph

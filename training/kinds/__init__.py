@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from training.kinds.base import Kind
 
 if TYPE_CHECKING:
-    from training.task import Task
+    from training.task_type import Task
 
 
 @functools.cache

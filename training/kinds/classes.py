@@ -24,7 +24,7 @@ from training.kinds.base import (
     metric_by_label,
     whole_labels,
 )
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +100,7 @@ class Classes(Kind):
         """One temperature for all labels: [1, 2]."""
         import torch
 
-        from training.train.calibration_fit import fit_classes
+        from training.train.platt_scaling import fit_classes
 
         return torch.tensor([[fit_classes(logits, targets), 0.0]])
 

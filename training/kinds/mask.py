@@ -22,7 +22,7 @@ from training.kinds.base import (
     known_only,
     metric_by_label,
 )
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

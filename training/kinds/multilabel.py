@@ -33,7 +33,7 @@ from training.kinds.base import (
     metric_by_label,
     sides_changed,
 )
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,7 +131,7 @@ class MultiLabel(Kind):
         """Scale and shift of each label: [K, 2]. A label without known faces keeps its logits."""
         import torch
 
-        from training.train.calibration_fit import fit_label
+        from training.train.platt_scaling import fit_label
 
         numbers = torch.tensor([[1.0, 0.0]]).repeat(len(task.labels), 1)
         for label in range(len(task.labels)):

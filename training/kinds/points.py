@@ -26,7 +26,7 @@ from training.kinds.base import (
     known_only,
     sides_changed,
 )
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,7 +25,7 @@ from training.kinds.base import (
     known_only,
     whole_labels,
 )
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

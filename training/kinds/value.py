@@ -23,7 +23,7 @@ from training.kinds.base import (
     whole_labels,
 )
 from training.kinds.classes import ranges_of
-from training.task import Task
+from training.task_type import Task
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from torch import Tensor
 from runtime.contract import Contract, InvalidContract
 from training.models.families import FAMILIES
 from training.models.network import FaceNetwork
-from training.task import Task
+from training.task_type import Task
 from training.tasks import CATALOGUE
 
 FORMAT = "qface-checkpoint-1"

@@ -6,7 +6,7 @@ from torch import Tensor
 from runtime.contract import Contract
 from training.kinds import kind_of
 from training.models.network import FaceNetwork
-from training.task import Task
+from training.task_type import Task
 
 
 def physical(task: Task, raw: Tensor, *, input_size: int) -> Tensor:

@@ -15,7 +15,7 @@ from training.contract import make_contract
 from training.models.attention import MultiHeadAttention
 from training.models.config import NetworkConfig
 from training.models.encoder import TimmEncoder
-from training.task import Task
+from training.task_type import Task
 
 # ImageNet's, which timm's encoders expect.
 PIXEL_MEAN = (0.485, 0.456, 0.406)

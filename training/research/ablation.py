@@ -32,12 +32,12 @@ from training.evaluation.report import markdown_table, result_as_json, write_tex
 from training.kinds import kind_of
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE
-from training.train.command import add_run_options, take_cores
 from training.train.loop.distributed import Distributed, distributed
 from training.train.objectives.loss_weighting import LOSS_WEIGHTINGS
 from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
-from training.train.run import Run
+from training.train.run_config import Run
+from training.train.run_options import add_run_options, take_cores
 from training.train.trainer import Trainer
 
 _RESULT = "result.json"

@@ -31,8 +31,8 @@ from training.kinds import kind_of
 from training.models import Checkpoint, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.models.network import FaceNetwork
-from training.task import Task
-from training.train.command import take_cores
+from training.task_type import Task
+from training.train.run_options import take_cores
 
 _BATCH = 64
 _FOLDS = 5

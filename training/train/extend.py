@@ -25,10 +25,10 @@ from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
 from training.models.qface.extension import extended, last_extension
 from training.tasks import select
-from training.train.command import add_run_options, take_cores
 from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
+from training.train.run_options import add_run_options, take_cores
 from training.train.trainer import Trainer
 
 # Faces a step, shared among the sets.

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 
 from training.cli import run_cli
 from training.models import Checkpoint
-from training.train.command import add_run_options, take_cores
 from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
-from training.train.run import Run
+from training.train.run_config import Run
+from training.train.run_options import add_run_options, take_cores
 from training.train.trainer import Trainer
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
-from training.task import Task
+from training.task_type import Task
 
 _SHOWN = 5  # labels in a message
 

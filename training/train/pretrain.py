@@ -25,12 +25,12 @@ from training.models.checkpoint import save_tensors
 from training.models.encoder import TimmEncoder
 from training.models.masked_autoencoder import MaskedAutoencoder
 from training.models.qface import CONFIGS, QFaceConfig
-from training.train.command import add_run_options, take_cores
 from training.train.loop.distributed import Distributed, distributed
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.masked_reconstruction import MaskedReconstruction
 from training.train.overrides import overridden
+from training.train.run_options import add_run_options, take_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

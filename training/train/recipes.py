@@ -13,7 +13,7 @@ from training.models import FaceXFormerConfig, QFaceConfig
 from training.models.qface import CONFIGS
 from training.tasks import select
 from training.train.objectives.distillation import Distillation
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 
 # A first try's: what is rare comes round more often.
 _FIRST_SETS = (

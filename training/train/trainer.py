@@ -14,14 +14,14 @@ from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.task import Task
-from training.train.card import make_card
+from training.task_type import Task
+from training.train.checkpoint_card import make_card
 from training.train.learned_labels import learned_labels
 from training.train.loop.distributed import Distributed
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.multi_task import MultiTaskObjective
 from training.train.overrides import recorded
-from training.train.run import Run
+from training.train.run_config import Run
 
 
 class Trainer:

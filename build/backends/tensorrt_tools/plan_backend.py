@@ -14,8 +14,8 @@ from build.backends.base import Backend, BuildOptions, Engine, Log, LoweredNetwo
 from build.backends.tensorrt_tools.gpus import gpu_versions
 from build.backends.tensorrt_tools.layers import inspected_layers, parsed_layers
 from build.backends.tensorrt_tools.monitor import error_logger, progress_monitor, stopped_by_interrupt
-from build.backends.tensorrt_tools.plan import inspect, runner
-from build.backends.tensorrt_tools.settings import PLAN_FILE, PlanSettings, Profile
+from build.backends.tensorrt_tools.plan_runner import inspect, runner
+from build.backends.tensorrt_tools.plan_settings import PLAN_FILE, PlanSettings, Profile
 from build.backends.tensorrt_tools.timing_cache import keep_timing_cache, use_timing_cache
 from build.errors import BuildError
 from build.onnx_interface import PIXELS

@@ -11,7 +11,7 @@ import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from build.acceptance.pictures import pictures
+from build.acceptance.comparison_pictures import pictures
 from build.backends import onnxruntime
 from build.backends import openvino as openvino_engine
 from build.backends.base import Engine

@@ -13,7 +13,7 @@ import torch
 
 import build.onnx_export
 import build.stages.export
-from build.acceptance.pictures import pictures
+from build.acceptance.comparison_pictures import pictures
 from build.errors import BuildError
 from build.onnx_interface import read_graph
 from runtime.engines.openvino import OpenVinoEngine

@@ -17,8 +17,8 @@ import tritonclient.grpc as triton
 
 import build.onnx_export
 import build.stages.export
+from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
-from build.acceptance.pictures import pictures
 from build.onnx_interface import read_graph
 from deploy.embedded import EmbeddedServer
 from runtime.contract import Contract

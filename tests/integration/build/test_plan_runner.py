@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from build.backends.tensorrt_tools.plan import inspect, runner
+from build.backends.tensorrt_tools.plan_runner import inspect, runner
 from build.errors import BuildError
 
 

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import build.lowering.qdq_quantization
+from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
-from build.acceptance.pictures import pictures
 from build.backends.base import LoweredNetwork
 from build.config import WEIGHTS
 from build.errors import BuildError
+from build.lowering.gpu_rounding import rounded
 from build.lowering.onnx_file import element_types, unpacked
 from build.lowering.precision_exclusions import INPUT, Node, excluded_nodes, onnx_nodes
-from build.lowering.quiet import audible, quiet
-from build.lowering.rounding import rounded
+from build.lowering.silenced_libraries import audible, quiet
 from build.onnx_interface import read_graph
 from build.precisions import Precision
 from build.stages.precision import lower

@@ -54,7 +54,7 @@ def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_noth
     served = (output / "repository").resolve()
     config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
     save_checkpoint(own, dataclasses.replace(random_checkpoint(config, seed=1), card={}))
-    monkeypatch.setattr("build.acceptance.answers.tolerances", lambda contract, **_: {"age": -1.0})
+    monkeypatch.setattr("build.acceptance.parity_check.tolerances", lambda contract, **_: {"age": -1.0})
     assert build(own, output) == 2
     said = capsys.readouterr()
     assert "because of another checkpoint" in said.out

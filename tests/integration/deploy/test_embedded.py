@@ -47,7 +47,7 @@ def processes_of(folder: Path) -> dict[int, str]:
         with contextlib.suppress(OSError):
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             # A zombie has no command line; pytest itself may name the folder.
-            if str(folder) in command and ("triton" in command or "guard.py" in command):
+            if str(folder) in command and ("triton" in command or "process_guard.py" in command):
                 found[int(path.parent.name)] = command
     return found
 
@@ -270,7 +270,7 @@ def test_a_server_that_was_killed_is_reported(echo: Path) -> None:
 
 def test_a_server_does_not_outlive_its_guard(echo: Path) -> None:
     with EmbeddedServer(echo) as server:
-        [guard] = [pid for pid, line in processes_of(echo).items() if "guard.py" in line]
+        [guard] = [pid for pid, line in processes_of(echo).items() if "process_guard.py" in line]
         os.kill(guard, signal.SIGKILL)
         with pytest.raises(ServerDied):
             server.wait(timeout=15)

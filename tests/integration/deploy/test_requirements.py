@@ -38,7 +38,7 @@ def script(path: Path, body: str) -> Path:
 
 def python(path: Path, *, library: bool) -> Path:
     """A command that is this Python, with or without its shared library, as far as it says."""
-    lacking = "" if library else 'case "$*" in *probe.py*--library*) exit 1 ;; esac; '
+    lacking = "" if library else 'case "$*" in *interpreter_probe.py*--library*) exit 1 ;; esac; '
     return script(path, f'{lacking}exec "{sys.executable}" "$@"')
 
 

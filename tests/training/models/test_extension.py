@@ -18,8 +18,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import build.stages.export
+from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
-from build.acceptance.pictures import pictures
 from build.onnx_interface import read_graph
 from runtime.engines.openvino import OpenVinoEngine
 from training.contract import make_contract

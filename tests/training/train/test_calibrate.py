@@ -15,7 +15,7 @@ from training.models.checkpoint import round_to_half
 from training.tasks import CATALOGUE
 from training.train import calibrate
 from training.train.calibrate import calibrated, held_out_sets
-from training.train.calibration_fit import fit_classes, fit_label
+from training.train.platt_scaling import fit_classes, fit_label
 
 TASKS = ("expression", "gender", "action_units", "age", "head_pose")
 FIGURES = {"gender on made": {"top1_accuracy": 0.5}}

@@ -17,10 +17,10 @@ from training.models import FaceXFormer, FaceXFormerConfig, load_checkpoint
 from training.tasks import CATALOGUE, FACEXFORMER_TASKS
 from training.train.loop.distributed import distributed
 from training.train.loop.optimisation import Optimisation
-from training.train.losses import loss_sum, task_loss
+from training.train.objectives.task_loss import loss_sum, task_loss
 from training.train.overrides import overridden
 from training.train.recipes import run_named
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 from training.train.trainer import Trainer
 
 SMALL = FaceXFormerConfig(

@@ -17,7 +17,7 @@ from training.tasks import CATALOGUE
 from training.train import finetune
 from training.train import trainer as trainer_module
 from training.train.loop.distributed import Distributed
-from training.train.run import Source
+from training.train.run_config import Source
 from training.train.trainer import Trainer
 
 

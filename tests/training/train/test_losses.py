@@ -10,7 +10,7 @@ from torch import Tensor
 from training.kinds import kind_of
 from training.kinds.rotation import rotation_from_6d
 from training.tasks import CATALOGUE, Task
-from training.train.losses import known, loss_of, loss_sum, task_loss
+from training.train.objectives.task_loss import known, loss_of, loss_sum, task_loss
 
 TASKS = ["expression", "action_units", "age", "head_pose", "landmarks", "parsing"]
 

@@ -13,10 +13,10 @@ from tests.helpers.synthetic_sets import make_set
 from training.models import CONFIGS, build_model
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed, distributed
-from training.train.losses import loss_sum
 from training.train.objectives import distillation as distil
 from training.train.objectives.loss_weighting import build_loss_weighting
-from training.train.run import Source
+from training.train.objectives.task_loss import loss_sum
+from training.train.run_config import Source
 from training.train.trainer import Trainer
 
 

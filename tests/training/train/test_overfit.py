@@ -9,7 +9,7 @@ from tests.helpers.synthetic_sets import make_set
 from training.data.sampling.augmentation import NO_AUGMENTATION
 from training.models import CONFIGS
 from training.train.loop.distributed import distributed
-from training.train.run import Run, Source
+from training.train.run_config import Run, Source
 from training.train.trainer import Trainer
 
 STEPS = 200

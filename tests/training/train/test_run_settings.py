@@ -9,7 +9,7 @@ from training.models import QFaceConfig
 from training.tasks import select
 from training.train.overrides import overridden, recorded
 from training.train.recipes import RECIPES, run_named
-from training.train.run import Source
+from training.train.run_config import Source
 
 
 def test_every_named_run_can_be_made_and_changed() -> None:

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-import build.lowering.calibration
+import build.lowering.calibration_faces
 from build.errors import BuildError
-from build.lowering.calibration import calibration_faces
+from build.lowering.calibration_faces import calibration_faces
 from tests.helpers.paths import ASTRONAUT
 
 SIZE = 32
@@ -18,7 +18,7 @@ PHOTO = ASTRONAUT
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three faces are enough."""
-    monkeypatch.setattr(build.lowering.calibration, "CALIBRATION_FACES", 3)
+    monkeypatch.setattr(build.lowering.calibration_faces, "CALIBRATION_FACES", 3)
 
 
 def crop(path: Path, value: int, size: int = SIZE) -> Path:
@@ -47,7 +47,7 @@ def test_crops_are_taken_as_they_are_and_photos_are_aligned(tmp_path: Path, few:
 def test_of_many_pictures_evenly_spread_ones_are_taken(
     tmp_path: Path, few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build.lowering.calibration, "MOST", 3)
+    monkeypatch.setattr(build.lowering.calibration_faces, "MOST", 3)
     for number in range(9):
         crop(tmp_path / f"{number}.png", number)
     faces = calibration_faces(tmp_path, size=SIZE, detector=None, log=lambda text: None)

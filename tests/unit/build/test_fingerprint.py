@@ -8,7 +8,7 @@ from build.stages.compile import CompileStage
 from build.stages.export import ExportStage
 from build.stages.fingerprint import code_fingerprint, import_closure
 from build.stages.precision import PrecisionStage
-from build.stages.untrained import UntrainedStage
+from build.stages.random_weights import UntrainedStage
 
 STAGES = (UntrainedStage, ExportStage, PrecisionStage, CompileStage)
 
@@ -158,7 +158,7 @@ def test_what_the_stages_rest_on_is_in_them() -> None:
     for closure in (export, precision, compiled):
         assert closure >= {"build.stages.stage", "build.onnx_interface", "runtime.image.align"}
     assert export >= {"build.onnx_export", "training.models.qface.decoder", "training.tasks"}
-    assert precision >= {"build.lowering.qdq_quantization", "build.lowering.calibration"}
+    assert precision >= {"build.lowering.qdq_quantization", "build.lowering.calibration_faces"}
     assert compiled >= {"build.acceptance.gate", "build.acceptance.speed", "training.evaluation.metrics"}
 
 

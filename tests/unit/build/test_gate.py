@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from build.acceptance import gate
-from build.acceptance.answers import answer_fault, differences_by_batch
 from build.acceptance.file_size import size_fault
 from build.acceptance.layers import layer_fault, layer_shares
+from build.acceptance.parity_check import answer_fault, differences_by_batch
 from build.acceptance.task_metrics import metric_fault
 from build.backends.base import Layer
 from runtime.contract import Contract

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from build.backends import servable_backend
-from build.backends.tensorrt_tools.settings import Profile
+from build.backends.tensorrt_tools.plan_settings import Profile
 from build.errors import BuildError
 from build.onnx_interface import Graph, read_graph
-from build.serving.batches import MAX_BATCH
+from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
-from build.serving.network import network_of
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
 from build.serving.served_models import config_files
+from build.serving.served_network import network_of
 from tests.helpers import standin_network as standin
 
 SHAPE = [standin.SIZE, standin.SIZE, 3]

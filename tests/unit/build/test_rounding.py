@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from build.errors import BuildError
-from build.lowering.rounding import rounded
+from build.lowering.gpu_rounding import rounded
 
 SIZE = 2
 PIXELS = np.full((3, SIZE, SIZE, 3), 200, np.uint8)

@@ -22,8 +22,8 @@ from deploy.embedded import (
     ports,
 )
 from deploy.embedded.__main__ import main
-from deploy.embedded.host import check_host
-from deploy.embedded.log import ServerLog
+from deploy.embedded.host_check import check_host
+from deploy.embedded.server_log import ServerLog
 
 
 def test_old_glibc_is_refused_with_both_versions() -> None:

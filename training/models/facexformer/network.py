@@ -19,7 +19,7 @@ from training.models.facexformer.config import FaceXFormerConfig
 from training.models.facexformer.two_way_transformer import FourierPositions, TwoWayTransformer
 from training.models.network import FaceNetwork, ModelOutput
 from training.models.resizing import resized
-from training.task import Task
+from training.task_type import Task
 from training.tasks import CATALOGUE, select
 
 _STAGES = (0, 1, 2, 3)

@@ -14,7 +14,7 @@ from training.models.qface.multi_head import MultiHead
 from training.models.qface.network import QFace
 from training.models.qface.pixel_decoder import PixelDecoder
 from training.models.qface.queries import QueryGroup
-from training.task import Task
+from training.task_type import Task
 
 
 def build(config: QFaceConfig) -> QFace | MultiHead:

@@ -6,7 +6,7 @@ from training.kinds import kind_of
 from training.models.encoder import TimmEncoder
 from training.models.network import FaceNetwork, ModelOutput
 from training.models.qface.config import QFaceConfig
-from training.task import Task
+from training.task_type import Task
 
 
 class MultiHead(FaceNetwork):

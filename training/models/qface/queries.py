@@ -10,7 +10,7 @@ from training.kinds import kind_of
 from training.kinds.base import QueryAnswer
 from training.models.network import LogitRows
 from training.models.qface.pixel_decoder import PixelDecoder
-from training.task import Task
+from training.task_type import Task
 
 
 class QueryGroup(nn.Module):

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from training.kinds import kind_of
 from training.models.network import FaceNetwork
-from training.task import Task
-from training.train.losses import known, loss_sum
+from training.task_type import Task
 from training.train.objectives.distillation import LOSS as DISTILLATION
 from training.train.objectives.distillation import FeatureDistillation
 from training.train.objectives.loss_weighting import LossWeighting
 from training.train.objectives.objective import Objective
+from training.train.objectives.task_loss import known, loss_sum
 
 # States of runs that were written before the attribute was renamed have its tensors under this name.
 _FORMER_WEIGHTING = "balance."

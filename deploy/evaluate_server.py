@@ -1,4 +1,4 @@
-"""What is served, measured as a client sees it: `make evaluate`, or `python -m deploy.evaluate --data DIR`.
+"""What is served, measured as a client sees it: `make evaluate`, or `python -m deploy.evaluate_server --data DIR`.
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
 those too that are served only where they are named; starts the real server over it on free ports, lets
@@ -33,7 +33,7 @@ GRACE = 3  # seconds; nothing is under way when it stops
 def main(arguments: Sequence[str] | None = None) -> int:
     """The status of `training.evaluation.evaluate`; 2 without something to serve or a server, or 130."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.evaluate",
+        prog="python -m deploy.evaluate_server",
         description=__doc__.splitlines()[0],
         epilog="All other options go to training.evaluation.evaluate: --data DIR --photos SET=DIR "
         "--beside NETWORK ...",

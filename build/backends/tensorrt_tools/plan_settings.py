@@ -3,7 +3,7 @@
 import dataclasses
 
 from build.errors import BuildError
-from build.serving.batches import MAX_BATCH, check_max_batch
+from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import EngineConfig, EngineSettings
 
 PLAN_FILE = "model.plan"

@@ -12,7 +12,7 @@ import pytest
 from build.serving.plan_overrides import PlanOverrides
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy import evaluate
+from deploy import evaluate_server
 from tests.helpers import standin_network as standin
 
 TASKS = ("age", "race", "landmarks")
@@ -23,7 +23,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A network of which `age` alone is served."""
     weights = standin.write(tmp_path / "standin.onnx", standin.contract_of(*TASKS))
     repository = assemble(ServingPlan(weights=weights, tasks=("age",)), output=tmp_path / "var")
-    monkeypatch.setattr(evaluate, "VAR", tmp_path / "var")
+    monkeypatch.setattr(evaluate_server, "VAR", tmp_path / "var")
     return repository
 
 
@@ -45,13 +45,13 @@ class FakeServer:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeServer]]:
-    monkeypatch.setattr(evaluate, "EmbeddedServer", FakeServer)
+    monkeypatch.setattr(evaluate_server, "EmbeddedServer", FakeServer)
     yield FakeServer
     assert not FakeServer.running
 
 
 def test_all_tasks_of_what_is_served_are_assembled_elsewhere(served: Path, tmp_path: Path) -> None:
-    made = evaluate.assemble_all_tasks(PlanOverrides(), output=tmp_path / "aside")
+    made = evaluate_server.assemble_all_tasks(PlanOverrides(), output=tmp_path / "aside")
     assert json.loads((made / "manifest.json").read_text())["tasks"] == list(TASKS)
     assert made.parent == tmp_path / "aside"
     assert (tmp_path / "var" / "repository").resolve() == served.resolve()
@@ -69,9 +69,9 @@ def test_the_words_go_on_and_the_status_comes_back(
         asked.append(command)
         return subprocess.CompletedProcess(command, status)
 
-    monkeypatch.setattr(evaluate, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(evaluate_server, "subprocess", SimpleNamespace(run=run))
     words = ["--data", "prepared", "--photos", "fairface=DIR", "celeba=DIR", "--beside", "x.safetensors"]
-    assert evaluate.main(["--output", str(tmp_path / "aside"), *words]) == status
+    assert evaluate_server.main(["--output", str(tmp_path / "aside"), *words]) == status
     (command,) = asked
     assert command[1:4] == ["-m", "training.evaluation.evaluate", "grpc://localhost:1"]
     assert command[-len(words) :] == words
@@ -87,14 +87,14 @@ def test_beside_what_is_served_stands_the_checkpoint_that_it_came_from(
         asked.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(evaluate, "VAR", tmp_path / "var")
+    monkeypatch.setattr(evaluate_server, "VAR", tmp_path / "var")
     (tmp_path / "var").mkdir()
-    monkeypatch.setattr(evaluate, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(evaluate_server, "subprocess", SimpleNamespace(run=run))
     aside = ["--output", str(tmp_path / "aside")]
-    assert evaluate.main([*aside, "--weights", "weights/qface-tiny-open.onnx"]) == 0
+    assert evaluate_server.main([*aside, "--weights", "weights/qface-tiny-open.onnx"]) == 0
     assert asked[-1][-2:] == ["--beside", "weights/qface-tiny-open.safetensors"]
     standin.write(tmp_path / "x.onnx", standin.contract_of(*TASKS))
-    assert evaluate.main([*aside, "--weights", str(tmp_path / "x.onnx")]) == 0
+    assert evaluate_server.main([*aside, "--weights", str(tmp_path / "x.onnx")]) == 0
     assert "--beside" not in asked[-1]
 
 
@@ -105,14 +105,14 @@ def test_ctrl_c_stops_the_server(
         assert len(server.running) == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "subprocess", SimpleNamespace(run=run))
-    assert evaluate.main(["--output", str(tmp_path / "aside")]) == 130
+    monkeypatch.setattr(evaluate_server, "subprocess", SimpleNamespace(run=run))
+    assert evaluate_server.main(["--output", str(tmp_path / "aside")]) == 130
 
 
 def test_an_engine_that_was_never_built_is_told(
     served: Path, server: type[FakeServer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["--output", str(tmp_path / "aside"), "--precision", "bf16"]) == 2
+    assert evaluate_server.main(["--output", str(tmp_path / "aside"), "--precision", "bf16"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("evaluate: there is no openvino engine of")
     assert said.count("\n") == 1

@@ -16,15 +16,15 @@ from training.data.sampling.augmentation import Augmentation
 from training.data.sampling.step_batches import StepBatches
 from training.models import FaceNetwork, NetworkConfig, build_model
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
-from training.task import Task
+from training.task_type import Task
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed
 from training.train.loop.optimisation import Optimisation
-from training.train.losses import loss_of
 from training.train.objectives.distillation import LOSS as DISTILLATION
 from training.train.objectives.distillation import Distillation
 from training.train.objectives.loss_weighting import build_loss_weighting, loss_weighting_named
 from training.train.objectives.multi_task import MultiTaskObjective
+from training.train.objectives.task_loss import loss_of
 from training.train.overrides import RECORDED_AS
 
 RANDOM = "random"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.kinds import kind_of, kinds
 from training.kinds.base import Loss
-from training.task import Task
+from training.task_type import Task
 
 
 def known(task: Task, target: Tensor, confidence: Tensor | None = None, *, loss: str | None = None) -> Tensor:

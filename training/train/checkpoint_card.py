@@ -7,7 +7,7 @@ from typing import Any
 
 from training.data.prepared.face_set import FaceSet
 from training.models.pretrained_encoder import IMAGENET
-from training.train.run import RANDOM, Run
+from training.train.run_config import RANDOM, Run
 
 HUMAN = "human"  # who labelled a task, in a manifest
 

@@ -5,7 +5,7 @@ that the launcher holds open: when the launcher ends, even by `kill -9`, the pip
 server is stopped. It adopts orphans of the server (the Python backend's stubs), and removes the
 shared memory that a killed server leaves in /dev/shm.
 
-    guard.py GRACE_SECONDS SHM_PREFIX COMMAND...
+    process_guard.py GRACE_SECONDS SHM_PREFIX COMMAND...
 
 It prints `pid N` when the server runs. The exit status is the server's (128 + number
 for a signal).

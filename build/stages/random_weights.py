@@ -17,7 +17,7 @@ class UntrainedStage(Stage[CheckpointReport]):
     """A configuration's name -> a checkpoint with random weights, the same ones each time."""
 
     name: ClassVar[str] = "random weights"
-    module: ClassVar[str] = "build.stages.untrained"
+    module: ClassVar[str] = "build.stages.random_weights"
 
     configuration: str
 

@@ -3,8 +3,8 @@
 A script of its own (standard library only), run by the Python in question, which may be an old one or
 have nothing installed:
 
-    probe.py              its paths, versions and libpython, as JSON
-    probe.py --library    nothing; exit status 1 where its libpython is not found
+    interpreter_probe.py              its paths, versions and libpython, as JSON
+    interpreter_probe.py --library    nothing; exit status 1 where its libpython is not found
 """
 
 import ctypes
