@@ -205,117 +205,14 @@ CATALOGUE["sharpness"] = Task(
 )
 """
 
-# What the commands do: trains, exports and assembles below a folder; prints what torch answers, how the
-# network is measured, and how the server's code answers one crop.
-LEARNS = """
-import dataclasses, json, sys
-from pathlib import Path
-
-import cv2, numpy as np
-
-from build.onnx_export import export
-from build.serving_plan import ServingPlan
-from build.stages.repository import assemble
-from training.data.prepared.face_set import FaceSet
-from training.data.prepared.shard import Face
-from training.data.prepared.writer import write_set
-from training.evaluation.evaluate import evaluate, torch_predict
-from training.models import CONFIGS, ExportWrapper, load_checkpoint
-from training.train.finetune import finetune
-from training.train.loop.distributed import distributed
-from training.train.run_config import Run, Source
-
-place = Path(sys.argv[1])
-noise = np.random.default_rng(0)
-blurs = {"blurred": 8, "soft": 2, "sharp": 0.1}
+LEARNS = ROOT / "tests" / "helpers" / "learned_sharpness.py"
+ANSWERS = ROOT / "tests" / "helpers" / "served_sharpness.py"
 
 
-def face(i):
-    label = list(blurs)[i % 3]
-    pixels = cv2.GaussianBlur(noise.integers(0, 256, (78, 78, 3), np.uint8), (0, 0), blurs[label])
-    return Face(
-        key=str(i), pixels=pixels, split="train" if i < 12 else "test", person=str(i),
-        labels={"sharpness": label}, masks={},
-    )
-
-
-write_set(place / "data" / "made", [face(i) for i in range(18)], size=64, title="Made", licence="CC0")
-run = Run(
-    name="sharpness",
-    model=dataclasses.replace(CONFIGS["qface_test"], tasks=("sharpness",)),
-    sources=(Source(name="made", batch=4),),
-    steps=4,
-    learning_rate=1e-3,
-    bf16=False,
-    workers=0,
-    tensorboard=False,
-)
-with distributed("cpu") as where:
-    finetune(run, data=place / "data", folder=place / "run", where=where)
-
-checkpoint = load_checkpoint(place / "run" / "model.safetensors")
-wrapper = ExportWrapper(checkpoint.model, checkpoint.contract)
-test = FaceSet(place / "data" / "made", split="test")
-(result,) = evaluate(torch_predict(wrapper), wrapper.entries, [test], input_size=64, bootstrap=20)
-
-export(place / "run" / "model.safetensors", output=place / "network.onnx")
-assemble(ServingPlan(weights=place / "network.onnx"), output=place / "var")
-
-crop = np.full((1, 64, 64, 3), 90, np.uint8)
-np.save(place / "crop.npy", crop)
-print(json.dumps({
-    "torch": torch_predict(wrapper)(crop)["sharpness"].tolist(),
-    "metric": [result.metric, result.values[result.metric].value, result.constant_baseline[result.metric]],
-}))
-"""
-
-# Run with the sources that the repository holds, and the client: what is served, and how it is read.
-ANSWERS = """
-import json, sys
-from pathlib import Path
-
-import numpy as np
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
-
-from qface_client._tensors import read_tasks
-from qface_client.contract import parse_contract
-from runtime.contract import Contract
-from runtime.engines import load_engine
-from runtime.postprocess import no_faces, postprocess_all
-
-place = Path(sys.argv[1])
-models = place / "var" / "repository" / "models"
-
-
-def config_of(model, file="config.pbtxt"):
-    config = text_format.Parse((models / model / file).read_text(), model_config_pb2.ModelConfig())
-    return json_format.MessageToDict(config, preserving_proto_field_name=True)
-
-
-engine = config_of("face_engine", "configs/cpu.pbtxt")
-parameters = {name: value["string_value"] for name, value in engine["parameters"].items()}
-heads = load_engine(models / "face_engine" / "1", parameters).infer({"pixels": np.load(place / "crop.npy")})
-
-served = config_of("sharpness")
-text = served["parameters"]["contract"]["string_value"]
-contract = Contract.parse(text)
-tensors = postprocess_all(contract, heads)
-(answers,) = read_tasks(tensors, tasks=parse_contract(text).select(["sharpness"]), count=1)
-print(json.dumps({
-    "outputs": {tensor["name"]: [tensor["data_type"], tensor["dims"]] for tensor in served["output"]},
-    "tensors": {name: [str(tensor.dtype), tensor.shape] for name, tensor in tensors.items()},
-    "none": {n: [str(tensor.dtype), tensor.shape] for n, tensor in no_faces(contract, ["sharpness"]).items()},
-    "answer": answers["sharpness"].to_json(),
-    "expected": answers["sharpness"].expected,
-}))
-"""
-
-
-def run(code: str, *arguments: str | Path, sources: list[Path]) -> Any:
+def run(program: Path, place: Path, *, sources: list[Path]) -> Any:
     """What a program that imports these sources prints as JSON; the test fails where it does."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-P", program, place],  # -P: what lies beside the program is no source
         cwd=sources[0],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sources))},
         capture_output=True,
