@@ -25,6 +25,7 @@ DOCUMENTS = tuple(
     )
 )
 ROOMS = "runtime|training|build|model_repository|client|deploy|tests|weights|requirements|docs"
+NO_ROOMS = {"weights/", "requirements/", "docs/"}
 PACKAGES = "runtime|training|build|deploy|qface_client|tests"
 MAKE = r"make((?: [a-z.][a-z-]*(?=[\s`]|$))+)"
 # What the worked examples add to a copy of the sources.
@@ -112,6 +113,18 @@ def test_paths_in_documents_exist(document: str) -> None:
         path
         for path in words(pattern, document)
         if path not in ADDED and not is_there(path, beside=(ROOT / document).parent)
+    ]
+    assert not missing
+
+
+def test_the_rooms_have_what_the_map_names_in_them() -> None:
+    rows = re.findall(r"^\| `(\w+/)` \|(.*?)\|", (ROOT / "docs/ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert {room for room, _ in rows} == {f"{room}/" for room in ROOMS.split("|")} - NO_ROOMS
+    missing = [
+        room + name
+        for room, text in rows
+        for name in re.findall(r"`([\w/]+(?:/|\.py))`", text)
+        if not (ROOT / room / name).exists()
     ]
     assert not missing
 
