@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
+from deploy.embedded import EmbeddedServer
 from tests.helpers.paths import ROOT
 
 # runtime/kinds/ordinal.py: from the engine's output to the served answer.
@@ -206,15 +209,14 @@ CATALOGUE["sharpness"] = Task(
 """
 
 LEARNS = ROOT / "tests" / "helpers" / "learned_sharpness.py"
-ANSWERS = ROOT / "tests" / "helpers" / "served_sharpness.py"
+ASKS = ROOT / "tests" / "helpers" / "served_sharpness.py"
 
 
-def run(program: Path, place: Path, *, sources: list[Path]) -> Any:
+def run(program: Path, *arguments: str | Path, source: Path) -> Any:
     """What a program that imports these sources prints as JSON; the test fails where it does."""
     done = subprocess.run(
-        [sys.executable, "-P", program, place],  # -P: what lies beside the program is no source
-        cwd=sources[0],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sources))},
+        [sys.executable, "-P", program, *arguments],  # -P: what lies beside the program is no source
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (source, source / "client")))},
         capture_output=True,
         text=True,
         check=False,
@@ -245,14 +247,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def learned(source: Path, place: Path) -> Mapping[str, Any]:
     """What training and evaluation print, once for all tests."""
-    return run(LEARNS, place, sources=[source, source / "client"])
+    return run(LEARNS, place, source=source)
 
 
 @pytest.fixture(scope="module")
 def answered(source: Path, place: Path, learned: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the assembled repository's own sources answer, and the client reads."""
+    """What the copy's client gets of the real server over the assembled repository."""
     assert learned
-    return run(ANSWERS, place, sources=[place / "var" / "repository" / "lib", source / "client"])
+    with EmbeddedServer(place / "var" / "repository") as server:
+        return run(ASKS, server.grpc_address, place / "crop.npy", source=source)
 
 
 def test_a_task_of_the_new_kind_is_trained_and_evaluated(learned: Mapping[str, Any]) -> None:
@@ -263,25 +266,28 @@ def test_a_task_of_the_new_kind_is_trained_and_evaluated(learned: Mapping[str, A
     assert constant == pytest.approx(2 / 3)
 
 
-def test_its_answer_is_served_as_its_module_defines(answered: Mapping[str, Any]) -> None:
-    outputs = {name: answered["outputs"][name] for name in ("sharpness_at_least", "sharpness_level")}
-    assert outputs == {
-        "sharpness_at_least": ["TYPE_FP32", ["2"]],
-        "sharpness_level": ["TYPE_INT32", ["1"]],
-    }
-    shapes = {"sharpness_at_least": ["float32", [1, 2]], "sharpness_level": ["int32", [1, 1]]}
-    assert answered["tensors"] == shapes
-    assert answered["none"] == {name: [dtype, [0, *shape[1:]]] for name, (dtype, shape) in shapes.items()}
+def test_its_tensors_are_configured_as_its_module_defines(place: Path, learned: Mapping[str, Any]) -> None:
+    assert learned
+    text = (place / "var" / "repository" / "models" / "sharpness" / "config.pbtxt").read_text()
+    served = text_format.Parse(text, model_config_pb2.ModelConfig())
+    outputs = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in served.output}
+    assert outputs["sharpness_at_least"] == (model_config_pb2.TYPE_FP32, [2])
+    assert outputs["sharpness_level"] == (model_config_pb2.TYPE_INT32, [1])
 
 
-def test_the_client_reads_it_as_a_typed_answer(
+def test_the_client_gets_it_as_a_typed_answer(
     learned: Mapping[str, Any], answered: Mapping[str, Any]
 ) -> None:
     (expected,) = learned["torch"]
-    answer = answered["answer"]
-    assert answer["at_least"] == {
-        "soft": pytest.approx(expected[0], abs=1e-3),
-        "sharp": pytest.approx(expected[1], abs=1e-3),
+    assert answered["answer"] == {
+        "label": ("blurred", "soft", "sharp")[sum(number >= 0.5 for number in expected)],
+        "at_least": {
+            "soft": pytest.approx(expected[0], abs=1e-3),
+            "sharp": pytest.approx(expected[1], abs=1e-3),
+        },
     }
-    assert answer["label"] == ("blurred", "soft", "sharp")[sum(number >= 0.5 for number in expected)]
     assert answered["expected"] == pytest.approx(sum(expected), abs=1e-3)
+
+
+def test_a_photo_without_a_face_has_no_answer_of_it(answered: Mapping[str, Any]) -> None:
+    assert answered["faces_in_a_black_photo"] == 0
