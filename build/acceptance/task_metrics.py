@@ -10,17 +10,10 @@ from runtime.contract import Contract
 
 Metrics = Mapping[str, Mapping[str, float]]  # "TASK on SET" -> metric -> value
 
-# How much worse than torch an engine may be: a share of right answers, an area under a curve; in years or
-# degrees; and in parts of a face's size, by which landmarks are measured.
-SCORE_LOSS = 0.01
-ERROR_GAIN = 0.1
-POINT_GAIN = 0.002
-_GAINS = {
-    "normalized_mean_error": POINT_GAIN,
-    "box_normalized_error": POINT_GAIN,
-    "failure_rate": SCORE_LOSS,
-    "expected_calibration_error": SCORE_LOSS,
-}
+# How much worse than torch an engine may be, where a metric has no `engine_tolerance` of its own: in a share
+# of right answers or an area under a curve; in years or degrees.
+_SHARE_TOLERANCE = 0.01
+_UNIT_TOLERANCE = 0.1
 _NO_METRIC = ("faces", "trivial")
 
 
@@ -63,7 +56,7 @@ def metric_fault(metrics: Mapping[str, Metrics]) -> str | None:
     """Which metrics the engine worsens by more than is allowed, or None. `metrics` may be empty."""
     if not metrics:
         return None
-    from training.evaluation.metrics import less_is_better
+    from training.evaluation.metrics import metric_named
 
     faults = []
     for name, by_metric in metrics.get("torch", {}).items():
@@ -71,9 +64,13 @@ def metric_fault(metrics: Mapping[str, Metrics]) -> str | None:
             measured = metrics["engine"][name].get(metric, math.nan)
             if metric in _NO_METRIC:
                 continue
-            if less_is_better(metric):
-                if not measured <= expected + _GAINS.get(metric, ERROR_GAIN):
+            about = metric_named(metric)
+            allowed = about.engine_tolerance
+            if allowed is None:
+                allowed = _UNIT_TOLERANCE if about.unit else _SHARE_TOLERANCE
+            if about.is_error:
+                if not measured <= expected + allowed:
                     faults.append(f"{metric} of {name} rises from {expected:.3f} to {measured:.3f}")
-            elif not measured >= expected - SCORE_LOSS:
+            elif not measured >= expected - allowed:
                 faults.append(f"{metric} of {name} falls from {expected:.4f} to {measured:.4f}")
     return "; ".join(faults) or None

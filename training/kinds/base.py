@@ -45,13 +45,15 @@ class Metric:
     is_error: bool = False  # less is better
     # A bootstrap's draws raise it: a bin of fewer different faces strays further from its probability.
     raised_by_drawing: bool = False
+    # How much worse than torch an engine may be; None: 0.01 of a share, 0.1 of a unit.
+    engine_tolerance: float | None = None
 
 
 CALIBRATION = Metric(name="expected_calibration_error", is_error=True, raised_by_drawing=True)
 
 
 class QueryAnswer(enum.Enum):
-    """What the network reads off one query (training.models.queries)."""
+    """What the network reads off one query (training.models.qface.queries)."""
 
     NUMBER = "number"  # a logit
     POINT = "point"  # x and y in sides of the crop, 0 to 1 from edge to edge
@@ -327,6 +329,6 @@ def whole_labels(target: "Tensor") -> "Tensor":
     return (~target.isnan().flatten(1).any(dim=1)).float()
 
 
-def known_only(there: "Tensor", losses: "Tensor") -> "Tensor":
+def known_only(labelled: "Tensor", losses: "Tensor") -> "Tensor":
     """The losses, and 0 where there is no label, with a slope of 0 too."""
-    return losses.where(there.bool(), losses.new_zeros(()).expand_as(losses))
+    return losses.where(labelled.bool(), losses.new_zeros(()).expand_as(losses))

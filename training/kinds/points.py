@@ -61,10 +61,10 @@ class Points(Kind):
     name = "points"
     losses: ClassVar[dict[str, Loss]] = {"wing": Loss(count=_known_points, sum=_wing)}
     metrics = (
-        Metric(name="normalized_mean_error", is_error=True),
+        Metric(name="normalized_mean_error", is_error=True, engine_tolerance=0.002),
         Metric(name="auc_at_0.08"),
         Metric(name="failure_rate", is_error=True),
-        Metric(name="box_normalized_error", is_error=True),
+        Metric(name="box_normalized_error", is_error=True, engine_tolerance=0.002),
     )
     query_answer = QueryAnswer.POINT
 
