@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def recorded_plan(repository: Path) -> ServingPlan:
     try:
         return ServingPlan.from_json(manifest[PLAN])
     except (BuildError, KeyError, TypeError, ValueError):
+        print(
+            f"{repository} was assembled without a serving plan that can be read: only its shipped network "
+            "is kept: give TARGET=, PRECISION=, SERVED_TASKS= or --also once more",
+            file=sys.stderr,
+        )
         checkpoint = shipped_checkpoint(repository)
         return ServingPlan() if checkpoint is None else ServingPlan(weights=checkpoint.with_suffix(".onnx"))
 
@@ -93,9 +99,9 @@ def shipped_checkpoint(repository: Path) -> Path | None:
     BuildError where that is no repository.
     """
     stages = read_manifest(repository).get("stages") or {}
-    wanted = (stages.get("checkpoint") or {}).get("sha256")
+    sha256 = (stages.get("checkpoint") or {}).get("sha256")
     shipped = sorted(WEIGHTS.parent.glob("*.safetensors"))
-    return next((path for path in shipped if hashlib.sha256(path.read_bytes()).hexdigest() == wanted), None)
+    return next((path for path in shipped if hashlib.sha256(path.read_bytes()).hexdigest() == sha256), None)
 
 
 def _shown(path: Path | None) -> str | None:

@@ -232,13 +232,16 @@ def test_without_a_plan_that_can_be_read_the_default_one_holds(weights: Path, ou
         assert recorded_plan(output / "repository") == ServingPlan()
 
 
-def test_a_repository_from_before_plans_keeps_its_shipped_network(output: Path) -> None:
+def test_a_repository_from_before_plans_keeps_its_shipped_network(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shipped = WEIGHTS.with_name("qface-tiny-open.onnx")
     assembled = assemble(ServingPlan(weights=shipped, tasks=("age",)), output=output)
     manifest = manifest_of(assembled)
     del manifest["plan"]
     (assembled / "manifest.json").write_text(json.dumps(manifest | {"words": ["--weights", "x"]}))
     assert recorded_plan(output / "repository") == ServingPlan(weights=shipped)
+    assert "give TARGET=" in capsys.readouterr().err
 
 
 def test_a_plan_that_can_t_be_served_is_refused() -> None:
