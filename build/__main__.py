@@ -96,12 +96,12 @@ def _build(inputs: Inputs) -> int:
         raise BuildError("several networks are built with --all only: name one, or add --all")
     with only_one(inputs.output / "build", log=_log):
         networks = [_network(text, inputs) for text in inputs.checkpoints or [_served(inputs.output)]]
-        wanted = [
+        builds = [
             (network, *pair)
             for network in networks
             for pair in (_all(network, inputs) if inputs.all else [(target, precision)])
         ]
-        return _build_all(wanted, inputs)
+        return _build_all(builds, inputs)
 
 
 def _served(output: Path) -> Path:
@@ -112,9 +112,9 @@ def _served(output: Path) -> Path:
         return CHECKPOINT
 
 
-def _build_all(wanted: Sequence[tuple[Network, str, Precision]], inputs: Inputs) -> int:
+def _build_all(builds: Sequence[tuple[Network, str, Precision]], inputs: Inputs) -> int:
     rows, faults, changed = [], [], False
-    for network, target, precision in wanted:
+    for network, target, precision in builds:
         try:
             if not network.trained and precision not in _UNTRAINED:
                 raise BuildError(
@@ -134,7 +134,7 @@ def _build_all(wanted: Sequence[tuple[Network, str, Precision]], inputs: Inputs)
             )
             done = build_engine(build, log=_log)
         except BuildError as error:
-            if len(wanted) == 1:
+            if len(builds) == 1:
                 raise
             faults.append(str(error))
             rows.append(refused_row(network.name, target, precision, str(error)))

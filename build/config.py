@@ -103,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="the ONNX file whose contract is served"
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="list what is stale; status 1 if anything is")
-    what.add_argument("--write", action="store_true", help="make model_repository/ current")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--check", action="store_true", help="list what is stale; status 1 if anything is")
+    action.add_argument("--write", action="store_true", help="make model_repository/ current")
     options = parser.parse_args(arguments)
     try:
         graph = read_graph(options.weights)

@@ -53,8 +53,8 @@ def shown(path: Path) -> str:
 
 def why_unwritten(error: OSError) -> str:
     """What stopped a write, and what to do, as the end of a sentence."""
-    what = error.strerror or str(error)
+    reason = error.strerror or str(error)
     if error.filename is not None:  # a full disk is noticed while writing, where no name is known
-        what += f": {error.filename}"
+        reason += f": {error.filename}"
     remedy = "make room there" if error.errno in _FULL else "make that directory writable"
-    return f"({what}): {remedy}, or name another with --output"
+    return f"({reason}): {remedy}, or name another with --output"

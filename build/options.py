@@ -109,17 +109,17 @@ def add_option(parser: argparse._ActionsContainer, inputs: type[Any], name: str)
     _add(parser, field, declared, typing.get_type_hints(inputs)[name], required=False)
 
 
-def from_options(inputs: type[Inputs], options: argparse.Namespace, **given: Any) -> Inputs:
-    """The inputs that parsed options describe; `given` are fields that are no options, or replace them.
+def from_options(inputs: type[Inputs], options: argparse.Namespace, **fixed: Any) -> Inputs:
+    """The inputs that parsed options describe; `fixed` are fields that are no options, or replace them.
 
     Options that were not parsed leave their fields at the defaults. Raises what the inputs raise for values
     that can't be.
     """
     hints = typing.get_type_hints(inputs)
-    values = dict(given)
+    values = dict(fixed)
     for field in dataclasses.fields(inputs):  # type: ignore[arg-type]
         declared = _declared(field)
-        if field.name in given:
+        if field.name in fixed:
             continue
         if declared is None:
             if dataclasses.is_dataclass(hints[field.name]):
@@ -136,7 +136,7 @@ def from_options(inputs: type[Inputs], options: argparse.Namespace, **given: Any
     return inputs(**values)
 
 
-def to_words(inputs: Any) -> list[str]:
+def to_arguments(inputs: Any) -> list[str]:
     """The words of a command line that describe these inputs: arguments, then options not at their default.
 
     Paths below the project are written from there, so that the words mean the same wherever they are read.
@@ -146,7 +146,7 @@ def to_words(inputs: Any) -> list[str]:
         declared, value = _declared(field), getattr(inputs, field.name)
         if declared is None:
             if dataclasses.is_dataclass(value):
-                options += to_words(value)
+                options += to_arguments(value)
         elif value == field.default or value is None:
             continue
         elif declared.positional:

@@ -1,4 +1,4 @@
-"""What is served, measured as a client sees it: `make evaluate`, or `python -m deploy.evaluate_server --data DIR`.
+"""Measures what is served as a client sees it: `make evaluate`, or `python -m deploy.evaluate_server`.
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
 those too that are served only where they are named; starts the real server over it on free ports, lets

@@ -108,9 +108,9 @@ class Model:
         for batch in self.warmup:
             sample = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
             for tensor in self.inputs:
-                given = sample.inputs[tensor.name]
-                given.data_type, given.random_data = DATATYPES[tensor.datatype], True
-                given.dims.extend(tensor.dims)
+                sample_input = sample.inputs[tensor.name]
+                sample_input.data_type, sample_input.random_data = DATATYPES[tensor.datatype], True
+                sample_input.dims.extend(tensor.dims)
         for batch in self.cuda_graphs:
             config.optimization.cuda.graphs = True
             graph = config.optimization.cuda.graph_spec.add(batch_size=batch)
@@ -147,16 +147,16 @@ class Ensemble:
     def __post_init__(self) -> None:
         answered = {tensor.name for tensor in self.outputs}
         read = {name for step in self.steps for name in step.inputs.values()}
-        made = {name for step in self.steps for name in step.outputs.values()}
+        produced = {name for step in self.steps for name in step.outputs.values()}
         if answered & read:
             # A request for a part of its outputs would end in "unexpected deadlock" (server issue 7482).
             raise ValueError(
                 f"ensemble {self.name!r} both answers and reads {sorted(answered & read)}: "
                 "give the producer two outputs"
             )
-        if made - read - answered:
+        if produced - read - answered:
             raise ValueError(
-                f"ensemble {self.name!r} maps {sorted(made - read - answered)}, which no step uses"
+                f"ensemble {self.name!r} maps {sorted(produced - read - answered)}, which no step uses"
             )
 
     def config(self) -> triton.ModelConfig:

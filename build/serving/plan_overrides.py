@@ -37,9 +37,9 @@ def _named_path(text: str) -> tuple[str, Path] | None:
     return name, Path(path)
 
 
-def _by_name(given: Sequence[tuple[str, Path] | None]) -> Mapping[str, Path]:
+def _by_name(pairs: Sequence[tuple[str, Path] | None]) -> Mapping[str, Path]:
     networks: dict[str, Path] = {}
-    for name, path in filter(None, given):
+    for name, path in filter(None, pairs):
         if name in networks:
             raise BuildError(f"--also names two networks {name}: give each a name of its own")
         networks[name] = path

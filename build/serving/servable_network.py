@@ -86,7 +86,7 @@ def servable_engine(directory: Path, *, keep: bool = False) -> dict[str, Any]:
         raise BuildError(f"the engine in {directory} has untrained weights, which are never served")
     if about.get("needs"):
         raise BuildError(
-            f"the engine in {directory} was never run, for it needs {about['needs']} to be judged and "
+            f"the engine in {directory} was never run, for it needs {about['needs']} to be compared and "
             "served: build it on a machine that has one"
         )
     if fault := backend(about["target"]).runtime_fault(about):

@@ -63,15 +63,15 @@ def _put_in_place(files: Mapping[str, Content], repository: Path) -> None:
             else:
                 path.write_bytes(content)
         if repository.exists():  # damaged, or it would have been kept; a server may use it right now
-            aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
-            repository.rename(aside / repository.name)
+            displaced = Path(tempfile.mkdtemp(prefix=_UNFINISHED, suffix=".tmp", dir=repository.parent))
+            repository.rename(displaced / repository.name)
             try:
                 unfinished.rename(repository)
             except BaseException:
-                (aside / repository.name).rename(repository)
+                (displaced / repository.name).rename(repository)
                 raise
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                shutil.rmtree(displaced, ignore_errors=True)
         else:
             unfinished.rename(repository)
     except BaseException:

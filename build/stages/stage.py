@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from build.errors import BuildError
 from build.files import replace_file, sha256_of_file
-from build.options import to_words
+from build.options import to_arguments
 from build.stages.fingerprint import code_fingerprint
 
 RECORD = "step.json"
@@ -63,7 +63,7 @@ class Stage(abc.ABC, Generic[Report]):
 
     def command(self) -> str:
         """The command that repeats the stage."""
-        return f"python -m {self.module} {shlex.join(to_words(self))}"
+        return f"python -m {self.module} {shlex.join(to_arguments(self))}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

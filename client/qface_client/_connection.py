@@ -104,12 +104,12 @@ def answer(result: Any) -> dict[str, NDArray[Any]]:
 def model_info(response: Any) -> ModelInfo:
     """What the client needs of a ModelConfigResponse."""
     config = response.config
-    said = config.parameters["contract"].string_value if "contract" in config.parameters else None
+    contract = config.parameters["contract"].string_value if "contract" in config.parameters else None
     networks = config.parameters["models"].string_value if "models" in config.parameters else None
     return ModelInfo(
         name=config.name,
         max_batch_size=config.max_batch_size,
-        contract=None if said is None else parse_contract(said),
+        contract=None if contract is None else parse_contract(contract),
         networks=parse_networks(networks) if networks else {},
     )
 
@@ -151,5 +151,5 @@ def _is_loopback(url: str) -> bool:
 
 
 def with_file(error: InvalidInput, file: str | None) -> InvalidInput:
-    """The same error, which also says of which file it speaks."""
+    """The same error, with the file that it is about."""
     return error if file is None or error.file is not None else InvalidInput(str(error), file=file)

@@ -1,4 +1,4 @@
-"""What is said to the server and in which order, without saying it.
+"""What is sent to the server and in which order, without sending it.
 
 Each method of `Exchange` is a generator: it yields what to do (`ReadModel`, `Infer`, `Pause`), gets the
 outcome sent back (or the QFaceError thrown in), and returns the result. The blocking client and the
@@ -40,11 +40,11 @@ T = TypeVar("T")
 
 DEFAULT_URL = "localhost:8001"
 
-# How often one question is put while the server's contract changes under it, and the wait in between.
+# How often one request is sent while the server's contract changes under it, and the wait in between.
 ATTEMPTS = 4
 PAUSE_SECONDS = 0.05
 
-# The served model that says which networks the repository has.
+# The served model that names which networks the repository has.
 _FIRST = "photo_analysis"
 
 
@@ -53,7 +53,7 @@ class Timeout:
     """Seconds until a call gives up.
 
     `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
-    bounds the first word with a server, so that a wrong address is told early.
+    bounds the first call to a server, so that a wrong address shows early.
     """
 
     request: float = 60.0
@@ -120,7 +120,7 @@ class Exchange:
         self._changes = 0  # how often a model was found to answer by another contract than before
 
     def info(self, *, network: str | None) -> Steps[ModelInfo]:
-        """What the server says now of what answers photos."""
+        """The model that answers photos, as it is now."""
         deadline = self._deadline()
         return (
             yield from self._with_network(
@@ -134,25 +134,25 @@ class Exchange:
         return tuple(self._networks)
 
     def photo(self, photo: Encoded, *, tasks: Iterable[str] | None, network: str | None) -> Steps[Analysis]:
-        """All faces of a photo with the wanted tasks."""
+        """All faces of a photo with the selected tasks."""
         deadline, names = self._deadline(), _names(tasks)
 
-        def ask(prefix: str) -> Steps[Analysis]:
-            tensors, wanted, contract = yield from self._ask(
+        def request(prefix: str) -> Steps[Analysis]:
+            tensors, selected, contract = yield from self._request(
                 f"{prefix}photo_analysis",
                 {"image": photo.data},
                 tasks=names,
                 extra=FACE_OUTPUTS,
                 deadline=deadline,
             )
-            return read_photo(tensors, tasks=wanted, contract=contract)
+            return read_photo(tensors, tasks=selected, contract=contract)
 
-        return (yield from self._with_network(network, deadline, ask))
+        return (yield from self._with_network(network, deadline, request))
 
     def detect(self, photo: Encoded) -> Steps[Analysis]:
-        """All faces of a photo, without asking anything about them."""
+        """All faces of a photo, without answers about them."""
         deadline = self._deadline()
-        if not self._current:  # the first word with a server is a short one, so that its absence shows early
+        if not self._current:  # the first call to a server is a short one, so that its absence shows early
             yield from self._read("face_detect", deadline)
         tensors = yield Infer(
             model="face_detect",
@@ -176,14 +176,14 @@ class Exchange:
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
         names = _names(tasks)
 
-        def ask(prefix: str) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+        def request(prefix: str) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
             model = f"{prefix}face_analysis"
             if names is not None and len(set(names)) == 1:
                 # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
                 yield from self._known_tasks(model, names, deadline)
                 model = f"{prefix}{names[0]}"
             return (
-                yield from self._ask(
+                yield from self._request(
                     model,
                     {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
                     tasks=names,
@@ -192,13 +192,13 @@ class Exchange:
                 )
             )
 
-        tensors, wanted, contract = yield from self._with_network(network, deadline, ask)
+        tensors, selected, contract = yield from self._with_network(network, deadline, request)
         width, height = (0, 0) if box is not None else photo.size()
         return Face(
             box=as_box(box_fp32 if box is not None else (0, 0, width, height)),
             score=1.0,
             landmarks5=None if landmarks is None else landmarks_fp32,
-            answers=read_tasks(tensors, tasks=wanted, count=1)[0],
+            answers=read_tasks(tensors, tasks=selected, count=1)[0],
             contract=contract,
         )
 
@@ -210,7 +210,7 @@ class Exchange:
         names = _names(tasks)
         pixels = stack_crops(crops)
 
-        def ask(prefix: str) -> Steps[list[Face]]:
+        def request(prefix: str) -> Steps[list[Face]]:
             model = f"{prefix}crop_analysis"
             info = self._current.get(model) or (yield from self._read(model, deadline))
             size = max(1, info.max_batch_size)
@@ -220,36 +220,38 @@ class Exchange:
                 faces.extend((yield from self._chunk(model, chunk, names=names, deadline=deadline)))
             return faces
 
-        return (yield from self._with_network(network, deadline, ask))
+        return (yield from self._with_network(network, deadline, request))
 
     def _chunk(
         self, model: str, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
     ) -> Steps[list[Face]]:
-        tensors, wanted, contract = yield from self._ask(
+        tensors, selected, contract = yield from self._request(
             model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline
         )
         height, width = chunk.shape[1:3]
         box = as_box((0, 0, width, height))
         return [
             Face(box=box, score=1.0, landmarks5=None, answers=answers, contract=contract)
-            for answers in read_tasks(tensors, tasks=wanted, count=len(chunk))
+            for answers in read_tasks(tensors, tasks=selected, count=len(chunk))
         ]
 
-    def _with_network(self, network: str | None, deadline: float, ask: Callable[[str], Steps[T]]) -> Steps[T]:
-        """What `ask` gives for a network (None: the first), told what the names of its models begin with.
+    def _with_network(
+        self, network: str | None, deadline: float, request: Callable[[str], Steps[T]]
+    ) -> Steps[T]:
+        """What `request` gives for the prefix of the names of a network's models (None: the first network).
 
         Where those models are gone or answer by another contract than before, what networks there are is
         read once more: a hot swap may have given their names to another network.
         """
         if network is None:
-            return (yield from ask(""))
+            return (yield from request(""))
         if network not in self._networks:
             yield from self._read_networks(deadline)
         for _ in range(ATTEMPTS):
             prefix, changes = self._prefix(network), self._changes
             failed: NotServed | UnknownTask | None = None
             try:
-                answer = yield from ask(prefix)
+                answer = yield from request(prefix)
             except (NotServed, UnknownTask) as error:
                 failed = error
             if failed is None and self._changes == changes:
@@ -273,7 +275,7 @@ class Exchange:
         info = yield from self._read_model(_FIRST, deadline)
         self._networks = info.networks
 
-    def _ask(
+    def _request(
         self,
         model: str,
         inputs: Mapping[str, NDArray[Any]],
@@ -282,19 +284,19 @@ class Exchange:
         extra: tuple[str, ...],
         deadline: float,
     ) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
-        """Put one question until the answer and the contract by which it is read are of one hash.
+        """Send one request until the answer and the contract by which it is read are of one hash.
 
-        A hot swap can come between reading the contract and asking, and between asking and reading it
-        again: both are put right by asking again, a bounded number of times.
+        A hot swap can come between reading the contract and the request, and between the request and
+        reading it again: both are put right by another request, a bounded number of times.
         """
         for attempt in range(ATTEMPTS):
             if attempt:
                 yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._left(deadline)))
-            _, wanted = yield from self._known_tasks(model, tasks, deadline)
-            asked = (*(output for task in wanted for output in task.outputs), *extra, CONTRACT_OUTPUT)
+            _, selected = yield from self._known_tasks(model, tasks, deadline)
+            outputs = (*(output for task in selected for output in task.outputs), *extra, CONTRACT_OUTPUT)
             try:
                 tensors: Tensors = yield Infer(
-                    model=model, inputs=inputs, outputs=asked, timeout=self._left(deadline)
+                    model=model, inputs=inputs, outputs=outputs, timeout=self._left(deadline)
                 )
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
@@ -303,17 +305,17 @@ class Exchange:
                     raise
                 yield from self._read(model, deadline)
                 continue
-            said = answered_hash(tensors)
-            self._check_pin(said)
-            if said not in self._contracts:
+            answered_by = answered_hash(tensors)
+            self._check_pin(answered_by)
+            if answered_by not in self._contracts:
                 yield from self._read(model, deadline)
-            contract = self._contracts.get(said)
+            contract = self._contracts.get(answered_by)
             if contract is None:
                 continue
             self._remember(dataclasses.replace(self._current[model], contract=contract), model=model)
-            wanted = contract.select(tasks)
-            if all(output in asked for task in wanted for output in task.outputs):
-                return tensors, wanted, contract
+            selected = contract.select(tasks)
+            if all(output in outputs for task in selected for output in task.outputs):
+                return tensors, selected, contract
         raise ContractError(
             f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
             f"try again when the server has settled"
@@ -322,7 +324,7 @@ class Exchange:
     def _known_tasks(
         self, model: str, tasks: tuple[str, ...] | None, deadline: float
     ) -> Steps[tuple[ModelInfo, tuple[TaskSpec, ...]]]:
-        """The wanted tasks by what is remembered; read anew before a task is called unknown."""
+        """The selected tasks by what is remembered; read anew before a task is called unknown."""
         info = self._current.get(model)
         if info is not None and info.contract is not None:
             try:

@@ -87,10 +87,10 @@ class Plan:
                 )
             )
         if many:
-            aside = self._least_hidden(size)
+            displaced = self._least_hidden(size)
         else:
-            aside = [placed for placed, cost in self._place(size).items() if cost > 0]
-        self.canvas = self._column(aside, width=size[0], height=size[1])
+            displaced = [placed for placed, cost in self._place(size).items() if cost > 0]
+        self.canvas = self._column(displaced, width=size[0], height=size[1])
 
     def _least_hidden(self, size: tuple[int, int]) -> list[Placed]:
         """Place short captions in the largest letters that hide nothing, or hide least; returns those
@@ -122,13 +122,13 @@ class Plan:
                 taken.append(placed.place)
         return costs
 
-    def _column(self, aside: list[Placed], *, width: int, height: int) -> tuple[int, int]:
+    def _column(self, displaced: list[Placed], *, width: int, height: int) -> tuple[int, int]:
         """Put captions that hide something into columns at the right; returns the canvas's size."""
-        if not aside:
+        if not displaced:
             return width, height
         gap = self.unit
         x, y, widest, bottom = width + gap, gap, 0.0, gap
-        for placed in sorted(aside, key=lambda placed: placed.box[1]):
+        for placed in sorted(displaced, key=lambda placed: placed.box[1]):
             caption = placed.caption
             if y > gap and y + caption.height + gap > height:
                 x, y, widest = x + widest + gap, gap, 0.0

@@ -37,21 +37,23 @@ def hidden_points(face: Face) -> dict[str, set[int]]:
 
 def entries(faces: Sequence[Face]) -> list[Entry]:
     """What a drawing of these faces needs to have explained; nothing where no mask and no points are."""
-    made: list[Entry] = []
+    found_entries: list[Entry] = []
     seen: dict[str, tuple[tuple[str, ...], set[int]]] = {}
     for face in faces:
         if (found := areas_of(face)) is not None and (areas := found[1].areas()) is not None:
-            labels, there = areas
+            labels, visible = areas
             _, present = seen.setdefault(found[0], (labels, set()))
-            present.update(there)
+            present.update(visible)
     for task, (labels, present) in seen.items():
         if present:
-            made.append(Entry(text=plain(task)))
-        made += [Entry(text=plain(labels[i]), sign="area", colour=colour_of(i)) for i in sorted(present)]
+            found_entries.append(Entry(text=plain(task)))
+        found_entries += [
+            Entry(text=plain(labels[i]), sign="area", colour=colour_of(i)) for i in sorted(present)
+        ]
     for task in dict.fromkeys(task for face in faces for task in hidden_points(face)):
-        made.append(Entry(text=plain(task)))
-        made += [Entry(text="seen", sign="dot"), Entry(text="hidden", sign="ring")]
-    return made
+        found_entries.append(Entry(text=plain(task)))
+        found_entries += [Entry(text="seen", sign="dot"), Entry(text="hidden", sign="ring")]
+    return found_entries
 
 
 def laid_out(faces: Sequence[Face], *, width: int, unit: float) -> Legend:

@@ -146,17 +146,17 @@ def box_tensor(box: Sequence[float] | None) -> NDArray[np.float32]:
     """x0, y0, x1, y1 as FP32 [4]; None as NaN, which means "no box" to the server."""
     if box is None:
         return np.full(4, np.nan, np.float32)
-    return _given(box, shape=(4,), what="a box is four numbers x0, y0, x1, y1 in pixels")
+    return _as_tensor(box, shape=(4,), what="a box is four numbers x0, y0, x1, y1 in pixels")
 
 
 def landmarks_tensor(landmarks: ArrayLike | None) -> NDArray[np.float32]:
     """Five points as FP32 [5, 2]; None as NaN, which means "no landmarks" to the server."""
     if landmarks is None:
         return np.full((5, 2), np.nan, np.float32)
-    return _given(landmarks, shape=(5, 2), what="landmarks are five points x, y in pixels")
+    return _as_tensor(landmarks, shape=(5, 2), what="landmarks are five points x, y in pixels")
 
 
-def _given(values: ArrayLike, *, shape: tuple[int, ...], what: str) -> NDArray[np.float32]:
+def _as_tensor(values: ArrayLike, *, shape: tuple[int, ...], what: str) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # too large for FP32: infinite, which the server refuses
             tensor = np.asarray(np.asarray(values, dtype=np.float64), dtype=np.float32)

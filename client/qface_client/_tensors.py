@@ -17,10 +17,12 @@ CONTRACT_OUTPUT = "contract"
 
 def answered_hash(tensors: Tensors) -> str:
     """The hash of the contract by which an answer was made; ServerError if it has none, or several."""
-    said = {text(item) for item in tensor(tensors, CONTRACT_OUTPUT).ravel()}
-    if len(said) != 1:
-        raise ServerError(f"the answer names {len(said)} contracts instead of one: look at the server's log")
-    return said.pop()
+    hashes = {text(item) for item in tensor(tensors, CONTRACT_OUTPUT).ravel()}
+    if len(hashes) != 1:
+        raise ServerError(
+            f"the answer names {len(hashes)} contracts instead of one: look at the server's log"
+        )
+    return hashes.pop()
 
 
 def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contract | None) -> Analysis:

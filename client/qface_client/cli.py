@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except QFaceError as error:
-        _say(str(error))
+        _log(str(error))
         return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask | UnknownModel) else SERVER_FAILED
     except _NoOutput as error:
         return _without_output(error.__cause__)
@@ -137,10 +137,10 @@ def _analyze(options: argparse.Namespace) -> int:
                 if analysis is not None:
                     _print(analysis, photo=photo, as_json=options.json)
                 if isinstance(error, InvalidInput):
-                    _say(str(error))
+                    _log(str(error))
                     status = max(status, BAD_INPUT)
                 elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
-                    _say(f"{photo}: {error}")
+                    _log(f"{photo}: {error}")
                     status = max(status, SERVER_FAILED)
                 elif error is not None:  # further photos would meet it too; those under way are waited for
                     fatal = fatal or error
@@ -299,11 +299,11 @@ def _without_output(error: BaseException | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):  # `qface ... | head`: who reads has enough
         return NO_READER
-    _say(f"standard output can't be written: {getattr(error, 'strerror', None) or error}")
+    _log(f"standard output can't be written: {getattr(error, 'strerror', None) or error}")
     return SERVER_FAILED
 
 
-def _say(sentence: str) -> None:
+def _log(sentence: str) -> None:
     """One line on standard error, above the progress bar if there is one."""
     tqdm.write(f"qface: {' '.join(sentence.split())}", file=sys.stderr)
 

@@ -73,15 +73,15 @@ class Contract:
         """
         if names is None:
             return tuple(task for task in self.tasks if task.readable)
-        wanted = (names,) if isinstance(names, str) else tuple(names)
-        unknown = [name for name in wanted if name not in self.names]
+        requested = (names,) if isinstance(names, str) else tuple(names)
+        unknown = [name for name in requested if name not in self.names]
         if unknown:
             raise UnknownTask(unknown, available=self.names)
-        chosen = tuple(task for task in self.tasks if task.name in wanted)
-        for task in chosen:
+        selected = tuple(task for task in self.tasks if task.name in requested)
+        for task in selected:
             if not task.readable:
                 raise UnknownKind(unknown_kind(task))
-        return chosen
+        return selected
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

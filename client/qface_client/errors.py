@@ -46,8 +46,8 @@ class UnknownModel(QFaceError):
     """A network was asked for that the server does not have."""
 
     def __init__(self, name: str, *, available: Sequence[str]) -> None:
-        there = f"this server has {', '.join(available)}" if available else "this server names none"
-        super().__init__(f"unknown model {name}: {there}")
+        offer = f"this server has {', '.join(available)}" if available else "this server names none"
+        super().__init__(f"unknown model {name}: {offer}")
         self.name = name
         self.available = tuple(available)
 
@@ -110,34 +110,34 @@ def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = ""
     `hint` ends the sentence where nothing answers at the address.
     """
     code = status.rpartition(".")[2]
-    words = details.lower()
-    said = _NOISE.sub("", details).strip()
+    lowered = details.lower()
+    text = _NOISE.sub("", details).strip()
     if code == "INVALID_ARGUMENT":
-        return InvalidInput(said)
+        return InvalidInput(text)
     if code == "DEADLINE_EXCEEDED":
         return RequestTimeout(
             f"the server at {url} did not answer {model!r} in time: give it a longer timeout"
         )
-    if code == "UNAVAILABLE" and any(phrase in words for phrase in _BUSY):
-        return ServerBusy(f"the server at {url} can't take the request now ({said}): try again later")
-    if code in ("UNAVAILABLE", "NOT_FOUND") and any(phrase in words for phrase in _RELOADING):
+    if code == "UNAVAILABLE" and any(phrase in lowered for phrase in _BUSY):
+        return ServerBusy(f"the server at {url} can't take the request now ({text}): try again later")
+    if code in ("UNAVAILABLE", "NOT_FOUND") and any(phrase in lowered for phrase in _RELOADING):
         return ServerBusy(
-            f"the server at {url} is stopping or reloading {model!r} ({said}): try again later, or look "
+            f"the server at {url} is stopping or reloading {model!r} ({text}): try again later, or look "
             "at its log if it stays so"
         )
-    if code == "NOT_FOUND" or (code == "UNAVAILABLE" and any(phrase in words for phrase in _UNREADY)):
-        return NotServed(f"the server at {url} does not serve {model!r} ({said}): is it a Q-Face repository?")
+    if code == "NOT_FOUND" or (code == "UNAVAILABLE" and any(phrase in lowered for phrase in _UNREADY)):
+        return NotServed(f"the server at {url} does not serve {model!r} ({text}): is it a Q-Face repository?")
     if code == "UNAVAILABLE":
         return ConnectError(
-            f"no server answers at {url} ({_reason(said)}): start one with `make serve`, or give its address"
+            f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
             f"{hint}"
         )
     if code == "UNIMPLEMENTED":
         return ConnectError(
-            f"what answers at {url} is not a Triton server's gRPC ({said}): is it the HTTP port, or a proxy?"
+            f"what answers at {url} is not a Triton server's gRPC ({text}): is it the HTTP port, or a proxy?"
             f"{hint}"
         )
-    return ServerError(f"the server at {url} failed on {model!r} ({code}: {said}): look at its log")
+    return ServerError(f"the server at {url} failed on {model!r} ({code}: {text}): look at its log")
 
 
 def _reason(details: str) -> str:

@@ -198,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkpoint, place = options.checkpoint, options.output / "build"
         if checkpoint is None:
             directory = place / f"{NAME}-untrained" / "checkpoint"
-            made = perform(UntrainedStage(configuration=NAME, directory=directory), log=log)
-            checkpoint = made.directory / made.report["checkpoint"]
+            done = perform(UntrainedStage(configuration=NAME, directory=directory), log=log)
+            checkpoint = done.directory / done.report["checkpoint"]
         export = ExportStage(checkpoint=checkpoint, directory=place / checkpoint.stem / "onnx")
         rates = measure(
             checkpoint,

@@ -37,8 +37,8 @@ BATCHES = (1, 8, 32)
 CLIENTS = (1, 4, 16)
 
 
-def clients_rate(ask: Callable[[], object], *, clients: int, seconds: float) -> float:
-    """Answers a second to this many callers, each of whom asks again once answered."""
+def clients_rate(call: Callable[[], object], *, clients: int, seconds: float) -> float:
+    """Answers a second to this many callers, each of which calls again once answered."""
     end = time.perf_counter() + seconds
     done = [0] * clients
     failed: list[Exception] = []
@@ -46,7 +46,7 @@ def clients_rate(ask: Callable[[], object], *, clients: int, seconds: float) -> 
     def caller(number: int) -> None:
         try:
             while time.perf_counter() < end:
-                ask()
+                call()
                 done[number] += 1
         except Exception as error:
             failed.append(error)

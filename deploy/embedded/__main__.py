@@ -24,34 +24,38 @@ REPOSITORY = PROJECT / "var" / "repository"
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    command_line = argparse.ArgumentParser(
         prog="python -m deploy.embedded",
         description="Serve the assembled model repository with a Triton server on this machine's CPU.",
         epilog="What stands after -- goes to tritonserver as it is.",
     )
-    made.add_argument("--repository", type=Path, default=REPOSITORY, help="default: var/repository")
-    made.add_argument(
+    command_line.add_argument("--repository", type=Path, default=REPOSITORY, help="default: var/repository")
+    command_line.add_argument(
         "--check",
         action="store_true",
         help="only say whether this machine and this Python can run the server, with nothing installed",
     )
-    made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    command_line.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     for use, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
-        made.add_argument(
+        command_line.add_argument(
             f"--{use}-port", type=_port, default=port, metavar="N", help=f"default: {port}; 0: any free one"
         )
-    made.add_argument("--python", type=Path, help="the Python with the server (default: .venv-serve's)")
-    made.add_argument("--cache", type=Path, help="folder for a runnable copy of the server (default: var)")
-    made.add_argument("--log", type=Path, help="file for the server's log (default: standard error)")
-    made.add_argument("--ready-file", type=Path, help="exists while requests are welcome, for probes")
-    made.add_argument(
+    command_line.add_argument(
+        "--python", type=Path, help="the Python with the server (default: .venv-serve's)"
+    )
+    command_line.add_argument(
+        "--cache", type=Path, help="folder for a runnable copy of the server (default: var)"
+    )
+    command_line.add_argument("--log", type=Path, help="file for the server's log (default: standard error)")
+    command_line.add_argument("--ready-file", type=Path, help="exists while requests are welcome, for probes")
+    command_line.add_argument(
         "--start-timeout",
         type=float,
         default=180.0,
         metavar="S",
         help="time to get ready in (default: 180)",
     )
-    made.add_argument(
+    command_line.add_argument(
         "--drain-seconds",
         type=float,
         default=0.0,
@@ -59,10 +63,10 @@ def parser() -> argparse.ArgumentParser:
         help="go on answering for so long after the first signal, with the ready file gone, so that a "
         "balancer can turn to others (default: 0); a second signal cuts it short",
     )
-    made.add_argument(
+    command_line.add_argument(
         "--grace-seconds", type=float, default=20.0, metavar="S", help="from SIGTERM to SIGKILL (default: 20)"
     )
-    return made
+    return command_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             server.start(cancel=stop, announce=_announce)
             took = time.monotonic() - began
-            _say(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
+            _log(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
             if options.ready_file:
                 stack.callback(_remove, options.ready_file)
                 try:
@@ -125,13 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.ready_file:
                 _remove(options.ready_file)
             if options.drain_seconds > 0:
-                _say(f"draining for {options.drain_seconds:g} s")
+                _log(f"draining for {options.drain_seconds:g} s")
                 hurry.wait(options.drain_seconds)
-            _say("stopping")
+            _log("stopping")
             server.stop()
-            _say("stopped")
+            _log("stopped")
         except StartCancelled:
-            _say("stopped before it was ready")
+            _log("stopped before it was ready")
         except CannotStart as error:
             return _fail(str(error), status=2)
         except EmbeddedServerError as error:
@@ -158,13 +162,13 @@ def _remove(path: Path) -> None:
 
 
 def _announce(server: EmbeddedServer) -> None:
-    _say(
+    _log(
         f"loading {len(server.models)} models: gRPC {server.grpc_address}, HTTP {server.http_address}, "
         f"metrics http://{server.metrics_address}/metrics"
     )
 
 
-def _say(sentence: str) -> None:
+def _log(sentence: str) -> None:
     print(f"qface: {sentence}", flush=True)
 
 

@@ -88,7 +88,10 @@ def _check_interpreter(report: dict[str, Any], *, python: Path) -> tuple[int, in
 
 
 def interpret(report: dict[str, Any], *, python: Path) -> Environment:
-    """The environment in a Python's report (of `interpreter_probe.py`); EnvironmentNotSupported where it can't serve."""
+    """The environment in a report of `interpreter_probe.py`.
+
+    EnvironmentNotSupported where it can't serve.
+    """
     version = _check_interpreter(report, python=python)
     written = ".".join(map(str, version))
     if report["pytriton"] is None:

@@ -22,7 +22,7 @@ class Ports:
         return {"gRPC": self.grpc, "HTTP": self.http, "metrics": self.metrics}
 
 
-def settle(wanted: Ports, *, host: str) -> Ports:
+def settle(requested: Ports, *, host: str) -> Ports:
     """Turn every 0 into a free port of `host`; PortTaken names the given one that is not free.
 
     CannotStart for a host or a port that this process can't listen on at all.
@@ -33,7 +33,7 @@ def settle(wanted: Ports, *, host: str) -> Ports:
     settled: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         # All are held until all are chosen, so that no number comes up twice. Given ones first.
-        for use, port in sorted(wanted.by_use().items(), key=lambda item: item[1] == 0):
+        for use, port in sorted(requested.by_use().items(), key=lambda item: item[1] == 0):
             held = stack.enter_context(socket.socket())
             # As Triton binds: a port whose last connections are only fading out is free.
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

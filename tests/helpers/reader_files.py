@@ -1,4 +1,4 @@
-"""Small data sets in their makers' form: pictures of noise, .pts files, and a check of what a reader yields."""
+"""Small data sets in their makers' form: pictures, .pts files, and a check of what a reader yields."""
 
 from pathlib import Path
 

@@ -56,11 +56,11 @@ class SetPhotos:
             raise ValueError(f"{faces.name} was not prepared from photos: leave it out of --photos")
         if not source.is_dir():
             raise ValueError(f"{source} is no folder: name the one that {faces.name} was prepared from")
-        wanted = set(faces.keys.tolist())
+        keys = set(faces.keys.tolist())
         self._of: dict[str, Picture] = {}
         left_out = 0
         for sample in reader.read(source):
-            if isinstance(sample, Sample) and sample.key in wanted:
+            if isinstance(sample, Sample) and sample.key in keys:
                 self._of[sample.key] = sample.picture
             elif isinstance(sample, Sample) and sample.split == faces.split:
                 left_out += not is_picture_missing(sample)
@@ -69,7 +69,7 @@ class SetPhotos:
         self.left_out = (
             0 if limited or faces.subset is not None or faces.holdout_fraction or faces.held_out else left_out
         )
-        if missing := sorted(wanted - self._of.keys()):
+        if missing := sorted(keys - self._of.keys()):
             raise ValueError(
                 f"{source} has not the pictures of {len(missing):,} faces of {faces.name} (the first is "
                 f"{missing[0]}): name the folder that the set was prepared from"

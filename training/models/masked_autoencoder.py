@@ -67,10 +67,10 @@ class MaskedAutoencoder(nn.Module):
         tokens = (self._seen if self.encoder.is_vit else self._covered)(images, order, visible)
         painted = self.paint(self.norm(self.blocks(tokens + self.positions)))
         hidden = order[:, visible:, None].expand(-1, -1, painted.shape[2])
-        wanted = self.wanted(images)
-        return (painted.gather(1, hidden) - wanted.gather(1, hidden)).abs().mean((1, 2)), painted
+        target_patches = self.target_patches(images)
+        return (painted.gather(1, hidden) - target_patches.gather(1, hidden)).abs().mean((1, 2)), painted
 
-    def wanted(self, images: Tensor) -> Tensor:
+    def target_patches(self, images: Tensor) -> Tensor:
         """What to paint: the patches [B, N, patch * patch * 3] of images [B, 3, S, S], normalised or not."""
         patches = self.patches(images)
         if self.normalised:

@@ -73,31 +73,33 @@ def _take(model: FaceNetwork, tensors: Mapping[str, Tensor], *, source: str) -> 
             f"{source} holds no weight of the encoder {model.config.encoder!r}: "
             "give a file of the same encoder"
         )
-    given = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    fits = {
-        name: given[name].to(tensor.dtype)
-        for name, tensor in own.items()
-        if name in given and given[name].shape == tensor.shape and name not in _FIXED
+    loaded = {
+        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }
-    wanted = [name for name in own if name not in _FIXED]
+    fits = {
+        name: loaded[name].to(tensor.dtype)
+        for name, tensor in own.items()
+        if name in loaded and loaded[name].shape == tensor.shape and name not in _FIXED
+    }
+    needed = [name for name in own if name not in _FIXED]
     # A weight of another shape means another encoder whose names happen to agree.
-    other = [name for name in wanted if name in given and name not in fits]
-    if other or 2 * len(fits) < len(wanted):
+    other = [name for name in needed if name in loaded and name not in fits]
+    if other or 2 * len(fits) < len(needed):
         why = (
-            f"{other[0]} is {list(given[other[0]].shape)} instead of {list(own[other[0]].shape)}"
+            f"{other[0]} is {list(loaded[other[0]].shape)} instead of {list(own[other[0]].shape)}"
             if other
-            else f"{len(wanted) - len(fits)} of {len(wanted)} weights are missing"
+            else f"{len(needed) - len(fits)} of {len(needed)} weights are missing"
         )
         raise ValueError(
             f"{source} does not fit the encoder {model.config.encoder!r} ({why}): "
             "give a file of the same encoder"
         )
     model.encoder.model.load_state_dict(fits, strict=False)
-    report = [f"{len(fits)} of the encoder's {len(wanted)} weights come from {source}"]
-    missing = [name for name in wanted if name not in fits]
+    report = [f"{len(fits)} of the encoder's {len(needed)} weights come from {source}"]
+    missing = [name for name in needed if name not in fits]
     if missing:
         report.append(f"random stay {_listed(missing)}, which {source} does not have")
-    left = [name for name in given if name not in own] if prefix else [n for n in tensors if n not in own]
+    left = [name for name in loaded if name not in own] if prefix else [n for n in tensors if n not in own]
     if left:
         report.append(f"not taken from {source}: {_listed(left)}")
     return report

@@ -65,7 +65,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
         "detector": digest,
     }
     folder = args.output / _SET
-    if _is_there(folder, options | {"size": args.size}):
+    if _is_prepared(folder, options | {"size": args.size}):
         print(f"{folder}: is there already")
         return
     with (
@@ -101,7 +101,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
     print(f"{folder}: faces {counts}; labels {', '.join(manifest['tasks'])}")
 
 
-def _is_there(folder: Path, options: dict[str, object]) -> bool:
+def _is_prepared(folder: Path, options: dict[str, object]) -> bool:
     if not (folder / "manifest.json").exists():
         return False
     try:

@@ -98,12 +98,12 @@ def landmarks(
     sets annotated in pictures, the points lie on the outline, at the same height of the head.
     """
     points = pixels[list(head.topology.landmarks)].astype(np.float64)
-    aside = np.array([np.cos(np.radians(roll)), np.sin(np.radians(roll))]) * (1 if yaw > 0 else -1)
+    towards_far_side = np.array([np.cos(np.radians(roll)), np.sin(np.radians(roll))]) * (1 if yaw > 0 else -1)
     far = range(9, 17) if yaw > 0 else range(8)
     share = min(1.0, abs(yaw) / _OUTLINE_YAW)
     for i in far:
         row = pixels[marks.levels[i]].astype(np.float64)
-        outermost = row[int(np.argmax(row @ aside))]
+        outermost = row[int(np.argmax(row @ towards_far_side))]
         points[i] += share * (outermost - points[i])
     return points
 

@@ -122,10 +122,10 @@ class Ablation:
                 f"no set under {data} trains and tests a task of {run.name} that table 5 has a number for: "
                 "prepare one, or name others with --sets"
             )
-        wanted = [name for name in names if any(name in places for places in tasks.values())]
+        sources = [name for name in names if any(name in places for places in tasks.values())]
         order = [task for task in run.model.all_tasks if task in tasks]
         model = dataclasses.replace(run.model, tasks=tuple(order), extensions=())
-        kept = dataclasses.replace(run.with_sources(wanted), model=model, kept_out=limit)
+        kept = dataclasses.replace(run.with_sources(sources), model=model, kept_out=limit)
         return cls(run=kept, data=data, folder=folder, limit=limit)
 
     def runs(self, method: Method) -> dict[str, Run]:

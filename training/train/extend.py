@@ -170,11 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with distributed(options.device) as where:
             checkpoint = extend(
                 options.checkpoint,
-                tasks=_words(options.task),
+                tasks=_names(options.task),
                 data=options.data,
                 folder=options.run,
                 where=where,
-                sets=_words(options.sets) if options.sets else None,
+                sets=_names(options.sets) if options.sets else None,
                 settings=options.settings,
             )
         if checkpoint is not None:
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_cli("training.train.extend", work)
 
 
-def _words(text: str) -> list[str]:
+def _names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 

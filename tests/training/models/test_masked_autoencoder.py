@@ -51,7 +51,7 @@ def test_the_loss_is_the_l1_distance_of_hidden_patches_only(model: MaskedAutoenc
     order = _order(3)
     with torch.inference_mode():
         loss, painted = model(images, order, visible=4)
-        away = (painted - model.wanted(images)).abs().mean(2)
+        away = (painted - model.target_patches(images)).abs().mean(2)
     for face in range(3):
         torch.testing.assert_close(loss[face], away[face, order[face, 4:]].mean())
 
@@ -59,15 +59,15 @@ def test_the_loss_is_the_l1_distance_of_hidden_patches_only(model: MaskedAutoenc
 def test_patches_become_the_picture_again() -> None:
     model = _model("resnet10t")
     images = torch.rand(2, 3, SIZE, SIZE)
-    assert torch.equal(model.picture(model.wanted(images)), images)
+    assert torch.equal(model.picture(model.target_patches(images)), images)
     first = images[0, :, :PATCH, PATCH : 2 * PATCH].permute(1, 2, 0).flatten()
-    assert torch.equal(model.wanted(images)[0, 1], first)
+    assert torch.equal(model.target_patches(images)[0, 1], first)
 
 
 def test_normalised_patches_have_no_mean_and_unit_variance() -> None:
-    wanted = _model("resnet10t", normalised=True).wanted(torch.rand(2, 3, SIZE, SIZE))
-    torch.testing.assert_close(wanted.mean(2), torch.zeros(2, 16), atol=1e-5, rtol=0)
-    torch.testing.assert_close(wanted.var(2, unbiased=False), torch.ones(2, 16), atol=1e-3, rtol=0)
+    target_patches = _model("resnet10t", normalised=True).target_patches(torch.rand(2, 3, SIZE, SIZE))
+    torch.testing.assert_close(target_patches.mean(2), torch.zeros(2, 16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(target_patches.var(2, unbiased=False), torch.ones(2, 16), atol=1e-3, rtol=0)
 
 
 def test_hidden_patches_are_learned(model: MaskedAutoencoder) -> None:

@@ -290,7 +290,7 @@ def test_normalised_patches_are_painted_as_bright_as_the_face(
     autoencoder = objective.autoencoder
     autoencoder.normalised = True
     # A decoder that is right.
-    right = lambda images, order, visible: (images, autoencoder.wanted(images))  # noqa: E731
+    right = lambda images, order, visible: (images, autoencoder.target_patches(images))  # noqa: E731
     monkeypatch.setattr(autoencoder, "forward", right)
     crop = face_crop(ASTRONAUT, size=SIZE, aligned=False)
     _, painted = reconstructed(objective, crop[None])

@@ -9,7 +9,7 @@ import pytest
 
 import build.__main__
 from build.errors import BuildError
-from build.options import add_option, argument, from_options, option, parser_of, to_words
+from build.options import add_option, argument, from_options, option, parser_of, to_arguments
 from build.stages import repository, verify
 from build.stages.compile import BuildSettings, CompileStage
 from build.stages.export import ExportStage
@@ -113,7 +113,7 @@ def test_an_option_that_another_may_stand_for_is_not_required() -> None:
 def test_a_stage_s_words_are_parsed_to_the_same_stage(inputs: Any) -> None:
     stage = type(inputs)
     parser = parser_of(stage, program=stage.module, description="")
-    assert from_options(stage, parser.parse_args(to_words(inputs))) == inputs
+    assert from_options(stage, parser.parse_args(to_arguments(inputs))) == inputs
 
 
 COMMANDS = {

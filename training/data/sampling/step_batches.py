@@ -30,8 +30,9 @@ Batch = dict[str, NDArray[np.generic]]
 class StepBatches(torch.utils.data.Dataset[Batch]):
     """A map-style data set whose items are steps (training.train.objectives.objective.StepData).
 
-    An item has `pixels` uint8 [B, S, S, 3]; for each task its target (training.train.objectives.task_loss.loss_sum; NaN or
-    255 where a face has no label) and `<task>/confidence` float32 [B].
+    An item has `pixels` uint8 [B, S, S, 3]; for each task its target, as
+    training.train.objectives.task_loss.loss_sum takes it (NaN or 255 where a face has no label), and
+    `<task>/confidence` float32 [B].
     """
 
     def __init__(

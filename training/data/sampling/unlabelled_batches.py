@@ -30,7 +30,7 @@ class Cropping:
 
 
 class UnlabelledBatches:
-    """A map-style data set whose items are steps (training.train.loop.StepData).
+    """A map-style data set whose items are steps (training.train.objectives.objective.StepData).
 
     A pass over all sets together is a seeded permutation without replacement. Item `step` has this
     process's share of it, the same for the same seed: `pixels` uint8 [B, S, S, 3], and `order` int64

@@ -79,28 +79,30 @@ def converted(released: Mapping[str, Any], *, model: FaceXFormer) -> dict[str, T
 
     Raises ValueError for entries that are missing, too many, of another shape or type, or not finite.
     """
-    wanted = {name: _released_name(name) for name in model.state_dict() if name != "tokens"}
+    released_names = {name: _released_name(name) for name in model.state_dict() if name != "tokens"}
     derived = _derived(model)
-    missing = [name for name in (*wanted.values(), *_TOKENS) if name not in released]
+    missing = [name for name in (*released_names.values(), *_TOKENS) if name not in released]
     if missing:
         raise ValueError(f"its weights lack {_listed(missing)}")
-    over = sorted(released.keys() - set(wanted.values()) - set(_TOKENS) - _UNUSED - derived.keys())
+    over = sorted(released.keys() - set(released_names.values()) - set(_TOKENS) - _UNUSED - derived.keys())
     if over:
         raise ValueError(f"its weights have {_listed(over)}, which FaceXFormer has not")
-    given = {ours: released[name] for ours, name in wanted.items()}
+    renamed = {ours: released[name] for ours, name in released_names.items()}
     # One token a head, and the rest for the classes of a mask.
     parts = torch.split(model.tokens, [*[1] * len(HEADS), PARSING_CLASSES])
-    wrong = [wanted[name] for name, value in given.items() if not _fits(value, model.state_dict()[name])]
+    wrong = [
+        released_names[name] for name, value in renamed.items() if not _fits(value, model.state_dict()[name])
+    ]
     wrong += [name for name, ours in zip(_TOKENS, parts, strict=True) if not _fits(released[name], ours)]
     if wrong:
         raise ValueError(f"{_listed(wrong)} has another shape or type than in FaceXFormer")
-    state = {"tokens": torch.cat([released[name] for name in _TOKENS]), **given}
+    state = {"tokens": torch.cat([released[name] for name in _TOKENS]), **renamed}
     for name, value in derived.items():
         if name in released and not torch.equal(torch.as_tensor(released[name]).flatten(), value.flatten()):
             raise ValueError(f"{name} differs from what FaceXFormer's windows have")
     infinite = [name for name, value in state.items() if not bool(value.isfinite().all())]
     if infinite:
-        raise ValueError(f"{_listed([wanted.get(name, name) for name in infinite])} is not finite")
+        raise ValueError(f"{_listed([released_names.get(name, name) for name in infinite])} is not finite")
     return {name: value.float() for name, value in state.items()}
 
 

@@ -89,10 +89,10 @@ def _halved(size: int, times: int) -> tuple[int, int]:
     return size, size
 
 
-def _grids(given: Sequence[tuple[int, int]], *, finest: tuple[int, int]) -> list[tuple[int, int]]:
+def _grids(levels: Sequence[tuple[int, int]], *, finest: tuple[int, int]) -> list[tuple[int, int]]:
     """The pyramid's grids, the coarsest first: those given, and more where one would be skipped."""
     grids: list[tuple[int, int]] = []
-    for grid in sorted({*given, max(finest, *given)}):
+    for grid in sorted({*levels, max(finest, *levels)}):
         while grids and 2 * grids[-1][0] + 1 < grid[0]:
             grids.append((2 * grids[-1][0], 2 * grids[-1][1]))
         grids.append(grid)

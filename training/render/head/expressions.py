@@ -94,13 +94,13 @@ def draw_expression(rng: np.random.Generator, *, names: Sequence[str]) -> dict[s
 
 
 def _draw_gaze(rng: np.random.Generator, weights: dict[str, float], *, names: Sequence[str]) -> None:
-    aside, up = rng.normal(0, 0.25, 2)
+    sideways, up = rng.normal(0, 0.25, 2)
     # Looking to the subject's left turns the left eye out and the right eye in.
     for name, value in (
-        ("eyeLookOut_L", aside),
-        ("eyeLookIn_R", aside),
-        ("eyeLookIn_L", -aside),
-        ("eyeLookOut_R", -aside),
+        ("eyeLookOut_L", sideways),
+        ("eyeLookIn_R", sideways),
+        ("eyeLookIn_L", -sideways),
+        ("eyeLookOut_R", -sideways),
         ("eyeLookUp_L", up),
         ("eyeLookUp_R", up),
         ("eyeLookDown_L", -up),

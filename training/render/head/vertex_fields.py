@@ -80,10 +80,10 @@ def make_vertex_fields(head: Head) -> VertexFields:
     put("cheek", 2.4 - np.hypot(np.abs(flat[:, 0]) - 4.8, flat[:, 1] - lm[30, 1] + 0.3), front)
 
     # The ears stand off the head: an ellipse seen from the side, and far out.
-    aside = np.abs(flat[:, 0])
+    from_middle = np.abs(flat[:, 0])
     jaw_top = np.abs(lm[[0, 16], 0]).mean()
     ear = 1 - np.hypot((flat[:, 2] - lm[0, 2] + 3.4) / 2.6, (flat[:, 1] - lm[0, 1] + 3.0) / 3.4)
-    ear = np.minimum(2.6 * ear, aside - jaw_top - 0.1)
+    ear = np.minimum(2.6 * ear, from_middle - jaw_top - 0.1)
     put("right_ear", np.where(flat[:, 0] < 0, ear, -5))
     put("left_ear", np.where(flat[:, 0] > 0, ear, -5))
 

@@ -30,7 +30,7 @@ def draw_background(rng: np.random.Generator, *, size: int, photos: Sequence[Pat
     if photos and rng.random() < 0.8:
         picture = _from_photo(rng, photos[int(rng.integers(len(photos)))], size=size)
     if picture is None:
-        picture = _made_up(rng, size=size)
+        picture = _synthetic(rng, size=size)
     if rng.random() < 0.6:
         # Out of focus; where the photos show faces, the more so the better.
         picture = cv2.GaussianBlur(picture, (0, 0), float(size / 384 * rng.uniform(1, 14)))
@@ -57,7 +57,7 @@ def _from_photo(rng: np.random.Generator, path: Path, *, size: int) -> NDArray[n
     return np.asarray(scaled, np.float32) / 255
 
 
-def _made_up(rng: np.random.Generator, *, size: int) -> NDArray[np.float32]:
+def _synthetic(rng: np.random.Generator, *, size: int) -> NDArray[np.float32]:
     """A wall or sky with a gradient, clouds of colour, and shapes as in a room or a street."""
     a, b = (rng.beta(1, 1) * rng.normal(1, rng.choice([0.05, 0.35]), 3) for _ in range(2))
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size

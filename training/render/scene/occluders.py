@@ -78,7 +78,7 @@ def _hand(
     """A palm with fingers side by side, each rounded by its shading."""
     turn = rng.uniform(0, 2 * np.pi)
     ahead = np.array([np.cos(turn), np.sin(turn)])
-    aside = np.array([-ahead[1], ahead[0]])
+    sideways = np.array([-ahead[1], ahead[0]])
     thick = span * rng.uniform(0.12, 0.17)
     fan = rng.uniform(0, 0.12)
     fingers = int(rng.integers(1, 5))
@@ -87,8 +87,8 @@ def _hand(
     bones = [(palm - ahead * span * 2, palm, 2.6), (palm, palm + ahead * span * 0.1, 3.9)]
     for i in range(4):
         length = span * (rng.uniform(0.5, 0.62) if i < fingers else rng.uniform(0.12, 0.2))
-        direction = np.cos(fan * (i - 1.5)) * ahead + np.sin(fan * (i - 1.5)) * aside
-        root = palm + aside * thick * 1.02 * (i - 1.5)
+        direction = np.cos(fan * (i - 1.5)) * ahead + np.sin(fan * (i - 1.5)) * sideways
+        root = palm + sideways * thick * 1.02 * (i - 1.5)
         bones.append((root, root + direction * (length + 0.2 * span), 1.0))
     y, x = np.mgrid[0 : covered.shape[0], 0 : covered.shape[1]].astype(np.float32)
     light = rng.uniform(-1, 1)
@@ -99,7 +99,7 @@ def _hand(
         radius = thick * wide / 2
         distance = np.hypot(dx, dy)
         within = distance < radius
-        across = (dx * aside[0] + dy * aside[1])[within] / radius
+        across = (dx * sideways[0] + dy * sideways[1])[within] / radius
         round_ = np.sqrt(np.clip(1 - (distance[within] / radius) ** 2, 0, 1)) if wide < 2 else 0.75
         shade[within] = 0.45 + 0.5 * round_ + 0.15 * light * across
         covered[within] = 1

@@ -114,8 +114,10 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
     hair = str(rng.choice(HAIR, p=(0.02, 0.03, 0.2, 0.25, 0.5) if woman else (0.12, 0.18, 0.5, 0.12, 0.08)))
     hat = str(rng.choice(HATS, p=(0.85, 0.06, 0.04, 0.03, 0.02)))
     beard = "none" if woman else str(rng.choice(BEARDS, p=(0.45, 0.25, 0.07, 0.08, 0.15)))
-    made_up = woman and rng.random() < 0.45
-    lips = tuple(np.clip(np.array([0.65, 0.18, 0.22]) * rng.normal(1, 0.25, 3), 0.02, 1)) if made_up else None
+    cosmetics = woman and rng.random() < 0.45
+    lips = (
+        tuple(np.clip(np.array([0.65, 0.18, 0.22]) * rng.normal(1, 0.25, 3), 0.02, 1)) if cosmetics else None
+    )
     spread = rng.uniform(0.5, 1.0)
     return Scene(
         size=size,
@@ -133,7 +135,7 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
         wrinkles=float(rng.beta(1.2, 2) * (0.4 + 0.6 * age)),
         oil=float(rng.beta(1.5, 2.5)),
         lips=lips,
-        shadow=float(rng.uniform(0.3, 1)) if made_up else float(rng.uniform(0, 0.3)),
+        shadow=float(rng.uniform(0.3, 1)) if cosmetics else float(rng.uniform(0, 0.3)),
         iris=_colour(
             np.array([[0.25, 0.15, 0.08], [0.16, 0.1, 0.06], [0.3, 0.4, 0.5], [0.3, 0.35, 0.2]])[
                 rng.choice(4, p=(0.4, 0.3, 0.18, 0.12) if tone < 0.5 else (0.35, 0.6, 0.02, 0.03))

@@ -52,16 +52,18 @@ def identity_of(state: dict[str, Any]) -> dict[str, Any]:
     return identity
 
 
-def differences(there: Any, here: Any, *, name: str = "") -> list[str]:
+def differences(recorded: Any, current: Any, *, name: str = "") -> list[str]:
     """Where two pieces of plain data differ, in words."""
-    if isinstance(there, dict) and isinstance(here, dict):
+    if isinstance(recorded, dict) and isinstance(current, dict):
         return [
             line
-            for key in sorted(there.keys() | here.keys())
+            for key in sorted(recorded.keys() | current.keys())
             if key not in HARMLESS
-            for line in differences(there.get(key), here.get(key), name=f"{name}.{key}" if name else key)
+            for line in differences(
+                recorded.get(key), current.get(key), name=f"{name}.{key}" if name else key
+            )
         ]
-    return [] if there == here else [f"{name} is {_short(there)} there, {_short(here)} here"]
+    return [] if recorded == current else [f"{name} is {_short(recorded)} there, {_short(current)} here"]
 
 
 def _short(value: Any) -> str:

@@ -84,15 +84,15 @@ class FeatureDistillation(nn.Module):
         _, width = TEACHERS[distillation.teacher]
         self.map = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
 
-    def count(self, wanted: Tensor) -> Tensor:
+    def count(self, described: Tensor) -> Tensor:
         """How many of the descriptors [B, D] are there (not NaN): a scalar."""
-        return (~wanted.isnan().any(dim=1)).float().sum()
+        return (~described.isnan().any(dim=1)).float().sum()
 
-    def forward(self, features: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, features: Tensor, described: Tensor) -> Tensor:
         """Tokens [B, N, channels], descriptors [B, D] or NaN -> one minus the cosine, or 0, [B]."""
         predicted = self.map(features.mean(dim=1)).float()
-        losses = 1 - functional.cosine_similarity(predicted, wanted.nan_to_num(), dim=1)
-        return torch.where(wanted.isnan().any(dim=1), torch.zeros_like(losses), losses)
+        losses = 1 - functional.cosine_similarity(predicted, described.nan_to_num(), dim=1)
+        return torch.where(described.isnan().any(dim=1), torch.zeros_like(losses), losses)
 
 
 def descriptors(
