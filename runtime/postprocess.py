@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.contract import Contract, TaskEntry
 from runtime.kinds import kind_of
-from runtime.kinds.base import AnswerTensor, PhotoGeometry
+from runtime.kinds.base import PhotoGeometry
 
 CONTRACT_TENSOR = "contract"
 # Every type of the V2 protocol that numpy has: a kind may answer in any.
@@ -78,17 +78,12 @@ def postprocess_all(
     return answers
 
 
-def answer_tensors(entry: TaskEntry) -> tuple[AnswerTensor, ...]:
-    """The tensors of a task's answer, as its kind defines them."""
-    return kind_of(entry).answer_tensors(entry)
-
-
 def heads_for(contract: Contract, requested: Collection[str]) -> list[str]:
     """The heads from which the answer tensors named in `requested` are made, in the contract's order."""
     return [
         entry.name
         for entry in contract.tasks
-        if any(tensor.name in requested for tensor in answer_tensors(entry))
+        if any(tensor.name in requested for tensor in kind_of(entry).answer_tensors(entry))
     ]
 
 
@@ -98,5 +93,5 @@ def no_faces(contract: Contract, tasks: Collection[str]) -> dict[str, NDArray[An
         tensor.name: np.zeros((0, *(max(size, 0) for size in tensor.dims)), _DTYPES[tensor.datatype])
         for entry in contract.tasks
         if entry.name in tasks
-        for tensor in answer_tensors(entry)
+        for tensor in kind_of(entry).answer_tensors(entry)
     }

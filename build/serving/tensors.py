@@ -7,7 +7,7 @@ from build.onnx_interface import PIXELS, Head
 from build.serving.pbtxt import Tensor
 from runtime.contract import Contract, TaskEntry
 from runtime.kinds import kind_of
-from runtime.postprocess import CONTRACT_TENSOR, answer_tensors
+from runtime.postprocess import CONTRACT_TENSOR
 
 IMAGE = Tensor(name="image", datatype="UINT8", dims=(-1,), ragged=True)
 FACE_INPUTS = (
@@ -48,7 +48,7 @@ def answers(entries: Sequence[TaskEntry], *, on_request: bool | None = None) -> 
     return tuple(
         Tensor(name=answer.name, datatype=answer.datatype, dims=answer.dims)
         for entry in entries
-        for answer in answer_tensors(entry)
+        for answer in kind_of(entry).answer_tensors(entry)
         if on_request in (None, answer.on_request)
     )
 

@@ -1,3 +1,3 @@
-"""The client's version, told to people whose server speaks of something newer."""
+"""The client's version, shown where a server is newer than it."""
 
 __version__ = "0.2.0"

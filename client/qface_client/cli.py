@@ -44,7 +44,7 @@ from .results import Analysis, Face
 A = TypeVar("A")
 B = TypeVar("B")
 
-IN_FLIGHT = 4  # photos that are asked about at once: enough to keep a server busy, few enough to hold
+IN_FLIGHT = 4  # photos under way at once: enough to keep a server busy, few enough to hold
 
 OK, SERVER_FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 

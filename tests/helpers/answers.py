@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime.contract import TaskEntry
+from runtime.kinds import kind_of
 from runtime.kinds.base import AnswerTensor
-from runtime.postprocess import answer_tensors
 
 
 def answers_of(entry: Mapping[str, Any]) -> tuple[AnswerTensor, ...]:
     """The tensors of the answer to the task of this entry."""
-    return answer_tensors(TaskEntry.parse(entry, number=0))
+    parsed = TaskEntry.parse(entry, number=0)
+    return kind_of(parsed).answer_tensors(parsed)

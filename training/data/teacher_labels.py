@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from training.data.labels import column_shape
 from training.kinds import kind_of
-from training.tasks import CATALOGUE, Task
+from training.tasks import CATALOGUE
 
 FORMAT = 1
 
@@ -203,7 +203,8 @@ class TeacherLabels:
                 f"{key} has {size[0]}x{size[1]} pixels and had {labelled[0]}x{labelled[1]} when {self.path} "
                 "was made: label the pictures that are prepared"
             )
-        labels = {task: to_label(CATALOGUE[task], values[j]) for task, values in file.values.items()}
+        tasks = {name: CATALOGUE[name] for name in file.values}
+        labels = {name: kind_of(task).written(task, file.values[name][j]) for name, task in tasks.items()}
         known = {task: label for task, label in labels.items() if label is not None}
         five = file.five[j]
         return TeacherFace(
@@ -237,11 +238,6 @@ def complete(
                 completed.confidence[task] = face.confidence[task]
                 completed.labelled_by[task] = teacher.teacher
     return completed
-
-
-def to_label(task: Task, values: NDArray[np.float32]) -> Any:
-    """A face's values as its label is written (training.data.sample); None where nothing is known."""
-    return kind_of(task).written(task, values)
 
 
 def _is_suffix(one: str, other: str) -> bool:

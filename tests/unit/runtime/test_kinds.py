@@ -15,7 +15,7 @@ from runtime.contract import TaskEntry
 from runtime.kinds import kind_of, kinds
 from runtime.kinds.base import PhotoGeometry
 from runtime.pose import rotation_from_angles
-from runtime.postprocess import answer_tensors, postprocess
+from runtime.postprocess import postprocess
 
 
 def task(kind: str, *labels: str, **fields: Any) -> TaskEntry:
@@ -82,7 +82,7 @@ def test_a_kind_answers_the_tensors_that_it_names(name: str) -> None:
     if name == "value":
         entry = dataclasses.replace(entry, labels=("a",))
     photo = PhotoGeometry(maps=np.stack([np.eye(2, 3, dtype=np.float32)] * 2), sizes=np.full((2, 2), 9))
-    promised = {tensor.name for tensor in answer_tensors(entry) if not tensor.on_request}
+    promised = {tensor.name for tensor in kind_of(entry).answer_tensors(entry) if not tensor.on_request}
     assert set(kind_of(entry).postprocess(entry, heads(name), photo)) == promised
 
 

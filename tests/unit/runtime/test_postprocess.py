@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from runtime.contract import Contract, TaskEntry
+from runtime.kinds import kind_of
 from runtime.kinds.mask import OUTSIDE
 from runtime.pose import rotation_from_angles
-from runtime.postprocess import answer_tensors, heads_for, no_faces, postprocess, postprocess_all
+from runtime.postprocess import heads_for, no_faces, postprocess, postprocess_all
 from tests.helpers import standin_network as standin
 
 # A crop turned by 30 degrees in the photo, twice as large there, at (100, 50).
@@ -82,7 +83,7 @@ def test_the_tensors_that_are_promised_are_those_that_are_answered() -> None:
         "landmarks": np.zeros((3, 68, 2), np.float32),
         "parsing": np.zeros((3, 32, 32), np.uint8),
     }
-    promised = [answer for entry in contract.tasks for answer in answer_tensors(entry)]
+    promised = [answer for entry in contract.tasks for answer in kind_of(entry).answer_tensors(entry)]
     every = {answer.name for answer in promised}
     answered = postprocess_all(contract, heads, np.stack([TO_PHOTO] * 3), requested=every)
     empty = no_faces(contract, heads)

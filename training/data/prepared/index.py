@@ -18,8 +18,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = Mapping[str, NDArray[Any]]
-
 _REPEATED = ("person", "subset")
 # The value for faces of a shard without an array that other shards have, by the first part of its name.
 _ABSENT = {"column": np.nan, "confidence": 1.0, "mask_offset": -1, "mask_length": 0}
