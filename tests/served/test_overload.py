@@ -26,7 +26,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("overload")
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.serving.photo_models, "_MAX_PHOTOS", MAY_WAIT)
+        patch.setattr(build.serving.photo_models, "MAX_QUEUED_PHOTOS", MAY_WAIT)
         assembled = assemble(ServingPlan(weights=weights), output=folder / "var")
     with (
         EmbeddedServer(assembled) as server,

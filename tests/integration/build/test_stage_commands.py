@@ -68,6 +68,8 @@ def test_each_stage_is_a_command_of_its_own(
         }
     assert repository.main(["--engine", str(engine), "--output", str(tmp_path / "var")]) == 0
     verify((tmp_path / "var" / "repository").resolve())
+    # Without a checkpoint an engine is built too: no speed is measured beside torch.
+    assert compile_stage.main([str(lowered), "--output", str(tmp_path / "alone"), "--rounds", "0"]) == 0
     capsys.readouterr()
     assert compile_stage.main([str(exported), "--output", str(tmp_path / "other")]) == 2
     assert "does not hold what the step precision leaves" in capsys.readouterr().err

@@ -90,12 +90,6 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _described(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return tuple(value.shape), value.stride(), value.dtype
-    return str(value)
-
-
 def calls_of(model: QFace, images: torch.Tensor) -> Counter[tuple[Any, ...]]:
     with torch.no_grad(), Calls() as calls:
         model(images)

@@ -118,7 +118,7 @@ def test_only_faces_that_training_held_out_are_used(
         return served_crops(faces, rows, size=size)
 
     monkeypatch.setattr(FaceSet, "served_crops", noted)
-    calibrated(_checkpoint(("expression", "gender")), chosen)
+    calibrated(_checkpoint(), chosen)
     assert looked
     assert not set(looked) & set(trained.keys.tolist())
     assert not set(trained.persons.tolist()) & set(chosen[0].persons.tolist())
@@ -126,14 +126,14 @@ def test_only_faces_that_training_held_out_are_used(
 
 def test_people_s_labels_count_before_a_teacher_s_and_those_before_renders(tmp_path: pathlib.Path) -> None:
     for name in ("people", "taught", "render"):
-        make_set(tmp_path / name, count=20, tasks=["gender", "expression"])
+        make_set(tmp_path / name, count=20, tasks=["gender", "action_units"])
     sets = [FaceSet(tmp_path / name) for name in ("render", "taught", "people")]
-    sets[0].manifest["labelled_by"] = {"gender": "render", "expression": "render"}
-    sets[1].manifest["labelled_by"] = {"gender": "a network", "expression": "a network"}
+    sets[0].manifest["labelled_by"] = {"gender": "render", "action_units": "render"}
+    sets[1].manifest["labelled_by"] = {"gender": "a network", "action_units": "a network"}
     card = calibrated(_checkpoint(), sets).card["calibration"]
     assert card["gender"]["sets"] == ("people",)
     card = calibrated(_checkpoint(), sets[:2]).card["calibration"]
-    assert card["expression"]["sets"] == ("taught",)
+    assert card["action_units"]["sets"] == ("taught",)
 
 
 def test_the_command_writes_a_checkpoint_that_says_how_it_was_calibrated(

@@ -14,7 +14,7 @@ from training.models import CONFIGS, build_model
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed, distributed
 from training.train.objectives import distillation as distil
-from training.train.objectives.loss_weighting import build_loss_weighting
+from training.train.objectives.loss_weighting import UncertaintyWeighting, build_loss_weighting
 from training.train.objectives.task_loss import loss_sum
 from training.train.run_config import Source
 from training.train.trainer import Trainer
@@ -24,6 +24,7 @@ def test_learned_weights_count_hard_tasks_less() -> None:
     weighting = build_loss_weighting(
         "uncertainty", losses=["hard", "easy", "absent"], weights={"absent": 2.0}
     )
+    assert isinstance(weighting, UncertaintyWeighting)
     optimizer = torch.optim.SGD(weighting.parameters(), lr=0.1)
     means = {"hard": torch.tensor(4.0), "easy": torch.tensor(0.05), "absent": torch.tensor(0.0)}
     counts = {"hard": torch.tensor(8.0), "easy": torch.tensor(8.0), "absent": torch.tensor(0.0)}

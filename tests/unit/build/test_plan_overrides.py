@@ -154,7 +154,9 @@ def test_a_path_outside_the_project_is_recorded_whole(
     monkeypatch.chdir(weights.parent)
     common = ["--output", str(output)]
     assert repository.main(["--weights", weights.name, *common]) == 0
-    assert manifest_of(output / "repository")["plan"]["weights"] == str(weights.resolve())
+    recorded = manifest_of(output / "repository")["plan"]
+    assert recorded["weights"] == str(weights.resolve())
+    assert recorded == ServingPlan(weights=weights.resolve()).to_json(), "and nothing that was not named"
     monkeypatch.chdir("/")
     assert repository.main(common) == 0
 
