@@ -18,7 +18,7 @@ from deploy.embedded import EmbeddedServer
 from qface_client import Face, FaceClient
 from runtime.image.align import align_face, invert, photo_to_crop, transform
 from tests.helpers import requests as asking
-from tests.helpers.synthetic_sets import make_set
+from tests.helpers.faces.synthetic_sets import make_set
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import TaskResult, evaluate, torch_predict
 from training.evaluation.report import format_metric

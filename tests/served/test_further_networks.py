@@ -16,8 +16,8 @@ from build.stages.verify import verify
 from deploy.embedded import EmbeddedServer
 from deploy.embedded.errors import CannotStart
 from qface_client import Face, FaceClient, UnknownModel, UnknownTask, cli
-from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
+from tests.helpers.networks import painted_network as painted
 
 FIRST = painted.contract("landmarks", "expression")
 SECOND = painted.contract("landmarks", "visibility", "parsing_lapa", crop="box")

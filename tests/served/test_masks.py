@@ -22,8 +22,8 @@ from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from qface_client import FaceClient, InvalidInput, Mask, Points, Visibility, cli
 from runtime.kinds.mask import OUTSIDE
-from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
+from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
 
 EYES_AND_MOUTH = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]], np.float32)

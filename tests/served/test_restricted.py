@@ -10,7 +10,7 @@ from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from tests.helpers import requests as asking
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 TASKS = ("expression", "age", "head_pose", "race")
 SERVED = ("age", "head_pose")

@@ -20,7 +20,7 @@ from build.config import WEIGHTS
 from build.errors import BuildError
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 PIXELS = pictures(5, size=112)
 

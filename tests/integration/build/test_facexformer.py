@@ -24,14 +24,14 @@ from deploy.embedded import EmbeddedServer
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.kinds.base import FULL_PRECISION
-from tests.helpers.paths import ROOT
-from tests.helpers.released_facexformer import (
+from tests.helpers.networks.released_facexformer import (
     IMAGES,
     assert_golden,
     behind_normalisation,
     golden_input,
     released_state,
 )
+from tests.helpers.paths import ROOT
 from tests.helpers.tiny_repository import seal
 from training.models import (
     Checkpoint,

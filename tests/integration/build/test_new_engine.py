@@ -15,8 +15,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.helpers import standin_network as standin
-from tests.helpers.exported_stage import write_exported
+from tests.helpers.networks import standin_network as standin
+from tests.helpers.networks.exported_stage import write_exported
 from tests.helpers.paths import ROOT
 
 # runtime/engines/numpy_reference.py: what the served model loads.

@@ -14,8 +14,8 @@ from build.acceptance.gate import GateError
 from build.stages.compile import CompileStage
 from build.stages.precision import PrecisionStage
 from build.stages.stage import perform
-from tests.helpers import standin_network as standin
-from tests.helpers.exported_stage import write_exported
+from tests.helpers.networks import standin_network as standin
+from tests.helpers.networks.exported_stage import write_exported
 
 
 def overflowing(path: Path, contract: Mapping[str, Any]) -> Path:

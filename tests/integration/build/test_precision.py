@@ -24,7 +24,7 @@ from build.lowering.silenced_libraries import audible, quiet
 from build.onnx_interface import read_graph
 from build.precisions import Precision
 from build.stages.precision import lower
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 Lower = Callable[..., LoweredNetwork]
 

@@ -22,7 +22,7 @@ from build.backends.tensorrt_tools import plan_backend
 from build.config import WEIGHTS
 from build.errors import BuildError
 from build.precisions import Precision
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 ONNX_TYPES = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runtime.pose import angles_from_rotation, rotation_from_angles
-from tests.helpers.synthetic_sets import made_face, make_set
+from tests.helpers.faces.synthetic_sets import made_face, make_set
 from training.data.labels import UNKNOWN
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face

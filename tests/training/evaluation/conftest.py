@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.labelled_sets import labelled_sets
+from tests.helpers.faces.labelled_sets import labelled_sets
 from training.models import CONFIGS, save_checkpoint
 from training.train.random_initialisation import random_checkpoint
 
@@ -18,5 +18,5 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sets of tests.helpers.labelled_sets."""
+    """The sets of tests.helpers.faces.labelled_sets."""
     return labelled_sets(tmp_path_factory.mktemp("prepared"))

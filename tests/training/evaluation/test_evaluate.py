@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.helpers.labelled_sets import COUNT, ENTRIES, SIZE, knowing
+from tests.helpers.faces.labelled_sets import COUNT, ENTRIES, SIZE, knowing
 from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import (

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.helpers import fake_v2_server as fake_v2
-from tests.helpers import standin_network as standin
-from tests.helpers.labelled_sets import SIZE
+from tests.helpers.faces.labelled_sets import SIZE
+from tests.helpers.networks import standin_network as standin
 from training.contract import make_contract
 from training.evaluation.evaluate import (
     main,

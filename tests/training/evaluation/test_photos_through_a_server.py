@@ -12,8 +12,8 @@ from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from runtime.pose import angles_from_rotation
-from tests.helpers import painted_network as painted
 from tests.helpers import requests as asking
+from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet

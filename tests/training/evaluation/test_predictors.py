@@ -13,8 +13,8 @@ from runtime.image.align import align_face
 from runtime.postprocess import postprocess_all
 from tests.helpers import fake_v2_server as fake_v2
 from tests.helpers import requests as asking
-from tests.helpers import standin_network as standin
-from tests.helpers.labelled_sets import SIZE
+from tests.helpers.faces.labelled_sets import SIZE
+from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ROOT
 from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet, prepared_sets

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deploy.embedded import EmbeddedServer
 from qface_client import Analysis, Classification, Face, InvalidInput, Mask, Points, Rotation
 from runtime.image.align import invert, photo_to_crop, transform
-from tests.helpers import painted_network as painted
+from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
 from training.contract import make_contract
 from training.data.crops import crop_with_margin, transform_label, transform_mask

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.helpers.small_networks import SMALL_VIT
+from tests.helpers.networks.small_networks import SMALL_VIT
 from training.models import QFace, build_qface
 
 

@@ -8,7 +8,7 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.helpers.small_networks import made_pixels
+from tests.helpers.networks.small_networks import made_pixels
 from training.models import (
     CONFIGS,
     build_model,

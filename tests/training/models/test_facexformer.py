@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from runtime.pose import rotation_from_angles
-from tests.helpers.released_facexformer import golden_answers, golden_input, released_state
+from tests.helpers.networks.released_facexformer import golden_answers, golden_input, released_state
 from training.models import Checkpoint, FaceXFormer, FaceXFormerConfig, load_checkpoint, save_checkpoint
 from training.models.export_wrapper import physical
 from training.models.facexformer.convert import converted, main

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.small_networks import made_pixels
+from tests.helpers.networks.small_networks import made_pixels
 from training.contract import make_contract
 from training.kinds.rotation import rotation_from_6d
 from training.models import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.pose import rotation_from_angles
-from tests.helpers.tiny_head import tiny_head
+from tests.helpers.faces.tiny_head import tiny_head
 from training.render import workers
 from training.render.drawing.picture import Picture, Renderer
 from training.render.head.expressions import ACTION_UNITS, action_units, draw_expression

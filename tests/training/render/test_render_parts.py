@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.tiny_head import tiny_head, write_tiny_head
+from tests.helpers.faces.tiny_head import tiny_head, write_tiny_head
 from training.data.prepared.face_set import FaceSet
 from training.render.__main__ import main
 from training.render.drawing.raster import interpolation, rasterize

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.small_run import TASKS
-from tests.helpers.synthetic_sets import make_set
 from training.train.loop.distributed import Distributed, distributed
 
 

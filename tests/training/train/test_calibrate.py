@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.synthetic_sets import make_set
+from tests.helpers.faces.synthetic_sets import make_set
 from training.data.prepared.face_set import FaceSet
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_model, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half

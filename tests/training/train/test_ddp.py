@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
+from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.paths import ROOT
-from tests.helpers.synthetic_sets import make_set
 from training.train import finetune
 
 STEPS = 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.synthetic_sets import make_set
+from tests.helpers.faces.synthetic_sets import make_set
 from training.data.prepared.face_set import FaceSet
 from training.tasks import CATALOGUE
 from training.teachers.face_api import EXPRESSIONS, FaceDescriptor, FaceExpression, read_weights

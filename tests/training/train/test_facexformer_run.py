@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.synthetic_sets import make_set
+from tests.helpers.faces.synthetic_sets import make_set
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import NO_AUGMENTATION, augment_pixels

@@ -7,8 +7,8 @@ import pathlib
 import pytest
 import torch
 
+from tests.helpers.faces.synthetic_sets import made_face
 from tests.helpers.small_run import SMALL, TASKS, small_run
-from tests.helpers.synthetic_sets import made_face
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.writer import write_set
 from training.evaluation.evaluate import evaluate, summary, torch_predict

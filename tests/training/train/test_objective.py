@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.small_run import TASKS, small_run
-from tests.helpers.synthetic_sets import make_set
 from training.models import CONFIGS, build_model
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed, distributed

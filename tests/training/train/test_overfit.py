@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tests.helpers.synthetic_sets import make_set
+from tests.helpers.faces.synthetic_sets import make_set
 from training.data.sampling.augmentation import NO_AUGMENTATION
 from training.models import CONFIGS
 from training.train.loop.distributed import distributed

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.paths import ROOT
-from tests.helpers.synthetic_sets import make_set
 from training.train import finetune
 from training.train.loop import progress
 from training.train.loop.distributed import Distributed

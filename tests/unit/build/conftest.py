@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from build.config import MODEL_REPOSITORY, WEIGHTS, generated, stale, write
 from build.files import replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.pbtxt import Batching, Ensemble, Model, Step, Tensor, parse, to_text
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 from training.tasks import QFACE_TASKS, Task
 
 DATATYPES = {"tensor(uint8)": triton.TYPE_UINT8, "tensor(float)": triton.TYPE_FP32}

@@ -12,7 +12,7 @@ from build.stages import repository
 from build.stages.repository import assemble
 from build.stages.verify import main as verify_main
 from build.stages.verify import verify
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 TASKS = ("expression", "age", "landmarks", "parsing_lapa")
 

@@ -13,7 +13,7 @@ from build.acceptance.parity_check import answer_fault, differences_by_batch
 from build.acceptance.task_metrics import metric_fault
 from build.backends.base import Layer
 from runtime.contract import Contract
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 
 def layers(**counts: int) -> list[Layer]:

@@ -11,7 +11,7 @@ import pytest
 from build.errors import BuildError
 from build.onnx_interface import read_graph, select_tasks
 from runtime.contract import Contract
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 from training import tasks
 from training.contract import make_contract
 

@@ -15,7 +15,7 @@ from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
 from build.serving.served_models import config_files
 from build.serving.served_network import network_of
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 SHAPE = [standin.SIZE, standin.SIZE, 3]
 

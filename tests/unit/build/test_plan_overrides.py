@@ -12,7 +12,7 @@ from build.errors import BuildError
 from build.serving_plan import ServingPlan, recorded_plan, shipped_checkpoint
 from build.stages import repository
 from build.stages.repository import assemble
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 from tests.helpers.repositories import manifest_of
 
 

@@ -14,7 +14,7 @@ from build.manifest import git_revision
 from build.serving_plan import ServingPlan
 from build.stages import repository
 from build.stages.repository import assemble
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ROOT
 from tests.helpers.repositories import everything_below, manifest_of
 

@@ -11,7 +11,7 @@ from build.errors import BuildError
 from build.serving_plan import ServingPlan
 from build.stages import verify
 from build.stages.repository import assemble
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 
 @pytest.fixture

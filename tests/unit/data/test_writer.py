@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from tests.helpers.faces.synthetic_sets import made_face
 from tests.helpers.paths import ROOT
-from tests.helpers.synthetic_sets import made_face
 from training.data.labels import checked, checked_mask
 from training.data.prepared.check import check_set
 from training.data.prepared.face_set import FaceSet
@@ -118,7 +118,7 @@ def test_a_stopped_set_is_gone_on_with_and_ends_with_the_bytes_of_an_unbroken_on
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.helpers.synthetic_sets import made_face
+from tests.helpers.faces.synthetic_sets import made_face
 from training.tasks import CATALOGUE
 from training.data.prepared import partial, shard, writer as writer_module
 from training.data.prepared.writer import ShardWriter

@@ -13,7 +13,7 @@ from build.serving.plan_overrides import PlanOverrides
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy import evaluate_server
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 TASKS = ("age", "race", "landmarks")
 

@@ -8,7 +8,7 @@ import pytest
 
 from build.files import ROOT
 from runtime.engines.openvino import OpenVinoEngine
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from runtime.kinds import kind_of
 from runtime.kinds.mask import OUTSIDE
 from runtime.pose import rotation_from_angles
 from runtime.postprocess import heads_for, no_faces, postprocess, postprocess_all
-from tests.helpers import standin_network as standin
+from tests.helpers.networks import standin_network as standin
 
 # A crop turned by 30 degrees in the photo, twice as large there, at (100, 50).
 TURN = math.radians(30)

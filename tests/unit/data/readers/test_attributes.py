@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from tests.helpers.reader_tables import read, touch, write
+from tests.helpers.faces.reader_tables import read, touch, write
 from training.data.reader import LayoutError
 from training.tasks import CATALOGUE
 

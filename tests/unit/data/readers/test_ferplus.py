@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from tests.helpers.reader_tables import read, touch, write
+from tests.helpers.faces.reader_tables import read, touch, write
 from training.data.reader import LayoutError
 from training.data.readers.ferplus import distribution
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.helpers.reader_files import face, picture, pts, read
+from tests.helpers.faces.reader_files import face, picture, pts, read
 from training.data.reader import LayoutError
 from training.data.readers.lapa import LAPA_OF_68
 from training.data.readers.wflw import WFLW_OF_68

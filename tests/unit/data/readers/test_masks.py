@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.helpers.reader_files import picture, read
+from tests.helpers.faces.reader_files import picture, read
 from training.data.labels import checked_mask
 from training.data.reader import LayoutError
 from training.data.readers import reader_of

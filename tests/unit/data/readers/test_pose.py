@@ -11,7 +11,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from runtime.pose import rotation_from_angles
-from tests.helpers.reader_files import face, picture, pts, read
+from tests.helpers.faces.reader_files import face, picture, pts, read
 from training.data.reader import LayoutError
 from training.data.readers.ibug_300vw import Frame
 

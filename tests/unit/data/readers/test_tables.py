@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.reader_tables import read, touch, write
+from tests.helpers.faces.reader_tables import read, touch, write
 from training.data.reader import LayoutError
 from training.tasks import CATALOGUE
 

@@ -1,6 +1,6 @@
 """Draws tests/assets/heads: rendered heads with exact labels, as whole photos.
 
-    python -m tests.helpers.render_heads --head ict_compact.npz
+    python -m tests.helpers.faces.render_heads --head ict_compact.npz
 
 `--head` is the head file that `python -m training.render` takes. The pictures show no photo of anybody and no
 head that training learned from: they are drawn from seeds of their own, before made-up backgrounds. Every
@@ -60,7 +60,7 @@ COVERED: tuple[dict[str, str], ...] = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.helpers.render_heads", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.helpers.faces.render_heads", description=__doc__)
     parser.add_argument("--head", type=Path, required=True, help="the head: an .npz file, or its folder")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where to (%(default)s)")
     args = parser.parse_args(arguments)
