@@ -208,8 +208,8 @@ CATALOGUE["sharpness"] = Task(
 )
 """
 
-LEARNS = ROOT / "tests" / "helpers" / "learned_sharpness.py"
-ASKS = ROOT / "tests" / "helpers" / "served_sharpness.py"
+LEARNS = ROOT / "tests" / "helpers" / "networks" / "learned_sharpness.py"
+ASKS = ROOT / "tests" / "helpers" / "networks" / "served_sharpness.py"
 
 
 def run(program: Path, *arguments: str | Path, source: Path) -> Any:
