@@ -43,7 +43,7 @@ def _parity(manifest: Mapping[str, Any], contract: Contract) -> str:
     parts = []
     for entry in contract.tasks:
         worst = max(by_output[entry.name] for by_output in by_batch.values())
-        # In fp32 an output is compared in its own numbers (build.acceptance.gate).
+        # In fp32 an output is compared in its own numbers (build.acceptance.parity_check).
         unit = kind_of(entry).unit_text(entry, in_units=manifest["precision"] != "fp32")
         parts.append(f"{entry.name} {worst:.0e}{unit}")
     notes = []

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class Stopped(Exception):
@@ -15,19 +16,20 @@ class Stopped(Exception):
         )
 
 
-def run_cli(name: str, work: Callable[[], None]) -> int:
+def run_cli(name: str, work: Callable[[], None], *, place: Path) -> int:
     """Runs a command's work and returns its exit status.
 
     0 at the end; 2 with one sentence on standard error, after the command's `name`, for a ValueError or an
-    OSError; 128 and the signal's number where one stopped it.
+    OSError; 128 and the signal's number where one stopped it. `place` is where the command
+    writes; it is named where an error (a full disk) has no file.
     """
     try:
         work()
     except ValueError as error:
         message, status = str(error), 2
     except OSError as error:
-        place = f"{error.filename} can't be read or written" if error.filename else "a file can't be used"
-        message, status = f"{place} ({error.strerror or error}): make room, or make it accessible", 2
+        reason = f"{error.filename or place} can't be read or written ({error.strerror or error})"
+        message, status = f"{reason}: make room, or make it accessible", 2
     except Stopped as stopped:
         message, status = str(stopped), 128 + stopped.number
     else:

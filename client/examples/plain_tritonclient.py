@@ -52,10 +52,10 @@ def main(photo: str, url: str = "localhost:8001") -> None:
             tensors = {
                 tensor: answer.as_numpy(f"{task['name']}_{tensor}")[face] for tensor in TENSORS[task["kind"]]
             }
-            print(f"  {task['name']}: {said(task, tensors)}")
+            print(f"  {task['name']}: {in_words(task, tensors)}")
 
 
-def said(task: dict[str, Any], tensors: dict[str, Any]) -> str:
+def in_words(task: dict[str, Any], tensors: dict[str, Any]) -> str:
     """One task's answer about one face, in words, by the task's kind."""
     labels, unit = task["labels"], task["unit"]
     if task["kind"] == "classes":

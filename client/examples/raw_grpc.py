@@ -59,7 +59,7 @@ def main(photo: str, url: str = "localhost:8001") -> None:
         print(f"face {face + 1}: box {[round(edge, 1) for edge in box]}, score {score:.3f}")
         for task in contract["tasks"]:
             parts = {tensor: tensors[f"{task['name']}_{tensor}"][face] for tensor in TENSORS[task["kind"]]}
-            print(f"  {task['name']}: {said(task, parts)}")
+            print(f"  {task['name']}: {in_words(task, parts)}")
 
 
 def decode(response: Any) -> dict[str, list[Any]]:
@@ -87,7 +87,7 @@ def nested(flat: list[Any], shape: list[int]) -> list[Any]:
     return [nested(flat[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
 
 
-def said(task: dict[str, Any], parts: dict[str, Any]) -> str:
+def in_words(task: dict[str, Any], parts: dict[str, Any]) -> str:
     """One task's answer about one face, in words, by the task's kind."""
     labels, unit = task["labels"], task["unit"]
     if task["kind"] == "classes":

@@ -18,6 +18,8 @@ from training.kinds import kind_of, mask
 from training.kinds.mask import UNKNOWN as UNKNOWN
 from training.tasks import CATALOGUE, Task
 
+HUMAN = "human"  # who labelled a task, in a manifest; else a teacher's name
+
 
 def column_shape(task: Task) -> tuple[int, ...]:
     """The shape of one face's numbers in a prepared set; ValueError for a mask, which has none."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.labels import HUMAN
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.bootstrap import Values, Weights, clusters_of, intervals
 from training.evaluation.evaluated_task import EvaluatedTask, checked_predictions
@@ -219,7 +220,7 @@ class _Part:
             sent=self.sent,
             left_out=self.left_out,
             persons=self._persons(own),
-            labelled_by=str(faces.manifest.get("labelled_by", {}).get(task, "human")),
+            labelled_by=str(faces.manifest.get("labelled_by", {}).get(task, HUMAN)),
             metric=main,
             values=values,
             comparison=self.comparison[0].estimates(faces, self.bootstrap) if self.comparison else {},

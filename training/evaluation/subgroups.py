@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.derived_labels import derive
+from training.data.labels import HUMAN
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
 from training.tasks import CATALOGUE, Task, select
-
-_HUMAN = "human"  # who labelled a task, in a manifest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ def subgroupings(faces: FaceSet, names: Sequence[str]) -> list[Subgrouping]:
     found = []
     for task in (CATALOGUE[name] for name in names):
         column = faces.columns.get(task.name)
-        if column is None or _labelled_by(faces, task) != _HUMAN:
+        if column is None or _labelled_by(faces, task) != HUMAN:
             continue
         groups = kind_of(task).groups(task, column)
         if groups is not None:
@@ -53,4 +52,4 @@ def _labelled_by(faces: FaceSet, task: Task) -> str:
     labelled_by = faces.manifest.get("labelled_by", {})
     # A derived label has the source of the one that it follows from.
     source = task.derived_from[0] if task.derived_from else ""
-    return str(labelled_by.get(task.name, labelled_by.get(source, _HUMAN)))
+    return str(labelled_by.get(task.name, labelled_by.get(source, HUMAN)))

@@ -306,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if where.leads:
                 print(text)
 
-    return run_cli("training.research.ablation", work)
+    return run_cli("training.research.ablation", work, place=options.run)
 
 
 if __name__ == "__main__":

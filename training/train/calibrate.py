@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         save_checkpoint(options.output, result)
         print(json.dumps(result.card["calibration"], indent=1))
 
-    return run_cli("training.train.calibrate", work)
+    return run_cli("training.train.calibrate", work, place=options.output)
 
 
 if __name__ == "__main__":

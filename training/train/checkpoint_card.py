@@ -5,11 +5,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from training.data.labels import HUMAN
 from training.data.prepared.face_set import FaceSet
 from training.models.pretrained_encoder import IMAGENET
 from training.train.run_config import RANDOM, Run
-
-HUMAN = "human"  # who labelled a task, in a manifest
 
 
 def make_card(

@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if checkpoint is not None:
             print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
 
-    return run_cli("training.train.extend", work)
+    return run_cli("training.train.extend", work, place=options.run)
 
 
 def _names(text: str) -> list[str]:

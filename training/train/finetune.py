@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if checkpoint is not None:
             print(json.dumps(checkpoint.card, indent=1))
 
-    return run_cli("training.train.finetune", work)
+    return run_cli("training.train.finetune", work, place=options.run)
 
 
 if __name__ == "__main__":

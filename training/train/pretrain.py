@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file = options.run / "encoder.safetensors"
             print(f"{file}: {loop.step} steps in {loop.seconds / 60:.1f} minutes")
 
-    return run_cli("training.train.pretrain", work)
+    return run_cli("training.train.pretrain", work, place=options.run)
 
 
 if __name__ == "__main__":

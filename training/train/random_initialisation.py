@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size = options.output.stat().st_size / 1e6
         print(f"{options.output}: {options.model} with random weights, {size:.1f} MB")
 
-    return run_cli("training.train.random_initialisation", work)
+    return run_cli("training.train.random_initialisation", work, place=options.output)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.labels import checked, checked_mask
+from training.data.labels import HUMAN, checked, checked_mask
 from training.data.prepared.index import merge_parts
 from training.data.prepared.partial import PartialSet, write_durably
 from training.data.prepared.shard import Face, Shard
@@ -72,7 +72,7 @@ class ShardWriter:
         size: int = SIZE,
         options: Mapping[str, Any] | None = None,
         detector: str | None = None,
-        labelled_by: str = "human",
+        labelled_by: str = HUMAN,
         shard_faces: int = _SHARD_FACES,
         shard_bytes: int = _SHARD_BYTES,
     ) -> None:

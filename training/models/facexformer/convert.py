@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks = ", ".join(checkpoint.contract.names)
         print(f"{options.output}: FaceXFormer in fp32, {size:.0f} MB, which answers {tasks}")
 
-    return run_cli("training.models.facexformer.convert", work)
+    return run_cli("training.models.facexformer.convert", work, place=options.output)
 
 
 if __name__ == "__main__":
