@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from runtime.contract import ALIGNED as ALIGNED
-from runtime.contract import CONTRACT_VERSION, Contract, TaskEntry, VisiblePoints
+from runtime.contract import ALIGNED, CONTRACT_VERSION, Contract, TaskEntry, VisiblePoints
+from runtime.image.crops import CROPS
 from training.kinds import kind_of
 from training.task_type import Task
-
-# How a face is cut out of its photo: upright by its eyes and mouth (runtime.image.align), or its box, grown
-# by a quarter of each side and stretched to a square, as FaceXFormer does it.
-CROPS = (ALIGNED, "box")
 
 
 def make_contract(
@@ -22,8 +18,9 @@ def make_contract(
     """The contract of a network that answers `tasks` about crops of `input_size` pixels.
 
     `trained` gives, for each task, the labels that the weights have learned (None: all). Other labels are
-    left out, and a task without any is left out too. `crop` is one of `CROPS`. Raises ValueError for an
-    unknown crop, and for a task that learned some of its labels and whose kind needs all of them.
+    left out, and a task without any is left out too. `crop` is a name in `runtime.image.crops.CROPS`. Raises
+    ValueError for an unknown crop, and for a task that learned some of its labels and whose kind needs all
+    of them.
     """
     if crop not in CROPS:
         raise ValueError(f"unknown crop {crop!r}: choose from {', '.join(CROPS)}")

@@ -61,7 +61,7 @@ class Predictor:
     tasks: tuple[TaskEntry, ...]  # the contract's entries
     input_size: int  # side of a crop in pixels
     contract: str  # its hash
-    crop: str = ALIGNED  # how its crops are cut, one of training.contract.CROPS
+    crop: str = ALIGNED  # how its crops are cut, one of runtime.image.crops.CROPS
     analyze_photo: AnalyzePhoto | None = None  # thread-safe; None: it takes crops only
 
 

@@ -6,7 +6,7 @@ A recipe's docstring has the command, the time it takes and what it reaches.
 import dataclasses
 from collections.abc import Callable
 
-from training.contract import ALIGNED
+from runtime.contract import ALIGNED
 from training.data.sampling.augmentation import Augmentation
 from training.kinds import kind_of
 from training.models import FaceXFormerConfig, QFaceConfig

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.contract import ALIGNED
+from runtime.contract import ALIGNED
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model, save_checkpoint

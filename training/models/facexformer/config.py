@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from training.contract import CROPS
+from runtime.image.crops import CROPS
 from training.models.config import NetworkConfig
 from training.tasks import FACEXFORMER_TASKS, select
 
@@ -25,7 +25,7 @@ class FaceXFormerConfig(NetworkConfig):
     blocks: int = 2  # of the decoder
     drop_path: float = 0.0  # stochastic depth of the encoder
     tasks: tuple[str, ...] = FACEXFORMER_TASKS  # which answers are given; every head is there all the same
-    crop: str = "box"  # how its faces are cut out (training.contract.CROPS): as those it learned from
+    crop: str = "box"  # how its faces are cut out (runtime.image.crops.CROPS): as those it learned from
 
     def __post_init__(self) -> None:
         if self.input_size % 32:
