@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.float32]
 PerFace = dict[str, NDArray[Any]]  # numbers of each face by name, [N, ...]
+NOISE_NUMBERS = 10  # random numbers of each face, from which kinds make the noise of labels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,14 +70,6 @@ class Motion:
     turned: NDArray[np.float64]  # [B], degrees clockwise
     covered: NDArray[np.float64]  # [B, 4], a covered patch x0, y0, x1, y1 in the network's crop; NaN: none
     size: int  # S
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelNoise:
-    """Numbers of standard normal distribution for each face, the same for all tasks of a kind."""
-
-    value: NDArray[np.float64]  # [B]
-    rotation: NDArray[np.float64]  # [B, 3, 3]
 
 
 class Kind(abc.ABC):
@@ -189,8 +182,11 @@ class Kind(abc.ABC):
         """A column's rows as targets; `crop_size` and `margin` are the stored crops'."""
         return rows
 
-    def noisy(self, task: Task, target: Rows, noise: LabelNoise) -> Rows:
-        """A target with the noise that training adds to labels (Task.label_noise)."""
+    def noisy(self, task: Task, target: Rows, noise: NDArray[np.float64]) -> Rows:
+        """A target with the noise that training adds to labels (Task.label_noise).
+
+        `noise` [B, NOISE_NUMBERS] has standard normal distribution, and is the same for all tasks.
+        """
         return target
 
     def has_target(self, target: "Tensor") -> "Tensor":

@@ -15,7 +15,6 @@ from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_an
 from training.evaluation.scores import concordance, mean
 from training.kinds.base import (
     Kind,
-    LabelNoise,
     Loss,
     Metric,
     Motion,
@@ -105,8 +104,8 @@ class Rotation(Kind):
         rotation = np.where(motion.mirrored[:, None, None], _MIRROR @ rotation @ _MIRROR, rotation)
         return rotate_in_plane(rotation, motion.turned).astype(np.float32)
 
-    def noisy(self, task: Task, target: Rows, noise: LabelNoise) -> Rows:
-        return (target + task.label_noise * noise.rotation).astype(np.float32)
+    def noisy(self, task: Task, target: Rows, noise: NDArray[np.float64]) -> Rows:
+        return (target + task.label_noise * noise[:, 1:].reshape(-1, 3, 3)).astype(np.float32)
 
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """Matrices [B, 3, 3]."""

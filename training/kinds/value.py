@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from training.evaluation.scores import concordance, mean
 from training.kinds.base import (
     Kind,
-    LabelNoise,
     Loss,
     Metric,
     PerFace,
@@ -93,8 +92,8 @@ class Value(Kind):
         labels = tuple(f"{low:g}-{high:g}" for low, high in intervals[whole].tolist())
         return labels, place[of.reshape(-1)]
 
-    def noisy(self, task: Task, target: Rows, noise: LabelNoise) -> Rows:
-        return (target + task.label_noise * noise.value[:, None]).astype(np.float32)
+    def noisy(self, task: Task, target: Rows, noise: NDArray[np.float64]) -> Rows:
+        return (target + task.label_noise * noise[:, :1]).astype(np.float32)
 
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """[B, 1] in the task's unit."""

@@ -21,7 +21,7 @@ from training.data.sampling.augmentation import (
     warp_picture,
 )
 from training.kinds import kind_of
-from training.kinds.base import LabelNoise, Motion
+from training.kinds.base import NOISE_NUMBERS, Motion
 from training.tasks import CATALOGUE, Task
 
 Batch = dict[str, NDArray[np.generic]]
@@ -128,10 +128,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
             )
             for rng in rngs
         ]
-        noise = LabelNoise(
-            value=np.array([rng.normal() for rng in rngs]),
-            rotation=np.array([rng.normal(size=(3, 3)) for rng in rngs]).reshape(-1, 3, 3),
-        )
+        noise = np.array([rng.normal(size=NOISE_NUMBERS) for rng in rngs]).reshape(-1, NOISE_NUMBERS)
         pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         covered = np.full((len(indices), 4), np.nan)
         for k, index in enumerate(indices.tolist()):
