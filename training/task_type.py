@@ -36,6 +36,9 @@ class Task:
     # label -> index of the point that it is about, in the points of the task `aligned_to`
     aligned_labels: Mapping[str, int | None] | None = None
     aligned_to: str = ""
+    # The task of the head's rotation, by which a face that looks ahead is assumed to show every point that
+    # `aligned_labels` are about. "": nothing is assumed.
+    frontal_by: str = ""
 
     # value: the network's number z stands for center + spread * z in `unit`, so that z is of order one.
     center: float = 0.0

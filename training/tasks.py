@@ -310,6 +310,7 @@ CATALOGUE: dict[str, Task] = by_name(
             metric="recall_at_80_precision",
             aligned_labels=_COFW_TO_IBUG,
             aligned_to="landmarks",
+            frontal_by="head_pose",
             mirror=_pairs(_COFW_TO_IBUG),
         ),
         Task(

@@ -8,7 +8,6 @@ from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
 from training.tasks import CATALOGUE
 
-_POSE = "head_pose"
 _AHEAD = 20.0  # degrees of yaw and pitch, within which a face hides none of its points from the camera
 
 
@@ -34,11 +33,11 @@ def assume_visible(faces: FaceSet, *, confidence: float) -> None:
     renders alone would. Faces that look elsewhere, or whose points nobody knows, stay unknown.
     """
     for task in CATALOGUE.values():
-        if task.aligned_labels is None or task.name in faces.columns:
+        if not task.frontal_by or task.name in faces.columns:
             continue
-        if not {task.aligned_to, _POSE} <= faces.columns.keys():
+        if not {task.aligned_to, task.frontal_by} <= faces.columns.keys():
             continue
-        yaw, pitch = np.abs(faces.columns[_POSE][:, :2]).T
+        yaw, pitch = np.abs(faces.columns[task.frontal_by][:, :2]).T
         points = faces.columns[task.aligned_to]
         ahead = (yaw < _AHEAD) & (pitch < _AHEAD) & ~np.isnan(points).any(axis=(1, 2))
         column = np.full((len(faces), len(task.labels)), np.nan, np.float32)
