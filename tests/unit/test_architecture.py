@@ -251,6 +251,23 @@ def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() ->
     check_spelled(labels, only_in=only_in)
 
 
+def test_tasks_are_named_in_the_catalogue_and_where_data_is_mapped_to_it() -> None:
+    only_in = (
+        "training.tasks",
+        "training.data.readers",
+        "training.data.sample",  # the task of a mask, where a reader names none
+        "training.teachers",
+        "training.render",  # the labels that it draws
+        "training.train.recipes",  # losses and weights of single tasks
+        "training.evaluation.published_figures",  # a table by task and set
+        "training.models.qface.config",  # which tasks a configuration has
+        "training.models.facexformer",  # which head answers which task
+        "deploy.benchmark.facexformer",  # the released recipe, task by task
+    )
+    # A face's five landmarks have a task's name, in tensors of the detector and of requests.
+    check_spelled(CATALOGUE.keys() - {"landmarks"}, only_in=only_in)
+
+
 def test_kinds_are_named_in_their_own_modules_only() -> None:
     only_in = (
         "runtime.kinds",
