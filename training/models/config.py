@@ -3,21 +3,22 @@
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig(abc.ABC):
-    """Everything that a network's shape depends on; each family adds its own fields.
+    """Everything that a network's shape depends on; each family is a dataclass with its own fields.
 
-    The fields' order is that of the JSON in a checkpoint's metadata.
+    The fields' order is that of the JSON in a checkpoint's metadata, so each family declares all of them.
     """
 
     family: ClassVar[str]  # the family's name (training.models.families), as checkpoints store it
 
-    name: str
-    encoder: str  # a timm model with intermediate features
-    input_size: int  # side of the square crop in pixels
+    if TYPE_CHECKING:  # what every family declares, at its own place
+        name: str
+        encoder: str  # a timm model with intermediate features
+        input_size: int  # side of the square crop in pixels
 
     @property
     @abc.abstractmethod

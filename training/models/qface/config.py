@@ -26,6 +26,9 @@ class QFaceConfig(NetworkConfig):
 
     family: ClassVar[str] = "qface"
 
+    name: str
+    encoder: str  # a timm model with intermediate features
+    input_size: int  # side of the square crop in pixels
     stages: tuple[int, ...]  # which of the encoder's blocks or stages are fused, from 0 as timm counts
     width: int  # of fused features and queries
     heads: int  # attention heads in fusion and decoder (not in the paper)
