@@ -85,7 +85,7 @@ def test_an_engine_that_may_not_be_served_is_refused(weights: Path, output: Path
         ({"versions": {"openvino": "1.0"}}, r"measured with openvino 1\.0, and here is"),
         ({"trained": False}, "untrained weights, which are never served"),
         ({"target": "tensorrt-rtx"}, "Triton can't serve the tensorrt-rtx engine"),
-        ({"needs": "a GPU"}, "needs a GPU to be judged and served: build it on a machine that has one"),
+        ({"needs": "a GPU"}, "needs a GPU to be compared and served: build it on a machine that has one"),
     ):
         standin.write_engine(engine, weights, **changes)
         with pytest.raises(BuildError, match=words):
