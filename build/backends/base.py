@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from build import machine
 from build.errors import BuildError
+from build.files import link_or_copy
 from build.lowering.precision_exclusions import ExcludedNode
 from build.precisions import Precision
 from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
@@ -192,6 +193,28 @@ class CpuBackend(Backend):
     device = "cpu"
     runtime: ClassVar[str]  # the NAME of the module of `runtime.engines` that serves it
     takes_streams: ClassVar[bool] = False  # whether it can divide a batch over several
+
+    @abc.abstractmethod
+    def open_engine(self, network: Path, *, precision: Precision, threads: int) -> Engine:
+        """The network, opened as the server will open it; `threads` 0 is every core.
+
+        Raises BuildError where the runtime refuses it.
+        """
+
+    def build(
+        self,
+        lowered: LoweredNetwork,
+        *,
+        precision: Precision,
+        directory: Path,
+        options: BuildOptions,
+        log: Log,
+    ) -> Engine:
+        """The lowered network's own files: on a CPU the runtime compiles when it opens them."""
+        for name, path in lowered.files.items():
+            link_or_copy(path, directory / name)
+        network = directory / lowered.network.name
+        return self.open_engine(network, precision=precision, threads=options.threads)
 
     def served_file(self, precision: Precision) -> str:
         """The network's name in the version directory."""

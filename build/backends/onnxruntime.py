@@ -10,16 +10,13 @@ import onnx
 from numpy.typing import NDArray
 
 from build.backends.base import (
-    BuildOptions,
     CpuBackend,
     Engine,
     Layer,
-    Log,
     LoweredNetwork,
     LoweringRequest,
 )
 from build.errors import BuildError
-from build.files import link_or_copy
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE
@@ -59,20 +56,9 @@ class OnnxRuntime(CpuBackend):
 
         return strongly_typed(request)
 
-    def build(
-        self,
-        lowered: LoweredNetwork,
-        *,
-        precision: Precision,
-        directory: Path,
-        options: BuildOptions,
-        log: Log,
-    ) -> Engine:
+    def open_engine(self, network: Path, *, precision: Precision, threads: int) -> Engine:
         """The network loaded as the server will load it."""
-        for name, path in lowered.files.items():
-            link_or_copy(path, directory / name)
-        network = directory / lowered.network.name
-        return engine_of(network, precision=precision, threads=options.threads)
+        return engine_of(network, precision=precision, threads=threads)
 
 
 BACKEND = OnnxRuntime()

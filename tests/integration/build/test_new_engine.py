@@ -61,10 +61,7 @@ from pathlib import Path
 
 import onnx
 
-from build.backends.base import (
-    BuildOptions, CpuBackend, Engine, Layer, Log, LoweredNetwork, LoweringRequest
-)
-from build.files import link_or_copy
+from build.backends.base import CpuBackend, Engine, Layer, LoweredNetwork, LoweringRequest
 from build.onnx_interface import PIXELS
 from build.precisions import Precision
 from build.serving.engine_settings import NETWORK_FILE
@@ -85,24 +82,14 @@ class NumpyReference(CpuBackend):
         """The network as it was exported."""
         return request.unchanged()
 
-    def build(
-        self,
-        lowered: LoweredNetwork,
-        *,
-        precision: Precision,
-        directory: Path,
-        options: BuildOptions,
-        log: Log,
-    ) -> Engine:
+    def open_engine(self, network: Path, *, precision: Precision, threads: int) -> Engine:
         """The network, opened as the server will open it."""
-        path = directory / NETWORK_FILE
-        link_or_copy(lowered.network, path)
-        engine = ReferenceEngine(path)
+        engine = ReferenceEngine(network)
         return Engine(
-            files={NETWORK_FILE: path},
+            files={NETWORK_FILE: network},
             layers=tuple(
                 Layer(name=node.name, kind=node.op_type, precision="fp32")
-                for node in onnx.load(path).graph.node
+                for node in onnx.load(network).graph.node
                 if node.op_type in ("Conv", "MatMul", "Gemm")
             ),
             layers_from="parsed network",
