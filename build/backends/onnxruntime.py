@@ -9,13 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from build.backends.base import (
-    CpuBackend,
-    Engine,
-    Layer,
-    LoweredNetwork,
-    LoweringRequest,
-)
+from build.backends.base import CpuBackend, Engine, Layer, LoweredNetwork, LoweringRequest
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of

@@ -7,13 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from build.backends.base import (
-    CpuBackend,
-    Engine,
-    Layer,
-    LoweredNetwork,
-    LoweringRequest,
-)
+from build.backends.base import CpuBackend, Engine, Layer, LoweredNetwork, LoweringRequest
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
