@@ -4,9 +4,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.embedded import EmbeddedServer
 from tests.helpers.paths import ROOT
+
+# Folders whose tests share a server, a build or a checkpoint.
+TOGETHER = ("tests/served/", "tests/integration/build/", "tests/training/evaluation/")
 
 
 def pytest_configure() -> None:
@@ -18,13 +23,18 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist's own looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, a file's tests share one, and so do all tests of what a session makes once."""
-    for item in items:
-        used = getattr(item, "fixturenames", ())
-        shared = next((name for name in ("server", "checkpoint") if name in used), None)
-        item.add_marker(pytest.mark.xdist_group(shared or str(item.path)))
+class SharedFixtures(LoadScopeScheduling):
+    """Tests that share what is made once share a worker: those of a folder in `TOGETHER`, else of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if path.startswith(folder)), path)
+
+
+@pytest.hookimpl(optionalhook=True)  # one worker alone has no scheduler
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedFixtures:
+    """How several workers share the tests."""
+    return SharedFixtures(config, log)
 
 
 @pytest.fixture(scope="session")
