@@ -44,7 +44,7 @@ ENGINE_OPTIONS = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precisio
 TYPED := client/qface_client client/examples client/unasync.py runtime build deploy training
 # How many processes share the tests. Each has one thread for torch: more would only get in each other's way.
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS)
+PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help
 help: ## say what there is (this text)
