@@ -7,7 +7,7 @@ crop, or an angle of the wrong sign does not.
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -23,9 +23,8 @@ from deploy.embedded import EmbeddedServer
 from qface_client import Face, FaceClient
 from runtime.pose import rotation_from_angles
 from tests.helpers import requests as asking
+from tests.helpers.label_order import Floats, area, areas, swapped
 from training.tasks import CATALOGUE
-
-Floats = NDArray[np.float64]
 
 HEADS = asking.ASSETS / "heads"
 KNOWN = json.loads((HEADS / "labels.json").read_text())
@@ -124,23 +123,6 @@ def _holds(face: Face, points: Floats) -> bool:
     x0, y0, x1, y1 = face.box
     x, y = points[17:].mean(axis=0)
     return bool(x0 < x < x1 and y0 < y < y1)
-
-
-def area(scores: Floats, present: NDArray[np.bool_]) -> float:
-    """How likely a face that has a label is scored above one that has not (0.5: chance)."""
-    more = scores[present][:, None] - scores[~present]
-    return float((more > 0).mean() + (more == 0).mean() / 2)
-
-
-def swapped(fit: Floats, labels: Sequence[str], *, slack: float) -> list[str]:
-    """Pairs of labels whose answers would fit each other's truth better than their own.
-
-    `fit` [K, K]: how well the answer of each label (rows) tells the truth of each (columns); NaN where it
-    can't be told. `slack` is what a pair may lack before it counts.
-    """
-    own = np.diag(fit)
-    gain = fit + fit.T - own - own[:, None]
-    return [f"{labels[i]} and {labels[j]}" for i, j in np.argwhere(gain > slack) if i < j]
 
 
 # Heads ----------------------------------------------------------------------------------------------------
@@ -245,7 +227,7 @@ def test_visibility_sees_more_than_a_constant_answer(heads: list[Head]) -> None:
     assert right.mean() >= 0.92
     assert area(said.ravel(), true.ravel()) >= 0.92
     # Points that a turn to one side hides: their order, and which side is which.
-    fit = _areas(said, true, least=4)
+    fit = areas(said, true, least=4)
     assert not swapped(fit, labels, slack=0.1)
     sides = [(label, label.replace("left", "right")) for label in labels if label.startswith("left")]
     for left, right_ in sides:
@@ -266,7 +248,7 @@ def test_action_units_are_highest_where_the_face_makes_them(whole: list[Head]) -
     assert {"AU1", "AU2", "AU12", "AU25", "AU26", "AU43"} <= set(served)
     said = np.array([[head.face.action_units[unit] for unit in served] for head in whole])
     true = np.array([head.units for head in whole])[:, [LABELS["action_units"].index(u) for u in served]]
-    fit = _areas(said, true >= 0.5, least=1)
+    fit = areas(said, true >= 0.5, least=1)
     reached = dict(zip(served, np.diag(fit).round(2).tolist(), strict=True))
     print("areas:", reached)
     assert not {unit: reached[unit] for unit in served if reached[unit] < bounds[unit]}
@@ -311,21 +293,6 @@ def test_masks_lie_where_the_classes_are_in_the_photo(whole: list[Head]) -> None
 def _points(heads: list[Head]) -> Floats:
     """The answered points [heads, 68, 2], by their names."""
     return np.array([[head.face.landmarks[name] for name in LABELS["landmarks"]] for head in heads], float)
-
-
-def _areas(said: Floats, true: NDArray[np.bool_], *, least: int) -> Floats:
-    """How well each answer (rows) tells each label (columns), as `swapped` takes it.
-
-    NaN for labels that fewer than `least` heads have, or lack, and for two labels that the same heads have.
-    """
-    rare = np.minimum(true.sum(axis=0), (~true).sum(axis=0)) < least
-    fit = np.array(
-        [[np.nan if rare[j] else area(one, true[:, j]) for j in range(len(rare))] for one in said.T]
-    )
-    alike = (true[:, :, None] != true[:, None]).sum(axis=0) < least
-    np.fill_diagonal(alike, False)
-    fit[alike] = np.nan
-    return fit
 
 
 # Portraits ------------------------------------------------------------------------------------------------

@@ -1,0 +1,13 @@
+"""Fixtures of the runtime's tests."""
+
+import pytest
+from PIL import Image
+
+from tests.helpers.paths import ASTRONAUT
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    """60 x 44 pixels of a face, so that axes and corners can't be mistaken."""
+    with Image.open(ASTRONAUT) as image:
+        return image.convert("RGB").crop((180, 80, 240, 124))
