@@ -7,7 +7,6 @@ a tensor lies. So the calls are compared exactly, and the numbers to `BOUND`.
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
 from build.onnx_interface import read_graph
 from runtime.engines.openvino import OpenVinoEngine
+from tests.helpers.old_answers import assert_same
 from training.contract import make_contract
 from training.models import (
     CONFIGS,
@@ -38,8 +38,6 @@ from training.models.qface.extension import extended, last_extension
 from training.tasks import CATALOGUE
 from training.train.random_initialisation import random_checkpoint
 
-# Of the largest of a task's numbers: fp32 holds seven digits.
-BOUND = 1e-5
 # By the number of their queries.
 ONE, SEVEN, TWENTY_NINE, SIXTY_EIGHT, MASK = "age", "race", "visibility", "landmarks", "parsing"
 BASES = {
@@ -57,18 +55,6 @@ def base_of(name: str) -> QFace:
 
 def pixels(count: int) -> torch.Tensor:
     return torch.from_numpy(pictures(count, size=64, seed=4))
-
-
-def assert_same(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor]) -> None:
-    """The old network's answers are among the new one's, to `BOUND`."""
-    for task, answer in old.items():
-        torch.testing.assert_close(
-            new[task],
-            answer,
-            rtol=0,
-            atol=BOUND * float(answer.abs().max()),
-            msg=lambda text, t=task: f"{t}: {text}",
-        )
 
 
 class Calls(TorchDispatchMode):
