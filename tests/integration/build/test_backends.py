@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from build.acceptance.comparison_pictures import pictures
+from build.acceptance.layers import TOLERATED_FP32_SHARE
 from build.backends import onnxruntime
 from build.backends import openvino as openvino_engine
 from build.backends.base import Engine
@@ -77,15 +78,19 @@ def test_openvino_tells_what_its_layers_compute_in_and_answers_as_onnx_runtime_d
         np.testing.assert_allclose(answered[name], values, atol=1e-4)
 
 
-def test_openvino_s_hint_is_what_the_processor_can_do_and_every_layer_follows_it() -> None:
+def test_openvino_s_hint_is_what_the_processor_can_do_and_its_layers_follow_it() -> None:
     refusal = bf16_refusal()
     if refusal == "OpenVINO can't compile":
         with pytest.raises(BuildError, match=refusal):
             openvino_engine.engine_of(WEIGHTS, precision="bf16", threads=1, streams=1)
         return
     engine = openvino_engine.engine_of(WEIGHTS, precision="bf16", threads=1, streams=1)
-    assert engine.settings["hint"] == ("bf16" if refusal is None else "fp32")
-    assert precisions(engine) == {engine.settings["hint"]}
+    hint = "bf16" if refusal is None else "fp32"
+    assert engine.settings["hint"] == hint
+    # oneDNN may lack a kernel on a processor that emulates bf16: no more than the gate tolerates.
+    others = [layer for layer in engine.layers if layer.precision != hint]
+    assert {layer.precision for layer in others} <= {"fp32"}
+    assert len(others) <= TOLERATED_FP32_SHARE * len(engine.layers)
 
 
 def test_a_quantised_network_s_products_are_int8_in_both_runtimes(tmp_path: Path) -> None:
