@@ -1,7 +1,7 @@
 """From the network's heads to the answers that people read.
 
 The graph already gives physical values; what is left needs the photo (angles and points in the photo's
-frame) or people's habits (the top label, thresholds, degrees). Each task is answered by its kind
+frame) or is presentation (the top label, thresholds, degrees). Each task is answered by its kind
 (`runtime.kinds`), so nothing here knows a task, a label or a kind.
 """
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.helpers.faces.synthetic_sets import make_set
+from tests.helpers.mean_loss import task_loss
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import NO_AUGMENTATION, augment_pixels
@@ -17,7 +18,7 @@ from training.models import FaceXFormer, FaceXFormerConfig, load_checkpoint
 from training.tasks import CATALOGUE, FACEXFORMER_TASKS
 from training.train.loop.distributed import distributed
 from training.train.loop.optimisation import Optimisation
-from training.train.objectives.task_loss import loss_sum, task_loss
+from training.train.objectives.task_loss import loss_sum
 from training.train.overrides import overridden
 from training.train.recipes import run_named
 from training.train.run_config import Run, Source

@@ -8,7 +8,6 @@ Beyond the paper (sections 3.3 and 4): wing (Feng et al. 2018) for points; Dice 
 cross-entropy for masks, or cross-entropy alone.
 """
 
-import torch
 from torch import Tensor
 
 from training.kinds import kind_of, kinds
@@ -43,15 +42,6 @@ def loss_sum(
     """
     per_face = loss_of(task, loss).sum(task, raw.float(), target)
     return (per_face if confidence is None else per_face * confidence).sum()
-
-
-def task_loss(
-    task: Task, raw: Tensor, target: Tensor, *, confidence: Tensor | None = None, loss: str | None = None
-) -> Tensor:
-    """The mean loss of one task over what is known of a batch; 0, with a graph, where nobody is labelled."""
-    total = known(task, target, confidence, loss=loss).sum()
-    summed = loss_sum(task, raw, target, confidence=confidence, loss=loss)
-    return summed / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def loss_of(task: Task, name: str | None = None) -> Loss:
