@@ -1,0 +1,1 @@
+"""Which work is taken, how much at a time, and how long it may wait."""

@@ -1,0 +1,1 @@
+"""Tritons behind the gateway: started, probed, repaired, swapped."""

@@ -1,0 +1,1 @@
+"""Metrics, health pages and the access log."""

@@ -1,0 +1,1 @@
+"""The processes of a gateway: supervisor, main process, workers, control socket."""

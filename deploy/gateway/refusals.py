@@ -1,0 +1,26 @@
+"""Refusal: a request that gets no answer of Triton's, with the status and the sentence that it gets."""
+
+import grpc
+
+
+class Refusal(Exception):
+    """What the gateway answers in place of a model.
+
+    code         the gRPC status
+    reason       a short word for metrics and logs, of a fixed set: never anything that a client sent
+    retry_after  seconds until another try makes sense (grpc-retry-pushback-ms); None: another try can't help
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, sentence: str, *, reason: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
+    """INVALID_ARGUMENT: what was sent can't be used, and another try can't help."""
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, sentence, reason=reason)
