@@ -2,6 +2,9 @@
 
 import grpc
 
+# The reason of an error that is the model's own and is passed on as Triton gave it.
+BY_MODEL = "model"
+
 
 class Refusal(Exception):
     """What the gateway answers in place of a model.
@@ -24,3 +27,13 @@ class Refusal(Exception):
 def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
     """INVALID_ARGUMENT: what was sent can't be used, and another try can't help."""
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, sentence, reason=reason)
+
+
+def of_model(code: grpc.StatusCode, details: str) -> Refusal:
+    """Triton's own error about this request, passed on as it is."""
+    return Refusal(code, details, reason=BY_MODEL)
+
+
+def unavailable(sentence: str, *, reason: str, retry_after: float) -> Refusal:
+    """UNAVAILABLE: the service can't answer now and will again."""
+    return Refusal(grpc.StatusCode.UNAVAILABLE, sentence, reason=reason, retry_after=retry_after)

@@ -23,6 +23,7 @@ class Work:
     model: str  # a served model's name, checked: safe as a metric's label
     cost: Cost
     client: str = ""  # the name of the API key or of the certificate; "" without identity
+    per_second: float | None = None  # requests a second that this client may send; None: no such limit
     seconds_left: float | None = None  # until the client's deadline; None: it named none
     priority: int = 0  # Triton's: 1 is the highest; 0: none was named
 
