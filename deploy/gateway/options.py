@@ -2,66 +2,117 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
+
+from build.options import option
+
+MAX_PORT = 65535
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is taken in. What is beyond is refused at once, with the limit in the sentence."""
 
-    request_bytes: int = 160 * 1024 * 1024  # of one request (50 megapixels of raw pixels)
-    waiting_bytes: int = 512 * 1024 * 1024  # of all requests that wait or are with Triton
-    megapixels: float = 50.0  # of one encoded picture
-    scan_megapixels: float = 250.0  # of one picture: megapixels times a decoder's passes over them
-    in_flight: int = 1024  # requests with Triton; below that the gateway finds the right number by itself
-    queue_seconds: float = 0.5  # the longest that work waits before it goes to Triton
-    triton_seconds: float = 0.4  # what a request's time in Triton is steered to
-    connections: int = 4096  # concurrent calls of all clients
+    request_bytes: int = option(
+        help="of one request (the default: 50 megapixels of raw pixels)", default=160 * 1024 * 1024
+    )
+    waiting_bytes: int = option(
+        help="of all requests that wait or are with Triton", default=512 * 1024 * 1024
+    )
+    megapixels: float = option(help="of one encoded picture", default=50.0)
+    scan_megapixels: float = option(
+        help="of one picture: megapixels times a decoder's passes over them", default=250.0
+    )
+    in_flight: int = option(
+        help="requests with Triton; below that the gateway finds the right number by itself", default=1024
+    )
+    queue_seconds: float = option(help="the longest that work waits before it goes to Triton", default=0.5)
+    triton_seconds: float = option(help="what a request's time in Triton is steered to", default=0.4)
+    connections: int = option(help="concurrent calls of all clients", default=4096)
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Repair:
     """When a Triton is given up, and how it is replaced."""
 
-    standby: str = "auto"  # a second Triton kept ready: auto (where memory allows), always, never
-    probe_seconds: float = 0.25  # between looks at the processes' states
-    canary_seconds: float = (
-        5.0  # between canary requests to a model that real requests have not shown to answer
+    standby: Literal["auto", "always", "never"] = option(
+        help="a second Triton kept ready: auto (where memory allows), always, never", default="auto"
     )
-    canary_timeout: float = 30.0  # after which a canary counts as not answered
-    blame_seconds: float = 600.0  # for which a request that was on two Tritons that died is refused
+    probe_seconds: float = option(help="between looks at the processes' states", default=0.25)
+    canary_seconds: float = option(
+        help="between canary requests to a model that real requests have not shown to answer", default=5.0
+    )
+    canary_timeout: float = option(help="after which a canary counts as not answered", default=30.0)
+    blame_seconds: float = option(
+        help="for which a request that was on two Tritons that died is refused", default=600.0
+    )
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Identity:
     """Who may call, and how the connection is protected."""
 
-    keys: Path | None = None  # file of hashed API keys
-    certificate: Path | None = None  # PEM chain of this server; with `private_key`: TLS
-    private_key: Path | None = None
-    client_authorities: Path | None = (
-        None  # PEM of the authorities that sign clients' certificates: mutual TLS
+    keys: Path | None = option(help="file of hashed API keys", default=None)
+    certificate: Path | None = option(help="PEM chain of this server; with --private-key: TLS", default=None)
+    private_key: Path | None = option(help="PEM of the certificate's key", default=None)
+    client_authorities: Path | None = option(
+        help="PEM of the authorities that sign clients' certificates: mutual TLS", default=None
     )
-    insecure: bool = False  # listen beyond loopback without keys or mutual TLS
+    insecure: bool = option(help="listen beyond loopback without keys or mutual TLS", default=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GatewayOptions:
-    """One gateway: what it serves, where it listens, and its rules."""
+    """One gateway: what it serves, where it listens, and its rules. ValueError for what can't be."""
 
-    repository: Path
-    host: str = "127.0.0.1"
-    grpc_port: int = 8001  # 0: any free one
-    http_port: int = 8002  # metrics and health pages; 0: any free one
-    processes: int = 1  # fronts behind the gRPC port
-    python: Path | None = None  # the Python with the server (None: .venv-serve's)
-    cache: Path | None = None  # folder for a runnable copy of the server (None: var)
-    log: Path | None = None  # file for Triton's log (None: standard error)
-    access_log: Path | None = None  # a JSON line a request
-    ready_file: Path | None = None  # exists while requests are welcome, for probes
-    start_timeout: float = 180.0  # seconds for a Triton to become ready
-    drain_seconds: float = 30.0  # for accepted work to be answered after SIGTERM
-    grace_seconds: float = 20.0  # from Triton's SIGTERM to its SIGKILL
+    repository: Path = option(help="an assembled repository")
+    host: str = option(help="address to listen on", default="127.0.0.1")
+    grpc_port: int = option(help="0: any free one", default=8001)
+    http_port: int = option(help="metrics and health pages; 0: any free one", default=8002)
+    processes: int = option(help="fronts behind the gRPC port", default=1)
+    python: Path | None = option(help="the Python with the server (default: .venv-serve's)", default=None)
+    cache: Path | None = option(help="folder for a runnable copy of the server (default: var)", default=None)
+    log: Path | None = option(help="file for Triton's log (default: standard error)", default=None)
+    access_log: Path | None = option(help="file for a JSON line a request", default=None)
+    ready_file: Path | None = option(help="exists while requests are welcome, for probes", default=None)
+    control: Path | None = option(
+        help="unix socket for status, swap, rollback, reload (default: a private one of the repository's)",
+        default=None,
+    )
+    start_timeout: float = option(help="seconds for a Triton to become ready", default=180.0)
+    drain_seconds: float = option(
+        help="for accepted work to be answered after SIGTERM; a second signal cuts it short", default=30.0
+    )
+    grace_seconds: float = option(help="from Triton's SIGTERM to its SIGKILL", default=20.0)
     triton_arguments: tuple[str, ...] = ()  # further options for tritonserver
     limits: Limits = dataclasses.field(default_factory=Limits)
     repair: Repair = dataclasses.field(default_factory=Repair)
     identity: Identity = dataclasses.field(default_factory=Identity)
+
+    def __post_init__(self) -> None:
+        for name in ("grpc_port", "http_port"):
+            port = getattr(self, name)
+            if not 0 <= port <= MAX_PORT:
+                raise ValueError(f"{_flag(name)} is a port, a number from 0 to {MAX_PORT}, not {port}")
+        if self.processes < 1:
+            raise ValueError(f"--processes is at least 1, not {self.processes}")
+        for name in ("start_timeout", "drain_seconds", "grace_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{_flag(name)} is 0 or more seconds, not {getattr(self, name):g}")
+
+
+def _check_positive(settings: object) -> None:
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"{_flag(field.name)} is above 0, not {value:g}")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
