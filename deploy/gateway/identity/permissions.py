@@ -1,0 +1,135 @@
+"""permit: whether a caller whose tasks are restricted may have what a request asks for.
+
+What answers a task is known by the contract that a served model carries: a task's outputs begin with its name
+and an underscore. Nothing here knows a model or a task by name.
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as v2
+
+from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.identity.callers import Caller
+from deploy.gateway.refusals import Refusal
+
+_CONTRACT = "contract"  # the parameter with the contract, and the output with its hash
+_GENERATIONS = 3  # that are kept: during a swap requests for two of them come in turns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What a model answers, by task."""
+
+    task_of: Mapping[str, str]  # of the outputs that answer one
+    tasks: frozenset[str]  # of all outputs
+    open: bool  # to callers whose tasks are restricted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Generation:
+    served: ServedModels
+    models: Mapping[str, _Answers]
+
+
+_generations: dict[int, _Generation] = {}
+
+
+def permit(caller: Caller, *, model: str, outputs: Collection[str], served: ServedModels) -> None:
+    """Refusal (PERMISSION_DENIED) if the caller may not have all that a request asks for.
+
+    outputs  those that the request names; none: all of the model's
+    A model that is not served passes: who forwards the request finds that out.
+    """
+    if caller.tasks is None:
+        return
+    generation = _generations.get(served.generation)
+    if generation is None or generation.served is not served:
+        generation = _remember(served)
+    answers = generation.models.get(model)
+    if answers is None:
+        return
+    if not answers.open:
+        raise _denied(
+            caller,
+            f"which can't use model {model!r}, a step inside others: use a model that answers these tasks",
+        )
+    if outputs:
+        task_of = answers.task_of
+        asked = frozenset(task_of[output] for output in outputs if output in task_of)
+    else:
+        asked = answers.tasks
+    if not asked <= caller.tasks:
+        wrong = ", ".join(sorted(asked - caller.tasks))
+        named = "name the outputs of its own tasks" if not outputs else "leave these outputs out"
+        raise _denied(caller, f"and this request to {model!r} asks for {wrong}: {named}")
+
+
+def _denied(caller: Caller, sentence: str) -> Refusal:
+    may = ", ".join(sorted(caller.tasks or ()))
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        f"the API key {caller.name!r} may ask for {may}, {sentence}",
+        reason="permission",
+    )
+
+
+def _remember(served: ServedModels) -> _Generation:
+    generation = _Generation(served=served, models=_read(served.configs))
+    _generations[served.generation] = generation
+    while len(_generations) > _GENERATIONS:
+        del _generations[next(iter(_generations))]
+    return generation
+
+
+def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
+    contracts: dict[str, tuple[str, ...] | None] = {}  # by their text: most models carry the same
+    read: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {}
+    for name, message in configs.items():
+        config = v2.ModelConfigResponse.FromString(message).config
+        outputs = tuple(output.name for output in config.output)
+        text = config.parameters[_CONTRACT].string_value if _CONTRACT in config.parameters else ""
+        if text not in contracts:
+            contracts[text] = _tasks_of(text)
+        # What carries a contract and does not answer with its hash is an engine or a part of another model.
+        tasks = contracts[text] if _CONTRACT in outputs else None
+        read[name] = outputs, tasks
+    answers = {name: _answers(outputs, tasks) for name, (outputs, tasks) in read.items() if tasks is not None}
+    # Finding faces answers no task, and models that do answer tasks give the same to everybody.
+    given = {
+        output
+        for name, (outputs, _) in read.items()
+        if name in answers
+        for output in outputs
+        if output not in answers[name].task_of
+    }
+    for name, (outputs, _) in read.items():
+        if name not in answers:
+            answers[name] = _Answers(
+                task_of={}, tasks=frozenset(), open=bool(outputs) and given.issuperset(outputs)
+            )
+    return answers
+
+
+def _answers(outputs: Iterable[str], tasks: tuple[str, ...]) -> _Answers:
+    # The longest first, as a task's name may begin with another's.
+    longest_first = sorted(tasks, key=len, reverse=True)
+    task_of: dict[str, str] = {}
+    for output in outputs:
+        for task in longest_first:
+            if output.startswith(f"{task}_"):
+                task_of[output] = task
+                break
+    return _Answers(task_of=task_of, tasks=frozenset(task_of.values()), open=True)
+
+
+def _tasks_of(text: str) -> tuple[str, ...] | None:
+    """The tasks' names of a contract's JSON; None for one that can't be read, which opens nothing."""
+    try:
+        content: Any = json.loads(text)
+        return tuple(str(task["name"]) for task in content["tasks"])
+    except (ValueError, KeyError, TypeError):
+        return None

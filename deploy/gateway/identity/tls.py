@@ -1,0 +1,166 @@
+"""server_credentials: TLS and mutual TLS from PEM files, which may be replaced while the gateway runs."""
+
+import datetime
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+
+from deploy.gateway.identity.protected_files import FileState, UnusableFile, read_file, state_of
+from deploy.gateway.options import Identity
+
+_SOON = datetime.timedelta(days=14)
+_CERTIFICATE = "the certificate"
+_PRIVATE_KEY = "the private key"
+_AUTHORITIES = "the file of client authorities"
+
+
+def server_credentials(
+    identity: Identity, *, log: Callable[[str], None] = lambda sentence: None
+) -> grpc.ServerCredentials | None:
+    """For `add_secure_port`; None where no certificate is configured.
+
+    UnusableFile says what is wrong with a file. New connections get what the files hold then. Files that
+    became unusable keep what was read before, and one sentence goes to `log`.
+    """
+    check_identity(identity)
+    if identity.certificate is None:
+        return None
+    files = _Files(identity, log=log)
+    return grpc.dynamic_ssl_server_credentials(
+        files.current, files.changed, require_client_authentication=identity.client_authorities is not None
+    )
+
+
+def check_identity(identity: Identity) -> None:
+    """UnusableFile where the options for TLS do not go together."""
+    if (identity.certificate is None) != (identity.private_key is None):
+        raise UnusableFile("TLS needs both --certificate and --private-key: give the other one too")
+    if identity.client_authorities is not None and identity.certificate is None:
+        raise UnusableFile(
+            "--client-authorities checks clients' certificates inside TLS: "
+            "give --certificate and --private-key"
+        )
+
+
+class _Files:
+    """The certificates as they stand now, for new connections."""
+
+    def __init__(self, identity: Identity, *, log: Callable[[str], None]) -> None:
+        assert identity.certificate is not None
+        assert identity.private_key is not None
+        self._certificate, self._private_key = identity.certificate, identity.private_key
+        self._authorities = identity.client_authorities
+        self._log = log
+        self._states = self._look()
+        self.current = self._read()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Those of replaced files, else None. gRPC calls it once a connection, from its threads."""
+        states = self._look()
+        if states == self._states:
+            return None
+        self._states = states
+        try:
+            self.current = self._read()
+        except UnusableFile as error:
+            self._log(f"{error}; the certificate that was read before stays in force")
+            return None
+        self._log(f"read the certificate {self._certificate} again")
+        return self.current
+
+    def _look(self) -> tuple[FileState, ...]:
+        paths = (self._certificate, self._private_key, self._authorities)
+        return tuple(FileState() if path is None else state_of(path) for path in paths)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        chain = read_file(self._certificate, what=_CERTIFICATE, secret=False)
+        key = read_file(self._private_key, what=_PRIVATE_KEY, secret=True)
+        expires = check_pair(self._certificate, self._private_key, key=key)
+        if expires - datetime.datetime.now(datetime.UTC) < _SOON:
+            self._log(f"{_CERTIFICATE} {self._certificate} expires on {expires:%Y-%m-%d}: replace the file")
+        authorities = None
+        if self._authorities is not None:
+            authorities = read_file(self._authorities, what=_AUTHORITIES, secret=False)
+            check_authorities(self._authorities)
+        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
+
+
+def check_pair(certificate: Path, private_key: Path, *, key: bytes) -> datetime.datetime:
+    """When a server's certificate expires; UnusableFile if it has, or does not belong to the private key.
+
+    A handshake in memory with a client that trusts just this certificate proves it, whatever the algorithms.
+    """
+    if b"ENCRYPTED" in key:
+        raise UnusableFile(
+            f"{_PRIVATE_KEY} {private_key} is encrypted, and nobody is there to type its password: decrypt it"
+        )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        server.load_cert_chain(certificate, private_key)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UnusableFile(
+                f"{_PRIVATE_KEY} {private_key} is not that of {_CERTIFICATE} {certificate}: give the pair"
+            ) from None
+        raise UnusableFile(
+            f"{_CERTIFICATE} {certificate} and {_PRIVATE_KEY} {private_key} can't be used "
+            f"({_reason(error)}): both must be PEM"
+        ) from None
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is the root of trust
+    client.load_verify_locations(certificate)
+    try:
+        shown = _handshake(client, server)
+    except ssl.SSLCertVerificationError as error:
+        raise UnusableFile(f"{_CERTIFICATE} {certificate}: {error.verify_message}: get a valid one") from None
+    except ssl.SSLError as error:
+        raise UnusableFile(
+            f"{_CERTIFICATE} {certificate} makes no TLS connection ({_reason(error)})"
+        ) from None
+    return datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), datetime.UTC)
+
+
+def check_authorities(path: Path) -> None:
+    """UnusableFile unless a file holds certificates of authorities, one of them in force."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise UnusableFile(
+            f"{_AUTHORITIES} {path} can't be used ({_reason(error)}): it must be PEM"
+        ) from None
+    ends = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
+    if not ends:
+        raise UnusableFile(
+            f"{_AUTHORITIES} {path} holds no certificate of an authority: give that which "
+            "signs clients' certificates"
+        )
+    if max(ends) < datetime.datetime.now(datetime.UTC).timestamp():
+        raise UnusableFile(f"{_AUTHORITIES} {path}: all of its certificates have expired: get valid ones")
+
+
+def _handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[str, object]:
+    """The certificate that the server shows to a client, in memory; ssl.SSLError where they don't agree."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    caller = client.wrap_bio(to_client, to_server)
+    answerer = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(10):  # three are enough
+        done = True
+        for side in (caller, answerer):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                done = False
+        if done:
+            break
+    shown = caller.getpeercert()
+    if not shown:
+        raise ssl.SSLError("the handshake did not end")
+    return dict(shown)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")
