@@ -1,0 +1,145 @@
+"""Pages: the gateway's HTTP port, for operators and their probes: metrics and health.
+
+    GET /metrics                 Prometheus' text format
+    GET /v2/health/live          200 while this process runs
+    GET /v2/health/ready         200, or 503 with the reasons
+    GET /v2/models/NAME/ready    the same for one model; 404 where it is not served
+
+There is no inference here, no picture and no key, and nothing asks for a key either: whoever reaches this
+port reads load and the names of models and keys. Off loopback it belongs into the operators' network.
+
+A connection lives for some seconds and there are few at once, so that clients which send slowly, read slowly
+or never end can't collect.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.metrics import CONTENT_TYPE
+
+CONNECTION_SECONDS = 10.0
+MOST_CONNECTIONS = 64
+_MOST_HEADER_BYTES = 4096
+_PLACES = "/metrics, /v2/health/live, /v2/health/ready and /v2/models/NAME/ready"
+_HEADERS = {"Connection": "close", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Pages:
+    """The HTTP server.
+
+    metrics  gives the page of metrics
+    health   whether the service (None) or a model answers, and in a sentence why not
+    served   the models of the Triton that gets new work, None while none is ready
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Callable[[], Awaitable[bytes]],
+        health: Callable[[str | None], tuple[bool, str]],
+        served: Callable[[], ServedModels | None],
+    ) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._served = served
+        self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens; returns the port (0 in the request: any free one). OSError where it can't."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._get_metrics)
+        app.router.add_get("/v2/health/live", self._get_live)
+        app.router.add_get("/v2/health/ready", self._get_ready)
+        app.router.add_get("/v2/models/{model}/ready", self._get_model_ready)
+        app.router.add_route("*", "/{anything:.*}", _not_found)
+        logger = logging.getLogger("qface.gateway.pages")
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False  # a malformed request is not worth a traceback
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=logger,
+            handle_signals=False,
+            lingering_time=0.0,
+            max_line_size=_MOST_HEADER_BYTES,
+            max_field_size=_MOST_HEADER_BYTES,
+        )
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(
+                self._connection, host, port, backlog=MOST_CONNECTIONS, reuse_address=True
+            )
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stops listening and ends the connections."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._listener = self._runner = None
+
+    def _connection(self) -> asyncio.Protocol:
+        """What serves one connection, for a bounded time."""
+        server = self._runner.server if self._runner is not None else None
+        if server is None or len(server.connections) >= MOST_CONNECTIONS:
+            return _Full()
+        handler = server()
+        asyncio.get_running_loop().call_later(CONNECTION_SECONDS, _end, handler)
+        return handler
+
+    async def _get_metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=await self._metrics(), headers={**_HEADERS, "Content-Type": CONTENT_TYPE})
+
+    async def _get_live(self, _request: web.Request) -> web.Response:
+        return _answer({"live": True}, status=200)
+
+    async def _get_ready(self, _request: web.Request) -> web.Response:
+        return _state(*self._health(None))
+
+    async def _get_model_ready(self, request: web.Request) -> web.Response:
+        model = request.match_info["model"]
+        served = self._served()
+        if served is not None and model not in served.configs:
+            return _answer({"ready": False, "reasons": ["no such model is served"]}, status=404)
+        return _state(*self._health(model))
+
+
+class _Full(asyncio.Protocol):
+    """Ends a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _end(handler: web.RequestHandler) -> None:
+    if isinstance(handler.transport, asyncio.Transport):
+        handler.transport.abort()
+
+
+async def _not_found(_request: web.Request) -> web.Response:
+    return _answer({"error": f"nothing is here; GET serves {_PLACES}"}, status=404)
+
+
+def _state(ready: bool, reason: str) -> web.Response:
+    content: dict[str, object] = {"ready": ready}
+    if not ready:
+        content["reasons"] = [reason]
+    return _answer(content, status=200 if ready else 503)
+
+
+def _answer(content: dict[str, object], *, status: int) -> web.Response:
+    text = json.dumps(content) + "\n"
+    return web.Response(text=text, status=status, content_type="application/json", headers=_HEADERS)
