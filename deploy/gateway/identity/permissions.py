@@ -35,6 +35,8 @@ class _Generation:
     models: Mapping[str, _Answers]
 
 
+_CLOSED = _Answers(task_of={}, tasks=frozenset(), open=False)
+_FINDING = _Answers(task_of={}, tasks=frozenset(), open=True)
 _generations: dict[int, _Generation] = {}
 
 
@@ -87,31 +89,35 @@ def _remember(served: ServedModels) -> _Generation:
 
 def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
     contracts: dict[str, tuple[str, ...] | None] = {}  # by their text: most models carry the same
-    read: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {}
+    answering: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # outputs and tasks
+    others: dict[str, tuple[str, ...]] = {}  # outputs of models without a contract
+    read: dict[str, _Answers] = {}
     for name, message in configs.items():
         config = v2.ModelConfigResponse.FromString(message).config
         outputs = tuple(output.name for output in config.output)
-        text = config.parameters[_CONTRACT].string_value if _CONTRACT in config.parameters else ""
+        if _CONTRACT not in config.parameters:
+            others[name] = outputs
+            continue
+        text = config.parameters[_CONTRACT].string_value
         if text not in contracts:
             contracts[text] = _tasks_of(text)
-        # What carries a contract and does not answer with its hash is an engine or a part of another model.
-        tasks = contracts[text] if _CONTRACT in outputs else None
-        read[name] = outputs, tasks
-    answers = {name: _answers(outputs, tasks) for name, (outputs, tasks) in read.items() if tasks is not None}
-    # Finding faces answers no task, and models that do answer tasks give the same to everybody.
+        tasks = contracts[text]
+        if tasks is None or _CONTRACT not in outputs:  # an engine, or a part of an answer
+            read[name] = _CLOSED
+        else:
+            answering[name] = outputs, tasks
+    read |= {name: _answers(outputs, tasks) for name, (outputs, tasks) in answering.items()}
+    # Finding faces answers no task, and the models that do answer tasks give its outputs to everybody.
+    every_task = tuple(task for tasks in contracts.values() for task in tasks or ())
     given = {
         output
-        for name, (outputs, _) in read.items()
-        if name in answers
+        for outputs, _ in answering.values()
         for output in outputs
-        if output not in answers[name].task_of
+        if output not in _answers(outputs, every_task).task_of
     }
-    for name, (outputs, _) in read.items():
-        if name not in answers:
-            answers[name] = _Answers(
-                task_of={}, tasks=frozenset(), open=bool(outputs) and given.issuperset(outputs)
-            )
-    return answers
+    for name, outputs in others.items():
+        read[name] = _FINDING if outputs and given.issuperset(outputs) else _CLOSED
+    return read
 
 
 def _answers(outputs: Iterable[str], tasks: tuple[str, ...]) -> _Answers:
