@@ -1,9 +1,12 @@
 """ServedModels: what one Triton serves, for validation and for answering metadata without it."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 from tritonclient.grpc import service_pb2 as v2
+
+from deploy.gateway.front.signatures import Signature, signature_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,3 +34,8 @@ class ServedModels:
             configs={name: message.SerializeToString() for name, message in configs.items()},
             metadata={name: message.SerializeToString() for name, message in metadata.items()},
         )
+
+    @functools.cached_property
+    def signatures(self) -> Mapping[str, Signature]:
+        """By model, what it takes and answers; read from the messages at the first use."""
+        return {name: signature_of(config, self.metadata[name]) for name, config in self.configs.items()}

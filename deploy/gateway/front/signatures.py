@@ -1,0 +1,62 @@
+"""Signatures: what each served model takes and answers, in the form in which requests are compared with it."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import service_pb2 as v2
+
+WILDCARD = -1
+
+_PREFIX = "TYPE_"
+_RENAMED = {"TYPE_STRING": "BYTES"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TensorSignature:
+    """An input: its datatype in the V2 protocol's spelling, and its dims without the batch dimension."""
+
+    datatype: str
+    dims: tuple[int, ...]  # -1: any
+    optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Signature:
+    """One served model.
+
+    max_batch_size  0 where the model takes no batch dimension
+    counted         outputs whose first dimension is not known before: in a model without a batch dimension it
+                    is the number of faces
+    """
+
+    versions: frozenset[str]
+    max_batch_size: int
+    inputs: Mapping[str, TensorSignature]
+    required: frozenset[str]
+    outputs: frozenset[str]
+    counted: frozenset[str]
+
+
+def signature_of(config: bytes, metadata: bytes) -> Signature:
+    """From a model's ModelConfigResponse and ModelMetadataResponse."""
+    model = v2.ModelConfigResponse.FromString(config).config
+    inputs = {
+        tensor.name: TensorSignature(
+            datatype=_datatype(tensor.data_type), dims=tuple(tensor.dims), optional=tensor.optional
+        )
+        for tensor in model.input
+    }
+    return Signature(
+        versions=frozenset(v2.ModelMetadataResponse.FromString(metadata).versions),
+        max_batch_size=model.max_batch_size,
+        inputs=inputs,
+        required=frozenset(name for name, tensor in inputs.items() if not tensor.optional),
+        outputs=frozenset(tensor.name for tensor in model.output),
+        counted=frozenset(tensor.name for tensor in model.output if tensor.dims and tensor.dims[0] == WILDCARD),
+    )
+
+
+def _datatype(number: int) -> str:
+    name: str = model_config_pb2.DataType.Name(number)
+    return _RENAMED.get(name, name.removeprefix(_PREFIX))

@@ -1,0 +1,61 @@
+"""The protobuf wire format, as far as a forwarder needs it: where the fields of a message lie.
+
+A request of many megabytes is one field of raw tensor bytes and a little around it. Knowing where that field
+lies, the rest is parsed by protobuf alone, and the bytes are neither copied nor unpacked.
+"""
+
+from collections.abc import Iterator
+
+LENGTH_DELIMITED = 2
+_FIXED = {1: 8, 5: 4}  # bytes of a value, by wire type
+_VARINT_BYTES = 10
+_LARGEST_TAG = (1 << 32) - 1
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """Each field of a message: (number, wire type, start of its tag, start of its value, end of its value).
+
+    Of a length-delimited field the value is what follows the length. ValueError where the bytes are no message.
+    Groups, which no message of the protocol has, are refused too.
+    """
+    position, size = 0, len(data)
+    while position < size:
+        begin = position
+        tag = data[position]
+        position += 1
+        if tag >= 0x80:
+            tag, position = _varint(data, begin)
+        number, kind = tag >> 3, tag & 7
+        if number == 0 or tag > _LARGEST_TAG:
+            raise ValueError("a field has a number that can't be")
+        if kind == LENGTH_DELIMITED:
+            if position >= size:
+                raise ValueError("a field has no length")
+            length = data[position]
+            position += 1
+            if length >= 0x80:
+                length, position = _varint(data, position - 1)
+            end = position + length
+        elif kind == 0:
+            _, end = _varint(data, position)
+        elif kind in _FIXED:
+            end = position + _FIXED[kind]
+        else:
+            raise ValueError(f"a field has the wire type {kind}")
+        if end > size:
+            raise ValueError("a field is longer than the message")
+        yield number, kind, begin, position, end
+        position = end
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """The number that begins at `position`, and where it ends."""
+    value = 0
+    for index in range(_VARINT_BYTES):
+        if position + index >= len(data):
+            break
+        byte = data[position + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, position + index + 1
+    raise ValueError("a number has no end")
