@@ -1,0 +1,302 @@
+"""Inference: the way of one ModelInfer through the gateway.
+
+A client that leaves ends its wait and nothing else: what was sent to Triton runs to its end without the client's
+deadline, keeps its ticket until then, and its answer is dropped.
+"""
+
+import asyncio
+import dataclasses
+import time
+from typing import Any, NoReturn
+
+import grpc
+from tritonclient.grpc import service_pb2 as v2
+
+from deploy.gateway.admission.picture_cost import cost_of
+from deploy.gateway.authority import Authority
+from deploy.gateway.front import wire
+from deploy.gateway.front.channels import Channels
+from deploy.gateway.front.replies import abort, own_failure
+from deploy.gateway.front.request import InferRequest, read_request
+from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.front.signatures import Signature
+from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
+from deploy.gateway.identity import Caller, Identities, permit
+from deploy.gateway.observability.access_log import AccessLog
+from deploy.gateway.options import Limits
+from deploy.gateway.refusals import BY_MODEL, Refusal, unavailable
+from deploy.gateway.work import Ending, Ticket, Work
+
+METHOD = "ModelInfer"
+
+_DOING = "on an inference"
+_OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Call:
+    """One call, as far as it has come."""
+
+    began: float
+    size: int
+    context: Any
+    caller: Caller | None = None
+    request: InferRequest | None = None
+    model: str = ""  # once it is known to be a served one
+    work: Work | None = None
+    ticket: Ticket | None = None
+    left: bool = False  # the client waits no more
+
+
+class Inference:
+    """Reads, validates, admits and forwards inferences. For one event loop."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        channels: Channels,
+        identities: Identities,
+        limits: Limits,
+        access_log: AccessLog | None,
+    ) -> None:
+        self._authority = authority
+        self._channels = channels
+        self._identities = identities
+        self._limits = limits
+        self._access_log = access_log
+        self._sending: set[asyncio.Task[bytes]] = set()
+        self._closed: Refusal | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with a Triton, those that their clients have left included."""
+        return len(self._sending)
+
+    def refuse_new(self, refusal: Refusal) -> None:
+        """From now on every new request gets this refusal."""
+        self._closed = refusal
+
+    async def infer(self, data: bytes, context: Any) -> bytes:
+        """A serialised ModelInferRequest in, Triton's serialised answer out; all else ends the call."""
+        call = _Call(began=time.monotonic(), size=len(data), context=context)
+        try:
+            self._prepare(call, data)
+            return await self._within_timeout(call)
+        except Refusal as refusal:
+            await self._refuse(call, refusal)
+        except asyncio.CancelledError:
+            if call.ticket is None and call.model:
+                self._authority.refused(call.model, "client_left")
+            raise
+        except Exception as error:
+            await self._refuse(call, own_failure(error, doing=_DOING))
+
+    async def stop(self) -> None:
+        """Ends what is still with a Triton."""
+        for task in tuple(self._sending):
+            task.cancel()
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    # -- before it is sent --------------------------------------------------------------------------
+
+    def _prepare(self, call: _Call, data: bytes) -> None:
+        """Everything that is found out before admission; raises Refusal."""
+        if self._closed is not None:
+            raise self._closed
+        context = call.context
+        call.caller = self._identities.identify(context.invocation_metadata(), context.auth_context)
+        served = self._authority.served()
+        if served is None:
+            raise not_ready(self._authority)
+        if len(data) > self._limits.request_bytes:
+            raise _too_large(len(data), self._limits)
+        call.request = request = read_request(data)
+        if request.model in served.signatures:
+            call.model = request.model
+        validate(request, served)
+        permit(call.caller, model=request.model, outputs=request.outputs, served=served)
+        call.work = Work(
+            model=request.model,
+            cost=cost_of(request, served, self._limits),
+            client=call.caller.name,
+            per_second=call.caller.per_second,
+            seconds_left=_seconds_left(context.time_remaining(), request),
+            priority=int(request.parameters.get(PRIORITY, 0)),
+        )
+
+    async def _within_timeout(self, call: _Call) -> bytes:
+        """The answer, or DEADLINE_EXCEEDED once the request's own timeout has passed."""
+        assert call.request is not None
+        microseconds = call.request.parameters.get(TIMEOUT)
+        if not microseconds:
+            return await self._admit_and_send(call)
+        try:
+            async with asyncio.timeout(float(microseconds) / 1e6):
+                return await self._admit_and_send(call)
+        except TimeoutError:
+            raise Refusal(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"the request's timeout of {microseconds} microseconds passed before the answer was there: give "
+                "it a longer one, or none",
+                reason="timeout",
+            ) from None
+
+    async def _admit_and_send(self, call: _Call) -> bytes:
+        assert call.work is not None
+        call.ticket = await self._authority.admit(call.work)
+        task = asyncio.get_running_loop().create_task(self._send(call))
+        self._sending.add(task)
+        task.add_done_callback(self._sent)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            call.left = True
+            raise
+
+    def _sent(self, task: "asyncio.Task[bytes]") -> None:
+        self._sending.discard(task)
+        if not task.cancelled():
+            task.exception()  # fetched, as nobody else may wait for it
+
+    # -- with a Triton ------------------------------------------------------------------------------
+
+    async def _send(self, call: _Call) -> bytes:
+        """The answer; gives the ticket back, whatever happens."""
+        ending, code, faces, reason = Ending.REFUSED, grpc.StatusCode.UNAVAILABLE, 0, "stopping"
+        try:
+            answer = await self._forward(call)
+            ending, code, reason = Ending.ANSWERED, grpc.StatusCode.OK, ""
+            faces = self._faces(call, answer)
+            return answer
+        except Refusal as refusal:
+            ending = Ending.FAILED if refusal.reason == BY_MODEL else Ending.REFUSED
+            code, reason = refusal.code, refusal.reason
+            raise
+        except Exception as error:
+            refusal = own_failure(error, doing=_DOING)
+            code, reason = refusal.code, refusal.reason
+            raise refusal from None
+        finally:
+            if call.left:
+                ending = Ending.ABANDONED
+            assert call.ticket is not None
+            assert call.work is not None
+            self._authority.finish(
+                call.ticket,
+                call.work,
+                ending,
+                code=code,
+                seconds=time.monotonic() - call.began,
+                faces=faces,
+            )
+            self._log(call, ending, code=code, reason=reason, faces=faces)
+
+    async def _forward(self, call: _Call) -> bytes:
+        """Sends the request, and again where its Triton died under it."""
+        assert call.request is not None
+        while True:
+            assert call.ticket is not None
+            try:
+                answer: bytes = await self._channels.call(call.ticket.address, METHOD)(call.request.raw)
+                return answer
+            except grpc.aio.AioRpcError as error:
+                code, details = error.code(), error.details() or ""
+            call.ticket = await self._authority.failed(
+                call.ticket, code, details, digest=call.request.digest()
+            )
+            if call.left:
+                raise unavailable("the client has left", reason="client_left", retry_after=1.0)
+
+    # -- after it -----------------------------------------------------------------------------------
+
+    def _faces(self, call: _Call, answer: bytes) -> int:
+        served = self._authority.served()
+        assert call.work is not None
+        return 0 if served is None else faces_in(answer, call.work, served)
+
+    async def _refuse(self, call: _Call, refusal: Refusal) -> NoReturn:
+        """Ends the call; counts and logs a refusal that came before admission."""
+        if call.ticket is None:
+            if call.work is None:  # else the authority refused it, and has counted it
+                self._authority.refused(call.model, refusal.reason)
+            self._log(call, Ending.REFUSED, code=refusal.code, reason=refusal.reason)
+        await abort(call.context, refusal)
+
+    def _log(
+        self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str, faces: int = 0
+    ) -> None:
+        if self._access_log is None:
+            return
+        total = time.monotonic() - call.began
+        queued = None if call.ticket is None else call.ticket.queued_seconds
+        self._access_log.write(
+            id="" if call.request is None else call.request.id,
+            model=call.model,
+            client="" if call.caller is None else call.caller.name,
+            peer=_host(call.context.peer()),
+            bytes=call.size,
+            megapixels=0.0 if call.work is None else call.work.cost.pixels / 1e6,
+            faces=faces,
+            outcome=ending.value,
+            code=code.name,
+            reason=reason,
+            queue_ms=None if queued is None else queued * 1e3,
+            triton_ms=None if queued is None else (total - queued) * 1e3,
+            total_ms=total * 1e3,
+            generation=None if call.ticket is None else call.ticket.backend,
+        )
+
+
+def not_ready(authority: Authority) -> Refusal:
+    """UNAVAILABLE, with the authority's reason."""
+    _, sentence = authority.health()
+    return unavailable(sentence or "the server is not ready: try again", reason="not_ready", retry_after=1.0)
+
+
+def faces_in(answer: bytes, work: Work, served: ServedModels) -> int:
+    """Faces that an answer is about: the rows of the batch, or those that were found in a photo.
+
+    Reads no more of the answer than its first outputs' shapes; 0 where it can't tell.
+    """
+    signature = served.signatures.get(work.model)
+    if signature is None:
+        return 0
+    return work.cost.rows if signature.max_batch_size else _found(answer, signature)
+
+
+def _found(answer: bytes, signature: Signature) -> int:
+    try:
+        for number, kind, _, start, end in wire.fields(answer):
+            if number != _OUTPUT or kind != wire.LENGTH_DELIMITED:
+                continue
+            output = v2.ModelInferResponse.InferOutputTensor.FromString(answer[start:end])
+            if output.name in signature.counted and output.shape:
+                return max(0, output.shape[0])
+    except ValueError:  # of protobuf's own, too
+        pass
+    return 0
+
+
+def _seconds_left(remaining: float | None, request: InferRequest) -> float | None:
+    """Until the client's deadline or the request's own timeout, whichever is nearer."""
+    timeout = float(request.parameters.get(TIMEOUT, 0)) / 1e6
+    if not timeout:
+        return remaining
+    return timeout if remaining is None else min(remaining, timeout)
+
+
+def _too_large(size: int, limits: Limits) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"the request has {size} bytes, and may have {limits.request_bytes}: send a smaller picture, or fewer of "
+        "them in one request",
+        reason="request_bytes",
+    )
+
+
+def _host(peer: str) -> str:
+    """The host of gRPC's name for a peer, "ipv4:127.0.0.1:5000"."""
+    kind, _, address = peer.partition(":")
+    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
