@@ -21,6 +21,9 @@ class Authority(Protocol):
     def health(self, model: str | None = None) -> tuple[bool, str]:
         """Whether the service (or one model of it) answers, and in a sentence why not."""
 
+    def address(self) -> str | None:
+        """Where the active Triton listens, for calls that are no inference; None while none is ready."""
+
     async def admit(self, work: Work) -> Ticket:
         """Waits for a slot and a backend; raises Refusal where the work is turned away.
 

@@ -1,20 +1,21 @@
 """Inference: the way of one ModelInfer through the gateway.
 
-A client that leaves ends its wait and nothing else: what was sent to Triton runs to its end without the client's
-deadline, keeps its ticket until then, and its answer is dropped.
+A client that leaves ends its wait and nothing else: what was sent to Triton runs to its end without the
+client's deadline, keeps its ticket until then, and its answer is dropped.
 """
 
 import asyncio
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import grpc
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.gateway.admission.picture_cost import cost_of
 from deploy.gateway.authority import Authority
 from deploy.gateway.front import wire
+from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.front.request import InferRequest, read_request
@@ -25,9 +26,11 @@ from deploy.gateway.identity import Caller, Identities, permit
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, unavailable
-from deploy.gateway.work import Ending, Ticket, Work
+from deploy.gateway.work import Cost, Ending, Ticket, Work
 
 METHOD = "ModelInfer"
+
+CostOf = Callable[[InferRequest, ServedModels, Limits], Cost]
 
 _DOING = "on an inference"
 _OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
@@ -59,12 +62,14 @@ class Inference:
         identities: Identities,
         limits: Limits,
         access_log: AccessLog | None,
+        cost_of: CostOf,
     ) -> None:
         self._authority = authority
         self._channels = channels
         self._identities = identities
         self._limits = limits
         self._access_log = access_log
+        self._cost_of = cost_of
         self._sending: set[asyncio.Task[bytes]] = set()
         self._closed: Refusal | None = None
 
@@ -119,7 +124,7 @@ class Inference:
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
         call.work = Work(
             model=request.model,
-            cost=cost_of(request, served, self._limits),
+            cost=self._cost_of(request, served, self._limits),
             client=call.caller.name,
             per_second=call.caller.per_second,
             seconds_left=_seconds_left(context.time_remaining(), request),
@@ -138,8 +143,8 @@ class Inference:
         except TimeoutError:
             raise Refusal(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"the request's timeout of {microseconds} microseconds passed before the answer was there: give "
-                "it a longer one, or none",
+                f"the request's timeout of {microseconds} microseconds passed before the answer was there: "
+                "give it a longer one, or none",
                 reason="timeout",
             ) from None
 
@@ -175,9 +180,9 @@ class Inference:
             code, reason = refusal.code, refusal.reason
             raise
         except Exception as error:
-            refusal = own_failure(error, doing=_DOING)
-            code, reason = refusal.code, refusal.reason
-            raise refusal from None
+            failure = own_failure(error, doing=_DOING)
+            code, reason = failure.code, failure.reason
+            raise failure from None
         finally:
             if call.left:
                 ending = Ending.ABANDONED
@@ -249,12 +254,6 @@ class Inference:
         )
 
 
-def not_ready(authority: Authority) -> Refusal:
-    """UNAVAILABLE, with the authority's reason."""
-    _, sentence = authority.health()
-    return unavailable(sentence or "the server is not ready: try again", reason="not_ready", retry_after=1.0)
-
-
 def faces_in(answer: bytes, work: Work, served: ServedModels) -> int:
     """Faces that an answer is about: the rows of the batch, or those that were found in a photo.
 
@@ -273,7 +272,7 @@ def _found(answer: bytes, signature: Signature) -> int:
                 continue
             output = v2.ModelInferResponse.InferOutputTensor.FromString(answer[start:end])
             if output.name in signature.counted and output.shape:
-                return max(0, output.shape[0])
+                return max(0, int(output.shape[0]))
     except ValueError:  # of protobuf's own, too
         pass
     return 0
@@ -290,8 +289,8 @@ def _seconds_left(remaining: float | None, request: InferRequest) -> float | Non
 def _too_large(size: int, limits: Limits) -> Refusal:
     return Refusal(
         grpc.StatusCode.INVALID_ARGUMENT,
-        f"the request has {size} bytes, and may have {limits.request_bytes}: send a smaller picture, or fewer of "
-        "them in one request",
+        f"the request has {size} bytes, and may have {limits.request_bytes}: send a smaller picture, or "
+        "fewer of them in one request",
         reason="request_bytes",
     )
 

@@ -33,7 +33,7 @@ def own_failure(error: Exception, *, doing: str) -> Refusal:
     _LOG.error("the gateway failed %s: %s at %s", doing, type(error).__name__, place)
     return Refusal(
         grpc.StatusCode.INTERNAL,
-        f"the gateway failed {doing} ({type(error).__name__}): it is not the request's fault; the gateway's log "
-        "says where",
+        f"the gateway failed {doing} ({type(error).__name__}): it is not the request's fault; the gateway's "
+        "log says where",
         reason="gateway",
     )

@@ -1,4 +1,4 @@
-"""InferRequest: what the gateway reads of a ModelInferRequest. The client's bytes are forwarded as they are."""
+"""InferRequest: what the gateway reads of a ModelInferRequest, whose bytes are forwarded as they are."""
 
 import dataclasses
 import hashlib
@@ -28,8 +28,8 @@ Data = bytes | memoryview
 class InferInput:
     """One input tensor.
 
-    raw         its elements, little-endian, row by row, as in raw_input_contents; None where neither those nor
-                typed contents were sent
+    raw         its elements, little-endian, row by row, as in raw_input_contents; None where neither those
+                nor typed contents were sent
     parameters  the names of its parameters
     """
 
@@ -61,14 +61,10 @@ class InferRequest:
     def digest(self) -> str:
         """Stands for what is inferred: the model and its inputs, whatever the request's id or parameters."""
         hashed = hashlib.blake2b(digest_size=16)
-        for value in (self.model, *(tensor for tensor in sorted(self.inputs, key=lambda each: each.name))):
-            if isinstance(value, str):
-                _update(hashed, value.encode())
-                continue
-            _update(hashed, value.name.encode())
-            _update(hashed, value.datatype.encode())
-            _update(hashed, repr(value.shape).encode())
-            _update(hashed, value.raw if value.raw is not None else b"")
+        _update(hashed, self.model.encode())
+        for tensor in sorted(self.inputs, key=lambda each: each.name):
+            _update(hashed, f"{tensor.name} {tensor.datatype} {tensor.shape}".encode())
+            _update(hashed, b"" if tensor.raw is None else tensor.raw)
         return hashed.hexdigest()
 
 
@@ -150,8 +146,8 @@ def _unreadable(why: str) -> Refusal:
 def _check_id(identifier: str) -> None:
     if len(identifier) > ID_CHARACTERS or not (identifier.isascii() and identifier.isprintable()):
         raise invalid(
-            f"the request's id {quoted(identifier)} is not usable: send at most {ID_CHARACTERS} printable ASCII "
-            "characters, or none"
+            f"the request's id {quoted(identifier)} is not usable: send at most {ID_CHARACTERS} printable "
+            "ASCII characters, or none"
         )
 
 
@@ -160,7 +156,9 @@ def _parameters(sent: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     for name, parameter in sent.items():
         choice = parameter.WhichOneof("parameter_choice")
         if choice is None:
-            raise invalid(f"the request's parameter {quoted(name)} has no value: leave it out, or give it one")
+            raise invalid(
+                f"the request's parameter {quoted(name)} has no value: leave it out, or give it one"
+            )
         values[name] = getattr(parameter, choice)
     return values
 
@@ -168,7 +166,8 @@ def _parameters(sent: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
 def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput, ...]:
     if tensors and len(tensors) != len(sent):
         raise invalid(
-            f"the request has {len(sent)} inputs and {len(tensors)} raw_input_contents: send one for each input"
+            f"the request has {len(sent)} inputs and {len(tensors)} raw_input_contents: send one for "
+            "each input"
         )
     inputs = []
     for index, tensor in enumerate(sent):
@@ -187,7 +186,7 @@ def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput,
 
 # -- typed contents -------------------------------------------------------------------------------------
 
-# By datatype: the field that holds its elements, the array type of one, and the range where the field is wider.
+# By datatype: the field of its elements, the array type of one, and the range where the field is wider.
 _TYPED: Mapping[str, tuple[str, str, tuple[int, int] | None]] = {
     "BOOL": ("bool_contents", "B", None),
     "INT8": ("int_contents", "b", (-(1 << 7), (1 << 7) - 1)),
@@ -225,7 +224,8 @@ def _typed(tensor: Any) -> bytes:
     _, code, bounds = _TYPED[datatype]
     if bounds is not None and elements and not (bounds[0] <= min(elements) and max(elements) <= bounds[1]):
         raise invalid(
-            f"input {quoted(tensor.name)} has an element outside of {datatype}'s range {bounds[0]} to {bounds[1]}"
+            f"input {quoted(tensor.name)} has an element outside of {datatype}'s range {bounds[0]} to "
+            f"{bounds[1]}"
         )
     packed = array(code, elements)
     if sys.byteorder == "big":

@@ -1,4 +1,4 @@
-"""Signatures: what each served model takes and answers, in the form in which requests are compared with it."""
+"""Signatures: what each served model takes and answers, as requests are compared with it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -53,7 +53,9 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
         inputs=inputs,
         required=frozenset(name for name, tensor in inputs.items() if not tensor.optional),
         outputs=frozenset(tensor.name for tensor in model.output),
-        counted=frozenset(tensor.name for tensor in model.output if tensor.dims and tensor.dims[0] == WILDCARD),
+        counted=frozenset(
+            tensor.name for tensor in model.output if tensor.dims and tensor.dims[0] == WILDCARD
+        ),
     )
 
 

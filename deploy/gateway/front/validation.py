@@ -1,7 +1,7 @@
 """Compares a request with what is served, so that Triton sees nothing but requests that it takes.
 
-Every refusal is INVALID_ARGUMENT (NOT_FOUND for a model) and names the model, the tensor, what was wrong and what
-is taken.
+Every refusal is INVALID_ARGUMENT (NOT_FOUND for a model) and names the model, the tensor, what was wrong and
+what is taken.
 """
 
 import struct
@@ -31,7 +31,7 @@ _HARMLESS = frozenset({"binary_data"})  # parameters of an output that ask for w
 
 
 def validate(request: InferRequest, served: ServedModels) -> None:
-    """Returns where `request` can be sent to a Triton with the models of `served`; raises Refusal otherwise."""
+    """Raises Refusal for a request that a Triton with the models of `served` is not to see."""
     signature = served.signatures.get(request.model)
     if signature is None:
         raise unknown_model(request.model)
@@ -75,8 +75,8 @@ def _check_parameters(request: InferRequest) -> None:
     for name, value in request.parameters.items():
         if name not in _PARAMETERS:
             raise invalid(
-                f"the request to model {quoted(request.model)} has the parameter {quoted(name)}, which is not "
-                f"taken: leave it out; {', '.join(sorted(_PARAMETERS))} are",
+                f"the request to model {quoted(request.model)} has the parameter {quoted(name)}, which is "
+                f"not taken: leave it out; {', '.join(sorted(_PARAMETERS))} are",
                 reason="parameter",
             )
         is_taken, taken = _PARAMETERS[name]
@@ -112,8 +112,9 @@ def _check_outputs(request: InferRequest, signature: Signature) -> None:
         for parameter in parameters:
             if parameter not in _HARMLESS:
                 raise invalid(
-                    f"output {quoted(output)} of model {quoted(request.model)} is requested with the parameter "
-                    f"{quoted(parameter)}, which is not taken: leave it out, answers come as raw_output_contents",
+                    f"output {quoted(output)} of model {quoted(request.model)} is requested with the "
+                    f"parameter {quoted(parameter)}, which is not taken: leave it out, answers come as "
+                    "raw_output_contents",
                     reason="parameter",
                 )
 
@@ -155,14 +156,12 @@ def _check_inputs(request: InferRequest, signature: Signature) -> None:
     if not signature.required <= seen:
         missing = [name for name in signature.inputs if name in signature.required - seen]
         raise _bad_input(
-            f"the request to model {quoted(model)} lacks the input {', '.join(map(quoted, missing))}: it takes "
-            f"{_listed(signature.inputs)}"
+            f"the request to model {quoted(model)} lacks the input {', '.join(map(quoted, missing))}: it "
+            f"takes {_listed(signature.inputs)}"
         )
 
 
-def _check_tensor(
-    tensor: InferInput, declared: TensorSignature, *, model: str, max_batch_size: int
-) -> None:
+def _check_tensor(tensor: InferInput, declared: TensorSignature, *, model: str, max_batch_size: int) -> None:
     if tensor.datatype != declared.datatype:
         raise _bad_input(
             f"input {quoted(tensor.name)} for model {quoted(model)} has the datatype "
@@ -179,8 +178,8 @@ def _check_tensor(
         )
     if max_batch_size and not 1 <= shape[0] <= max_batch_size:
         raise _bad_input(
-            f"input {quoted(tensor.name)} for model {quoted(model)} has a batch of {shape[0]} rows; it takes 1 "
-            f"to {max_batch_size}: send several requests"
+            f"input {quoted(tensor.name)} for model {quoted(model)} has a batch of {shape[0]} rows; it takes "
+            f"1 to {max_batch_size}: send several requests"
         )
     elements = 1
     for size in shape:
@@ -194,8 +193,8 @@ def _check_tensor(
     elif declared.datatype in _ELEMENT_BYTES:
         if len(tensor.raw) != elements * _ELEMENT_BYTES[declared.datatype]:
             raise _bad_input(
-                f"input {quoted(tensor.name)} for model {quoted(model)} has {len(tensor.raw)} bytes; its shape "
-                f"{_shape(shape)} takes {_count(elements * _ELEMENT_BYTES[declared.datatype])}"
+                f"input {quoted(tensor.name)} for model {quoted(model)} has {len(tensor.raw)} bytes; its "
+                f"shape {_shape(shape)} takes {_count(elements * _ELEMENT_BYTES[declared.datatype])}"
             )
     else:
         _check_strings(tensor, elements, model=model)

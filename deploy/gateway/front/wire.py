@@ -15,8 +15,8 @@ _LARGEST_TAG = (1 << 32) - 1
 def fields(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
     """Each field of a message: (number, wire type, start of its tag, start of its value, end of its value).
 
-    Of a length-delimited field the value is what follows the length. ValueError where the bytes are no message.
-    Groups, which no message of the protocol has, are refused too.
+    Of a length-delimited field the value is what follows the length. ValueError where the bytes are no
+    message, and for groups, which no message of the protocol has.
     """
     position, size = 0, len(data)
     while position < size:

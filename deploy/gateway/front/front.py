@@ -1,0 +1,199 @@
+"""Front: the gRPC server that clients connect to."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from deploy.gateway.authority import Authority
+from deploy.gateway.front.answers import Answers, not_ready
+from deploy.gateway.front.channels import Channels
+from deploy.gateway.front.health import Health
+from deploy.gateway.front.inference import Inference
+from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
+from deploy.gateway.front.replies import abort, own_failure
+from deploy.gateway.front.request import InferRequest
+from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.front.validation import rows_of
+from deploy.gateway.identity import Identities, server_credentials
+from deploy.gateway.observability.access_log import AccessLog
+from deploy.gateway.options import GatewayOptions, Limits
+from deploy.gateway.refusals import Refusal, of_model
+from deploy.gateway.work import Cost
+
+# Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
+_SPARE_BYTES = 32 * 1024 * 1024
+_FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
+
+
+def _cost_of(request: InferRequest, served: ServedModels, limits: Limits) -> Cost:
+    """By bytes and rows alone."""
+    return Cost(
+        bytes=len(request.raw),
+        rows=rows_of(request, served.signatures[request.model]),
+    )
+
+
+Raw = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+class Front:
+    """Serves the V2 protocol and the health protocol. For one event loop.
+
+    access_log  None: no line is written
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        options: GatewayOptions,
+        identities: Identities,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self._authority = authority
+        self._options = options
+        self._identities = identities
+        self._channels = Channels()
+        self._closed = False
+        self._answers = Answers(authority, is_open=lambda: not self._closed)
+        self._inference = Inference(
+            authority,
+            channels=self._channels,
+            identities=identities,
+            limits=options.limits,
+            access_log=access_log,
+            cost_of=_cost_of,
+        )
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with a Triton, those that their clients have left included."""
+        return self._inference.in_flight
+
+    async def start(self, port: int) -> int:
+        """Listens on the options' host; returns the port, a free one for 0. OSError where it is taken."""
+        server = grpc.aio.server(
+            options=self._server_options(), maximum_concurrent_rpcs=self._options.limits.connections
+        )
+        server.add_generic_rpc_handlers((_Handlers(self._handlers()),))
+        health_pb2_grpc.add_HealthServicer_to_server(
+            Health(self._authority, health=self._answers.health), server
+        )
+        address = f"{_bracketed(self._options.host)}:{port}"
+        credentials = server_credentials(self._options.identity)
+        try:
+            if credentials is None:
+                bound = int(server.add_insecure_port(address))
+            else:
+                bound = int(server.add_secure_port(address, credentials))
+        except RuntimeError as error:
+            raise OSError(f"can't listen on {address}: is another server running there?") from error
+        await server.start()
+        self._server = server
+        return bound
+
+    async def refuse_new(self, refusal: Refusal) -> None:
+        """From now on every inference gets this refusal, and health is NOT_SERVING; accepted work goes on."""
+        self._closed = True
+        self._inference.refuse_new(refusal)
+
+    async def stop(self, grace: float) -> None:
+        """Ends all calls after at most `grace` seconds, and what is still with a Triton."""
+        if self._server is not None:
+            await self._server.stop(grace)
+        await self._inference.stop()
+        await self._channels.close()
+
+    # -- within -------------------------------------------------------------------------------------
+
+    def _server_options(self) -> tuple[tuple[str, int], ...]:
+        return (
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", self._options.limits.request_bytes + _SPARE_BYTES),
+            ("grpc.so_reuseport", int(self._options.processes > 1)),
+            # A client that vanished without a word is noticed.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+        )
+
+    def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+        return {f"/{SERVICE}/{name}": self._handler(name, method) for name, method in METHODS.items()}
+
+    def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
+        if name == "ModelStreamInfer":
+            return grpc.stream_stream_rpc_method_handler(self._refusing_stream(method))
+        match method.handling:
+            case Handling.INFERRED:
+                return grpc.unary_unary_rpc_method_handler(self._inference.infer)
+            case Handling.ANSWERED:
+                return grpc.unary_unary_rpc_method_handler(self._answering(name, method))
+            case Handling.FORWARDED:
+                return grpc.unary_unary_rpc_method_handler(self._forwarding(name))
+            case Handling.REFUSED:
+                return grpc.unary_unary_rpc_method_handler(self._refusing(method))
+
+    def _answering(self, name: str, method: Method) -> Raw:
+        answer = self._answers.methods[name]
+
+        async def handle(data: bytes, context: Any) -> bytes:
+            try:
+                if not method.open_to_all:
+                    self._identities.identify(context.invocation_metadata(), context.auth_context)
+                return answer(data)
+            except Refusal as refusal:
+                await abort(context, refusal)
+            except Exception as error:
+                await abort(context, own_failure(error, doing=f"on {name}"))
+
+        return handle
+
+    def _forwarding(self, name: str) -> Raw:
+        async def handle(data: bytes, context: Any) -> bytes:
+            try:
+                self._identities.identify(context.invocation_metadata(), context.auth_context)
+                address = self._authority.address()
+                if address is None:
+                    raise not_ready(self._authority)
+                answer: bytes = await self._channels.call(address, name)(data, timeout=_FORWARD_SECONDS)
+                return answer
+            except grpc.aio.AioRpcError as error:
+                await abort(context, of_model(error.code(), error.details() or ""))
+            except Refusal as refusal:
+                await abort(context, refusal)
+            except Exception as error:
+                await abort(context, own_failure(error, doing=f"on {name}"))
+
+        return handle
+
+    def _refusing(self, method: Method) -> Raw:
+        async def handle(data: bytes, context: Any) -> bytes:
+            await abort(context, _refusal(method))
+
+        return handle
+
+    def _refusing_stream(self, method: Method) -> Callable[[Any, Any], Awaitable[None]]:
+        async def handle(requests: Any, context: Any) -> None:
+            await abort(context, _refusal(method))
+
+        return handle
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Finds a call's handler by its path; messages stay bytes."""
+
+    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _refusal(method: Method) -> Refusal:
+    return Refusal(method.code, method.sentence, reason="method")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
