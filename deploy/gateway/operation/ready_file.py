@@ -1,0 +1,38 @@
+"""The ready file: exists while requests are welcome, for probes that look at files."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from deploy.embedded.errors import CannotStart
+
+
+class ReadyFile:
+    """A file with the gRPC address in it; None is no file, and nothing is done."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def prepare(self) -> None:
+        """Removes what another run left, which would mislead probes; CannotStart where none can be written."""
+        if self._path is None:
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+            with tempfile.TemporaryFile(dir=self._path.parent):  # long before it is wanted
+                pass
+        except OSError as error:
+            raise CannotStart(
+                f"the ready file {self._path} can't be written: {error.strerror}; name another place"
+            ) from error
+
+    def write(self, address: str) -> None:
+        """OSError where its place has gone meanwhile."""
+        if self._path is not None:
+            self._path.write_text(f"{address}\n")
+            self._path.chmod(0o644)  # for probes of other users; there is nothing secret in it
+
+    def remove(self) -> None:
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
