@@ -87,10 +87,36 @@ def _point(link: Path, repository: Path) -> None:
     new.replace(link)
 
 
+def hold(repository: Path) -> int:
+    """Keeps a repository from being removed as an old one while the returned descriptor is open.
+
+    OSError where it can't be opened. A process that ends lets go of what it held.
+    """
+    descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_held(repository: Path) -> bool:
+    descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _remove_old(output: Path) -> None:
-    """Removes all but the newest repositories, and never the one that the link leads to."""
+    """Removes all but the newest repositories, never the one that the link leads to, nor one that is held."""
     linked = (output / LINK).resolve()
     others = [path for path in output.glob(f"{LINK}-*") if path.is_dir() and path.resolve() != linked]
     others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in others[KEPT - 1 :]:
-        shutil.rmtree(path)
+        if not _is_held(path):
+            shutil.rmtree(path)

@@ -79,7 +79,9 @@ class GatewayOptions:
     python: Path | None = option(help="the Python with the server (default: .venv-serve's)", default=None)
     cache: Path | None = option(help="folder for a runnable copy of the server (default: var)", default=None)
     log: Path | None = option(help="file for Triton's log (default: standard error)", default=None)
-    access_log: Path | None = option(help="file for a JSON line a request; - is standard output", default=None)
+    access_log: Path | None = option(
+        help="file for a JSON line a request; - is standard output", default=None
+    )
     ready_file: Path | None = option(help="exists while requests are welcome, for probes", default=None)
     control: Path | None = option(
         help="unix socket for status, swap, rollback, reload (default: a private one of the repository's)",

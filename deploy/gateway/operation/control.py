@@ -1,7 +1,7 @@
 """The control socket of a gateway: status, swap, rollback and reload, for this user alone.
 
-A unix socket (0600). A request is one JSON object in a line, {"method": "swap", "repository": "/..."}, and so is
-its answer, {"result": {...}} or {"error": "a sentence"}, which comes when the thing is done.
+A unix socket (0600). A request is one JSON object in a line, {"method": "swap", "repository": "/..."}, and so
+is its answer, {"result": {...}} or {"error": "a sentence"}, which comes when the thing is done.
 """
 
 import asyncio

@@ -14,7 +14,7 @@ class ReadyFile:
         self._path = path
 
     def prepare(self) -> None:
-        """Removes what another run left, which would mislead probes; CannotStart where none can be written."""
+        """Removes what another run left, which misleads probes; CannotStart where none can be written."""
         if self._path is None:
             return
         try:

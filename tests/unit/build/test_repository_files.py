@@ -11,6 +11,7 @@ import pytest
 from build.errors import BuildError
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
+from build.stages.repository_files import hold
 from build.stages.verify import verify
 from tests.helpers.paths import ROOT
 from tests.helpers.repositories import everything_below, manifest_of
@@ -33,6 +34,18 @@ def test_the_repository_that_the_link_leads_to_is_never_removed(weights: Path, o
     assert (output / "repository" / "manifest.json").is_file()
     assert (output / "repository").resolve() == assembled.resolve()
     assert len([path for path in output.glob("repository-*") if path.is_dir()]) == 2
+
+
+def test_a_repository_that_is_held_is_not_removed_until_it_is_let_go(weights: Path, output: Path) -> None:
+    tasks = ("age", "expression", "head_pose", "race")
+    held = assemble(ServingPlan(weights=weights, tasks=tasks[:1]), output=output)
+    descriptor = hold(held)
+    for task in tasks[1:3]:
+        assemble(ServingPlan(weights=weights, tasks=(task,)), output=output)
+    assert (held / "manifest.json").is_file()
+    os.close(descriptor)
+    assemble(ServingPlan(weights=weights, tasks=tasks[3:]), output=output)
+    assert not held.exists()
 
 
 def test_a_manifest_that_says_other_versions_or_another_revision_is_renewed(
