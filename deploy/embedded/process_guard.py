@@ -32,13 +32,13 @@ def remove_shared_memory(prefix: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _in_child() -> None:
     os.setpgid(0, 0)  # a group of the server and its stubs, without this guard
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the guard itself be killed
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the guard itself be killed
 
 
 def _children() -> list[int]:
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
     os.set_blocking(wake, False)
     os.set_blocking(alarm, False)
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     server = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), preexec_fn=_in_child
     )

@@ -6,6 +6,7 @@ ended, or gave no heartbeat, is started again after a delay that grows; one that
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import selectors
@@ -17,12 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded.process_guard import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 from deploy.gateway.operation import reports
 from deploy.gateway.operation.console import fail, log
 from deploy.gateway.operation.systemd_notify import notify
 
 COULD_NOT_START = 2  # exit status of a process that would only fail again
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _TICK = 1.0  # seconds between looks at the clock
 
 
@@ -140,7 +142,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Returns 0 after an ordered stop, 2 if a process could not start, 1 if one was given up."""
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed process leaves comes to us
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a killed process leaves comes to us
         wake, alarm = os.pipe()
         for end in (wake, alarm):
             os.set_blocking(end, False)
@@ -336,8 +338,12 @@ class Supervisor:
             time.sleep(0.02)
 
 
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
 def _in_child() -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _how(status: int) -> str:
