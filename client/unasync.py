@@ -25,7 +25,7 @@ _WORDS = (
     (r"Keep one per event loop, made inside\n    it: all its calls share one connection\.",
      "Keep one per process: it is\n    thread-safe, and all its calls share one connection."),
     (r"\basyncio\.sleep\b", "time.sleep"),
-    (r"^import asyncio$", "import time"),
+    (r"^import asyncio\n", ""),
     (r"tritonclient\.grpc\.aio", "tritonclient.grpc"),
     (r"\(await (self\.analyze_crops\([^)]*\))\)", r"\1"),
     (r"\basync (def|with|for)\b", r"\1"),

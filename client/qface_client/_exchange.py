@@ -1,19 +1,22 @@
 """What is sent to the server and in which order, without sending it.
 
-Each method of `Exchange` is a generator: it yields what to do (`ReadModel`, `Infer`, `Pause`), gets the
-outcome sent back (or the QFaceError thrown in), and returns the result. The blocking client and the
-asyncio one run the same generators over their own connection.
+Each method of `Exchange` is a generator: it yields what to do (`ReadModel`, `Infer`, `Pause` of `_steps`),
+gets the outcome sent back (or the QFaceError thrown in), and returns the result. The blocking client and
+the asyncio one run the same generators over their own connection. What goes to the server goes through
+`_retries`.
 """
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
+from ._retries import Retries
+from ._steps import Infer, Pause, ReadModel, Steps
 from ._tensors import (
     CONTRACT_OUTPUT,
     FACE_OUTPUTS,
@@ -24,7 +27,6 @@ from ._tensors import (
 )
 from .contract import Contract, ModelInfo, TaskSpec
 from .errors import (
-    ConnectError,
     ContractError,
     ContractMismatch,
     InvalidInput,
@@ -53,7 +55,7 @@ class Timeout:
     """Seconds until a call gives up.
 
     `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
-    bounds the first call to a server, so that a wrong address shows early.
+    bounds the time until a server answers for the first time, so that a wrong address shows early.
     """
 
     request: float = 60.0
@@ -79,40 +81,14 @@ def require_contract(contract: Contract | None) -> Contract:
     return contract
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadModel:
-    """Read a model's configuration; the outcome is a ModelInfo."""
-
-    model: str
-    timeout: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Infer:
-    """Ask a model; the outcome is the tensors of its answer by name."""
-
-    model: str
-    inputs: Mapping[str, NDArray[Any]]
-    outputs: tuple[str, ...]
-    timeout: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Pause:
-    """Wait; the outcome is None."""
-
-    seconds: float
-
-
-Steps = Generator[ReadModel | Infer | Pause, Any, T]
-
-
 class Exchange:
     """The client's side of the conversation, and what it remembers of the server."""
 
-    def __init__(self, *, timeout: Timeout, expect_contract: str | None, hint: str = "") -> None:
+    def __init__(
+        self, *, timeout: Timeout, expect_contract: str | None, retries: bool, hint: str = ""
+    ) -> None:
         self._timeout = timeout
-        self._hint = hint  # why nothing may answer at the address
+        self._retries = Retries(enabled=retries, connect=timeout.connect, hint=hint)
         self._expect = expect_contract
         self._current: dict[str, ModelInfo] = {}
         self._contracts: dict[str, Contract] = {}  # by hash: replicas may differ while a change rolls out
@@ -154,11 +130,13 @@ class Exchange:
         deadline = self._deadline()
         if not self._current:  # the first call to a server is a short one, so that its absence shows early
             yield from self._read("face_detect", deadline)
-        tensors = yield Infer(
-            model="face_detect",
-            inputs={"image": photo.data},
-            outputs=FACE_OUTPUTS,
-            timeout=self._left(deadline),
+        tensors = yield from self._retries.send(
+            Infer(
+                model="face_detect",
+                inputs={"image": photo.data},
+                outputs=FACE_OUTPUTS,
+                timeout=self._left(deadline),
+            )
         )
         return read_photo(tensors, tasks=(), contract=None)
 
@@ -295,8 +273,8 @@ class Exchange:
             _, selected = yield from self._known_tasks(model, tasks, deadline)
             outputs = (*(output for task in selected for output in task.outputs), *extra, CONTRACT_OUTPUT)
             try:
-                tensors: Tensors = yield Infer(
-                    model=model, inputs=inputs, outputs=outputs, timeout=self._left(deadline)
+                tensors: Tensors = yield from self._retries.send(
+                    Infer(model=model, inputs=inputs, outputs=outputs, timeout=self._left(deadline))
                 )
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
@@ -354,18 +332,7 @@ class Exchange:
         self._current[model] = info
 
     def _read_model(self, model: str, deadline: float) -> Steps[ModelInfo]:
-        left = self._left(deadline)
-        first = not self._current
-        timeout = min(left, self._timeout.connect) if first else left
-        try:
-            info: ModelInfo = yield ReadModel(model=model, timeout=timeout)
-        except RequestTimeout as error:
-            if first and timeout < left:
-                raise ConnectError(
-                    f"no server has answered within {timeout:g} s: check the address, and that one runs "
-                    f"(`make serve` starts one){self._hint}"
-                ) from error
-            raise
+        info: ModelInfo = yield from self._retries.send(ReadModel(model=model, timeout=self._left(deadline)))
         return info
 
     def _check_pin(self, found: str) -> None:

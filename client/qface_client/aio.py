@@ -7,6 +7,7 @@ Answers, errors and arguments are FaceClient's, whose module is generated from t
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,18 +19,9 @@ from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
-from ._exchange import (
-    DEFAULT_URL,
-    Exchange,
-    Infer,
-    Pause,
-    ReadModel,
-    Steps,
-    Timeout,
-    as_timeout,
-    require_contract,
-)
+from ._exchange import DEFAULT_URL, Exchange, Timeout, as_timeout, require_contract
 from ._photo import Crops, Encoded, Photo, encode_in_thread
+from ._steps import Infer, Pause, ReadModel, Steps
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
 from .results import Analysis, Face
@@ -48,9 +40,12 @@ class AsyncFaceClient:
     `timeout`: seconds, always finite; a number sets `Timeout.request`.
     `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
     otherwise. Without it the client follows the server's contract as it changes.
-    `tls`: True, or the PEM files.
-    `retries`: ask again where the server could not be reached or turned the request away. The deadline
-    bounds all tries together.
+    `api_key`: who calls; without it what QFACE_API_KEY says, or the file that QFACE_API_KEY_FILE names.
+    `tls`: True, or the PEM files; None: what QFACE_TLS says (files: QFACE_TLS_CA, _CERT and _KEY).
+    `insecure_key`: allow a key over an unencrypted connection to another machine, where everybody in
+    between can read it; InvalidInput otherwise.
+    `retries`: ask again where the server could not be reached or turned the request away, until the
+    deadline; a server that has never answered is looked for a second only.
     `options`: gRPC channel options, which are added to the defaults.
 
     A server may have several networks: `model=` of a call names the one that answers (`models()` lists
@@ -65,14 +60,23 @@ class AsyncFaceClient:
         *,
         timeout: Timeout | float | None = None,
         expect_contract: str | None = None,
-        tls: Tls | bool = False,
+        api_key: str | None = None,
+        tls: Tls | bool | None = None,
+        insecure_key: bool = False,
         retries: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._url = url
-        arguments = connection.client_arguments(url, tls=tls, retries=retries, options=options)
+        files = connection.tls_files(tls)
+        arguments = connection.client_arguments(url, tls=files, options=options)
+        self._headers = connection.authorization(
+            api_key, url=url, encrypted=files is not None, insecure_key=insecure_key
+        )
         self._exchange = Exchange(
-            timeout=as_timeout(timeout), expect_contract=expect_contract, hint=connection.proxy_hint(url)
+            timeout=as_timeout(timeout),
+            expect_contract=expect_contract,
+            retries=retries,
+            hint=connection.proxy_hint(url),
         )
         self._triton = triton.InferenceServerClient(**arguments)
         self._closed = False
@@ -153,8 +157,7 @@ class AsyncFaceClient:
         await self.close()
 
     async def _run(self, steps: Steps[T], *, photo: Encoded | None) -> T:
-        if self._closed:
-            raise RuntimeError("this AsyncFaceClient is closed: make a new one")
+        self._check_open()
         try:
             step = next(steps)
             while True:
@@ -171,12 +174,26 @@ class AsyncFaceClient:
             raise connection.with_file(error, photo.file if photo else None) from error.__cause__
 
     async def _do(self, step: ReadModel | Infer | Pause) -> Any:
+        self._check_open()
         if isinstance(step, Pause):
-            return await asyncio.sleep(step.seconds)
+            return await self._pause(step.seconds)
         try:
             if isinstance(step, ReadModel):
-                response = await self._triton.get_model_config(step.model, client_timeout=step.timeout)
+                response = await self._triton.get_model_config(
+                    step.model, headers=self._headers, client_timeout=step.timeout
+                )
                 return connection.model_info(response)
-            return connection.answer(await self._triton.infer(**connection.request(step)))
+            arguments = connection.request(step)
+            return connection.answer(await self._triton.infer(**arguments, headers=self._headers))
         except InferenceServerException as error:
             raise connection.error_of(error, url=self._url, model=step.model) from error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this AsyncFaceClient is closed: make a new one")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not past the client's end."""
+        end = time.monotonic() + seconds
+        while not self._closed and (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.1))

@@ -3,9 +3,13 @@
     qface analyze PHOTO... [--tasks a,b] [--model NAME] [--url host:port] [--json] [--draw DIR]
     qface info [--model NAME] [--url host:port] [--json]
 
+Both take --api-key-file FILE, --tls, --tls-ca, --tls-cert and --tls-key, which go before the environment
+(QFACE_API_KEY, QFACE_API_KEY_FILE, QFACE_TLS, QFACE_TLS_CA, QFACE_TLS_CERT, QFACE_TLS_KEY).
+
 Exit status: 0 all photos were answered (a photo without a face is one answer); 1 the server could not be
 reached or failed, or standard output can't be written; 2 a photo could not be read (the others are still
-answered), or the command is wrong; 130 after Ctrl-C; 141 when who reads standard output has gone.
+answered), the command is wrong, or the server does not let who calls do this; 130 after Ctrl-C; 141 when
+who reads standard output has gone.
 """
 
 import argparse
@@ -25,6 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import _captions as captions
+from ._connection.access import Tls, environment_files, read_key_file
 from ._exchange import DEFAULT_URL
 from ._version import __version__
 from .client import FaceClient
@@ -32,6 +37,7 @@ from .contract import Contract
 from .draw import draw_faces
 from .errors import (
     InvalidInput,
+    NotAuthorized,
     QFaceError,
     RequestTimeout,
     ServerBusy,
@@ -66,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except QFaceError as error:
         _log(str(error))
-        return BAD_INPUT if isinstance(error, InvalidInput | UnknownTask | UnknownModel) else SERVER_FAILED
+        mistakes = InvalidInput | UnknownTask | UnknownModel | NotAuthorized
+        return BAD_INPUT if isinstance(error, mistakes) else SERVER_FAILED
     except _NoOutput as error:
         return _without_output(error.__cause__)
     except KeyboardInterrupt:
@@ -89,8 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--model", metavar="NAME", help="which of the server's networks (the first)")
     server.add_argument("--json", action="store_true", help="plain data instead of text")
+    _add_access(server)
 
-    analyze = commands.add_parser("analyze", parents=[server], help="say what the faces in photos tell")
+    analyze = commands.add_parser(
+        "analyze", parents=[server], allow_abbrev=False, help="say what the faces in photos tell"
+    )
     analyze.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP files")
     analyze.add_argument(
         "--tasks", type=_names, metavar="A,B", help="only these (all; `qface info` lists them)"
@@ -100,9 +110,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     analyze.set_defaults(command=_analyze)
 
-    info = commands.add_parser("info", parents=[server], help="say which tasks the server has")
+    info = commands.add_parser(
+        "info", parents=[server], allow_abbrev=False, help="say which tasks the server has"
+    )
     info.set_defaults(command=_info)
     return parser
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    access = parser.add_argument_group("key and encryption, where the server asks for them")
+    access.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        help="a file with the API key (QFACE_API_KEY_FILE, or the key itself in QFACE_API_KEY); no option "
+        "takes the key: other users of a machine can read command lines",
+    )
+    access.add_argument(
+        "--insecure-key", action="store_true", help="send the key unencrypted to another machine"
+    )
+    access.add_argument("--tls", action="store_true", help="encrypt the connection (QFACE_TLS=1)")
+    for option, name, text in (
+        ("--tls-ca", "root_certificates", "PEM file of who signed the server's certificate (QFACE_TLS_CA)"),
+        ("--tls-cert", "certificate_chain", "PEM file of the own certificate (QFACE_TLS_CERT)"),
+        ("--tls-key", "private_key", "PEM file of the own certificate's key (QFACE_TLS_KEY)"),
+    ):
+        access.add_argument(option, dest=name, metavar="FILE", help=text)
+
+
+def _client(options: argparse.Namespace) -> FaceClient:
+    names = ("root_certificates", "certificate_chain", "private_key")
+    files = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return FaceClient(
+        options.url,
+        timeout=options.timeout,
+        api_key=None if options.api_key_file is None else read_key_file(options.api_key_file),
+        # Without an option the environment decides; with one it still gives the files that are not named.
+        tls=Tls(**{**environment_files(), **files}) if files or options.tls else None,
+        insecure_key=options.insecure_key,
+    )
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -110,7 +155,7 @@ def _analyze(options: argparse.Namespace) -> int:
     targets = _targets(photos, options.draw) if options.draw else [None] * len(photos)
     status = OK
     fatal: QFaceError | None = None
-    with FaceClient(options.url, timeout=options.timeout) as client:
+    with _client(options) as client:
         if options.tasks:
             # A wrong name is one line, not one a photo.
             client.contract(model=options.model).select(options.tasks)
@@ -153,7 +198,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    with FaceClient(options.url, timeout=options.timeout) as client:
+    with _client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
     if options.json:
         _write(json.dumps({**_plain(contract), "models": list(models)}))

@@ -4,9 +4,13 @@
     ├── InvalidInput         the photo, the box or the landmarks can't be used (`.file`, where known)
     ├── UnknownTask          a task that the server does not have (`.available` lists what it has)
     ├── UnknownModel         a network that the server does not have (`.available` lists what it has)
-    ├── ConnectError         nothing answers at the address
+    ├── NotAuthorized        the server does not let this caller do this
+    │   ├── NotAuthenticated the API key or the certificate is missing or unknown
+    │   └── NotPermitted     this caller may not use the model, or ask for one of the tasks
+    ├── ConnectError         nothing answers at the address (`.retry_after`)
     ├── RequestTimeout       the deadline passed
-    ├── ServerBusy           the server turned the request away: its queue is full, or it stops or reloads
+    ├── ServerBusy           the server turned the request away for now: it has too much to do, or it starts,
+    │                        stops, repairs itself or reloads (`.retry_after`)
     ├── ServerError          the server failed, or its answer is not what it promised
     │   └── NotServed        the server has no such model: it is another repository, or it was changed
     └── ContractError        what the server says of itself can't be used
@@ -14,7 +18,7 @@
         └── UnknownKind      a task answers in a kind that this client is too old for
 
 Only ConnectError, RequestTimeout and ServerBusy are worth another try; the first and the last of them
-have been tried again already when they are raised.
+have been tried again already, until the call's deadline, when they are raised.
 """
 
 import re
@@ -52,8 +56,27 @@ class UnknownModel(QFaceError):
         self.available = tuple(available)
 
 
+class NotAuthorized(QFaceError):
+    """The server does not let this caller do this; another try can't help."""
+
+
+class NotAuthenticated(NotAuthorized):
+    """The API key or the client's certificate is missing, or the server does not know it."""
+
+
+class NotPermitted(NotAuthorized):
+    """The server knows the caller, who may not use this model or one of these tasks."""
+
+
 class ConnectError(QFaceError):
-    """Nothing answers at the address."""
+    """Nothing answers at the address.
+
+    `retry_after`: seconds before which another try makes no sense; None: the same call can't succeed.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RequestTimeout(QFaceError):
@@ -61,7 +84,15 @@ class RequestTimeout(QFaceError):
 
 
 class ServerBusy(QFaceError):
-    """The server can't take the request now: its queue is full, or it is stopping or reloading."""
+    """The server can't take the request now: it has too much to do, or it starts, stops or reloads.
+
+    `retry_after`: seconds before which the server wants no other try (infinite: none at all); None: it
+    names none, and may need help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ServerError(QFaceError):
@@ -104,40 +135,94 @@ _RELOADING = ("no available versions", "not at ready state")
 _UNREADY = ("unknown model", "not ready")
 
 
-def from_grpc(status: str, details: str, *, url: str, model: str, hint: str = "") -> QFaceError:
+def from_grpc(
+    status: str, details: str, *, url: str, model: str, pushback: float | None = None, hint: str = ""
+) -> QFaceError:
     """The error for a gRPC status: `status` as tritonclient spells it ("StatusCode.UNAVAILABLE").
 
-    `hint` ends the sentence where nothing answers at the address.
+    `pushback`: seconds that the server wants before another try, where it names any: the mark of a server
+    that turns a request away for now, whatever its words. `hint` ends the sentence where nothing answers
+    at the address.
     """
     code = status.rpartition(".")[2]
-    lowered = details.lower()
     text = _NOISE.sub("", details).strip()
+    if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED") and pushback is not None:
+        return _busy(text, url=url, retry_after=pushback)
     if code == "INVALID_ARGUMENT":
         return InvalidInput(text)
+    if code == "RESOURCE_EXHAUSTED":
+        return _exhausted(text, url=url, model=model)
+    if code == "UNAUTHENTICATED":
+        return NotAuthenticated(
+            f"the server at {url} does not know who calls ({text}): give a key that it knows by api_key=, by "
+            "QFACE_API_KEY, or in a file that QFACE_API_KEY_FILE (--api-key-file) names"
+        )
+    if code == "PERMISSION_DENIED":
+        return NotPermitted(
+            f"the server at {url} does not permit this ({text}): ask for other tasks, or ask who runs the "
+            "server for a key that may"
+        )
     if code == "DEADLINE_EXCEEDED":
         return RequestTimeout(
             f"the server at {url} did not answer {model!r} in time: give it a longer timeout"
         )
-    if code == "UNAVAILABLE" and any(phrase in lowered for phrase in _BUSY):
-        return ServerBusy(f"the server at {url} can't take the request now ({text}): try again later")
-    if code in ("UNAVAILABLE", "NOT_FOUND") and any(phrase in lowered for phrase in _RELOADING):
-        return ServerBusy(
-            f"the server at {url} is stopping or reloading {model!r} ({text}): try again later, or look "
-            "at its log if it stays so"
-        )
-    if code == "NOT_FOUND" or (code == "UNAVAILABLE" and any(phrase in lowered for phrase in _UNREADY)):
-        return NotServed(f"the server at {url} does not serve {model!r} ({text}): is it a Q-Face repository?")
-    if code == "UNAVAILABLE":
-        return ConnectError(
-            f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
-            f"{hint}"
-        )
+    if code in ("UNAVAILABLE", "NOT_FOUND"):
+        return _unavailable(code, text, url=url, model=model, hint=hint)
     if code == "UNIMPLEMENTED":
         return ConnectError(
             f"what answers at {url} is not a Triton server's gRPC ({text}): is it the HTTP port, or a proxy?"
             f"{hint}"
         )
-    return ServerError(f"the server at {url} failed on {model!r} ({code}: {text}): look at its log")
+    return _failed(f"{code}: {text}", url=url, model=model)
+
+
+def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QFaceError:
+    """Of a server that names no pushback (Triton itself does not), or of a connection: known by the words."""
+    lowered = text.lower()
+    retry_after = 0.0 if code == "UNAVAILABLE" else None
+    if code == "UNAVAILABLE" and any(phrase in lowered for phrase in _BUSY):
+        return _busy(text, url=url, retry_after=retry_after)
+    if any(phrase in lowered for phrase in _RELOADING):
+        return ServerBusy(
+            f"the server at {url} is stopping or reloading {model!r} ({text}): try again later, or look "
+            "at its log if it stays so",
+            retry_after=retry_after,
+        )
+    if code == "NOT_FOUND" or any(phrase in lowered for phrase in _UNREADY):
+        return NotServed(f"the server at {url} does not serve {model!r} ({text}): is it a Q-Face repository?")
+    if "handshake" in lowered:
+        return ConnectError(
+            f"no encrypted connection to {url} comes about ({_reason(text)}): does the server speak TLS, and "
+            f"do the root certificates (QFACE_TLS_CA, --tls-ca) know its certificate?{hint}",
+            retry_after=retry_after,
+        )
+    return ConnectError(
+        f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
+        f"{hint}",
+        retry_after=retry_after,
+    )
+
+
+def _exhausted(text: str, *, url: str, model: str) -> QFaceError:
+    """RESOURCE_EXHAUSTED is gRPC's for a message too large, in these words, and a server's for overload."""
+    lowered = text.lower()
+    if "larger than max" not in lowered:
+        return _busy(text, url=url, retry_after=0.0)
+    if lowered.startswith(("client: received", "server: sent")):
+        return _failed(f"its answer is too large: {text}", url=url, model=model)
+    return InvalidInput(
+        f"what was sent is too large for the server at {url} ({text}): send smaller or fewer pictures at once"
+    )
+
+
+def _busy(text: str, *, url: str, retry_after: float | None) -> ServerBusy:
+    return ServerBusy(
+        f"the server at {url} can't take the request now ({text}): try again later", retry_after=retry_after
+    )
+
+
+def _failed(reason: str, *, url: str, model: str) -> ServerError:
+    return ServerError(f"the server at {url} failed on {model!r} ({reason}): look at its log")
 
 
 def _reason(details: str) -> str:

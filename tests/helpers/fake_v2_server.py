@@ -5,6 +5,7 @@ to turn away the first requests, to answer late or wrongly. All else is tested a
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import socket
@@ -42,7 +43,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
     """Answers every photo with `faces` faces by `contract`, whose first label always wins.
 
     `contract` and `config` (what ModelConfig says; the same unless set) may be changed at any time.
-    `before_infer` is called with (call number, context) first, and may abort, wait or change things.
+    `before_infer` is called with (call number, context) first, and may abort, wait or change things;
+    `before_read` is the same for ModelConfig. `metadata` is what came with each call.
     """
 
     def __init__(self, contract: dict[str, Any], *, faces: int = 1) -> None:
@@ -54,6 +56,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         ] = {}  # by what their models' names begin with, their contracts
         self.faces = faces
         self.before_infer: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
+        self.before_read: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
+        self.metadata: list[dict[str, Any]] = []
         self.change_answer: Callable[[dict[str, Any]], None] = lambda tensors: None
         self.reads = 0
         self.infers = 0
@@ -64,6 +68,9 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._lock:
             self.reads += 1
+            number = self.reads
+            self.metadata.append(dict(context.invocation_metadata()))
+        self.before_read(number, context)
         response = v2.ModelConfigResponse()
         response.config.name = request.name
         response.config.max_batch_size = 0 if request.name.endswith("photo_analysis") else 2
@@ -78,6 +85,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         with self._lock:
             self.infers += 1
             number = self.infers
+            self.metadata.append(dict(context.invocation_metadata()))
         self.asked = [output.name for output in request.outputs]
         self.inputs = {
             tensor.name: np.frombuffer(raw, {"UINT8": np.uint8, "FP32": np.float32}[tensor.datatype]).reshape(
@@ -141,18 +149,27 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         return tensors
 
 
-def serve(fake: FakeServer) -> Iterator[str]:
-    """Run a fake server; gives its address."""
+def serve(
+    fake: FakeServer, *, port: int = 0, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    """Run a fake server, on a free port unless one is given; gives its address."""
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)]
     )
     v2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = f"127.0.0.1:{port}"
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait()
+
+
+running = contextlib.contextmanager(serve)
 
 
 def closed_port() -> int:
@@ -161,6 +178,23 @@ def closed_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     return port
+
+
+def refuse(
+    calls: int, code: grpc.StatusCode, words: str, *, pushback: str | None = None
+) -> Callable[[int, grpc.ServicerContext], None]:
+    """For `before_infer` and `before_read`: turn the first calls away.
+
+    `pushback`: milliseconds as the gateway sends them (grpc-retry-pushback-ms); None: nothing is sent.
+    """
+
+    def abort(number: int, context: grpc.ServicerContext) -> None:
+        if number <= calls:
+            if pushback is not None:
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", pushback),))
+            context.abort(code, words)
+
+    return abort
 
 
 def late(seconds: float) -> Callable[[int, grpc.ServicerContext], None]:

@@ -19,7 +19,15 @@ import pytest
 from PIL import Image
 
 from qface_client import cli
-from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, late, serve
+from tests.helpers.fake_v2_server import (
+    FakeServer,
+    classes,
+    closed_port,
+    contract_of,
+    late,
+    refuse,
+    serve,
+)
 
 
 @pytest.fixture
@@ -274,3 +282,65 @@ def test_a_pipe_is_not_waited_for(url: str, tmp_path: Path, capsys: pytest.Captu
     os.mkfifo(pipe)
     assert cli.main(["analyze", str(pipe), "--url", url]) == 2
     assert "no regular file" in capsys.readouterr().err
+
+
+KEY = "qf-3e9aK_2.b~"
+
+
+@pytest.mark.parametrize("command", [["analyze", "PHOTO"], ["info"]])
+def test_a_key_of_a_file_goes_with_every_call(
+    fake: FakeServer, url: str, photo: str, tmp_path: Path, command: list[str]
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    arguments = [photo if word == "PHOTO" else word for word in command]
+    assert cli.main([*arguments, "--url", url, "--api-key-file", str(file)]) == 0
+    assert {call.get("authorization") for call in fake.metadata} == {f"Bearer {KEY}"}
+
+
+def test_no_option_takes_the_key_itself(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["info", "--url", url, "--api-key", KEY])
+    assert "unrecognized arguments: --api-key" in capsys.readouterr().err
+
+
+def test_a_caller_who_is_not_let_in_is_told_once_how_to_be(
+    fake: FakeServer, url: str, photo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.before_read = refuse(99, grpc.StatusCode.UNAUTHENTICATED, "this key is unknown")
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    assert cli.main(["analyze", photo, photo, "--url", url, "--api-key-file", str(file)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qface:")]
+    assert len(lines) == 1
+    assert "--api-key-file" in lines[0]
+    assert KEY not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--api-key-file", "nowhere"], "nowhere: the API key can't be read from it: No such file"),
+        (["--tls-ca", "nowhere"], "nowhere: can't be read: No such file"),
+        (["--tls-cert", "nowhere"], "belong together"),
+    ],
+)
+def test_a_key_or_certificate_that_is_none_is_one_line(
+    options: list[str], words: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", "--url", url, *options]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert words in said
+
+
+def test_a_key_for_another_machine_needs_encryption_or_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    info = ["info", "--url", "faces.invalid:1", "--api-key-file", str(file)]
+    assert cli.main(info) == 2
+    assert "--insecure-key" in capsys.readouterr().err
+    assert cli.main([*info, "--insecure-key"]) == 1  # it looks for the host, which there is none of
+    assert cli.main([*info, "--tls"]) == 1

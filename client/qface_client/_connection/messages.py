@@ -1,0 +1,82 @@
+"""tritonclient's objects in and out of numpy, and its only exception as one of ours."""
+
+import math
+from typing import Any
+
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from .._steps import Infer
+from ..contract import ModelInfo, parse_contract, parse_networks
+from ..errors import InvalidInput, QFaceError, ServerError, from_grpc
+from .channel import proxy_hint
+
+_PUSHBACK = "grpc-retry-pushback-ms"
+
+
+def request(step: Infer) -> dict[str, Any]:
+    """Arguments of tritonclient's `infer`."""
+    inputs = []
+    for name, value in step.inputs.items():
+        tensor = triton.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+        inputs.append(tensor.set_data_from_numpy(value))
+    return {
+        "model_name": step.model,
+        "inputs": inputs,
+        "outputs": [triton.InferRequestedOutput(name) for name in step.outputs],
+        "client_timeout": step.timeout,
+    }
+
+
+def answer(result: Any) -> dict[str, NDArray[Any]]:
+    """An InferResult's tensors by name, read-only; ServerError if the bytes are not what they say."""
+    try:
+        return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+    except ValueError as error:
+        raise ServerError(
+            f"the answer's tensors can't be read ({error}): look at the server's log"
+        ) from error
+
+
+def model_info(response: Any) -> ModelInfo:
+    """What the client needs of a ModelConfigResponse."""
+    config = response.config
+    contract = config.parameters["contract"].string_value if "contract" in config.parameters else None
+    networks = config.parameters["models"].string_value if "models" in config.parameters else None
+    return ModelInfo(
+        name=config.name,
+        max_batch_size=config.max_batch_size,
+        contract=None if contract is None else parse_contract(contract),
+        networks=parse_networks(networks) if networks else {},
+    )
+
+
+def error_of(error: InferenceServerException, *, url: str, model: str) -> QFaceError:
+    """tritonclient's only exception as one of ours."""
+    return from_grpc(
+        str(error.status() or ""),
+        str(error.message() or ""),
+        url=url,
+        model=model,
+        pushback=_pushback(error),
+        hint=proxy_hint(url),
+    )
+
+
+def _pushback(error: InferenceServerException) -> float | None:
+    """Seconds that the server wants before another try (infinite: no other try); None: it names none.
+
+    tritonclient keeps no metadata, and raises "from None": what it had caught is still the context.
+    """
+    trailing = getattr(error.__context__, "trailing_metadata", None)
+    for name, value in (trailing and trailing()) or ():
+        if name == _PUSHBACK:
+            # As gRPC reads it: what is negative or no number says not to try again.
+            return int(value) / 1000 if str(value).isdecimal() else math.inf
+    return None
+
+
+def with_file(error: InvalidInput, file: str | None) -> InvalidInput:
+    """The same error, with the file that it is about."""
+    return error if file is None or error.file is not None else InvalidInput(str(error), file=file)
