@@ -65,7 +65,7 @@ class Retries:
                     raise self._given_up(failure, tries, began, ", the last one unanswered") from error
                 if timeout < left:
                     raise ConnectError(
-                        f"no server has answered within {timeout:g} s: check the address, and that one runs "
+                        f"no server has answered within {self._connect:g} s: check the address, and that one runs "
                         f"(`make serve` starts one){self._hint}"
                     ) from error
                 raise

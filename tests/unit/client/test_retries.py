@@ -294,10 +294,13 @@ def test_a_request_is_sent_again_whole(fake: FakeServer, url: str, twin: bool) -
 
 def test_closing_a_client_ends_its_pauses(fake: FakeServer, url: str) -> None:
     refused = threading.Event()
-    fake.before_infer = lambda number, context: (
-        refused.set(),
-        refuse(99, grpc.StatusCode.UNAVAILABLE, "repairs", pushback="50000")(number, context),
-    )[1]
+    turn_away = refuse(99, grpc.StatusCode.UNAVAILABLE, "repairs itself", pushback="50000")
+
+    def note(number: int, context: grpc.ServicerContext) -> None:
+        refused.set()
+        turn_away(number, context)
+
+    fake.before_infer = note
     raised: list[BaseException] = []
 
     def analyze(client: FaceClient) -> None:
