@@ -1,0 +1,1 @@
+"""Faults done to a running gateway under load, and what its clients see of them: `make faults`."""

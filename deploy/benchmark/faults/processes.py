@@ -1,0 +1,104 @@
+"""The processes of one gateway, found from its own down, so that a fault can hit no other's."""
+
+import dataclasses
+import os
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+_MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process, as it was when it was looked at."""
+
+    pid: int
+    parent: int
+    state: str  # R, S, T (stopped), Z (dead) ...
+    command: str
+
+
+def processes_below(root: int) -> dict[int, Process]:
+    """All descendants of a process by their pid, parents before children; the process itself is left out."""
+    found: dict[int, Process] = {}
+    children: dict[int, list[Process]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        process = _look(int(path.name))
+        if process is not None:
+            children.setdefault(process.parent, []).append(process)
+    waiting = [root]
+    while waiting:
+        for process in children.get(waiting.pop(), ()):
+            found[process.pid] = process
+            waiting.append(process.pid)
+    return found
+
+
+def _look(pid: int) -> Process | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None  # it ended
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return Process(
+        pid=pid,
+        parent=int(parent),
+        state=state,
+        command=command.replace(b"\0", b" ").decode(errors="replace").strip(),
+    )
+
+
+def parent_of(pid: int) -> int:
+    """The process that started this one; ProcessLookupError where there is none."""
+    process = _look(pid)
+    if process is None:
+        raise ProcessLookupError(f"process {pid} has ended")
+    return process.parent
+
+
+def model_processes(triton: int) -> dict[str, list[int]]:
+    """The processes of a Triton's Python models by the models' names."""
+    found: dict[str, list[int]] = {}
+    for process in processes_below(triton).values():
+        if (match := _MODEL.search(process.command)) and process.state not in "ZX":
+            found.setdefault(match.group(1), []).append(process.pid)
+    return {model: sorted(pids) for model, pids in sorted(found.items())}
+
+
+def tritons(root: int) -> list[int]:
+    """The Tritons below a process, the oldest first."""
+    return sorted(
+        pid
+        for pid, process in processes_below(root).items()
+        if process.command.split(" ")[0].endswith("/tritonserver") and process.state not in "ZX"
+    )
+
+
+def resident_bytes(root: int) -> Mapping[str, int]:
+    """Memory of a process and of all below it: the sum of their proportional shares, by program."""
+    shares: dict[str, int] = {}
+    for pid, process in ({root: _look(root)} | processes_below(root)).items():
+        name = "gateway"
+        if process is None:
+            continue
+        if "tritonserver" in process.command.split(" ")[0]:
+            name = "tritonserver"
+        elif match := _MODEL.search(process.command):
+            name = match.group(1)
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+        shares[name] = shares.get(name, 0) + (1024 * int(match.group(1)) if match else 0)
+    return shares
+
+
+def send(pid: int, number: signal.Signals, *, below: int) -> None:
+    """A signal to a descendant of `below`; PermissionError for any other process."""
+    if pid not in processes_below(below):
+        raise PermissionError(f"process {pid} is none of {below}'s")
+    os.kill(pid, number)
