@@ -19,8 +19,6 @@ from deploy.gateway.work import Work
 _USUAL_WAITING = 10
 # Who would wait for more than this share of `queue_seconds` might be refused for it then: better at once.
 _SURE_SHARE = 0.8
-# Up to this number of requests in flight, a time in Triton is the work's own.
-_LIGHT_IN_FLIGHT = 2
 # However large they are: while one is at work, the next one comes in.
 _ALWAYS_IN_FLIGHT = 2
 # Sooner, another try makes no sense.
@@ -139,8 +137,11 @@ class Admission:
         self._load = self._load - slot.weight if self._in_flight else 0.0
         self._rows -= slot.work.cost.rows
         if triton_seconds is not None and triton_seconds > 0:
-            if slot.in_flight <= _LIGHT_IN_FLIGHT and in_flight <= _LIGHT_IN_FLIGHT:
+            if max(slot.in_flight, in_flight) <= FLOOR_ROWS:
                 self._weights.learn(slot.work, triton_seconds)
+            elif self._limit.seconds and slot.work not in self._weights:
+                lightly = triton_seconds * self._limit.request_weight / self._limit.seconds
+                self._weights.learn(slot.work, lightly)
             if slot.busy:
                 self._limit.finished(
                     slot.weight,

@@ -15,9 +15,11 @@ FLOOR_ROWS = 4
 _SWING = 1.15
 # Where one per cent more in flight brings this many per cent of throughput, the knee is reached.
 _KNEE = 0.08
-# The steps of the limit's logarithm between two comparisons: from slowly down to slowly up; and far below the
-# knee, where throughput grows nearly as what is in flight, at once twice as much.
-_DOWN, _UP, _FAR_BELOW, _DOUBLE = -0.1, 0.3, 0.6, 0.7
+# The largest step of the limit's logarithm between two comparisons, the same up and down: what one of them
+# gets wrong by chance, the next ones take back.
+_STEP = 0.15
+# At the start, as long as throughput grows nearly as what is in flight: at once twice as much.
+_FAR_BELOW, _DOUBLE = 0.6, 0.7
 # Requests in a half of a comparison: this many, and this many times those in flight.
 _LEAST, _TURNS = 24, 4
 
@@ -64,6 +66,7 @@ class Limit:
     def __init__(self, *, seconds: float) -> None:
         self._longest = seconds
         self._middle = 0.0  # the limit without its swing; 0 until the first requests have shown their weight
+        self._starts = True
         self._halves = (_Sums(), _Sums())
         self._recent = _Sums()
         self.phase = 0  # even: more in flight, odd: less
@@ -117,9 +120,10 @@ class Limit:
         swing = math.log(more.load / less.load)
         if swing > 0.1:
             gain = math.log(more.rate / less.rate) / swing
-            step = _DOUBLE if gain > _FAR_BELOW else min(max(gain - _KNEE, _DOWN), _UP)
+            self._starts = self._starts and gain > _FAR_BELOW
+            step = _DOUBLE if self._starts else min(max(gain - _KNEE, -_STEP), _STEP)
         else:  # the two differ by less than a request
-            step = 0.1
+            step = _STEP
         highest = self._longest * self._recent.rate / _SWING
         lowest = FLOOR_ROWS * self._recent.weight / self._recent.rows
         self._middle = max(min(self._middle * math.exp(step), highest), lowest)

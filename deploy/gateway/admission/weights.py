@@ -22,6 +22,10 @@ class Weights:
         """Seconds, all rows together."""
         return self._seconds.get(_kind(work), _UNKNOWN_SECONDS) * work.cost.rows
 
+    def __contains__(self, work: Work) -> bool:
+        """Whether anything of its model and size was measured."""
+        return _kind(work) in self._seconds
+
     def learn(self, work: Work, seconds: float) -> None:
         """`seconds` is a time in Triton, measured in light load."""
         kind, measured = _kind(work), seconds / work.cost.rows
