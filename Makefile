@@ -160,6 +160,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 	for name in serve train teachers; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
+			--overrides requirements/overrides.txt \
 			requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
 
@@ -182,14 +183,14 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
-.venv/.made: requirements/train.txt requirements/train-nodeps.txt client/pyproject.toml
+.venv/.made: requirements/train.txt requirements/train-nodeps.txt requirements/overrides.txt client/pyproject.toml
 	@requirements/make-venv .venv requirements/train.txt -- requirements/train-nodeps.txt
 	@touch $@
 
-.venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt client/pyproject.toml
+.venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt requirements/overrides.txt client/pyproject.toml
 	@requirements/make-venv .venv-serve requirements/serve.txt -- requirements/serve-nodeps.txt
 	@touch $@
 
-.venv-teachers/.made: requirements/teachers.txt
+.venv-teachers/.made: requirements/teachers.txt requirements/overrides.txt
 	@requirements/make-venv .venv-teachers requirements/teachers.txt
 	@touch $@

@@ -8,7 +8,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from deploy.embedded import EmbeddedServer
+from runtime.telemetry import switch_off
 from tests.helpers.paths import ROOT
+
+switch_off()  # before a test module imports a library that reports
 
 # Folders whose tests share a server, a build or a checkpoint.
 TOGETHER = ("tests/served/", "tests/integration/build/", "tests/training/evaluation/")

@@ -7,7 +7,6 @@ close enough or `EVALUATIONS` are used up. Whether the result is served is decid
 
 import importlib.metadata
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -139,8 +138,6 @@ def _quantise(
 
 
 def _nncf() -> Any:
-    # It reports every use to its maker, unless this marks the process as a test.
-    os.environ["NNCF_CI"] = "1"
     with quiet("nncf"):
         try:
             import nncf  # type: ignore[import-untyped]

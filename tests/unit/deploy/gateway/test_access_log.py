@@ -185,7 +185,7 @@ def test_a_line_torn_by_a_full_disk_spoils_no_later_one(
             raise OSError(28, "No space left on device")
         return real(descriptor, block)
 
-    monkeypatch.setattr(module.os, "write", full_after_ten_bytes)
+    monkeypatch.setattr(os, "write", full_after_ten_bytes)
     write(log, faces=1)
     wait_until(lambda: log.lost == 1)
     write(log, faces=2)
@@ -201,7 +201,12 @@ def test_a_stalled_reader_holds_up_no_request(tmp_path: Path, monkeypatch: pytes
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # and it reads nothing
     log = AccessLog(pipe)
-    writer = threading.Thread(target=lambda: [write(log, id="x" * 128) for _ in range(20_000)], daemon=True)
+
+    def write_many() -> None:
+        for _ in range(20_000):
+            write(log, id="x" * 128)
+
+    writer = threading.Thread(target=write_many, daemon=True)
     writer.start()
     writer.join(60)
     assert not writer.is_alive()
