@@ -1,0 +1,146 @@
+"""A further front process: python -m deploy.gateway.operation.workers.front_process DESCRIPTOR
+
+Started by the main process, over whose socket it gets its options and all that its front asks an authority.
+It ends with the main process, and never before what its clients sent is answered, unless it is killed.
+"""
+
+import asyncio
+import base64
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from deploy.gateway.front.front import Front
+from deploy.gateway.identity import Identities
+from deploy.gateway.observability.access_log import AccessLog
+from deploy.gateway.operation.console import fail, log
+from deploy.gateway.operation.workers import messages
+from deploy.gateway.operation.workers.connection import Connection
+from deploy.gateway.operation.workers.messages import Message
+from deploy.gateway.operation.workers.remote_authority import RemoteAuthority
+from deploy.gateway.options import GatewayOptions
+from deploy.gateway.refusals import Refusal, unavailable
+
+_PR_SET_PDEATHSIG = 1
+_RETRY_AFTER = 0.1  # seconds: the other fronts answer
+
+
+class FrontProcess:
+    """One life of a front, as the main process wants it."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._authority = RemoteAuthority(self._send)
+        self._settings: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._has_state = asyncio.Event()
+        self._stop: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._front: Front | None = None
+        self._identities: Identities | None = None
+        self._access_log: AccessLog | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, end: socket.socket) -> int:
+        """Serves until the main process wants it to end; returns the exit status."""
+        self._connection = await Connection.over(end, received=self._received, lost=_main_process_is_gone)
+        settings = await self._settings
+        options: GatewayOptions = pickle.loads(base64.b64decode(settings["options"]))
+        await self._has_state.wait()
+
+        def say(sentence: str) -> None:
+            log(f"front {settings['number']}: {sentence}")
+
+        self._access_log = None if options.access_log is None else AccessLog(options.access_log)
+        self._identities = Identities(options.identity, log=say)
+        self._front = Front(
+            self._authority, options=options, identities=self._identities, access_log=self._access_log
+        )
+        try:
+            port = await self._front.start(settings["port"])
+        except OSError as error:
+            return fail(f"front {settings['number']}: {error}", status=2)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._leave, options.drain_seconds)
+        self._send([messages.LISTENING, port])
+        grace = await self._stop
+        await self._front.stop(grace)
+        if self._access_log is not None:
+            self._access_log.close()
+        self._connection.close()
+        return 0
+
+    # -- within -------------------------------------------------------------------------------------
+
+    def _send(self, message: Message) -> None:
+        assert self._connection is not None
+        self._connection.send(message)
+
+    def _received(self, message: Message) -> None:
+        if self._authority.received(message):
+            self._has_state.set()  # tickets come after it
+            return
+        match message:
+            case [messages.START, settings]:
+                self._settings.set_result(settings)
+            case [messages.PING]:
+                in_flight = 0 if self._front is None else self._front.in_flight
+                lost = 0 if self._access_log is None else self._access_log.lost
+                self._send([messages.PONG, in_flight, lost])
+            case [messages.REFUSE, refusal]:
+                self._spawn(self._refuse_new(messages.refusal_from_json(refusal)))
+            case [messages.RELOAD]:
+                if self._identities is not None:
+                    self._identities.reload()
+            case [messages.STOP, grace]:
+                self._end(grace)
+            case _:
+                raise ValueError(f"unknown message {message[:1]}")
+
+    async def _refuse_new(self, refusal: Refusal) -> None:
+        if self._front is not None:
+            await self._front.refuse_new(refusal)
+        self._send([messages.REFUSING])
+
+    def _leave(self, grace: float) -> None:
+        """On SIGTERM: ends in order; the main process starts another one."""
+        sentence = "this front of the server ends: send the request again"
+        self._spawn(self._refuse_new(unavailable(sentence, reason="stopping", retry_after=_RETRY_AFTER)))
+        self._end(grace)
+
+    def _end(self, grace: float) -> None:
+        if not self._stop.done():
+            self._stop.set_result(grace)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _main_process_is_gone() -> None:
+    # Nothing can be answered without it: its Triton ends too, and the supervisor starts both again.
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one front over the stream socket of this descriptor."""
+    end = socket.socket(fileno=int(arguments[0]))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which ends all in order
+
+    async def run() -> int:
+        return await FrontProcess().run(end)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(run())
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
