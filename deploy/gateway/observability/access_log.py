@@ -80,7 +80,7 @@ class AccessLog:
             {
                 "time": time.time(),
                 "id": safe_text(id, limit=ID_CHARACTERS),
-                "model": model,
+                "model": safe_text(model, limit=ID_CHARACTERS),
                 "client": client,
                 "peer": safe_text(peer, limit=64),
                 "bytes": bytes,

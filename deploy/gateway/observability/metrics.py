@@ -25,7 +25,9 @@ REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 QUEUE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCRAPE_SECONDS = 1.0  # the longest that a page waits for Triton
 FOLLOW_SECONDS = 5.0  # between looks at Triton's series: what one that dies counted since is not known
-SWAP_RESULTS = ("swapped", "failed", "rolled_back")
+# The pool's words for what happened, and the result that each one counts as.
+_REPAIRS = {"repaired": "repaired", "repair_failed": "failed"}
+_SWAPS = {"swapped": "swapped", "swap_failed": "failed", "rolled_back": "rolled_back"}
 OTHERS = "(others)"
 _MOST_CLIENTS = 1000
 
@@ -119,10 +121,10 @@ class Metrics:
             "client_requests", "Admitted requests by the name of the key or certificate.", "client", "outcome"
         )
         self._events = self._counter("events", "What happened to the Tritons of this gateway.", "event")
-        self._repairs = self._counter("repairs", "Tritons replaced by a fresh one, by cause.", "cause")
-        self._swaps = self._counter("swaps", "Changes to another repository, by result.", "result")
-        for result in SWAP_RESULTS:
-            self._swaps.labels(result)  # shown as 0 until the first
+        repairs = self._counter("repairs", "Attempts to replace a sick Triton, by result.", "result")
+        swaps = self._counter("swaps", "Attempts to change to another repository, by result.", "result")
+        self._results = {event: repairs.labels(result) for event, result in _REPAIRS.items()}
+        self._results |= {event: swaps.labels(result) for event, result in _SWAPS.items()}
         self._counter("restarts", "Starts of this gateway by its supervisor after the first.").inc(restarts)
 
         # Children by their labels: a look-up in prometheus_client takes a lock and builds a tuple of strings.
@@ -165,16 +167,10 @@ class Metrics:
         self._refused.labels(model, reason).inc()
 
     def event(self, kind: str) -> None:
-        """Counts what happened to the Tritons; `kind` is a word of the gateway's own."""
+        """Counts what happened to the Tritons; `kind` is a word of the pool's own."""
         self._events.labels(kind).inc()
-
-    def repaired(self, cause: str) -> None:
-        """Counts a Triton that was given up and replaced; `cause` is a word of the gateway's own."""
-        self._repairs.labels(cause).inc()
-
-    def swapped(self, result: str) -> None:
-        """Counts a change to another repository; `result` is one of SWAP_RESULTS."""
-        self._swaps.labels(result).inc()
+        if kind in self._results:
+            self._results[kind].inc()
 
     def watch(
         self, admission: WatchedAdmission, pool: WatchedPool, access_log: WatchedLog | None = None

@@ -74,7 +74,7 @@ class TritonSeries:
 
     def update(self, generation: int, text: str) -> None:
         """Takes a page that a Triton has just given; it is parsed when it is needed."""
-        if generation not in self._retired:
+        if text and generation not in self._retired:
             self._texts[generation] = text
 
     def retire(self, generation: int) -> None:

@@ -133,12 +133,13 @@ def test_clients_names_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_happens_to_the_tritons_is_counted() -> None:
     metrics = Metrics(restarts=2)
-    metrics.event("standby")
-    metrics.repaired("died")
-    metrics.swapped("failed")
+    for event in ("sick", "repaired", "swap_failed"):
+        metrics.event(event)
     page = samples(metrics)
-    assert page["qface_gateway_events_total event=standby"] == 1
-    assert page["qface_gateway_repairs_total cause=died"] == 1
+    assert page["qface_gateway_events_total event=sick"] == 1
+    assert page["qface_gateway_events_total event=repaired"] == 1
+    assert page["qface_gateway_repairs_total result=repaired"] == 1
+    assert page["qface_gateway_repairs_total result=failed"] == 0
     assert page["qface_gateway_swaps_total result=failed"] == 1
     assert page["qface_gateway_swaps_total result=swapped"] == 0
     assert page["qface_gateway_restarts_total"] == 2
