@@ -65,8 +65,8 @@ class Retries:
                     raise self._given_up(failure, tries, began, ", the last one unanswered") from error
                 if timeout < left:
                     raise ConnectError(
-                        f"no server has answered within {self._connect:g} s: check the address, and that one runs "
-                        f"(`make serve` starts one){self._hint}"
+                        f"no server has answered within {self._connect:g} s: check the address, and that "
+                        f"one runs (`make serve` starts one){self._hint}"
                     ) from error
                 raise
             except (ServerBusy, ConnectError) as error:

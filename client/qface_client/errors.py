@@ -192,8 +192,14 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
         return NotServed(f"the server at {url} does not serve {model!r} ({text}): is it a Q-Face repository?")
     if "handshake" in lowered:
         return ConnectError(
-            f"no encrypted connection to {url} comes about ({_reason(text)}): does the server speak TLS, and "
-            f"do the root certificates (QFACE_TLS_CA, --tls-ca) know its certificate?{hint}",
+            f"no encrypted connection to {url} comes about ({_handshake_reason(text)}): does the server "
+            f"speak TLS, and do the root certificates (QFACE_TLS_CA, --tls-ca) know its certificate?{hint}",
+            retry_after=retry_after,
+        )
+    if "socket closed" in lowered or "connection reset" in lowered:
+        return ConnectError(
+            f"the connection to {url} broke ({_reason(text)}): the server has stopped, or it wants an "
+            f"encrypted connection (QFACE_TLS=1, --tls) or the caller's certificate{hint}",
             retry_after=retry_after,
         )
     return ConnectError(
@@ -228,3 +234,8 @@ def _failed(reason: str, *, url: str, model: str) -> ServerError:
 def _reason(details: str) -> str:
     """The last cause of gRPC's chain of causes: "Connection refused (111)"."""
     return details.splitlines()[0].rpartition(": ")[2].rstrip("]") if details else "unavailable"
+
+
+def _handshake_reason(details: str) -> str:
+    """What the TLS library found: "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate"."""
+    return details.rpartition("OPENSSL_internal:")[2].removesuffix(": OK")

@@ -369,6 +369,17 @@ def test_a_server_that_stops_in_mid_run_is_not_taken_for_a_wrong_one() -> None:
     assert "is stopping or reloading 'photo_analysis'" in str(error)
 
 
+def test_a_handshake_that_fails_names_what_the_tls_library_found() -> None:
+    details = (
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed "
+        "(TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:OPENSSL_internal:"
+        "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate: OK"
+    )
+    error = errors.from_grpc("StatusCode.UNAVAILABLE", details, url="here:1", model="photo_analysis")
+    assert "(CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate)" in str(error)
+    assert "QFACE_TLS_CA" in str(error)
+
+
 def test_tritons_own_words_are_left_out_of_a_servers_sentence() -> None:
     details = (
         "[request id: <id_unknown>] in ensemble 'face_analysis', the box is infinite: send finite numbers"
