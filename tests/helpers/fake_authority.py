@@ -1,4 +1,4 @@
-"""An authority that admits everything to one address and remembers what it was asked, for tests of the front."""
+"""An authority that admits everything to one address and remembers its calls, for tests of the front."""
 
 import asyncio
 import dataclasses
