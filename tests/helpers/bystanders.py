@@ -9,17 +9,9 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
-from deploy.benchmark.load import (
-    End,
-    Load,
-    Samples,
-    face_client_sender,
-    raw_sender,
-    tritonclient_sender,
-)
+from deploy.benchmark.load import End, Load, Samples, mixed_clients
 from deploy.benchmark.load.clients import MakeSender
-from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture
-from qface_client import FaceClient
+from deploy.benchmark.load.sample_requests import CHANNEL, picture
 
 # Seconds: what a request has on a machine that is four times slower, and repairs meanwhile.
 DEADLINE = 60.0
@@ -33,29 +25,9 @@ def stub_of(address: str) -> Iterator[Any]:
         yield v2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def crop_answers(client: FaceClient) -> object:
-    return client.analyze_crop(CROP).to_json()
-
-
-def photo_answers(client: FaceClient) -> object:
-    return [face.to_json() for face in client.analyze(jpeg(CROP))]
-
-
 def senders(address: str, samples: Samples) -> list[MakeSender]:
-    """Eight clients of three sorts, on ensembles, single tasks and photos."""
-    first, *_ = samples.ensembles
-    photo = next(name for name in samples.by_model if name.startswith("photo"))
-    everything = "face_analysis"
-    return [
-        raw_sender(address, samples, everything),
-        raw_sender(address, samples, first, first=1),
-        raw_sender(address, samples, "crop_analysis", first=2),
-        raw_sender(address, samples, photo),
-        tritonclient_sender(address, samples, everything, first=3),
-        tritonclient_sender(address, samples, first, first=1),
-        face_client_sender(address, crop_answers, deadline=DEADLINE),
-        face_client_sender(address, photo_answers, deadline=DEADLINE),
-    ]
+    """Eight clients of three sorts; the last two try again."""
+    return mixed_clients(address, samples, deadline=DEADLINE)
 
 
 @contextlib.contextmanager

@@ -51,14 +51,6 @@ def _look(pid: int) -> Process | None:
     )
 
 
-def parent_of(pid: int) -> int:
-    """The process that started this one; ProcessLookupError where there is none."""
-    process = _look(pid)
-    if process is None:
-        raise ProcessLookupError(f"process {pid} has ended")
-    return process.parent
-
-
 def model_processes(triton: int) -> dict[str, list[int]]:
     """The processes of a Triton's Python models by the models' names."""
     found: dict[str, list[int]] = {}

@@ -148,6 +148,10 @@ class Samples:
         samples = self.by_model[model]
         return samples[variant % len(samples)]
 
+    def messages(self, model: str) -> list[bytes]:
+        """The requests of a model's samples as they are sent."""
+        return [sample.request.SerializeToString() for sample in self.by_model[model]]
+
 
 def _steps(config: Any) -> Sequence[Any]:
     return tuple(config.ensemble_scheduling.step) if config.HasField("ensemble_scheduling") else ()
