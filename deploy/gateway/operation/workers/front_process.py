@@ -44,10 +44,11 @@ class FrontProcess:
         self._identities: Identities | None = None
         self._access_log: AccessLog | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._done = False
 
     async def run(self, end: socket.socket) -> int:
         """Serves until the main process wants it to end; returns the exit status."""
-        self._connection = await Connection.over(end, received=self._received, lost=_main_process_is_gone)
+        self._connection = await Connection.over(end, received=self._received, lost=self._lost)
         settings = await self._settings
         options: GatewayOptions = pickle.loads(base64.b64decode(settings["options"]))
         await self._has_state.wait()
@@ -71,6 +72,7 @@ class FrontProcess:
         await self._front.stop(grace)
         if self._access_log is not None:
             self._access_log.close()
+        self._done = True
         self._connection.close()
         return 0
 
@@ -96,10 +98,18 @@ class FrontProcess:
             case [messages.RELOAD]:
                 if self._identities is not None:
                     self._identities.reload()
+                if self._access_log is not None:
+                    self._access_log.reopen()
             case [messages.STOP, grace]:
                 self._end(grace)
             case _:
                 raise ValueError(f"unknown message {message[:1]}")
+
+    def _lost(self) -> None:
+        """The main process is gone."""
+        if not self._done:
+            # Nothing can be answered without it: its Triton ends too, and the supervisor starts both again.
+            os._exit(1)
 
     async def _refuse_new(self, refusal: Refusal) -> None:
         if self._front is not None:
@@ -120,11 +130,6 @@ class FrontProcess:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _main_process_is_gone() -> None:
-    # Nothing can be answered without it: its Triton ends too, and the supervisor starts both again.
-    os._exit(1)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ From the main process:
     granted, id, ticket                     answers admit and failed
     denied, id, refusal                     the other answer to them
     refuse, refusal                         new requests get this from now on
-    reload                                  read the keys again
+    reload                                  read the keys again, open the access log anew
     ping                                    is it alive
     stop, grace                             end within so many seconds
 """
