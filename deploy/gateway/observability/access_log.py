@@ -14,6 +14,7 @@ import datetime
 import json
 import math
 import os
+import select
 import stat
 import threading
 import time
@@ -26,7 +27,8 @@ _FLUSH_SECONDS = 0.25
 
 
 class AccessLog:
-    """Appends to a file, made anew when it was moved away (logrotate), or to standard output.
+    """Appends to a file, made anew when it was moved away (logrotate), or to standard output. Several may
+    append to one: lines stay whole.
 
     `destination` is a path, or "-" for standard output. OSError where the file can't be opened at the start.
     """
@@ -144,8 +146,10 @@ class AccessLog:
             self._torn = False
         sent = 0
         while sent < len(block):
+            # Other processes may write too: an appended file takes a block whole, a pipe so much of it.
+            end = len(block) if self._path else block.rfind(b"\n", sent, sent + select.PIPE_BUF) + 1
             try:
-                sent += os.write(descriptor, block[sent:])
+                sent += os.write(descriptor, block[sent : end or None])
             except OSError:
                 self._torn = sent > 0 and not block[:sent].endswith(b"\n")
                 if sent == 0:

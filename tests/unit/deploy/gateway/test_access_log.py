@@ -241,3 +241,30 @@ def test_standard_output_may_close(tmp_path: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("to_pipe", [True, False])
+def test_several_processes_write_whole_lines_to_one_place(tmp_path: Path, to_pipe: bool) -> None:
+    path = tmp_path / "log"
+    program = (
+        "import sys\n"
+        "from deploy.gateway.observability.access_log import AccessLog\n"
+        f"log = AccessLog({'-' if to_pipe else str(path)!r})\n"
+        "for number in range(2000):\n"
+        "    log.write(id=sys.argv[1] * 100, model='m', outcome='answered', code='OK')\n"
+        "log.close(timeout=60)\n"
+    )
+    reads, writes = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, letter], stdout=writes, cwd=ROOT) for letter in "abc"
+    ]
+    os.close(writes)
+    text = b""
+    while piece := os.read(reads, 1000):  # less than a write, so that the pipe is full and writers take turns
+        text += piece
+        time.sleep(0.0001)
+    os.close(reads)
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    lines = (text if to_pipe else path.read_bytes()).splitlines()
+    assert len(lines) == 6000
+    assert {json.loads(line)["id"] for line in lines} == {letter * 100 for letter in "abc"}
