@@ -102,4 +102,4 @@ class Retries:
         if tries == 1:
             return failure
         tried = f"{tries} tries in {self._clock() - began:.1f} s{end}"
-        return type(failure)(f"{failure} ({tried})", retry_after=failure.retry_after)
+        return type(failure)(f"{failure} ({tried})", retry_after=failure.retry_after or 0.0)

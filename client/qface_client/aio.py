@@ -186,6 +186,7 @@ class AsyncFaceClient:
             arguments = connection.request(step)
             return connection.answer(await self._triton.infer(**arguments, headers=self._headers))
         except InferenceServerException as error:
+            self._check_open()
             raise connection.error_of(error, url=self._url, model=step.model) from error
 
     def _check_open(self) -> None:

@@ -86,11 +86,10 @@ class RequestTimeout(QFaceError):
 class ServerBusy(QFaceError):
     """The server can't take the request now: it has too much to do, or it starts, stops or reloads.
 
-    `retry_after`: seconds before which the server wants no other try (infinite: none at all); None: it
-    names none, and may need help.
+    `retry_after`: seconds before which the server wants no other try (infinite: none at all).
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -166,6 +165,8 @@ def from_grpc(
         return RequestTimeout(
             f"the server at {url} did not answer {model!r} in time: give it a longer timeout"
         )
+    if code == "CANCELLED":  # by the server: who cancels a call of this package gets no error of it
+        return _busy(f"it ended the call: {text}", url=url, retry_after=0.0)
     if code in ("UNAVAILABLE", "NOT_FOUND"):
         return _unavailable(code, text, url=url, model=model, hint=hint)
     if code == "UNIMPLEMENTED":
@@ -179,14 +180,13 @@ def from_grpc(
 def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QFaceError:
     """Of a server that names no pushback (Triton itself does not), or of a connection: known by the words."""
     lowered = text.lower()
-    retry_after = 0.0 if code == "UNAVAILABLE" else None
     if code == "UNAVAILABLE" and any(phrase in lowered for phrase in _BUSY):
-        return _busy(text, url=url, retry_after=retry_after)
+        return _busy(text, url=url, retry_after=0.0)
     if any(phrase in lowered for phrase in _RELOADING):
         return ServerBusy(
             f"the server at {url} is stopping or reloading {model!r} ({text}): try again later, or look "
             "at its log if it stays so",
-            retry_after=retry_after,
+            retry_after=0.0,
         )
     if code == "NOT_FOUND" or any(phrase in lowered for phrase in _UNREADY):
         return NotServed(f"the server at {url} does not serve {model!r} ({text}): is it a Q-Face repository?")
@@ -194,18 +194,18 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
         return ConnectError(
             f"no encrypted connection to {url} comes about ({_handshake_reason(text)}): does the server "
             f"speak TLS, and do the root certificates (QFACE_TLS_CA, --tls-ca) know its certificate?{hint}",
-            retry_after=retry_after,
+            retry_after=0.0,
         )
     if "socket closed" in lowered or "connection reset" in lowered:
         return ConnectError(
             f"the connection to {url} broke ({_reason(text)}): the server has stopped, or it wants an "
             f"encrypted connection (QFACE_TLS=1, --tls) or the caller's certificate{hint}",
-            retry_after=retry_after,
+            retry_after=0.0,
         )
     return ConnectError(
         f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
         f"{hint}",
-        retry_after=retry_after,
+        retry_after=0.0,
     )
 
 
@@ -221,7 +221,7 @@ def _exhausted(text: str, *, url: str, model: str) -> QFaceError:
     )
 
 
-def _busy(text: str, *, url: str, retry_after: float | None) -> ServerBusy:
+def _busy(text: str, *, url: str, retry_after: float) -> ServerBusy:
     return ServerBusy(
         f"the server at {url} can't take the request now ({text}): try again later", retry_after=retry_after
     )

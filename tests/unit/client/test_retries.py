@@ -1,6 +1,7 @@
 """What is tried again, when, and for how long: by a clock that the test moves, and against a real server."""
 
 import asyncio
+import concurrent.futures
 import math
 import threading
 import time
@@ -120,7 +121,6 @@ def test_a_long_pause_does_not_give_away_the_last_seconds() -> None:
         NotServed("no model"),
         ServerError("boom"),
         ConnectError("no gRPC"),
-        ServerBusy("reloading"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -238,6 +238,23 @@ def test_the_pushback_is_read_from_the_trailing_metadata(
 
 
 @both
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "[request id: 1] Exceeds maximum queue size"),
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'x' has no available versions"),
+        (grpc.StatusCode.CANCELLED, "CANCELLED"),
+    ],
+)
+def test_what_triton_itself_turns_away_is_known_without_a_pushback(
+    fake: FakeServer, url: str, code: grpc.StatusCode, words: str, twin: bool
+) -> None:
+    fake.before_infer = refuse(2, code, words)
+    assert ask(url, twin=twin) == "glad"
+    assert fake.infers == 3
+
+
+@both
 def test_the_deadline_ends_in_the_servers_refusal(fake: FakeServer, url: str, twin: bool) -> None:
     fake.before_infer = refuse(99, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many wait", pushback="50")
     with pytest.raises(ServerBusy, match=r"too many wait.* tries in \d\.\d s"):
@@ -292,6 +309,23 @@ def test_a_request_is_sent_again_whole(fake: FakeServer, url: str, twin: bool) -
     assert fake.infers == 3
 
 
+def test_closing_a_client_ends_its_calls(fake: FakeServer, url: str) -> None:
+    begun = threading.Event()
+
+    def wait(number: int, context: grpc.ServicerContext) -> None:
+        begun.set()
+        late(60)(number, context)
+
+    fake.before_infer = wait
+    client = FaceClient(url)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.analyze, PHOTO)
+        assert begun.wait(60)
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            call.result(20)
+
+
 def test_closing_a_client_ends_its_pauses(fake: FakeServer, url: str) -> None:
     refused = threading.Event()
     turn_away = refuse(99, grpc.StatusCode.UNAVAILABLE, "repairs itself", pushback="50000")
@@ -301,20 +335,11 @@ def test_closing_a_client_ends_its_pauses(fake: FakeServer, url: str) -> None:
         turn_away(number, context)
 
     fake.before_infer = note
-    raised: list[BaseException] = []
-
-    def analyze(client: FaceClient) -> None:
-        try:
-            client.analyze(PHOTO)
-        except RuntimeError as error:
-            raised.append(error)
-
     client = FaceClient(url)
-    thread = threading.Thread(target=analyze, args=(client,))
-    thread.start()
-    refused.wait(60)
-    time.sleep(0.2)
-    client.close()
-    thread.join(20)  # and not the 50 s that the server wants
-    assert not thread.is_alive()
-    assert "closed" in str(raised[0])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.analyze, PHOTO)
+        assert refused.wait(60)
+        time.sleep(0.2)
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            call.result(20)  # and not after the 50 s that the server wants
