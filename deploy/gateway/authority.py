@@ -4,6 +4,7 @@ The front of a gateway in one process calls it directly (`Dispatcher`); fronts i
 over a local socket (`RemoteAuthority`), so that limits, keys' rates and metrics are one for all of them.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 import grpc
@@ -23,6 +24,9 @@ class Authority(Protocol):
 
     def address(self) -> str | None:
         """Where the active Triton listens, for calls that are no inference; None while none is ready."""
+
+    def blamed(self) -> Collection[str]:
+        """Digests of requests that are refused, because Tritons died of them."""
 
     async def admit(self, work: Work) -> Ticket:
         """Waits for a slot and a backend; raises Refusal where the work is turned away.

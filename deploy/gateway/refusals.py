@@ -34,6 +34,16 @@ def of_model(code: grpc.StatusCode, details: str) -> Refusal:
     return Refusal(code, details, reason=BY_MODEL)
 
 
+def blamed() -> Refusal:
+    """INTERNAL: two Tritons died while they had this request."""
+    return Refusal(
+        grpc.StatusCode.INTERNAL,
+        "two servers died while they answered this request, so it is not tried again for a while: send "
+        "another picture, and report this one",
+        reason="blamed",
+    )
+
+
 def unavailable(sentence: str, *, reason: str, retry_after: float) -> Refusal:
     """UNAVAILABLE: the service can't answer now and will again."""
     return Refusal(grpc.StatusCode.UNAVAILABLE, sentence, reason=reason, retry_after=retry_after)

@@ -55,6 +55,9 @@ class FakeAuthority:
             return False, "no Triton is ready yet"
         return model not in self.sick, self.sick.get(model, "")
 
+    def blamed(self) -> tuple[str, ...]:
+        return ()
+
     async def admit(self, work: Work) -> Ticket:
         await self.admission.wait()
         if self.refusal is not None:

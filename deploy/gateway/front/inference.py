@@ -25,7 +25,7 @@ from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
 from deploy.gateway.identity import Caller, Identities, permit
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Limits
-from deploy.gateway.refusals import BY_MODEL, Refusal, unavailable
+from deploy.gateway.refusals import BY_MODEL, Refusal, blamed, unavailable
 from deploy.gateway.work import Cost, Ending, Ticket, Work
 
 METHOD = "ModelInfer"
@@ -122,6 +122,8 @@ class Inference:
             call.model = request.model
         validate(request, served)
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
+        if (refused := self._authority.blamed()) and request.digest() in refused:
+            raise blamed()
         call.work = Work(
             model=request.model,
             cost=self._cost_of(request, served, self._limits),

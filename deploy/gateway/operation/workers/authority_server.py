@@ -56,6 +56,7 @@ class AuthorityServer:
         names = () if served is None else served.configs
         state: dict[str, Any] = {
             "address": self._authority.address(),
+            "blamed": sorted(self._authority.blamed()),
             "health": {
                 "": self._authority.health(),
                 **{name: self._authority.health(name) for name in names},

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import grpc
@@ -23,6 +23,7 @@ class RemoteAuthority:
         self._served: ServedModels | None = None
         self._address: str | None = None
         self._health: Mapping[str, tuple[bool, str]] = {}
+        self._blamed: frozenset[str] = frozenset()
 
     def received(self, message: Message) -> bool:
         """Takes a message of the main process; whether it was one for the authority."""
@@ -48,6 +49,9 @@ class RemoteAuthority:
     def health(self, model: str | None = None) -> tuple[bool, str]:
         found = self._health.get(model or "")
         return found or (False, f"model {model!r} is not served" if model else "the server is starting")
+
+    def blamed(self) -> Collection[str]:
+        return self._blamed
 
     async def admit(self, work: Work) -> Ticket:
         number, answer = self._ask()
@@ -93,4 +97,5 @@ class RemoteAuthority:
         if "served" in state:
             self._served = messages.served_from_json(state["served"])
         self._address = state["address"]
+        self._blamed = frozenset(state["blamed"])
         self._health = {model: (is_ready, reason) for model, (is_ready, reason) in state["health"].items()}
