@@ -18,28 +18,23 @@ _DYING = Path(__file__).with_name("dying_clients.py")
 _PATIENCE = 180.0  # seconds that a process of clients may live
 
 
-def kill_clients(address: str, message: bytes, *, clients: int, each: int = 250, answers: int = 10) -> int:
-    """Clients that are killed with their request in flight, `each` in a process; how many there were.
+def kill_clients(address: str, message: bytes, *, clients: int, each: int = 200) -> int:
+    """At least so many clients that are killed with their request in flight, `each` in a process; how many.
 
-    `answers` are waited for by a process before it dies, so that the server has its requests by then.
+    ConnectionError where they can't connect.
     """
     killed = 0
-    with tempfile.NamedTemporaryFile(suffix=".request") as file:
+    with tempfile.NamedTemporaryFile(suffix=".call") as file:
         file.write(http2.call(message, authority=address))
         file.flush()
-        command = [sys.executable, "-I", "-S", str(_DYING), address, file.name]
-        while killed < clients:
-            process = subprocess.run(
-                [*command, str(each), str(answers)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=_PATIENCE,
-                check=False,
-            )
+        command = [sys.executable, "-I", "-S", str(_DYING), address, file.name, str(each)]
+        for _ in range(10 * (1 + clients // each)):
+            if killed >= clients:
+                break
+            process = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
             if process.returncode != -signal.SIGKILL:
                 raise ConnectionError(f"clients could not send: {process.stderr.strip()[-400:]}")
-            killed += each - answers
+            killed += int(process.stdout)
     return killed
 
 
