@@ -36,10 +36,16 @@ def parser() -> argparse.ArgumentParser:
         help="only say whether this machine and this Python can run the server, with nothing installed",
     )
     command_line.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    for use, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+    for use, port in (("grpc", 8001), ("metrics", 8002)):
         command_line.add_argument(
             f"--{use}-port", type=_port, default=port, metavar="N", help=f"default: {port}; 0: any free one"
         )
+    command_line.add_argument(
+        "--http-port",
+        type=_port,
+        metavar="N",
+        help="speak HTTP too, on this port; 0: any free one (default: no)",
+    )
     command_line.add_argument(
         "--python", type=Path, help="the Python with the server (default: .venv-serve's)"
     )
@@ -162,8 +168,9 @@ def _remove(path: Path) -> None:
 
 
 def _announce(server: EmbeddedServer) -> None:
+    http = f"HTTP {server.http_address}, " if server.speaks_http else ""
     _log(
-        f"loading {len(server.models)} models: gRPC {server.grpc_address}, HTTP {server.http_address}, "
+        f"loading {len(server.models)} models: gRPC {server.grpc_address}, {http}"
         f"metrics http://{server.metrics_address}/metrics"
     )
 

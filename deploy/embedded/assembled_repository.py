@@ -1,6 +1,9 @@
-"""The assembled model repository: where its models and its code lie, and what the models are called."""
+"""The assembled model repository: where its models and its code lie, what they are called, who uses it."""
 
+import contextlib
 import dataclasses
+import fcntl
+import os
 from pathlib import Path
 
 from deploy.embedded.errors import RepositoryDamaged, RepositoryNotFound
@@ -49,3 +52,45 @@ def open_repository(folder: Path) -> Repository:
     if not repository.library.is_dir():
         raise RepositoryDamaged(f"{resolved} has no lib/ for its models: run `make repository` again")
     return repository
+
+
+class RepositoryUse:
+    """A repository in use: `build` leaves its folder where it is as long as somebody holds this.
+
+    It is a shared lock on the folder, which ends with this process at the latest. Where the file system
+    knows no locks, `check` still finds that the folder was replaced or removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises RepositoryNotFound where the folder is gone, or is being removed."""
+        self._folder = folder
+        try:
+            self._descriptor: int | None = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise RepositoryNotFound(f"the model repository {folder} is gone: {error.strerror}") from error
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.check()
+        except BaseException:
+            self.release()
+            raise
+
+    def check(self) -> None:
+        """Raises RepositoryNotFound once another folder, or none, lies at the path."""
+        assert self._descriptor is not None
+        held = os.fstat(self._descriptor)
+        try:
+            now = self._folder.stat()
+        except OSError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != (held.st_dev, held.st_ino):
+            raise RepositoryNotFound(
+                f"the model repository {self._folder} was removed or replaced while in use: start again"
+            )
+
+    def release(self) -> None:
+        """Let the folder be removed; do nothing the second time."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

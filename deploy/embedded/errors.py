@@ -15,6 +15,10 @@ EmbeddedServerError
 └── ServerDied                    it ended, and no stop was requested
 """
 
+import contextlib
+import signal
+from typing import Self
+
 
 class EmbeddedServerError(RuntimeError):
     """Base of everything that this package raises on purpose."""
@@ -75,3 +79,16 @@ class ServerDied(EmbeddedServerError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+    @classmethod
+    def with_status(cls, status: int, *, log_tail: str, starting: bool) -> Self:
+        """From the exit status (128 + number for a signal) and the last lines of the server's log."""
+        how = f"with status {status}"
+        if status > 128 or status < 0:
+            number = status - 128 if status > 128 else -status
+            with contextlib.suppress(ValueError):
+                how = f"by signal {signal.Signals(number).name}"
+            status = -number
+        last = next((line for line in reversed(log_tail.splitlines()) if line.strip()), "nothing")
+        when = "while it started" if starting else "by itself"
+        return cls(f"the server ended {when}, {how}; its last line was: {last}", status=status)

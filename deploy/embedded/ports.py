@@ -1,4 +1,4 @@
-"""The three ports of a server: given ones are checked, the others are chosen free."""
+"""The ports of a server that listens on TCP: given ones are checked, the others are chosen free."""
 
 import contextlib
 import dataclasses
@@ -12,14 +12,16 @@ OPTIONS = {"gRPC": "--grpc-port", "HTTP": "--http-port", "metrics": "--metrics-p
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Port numbers; 0 in a request means any free one."""
+    """Port numbers; 0 in a request means any free one, None for HTTP that the server does not speak it."""
 
     grpc: int = 0
-    http: int = 0
+    http: int | None = None
     metrics: int = 0
 
     def by_use(self) -> dict[str, int]:
-        return {"gRPC": self.grpc, "HTTP": self.http, "metrics": self.metrics}
+        """The ports that are wanted, by what they are for."""
+        http = {} if self.http is None else {"HTTP": self.http}
+        return {"gRPC": self.grpc, **http, "metrics": self.metrics}
 
 
 def settle(requested: Ports, *, host: str) -> Ports:
@@ -48,7 +50,7 @@ def settle(requested: Ports, *, host: str) -> Ports:
                     f"listens there or choose another with {OPTIONS[use]} (0 means any free one)"
                 ) from error
             settled[use] = held.getsockname()[1]
-    return Ports(grpc=settled["gRPC"], http=settled["HTTP"], metrics=settled["metrics"])
+    return Ports(grpc=settled["gRPC"], http=settled.get("HTTP"), metrics=settled["metrics"])
 
 
 def _refused(error: OSError, *, host: str, port: int, use: str) -> str:
@@ -61,12 +63,3 @@ def _refused(error: OSError, *, host: str, port: int, use: str) -> str:
         f"this machine can't listen on {host} ({error.strerror}): name one of its own IPv4 addresses with "
         "--host, or 0.0.0.0 for all of them"
     )
-
-
-def is_open(host: str, port: int) -> bool:
-    """Whether some process accepts connections on this port."""
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False

@@ -5,7 +5,7 @@ models that a client would call get a request. Their names are fixed by the serv
 inputs are read from the server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,29 +41,60 @@ def send_canary(client: Any, name: str, *, timeout: float) -> None:
     try:
         metadata = client.get_model_metadata(name, client_timeout=timeout)
         batched = client.get_model_config(name, client_timeout=timeout).config.max_batch_size > 0
+        declared = {each.name: (each.datatype, list(each.shape)) for each in metadata.inputs}
+        values = canary_inputs(declared, batched=batched)
+        if values is None:
+            raise CanaryFailed(
+                f"{name} takes {declared}, neither a picture file nor pixels: assemble it again"
+            )
         inputs = []
-        for declared in metadata.inputs:
-            picture = _picture(list(declared.shape)[1 if batched else 0 :], name=name)
-            picture = picture[np.newaxis] if batched else picture
-            tensor = triton.InferInput(declared.name, picture.shape, "UINT8")
-            tensor.set_data_from_numpy(picture)
+        for each in metadata.inputs:
+            tensor = triton.InferInput(each.name, values[each.name].shape, each.datatype)
+            tensor.set_data_from_numpy(values[each.name])
             inputs.append(tensor)
         answer = client.infer(name, inputs, client_timeout=timeout)
     except InferenceServerException as error:
         raise CanaryFailed(f"{name} loaded but does not answer: {error.message()}") from error
+    if flaw := flaw_of(answer.get_response(), batched=batched):
+        raise CanaryFailed(f"{name} {flaw}")
+
+
+def flaw_of(answer: Any, *, batched: bool) -> str:
+    """What is wrong with the answer (a ModelInferResponse) to a canary; "" where it is as it should be."""
     # numpy 2 in the server's environment shows here at the latest: tensors without elements.
-    for output in answer.get_response().outputs:
+    for output in answer.outputs:
         if batched and 0 in output.shape:
-            raise CanaryFailed(f"{name} answers with an empty {output.name}: has its environment numpy<2?")
-    if not answer.get_response().outputs:
-        raise CanaryFailed(f"{name} answers without any output")
+            return f"answers with an empty {output.name}: has its environment numpy<2?"
+    return "" if answer.outputs else "answers without any output"
 
 
-def _picture(dims: list[int], *, name: str) -> NDArray[np.uint8]:
+def canary_inputs(
+    declared: Mapping[str, tuple[str, Sequence[int]]], *, batched: bool
+) -> dict[str, NDArray[Any]] | None:
+    """A grey picture, and NaN ("none is known") for every float beside it; None for other inputs.
+
+    declared    by input: Triton's datatype and shape, -1 where it is free, with the batch where there is one
+    """
+    values: dict[str, NDArray[Any]] = {}
+    pictures = 0
+    for name, (datatype, shape) in declared.items():
+        dims = list(shape)[1 if batched else 0 :]
+        value: NDArray[Any]
+        if datatype == "UINT8" and (picture := _picture(dims)) is not None:
+            value, pictures = picture, pictures + 1
+        elif datatype == "FP32" and min(dims, default=-1) > 0:
+            value = np.full(dims, np.nan, dtype=np.float32)
+        else:
+            return None
+        values[name] = value[np.newaxis] if batched else value
+    return values if pictures == 1 else None
+
+
+def _picture(dims: list[int]) -> NDArray[np.uint8] | None:
     """A grey picture for an input of these dims: [-1] takes an encoded file, [height, width, 3] pixels."""
-    if len(dims) == 1:
+    if dims == [-1]:
         header = f"P6\n{_SIDE} {_SIDE}\n255\n".encode()
         return np.frombuffer(header + bytes([128]) * (_SIDE * _SIDE * 3), dtype=np.uint8)
     if len(dims) == 3 and dims[2] == 3:
         return np.full([_SIDE if size < 0 else size for size in dims], 128, dtype=np.uint8)
-    raise CanaryFailed(f"{name} takes dims {dims}, neither a picture file nor pixels: assemble it again")
+    return None

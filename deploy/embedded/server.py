@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import select
 import signal
 import subprocess
@@ -16,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from deploy.embedded import environment, installation, ports
-from deploy.embedded.assembled_repository import open_repository
+from deploy.embedded.assembled_repository import Repository, RepositoryUse, open_repository
+from deploy.embedded.endpoints import SocketEndpoints, TcpEndpoints, private_endpoints
 from deploy.embedded.errors import (
     CannotStart,
     EmbeddedServerError,
@@ -26,13 +26,15 @@ from deploy.embedded.errors import (
     StartTimeout,
 )
 from deploy.embedded.host_check import check_host
-from deploy.embedded.process_guard import SHARED_MEMORY, remove_shared_memory
+from deploy.embedded.process_environment import process_environment
+from deploy.embedded.process_guard import remove_shared_memory, restrict_shared_memory
+from deploy.embedded.process_priority import raise_priority
 from deploy.embedded.server_log import ServerLog
+from deploy.embedded.shell_path import shell_safe
 
 _GUARD = Path(__file__).with_name("process_guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
 _TICK = 0.05  # seconds
-_UNSAFE = re.compile(r"[^\w./+@%=,:-]", re.ASCII)  # to a shell
 # Requests to this machine pass by the environment's proxy; naming options drops tritonclient's own.
 _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
@@ -46,13 +48,16 @@ class EmbeddedServer:
 
     repository      an assembled repository: the folder that holds `models/` and `lib/`
     host            the address to listen on
-    *_port          0 means any free port
+    *_port          0 means any free port; http_port None: no HTTP
+    sockets         a folder, made where it is missing, for unix sockets in place of host and ports: only
+                    this user may enter it, there is no HTTP, and it is removed when the server ends
     python          the Python whose environment carries the server (default: this one, else `.venv-serve`)
     cache           folder for the runnable copy of the server
     log             where the server's log goes; None keeps only its last lines (`log_tail`)
     config_name     which of each model's configs/ to prefer
     start_timeout   seconds until every model must be ready and have answered
     grace           seconds that in-flight requests have at the end, before the server is killed
+    niceness        added to that of this process: what loads beside a server at work shall not slow it
     arguments       further options for tritonserver, with absolute paths
 
     Every failure is an EmbeddedServerError with one sentence; nothing is left running by then.
@@ -64,8 +69,9 @@ class EmbeddedServer:
         *,
         host: str = "127.0.0.1",
         grpc_port: int = 0,
-        http_port: int = 0,
+        http_port: int | None = None,
         metrics_port: int = 0,
+        sockets: Path | None = None,
         python: Path | None = None,
         cache: Path | None = None,
         log: TextIO | None = None,
@@ -73,11 +79,13 @@ class EmbeddedServer:
         config_name: str = "cpu",
         start_timeout: float = 180.0,
         grace: float = 20.0,
+        niceness: int = 0,
         arguments: Sequence[str] = (),
     ) -> None:
         self._repository_folder = Path(repository)
         self._wanted = ports.Ports(grpc=grpc_port, http=http_port, metrics=metrics_port)
         self._host = host
+        self._sockets = sockets
         self._python = python
         self._cache = environment.PROJECT / "var" if cache is None else cache.absolute()
         self._sink = log
@@ -85,8 +93,10 @@ class EmbeddedServer:
         self._config_name = config_name
         self._start_timeout = start_timeout
         self._grace = grace
+        self._niceness = niceness
         self._arguments = tuple(arguments)
-        self._ports = self._wanted
+        self._endpoints: TcpEndpoints | SocketEndpoints = TcpEndpoints(host=host, ports=self._wanted)
+        self._use: RepositoryUse | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._pump: threading.Thread | None = None
@@ -98,23 +108,32 @@ class EmbeddedServer:
 
     @property
     def grpc_address(self) -> str:
-        """host:port for gRPC clients."""
-        return f"{self._host}:{self._ports.grpc}"
+        """host:port or unix:path for gRPC clients."""
+        return self._endpoints.grpc_address
 
     @property
     def http_address(self) -> str:
-        """host:port for HTTP clients."""
-        return f"{self._host}:{self._ports.http}"
+        """host:port for HTTP clients; EmbeddedServerError where HTTP is off."""
+        return self._endpoints.http_address
+
+    @property
+    def speaks_http(self) -> bool:
+        return self._sockets is None and self._wanted.http is not None
 
     @property
     def metrics_address(self) -> str:
-        """host:port of the Prometheus page /metrics."""
-        return f"{self._host}:{self._ports.metrics}"
+        """host:port or unix:path of the Prometheus page /metrics."""
+        return self._endpoints.metrics_address
 
     @property
     def pid(self) -> int:
-        """The process id of tritonserver itself."""
+        """The process id of tritonserver itself, and the group of it and its stubs."""
         return self._pid
+
+    @property
+    def guard_pid(self) -> int:
+        """The process id of the server's parent; 0 where none was started."""
+        return self._guard.pid if self._guard is not None else 0
 
     @property
     def log_tail(self) -> str:
@@ -124,6 +143,12 @@ class EmbeddedServer:
     @property
     def running(self) -> bool:
         return self._guard is not None and self._guard.poll() is None
+
+    def at_normal_priority(self) -> None:
+        """Take back `niceness`; where that is not allowed, the server stays slow. Needs it running."""
+        if self._niceness:
+            raise_priority(self._pid)
+            self._niceness = 0
 
     # -- start and stop ---------------------------------------------------------------------------
 
@@ -150,17 +175,31 @@ class EmbeddedServer:
         if self.running:
             raise CannotStart("this server runs already: stop it first")
         check_host()
-        repository = open_repository(self._repository_folder)
+        folder = self._repository_folder.resolve()
+        if folder.exists():
+            self._use = RepositoryUse(folder)
+        try:
+            self._start(open_repository(folder), cancel=cancel or threading.Event(), announce=announce)
+        except BaseException:
+            self._release()
+            raise
+
+    def _start(
+        self,
+        repository: Repository,
+        *,
+        cancel: threading.Event,
+        announce: Callable[["EmbeddedServer"], None] | None,
+    ) -> None:
         self.models = repository.names
         carrier = environment.inspect(self._python or environment.default_python())
-        cancel = cancel or threading.Event()
         for attempt in range(1, _ATTEMPTS + 1):
-            self._ports = ports.settle(self._wanted, host=self._host)
+            self._endpoints = self._settle()
             installed = installation.prepare(carrier, cache=self._cache)
             try:
                 self._spawn(
                     self._command(installed, models=repository.models),
-                    variables=_variables(carrier, library=repository.library),
+                    variables=process_environment(carrier, library=repository.library),
                     library=repository.library,
                 )
                 if announce is not None:
@@ -175,8 +214,19 @@ class EmbeddedServer:
                 raise
             return
 
+    def kill(self) -> None:
+        """End the server at once, frozen or not, with what it has in flight; `stop` waits for the rest."""
+        guard = self._guard
+        if guard is None or guard.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            guard.send_signal(signal.SIGCONT)  # a frozen guard would not remove what is left
+
     def stop(self) -> None:
         """End the server and all that belongs to it; do nothing where none runs."""
+        self._release()
         guard, self._guard = self._guard, None
         if guard is None:
             return
@@ -211,40 +261,36 @@ class EmbeddedServer:
         self._shm_prefix = _shm_prefix()
         return [
             str(installed.binary),
-            f"--model-repository={self._shell_safe(models)}",
+            f"--model-repository={shell_safe(models, prefix=self._shm_prefix)}",
             f"--model-config-name={self._config_name}",
-            f"--backend-directory={self._shell_safe(installed.backends)}",
+            f"--backend-directory={shell_safe(installed.backends, prefix=self._shm_prefix)}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
             # Configs are generated whole; completing them would start every Python model twice.
             "--disable-auto-complete-config",
             "--allow-gpu-metrics=false",
             f"--exit-timeout-secs={max(1, round(self._grace))}",
-            *(f"--{use.lower()}-address={self._host}" for use in self._ports.by_use()),
-            *(f"--{use.lower()}-port={port}" for use, port in self._ports.by_use().items()),
+            *self._endpoints.arguments(),
             *self._arguments,
         ]
 
-    def _shell_safe(self, folder: Path) -> Path:
-        """The folder, or a link to it: the Python backend starts its stubs through a shell, unquoted.
+    def _settle(self) -> TcpEndpoints | SocketEndpoints:
+        if self._sockets is not None:
+            return private_endpoints(self._sockets)
+        return TcpEndpoints(host=self._host, ports=ports.settle(self._wanted, host=self._host))
 
-        The link lies where the server's shared memory does, and so goes with it however the server ends.
-        """
-        if not _UNSAFE.search(str(folder)):
-            return folder
-        link = SHARED_MEMORY / f"{self._shm_prefix}{folder.name}"
-        try:
-            link.symlink_to(folder)
-        except OSError as error:
-            raise CannotStart(
-                f"the path {str(folder)!r} has characters that the server's shell does not take, and a link "
-                f"to it can't be made in {SHARED_MEMORY} ({error.strerror}): move it to a plain path"
-            ) from error
-        return link
+    def _release(self) -> None:
+        use, self._use = self._use, None
+        if use is not None:
+            use.release()
 
     def _spawn(self, command: Sequence[str], *, variables: dict[str, str], library: Path) -> None:
         self._log = ServerLog(self._sink, prefix=self._log_prefix)
+        sockets = str(self._sockets.absolute()) if self._sockets is not None else ""
         guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(self._grace), self._shm_prefix, *command],
+            [
+                *(sys.executable, "-I", "-S", str(_GUARD)),
+                *(str(self._grace), str(self._niceness), self._shm_prefix, sockets, *command),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -285,6 +331,10 @@ class EmbeddedServer:
                 raise hopeless
             if not self.running:
                 raise self._died(starting=True)
+            if self._use is not None:
+                # Triton waits for ever for a model's process that did not find its files.
+                self._use.check()
+            restrict_shared_memory(self._shm_prefix)
             if time.monotonic() > deadline:
                 raise StartTimeout(
                     f"not ready within {self._start_timeout:.0f} s, still {doing}: see the server's log"
@@ -292,7 +342,7 @@ class EmbeddedServer:
             time.sleep(_TICK)
 
         # gRPC comes up after the models; asking before would only make its channel back off.
-        while not ports.is_open(self._host, self._ports.grpc):
+        while not self._endpoints.is_open():
             go_on(f"loading {', '.join(missing)}")
         client = triton.InferenceServerClient(self.grpc_address, channel_args=_CHANNEL)
         try:
@@ -331,36 +381,10 @@ class EmbeddedServer:
             self._pump.join(timeout=5)
         if starting and (diagnosis := self._log.diagnosis()):
             return diagnosis
-        how = f"with status {status}"
-        if status > 128 or status < 0:
-            number = status - 128 if status > 128 else -status
-            with contextlib.suppress(ValueError):
-                how = f"by signal {signal.Signals(number).name}"
-            status = -number
-        last = next((line for line in reversed(self._log.tail.splitlines()) if line.strip()), "nothing")
-        when = "while it started" if starting else "by itself"
-        return ServerDied(f"the server ended {when}, {how}; its last line was: {last}", status=status)
+        return ServerDied.with_status(status, log_tail=self._log.tail, starting=starting)
 
 
 def _shm_prefix() -> str:
     """What a new server's shared memory is called by."""
     # The token keeps servers apart; the last underscore keeps one's prefix from opening another's.
     return f"qface_{os.getpid()}_{uuid.uuid4().hex[:8]}_"
-
-
-def _variables(carrier: environment.Environment, *, library: Path) -> dict[str, str]:
-    """The server's process environment: this one's, with the carrier's Python for the stubs."""
-    variables = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV")
-    }
-    libraries = [str(carrier.wheel_libraries)]
-    if carrier.library_folder is not None:
-        libraries.append(str(carrier.library_folder))
-    if inherited := variables.get("LD_LIBRARY_PATH"):
-        libraries.append(inherited)
-    variables["LD_LIBRARY_PATH"] = ":".join(libraries)
-    variables["PYTHONPATH"] = ":".join(map(str, (library, *carrier.site_packages)))
-    variables["PYTHONNOUSERSITE"] = "1"
-    # The embedded interpreter takes its standard library from the first python3 on PATH.
-    variables["PATH"] = f"{carrier.prefix / 'bin'}:{variables.get('PATH', os.defpath)}"
-    return variables

@@ -1,0 +1,37 @@
+"""The variables that the server and its models' processes are started with."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.embedded.environment import Environment
+
+# The server calls nobody: neither proxies nor anything that opens a door elsewhere is for it.
+_WITHHELD = re.compile(
+    r"(?:PYTHONHOME|VIRTUAL_ENV|.*_PROXY|.*(?:SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY).*)",
+    re.IGNORECASE,
+)
+
+
+def process_environment(
+    carrier: Environment, *, library: Path, inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The launcher's variables without what the server has no use for, with the carrier's Python.
+
+    library     the repository's lib/, which the models import from
+    inherited   the launcher's variables (default: those of this process)
+    """
+    given = os.environ if inherited is None else inherited
+    variables = {name: value for name, value in given.items() if not _WITHHELD.fullmatch(name)}
+    libraries = [str(carrier.wheel_libraries)]
+    if carrier.library_folder is not None:
+        libraries.append(str(carrier.library_folder))
+    if further := variables.get("LD_LIBRARY_PATH"):
+        libraries.append(further)
+    variables["LD_LIBRARY_PATH"] = ":".join(libraries)
+    variables["PYTHONPATH"] = ":".join(map(str, (library, *carrier.site_packages)))
+    variables["PYTHONNOUSERSITE"] = "1"
+    # The embedded interpreter takes its standard library from the first python3 on PATH.
+    variables["PATH"] = f"{carrier.prefix / 'bin'}:{variables.get('PATH', os.defpath)}"
+    return variables
