@@ -1,8 +1,6 @@
 """The assembled model repository: where its models and its code lie, what they are called, who uses it."""
 
-import contextlib
 import dataclasses
-import fcntl
 import os
 from pathlib import Path
 
@@ -57,20 +55,22 @@ def open_repository(folder: Path) -> Repository:
 class RepositoryUse:
     """A repository in use: `build` leaves its folder where it is as long as somebody holds this.
 
-    It is a shared lock on the folder, which ends with this process at the latest. Where the file system
-    knows no locks, `check` still finds that the folder was replaced or removed.
+    It ends with this process at the latest. Where the folder is replaced or removed all the same, `check`
+    finds it.
     """
 
     def __init__(self, folder: Path) -> None:
         """Raises RepositoryNotFound where the folder is gone, or is being removed."""
         self._folder = folder
+        from build.stages.repository_files import hold  # late, as in `open_repository`
+
         try:
-            self._descriptor: int | None = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            self._descriptor: int | None = hold(folder)
         except OSError as error:
-            raise RepositoryNotFound(f"the model repository {folder} is gone: {error.strerror}") from error
+            raise RepositoryNotFound(
+                f"the model repository {folder} is gone, or is being removed: {error.strerror}"
+            ) from error
         try:
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.check()
         except BaseException:
             self.release()

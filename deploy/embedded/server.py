@@ -206,6 +206,7 @@ class EmbeddedServer:
                     announce(self)
                 self._wait_until_answering(cancel)
             except BaseException as error:
+                self.kill()  # nothing is in flight that an ordered end could answer
                 self.stop()
                 remove_shared_memory(self._shm_prefix)  # where not even the guard came to be
                 given = any(self._wanted.by_use().values())
@@ -226,9 +227,9 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End the server and all that belongs to it; do nothing where none runs."""
-        self._release()
         guard, self._guard = self._guard, None
         if guard is None:
+            self._release()
             return
         with contextlib.suppress(ProcessLookupError):
             guard.send_signal(signal.SIGTERM)
@@ -245,6 +246,7 @@ class EmbeddedServer:
         if guard.stderr is not None:
             guard.stderr.close()
         remove_shared_memory(self._shm_prefix)
+        self._release()
 
     def wait(self, timeout: float | None = None) -> None:
         """Raise ServerDied once the server has ended by itself; return at the timeout (seconds)."""

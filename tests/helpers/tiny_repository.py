@@ -41,9 +41,11 @@ def write(folder: Path, **models: str) -> Path:
         version = folder / "models" / name / "1"
         version.mkdir(parents=True)
         (version / "model.py").write_text(source)
+        (version / "__pycache__").write_text("")  # as in an assembled one: no byte code is left there
         (version.parent / "config.pbtxt").write_text(CONFIG)
     (folder / "lib").mkdir(exist_ok=True)
     (folder / "lib" / "of_the_repository.py").write_text("")
+    (folder / "lib" / "__pycache__").write_text("")
     return seal(folder)
 
 

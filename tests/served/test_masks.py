@@ -43,7 +43,9 @@ def crop(request: pytest.FixtureRequest) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory, crop: str) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp(f"masks-{crop}")
     weights = painted.write(folder / "painted.onnx", painted.contract(crop=crop))
-    with EmbeddedServer(assemble(ServingPlan(weights=weights), output=folder / "var")) as running:
+    with EmbeddedServer(
+        assemble(ServingPlan(weights=weights), output=folder / "var"), http_port=0
+    ) as running:
         yield running
 
 

@@ -65,7 +65,7 @@ class Backend:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._ended = False
+        self._ending: asyncio.Task[None] | None = None
         self.channel = grpc.aio.insecure_channel(address, options=_CHANNEL)
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
@@ -125,6 +125,15 @@ class Backend:
                 return ""
         return f"{process.name} (pid {process.pid}) is {state.value}"
 
+    @property
+    def alive(self) -> bool:
+        """Whether tritonserver itself can still answer."""
+        return all(
+            processes.state_of(each) is processes.State.ALIVE
+            for each in self.processes
+            if each.pid == self.pid
+        )
+
     async def memory(self) -> int:
         """Bytes of all its processes, what they share counted once."""
         return await in_thread(lambda: processes.proportional_bytes(self.processes))
@@ -152,15 +161,19 @@ class Backend:
     # -- the end ------------------------------------------------------------------------------------
 
     async def stop(self, *, kill: bool = False) -> None:
-        """Ends the Triton and all that belongs to it; with `kill` at once, whatever it has in flight."""
-        if self._ended:
-            return
-        self._ended = True
-        server = self._server
-        if server is not None:
-            if kill:
-                server.kill()
-            await in_thread(server.stop)
+        """Ends the Triton and all that belongs to it; with `kill` at once, whatever it has in flight.
+
+        May be called again, by others too: each call returns when the end is reached.
+        """
+        if kill and self._server is not None:
+            self._server.kill()
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        if self._server is not None:
+            await in_thread(self._server.stop)
         await self.channel.close()
 
 
@@ -205,7 +218,7 @@ async def start_backend(
         )
     except BaseException:
         cancel.set()
-        _THREADS.submit(_clean_up, server, starting, folder)
+        await asyncio.shield(in_thread(lambda: _clean_up(server, starting, folder)))
         raise
 
 

@@ -97,10 +97,10 @@ class Standby:
     def backend(self) -> Backend | None:
         return self._backend
 
-    def take(self) -> Backend | None:
-        """The standby, which is one no more; None where there is none, or where it is sick as well."""
+    def take(self, repository: Path) -> Backend | None:
+        """The standby of this repository, which is one no more; None where there is none that is well."""
         backend = self._backend
-        if backend is None or backend.sick or backend.look():
+        if backend is None or backend.repository != repository or backend.sick or backend.look():
             return None
         self._backend = None
         return backend
@@ -125,8 +125,14 @@ class Standby:
         if backend is not None:
             await backend.stop(kill=True)
 
+    async def make_room(self) -> None:
+        """Ends the standby where a further Triton beside it would find no memory."""
+        wanted = self._measured[1] if self._measured is not None and self._mode == "auto" else 0
+        if self._backend is not None and self._available() < wanted:
+            await self.drop()
+
     async def allowed(self, active: Backend) -> bool:
-        """Whether a second Triton beside this one is wanted and has room; the memory is measured once each."""
+        """Whether a second Triton beside this one is wanted and has room."""
         if self._mode != "auto":
             return self._mode == "always"
         if self._measured is None or self._measured[0] != active.generation:
@@ -140,7 +146,7 @@ class Standby:
             self._on_event(
                 "standby",
                 f"no standby: {available // _MEBIBYTE} MiB are available, and twice the "
-                f"{self._measured[1] // _MEBIBYTE} MiB of the running server are wanted; a repair takes a start",
+                f"{self._measured[1] // _MEBIBYTE} MiB of the running server are wanted",
             )
         return False
 

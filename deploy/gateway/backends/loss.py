@@ -1,0 +1,39 @@
+"""What an error of Triton's shows: it has died, it may be dying, or the request is to blame."""
+
+import re
+
+import grpc
+
+# Codes that come with the end of a process; all others are about the request.
+SUSPICIOUS = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+    }
+)
+_DEATH = re.compile(
+    r"stub process .{0,200} is not healthy"
+    r"|socket closed|connection (?:reset|refused|aborted)|broken pipe|failed to connect|recvmsg|goaway"
+    r"|connection attempt timed out|no such file or directory|unavailable: connection"
+    r"|server is stopping|server (?:is )?exiting|stopped accepting new inference requests",
+    re.IGNORECASE,
+)
+_MODEL_S_OWN_LOOKS = (0.0, 0.05)  # seconds before each look at the processes
+_LOOKS = (0.0, 0.05, 0.1, 0.15)
+
+
+def names_a_death(code: grpc.StatusCode, details: str) -> bool:
+    """Whether this error comes of a Triton, or of a model's process, that has ended or is ending."""
+    return code in SUSPICIOUS and _DEATH.search(details) is not None
+
+
+def waits_for(code: grpc.StatusCode, details: str) -> tuple[float, ...]:
+    """When to look at the processes: at once, and again where the error may come before the end is seen."""
+    if code not in SUSPICIOUS:
+        return ()
+    if names_a_death(code, details):
+        return (0.0,)
+    return _MODEL_S_OWN_LOOKS if code is grpc.StatusCode.INTERNAL else _LOOKS

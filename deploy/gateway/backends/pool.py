@@ -1,0 +1,370 @@
+"""BackendPool: the Tritons behind the gateway. One is active, is watched, repaired, swapped for another."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TextIO
+
+import grpc
+
+from deploy.embedded import CanaryFailed, EmbeddedServerError, RepositoryNotFound, StartCancelled
+from deploy.gateway.backends import loss
+from deploy.gateway.backends.backend import Backend, start_backend
+from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of, pass_all
+from deploy.gateway.backends.repair import Repair
+from deploy.gateway.backends.standby import Standby, Starter
+from deploy.gateway.options import GatewayOptions
+from deploy.gateway.refusals import Refusal
+
+_FAREWELL_SECONDS = 2.0  # that a sick Triton has for what it can still answer
+_RETRY_SECONDS = 1.0  # after which a client is asked to try again
+_TICK = 0.05  # between looks for a canary that is due
+
+
+class BackendPool:
+    """Generations of Tritons; for one event loop.
+
+    on_change   is called when the active Triton or the health has changed
+    on_event    is called with a word and a sentence, one line each for the log: "sick", "repaired",
+                "repair_failed", "standby", "swapped", "rolled_back", "swap_failed", "unwell"
+    previous    the repository that `rollback` goes back to, where a process before this one has swapped
+    start       starts a Triton (tests give another)
+    """
+
+    def __init__(
+        self,
+        options: GatewayOptions,
+        *,
+        on_change: Callable[[], None],
+        on_event: Callable[[str, str], None],
+        previous: Path | None = None,
+        start: Starter | None = None,
+    ) -> None:
+        self._options = options
+        self._settings = options.repair
+        self._on_change = on_change
+        self._on_event = on_event
+        self._start_one = start or self._launch
+        self.repository = options.repository  # resolved by `start`, so that a link that moves changes nothing
+        self.previous = previous
+        self.repairs = 0  # sick Tritons that were replaced, or are being replaced
+        self._generation = 0
+        self._log: TextIO | None = None
+        self._backends: dict[int, Backend] = {}  # all that run, by generation
+        self._active: Backend | None = None
+        self._canaries = CanaryRound({}, seconds=self._settings.canary_seconds)
+        self._unwell: dict[str, str] = {}  # by model: what its canary got, of the active Triton
+        self._why_none = "the service is starting"
+        self._reason = "starting"
+        self._closed = False
+        self._changed = asyncio.Event()
+        self._swapping = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._starting: set[asyncio.Future[Backend]] = set()
+        self._standby = Standby(
+            self._settings.standby, start=self._candidate, active=lambda: self._active, on_event=on_event
+        )
+        self._repair = Repair(
+            start=lambda: self._candidate(self.repository, niceness=0),
+            install=self._repaired,
+            on_event=on_event,
+            on_trouble=self._notify,
+        )
+
+    # -- what is there ------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Backend | None:
+        """The Triton that gets new requests; None while there is none."""
+        return self._active
+
+    @property
+    def standby_ready(self) -> bool:
+        return self._standby.backend is not None
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All that run: the active one, the standby, and those that end."""
+        return tuple(self._backends.values())
+
+    def health(self, model: str | None = None) -> tuple[bool, str]:
+        """Whether the service, or this model, answers, from the last request or canary; and why not."""
+        if self._active is None:
+            return False, self._repair.trouble or self._why_none
+        if model is None:
+            return not self._unwell, next(iter(self._unwell.values()), "")
+        if model not in self._active.served.metadata:
+            return False, f"Request for unknown model: '{model}' is not found"
+        return model not in self._unwell, self._unwell.get(model, "")
+
+    # -- work ---------------------------------------------------------------------------------------
+
+    def begin(self) -> Backend:
+        """The active Triton, with one request more on it; Refusal (UNAVAILABLE) where there is none."""
+        if self._active is None:
+            raise self._refusal()
+        self._active.begin()
+        return self._active
+
+    def end(self, generation: int) -> None:
+        """A request that was begun on this Triton is answered, or has failed."""
+        if (backend := self._backends.get(generation)) is not None:
+            backend.end()
+
+    def answered(self, model: str) -> None:
+        """The active Triton has answered a real request to this model: it needs no canary for now."""
+        self._canaries.answered(model)
+        if self._unwell.pop(model, None) is not None:
+            self._notify()
+
+    async def lost(self, generation: int, code: grpc.StatusCode, details: str) -> bool:
+        """Whether a request failed because its Triton, or a process of it, died: then it is to be sent again.
+
+        What failed for a reason of its own is not delayed; the states of the processes are looked at.
+        """
+        backend = self._backends.get(generation)
+        if backend is None or backend.sick:
+            return code in loss.SUSPICIOUS
+        for seconds in loss.waits_for(code, details):
+            await asyncio.sleep(seconds)
+            if self._is_sick(backend):
+                return True
+        if loss.names_a_death(code, details):
+            self._give_up(backend, f"a request got: {details}")
+            return True
+        return False
+
+    async def another(self, generation: int) -> Backend:
+        """Waits for a Triton that is newer, and begins a request on it; Refusal (UNAVAILABLE) at the end."""
+        while True:
+            if self._active is not None and self._active.generation > generation:
+                self._active.begin()
+                return self._active
+            if self._closed or self._repair.trouble:
+                raise self._refusal()
+            await self._changed.wait()
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts the first Triton; raises the errors of deploy.embedded."""
+        self.repository = self.repository.resolve()
+        if self._options.log is not None:
+            self._log = self._options.log.open("a")
+        else:
+            self._log = sys.stderr
+        self._install(await self._candidate(self.repository, niceness=0))
+        self._spawn(self._watch())
+        self._spawn(self._ask_in_turn())
+
+    async def swap(self, repository: Path) -> None:
+        """Lets another repository take over; raises with one sentence, changing nothing, where it fails."""
+        await self._replace(repository, event="swapped")
+
+    async def rollback(self) -> None:
+        """Goes back to the repository before the last swap; going back twice is where one was."""
+        if self.previous is None:
+            raise RepositoryNotFound(
+                "nothing was served before this repository: there is nothing to go back to"
+            )
+        await self._replace(self.previous, event="rolled_back")
+
+    async def stop(self) -> None:
+        """Ends all Tritons, each after what it has in flight, for as long as its grace lasts."""
+        self._closed = True
+        self._active, self._why_none, self._reason = None, "the service is stopping", "stopping"
+        self._notify()
+        await self._repair.cancel()
+        await self._standby.drop()
+        for starting in self._starting:
+            starting.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*(backend.stop(kill=bool(backend.sick)) for backend in self._backends.values()))
+        self._backends.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._log is not None and self._log is not sys.stderr:
+            self._log.close()
+
+    # -- within -------------------------------------------------------------------------------------
+
+    async def _launch(self, repository: Path, *, niceness: int) -> Backend:
+        self._generation += 1
+        return await start_backend(
+            generation=self._generation,
+            repository=repository,
+            options=self._options,
+            log=self._log,
+            niceness=niceness,
+        )
+
+    async def _candidate(self, repository: Path, *, niceness: int) -> Backend:
+        """A Triton that runs and has passed its canaries; CanaryFailed where it has not."""
+        if self._closed:
+            raise StartCancelled("the service is stopping")
+        starting = asyncio.ensure_future(self._start_one(repository, niceness=niceness))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        try:
+            backend = await starting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise StartCancelled("the service is stopping") from None  # by `stop`, not by the caller
+        self._backends[backend.generation] = backend
+        try:
+            wrong = await pass_all(
+                backend, canaries_of(backend.served).values(), timeout=self._settings.canary_timeout
+            )
+            if wrong or (wrong := backend.sick or backend.look()):
+                raise CanaryFailed(wrong)
+        except BaseException:
+            self._spawn(self._end(backend, kill=True))
+            raise
+        return backend
+
+    def _repaired(self, backend: Backend) -> None:
+        """Makes a Triton the active one in place of a sick one, which may have answered for some models."""
+        if (before := self._active) is not None:
+            before.sick = next(iter(self._unwell.values()), "it was replaced")
+            self._active = None
+            self._spawn(self._bury(before))
+        self._install(backend)
+
+    def _install(self, backend: Backend) -> None:
+        """Makes a Triton the active one; the one before ends when it has answered."""
+        before, self._active = self._active, backend
+        self._canaries = CanaryRound(canaries_of(backend.served), seconds=self._settings.canary_seconds)
+        self._unwell = {}
+        if before is not None:
+            self._spawn(self._retire(before))
+        self._notify()
+        self._standby.keep()
+
+    async def _replace(self, repository: Path, *, event: str) -> None:
+        async with self._swapping:
+            resolved = repository.resolve()
+            began = time.monotonic()
+            await self._standby.make_room()
+            try:
+                backend = await self._candidate(resolved, niceness=0)
+                await self._repair.cancel()
+                if self._closed or self._is_sick(backend):
+                    raise CanaryFailed(backend.sick or "the service is stopping")
+            except EmbeddedServerError as error:
+                self._on_event("swap_failed", f"{resolved} does not take over: {error}")
+                raise
+            if resolved != self.repository:
+                self.repository, self.previous = resolved, self.repository
+            self._install(backend)
+            await self._standby.drop()
+            self._standby.keep()
+            took = time.monotonic() - began
+            self._on_event(event, f"{resolved} answers (Triton {backend.generation}, {took:.1f} s)")
+
+    def _give_up(self, backend: Backend, why: str) -> None:
+        """Takes a sick Triton out, and lets another take its place."""
+        if backend.sick or self._closed:
+            return
+        backend.sick = why
+        self._on_event("sick", f"Triton {backend.generation} is given up: {why}")
+        self._standby.lost(backend)
+        if backend is self._active:
+            self._active = None
+            self._why_none, self._reason = f"the service is repairing itself: {why}", "repairing"
+            self._put_another_in_place(why)
+        self._spawn(self._bury(backend))
+        self._notify()
+
+    def _is_sick(self, backend: Backend) -> bool:
+        if not backend.sick and (why := backend.look()):
+            self._give_up(backend, why)
+        return bool(backend.sick)
+
+    def _put_another_in_place(self, why: str) -> None:
+        self.repairs += 1
+        standby = self._standby.take(self.repository)
+        if standby is None:
+            self._repair.begin(why)
+            return
+        self._install(standby)
+        self._on_event(
+            "repaired",
+            f"the standby, Triton {standby.generation}, answers; the one before was given up: {why}",
+        )
+
+    async def _bury(self, backend: Backend) -> None:
+        """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again."""
+        if backend.alive:
+            await backend.drained(_FAREWELL_SECONDS)
+        await self._end(backend, kill=True)
+
+    async def _retire(self, backend: Backend) -> None:
+        """Ends a Triton that is well, after what it has in flight."""
+        well = await backend.drained(self._options.drain_seconds)
+        if not backend.sick:
+            await self._end(backend, kill=not well)
+
+    async def _end(self, backend: Backend, *, kill: bool) -> None:
+        try:
+            await backend.stop(kill=kill)
+        finally:
+            self._backends.pop(backend.generation, None)
+
+    async def _watch(self) -> None:
+        """Looks at the states of all processes, again and again."""
+        while True:
+            await asyncio.sleep(self._settings.probe_seconds)
+            for backend in self.backends:
+                self._is_sick(backend)
+
+    async def _ask_in_turn(self) -> None:
+        """Sends a canary to each model of the active Triton that has not answered for a while."""
+        while True:
+            await asyncio.sleep(_TICK)
+            backend, canaries = self._active, self._canaries
+            if backend is None or (canary := canaries.due()) is None:
+                continue
+            began = time.monotonic()
+            wrong = await ask(backend, canary, timeout=self._settings.canary_timeout)
+            took = time.monotonic() - began
+            canaries.took(took)
+            if backend is not self._active:
+                continue
+            if not wrong:
+                canaries.answered(canary.model)
+                if self._unwell.pop(canary.model, None) is not None:
+                    self._notify()
+                continue
+            again = canary.model in self._unwell or took >= self._settings.canary_timeout
+            if self._unwell.get(canary.model) != wrong:
+                self._unwell[canary.model] = wrong
+                self._on_event("unwell", wrong)
+                self._notify()
+            if again and not self._repair.running:
+                # It goes on answering for its other models until another is ready.
+                self.repairs += 1
+                self._on_event("sick", f"Triton {backend.generation} is to be replaced: {wrong}")
+                self._repair.begin(wrong)
+
+    def _refusal(self) -> Refusal:
+        return Refusal(
+            grpc.StatusCode.UNAVAILABLE,
+            f"the service is {self._reason}: try again in a moment",
+            reason=self._reason,
+            retry_after=_RETRY_SECONDS,
+        )
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        self._on_change()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

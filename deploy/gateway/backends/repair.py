@@ -1,0 +1,113 @@
+"""The one repair: another Triton takes the place of a sick one."""
+
+import asyncio
+import collections
+import time
+from collections.abc import Awaitable, Callable
+
+from deploy.embedded import EmbeddedServerError
+from deploy.gateway.backends.backend import Backend
+
+_FIRST_DELAY = 0.5  # seconds after a start that failed; doubled with each one
+_PATIENCE = 5  # starts that fail within a minute, before the service is reported unhealthy
+_MINUTE = 60.0
+_RARELY = 30.0  # seconds between starts from then on
+
+
+class Backoff:
+    """How long to wait after starts that failed: a little, then longer, and half a minute for good."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: collections.deque[float] = collections.deque(maxlen=_PATIENCE)
+        self.hopeless = False
+
+    def failed(self) -> float:
+        """Counts a failure; returns the seconds until the next try."""
+        now = self._clock()
+        self._failures.append(now)
+        if len(self._failures) == _PATIENCE and now - self._failures[0] <= _MINUTE:
+            self.hopeless = True
+        recent = sum(now - when <= _MINUTE for when in self._failures)
+        return _RARELY if self.hopeless else _FIRST_DELAY * 2 ** (recent - 1)
+
+    def succeeded(self) -> None:
+        self._failures.clear()
+        self.hopeless = False
+
+
+class Repair:
+    """Starts Tritons until one is ready. One at a time, however many sick ones there are.
+
+    start      starts a Triton of the present repository; it has passed its canaries
+    install    makes it the active one
+    on_event   one line each for the log
+    on_trouble called when `trouble` changes
+    """
+
+    def __init__(
+        self,
+        *,
+        start: Callable[[], Awaitable[Backend]],
+        install: Callable[[Backend], None],
+        on_event: Callable[[str, str], None],
+        on_trouble: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._start = start
+        self._install = install
+        self._on_event = on_event
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._backoff = Backoff(clock=clock)
+        self._task: asyncio.Task[None] | None = None
+        self.trouble = ""  # why no start succeeds, once several have failed
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def begin(self, why: str) -> None:
+        """Starts a Triton in place of one that is sick; does nothing while one is being started."""
+        if not self.running:
+            self._task = asyncio.get_running_loop().create_task(self._run(why), name="repair")
+
+    async def cancel(self) -> None:
+        """Gives the repair up: another Triton answers, or the service ends."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.recovered()
+
+    def recovered(self) -> None:
+        """A Triton answers: earlier failures count no more."""
+        self._backoff.succeeded()
+        if self.trouble:
+            self.trouble = ""
+            self._on_trouble()
+
+    async def _run(self, why: str) -> None:
+        began = self._clock()
+        while True:
+            try:
+                backend = await self._start()
+            except EmbeddedServerError as error:
+                delay = self._backoff.failed()
+                again = f"trying again in {delay:.1f} s"
+                self._on_event(
+                    "repair_failed", f"a server that was to replace a sick one failed: {error}; {again}"
+                )
+                if self._backoff.hopeless and self.trouble != str(error):
+                    self.trouble = str(error)
+                    self._on_trouble()
+                await asyncio.sleep(delay)
+                continue
+            self._install(backend)
+            self._on_event(
+                "repaired",
+                f"Triton {backend.generation} answers after {self._clock() - began:.1f} s; "
+                f"the one before was given up: {why}",
+            )
+            self.recovered()
+            return
