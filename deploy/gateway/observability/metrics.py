@@ -183,7 +183,12 @@ class Metrics:
         await self.scrape()
         pool = self._pool
         active = pool.active.generation if pool is not None and pool.active is not None else None
-        return generate_latest(self._registry) + self._triton.render(active=active).encode()
+        parts = []
+        for family in self._registry.collect():
+            parts.append(generate_latest(_Only(family)))
+            await asyncio.sleep(0)  # a large page takes tens of milliseconds: requests go on in between
+        parts.append(self._triton.render(active=active).encode())
+        return b"".join(parts)
 
     async def follow(self) -> None:
         """Reads Triton's series now and then, until cancelled, so that those of one that dies are known."""
@@ -274,6 +279,16 @@ class _Present(Collector):
 
     def describe(self) -> Iterable[Metric]:
         return []
+
+
+class _Only(Collector):
+    """One family, in place of a registry."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

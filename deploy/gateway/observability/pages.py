@@ -9,12 +9,14 @@ There is no inference here, no picture and no key, and nothing asks for a key ei
 port reads load and the names of models and keys. Off loopback it belongs into the operators' network.
 
 A connection lives for some seconds and there are few at once, so that clients which send slowly, read slowly
-or never end can't collect.
+or never end can't collect; and who asks for metrics all the time gets each page again for a second.
 """
 
 import asyncio
 import json
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -24,6 +26,7 @@ from deploy.gateway.observability.metrics import CONTENT_TYPE
 
 CONNECTION_SECONDS = 10.0
 MOST_CONNECTIONS = 64
+PAGE_SECONDS = 1.0  # for which a page of metrics is given again: making one takes tens of milliseconds
 _MOST_HEADER_BYTES = 4096
 _PLACES = "/metrics, /v2/health/live, /v2/health/ready and /v2/models/NAME/ready"
 _HEADERS = {"Connection": "close", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -47,6 +50,9 @@ class Pages:
         self._metrics = metrics
         self._health = health
         self._served = served
+        self._page = b""
+        self._page_made = -math.inf
+        self._making = asyncio.Lock()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
@@ -100,7 +106,11 @@ class Pages:
         return handler
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=await self._metrics(), headers={**_HEADERS, "Content-Type": CONTENT_TYPE})
+        async with self._making:
+            if time.monotonic() - self._page_made > PAGE_SECONDS:
+                self._page = await self._metrics()
+                self._page_made = time.monotonic()
+        return web.Response(body=self._page, headers={**_HEADERS, "Content-Type": CONTENT_TYPE})
 
     async def _get_live(self, _request: web.Request) -> web.Response:
         return _answer({"live": True}, status=200)

@@ -180,6 +180,26 @@ def test_connections_beyond_the_limit_are_ended_and_the_others_go_on(monkeypatch
     assert asyncio.run(attack()) == (7, 200)
 
 
+def test_many_askers_share_a_page_and_a_later_one_gets_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    async def ask() -> None:
+        async def metrics() -> bytes:
+            made.append(len(made))
+            await asyncio.sleep(0.05)
+            return b"page %d" % made[-1]
+
+        pages = Pages(metrics=metrics, health=lambda model: (True, ""), served=lambda: SERVED)
+        port = await pages.start("127.0.0.1", 0)
+        answers = await asyncio.gather(*(request(port, "/metrics") for _ in range(20)))
+        assert {text for _, _, text in answers} == {"page 0"}
+        monkeypatch.setattr(module, "PAGE_SECONDS", 0.0)
+        assert (await request(port, "/metrics"))[2] == "page 1"
+        await pages.stop()
+
+    asyncio.run(ask())
+
+
 def test_a_page_that_fails_is_an_error_without_its_text() -> None:
     async def once() -> tuple[int, str]:
         async def broken() -> bytes:
