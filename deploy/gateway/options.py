@@ -21,7 +21,7 @@ class Limits:
     )
     megapixels: float = option(help="of one encoded picture", default=50.0)
     scan_megapixels: float = option(
-        help="of one picture: megapixels times a decoder's passes over them", default=250.0
+        help="of one picture: megapixels times a decoder's passes over them", default=300.0
     )
     in_flight: int = option(
         help="requests with Triton; below that the gateway finds the right number by itself", default=1024

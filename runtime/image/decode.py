@@ -10,6 +10,9 @@ from runtime.errors import InvalidImage
 from runtime.image.containers import Picture, read_container
 
 MAX_PIXELS = 50_000_000
+# Pixels times the passes that a decoder makes over them: ordinary progressive JPEGs of MAX_PIXELS take five
+# to six. At worst (dense or arithmetic coding) it is about two seconds of a core; without it, minutes.
+MAX_SCAN_PIXELS = 300_000_000
 # Of a file. Raw pixels (PPM) may be as large as `max_pixels` of them are.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 # While it is decoded, a picture may take as much as `max_pixels` of this many bytes: 8-bit RGBA.
@@ -18,7 +21,9 @@ _PIXEL_BYTES = 4
 _STRIP_PIXELS = 1_000_000
 
 
-def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS, max_scan_pixels: int = MAX_SCAN_PIXELS
+) -> NDArray[np.uint8]:
     """The photo [H, W, 3] uint8 RGB, upright, of an encoded picture (bytes or a uint8 array [n]).
 
     JPEG (progressive and CMYK too), PNG (all kinds), WebP (of an animation the first frame) and
@@ -27,30 +32,50 @@ def decode_image(data: bytes | NDArray[np.uint8], *, max_pixels: int = MAX_PIXEL
     Damage inside a JPEG's or a WebP's compressed data shows in the pixels, and can't always be distinguished
     from a picture that looks so; all other damage is refused.
 
-    Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than
-    `MAX_FILE_BYTES`, of more than `max_pixels` pixels, or so deep that its channels take more bytes
-    than those of `max_pixels` pixels in 8-bit RGBA.
+    Raises InvalidImage for what `read_picture` refuses, and for what can't be decoded.
     """
     view = data.reshape(-1).data if isinstance(data, np.ndarray) else memoryview(data)
-    largest = MAX_FILE_BYTES if bytes(view[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
-    if view.nbytes > largest:
+    picture = read_picture(view, max_pixels=max_pixels, max_scan_pixels=max_scan_pixels)
+    pixels = _ppm_pixels(picture) if picture.format == "PPM" else _to_rgb(_decoded(picture), picture)
+    return np.ascontiguousarray(_upright(pixels, orientation=picture.orientation))
+
+
+def read_picture(
+    data: memoryview, *, max_pixels: int = MAX_PIXELS, max_scan_pixels: int = MAX_SCAN_PIXELS
+) -> Picture:
+    """What is known of an encoded picture (bytes) before it is decoded.
+
+    Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than
+    `MAX_FILE_BYTES`, of more than `max_pixels` pixels, so deep that its channels take more bytes than those
+    of `max_pixels` pixels in 8-bit RGBA, or of so many scans that a decoder would go over more than
+    `max_scan_pixels` pixels.
+    """
+    largest = MAX_FILE_BYTES if bytes(data[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
+    if data.nbytes > largest:
         raise InvalidImage(
-            f"The file is {view.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
+            f"The file is {data.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
         )
-    picture = read_container(data if isinstance(data, bytes) else view.tobytes())
-    if picture.width * picture.height > max_pixels:
+    whole = data.obj if isinstance(data.obj, bytes) and len(data.obj) == data.nbytes else data.tobytes()
+    picture = read_container(whole)
+    pixels = picture.width * picture.height
+    if pixels > max_pixels:
         raise InvalidImage(
             f"The {picture.format} is {picture.width:,} x {picture.height:,} pixels, more than the "
             f"{max_pixels:,} accepted; send a smaller copy."
         )
-    if picture.width * picture.height * picture.pixel_bytes > max_pixels * _PIXEL_BYTES:
+    if pixels * picture.pixel_bytes > max_pixels * _PIXEL_BYTES:
         raise InvalidImage(
             f"The {picture.format} of {picture.width:,} x {picture.height:,} pixels takes "
             f"{picture.pixel_bytes} bytes a pixel, more than the {max_pixels * _PIXEL_BYTES:,} bytes "
             "accepted in all; send a smaller copy, or one of 8 bits."
         )
-    pixels = _ppm_pixels(picture) if picture.format == "PPM" else _to_rgb(_decoded(picture), picture)
-    return np.ascontiguousarray(_upright(pixels, orientation=picture.orientation))
+    if pixels * picture.scans > max_scan_pixels:
+        raise InvalidImage(
+            f"The {picture.format} of {picture.width:,} x {picture.height:,} pixels goes over each of them "
+            f"{picture.scans:.1f} times, {pixels * picture.scans:,.0f} in all, more than the "
+            f"{max_scan_pixels:,} accepted; send a smaller copy, or one that is not progressive."
+        )
+    return picture
 
 
 def _ppm_pixels(picture: Picture) -> NDArray[np.uint8]:

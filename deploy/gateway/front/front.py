@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from deploy.gateway.admission.picture_cost import PictureCosts
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.answers import Answers, not_ready
 from deploy.gateway.front.channels import Channels
@@ -13,26 +14,14 @@ from deploy.gateway.front.health import Health
 from deploy.gateway.front.inference import Inference
 from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
 from deploy.gateway.front.replies import abort, own_failure
-from deploy.gateway.front.request import InferRequest
-from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.front.validation import rows_of
 from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.observability.access_log import AccessLog
-from deploy.gateway.options import GatewayOptions, Limits
+from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, of_model
-from deploy.gateway.work import Cost
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
-
-
-def _cost_of(request: InferRequest, served: ServedModels, limits: Limits) -> Cost:
-    """By bytes and rows alone."""
-    return Cost(
-        bytes=len(request.raw),
-        rows=rows_of(request, served.signatures[request.model]),
-    )
 
 
 Raw = Callable[[bytes, Any], Awaitable[bytes]]
@@ -58,13 +47,14 @@ class Front:
         self._channels = Channels()
         self._closed = False
         self._answers = Answers(authority, is_open=lambda: not self._closed)
+        self._costs = PictureCosts(options.limits)
         self._inference = Inference(
             authority,
             channels=self._channels,
             identities=identities,
             limits=options.limits,
             access_log=access_log,
-            cost_of=_cost_of,
+            cost_of=self._costs.of,
         )
         self._server: grpc.aio.Server | None = None
 
@@ -105,6 +95,7 @@ class Front:
         if self._server is not None:
             await self._server.stop(grace)
         await self._inference.stop()
+        self._costs.close()
         await self._channels.close()
 
     # -- within -------------------------------------------------------------------------------------

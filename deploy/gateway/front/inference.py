@@ -7,7 +7,7 @@ client's deadline, keeps its ticket until then, and its answer is dropped.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
@@ -30,7 +30,7 @@ from deploy.gateway.work import Cost, Ending, Ticket, Work
 
 METHOD = "ModelInfer"
 
-CostOf = Callable[[InferRequest, ServedModels, Limits], Cost]
+CostOf = Callable[[InferRequest, ServedModels], Awaitable[Cost]]
 
 _DOING = "on an inference"
 _OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
@@ -86,7 +86,7 @@ class Inference:
         """A serialised ModelInferRequest in, Triton's serialised answer out; all else ends the call."""
         call = _Call(began=time.monotonic(), size=len(data), context=context)
         try:
-            self._prepare(call, data)
+            await self._prepare(call, data)
             return await self._within_timeout(call)
         except Refusal as refusal:
             await self._refuse(call, refusal)
@@ -106,7 +106,7 @@ class Inference:
 
     # -- before it is sent --------------------------------------------------------------------------
 
-    def _prepare(self, call: _Call, data: bytes) -> None:
+    async def _prepare(self, call: _Call, data: bytes) -> None:
         """Everything that is found out before admission; raises Refusal."""
         if self._closed is not None:
             raise self._closed
@@ -126,7 +126,7 @@ class Inference:
             raise blamed()
         call.work = Work(
             model=request.model,
-            cost=self._cost_of(request, served, self._limits),
+            cost=await self._cost_of(request, served),
             client=call.caller.name,
             per_second=call.caller.per_second,
             seconds_left=_seconds_left(context.time_remaining(), request),

@@ -2,29 +2,47 @@
 
 import re
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from runtime.errors import InvalidImage
 from runtime.image.containers.exif import exif_orientation
-from runtime.image.containers.picture import MAX_SEGMENTS, Picture, cut_short, damaged, too_fragmented
+from runtime.image.containers.picture import Picture, cut_short, damaged, too_fragmented
 
 SIGNATURE = b"\xff\xd8"
-# Progressive JPEGs have about ten scans, each of which fills the picture.
+# Progressive JPEGs have about ten scans.
 MAX_SCANS = 100
+# Pictures have some ten; what cameras and editors attach lies in segments of 64 KB, of which the largest file
+# accepted has room for a thousand.
+MAX_SEGMENTS = 2_000
 
-# A marker within compressed data: not a stuffed 00, a fill byte FF or a restart marker.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
-_FILL = re.compile(rb"\xff*")
+# What ends compressed data: a marker, which is neither a stuffed 00 nor a fill byte FF. Where restart markers
+# are announced, they belong to the data.
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_MARKER_BUT_RESTART = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_NO_FILL = re.compile(rb"[^\xff]", re.DOTALL)
+# Bytes that are searched at once: other threads have to wait meanwhile.
+_WINDOW = 128 * 1024
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SOI, _EOI, _SOS, _DRI, _APP1 = 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
+_RST0, _SOI, _EOI, _SOS, _DRI, _APP1 = 0xD0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """shares: by component's number, its part of all samples."""
+
+    width: int
+    height: int
+    shares: Mapping[int, float]
 
 
 def read_jpeg(data: bytes) -> Picture:
     """Walks the segments up to the end marker. What follows it (some cameras append) is of no concern."""
-    frame: tuple[int, int] | None = None
+    frame: _Frame | None = None
     orientation: int | None = None
-    restarts, scans, at = False, 0, 2
+    restarts, scans, passes, at = False, 0, 0.0, 2
     for _ in range(MAX_SEGMENTS):
         marker, at = _marker(data, at)
         if marker == _EOI:
@@ -49,28 +67,41 @@ def read_jpeg(data: bytes) -> Picture:
                 raise damaged("JPEG", "its pixels come before its size")
             at = _scan_end(data, at, restarts=restarts)
             scans += 1
+            passes += _share(segment, frame)
             if scans > MAX_SCANS:
                 raise too_fragmented("JPEG", f"{MAX_SCANS} scans")
     else:
         raise too_fragmented("JPEG", f"{MAX_SEGMENTS:,} segments")
     if frame is None or not scans:
         raise damaged("JPEG", "it holds no pixels")
-    return Picture(format="JPEG", width=frame[0], height=frame[1], orientation=orientation or 1, encoded=data)
+    return Picture(
+        format="JPEG",
+        width=frame.width,
+        height=frame.height,
+        orientation=orientation or 1,
+        encoded=data,
+        scans=passes,
+    )
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
     """The marker at a position (after any fill bytes) and the position behind it."""
-    start = at
-    fill = _FILL.match(data, at)
-    at = fill.end() if fill else at
-    if at >= len(data):
-        raise cut_short("JPEG", data)
-    if at == start:
+    found = _find(_NO_FILL, data, at)
+    if found == at:
         raise damaged("JPEG", f"byte {at} should begin a segment and does not")
-    return data[at], at + 1
+    return data[found], found + 1
 
 
-def _frame(segment: bytes, *, marker: int) -> tuple[int, int]:
+def _find(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Where the pattern, of one or two bytes, is found first from a position on."""
+    for start in range(at, len(data), _WINDOW):
+        found = pattern.search(data, start, start + _WINDOW + 1)
+        if found:
+            return found.start()
+    raise cut_short("JPEG", data)
+
+
+def _frame(segment: bytes, *, marker: int) -> _Frame:
     if len(segment) < 6:
         raise damaged("JPEG", "its frame header is too short")
     bits, height, width, components = struct.unpack(">BHHB", segment[:6])
@@ -79,17 +110,36 @@ def _frame(segment: bytes, *, marker: int) -> tuple[int, int]:
             f"This JPEG's kind ({bits} bits, {components} components, type {marker:02X}) can't be decoded; "
             "save it as an ordinary 8-bit JPEG."
         )
-    return width, height
+    # Of each component: its number, and how densely it is sampled across and down, 1 to 4.
+    numbers, factors = segment[6::3][:components], segment[7::3][:components]
+    samples = [(factor >> 4) * (factor & 15) for factor in factors]
+    if len(segment) < 6 + 3 * components or not all(1 <= count <= 16 for count in samples):
+        raise damaged("JPEG", "its frame header names no usable components")
+    return _Frame(
+        width=width,
+        height=height,
+        shares={number: count / sum(samples) for number, count in zip(numbers, samples, strict=True)},
+    )
+
+
+def _share(scan: bytes, frame: _Frame) -> float:
+    """The part of the picture's samples that a scan goes over, by its header."""
+    numbers = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""
+    if not numbers or any(number not in frame.shares for number in numbers):
+        raise damaged("JPEG", "a scan names no component, or one that the picture lacks")
+    return sum(frame.shares[number] for number in numbers)
 
 
 def _scan_end(data: bytes, at: int, *, restarts: bool) -> int:
     """Where the compressed data from `at` ends. Restart markers must count 0 to 7 over and over."""
-    found = _MARKER.search(data, at)
-    if found is None:
-        raise cut_short("JPEG", data)
-    end = found.start()
-    scan = np.frombuffer(data, np.uint8, count=end - at, offset=at)
-    counted = scan[1:][(scan[:-1] == 0xFF) & (scan[1:] & 0xF8 == 0xD0)] & 7
-    if counted.size and (not restarts or (counted != np.arange(counted.size) % 8).any()):
+    end = _find(_MARKER_BUT_RESTART if restarts else _MARKER, data, at)
+    in_order = restarts or data[end + 1] & 0xF8 != _RST0
+    count = 0
+    for start in range(at, end if restarts else at, _WINDOW):
+        part = np.frombuffer(data, np.uint8, count=min(_WINDOW + 1, end - start), offset=start)
+        numbers = part[1:][(part[:-1] == 0xFF) & (part[1:] & 0xF8 == _RST0)] & 7
+        in_order = in_order and bool((numbers == (count + np.arange(numbers.size)) % 8).all())
+        count += numbers.size
+    if not in_order:
         raise damaged("JPEG", "its restart markers are out of order")
     return end

@@ -7,9 +7,10 @@ from runtime.errors import InvalidImage
 
 Format = Literal["JPEG", "PNG", "WebP", "PPM"]
 
-# A picture has some hundreds of segments, a huge PNG some ten thousand chunks; a file made of nothing
-# else would keep a server busy.
-MAX_SEGMENTS = 100_000
+# A picture has some hundreds of segments, and large ones have long segments: a file made of nothing but short
+# ones would keep a server busy with its structure.
+_SEGMENTS = 1_000
+_BYTES_PER_SEGMENT = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Picture:
     turned) is applied. `encoded` is what to give the decoder. `header` counts the bytes before the
     pixels (PPM only). `clear_grey` is the stored grey value that means transparent (PNG only).
     `pixel_bytes` is how many bytes a pixel takes, at most, while it is decoded: channels x depth.
+    `scans` is how often a decoder goes over all samples: 1, but for JPEG files of several scans, of which
+    each counts by its part of the samples (an ordinary progressive one: 10 scans, 5 times all samples).
     """
 
     format: Format
@@ -30,6 +33,12 @@ class Picture:
     header: int = 0
     pixel_bytes: int = 3
     clear_grey: int | None = None
+    scans: float = 1.0
+
+
+def max_segments(data: bytes) -> int:
+    """Of how many segments or chunks a file of this size may consist."""
+    return _SEGMENTS + len(data) // _BYTES_PER_SEGMENT
 
 
 def cut_short(form: Format, data: bytes) -> InvalidImage:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 
 from runtime.image.containers.exif import exif_orientation
-from runtime.image.containers.picture import MAX_SEGMENTS, Picture, cut_short, damaged, too_fragmented
+from runtime.image.containers.picture import Picture, cut_short, damaged, max_segments, too_fragmented
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What pixels depend on. Other chunks (profiles, texts, further frames) are kept from the decoder,
@@ -63,8 +63,8 @@ def _pixel_bytes(*, color: int, depth: int, alpha: bool) -> int:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """(type, body, whole chunk) up to and with IEND; checksums are checked on the way."""
-    at = len(SIGNATURE)
-    for _ in range(MAX_SEGMENTS):
+    at, most = len(SIGNATURE), max_segments(data)
+    for _ in range(most):
         if at + 12 > len(data):
             raise cut_short("PNG", data)
         (length,) = struct.unpack_from(">I", data, at)
@@ -80,4 +80,4 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if kind == b"IEND":
             return
         at = end
-    raise too_fragmented("PNG", f"{MAX_SEGMENTS:,} chunks")
+    raise too_fragmented("PNG", f"{most:,} chunks")

@@ -3,7 +3,7 @@
 import struct
 
 from runtime.image.containers.exif import exif_orientation
-from runtime.image.containers.picture import MAX_SEGMENTS, Picture, cut_short, damaged, too_fragmented
+from runtime.image.containers.picture import Picture, cut_short, damaged, max_segments, too_fragmented
 
 
 def is_webp(data: bytes) -> bool:
@@ -18,11 +18,11 @@ def read_webp(data: bytes) -> Picture:
         raise cut_short("WebP", data)
     size: tuple[int, int] | None = None
     orientation: int | None = None
-    chunks, pixels, at = 0, False, 12
+    chunks, most, pixels, at = 0, max_segments(data), False, 12
     while at + 8 <= end:
         chunks += 1
-        if chunks > MAX_SEGMENTS:
-            raise too_fragmented("WebP", f"{MAX_SEGMENTS:,} chunks")
+        if chunks > most:
+            raise too_fragmented("WebP", f"{most:,} chunks")
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         body = data[at + 8 : at + 8 + length]
         if at + 8 + length > end:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from runtime.errors import InvalidImage, InvalidInput
-from runtime.image.decode import decode_image
+from runtime.image.decode import decode_image, read_picture
 from tests.helpers.encoded_pictures import chunk, encode, png, refusal, with_alpha
 
 
@@ -96,13 +96,79 @@ def test_a_file_of_very_many_segments_is_refused(photo: Image.Image, kind: str) 
     else:
         body = data[8:] + b"JUNK\0\0\0\0" * many
         data = b"RIFF" + struct.pack("<I", len(body)) + body
-    assert "more than 100,000" in refusal(data)
+    assert "consists of more than" in refusal(data)
 
 
 def test_a_jpeg_of_endless_scans_is_refused(photo: Image.Image) -> None:
     data = encode(photo, "JPEG", progressive=True)
     scan = data.rindex(b"\xff\xda")
     assert "100 scans" in refusal(data[:scan] + data[scan:-2] * 100 + data[-2:])
+
+
+def bomb(data: bytes, scan: int, times: int) -> bytes:
+    """A progressive JPEG in which one of its scans comes so many times more."""
+    starts = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)]
+    end = next(
+        at for at in range(starts[scan] + 2, len(data)) if data[at] == 0xFF and data[at + 1] in _MARKERS
+    )
+    return data[:-2] + data[starts[scan] : end] * times + data[-2:]
+
+
+_MARKERS = (0xC4, 0xD9, 0xDA)  # of what follows a scan: tables, the end, another scan
+
+
+@pytest.mark.parametrize(("subsampling", "passes"), [(2, 5.33), (0, 4.67)], ids=["4:2:0", "4:4:4"])
+def test_each_scan_of_a_jpeg_counts_by_its_part_of_the_samples(
+    photo: Image.Image, subsampling: int, passes: float
+) -> None:
+    read = [
+        read_picture(memoryview(encode(photo, "JPEG", subsampling=subsampling, progressive=progressive)))
+        for progressive in (False, True)
+    ]
+    assert read[0].scans == pytest.approx(1)
+    assert read[1].scans == pytest.approx(passes, abs=0.01)
+
+
+def test_other_formats_take_one_pass(photo: Image.Image) -> None:
+    for kind in ("PNG", "WEBP", "PPM"):
+        assert read_picture(memoryview(encode(photo, kind))).scans == 1
+
+
+def test_a_picture_that_a_decoder_goes_over_too_often_is_refused_before_decoding(photo: Image.Image) -> None:
+    large = bytearray(encode(photo, "JPEG", progressive=True))
+    frame = large.index(b"\xff\xc2")
+    large[frame + 5 : frame + 9] = struct.pack(">HH", 7000, 7000)
+    message = refusal(bomb(bytes(large), 9, 80))
+    assert "7,000 x 7,000" in message
+    assert "300,000,000" in message
+    assert "58.7 times" in message
+
+
+def test_a_progressive_photo_of_12_megapixels_is_decoded() -> None:
+    photo = Image.new("RGB", (4000, 3000), (90, 120, 150))
+    data = encode(photo, "JPEG", progressive=True)
+    assert decode_image(data).shape == (3000, 4000, 3)
+    with pytest.raises(
+        InvalidImage, match=r"5\.3 times, 64,000,000 in all, more than the 60,000,000 accepted"
+    ):
+        decode_image(data, max_scan_pixels=60_000_000)
+
+
+def test_a_scan_of_a_component_that_is_not_there_is_damage(photo: Image.Image) -> None:
+    data = bytearray(encode(photo, "JPEG"))
+    data[data.index(b"\xff\xda") + 5] = 9
+    assert "lacks" in refusal(bytes(data))
+    data = bytearray(encode(photo, "JPEG"))
+    data[data.index(b"\xff\xc0") + 11] = 0x05
+    assert "components" in refusal(bytes(data))
+
+
+def test_restart_markers_are_counted_through_a_long_scan(photo: Image.Image) -> None:
+    data = encode(photo.resize((1200, 1000)), "JPEG", restart_marker_blocks=1, quality=98)
+    assert len(data) > 150_000  # more than is searched at once
+    assert read_picture(memoryview(data)).width == 1200
+    late = data.rindex(b"\xff\xd3")
+    assert "restart" in refusal(data[:late] + b"\xff\xd4" + data[late + 2 :])
 
 
 def test_fill_bytes_before_a_marker_are_overlooked(photo: Image.Image) -> None:

@@ -351,8 +351,9 @@ def test_faces_are_the_rows_of_a_batch() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_faces_are_those_that_were_found_in_a_photo(count: int) -> None:
-    request = v2.ModelInferRequest(model_name="photos", raw_input_contents=[bytes(5)])
-    request.inputs.add(name="image", datatype="UINT8", shape=[5])
+    photo = b"P6 1 1 255\n" + bytes(3)
+    request = v2.ModelInferRequest(model_name="photos", raw_input_contents=[photo])
+    request.inputs.add(name="image", datatype="UINT8", shape=[len(photo)])
     answer = v2.ModelInferResponse(model_name="photos", id="7")
     answer.outputs.add(name="size", datatype="FP32", shape=[2])
     answer.outputs.add(name="found", datatype="FP32", shape=[count, 4])
