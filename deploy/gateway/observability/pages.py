@@ -9,7 +9,7 @@ There is no inference here, no picture and no key, and nothing asks for a key ei
 port reads load and the names of models and keys. Off loopback it belongs into the operators' network.
 
 A connection lives for some seconds and there are few at once, so that clients which send slowly, read slowly
-or never end can't collect; and who asks for metrics all the time gets each page again for a second.
+or never end can't collect; and who asks for metrics all the time gets pages again, for at most a second.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ from deploy.gateway.observability.metrics import CONTENT_TYPE
 
 CONNECTION_SECONDS = 10.0
 MOST_CONNECTIONS = 64
-PAGE_SECONDS = 1.0  # for which a page of metrics is given again: making one takes tens of milliseconds
+# A page of metrics is given again until making pages takes no more than this share of the time.
+PAGES_SHARE = 1 / 5
+LONGEST_PAGE_SECONDS = 1.0
 _MOST_HEADER_BYTES = 4096
 _PLACES = "/metrics, /v2/health/live, /v2/health/ready and /v2/models/NAME/ready"
 _HEADERS = {"Connection": "close", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -51,7 +53,7 @@ class Pages:
         self._health = health
         self._served = served
         self._page = b""
-        self._page_made = -math.inf
+        self._page_ends = -math.inf
         self._making = asyncio.Lock()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -107,9 +109,10 @@ class Pages:
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
         async with self._making:
-            if time.monotonic() - self._page_made > PAGE_SECONDS:
+            if (began := time.monotonic()) > self._page_ends:
                 self._page = await self._metrics()
-                self._page_made = time.monotonic()
+                now = time.monotonic()
+                self._page_ends = now + min((now - began) / PAGES_SHARE, LONGEST_PAGE_SECONDS)
         return web.Response(body=self._page, headers={**_HEADERS, "Content-Type": CONTENT_TYPE})
 
     async def _get_live(self, _request: web.Request) -> web.Response:
