@@ -157,10 +157,14 @@ def serve(arguments: Sequence[str]) -> int:
         )
 
     grace = options.grace_seconds + _STOP_MARGIN
+    parent = None
+    if command.parent is not None:
+        parent = socket.socket(fileno=command.parent)
+        parent.setblocking(False)
     supervisor = Supervisor(
         [ChildCommand(name="the gateway", command=main_process)],
         patience=Patience(stop=options.drain_seconds + grace, left_over=grace),
-        parent=socket.socket(fileno=command.parent) if command.parent is not None else None,
+        parent=parent,
         on_end=lambda _name: ready.remove(),
     )
     with contextlib.ExitStack() as stack:

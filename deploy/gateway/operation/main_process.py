@@ -1,0 +1,286 @@
+"""The main process of a gateway: front, admission, Tritons, pages and control, put together and run.
+
+    python -m deploy.gateway.operation.main_process OPTIONS    (started by the supervisor)
+
+It listens at once, and refuses requests with UNAVAILABLE until a Triton is ready. After SIGTERM or SIGINT it
+refuses new work, answers what it has accepted, and ends; a second signal cuts that short. SIGHUP is `reload`.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+from deploy.embedded.errors import CannotStart, EmbeddedServerError, PortTaken
+from deploy.gateway.admission.admission import Admission
+from deploy.gateway.admission.rates import Rates
+from deploy.gateway.backends.blame import Blame
+from deploy.gateway.backends.pool import BackendPool
+from deploy.gateway.dispatcher import Dispatcher
+from deploy.gateway.front.front import Front
+from deploy.gateway.identity import Identities, check_exposure
+from deploy.gateway.observability.access_log import AccessLog
+from deploy.gateway.observability.metrics import Metrics
+from deploy.gateway.observability.pages import Pages
+from deploy.gateway.operation import places, reports
+from deploy.gateway.operation.command_line import ServeCommand, parse_serve
+from deploy.gateway.operation.console import fail, log
+from deploy.gateway.operation.control import ControlServer
+from deploy.gateway.operation.control_methods import ControlMethods
+from deploy.gateway.operation.failure_reports import fields_of
+from deploy.gateway.operation.ready_file import ReadyFile
+from deploy.gateway.operation.repository_lease import RepositoryLeases
+from deploy.gateway.operation.state import ServingState, StateFile
+from deploy.gateway.options import GatewayOptions
+from deploy.gateway.refusals import unavailable
+
+_HEARTBEAT_SECONDS = 1.0
+_LAST_ANSWERS_SECONDS = 1.0  # for refusals that are under way when the front ends
+_COME_BACK_SECONDS = 2.0  # what clients are given while this process stops
+
+
+class _Stop:
+    """What signals came: the first one stops, the second one hurries."""
+
+    def __init__(self) -> None:
+        self.wanted = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def on_signal(self) -> None:
+        (self.hurried if self.wanted.is_set() else self.wanted).set()
+
+
+class MainProcess:
+    """One gateway, assembled from its options."""
+
+    def __init__(self, options: GatewayOptions, *, reporter: reports.Reporter, restarts: int = 0) -> None:
+        """CannotStart for keys or certificates that can't be used."""
+        self._options = options
+        self._reporter = reporter
+        self._stop = _Stop()
+        self._address = ""
+        self._listens = False
+        control = places.control_socket(options.control, repository=options.repository)
+        self._state_file = StateFile(places.state_file(control))
+        self._leases = RepositoryLeases()
+        state = self._first_state()
+        if warning := check_exposure(options.host, options.identity):
+            log(warning)
+        self._identities = Identities(options.identity, log=log)
+        try:
+            self._access_log = None if options.access_log is None else AccessLog(options.access_log)
+        except OSError as error:
+            raise CannotStart(
+                f"the access log {options.access_log} can't be written: {error.strerror}; name another place"
+            ) from error
+        self._metrics = Metrics(restarts=restarts)
+        self._pool = BackendPool(
+            dataclasses.replace(options, repository=state.repository),
+            on_change=self._on_change,
+            on_event=self._on_event,
+        )
+        self._admission = Admission(options.limits)
+        self._dispatcher = Dispatcher(
+            admission=self._admission,
+            pool=self._pool,
+            blame=Blame(options.repair.blame_seconds),
+            rates=Rates(),
+            metrics=self._metrics,
+        )
+        self._metrics.watch(self._admission, self._pool, self._access_log)
+        self._front = Front(
+            self._dispatcher, options=options, identities=self._identities, access_log=self._access_log
+        )
+        self._pages = Pages(metrics=self._metrics.render, health=self.health, served=self._dispatcher.served)
+        self._methods = ControlMethods(
+            pool=self._pool,
+            admission=self._admission,
+            identities=self._identities,
+            access_log=self._access_log,
+            state=state,
+            on_state=self._keep,
+            health=self.health,
+            restarts=restarts,
+        )
+        self._control = ControlServer(control, self._methods.by_name())
+        self._ready_file = ReadyFile(options.ready_file)
+
+    def health(self, model: str | None = None) -> tuple[bool, str]:
+        """Whether requests are welcome, and in a sentence why not."""
+        if self._stop.wanted.is_set():
+            return False, "the gateway stops"
+        return self._dispatcher.health(model)
+
+    async def run(self) -> None:
+        """Serves until a signal; raises an EmbeddedServerError where it can't."""
+        with self._signals():
+            heartbeat = asyncio.create_task(self._beat())
+            following = asyncio.create_task(self._metrics.follow())
+            try:
+                await self._listen()
+                if await self._start_pool():
+                    log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
+                    self._reporter.send(reports.READY, models=self._models)
+                    await self._stop.wanted.wait()
+                    await self._drain()
+                else:
+                    log("stopped before it was ready")
+            finally:
+                self._ready_file.remove()
+                with contextlib.suppress(Exception):
+                    await self._end()
+                heartbeat.cancel()
+                following.cancel()
+
+    # -- start --------------------------------------------------------------------------------------
+
+    def _first_state(self) -> ServingState:
+        """What this run served last, else what the options name, its link followed once."""
+        kept = self._state_file.read()
+        if kept is not None and not kept.repository.is_dir():
+            log(f"{kept.repository}, which was served, is gone; serving {self._options.repository}")
+            kept = None
+        state = kept or ServingState(repository=self._options.repository.resolve())
+        self._keep(state)
+        return state
+
+    def _keep(self, state: ServingState) -> None:
+        self._leases.keep([path for path in (state.repository, state.previous) if path is not None])
+        with contextlib.suppress(OSError):  # a full disk is no reason not to serve
+            self._state_file.write(state)
+
+    async def _listen(self) -> None:
+        options = self._options
+        self._began = time.monotonic()
+        await self._control.start()
+        try:
+            grpc_port = await self._front.start(options.grpc_port)
+            http_port = await self._pages.start(options.host, options.http_port)
+        except OSError as error:
+            raise PortTaken(
+                f"a port of {options.host} was taken while the gateway started ({error}): stop what listens "
+                "there or choose another with --grpc-port and --http-port"
+            ) from error
+        self._address = f"{options.host}:{grpc_port}"
+        pages = f"{options.host}:{http_port}"
+        self._methods.addresses = {"grpc": self._address, "http": pages}
+        self._listens = True
+        log(f"starting: gRPC {self._address}, metrics http://{pages}/metrics")
+        self._reporter.send(reports.LISTENING, grpc_address=self._address, http_address=pages)
+
+    async def _start_pool(self) -> bool:
+        """False where a signal came first."""
+        starting = asyncio.ensure_future(self._pool.start())
+        stopping = asyncio.ensure_future(self._stop.wanted.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return False
+            await starting
+            return True
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            with contextlib.suppress(BaseException):
+                await starting
+
+    @property
+    def _models(self) -> list[str]:
+        served = self._dispatcher.served()
+        return [] if served is None else sorted(served.configs)
+
+    def _after(self) -> str:
+        return f"after {time.monotonic() - self._began:.1f} s"
+
+    # -- while it runs ------------------------------------------------------------------------------
+
+    def _on_change(self) -> None:
+        self._dispatcher.pool_changed()
+        is_ready, _ = self.health()
+        if not (is_ready and self._listens):
+            self._ready_file.remove()
+            return
+        try:
+            self._ready_file.write(self._address)
+        except OSError as error:
+            log(f"the ready file can't be written: {error.strerror}")
+
+    def _on_event(self, kind: str, sentence: str) -> None:
+        self._metrics.event(kind)
+        log(sentence)
+
+    async def _beat(self) -> None:
+        while True:
+            self._reporter.send(reports.ALIVE)
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._methods.reload_now)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Refuses new work, and waits for the answers to what was accepted."""
+        self._ready_file.remove()
+        accepted = self._admission.waiting + self._admission.in_flight
+        log(f"stopping: {accepted} accepted requests are answered first" if accepted else "stopping")
+        refusal = unavailable(
+            "this server stops and takes no more requests: send it again, to another one or later",
+            reason="stopping",
+            retry_after=_COME_BACK_SECONDS,
+        )
+        await self._front.refuse_new(refusal)
+        draining = asyncio.ensure_future(self._dispatcher.drain(refusal))
+        hurrying = asyncio.ensure_future(self._stop.hurried.wait())
+        await asyncio.wait(
+            {draining, hurrying},
+            timeout=self._options.drain_seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not draining.done():
+            left = self._admission.waiting + self._admission.in_flight
+            log(f"{left} accepted requests were not answered in time")
+        for task in (draining, hurrying):
+            task.cancel()
+
+    async def _end(self) -> None:
+        await self._front.stop(_LAST_ANSWERS_SECONDS)
+        await self._pool.stop()
+        await self._pages.stop()
+        await self._control.stop()
+        if self._access_log is not None:
+            await asyncio.to_thread(self._access_log.close)
+
+
+async def run(options: GatewayOptions, *, reporter: reports.Reporter, restarts: int = 0) -> None:
+    """Serves until a signal; raises an EmbeddedServerError where it can't."""
+    await MainProcess(options, reporter=reporter, restarts=restarts).run()
+
+
+def main(command: ServeCommand) -> int:
+    """The exit status: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
+    reporter = reports.Reporter(command.reports)
+    reporter.send(reports.ALIVE)
+    try:
+        asyncio.run(run(command.options, reporter=reporter, restarts=command.restarts))
+    except EmbeddedServerError as error:
+        reporter.send(reports.FAILED, **fields_of(error))
+        return fail(str(error), status=2 if isinstance(error, CannotStart) else 1)
+    log("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(parse_serve(sys.argv[1:])))

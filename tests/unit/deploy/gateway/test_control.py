@@ -1,0 +1,116 @@
+"""The control socket answers its user alone, and its places are private."""
+
+import asyncio
+import contextlib
+import socket
+import stat
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.embedded.errors import CannotStart
+from deploy.gateway.operation import places
+from deploy.gateway.operation.control import ControlError, ControlServer, call
+from deploy.gateway.operation.state import ServingState, StateFile
+
+
+async def double(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"number": 2 * request["number"]}
+
+
+async def fail(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    raise ValueError("it can't be done: try another")
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[None]:
+    server = ControlServer(path, {"double": double, "fail": fail})
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def test_a_method_s_result_comes_back_and_so_does_its_failure(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with serving(tmp_path / "control"):
+            assert await asyncio.to_thread(call, tmp_path / "control", "double", number=4) == {"number": 8}
+            with pytest.raises(ControlError, match="it can't be done: try another") as failed:
+                await asyncio.to_thread(call, tmp_path / "control", "fail")
+            assert failed.value.status == 1
+
+    asyncio.run(talk())
+    with pytest.raises(ControlError, match="no gateway answers") as missing:
+        call(tmp_path / "control", "double", number=1)
+    assert missing.value.status == 2
+
+
+def test_the_socket_is_its_user_s_alone_and_goes_with_the_gateway(tmp_path: Path) -> None:
+    async def look() -> None:
+        async with serving(tmp_path / "control"):
+            assert stat.S_IMODE((tmp_path / "control").stat().st_mode) == 0o600
+        assert not (tmp_path / "control").exists()
+
+    asyncio.run(look())
+
+
+def test_what_a_killed_gateway_left_is_replaced_and_one_that_runs_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+    async def look() -> None:
+        async with serving(path):
+            with pytest.raises(CannotStart, match=r"another gateway answers at .*--control"):
+                await ControlServer(path, {}).start()
+            assert await asyncio.to_thread(call, path, "double", number=1) == {"number": 2}
+
+    asyncio.run(look())
+
+
+def test_nonsense_is_answered_with_the_methods(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with serving(tmp_path / "control"):
+            for line in (b"[\n", b"[]\n", b"{}\n", b'{"method": []}\n', b'{"method": "other"}\n'):
+                reader, writer = await asyncio.open_unix_connection(tmp_path / "control")
+                writer.write(line)
+                assert b"double, fail" in await reader.readline()
+                writer.close()
+
+    asyncio.run(talk())
+
+
+def test_the_socket_s_place_is_the_repository_s_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    one = places.control_socket(None, repository=tmp_path / "a")
+    assert one == places.control_socket(None, repository=tmp_path / "a")
+    assert one != places.control_socket(None, repository=tmp_path / "b")
+    assert one.parent == tmp_path / "qface"
+    assert stat.S_IMODE(one.parent.stat().st_mode) == 0o700
+    one.parent.chmod(0o755)
+    with pytest.raises(CannotStart, match="open to other users"):
+        places.control_socket(None, repository=tmp_path / "a")
+
+
+def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="too long for a socket"):
+        places.control_socket(tmp_path / ("x" * 120), repository=tmp_path)
+
+
+def test_the_state_survives_and_damage_to_it_is_as_none(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    assert file.read() is None
+    first = ServingState(repository=Path("/a"))
+    for state in (first, first.after_swap(Path("/b"))):
+        file.write(state)
+        assert file.read() == state
+    assert state == ServingState(repository=Path("/b"), previous=Path("/a"))
+    (tmp_path / "state.json").write_text("{")
+    assert file.read() is None
+    file.remove()
+    assert not list(tmp_path.iterdir())
