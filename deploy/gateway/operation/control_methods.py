@@ -1,12 +1,12 @@
 """What the control socket does: status, swap, rollback and reload of the gateway in this process."""
 
-import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy.gateway.admission.admission import Admission
+from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.pool import BackendPool
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
@@ -18,7 +18,6 @@ from deploy.gateway.operation.state import ServingState
 class ControlMethods:
     """The methods, by their names in a request.
 
-    state       what is served at first
     on_state    called with what is served from then on, after each swap
     addresses   of this gateway, by "grpc" and "http"; set when it listens
     """
@@ -30,7 +29,6 @@ class ControlMethods:
         admission: Admission,
         identities: Identities,
         access_log: AccessLog | None,
-        state: ServingState,
         on_state: Callable[[ServingState], None],
         health: Callable[[], tuple[bool, str]],
         restarts: int,
@@ -39,11 +37,9 @@ class ControlMethods:
         self._admission = admission
         self._identities = identities
         self._access_log = access_log
-        self._state = state
         self._on_state = on_state
         self._health = health
         self._restarts = restarts
-        self._changing = asyncio.Lock()
         self.addresses: Mapping[str, str] = {}
 
     def by_name(self) -> Mapping[str, Method]:
@@ -62,8 +58,8 @@ class ControlMethods:
             "ready": is_ready,
             "reason": reason,
             "addresses": dict(self.addresses),
-            "repository": str(self._state.repository),
-            "previous": None if self._state.previous is None else str(self._state.previous),
+            "repository": str(self._pool.repository),
+            "previous": None if self._pool.previous is None else str(self._pool.previous),
             "pid": os.getpid(),
             "restarts": self._restarts,
             "in_flight": self._admission.in_flight,
@@ -72,22 +68,31 @@ class ControlMethods:
             "oldest_wait": self._admission.oldest_wait,
             "generation": None if active is None else active.generation,
             "models": [] if active is None else sorted(active.served.configs),
-            "triton": await self._pool.status(),
+            "standby_ready": self._pool.standby_ready,
+            "repairs": self._pool.repairs,
+            "tritons": [await self._about(backend) for backend in self._pool.backends],
+        }
+
+    async def _about(self, backend: Backend) -> Mapping[str, Any]:
+        return {
+            "generation": backend.generation,
+            "active": backend is self._pool.active,
+            "sick": backend.sick,
+            "repository": str(backend.repository),
+            "address": backend.address,
+            "pid": backend.pid,
+            "pids": backend.pids,
+            "memory": await backend.memory(),
+            "in_flight": backend.in_flight,
         }
 
     async def swap(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Serves request["repository"], a path, from now on; raises with a sentence if that can't be."""
-        return await self._change(lambda: Path(request["repository"]).resolve())
+        return await self._change(self._pool.swap(Path(request["repository"])))
 
     async def rollback(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Serves what was served before."""
-
-        def previous() -> Path:
-            if self._state.previous is None:
-                raise ValueError("nothing was served before this: there is nothing to go back to")
-            return self._state.previous
-
-        return await self._change(previous)
+        return await self._change(self._pool.rollback())
 
     async def reload(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Reads keys again and opens log files anew; certificates are followed by themselves."""
@@ -101,18 +106,14 @@ class ControlMethods:
         self._pool.reopen_log()
         log("keys were read again and log files opened anew")
 
-    async def _change(self, repository: Callable[[], Path]) -> Mapping[str, Any]:
-        if self._changing.locked():
-            raise ValueError("another swap is under way: wait for its end")
-        async with self._changing:
-            new = repository()
-            await self._pool.swap(new)
-            self._state = self._state.after_swap(new)
-            self._on_state(self._state)
+    async def _change(self, change: Awaitable[None]) -> Mapping[str, Any]:
+        await change
+        state = ServingState(repository=self._pool.repository, previous=self._pool.previous)
+        self._on_state(state)
         active = self._pool.active
         return {
-            "repository": str(self._state.repository),
-            "previous": str(self._state.previous),
+            "repository": str(state.repository),
+            "previous": None if state.previous is None else str(state.previous),
             "generation": None if active is None else active.generation,
             "models": [] if active is None else sorted(active.served.configs),
         }

@@ -81,6 +81,7 @@ class MainProcess:
             dataclasses.replace(options, repository=state.repository),
             on_change=self._on_change,
             on_event=self._on_event,
+            previous=state.previous,
         )
         self._admission = Admission(options.limits)
         self._dispatcher = Dispatcher(
@@ -100,7 +101,6 @@ class MainProcess:
             admission=self._admission,
             identities=self._identities,
             access_log=self._access_log,
-            state=state,
             on_state=self._keep,
             health=self.health,
             restarts=restarts,

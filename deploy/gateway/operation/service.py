@@ -92,8 +92,9 @@ class GatewayServer:
 
     @property
     def triton_pid(self) -> int:
-        """The process id of the tritonserver that gets requests now."""
-        return int(self.status()["triton"]["active"]["pid"])
+        """The process id of the tritonserver that gets requests now; 0 while none does."""
+        pids = [each["pid"] for each in self.status()["tritons"] if each["active"]]
+        return int(pids[0]) if pids else 0
 
     @property
     def log_tail(self) -> str:

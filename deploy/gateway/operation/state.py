@@ -15,9 +15,6 @@ class ServingState:
     repository: Path
     previous: Path | None = None  # what `rollback` goes back to
 
-    def after_swap(self, repository: Path) -> "ServingState":
-        return ServingState(repository=repository, previous=self.repository)
-
 
 class StateFile:
     """A small JSON file beside the control socket; it belongs to one run of the supervisor."""
