@@ -63,10 +63,14 @@ class Front:
         """Requests that are with a Triton, those that their clients have left included."""
         return self._inference.in_flight
 
-    async def start(self, port: int) -> int:
-        """Listens on the options' host; returns the port, a free one for 0. OSError where it is taken."""
+    async def start(self, port: int, *, shared: bool = False) -> int:
+        """Listens on the options' host; returns the port, a free one for 0. OSError where it is taken.
+
+        `shared`: this user's other processes may have the port too, one that keeps it during a restart say.
+        """
         server = grpc.aio.server(
-            options=self._server_options(), maximum_concurrent_rpcs=self._options.limits.connections
+            options=self._server_options(shared=shared),
+            maximum_concurrent_rpcs=self._options.limits.connections,
         )
         server.add_generic_rpc_handlers((_Handlers(self._handlers()),))
         health_pb2_grpc.add_HealthServicer_to_server(
@@ -100,11 +104,11 @@ class Front:
 
     # -- within -------------------------------------------------------------------------------------
 
-    def _server_options(self) -> tuple[tuple[str, int], ...]:
+    def _server_options(self, *, shared: bool) -> tuple[tuple[str, int], ...]:
         return (
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", self._options.limits.request_bytes + _SPARE_BYTES),
-            ("grpc.so_reuseport", int(self._options.processes > 1)),
+            ("grpc.so_reuseport", int(shared or self._options.processes > 1)),
             # A client that vanished without a word is noticed.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),

@@ -157,7 +157,7 @@ class MainProcess:
         self._began = time.monotonic()
         await self._control.start()
         try:
-            grpc_port = await self._front.start(options.grpc_port)
+            grpc_port = await self._front.start(options.grpc_port, shared=True)  # the supervisor holds it
             http_port = await self._pages.start(options.host, options.http_port)
         except OSError as error:
             raise PortTaken(
