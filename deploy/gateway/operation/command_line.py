@@ -17,7 +17,9 @@ from deploy.embedded.errors import CannotStart
 from deploy.embedded.host_check import check_host
 from deploy.gateway.operation import places
 from deploy.gateway.operation.console import fail
+from deploy.gateway.operation.failure_reports import fields_of
 from deploy.gateway.operation.ready_file import ReadyFile
+from deploy.gateway.operation.reports import FAILED, Reporter
 from deploy.gateway.operation.state import StateFile
 from deploy.gateway.operation.supervisor import ChildCommand, Patience, Supervisor
 from deploy.gateway.options import GatewayOptions
@@ -144,6 +146,7 @@ def serve(arguments: Sequence[str]) -> int:
         state = StateFile(places.state_file(control))
         settled = ports.settle(ports.Ports(grpc=options.grpc_port, http=options.http_port), host=options.host)
     except CannotStart as error:
+        Reporter(command.parent).send(FAILED, **fields_of(error))
         return fail(str(error), status=2)
     numbers = {"--grpc-port": settled.grpc, "--http-port": settled.http}
     further = ("--", *options.triton_arguments) if options.triton_arguments else ()

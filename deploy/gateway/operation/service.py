@@ -126,9 +126,9 @@ class GatewayServer:
             self.stop()
             raise
 
-    def wait_until_ready(self) -> None:
-        """After `start(wait=False)`: returns when every model has answered."""
-        self._follow_reports(until=reports.READY, cancel=None)
+    def wait_until_ready(self, *, cancel: threading.Event | None = None) -> None:
+        """Returns when every model has answered, after `start(wait=False)` or the end of its process."""
+        self._follow_reports(until=reports.READY, cancel=cancel)
 
     def stop(self) -> None:
         """Ends the gateway and all that belongs to it, in order; does nothing where none runs."""
