@@ -55,12 +55,24 @@ help: ## say what there is (this text)
 # ---- use it ------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: repository ## start the real server, ask it about a portrait, draw the answers, stop
+demo: repository ## start the gateway and its Triton, ask about a portrait, draw the answers, stop
 	@$(SERVE) -m deploy.demo $(ARGS)
 
 .PHONY: serve
-serve: repository ## serve on localhost:8001 (gRPC), 8000 (HTTP), 8002 (metrics) until Ctrl-C
-	@exec $(SERVE) -m deploy.embedded $(ARGS)
+serve: repository ## serve on localhost:8001 (gRPC) and 8002 (metrics, health) until Ctrl-C; ARGS=--direct: without the gateway
+	@exec $(SERVE) -m deploy.gateway $(ARGS)
+
+.PHONY: status
+status: .venv-serve/.made ## what runs behind `make serve`, and whether it is well
+	@$(SERVE) -m deploy.gateway status $(ARGS)
+
+.PHONY: swap
+swap: .venv-serve/.made ## let `make serve` go on with what was built or assembled since (make engine && make swap)
+	@$(SERVE) -m deploy.gateway swap $(ARGS)
+
+.PHONY: rollback
+rollback: .venv-serve/.made ## let `make serve` go back to what it served before the last swap
+	@$(SERVE) -m deploy.gateway rollback $(ARGS)
 
 # The program finds by itself what has changed, and what is damaged: it compares more than file dates. What it prints
 # does not go to standard output, which is the demo's JSON.

@@ -1,7 +1,7 @@
 """Shows the whole path once: `make demo`, or `python -m deploy.demo [PHOTO...]`.
 
-Starts the real server over the assembled repository on free ports, sends it the photos with the client's own
-command, prints its JSON, and stops the server. Needs no torch.
+Starts the gateway with the real server over the assembled repository, on free ports, sends it the photos with the
+client's own command, prints its JSON, and stops both. Needs no torch.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from build.errors import BuildError
 from build.serving_plan import shipped_checkpoint
-from deploy.embedded import EmbeddedServer, EmbeddedServerError
+from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.gateway.operation.service import GatewayServer
 
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
-GRACE = 3  # seconds; nothing is under way when it stops
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = PROJECT / "var" / "demo-server.log"
     log.parent.mkdir(exist_ok=True)
     began = time.time()
-    print("starting the Triton server ...", file=sys.stderr)
+    print("starting the gateway and the Triton server ...", file=sys.stderr)
     try:
-        with log.open("w") as sink, EmbeddedServer(options.repository, log=sink, grace=GRACE) as server:
+        with log.open("w") as sink, GatewayServer(options.repository, log=sink) as server:
             shipped = shipped_checkpoint(options.repository)
             of = f" of {shipped.stem}" if shipped is not None else ""
             print(f"{len(server.models)} models{of} are ready at {server.grpc_address}", file=sys.stderr)

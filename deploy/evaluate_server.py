@@ -1,7 +1,7 @@
 """Measures what is served as a client sees it: `make evaluate`, or `python -m deploy.evaluate_server`.
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
-those too that are served only where they are named; starts the real server over it on free ports, lets
+those too that are served only where they are named; starts the gateway over it on free ports, lets
 `training.evaluation.evaluate` evaluate it, and beside it the checkpoint in weights/ that it came from, and
 stops it. The tables go to var/evaluation.md and var/evaluation.json; what is served from var/repository stays
 as it is.
@@ -23,11 +23,11 @@ from build.serving_plan import recorded_plan, shipped_checkpoint
 from build.stages.artifacts import EXPORTED
 from build.stages.repository import assemble
 from build.stages.repository_files import LINK
-from deploy.embedded import EmbeddedServer, EmbeddedServerError
+from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.gateway.operation.service import GatewayServer
 
 VAR = PROJECT / "var"
-GRACE = 3  # seconds; nothing is under way when it stops
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             option.partition("=")[0] == "--beside" for option in evaluation_options
         ):
             evaluation_options += ["--beside", shown(shipped)]
-        print("starting the Triton server ...", file=sys.stderr)
-        with log.open("w") as sink, EmbeddedServer(repository, log=sink, grace=GRACE) as server:
+        print("starting the gateway and the Triton server ...", file=sys.stderr)
+        with log.open("w") as sink, GatewayServer(repository, log=sink) as server:
             command = [sys.executable, "-m", "training.evaluation.evaluate", f"grpc://{server.grpc_address}"]
             files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]
             return subprocess.run([*command, *files, *evaluation_options], check=False).returncode

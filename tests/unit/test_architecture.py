@@ -31,7 +31,13 @@ ARROWS: Mapping[str, tuple[str, ...]] = {
     "deploy": ("deploy", "build", "runtime", "training", "qface_client"),
 }
 # Commands of the serving environment, which has no torch and needs no checkpoint.
-WITHOUT_TRAINING = ("build.stages.repository", "deploy.demo", "deploy.embedded.__main__")
+WITHOUT_TRAINING = (
+    "build.stages.repository",
+    "deploy.demo",
+    "deploy.embedded.__main__",
+    "deploy.gateway.__main__",
+    "deploy.gateway.operation.main_process",
+)
 
 
 def sources() -> dict[str, Path]:

@@ -140,7 +140,7 @@ def test_the_demo_ends_quietly_on_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupt(self: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo.EmbeddedServer, "__enter__", interrupt)
+    monkeypatch.setattr(demo.GatewayServer, "__enter__", interrupt)
     assert demo.main([]) == 130
 
 

@@ -45,7 +45,7 @@ class FakeServer:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeServer]]:
-    monkeypatch.setattr(evaluate_server, "EmbeddedServer", FakeServer)
+    monkeypatch.setattr(evaluate_server, "GatewayServer", FakeServer)
     yield FakeServer
     assert not FakeServer.running
 
