@@ -13,6 +13,7 @@ from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.console import log
 from deploy.gateway.operation.control import Method
 from deploy.gateway.operation.state import ServingState
+from deploy.gateway.operation.workers.front_processes import FrontProcesses
 
 
 class ControlMethods:
@@ -29,6 +30,7 @@ class ControlMethods:
         admission: Admission,
         identities: Identities,
         access_log: AccessLog | None,
+        further_fronts: FrontProcesses,
         on_state: Callable[[ServingState], None],
         health: Callable[[], tuple[bool, str]],
         restarts: int,
@@ -37,6 +39,7 @@ class ControlMethods:
         self._admission = admission
         self._identities = identities
         self._access_log = access_log
+        self._further_fronts = further_fronts
         self._on_state = on_state
         self._health = health
         self._restarts = restarts
@@ -62,6 +65,7 @@ class ControlMethods:
             "previous": None if self._pool.previous is None else str(self._pool.previous),
             "pid": os.getpid(),
             "restarts": self._restarts,
+            "further_fronts": self._further_fronts.status(),
             "in_flight": self._admission.in_flight,
             "in_flight_limit": self._admission.limit,
             "waiting": self._admission.waiting,
@@ -101,6 +105,7 @@ class ControlMethods:
 
     def reload_now(self) -> None:
         self._identities.reload()
+        self._further_fronts.reload()
         if self._access_log is not None:
             self._access_log.reopen()
         self._pool.reopen_log()

@@ -34,6 +34,7 @@ from deploy.gateway.operation.failure_reports import fields_of
 from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.repository_lease import RepositoryLeases
 from deploy.gateway.operation.state import ServingState, StateFile
+from deploy.gateway.operation.workers.front_processes import FrontProcesses
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import unavailable
 
@@ -101,6 +102,7 @@ class MainProcess:
             admission=self._admission,
             identities=self._identities,
             access_log=self._access_log,
+            further_fronts=self._further_fronts,
             on_state=self._keep,
             health=self.health,
             restarts=restarts,
@@ -121,6 +123,7 @@ class MainProcess:
             following = asyncio.create_task(self._metrics.follow())
             try:
                 await self._listen()
+                await self._further_fronts.start(self._grpc_port)
                 if await self._start_pool():
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
                     self._reporter.send(reports.READY, models=self._models)
@@ -157,14 +160,15 @@ class MainProcess:
         self._began = time.monotonic()
         await self._control.start()
         try:
-            grpc_port = await self._front.start(options.grpc_port, shared=True)  # the supervisor holds it
+            # Shared with the further fronts, and with the supervisor, which keeps it during a restart.
+            self._grpc_port = await self._front.start(options.grpc_port, shared=True)
             http_port = await self._pages.start(options.host, options.http_port)
         except OSError as error:
             raise PortTaken(
                 f"a port of {options.host} was taken while the gateway started ({error}): stop what listens "
                 "there or choose another with --grpc-port and --http-port"
             ) from error
-        self._address = f"{options.host}:{grpc_port}"
+        self._address = f"{options.host}:{self._grpc_port}"
         pages = f"{options.host}:{http_port}"
         self._methods.addresses = {"grpc": self._address, "http": pages}
         self._listens = True
@@ -199,6 +203,7 @@ class MainProcess:
 
     def _on_change(self) -> None:
         self._dispatcher.pool_changed()
+        self._further_fronts.changed()
         is_ready, _ = self.health()
         if not (is_ready and self._listens):
             self._ready_file.remove()
@@ -241,7 +246,7 @@ class MainProcess:
             reason="stopping",
             retry_after=_COME_BACK_SECONDS,
         )
-        await self._front.refuse_new(refusal)
+        await asyncio.gather(self._front.refuse_new(refusal), self._further_fronts.refuse_new(refusal))
         draining = asyncio.ensure_future(self._dispatcher.drain(refusal))
         hurrying = asyncio.ensure_future(self._stop.hurried.wait())
         await asyncio.wait(
@@ -256,7 +261,9 @@ class MainProcess:
             task.cancel()
 
     async def _end(self) -> None:
-        await self._front.stop(_LAST_ANSWERS_SECONDS)
+        await asyncio.gather(
+            self._front.stop(_LAST_ANSWERS_SECONDS), self._further_fronts.stop(_LAST_ANSWERS_SECONDS)
+        )
         await self._pool.stop()
         await self._pages.stop()
         await self._control.stop()
