@@ -1,6 +1,6 @@
 """Shows the whole path once: `make demo`, or `python -m deploy.demo [PHOTO...]`.
 
-Starts the gateway with the real server over the assembled repository, on free ports, sends it the photos with the
+Starts the gateway and its Triton over the assembled repository, on free ports, sends it the photos with the
 client's own command, prints its JSON, and stops both. Needs no torch.
 """
 

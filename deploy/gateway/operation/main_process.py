@@ -96,6 +96,14 @@ class MainProcess:
         self._front = Front(
             self._dispatcher, options=options, identities=self._identities, access_log=self._access_log
         )
+        self._further_fronts = FrontProcesses(
+            self._dispatcher,
+            options=options,
+            count=options.processes - 1,
+            log=log,
+            cut_off=self._pool.cut_off,
+            event=self._metrics.event,
+        )
         self._pages = Pages(metrics=self._metrics.render, health=self.health, served=self._dispatcher.served)
         self._methods = ControlMethods(
             pool=self._pool,
