@@ -258,7 +258,8 @@ class Supervisor:
                 "given up; what it wrote above has the reason"
             )
             fail(sentence, status=1)
-            self._give_up(failure or {"sentence": sentence}, 1, now)
+            died = {"error": "ServerDied", "sentence": sentence, "kept": {"status": status}}
+            self._give_up(failure or died, 1, now)
         else:
             log(
                 f"{child.name} ended {how}; it is started again in {child.delay:g} s "
