@@ -171,6 +171,18 @@ class BackendPool:
             )
         await self._replace(self.previous, event="rolled_back")
 
+    def reopen_log(self) -> None:
+        """Goes on with the log in a new file of its name, where the old one was moved away; OSError."""
+        if self._log is None or self._options.log is None:
+            return
+        with self._options.log.open("a") as new:
+            os.dup2(new.fileno(), self._log.fileno())  # those who write hold the file that is open
+
+    def cut_off(self, generation: int) -> None:
+        """Replaces a Triton whose calls ended with the process that had sent them: it is about to crash."""
+        if (backend := self._backends.get(generation)) is not None:
+            self._give_up(backend, "a process that had sent it requests ended")
+
     async def stop(self) -> None:
         """Ends all Tritons, each after what it has in flight, for as long as its grace lasts."""
         self._closed = True
