@@ -1,6 +1,7 @@
 """BackendPool: the Tritons behind the gateway. One is active, is watched, repaired, swapped for another."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
