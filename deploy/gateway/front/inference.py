@@ -7,7 +7,7 @@ client's deadline, keeps its ticket until then, and its answer is dropped.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import grpc
@@ -32,6 +32,8 @@ METHOD = "ModelInfer"
 
 CostOf = Callable[[InferRequest, ServedModels], Awaitable[Cost]]
 
+_STOP_SECONDS = 2.0  # for calls to notice that they have ended
+_LARGE = 1024 * 1024  # bytes
 _DOING = "on an inference"
 _OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
 
@@ -43,6 +45,7 @@ class _Call:
     began: float
     size: int
     context: Any
+    peer: str = ""
     caller: Caller | None = None
     request: InferRequest | None = None
     model: str = ""  # once it is known to be a served one
@@ -70,13 +73,14 @@ class Inference:
         self._limits = limits
         self._access_log = access_log
         self._cost_of = cost_of
-        self._sending: set[asyncio.Task[bytes]] = set()
+        self._settling: set[asyncio.Task[bytes]] = set()
+        self._in_flight = 0
         self._closed: Refusal | None = None
 
     @property
     def in_flight(self) -> int:
         """Requests that are with a Triton, those that their clients have left included."""
-        return len(self._sending)
+        return self._in_flight
 
     def refuse_new(self, refusal: Refusal) -> None:
         """From now on every new request gets this refusal."""
@@ -85,6 +89,8 @@ class Inference:
     async def infer(self, data: bytes, context: Any) -> bytes:
         """A serialised ModelInferRequest in, Triton's serialised answer out; all else ends the call."""
         call = _Call(began=time.monotonic(), size=len(data), context=context)
+        if self._access_log is not None:
+            call.peer = _host(context.peer())
         try:
             await self._prepare(call, data)
             return await self._within_timeout(call)
@@ -98,11 +104,12 @@ class Inference:
             await self._refuse(call, own_failure(error, doing=_DOING))
 
     async def stop(self) -> None:
-        """Ends what is still with a Triton."""
-        for task in tuple(self._sending):
-            task.cancel()
-        if self._sending:
-            await asyncio.wait(self._sending)
+        """Ends what is still with a Triton, once all calls have ended."""
+        end = time.monotonic() + _STOP_SECONDS
+        while self._in_flight and time.monotonic() < end:
+            for task in tuple(self._settling):
+                task.cancel()
+            await asyncio.sleep(0.01)
 
     # -- before it is sent --------------------------------------------------------------------------
 
@@ -122,7 +129,7 @@ class Inference:
             call.model = request.model
         validate(request, served)
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
-        if (refused := self._authority.blamed()) and request.digest() in refused:
+        if (refused := self._authority.blamed()) and await digest_of(request) in refused:
             raise blamed()
         call.work = Work(
             model=request.model,
@@ -143,6 +150,8 @@ class Inference:
             async with asyncio.timeout(float(microseconds) / 1e6):
                 return await self._admit_and_send(call)
         except TimeoutError:
+            if call.ticket is None:
+                self._authority.refused(call.model, "timeout")
             raise Refusal(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"the request's timeout of {microseconds} microseconds passed before the answer was there: "
@@ -153,68 +162,96 @@ class Inference:
     async def _admit_and_send(self, call: _Call) -> bytes:
         assert call.work is not None
         call.ticket = await self._authority.admit(call.work)
-        task = asyncio.get_running_loop().create_task(self._send(call))
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
+        self._in_flight += 1
         try:
-            return await asyncio.shield(task)
+            sending = self._send(call)
+        except Exception as error:
+            raise self._failed_ourselves(call, error) from None
+        try:
+            # To await `sending` itself would be to cancel it when the client leaves.
+            await _ended(sending)
+        except asyncio.CancelledError:
+            call.left = True
+            self._start(self._settle(call, sending))
+            raise
+        if await sending.code() is grpc.StatusCode.OK:  # the common way, which needs no task of its own
+            return await self._settle(call, sending)
+        try:
+            return await asyncio.shield(self._start(self._settle(call, sending)))
         except asyncio.CancelledError:
             call.left = True
             raise
 
-    def _sent(self, task: "asyncio.Task[bytes]") -> None:
-        self._sending.discard(task)
+    def _start(self, settling: Coroutine[Any, Any, bytes]) -> "asyncio.Task[bytes]":
+        """A task that goes on when the client leaves."""
+        task = asyncio.get_running_loop().create_task(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+        return task
+
+    def _settled(self, task: "asyncio.Task[bytes]") -> None:
+        self._settling.discard(task)
         if not task.cancelled():
             task.exception()  # fetched, as nobody else may wait for it
 
     # -- with a Triton ------------------------------------------------------------------------------
 
-    async def _send(self, call: _Call) -> bytes:
+    def _send(self, call: _Call) -> Any:
+        """Begins the call to Triton: without a deadline, and not to be cancelled."""
+        assert call.ticket is not None
+        assert call.request is not None
+        return self._channels.call(call.ticket.address, METHOD)(call.request.raw)
+
+    async def _settle(self, call: _Call, sending: Any) -> bytes:
         """The answer; gives the ticket back, whatever happens."""
-        ending, code, faces, reason = Ending.REFUSED, grpc.StatusCode.UNAVAILABLE, 0, "stopping"
         try:
-            answer = await self._forward(call)
-            ending, code, reason = Ending.ANSWERED, grpc.StatusCode.OK, ""
+            answer = await self._answer(call, sending)
             faces = self._faces(call, answer)
-            return answer
         except Refusal as refusal:
             ending = Ending.FAILED if refusal.reason == BY_MODEL else Ending.REFUSED
-            code, reason = refusal.code, refusal.reason
+            self._finish(call, ending, code=refusal.code, reason=refusal.reason)
+            raise
+        except asyncio.CancelledError:
+            self._finish(call, Ending.REFUSED, code=grpc.StatusCode.UNAVAILABLE, reason="stopping")
             raise
         except Exception as error:
-            failure = own_failure(error, doing=_DOING)
-            code, reason = failure.code, failure.reason
-            raise failure from None
-        finally:
-            if call.left:
-                ending = Ending.ABANDONED
-            assert call.ticket is not None
-            assert call.work is not None
-            self._authority.finish(
-                call.ticket,
-                call.work,
-                ending,
-                code=code,
-                seconds=time.monotonic() - call.began,
-                faces=faces,
-            )
-            self._log(call, ending, code=code, reason=reason, faces=faces)
+            raise self._failed_ourselves(call, error) from None
+        self._finish(call, Ending.ANSWERED, code=grpc.StatusCode.OK, faces=faces)
+        return answer
 
-    async def _forward(self, call: _Call) -> bytes:
-        """Sends the request, and again where its Triton died under it."""
+    async def _answer(self, call: _Call, sending: Any) -> bytes:
+        """Triton's answer; where Triton died under the request, another one's."""
         assert call.request is not None
         while True:
-            assert call.ticket is not None
             try:
-                answer: bytes = await self._channels.call(call.ticket.address, METHOD)(call.request.raw)
+                answer: bytes = await sending
                 return answer
             except grpc.aio.AioRpcError as error:
                 code, details = error.code(), error.details() or ""
-            call.ticket = await self._authority.failed(
-                call.ticket, code, details, digest=call.request.digest()
-            )
+            assert call.ticket is not None
+            digest = await digest_of(call.request)
+            call.ticket = await self._authority.failed(call.ticket, code, details, digest=digest)
             if call.left:
                 raise unavailable("the client has left", reason="client_left", retry_after=1.0)
+            sending = self._send(call)
+
+    def _failed_ourselves(self, call: _Call, error: Exception) -> Refusal:
+        failure = own_failure(error, doing=_DOING)
+        self._finish(call, Ending.REFUSED, code=failure.code, reason=failure.reason)
+        return failure
+
+    def _finish(
+        self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str = "", faces: int = 0
+    ) -> None:
+        """Gives the ticket back, counts and logs the request."""
+        assert call.ticket is not None
+        assert call.work is not None
+        self._in_flight -= 1
+        if call.left:
+            ending = Ending.ABANDONED
+        seconds = time.monotonic() - call.began
+        self._authority.finish(call.ticket, call.work, ending, code=code, seconds=seconds, faces=faces)
+        self._log(call, ending, code=code, reason=reason, faces=faces)
 
     # -- after it -----------------------------------------------------------------------------------
 
@@ -242,7 +279,7 @@ class Inference:
             id="" if call.request is None else call.request.id,
             model=call.model,
             client="" if call.caller is None else call.caller.name,
-            peer=_host(call.context.peer()),
+            peer=call.peer,
             bytes=call.size,
             megapixels=0.0 if call.work is None else call.work.cost.pixels / 1e6,
             faces=faces,
@@ -254,6 +291,25 @@ class Inference:
             total_ms=total * 1e3,
             generation=None if call.ticket is None else call.ticket.backend,
         )
+
+
+def _ended(sending: Any) -> "asyncio.Future[None]":
+    """Done when the call to Triton is, however it ended; cancelling it leaves the call alone."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_: Any) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    sending.add_done_callback(end)
+    return future
+
+
+async def digest_of(request: InferRequest) -> str:
+    """The request's digest; of a large one in a thread, as it takes a millisecond a megabyte."""
+    if len(request.raw) < _LARGE:
+        return request.digest()
+    return await asyncio.to_thread(request.digest)
 
 
 def faces_in(answer: bytes, work: Work, served: ServedModels) -> int:
