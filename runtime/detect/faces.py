@@ -4,6 +4,7 @@ It works the same whether the detector is called here (`find_faces`) or runs in 
 `decode_faces`).
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,10 @@ from runtime.detect.suppression import merge_candidates
 from runtime.detect.tiles import Tiles, tile_photo
 
 MIN_SCORE = 0.5
+# Of one photo, the surest and best seen. A wall of portraits shows the detector 300; a picture made to look
+# like thousands of faces would keep an engine busy for minutes, and one full of candidates this code.
+MAX_FACES = 320
+_MAX_CANDIDATES = 8192
 # Smaller faces (photo pixels) are not worth a box: nothing can be said about them.
 MIN_FACE = 16.0
 
@@ -50,7 +55,7 @@ class Detections:
 
 
 def find_faces(image: NDArray[np.uint8], infer: Infer, *, min_score: float = MIN_SCORE) -> Detections:
-    """All faces of a photo [H, W, 3] uint8 RGB, upright.
+    """All faces of a photo [H, W, 3] uint8 RGB, upright; of more than MAX_FACES those best seen.
 
     `infer` takes tiles [T, 192, 192, 3] uint8 and returns `regressors` [T, 2304, 16] and `logits`
     [T, 2304, 1]. With an engine of `runtime.detect.detector_engine`: `lambda t: engine.infer({TILES: t})`.
@@ -62,7 +67,7 @@ def find_faces(image: NDArray[np.uint8], infer: Infer, *, min_score: float = MIN
 def decode_faces(
     tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, min_score: float = MIN_SCORE
 ) -> Detections:
-    """The faces that the detector's raw answers show, each once.
+    """The faces that the detector's raw answers show, each once; of more than MAX_FACES those best seen.
 
     `raw` holds `regressors` [T, 2304, 16] and `logits` [T, 2304, 1] for the T tiles.
     """
@@ -76,10 +81,14 @@ def decode_faces(
     # A box outside the photo, as a padded tile may suggest, has nothing left to see either.
     seen = np.clip(points[:, :2], 0, tiles.photo_size)
     tiny = (seen[:, 1] - seen[:, 0]).min(axis=1) < MIN_FACE
-    usable = ~tiny & ~vague
-    faces = list(
-        merge_candidates(points[usable], candidates.score[usable], whole=whole[usable], fits=fits[usable])
+    usable = np.flatnonzero(~tiny & ~vague)
+    if len(usable) > _MAX_CANDIDATES:
+        worth = (candidates.score * fits)[usable]
+        usable = usable[np.argpartition(worth, -_MAX_CANDIDATES)[-_MAX_CANDIDATES:]]
+    merged = merge_candidates(
+        points[usable], candidates.score[usable], whole=whole[usable], fits=fits[usable]
     )
+    faces = list(itertools.islice(merged, MAX_FACES))
     return _detections(faces, photo_size=tiles.photo_size)
 
 

@@ -18,7 +18,7 @@ def merge_candidates(
     whole: NDArray[np.bool_],
     fits: NDArray[np.float64],
 ) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Weighted non-maximum suppression: points [n, 8, 2] and score of each face.
+    """Weighted non-maximum suppression: points [n, 8, 2] and score of each face, those best seen first.
 
     The best candidate gathers all that show the same face; what is answered is their mean, weighted
     by score and by how well the face's size suited the detector. A face cut by a tile's edge only

@@ -116,9 +116,17 @@ async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequenc
 async def infer_in_batches(
     model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
 ) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...], requested all at once."""
-    chunks = [rows[start : start + max_batch] for start in range(0, len(rows), max_batch)]
-    answers = await asyncio.gather(*(infer(model, {name: chunk}, outputs) for chunk in chunks))
+    """The outputs of a batching model for any number of rows [N > 0, ...].
+
+    Two batches are requested at a time, so that a request of very many rows does not stand before all others.
+    """
+    free = asyncio.Semaphore(2)
+
+    async def answer(start: int) -> Answer:
+        async with free:
+            return await infer(model, {name: rows[start : start + max_batch]}, outputs)
+
+    answers = await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
     return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.detect.detector_engine import load_detector
-from runtime.detect.faces import Detections, decode_faces, find_faces
+from runtime.detect.faces import MAX_FACES, Detections, decode_faces, find_faces
 from runtime.detect.tiles import Tiles, tile_photo
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidImage
@@ -249,6 +249,19 @@ def test_a_box_inside_another_is_the_same_face_but_neighbours_are_two(tiles: Til
     assert_each_found_once(
         decode_faces(tiles, raw), np.array([[400, 300, 700, 600], [660, 300, 960, 600]], dtype=float)
     )
+
+
+def test_of_a_picture_made_of_very_many_faces_the_best_seen_are_kept(tiles: Tiles) -> None:
+    raw = raw_answers(len(tiles.pixels))
+    plant(raw, tiles, tile=1, box=(400, 300, 700, 650), logit=0.5)
+    for tile in range(6, len(tiles.pixels)):
+        low = (0 - tiles.offset[tile]) / tiles.scale[tile]
+        for x, y in np.ndindex(9, 9):
+            left, top = low + np.array([x, y]) * 20
+            plant(raw, tiles, tile=tile, box=(left, top, left + 18, top + 18), logit=1)
+    found = decode_faces(tiles, raw)
+    assert len(found) == MAX_FACES
+    assert np.allclose(found.boxes[found.scores < 0.7], [[400, 300, 700, 650]], atol=1)
 
 
 def test_unsure_tiny_and_broken_answers_are_left_out(tiles: Tiles) -> None:

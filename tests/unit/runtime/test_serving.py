@@ -288,6 +288,28 @@ def test_many_rows_are_asked_for_in_batches_and_come_back_in_order(backend: Any)
     assert backend.memory == [("cpu", 0)] * 3
 
 
+def test_of_very_many_rows_two_batches_are_asked_for_at_a_time(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = importlib.import_module("runtime.serving.base")
+    at_once: list[int] = []
+    asked = 0
+
+    async def infer(model: str, inputs: dict[str, Any], outputs: list[str]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        at_once.append(asked)
+        await asyncio.sleep(0)
+        asked -= 1
+        return {"y": inputs["x"]}
+
+    monkeypatch.setattr(base, "infer", infer)
+    rows = np.zeros((320, 1), np.float32)
+    assert len(asyncio.run(base.infer_in_batches("other", "x", rows, ["y"], max_batch=32))["y"]) == 320
+    assert len(at_once) == 10
+    assert max(at_once) == 2
+
+
 def test_another_model_s_refusal_keeps_its_code(backend: Any) -> None:
     base = importlib.import_module("runtime.serving.base")
     model = initialize(base.ServedModel())
