@@ -5,11 +5,12 @@ from build.errors import BuildError
 MAX_BATCH = 32
 COMPARED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's answers are compared with torch's
 
-# Requests that may wait for the first step of an ensemble before further ones are refused: some seconds of
-# work for a CPU.
-MAX_QUEUED_FACES = 256
-# The same for photos. They take longer than crops and are held in memory as they were sent.
-MAX_QUEUED_PHOTOS = 64
+# Requests that may wait within Triton for the first step of an ensemble, or for a model of whole photos. How
+# many make sense depends on the host, so the gateway finds that out and keeps Triton below it: these are what
+# its --in-flight is at most, and bound a server without a gateway. On later steps there is no bound: a request
+# refused there would hang.
+MAX_QUEUED_FACES = 1024
+MAX_QUEUED_PHOTOS = 1024
 
 
 def check_max_batch(max_batch: int) -> None:

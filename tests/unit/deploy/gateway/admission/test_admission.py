@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from build.serving.batching_and_queues import MAX_QUEUED_FACES, MAX_QUEUED_PHOTOS
 from deploy.gateway.admission.admission import Admission, Slot
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal, unavailable
@@ -271,3 +272,8 @@ async def test_requests_larger_than_the_budget_go_two_at_a_time() -> None:
     assert not third.done()
     entered.leave(slots[0], triton_seconds=None)
     await third
+
+
+def test_triton_s_own_queues_take_all_that_is_let_in() -> None:
+    """A queue of Triton's that is full would refuse what was accepted."""
+    assert Limits().in_flight <= min(MAX_QUEUED_FACES, MAX_QUEUED_PHOTOS)
