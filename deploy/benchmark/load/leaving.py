@@ -1,14 +1,18 @@
 """Clients that leave while their request is in flight: by a deadline, by cancelling, by dying."""
 
 import asyncio
+import contextlib
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -16,6 +20,9 @@ from deploy.benchmark.load import http2
 
 _DYING = Path(__file__).with_name("dying_clients.py")
 _PATIENCE = 180.0  # seconds that a process of clients may live
+_TOGETHER = 8  # calls at once
+_LONGEST = 1.2  # the latest that a call is given up, in usual times of an answer
+_MOST_TRIES = 6  # for each that is to leave
 
 
 def kill_clients(address: str, message: bytes, *, clients: int, each: int = 200) -> int:
@@ -38,53 +45,55 @@ def kill_clients(address: str, message: bytes, *, clients: int, each: int = 200)
     return killed
 
 
-async def _leave_early(
-    address: str, messages: Sequence[bytes], *, times: int, together: int, longest: float, cancel: bool
-) -> Counter[str]:
+def expire(address: str, messages: Sequence[bytes], *, times: int) -> Counter[str]:
+    """At least so many calls whose deadline passes, if the server lives; how all calls ended, by status."""
+    return asyncio.run(_leave_early(address, messages, times=times, cancel=False))
+
+
+def cancel(address: str, messages: Sequence[bytes], *, times: int) -> Counter[str]:
+    """The same with calls that their client cancels."""
+    return asyncio.run(_leave_early(address, messages, times=times, cancel=True))
+
+
+async def _leave_early(address: str, messages: Sequence[bytes], *, times: int, cancel: bool) -> Counter[str]:
     ends: Counter[str] = Counter()
     chance = random.Random(0)
     started = 0
-
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         infer = channel.unary_unary(http2.METHOD)  # bytes in, bytes out
+        # So that most are on their way through the models when they are given up, on any machine.
+        longest = _LONGEST * await _usual_seconds(infer, messages)
 
         async def client(number: int) -> None:
             nonlocal started
-            # What is answered in time did not leave: it is tried again.
-            while ends["DEADLINE_EXCEEDED"] + ends["CANCELLED"] < times and started < 6 * times:
+            # What is answered in time did not leave: there is another one for it.
+            while ends["DEADLINE_EXCEEDED"] + ends["CANCELLED"] < times and started < _MOST_TRIES * times:
                 started += 1
-                message = messages[(number + started) % len(messages)]
-                seconds = chance.uniform(0.002, longest)
-                call = infer(message, timeout=None if cancel else seconds)
+                seconds = chance.uniform(0.2, 1.0) * longest
+                call = infer(
+                    messages[(number + started) % len(messages)], timeout=None if cancel else seconds
+                )
                 if cancel:
                     asyncio.get_running_loop().call_later(seconds, call.cancel)
-                ends[(await call.code()).name] += 1
-                if call.done() and (await call.code()) in (
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    grpc.StatusCode.UNAVAILABLE,
-                ):
+                code = (await call.code()).name
+                ends[code] += 1
+                if code in ("RESOURCE_EXHAUSTED", "UNAVAILABLE"):
                     await asyncio.sleep(0.02)
 
-        await asyncio.gather(*(client(number) for number in range(together)))
+        await asyncio.gather(*(client(number) for number in range(_TOGETHER)))
     return ends
 
 
-def expire(
-    address: str, messages: Sequence[bytes], *, times: int, together: int = 24, longest: float = 0.03
-) -> Counter[str]:
-    """At least so many calls whose deadline passes in flight, if the server lives; how all calls ended.
+async def _usual_seconds(infer: Any, messages: Sequence[bytes]) -> float:
+    """The median time of calls that nobody gives up, as many at once as below; what fails counts too."""
+    seconds: list[float] = []
 
-    longest     seconds that a call has at most
-    """
-    return asyncio.run(
-        _leave_early(address, messages, times=times, together=together, longest=longest, cancel=False)
-    )
+    async def client(number: int) -> None:
+        for _ in range(3):
+            began = time.monotonic()
+            with contextlib.suppress(grpc.RpcError):
+                await infer(messages[number % len(messages)], timeout=30.0)
+            seconds.append(time.monotonic() - began)
 
-
-def cancel(
-    address: str, messages: Sequence[bytes], *, times: int, together: int = 24, longest: float = 0.03
-) -> Counter[str]:
-    """The same with calls that their client cancels."""
-    return asyncio.run(
-        _leave_early(address, messages, times=times, together=together, longest=longest, cancel=True)
-    )
+    await asyncio.gather(*(client(number) for number in range(_TOGETHER)))
+    return statistics.median(seconds)

@@ -8,8 +8,9 @@
 There is no inference here, no picture and no key, and nothing asks for a key either: whoever reaches this
 port reads load and the names of models and keys. Off loopback it belongs into the operators' network.
 
-A connection lives for some seconds and there are few at once, so that clients which send slowly, read slowly
-or never end can't collect; and who asks for metrics all the time gets pages again, for at most a second.
+A connection lives for some seconds and there are few at once (a new one ends the oldest), so that clients
+which send slowly, read slowly or never end can't collect or keep a probe out; and who asks for metrics all the
+time gets pages again, for at most a second.
 """
 
 import asyncio
@@ -101,8 +102,13 @@ class Pages:
     def _connection(self) -> asyncio.Protocol:
         """What serves one connection, for a bounded time."""
         server = self._runner.server if self._runner is not None else None
-        if server is None or len(server.connections) >= MOST_CONNECTIONS:
-            return _Full()
+        if server is None:
+            return _Stopped()
+        open_ones = [
+            each for each in server.connections if each.transport and not each.transport.is_closing()
+        ]
+        for oldest in open_ones[: max(0, len(open_ones) + 1 - MOST_CONNECTIONS)]:
+            _end(oldest)  # idle ones must not keep a probe out
         handler = server()
         asyncio.get_running_loop().call_later(CONNECTION_SECONDS, _end, handler)
         return handler
@@ -129,8 +135,8 @@ class Pages:
         return _state(*self._health(model))
 
 
-class _Full(asyncio.Protocol):
-    """Ends a connection that is one too many."""
+class _Stopped(asyncio.Protocol):
+    """Ends a connection that came while the server stopped."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

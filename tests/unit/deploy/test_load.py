@@ -77,9 +77,9 @@ def test_killed_clients_leave_whole_requests_in_flight(serve: Callable[[Handler]
 def test_clients_that_give_up_do_so_as_often_as_wanted(
     serve: Callable[[Handler], str], leave: Callable[..., Counter[str]], code: str
 ) -> None:
-    server = Server(answers=0)
-    ends = leave(serve(server), [b"one", b"two"], times=20, together=5)
-    assert ends.keys() == {code}
+    server = Server(answers=24)
+    ends = leave(serve(server), [b"one", b"two"], times=20)
+    assert ends.keys() <= {code, "OK"}
     assert ends[code] >= 20
     assert set(server.bodies) <= {b"one", b"two"}
 

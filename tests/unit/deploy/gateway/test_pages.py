@@ -162,16 +162,14 @@ def test_an_answer_that_is_never_read_is_cut_off(monkeypatch: pytest.MonkeyPatch
     assert asyncio.run(attack()) < len(page)
 
 
-def test_connections_beyond_the_limit_are_ended_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_beyond_the_limit_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(module, "CONNECTION_SECONDS", 1.0)
 
     async def attack() -> tuple[int, int]:
         async with running() as port:
             opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
             await asyncio.sleep(0.1)
             ended = sum(reader.at_eof() or reader.exception() is not None for reader, _ in opened)
-            await asyncio.sleep(1.2)  # the idle ones had their time
             status = (await request(port, "/v2/health/live"))[0]
             for _, writer in opened:
                 writer.close()
