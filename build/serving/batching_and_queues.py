@@ -7,8 +7,8 @@ COMPARED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's ans
 
 # Requests that may wait within Triton for the first step of an ensemble, or for a model of whole photos. How
 # many make sense depends on the host, so the gateway finds that out and keeps Triton below it: these are what
-# its --in-flight is at most, and bound a server without a gateway. On later steps there is no bound: a request
-# refused there would hang.
+# its --in-flight is at most, and bound a server without a gateway. Later steps have no bound: a request that
+# is refused there would hang.
 MAX_QUEUED_FACES = 1024
 MAX_QUEUED_PHOTOS = 1024
 
