@@ -39,6 +39,7 @@ class FakeAuthority:
         self.finished: list[Finished] = []
         self.turned_away: list[tuple[str, str]] = []
         self.digests: list[str] = []
+        self.refused_digests: list[str] = []
         self.admission = asyncio.Event()
         self.admission.set()
         self._numbers = itertools.count(1)
@@ -55,8 +56,8 @@ class FakeAuthority:
             return False, "no Triton is ready yet"
         return model not in self.sick, self.sick.get(model, "")
 
-    def blamed(self) -> tuple[str, ...]:
-        return ()
+    def blamed(self) -> list[str]:
+        return self.refused_digests
 
     async def admit(self, work: Work) -> Ticket:
         await self.admission.wait()

@@ -12,6 +12,7 @@ from deploy.gateway.front.answers import Answers, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import Health
 from deploy.gateway.front.inference import Inference
+from deploy.gateway.front.messages import read_message
 from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
 from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.identity import Identities, server_credentials
@@ -24,7 +25,7 @@ _SPARE_BYTES = 32 * 1024 * 1024
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
 
 
-Raw = Callable[[bytes, Any], Awaitable[bytes]]
+Handle = Callable[[Any], Awaitable[bytes]]  # from a call's context to the serialised answer
 
 
 class Front:
@@ -118,42 +119,24 @@ class Front:
         return {f"/{SERVICE}/{name}": self._handler(name, method) for name, method in METHODS.items()}
 
     def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
-        if name == "ModelStreamInfer":
-            return grpc.stream_stream_rpc_method_handler(self._refusing_stream(method))
         match method.handling:
             case Handling.INFERRED:
-                return grpc.unary_unary_rpc_method_handler(self._inference.infer)
+                return _taking_one_message(self._inference.infer)
             case Handling.ANSWERED:
-                return grpc.unary_unary_rpc_method_handler(self._answering(name, method))
+                return _taking_one_message(self._ending(name, self._answering(name, method)))
             case Handling.FORWARDED:
-                return grpc.unary_unary_rpc_method_handler(self._forwarding(name))
+                return _taking_one_message(self._ending(name, self._forwarding(name)))
             case Handling.REFUSED:
-                return grpc.unary_unary_rpc_method_handler(self._refusing(method))
+                # Streams too: one that ends at once is like a call, as nothing is read or written.
+                return _taking_one_message(self._ending(name, _refusing(method)))
 
-    def _answering(self, name: str, method: Method) -> Raw:
-        answer = self._answers.methods[name]
+    @staticmethod
+    def _ending(name: str, handle: Handle) -> Handle:
+        """`handle`, whose errors end the call."""
 
-        async def handle(data: bytes, context: Any) -> bytes:
+        async def ending(context: Any) -> bytes:
             try:
-                if not method.open_to_all:
-                    self._identities.identify(context.invocation_metadata(), context.auth_context)
-                return answer(data)
-            except Refusal as refusal:
-                await abort(context, refusal)
-            except Exception as error:
-                await abort(context, own_failure(error, doing=f"on {name}"))
-
-        return handle
-
-    def _forwarding(self, name: str) -> Raw:
-        async def handle(data: bytes, context: Any) -> bytes:
-            try:
-                self._identities.identify(context.invocation_metadata(), context.auth_context)
-                address = self._authority.address()
-                if address is None:
-                    raise not_ready(self._authority)
-                answer: bytes = await self._channels.call(address, name)(data, timeout=_FORWARD_SECONDS)
-                return answer
+                return await handle(context)
             except grpc.aio.AioRpcError as error:
                 await abort(context, of_model(error.code(), error.details() or ""))
             except Refusal as refusal:
@@ -161,33 +144,55 @@ class Front:
             except Exception as error:
                 await abort(context, own_failure(error, doing=f"on {name}"))
 
-        return handle
+        return ending
 
-    def _refusing(self, method: Method) -> Raw:
-        async def handle(data: bytes, context: Any) -> bytes:
-            await abort(context, _refusal(method))
+    def _answering(self, name: str, method: Method) -> Handle:
+        answer = self._answers.methods[name]
 
-        return handle
-
-    def _refusing_stream(self, method: Method) -> Callable[[Any, Any], Awaitable[None]]:
-        async def handle(requests: Any, context: Any) -> None:
-            await abort(context, _refusal(method))
+        async def handle(context: Any) -> bytes:
+            if not method.open_to_all:
+                self._identities.identify(context.invocation_metadata(), context.auth_context)
+            return answer(await read_message(context))
 
         return handle
+
+    def _forwarding(self, name: str) -> Handle:
+        async def handle(context: Any) -> bytes:
+            self._identities.identify(context.invocation_metadata(), context.auth_context)
+            data = await read_message(context)
+            address = self._authority.address()
+            if address is None:
+                raise not_ready(self._authority)
+            answer: bytes = await self._channels.call(address, name)(data, timeout=_FORWARD_SECONDS)
+            return answer
+
+        return handle
+
+
+def _refusing(method: Method) -> Handle:
+    async def handle(context: Any) -> bytes:
+        raise Refusal(method.code, method.sentence, reason="method")
+
+    return handle
+
+
+def _taking_one_message(handle: Handle) -> grpc.RpcMethodHandler:
+    """A handler for gRPC that reads the request itself, when it has looked who calls; messages stay bytes."""
+
+    async def read_and_handle(requests: Any, context: Any) -> bytes:
+        return await handle(context)
+
+    return grpc.stream_unary_rpc_method_handler(read_and_handle)
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Finds a call's handler by its path; messages stay bytes."""
+    """Finds a call's handler by its path."""
 
     def __init__(self, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
         self._handlers = handlers
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self._handlers.get(handler_call_details.method)
-
-
-def _refusal(method: Method) -> Refusal:
-    return Refusal(method.code, method.sentence, reason="method")
 
 
 def _bracketed(host: str) -> str:

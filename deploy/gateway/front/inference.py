@@ -17,6 +17,7 @@ from deploy.gateway.authority import Authority
 from deploy.gateway.front import wire
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.channels import Channels
+from deploy.gateway.front.messages import read_message
 from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.front.request import InferRequest, read_request
 from deploy.gateway.front.served_models import ServedModels
@@ -42,9 +43,9 @@ _OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
 class _Call:
     """One call, as far as it has come."""
 
-    began: float
-    size: int
     context: Any
+    began: float = dataclasses.field(default_factory=time.monotonic)  # later: when the request was read
+    size: int = 0  # bytes of the request
     peer: str = ""
     caller: Caller | None = None
     request: InferRequest | None = None
@@ -86,13 +87,13 @@ class Inference:
         """From now on every new request gets this refusal."""
         self._closed = refusal
 
-    async def infer(self, data: bytes, context: Any) -> bytes:
-        """A serialised ModelInferRequest in, Triton's serialised answer out; all else ends the call."""
-        call = _Call(began=time.monotonic(), size=len(data), context=context)
+    async def infer(self, context: Any) -> bytes:
+        """Reads a ModelInferRequest and returns Triton's serialised answer; all else ends the call."""
+        call = _Call(context=context)
         if self._access_log is not None:
             call.peer = _host(context.peer())
         try:
-            await self._prepare(call, data)
+            await self._prepare(call)
             return await self._within_timeout(call)
         except Refusal as refusal:
             await self._refuse(call, refusal)
@@ -113,12 +114,17 @@ class Inference:
 
     # -- before it is sent --------------------------------------------------------------------------
 
-    async def _prepare(self, call: _Call, data: bytes) -> None:
-        """Everything that is found out before admission; raises Refusal."""
+    async def _prepare(self, call: _Call) -> None:
+        """Everything that is found out before admission; raises Refusal.
+
+        Who calls is known before a request is read, which may be large.
+        """
         if self._closed is not None:
             raise self._closed
         context = call.context
         call.caller = self._identities.identify(context.invocation_metadata(), context.auth_context)
+        data = await read_message(context)
+        call.began, call.size = time.monotonic(), len(data)
         served = self._authority.served()
         if served is None:
             raise not_ready(self._authority)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,7 +13,8 @@ import tritonclient.grpc.aio as triton
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.front.methods import SERVICE
-from deploy.gateway.options import Limits
+from deploy.gateway.front.request import read_request
+from deploy.gateway.options import Identity, Limits
 from deploy.gateway.refusals import Refusal
 from deploy.gateway.work import Ending
 from tests.helpers.fronts import RunningFront, crops_request, error_of, with_front
@@ -249,6 +252,89 @@ def test_what_validation_refuses_never_reaches_the_authority_and_is_counted_by_i
             ("", "unknown_model"),
             ("", "invalid"),
         ]
+
+    with_front(test)
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """Messages of a client that sends none."""
+    await asyncio.sleep(60)
+    yield b""
+
+
+def test_a_request_that_does_not_come_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.gateway.front.messages.READ_SECONDS", 0.1)
+
+    async def test(running: RunningFront) -> None:
+        for method in ("ModelInfer", "ModelConfig", "ServerLive"):
+            error = await error_of(running.channel.stream_unary(f"/{SERVICE}/{method}")(endless()))
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert "did not arrive within 0.1 seconds" in (error.details() or "")
+
+    with_front(test)
+
+
+def test_a_call_without_a_request_is_refused() -> None:
+    async def test(running: RunningFront) -> None:
+        error = await error_of(running.channel.stream_unary(INFER)(iter(())))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+    with_front(test)
+
+
+def test_a_stranger_is_refused_before_the_request_is_read(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("")
+    keys.chmod(0o600)
+
+    async def test(running: RunningFront) -> None:
+        error = await error_of(running.channel.stream_unary(INFER)(endless()))
+        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert running.authority.turned_away == [("", "no_key")]
+
+    with_front(test, identity=Identity(keys=keys))
+
+
+def test_what_grpc_itself_finds_too_large_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.gateway.front.front._SPARE_BYTES", 0)
+
+    async def test(running: RunningFront) -> None:
+        error = await error_of(running.channel.unary_unary(INFER)(bytes(100_000)))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "larger than max" in (error.details() or "")
+        call = running.channel.unary_unary(INFER)(bytes(100_000), compression=grpc.Compression.Gzip)
+        error = await error_of(call)
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert not running.authority.admitted
+
+    with_front(test, limits=Limits(request_bytes=1000))
+
+
+def test_a_timeout_that_passes_in_the_queue_is_counted() -> None:
+    async def test(running: RunningFront) -> None:
+        running.authority.admission.clear()
+        request = crops_request()
+        request.parameters["timeout"].int64_param = 100_000
+        error = await error_of(running.service.ModelInfer(request))
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert running.authority.turned_away == [("crops", "timeout")]
+        assert not running.authority.finished
+
+    with_front(test)
+
+
+def test_what_is_blamed_is_refused_without_a_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.gateway.front.inference._LARGE", 60)
+
+    async def test(running: RunningFront) -> None:
+        for rows in (1, 4):  # the second one's digest is computed in a thread
+            request = crops_request(rows, id="x")
+            running.authority.refused_digests = [read_request(request.SerializeToString()).digest()]
+            error = await error_of(running.service.ModelInfer(crops_request(rows, id="y")))
+            assert error.code() is grpc.StatusCode.INTERNAL
+            await running.service.ModelInfer(crops_request(5 - rows))
+        assert running.authority.turned_away == [("crops", "blamed")] * 2
+        assert len(running.triton.requests) == 2
 
     with_front(test)
 
