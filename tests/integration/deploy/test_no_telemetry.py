@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import EmbeddedServer, environment
+from deploy.embedded import environment
+from deploy.gateway.operation.service import GatewayServer
 from runtime.telemetry import SWITCHES
 from tests.helpers.networks import standin_network
 from tests.helpers.paths import ROOT
@@ -137,8 +138,8 @@ def test_a_lookup_would_be_noticed(seclusion: Seclusion, guard: Path | None) -> 
 
 
 @pytest.mark.usefixtures("_secluded_environment")
-def test_the_served_models_report_nothing(seclusion: Seclusion) -> None:
-    with EmbeddedServer(ROOT / "var" / "test" / "repository"):
+def test_the_gateway_and_the_served_models_report_nothing(seclusion: Seclusion) -> None:
+    with GatewayServer(ROOT / "var" / "test" / "repository"):
         time.sleep(SECONDS_AFTER)
     seclusion.assert_untouched()
 
