@@ -121,6 +121,14 @@ bench: .venv/.made repository ## faces a second: torch, the bare engine, and ove
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe
 	$(FULL) -m deploy.benchmark.facexformer $(ARGS)
 
+.PHONY: faults
+faults: .venv/.made repository ## kill, freeze, swap and leave what is served, under eight clients: a table
+	$(FULL) -m deploy.benchmark.faults $(ARGS)
+
+.PHONY: perf-analyzer
+perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
+	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)
+
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
 	@$(FULL) -m deploy.evaluate_server $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
@@ -179,7 +187,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/evaluate var/evaluate-server.log
+	rm -rf var/evaluate var/evaluate-server.log var/faults-server.log var/perf-analyzer var/perf-analyzer-input.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -9,8 +9,8 @@ There is no inference here, no picture and no key, and nothing asks for a key ei
 port reads load and the names of models and keys. Off loopback it belongs into the operators' network.
 
 A connection lives for some seconds and there are few at once (a new one ends the oldest), so that clients
-which send slowly, read slowly or never end can't collect or keep a probe out; and who asks for metrics all the
-time gets pages again, for at most a second.
+which send slowly, read slowly or never end can't collect or keep a probe out; and who asks for metrics all
+the time gets pages again, for at most a second.
 """
 
 import asyncio
