@@ -24,6 +24,8 @@ _THREADS = 2
 _RETRY_SECONDS = 0.2
 
 _MEGA = 1e6
+# A batch may cost as much as so many pictures of the dearest sort: others wait behind all of it.
+_ROWS_OF_THE_DEAREST = 4
 
 
 def cost_of(request: InferRequest, served: ServedModels, limits: Limits) -> Cost:
@@ -53,6 +55,13 @@ def cost_of(request: InferRequest, served: ServedModels, limits: Limits) -> Cost
             area = picture.width * picture.height
             pixels += area
             scan_pixels += area * picture.scans
+            if scan_pixels > _ROWS_OF_THE_DEAREST * limits.scan_megapixels * _MEGA:
+                raise invalid(
+                    f"the {rows} pictures of the batch take a decoder over more than "
+                    f"{_ROWS_OF_THE_DEAREST * limits.scan_megapixels:,.0f} megapixels, passes of progressive "
+                    "files counted each: send them in several requests",
+                    reason="picture",
+                )
     return Cost(bytes=len(request.raw), rows=rows, pixels=pixels, scan_pixels=round(scan_pixels))
 
 

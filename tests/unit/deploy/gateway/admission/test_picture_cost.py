@@ -82,6 +82,16 @@ def test_all_rows_of_a_batch_are_counted(photo: Image.Image) -> None:
     assert (cost.rows, cost.pixels, cost.scan_pixels) == (2, 3000, 5600)
 
 
+def test_a_batch_costs_no_more_than_a_few_of_the_dearest_pictures() -> None:
+    """Each of its rows would be taken, and all together hold everybody up."""
+    row = progressive(width=1000, height=1000, scans=20)
+    limits = Limits(scan_megapixels=25)
+    assert cost_of(faces_request([row] * 4), MODELS, limits).rows == 4
+    with pytest.raises(Refusal, match="the 8 pictures of the batch.*several requests") as caught:
+        cost_of(faces_request([row] * 8), MODELS, limits)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_raw_pixels_are_no_encoded_picture() -> None:
     cost = cost_of(request("crops", ("crop", np.zeros((3, 5, 4, 3), np.uint8))), MODELS, Limits())
     assert (cost.rows, cost.pixels, cost.scan_pixels) == (3, 0, 0)
