@@ -18,8 +18,8 @@ _KNEE = 0.08
 # The largest step of the limit's logarithm between two comparisons, the same up and down: what one of them
 # gets wrong by chance, the next ones take back.
 _STEP = 0.15
-# At the start, as long as throughput grows nearly as what is in flight: at once twice as much.
-_FAR_BELOW, _DOUBLE = 0.6, 0.7
+# At the start, as long as throughput grows well with what is in flight: at once twice as much.
+_FAR_BELOW, _DOUBLE = 0.4, 0.7
 # Requests in a half of a comparison: this many, and this many times those in flight.
 _LEAST, _TURNS = 24, 4
 
@@ -74,7 +74,8 @@ class Limit:
     @property
     def value(self) -> float:
         """The weight that may be in flight now."""
-        return self._middle * (_SWING if self.phase % 2 == 0 else 1 / _SWING)
+        found = self._middle * (_SWING if self.phase % 2 == 0 else 1 / _SWING)
+        return min(found, self._highest) if self._recent.count else found
 
     @property
     def rate(self) -> float | None:
@@ -124,6 +125,13 @@ class Limit:
             step = _DOUBLE if self._starts else min(max(gain - _KNEE, -_STEP), _STEP)
         else:  # the two differ by less than a request
             step = _STEP
-        highest = self._longest * self._recent.rate / _SWING
-        lowest = FLOOR_ROWS * self._recent.weight / self._recent.rows
-        self._middle = max(min(self._middle * math.exp(step), highest), lowest)
+        self._middle = max(min(self._middle * math.exp(step), self._highest / _SWING), self._lowest)
+
+    @property
+    def _lowest(self) -> float:
+        return FLOOR_ROWS * self._recent.weight / self._recent.rows
+
+    @property
+    def _highest(self) -> float:
+        """What leads to the longest time in Triton, but never less than the lowest limit."""
+        return max(self._longest * self._recent.rate, self._lowest)

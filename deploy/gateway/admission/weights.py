@@ -1,10 +1,12 @@
 """What a request weighs: the seconds that work of its model and size takes in a Triton that is not busy."""
 
+import collections
+
 from deploy.gateway.work import Work
 
 # Before anything of a model and size was measured.
 _UNKNOWN_SECONDS = 0.02
-# How much of a new measurement enters the average.
+# How much of a new measurement enters the average, once there are enough for a mean.
 _NEW_SHARE = 0.05
 
 
@@ -17,6 +19,7 @@ class Weights:
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, int], float] = {}
+        self._count: collections.Counter[tuple[str, int]] = collections.Counter()
 
     def of(self, work: Work) -> float:
         """Seconds, all rows together."""
@@ -29,8 +32,10 @@ class Weights:
     def learn(self, work: Work, seconds: float) -> None:
         """`seconds` is a time in Triton, measured in light load."""
         kind, measured = _kind(work), seconds / work.cost.rows
-        known = self._seconds.get(kind)
-        self._seconds[kind] = measured if known is None else known + _NEW_SHARE * (measured - known)
+        known = self._seconds.get(kind, measured)
+        self._count[kind] += 1
+        share = max(_NEW_SHARE, 1 / self._count[kind])
+        self._seconds[kind] = known + share * (measured - known)
 
 
 def _kind(work: Work) -> tuple[str, int]:
