@@ -7,8 +7,9 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from runtime.telemetry import switch_off
+from tests.helpers.gateways import PATIENT
 from tests.helpers.paths import ROOT
 
 switch_off()  # before a test module imports a library that reports
@@ -41,12 +42,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedF
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """The real server over the assembled repository, on free ports; `server.grpc_address` is what to call.
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
+    """The real server behind its gateway, over the assembled repository, on free ports.
 
-    It starts with the first test that uses it. Where it can't start, those tests fail with the
-    launcher's sentence.
+    `server.grpc_address` is what to call. It starts with the first test that uses it. Where it can't start,
+    those tests fail with the gateway's sentence.
     """
     log = tmp_path_factory.mktemp("server") / "server.log"
-    with log.open("w") as sink, EmbeddedServer(ROOT / "var" / "test" / "repository", log=sink) as running:
+    with (
+        log.open("w") as sink,
+        GatewayServer(ROOT / "var" / "test" / "repository", log=sink, arguments=PATIENT) as running,
+    ):
         yield running

@@ -17,7 +17,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
+from tests.helpers.gateways import PATIENT
 from tests.helpers.paths import ROOT
 
 # runtime/kinds/ordinal.py: from the engine's output to the served answer.
@@ -254,7 +255,7 @@ def learned(source: Path, place: Path) -> Mapping[str, Any]:
 def answered(source: Path, place: Path, learned: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the copy's client gets of the real server over the assembled repository."""
     assert learned
-    with EmbeddedServer(place / "var" / "repository") as server:
+    with GatewayServer(place / "var" / "repository", arguments=PATIENT) as server:
         return run(ASKS, server.grpc_address, place / "crop.npy", source=source)
 
 

@@ -14,11 +14,12 @@ import torch
 from build.onnx_export import export
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import Face, FaceClient
 from runtime.image.align import align_face, invert, photo_to_crop, transform
 from tests.helpers import requests as asking
 from tests.helpers.faces.synthetic_sets import make_set
+from tests.helpers.gateways import PATIENT
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import TaskResult, evaluate, torch_predict
 from training.evaluation.report import format_metric
@@ -97,7 +98,7 @@ def client(file: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     export(file, output=folder / "added.onnx")
     assemble(ServingPlan(weights=folder / "added.onnx"), output=folder / "var")
     with (
-        EmbeddedServer(folder / "var" / "repository") as server,
+        GatewayServer(folder / "var" / "repository", arguments=PATIENT) as server,
         FaceClient(server.grpc_address) as connected,
     ):
         yield connected

@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 
 PHOTO_MODELS = ("photo_analysis", "face_detect")
@@ -21,7 +21,7 @@ BOXES, NO_LANDMARKS = asking.BOX[None], asking.NO_LANDMARKS[None]
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[Any]:
+def client(server: GatewayServer) -> Iterator[Any]:
     with triton.InferenceServerClient(server.grpc_address) as connected:
         yield connected
 

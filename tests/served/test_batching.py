@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 
 CLIENTS = 16
@@ -24,7 +24,7 @@ WIDE_TOLERANCE = 1e-3
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[Any]:
+def client(server: GatewayServer) -> Iterator[Any]:
     with triton.InferenceServerClient(server.grpc_address) as connected:
         yield connected
 
@@ -59,7 +59,7 @@ def assert_same_answer(answered: dict[str, Any], expected: dict[str, Any]) -> No
 
 
 def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answers(
-    client: Any, server: EmbeddedServer
+    client: Any, server: GatewayServer
 ) -> None:
     faces = asking.faces(FACES)
     alone = [ask(client, faces, face) for face in range(FACES)]

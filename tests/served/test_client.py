@@ -16,7 +16,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import (
     Analysis,
     AsyncFaceClient,
@@ -36,7 +36,7 @@ PIXELS = np.asarray(PICTURE)
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[FaceClient]:
+def client(server: GatewayServer) -> Iterator[FaceClient]:
     with FaceClient(server.grpc_address) as client:
         yield client
 
@@ -302,7 +302,7 @@ def test_one_bad_request_among_many_at_once_spoils_no_other(client: FaceClient, 
             np.testing.assert_allclose(numbers(face), numbers(by_box if number % 2 else whole), atol=2e-4)
 
 
-def test_the_asyncio_twin_gives_the_same_answers(server: EmbeddedServer, portrait: Face) -> None:
+def test_the_asyncio_twin_gives_the_same_answers(server: GatewayServer, portrait: Face) -> None:
     async def talk() -> None:
         async with AsyncFaceClient(server.grpc_address) as client:
             analyses = await asyncio.gather(*(client.analyze(PORTRAIT) for _ in range(6)))
@@ -316,7 +316,7 @@ def test_the_asyncio_twin_gives_the_same_answers(server: EmbeddedServer, portrai
 
 
 def test_the_command_line_answers_draws_and_reports(
-    server: EmbeddedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: GatewayServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letter, blank = tmp_path / "letter.jpg", tmp_path / "blank.png"
     letter.write_text("Dear Sir or Madam")
@@ -336,7 +336,7 @@ def test_the_command_line_answers_draws_and_reports(
         assert min(picture.size) >= 512
 
 
-def test_the_table_names_every_task(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_names_every_task(server: GatewayServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["analyze", str(PORTRAIT), "--url", server.grpc_address]) == 0
     table = capsys.readouterr().out
     with FaceClient(server.grpc_address) as client:
@@ -344,7 +344,7 @@ def test_the_table_names_every_task(server: EmbeddedServer, capsys: pytest.Captu
             assert task.replace("_", " ") in table
 
 
-def test_the_servers_words_that_the_client_reads_are_these(server: EmbeddedServer) -> None:
+def test_the_servers_words_that_the_client_reads_are_these(server: GatewayServer) -> None:
     aura = [triton.InferRequestedOutput("aura_label")]
     plain = triton.InferenceServerClient(server.grpc_address)
     image = triton.InferInput("image", [3], "UINT8").set_data_from_numpy(np.zeros(3, np.uint8))

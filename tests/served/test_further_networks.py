@@ -13,10 +13,11 @@ from build.errors import BuildError
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from build.stages.verify import verify
-from deploy.embedded import EmbeddedServer
 from deploy.embedded.errors import CannotStart
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import Face, FaceClient, UnknownModel, UnknownTask, cli
 from tests.helpers import requests as asking
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 
 FIRST = painted.contract("landmarks", "expression")
@@ -40,13 +41,13 @@ def repository(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(repository) as running:
+def server(repository: Path) -> Iterator[GatewayServer]:
+    with GatewayServer(repository, arguments=PATIENT) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[FaceClient]:
+def client(server: GatewayServer) -> Iterator[FaceClient]:
     with FaceClient(server.grpc_address) as connected:
         yield connected
 
@@ -68,7 +69,7 @@ def everything(client: FaceClient, model: str | None) -> list[dict[str, object]]
 
 def test_each_answers_as_it_does_alone(client: FaceClient, folder: Path) -> None:
     second = assemble(ServingPlan(weights=folder / "second.onnx"), output=folder / "alone")
-    with EmbeddedServer(second) as server, FaceClient(server.grpc_address) as alone:
+    with GatewayServer(second, arguments=PATIENT) as server, FaceClient(server.grpc_address) as alone:
         assert everything(client, "second") == everything(alone, None)
         assert alone.contract() == client.contract(model="second")
     assert everything(client, "qface") == everything(client, None)
@@ -85,7 +86,7 @@ def test_each_has_its_own_contract_and_crop(client: FaceClient) -> None:
         client.analyze(asking.ASTRONAUT, tasks=["expression"], model="second")
 
 
-def test_the_detector_is_shared_and_each_engine_is_its_own(server: EmbeddedServer) -> None:
+def test_the_detector_is_shared_and_each_engine_is_its_own(server: GatewayServer) -> None:
     assert {"second_face_engine", "second_face_preprocess", "second_face_analysis"} <= set(server.models)
     assert {"second_parsing_lapa", "second_photo_analysis", "face_engine"} <= set(server.models)
     assert not {"second_face_detector", "second_face_detect", "parsing_lapa"} & set(server.models)
@@ -104,7 +105,7 @@ def test_the_detector_is_shared_and_each_engine_is_its_own(server: EmbeddedServe
     assert detector > 0
 
 
-def test_the_command_picks_one(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_picks_one(server: GatewayServer, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["analyze", str(asking.ASTRONAUT), "--url", server.grpc_address, "--json"]
     assert cli.main([*words, "--model", "second"]) == 0
     (face,) = json.loads(capsys.readouterr().out)["faces"]
@@ -142,5 +143,5 @@ def test_a_damaged_further_model_is_named_and_no_half_of_a_server_starts(
     (copy / "models" / damaged).write_bytes(b"\x00 this is neither a network nor a program")
     with pytest.raises(BuildError, match=words):
         verify(copy)
-    with pytest.raises(CannotStart, match=words), EmbeddedServer(copy):
+    with pytest.raises(CannotStart, match=words), GatewayServer(copy, arguments=PATIENT):
         pass

@@ -10,8 +10,9 @@ import tritonclient.grpc as triton
 
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
 
 TASKS = ("expression", "action_units", "age", "head_pose", "race", "landmarks", "visibility", "parsing")
@@ -23,7 +24,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     weights = standin.write(folder / "standin.onnx", standin.contract_of(*TASKS))
     assembled = assemble(ServingPlan(weights=weights, tasks=TASKS), output=folder / "var")
     with (
-        EmbeddedServer(assembled) as server,
+        GatewayServer(assembled, arguments=PATIENT) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,
     ):
         yield connected

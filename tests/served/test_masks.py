@@ -20,9 +20,11 @@ from PIL import Image
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import FaceClient, InvalidInput, Mask, Points, Visibility, cli
 from runtime.kinds.mask import OUTSIDE
 from tests.helpers import requests as asking
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
 
@@ -40,23 +42,26 @@ def crop(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, crop: str) -> Iterator[EmbeddedServer]:
+def repository(tmp_path_factory: pytest.TempPathFactory, crop: str) -> Path:
     folder = tmp_path_factory.mktemp(f"masks-{crop}")
     weights = painted.write(folder / "painted.onnx", painted.contract(crop=crop))
-    with EmbeddedServer(
-        assemble(ServingPlan(weights=weights), output=folder / "var"), http_port=0
-    ) as running:
+    return assemble(ServingPlan(weights=weights), output=folder / "var")
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[GatewayServer]:
+    with GatewayServer(repository, arguments=PATIENT) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[FaceClient]:
+def client(server: GatewayServer) -> Iterator[FaceClient]:
     with FaceClient(server.grpc_address) as connected:
         yield connected
 
 
 @pytest.fixture(scope="module")
-def plain(server: EmbeddedServer) -> Iterator[Any]:
+def plain(server: GatewayServer) -> Iterator[Any]:
     with triton.InferenceServerClient(server.grpc_address) as connected:
         yield connected
 
@@ -168,17 +173,19 @@ def test_run_lengths_are_not_made_unless_they_are_asked_for(plain: Any) -> None:
     assert made() == before + 1
 
 
-def test_run_lengths_are_text_for_those_who_speak_json_over_http(server: EmbeddedServer) -> None:
+def test_run_lengths_are_text_for_those_who_speak_json_over_http(repository: Path) -> None:
+    """With Triton alone: the gateway has no HTTP door for inference."""
     crop = np.full((1, 64, 64, 3), 40, np.uint8)
     question = {
         "inputs": [{"name": "crop", "shape": crop.shape, "datatype": "UINT8", "data": crop.ravel().tolist()}],
         "outputs": [{"name": "parsing_lapa_runs"}, {"name": "parsing_lapa_map"}],
     }
-    request = urllib.request.Request(
-        f"http://{server.http_address}/v2/models/crop_analysis/infer", json.dumps(question).encode()
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        outputs = {output["name"]: output for output in json.load(answer)["outputs"]}
+    with EmbeddedServer(repository, http_port=0) as bare:
+        request = urllib.request.Request(
+            f"http://{bare.http_address}/v2/models/crop_analysis/infer", json.dumps(question).encode()
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            outputs = {output["name"]: output for output in json.load(answer)["outputs"]}
     runs = json.loads(outputs["parsing_lapa_runs"]["data"][0])
     assert runs == {"size": [64, 64], "counts": [[2, 64 * 64]]}
     assert outputs["parsing_lapa_map"]["shape"] == [1, 2, 3]
@@ -223,7 +230,7 @@ def test_a_profile_and_a_tiny_face_are_answered(client: FaceClient) -> None:
 
 
 def test_the_command_draws_masks_and_prints_them(
-    server: EmbeddedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: GatewayServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["analyze", str(asking.ASTRONAUT), "--url", server.grpc_address, "--tasks"]
     assert cli.main([*words, "landmarks,visibility,parsing_lapa", "--draw", str(tmp_path), "--json"]) == 0
@@ -239,7 +246,7 @@ def test_the_command_draws_masks_and_prints_them(
 
 
 @pytest.mark.parametrize("example", ["plain_tritonclient.py", "raw_grpc.py"])
-def test_clients_without_anything_of_ours_read_masks_and_points(server: EmbeddedServer, example: str) -> None:
+def test_clients_without_anything_of_ours_read_masks_and_points(server: GatewayServer, example: str) -> None:
     path = ROOT / "client" / "examples" / example
     command = [sys.executable, "-I", str(path), str(asking.ASTRONAUT), server.grpc_address]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout

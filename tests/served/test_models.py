@@ -9,7 +9,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 from tests.helpers.answers import answers_of
 
@@ -17,7 +17,7 @@ KIND_DATATYPES = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTE
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[Any]:
+def client(server: GatewayServer) -> Iterator[Any]:
     with triton.InferenceServerClient(server.grpc_address) as connected:
         yield connected
 

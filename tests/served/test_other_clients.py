@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import Classification, Face, FaceClient, Rotation, Value
 from tests.helpers.fake_v2_server import closed_port
 from tests.helpers.paths import ROOT
@@ -20,7 +20,7 @@ EXAMPLES = [ROOT / "client" / "examples" / name for name in ("plain_tritonclient
 
 
 @pytest.fixture(scope="module")
-def face(server: EmbeddedServer) -> Face:
+def face(server: GatewayServer) -> Face:
     with FaceClient(server.grpc_address) as client:
         return client.analyze(PORTRAIT)[0]
 
@@ -33,7 +33,7 @@ def run(example: Path, url: str, *, folder: Path) -> str:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_it_says_what_our_client_says(
-    server: EmbeddedServer, face: Face, example: Path, tmp_path: Path
+    server: GatewayServer, face: Face, example: Path, tmp_path: Path
 ) -> None:
     printed = run(example, server.grpc_address, folder=tmp_path)
     said = dict(re.findall(r"^  (\w+): (.*)$", printed, flags=re.MULTILINE))
@@ -54,7 +54,7 @@ def attempt(example: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_a_photo_without_a_face_is_said(server: EmbeddedServer, example: Path, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_said(server: GatewayServer, example: Path, tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("RGB", (200, 200), (128, 128, 128)).save(grey)
     ended = attempt(example, str(grey), server.grpc_address)
@@ -62,7 +62,7 @@ def test_a_photo_without_a_face_is_said(server: EmbeddedServer, example: Path, t
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_what_fails_is_one_line(server: EmbeddedServer, example: Path, tmp_path: Path) -> None:
+def test_what_fails_is_one_line(server: GatewayServer, example: Path, tmp_path: Path) -> None:
     letter = tmp_path / "letter.jpg"
     letter.write_bytes(b"dear sir")
     for photo, url, words in (

@@ -13,7 +13,7 @@ from build.acceptance.parity import differences, tolerances
 from build.config import WEIGHTS
 from build.detector import find_detector
 from build.onnx_interface import read_graph
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from runtime.contract import Contract
 from tests.helpers import requests as asking
 from training.models import ExportWrapper, load_checkpoint
@@ -57,7 +57,7 @@ def test_onnx_runtime_agrees_with_torch(
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_the_served_engine_agrees_with_torch(
-    server: EmbeddedServer,
+    server: GatewayServer,
     crops: np.ndarray[Any, Any],
     torch_heads: dict[str, np.ndarray[Any, Any]],
     batch: int,

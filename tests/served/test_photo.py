@@ -10,7 +10,7 @@ import pytest
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 from tests.helpers.answers import answers_of
 
@@ -18,7 +18,7 @@ COLUMNS, ROWS = 8, 5  # more faces than the engine takes in one batch
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[Any]:
+def client(server: GatewayServer) -> Iterator[Any]:
     with triton.InferenceServerClient(server.grpc_address) as connected:
         yield connected
 

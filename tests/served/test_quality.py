@@ -19,10 +19,11 @@ from build.config import WEIGHTS
 from build.onnx_interface import read_graph
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import Face, FaceClient
 from runtime.pose import rotation_from_angles
 from tests.helpers import requests as asking
+from tests.helpers.gateways import PATIENT
 from tests.helpers.label_order import Floats, area, areas, swapped
 from training.tasks import CATALOGUE
 
@@ -67,7 +68,7 @@ def network(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def running(
     network: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedServer]:
+) -> Iterator[GatewayServer]:
     """The server of a network that ships."""
     weights = WEIGHTS.with_name(f"{network}.onnx")
     if weights == WEIGHTS:
@@ -76,13 +77,15 @@ def running(
     folder = tmp_path_factory.mktemp(network)
     with (
         (folder / "server.log").open("w") as sink,
-        EmbeddedServer(assemble(ServingPlan(weights=weights), output=folder), log=sink, grace=3) as other,
+        GatewayServer(
+            assemble(ServingPlan(weights=weights), output=folder), log=sink, arguments=PATIENT
+        ) as other,
     ):
         yield other
 
 
 @pytest.fixture(scope="module")
-def client(running: EmbeddedServer) -> Iterator[FaceClient]:
+def client(running: GatewayServer) -> Iterator[FaceClient]:
     with FaceClient(running.grpc_address) as client:
         yield client
 
@@ -133,7 +136,7 @@ def test_the_heads_are_found(heads: list[Head]) -> None:
 
 
 def test_the_crop_has_the_size_place_and_turn_that_the_network_learned(
-    running: EmbeddedServer, whole: list[Head]
+    running: GatewayServer, whole: list[Head]
 ) -> None:
     sides, turns, shifts, differences = [], [], [], []
     with triton.InferenceServerClient(running.grpc_address) as plain:

@@ -20,10 +20,11 @@ import build.stages.export
 from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
 from build.onnx_interface import read_graph
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.kinds.base import FULL_PRECISION
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks.released_facexformer import (
     IMAGES,
     assert_golden,
@@ -145,7 +146,7 @@ def test_onnx_runtime_gives_the_official_code_s_answers(golden_network: tuple[Pa
 @pytest.fixture
 def serving(
     golden_network: tuple[Path, Contract], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedServer]:
+) -> Iterator[GatewayServer]:
     """A server of this one face_engine, which takes normalised images instead of pixels."""
     path, _ = golden_network
     folder = tmp_path_factory.mktemp("repository")
@@ -176,11 +177,14 @@ def serving(
         text += f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
     (place / "config.pbtxt").write_text(text)
     seal(folder)
-    with (folder.parent / "golden-server.log").open("w") as sink, EmbeddedServer(folder, log=sink) as server:
+    with (
+        (folder.parent / "golden-server.log").open("w") as sink,
+        GatewayServer(folder, log=sink, arguments=PATIENT) as server,
+    ):
         yield server
 
 
-def test_a_served_engine_gives_the_official_code_s_answers(serving: EmbeddedServer) -> None:
+def test_a_served_engine_gives_the_official_code_s_answers(serving: GatewayServer) -> None:
     images = triton.InferInput(IMAGES, (2, 3, 224, 224), "FP32")
     images.set_data_from_numpy(golden_input().numpy())
     with triton.InferenceServerClient(serving.grpc_address) as client:

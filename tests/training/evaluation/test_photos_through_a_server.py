@@ -10,9 +10,10 @@ import pytest
 
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from runtime.pose import angles_from_rotation
 from tests.helpers import requests as asking
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
 from training.data.prepare import Options, prepare_set
@@ -74,7 +75,7 @@ def both_ways(address: str, root: Path, *tasks: str) -> tuple[Predictions, Predi
 
 
 def test_a_photo_s_head_pose_is_the_crop_s_and_the_table_stands_beside_torch_s(
-    server: EmbeddedServer, utkface: Path, tmp_path: Path
+    server: GatewayServer, utkface: Path, tmp_path: Path
 ) -> None:
     by_photo, by_crop, predictor = both_ways(server.grpc_address, utkface, "head_pose", "age")
     angles, expected = (angles_from_rotation(said["head_pose"]) for said in (by_photo, by_crop))
@@ -97,18 +98,18 @@ def test_a_photo_s_head_pose_is_the_crop_s_and_the_table_stands_beside_torch_s(
 
 
 @pytest.fixture(scope="module")
-def painting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def painting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     """A server of points that are always at the same places of the crop, and of masks of its red."""
     folder = tmp_path_factory.mktemp("painting")
     weights = painted.write(folder / "painted.onnx", painted.contract())
-    with EmbeddedServer(
-        assemble(ServingPlan(weights=weights, tasks=painted.TASKS), output=folder / "var")
+    with GatewayServer(
+        assemble(ServingPlan(weights=weights, tasks=painted.TASKS), output=folder / "var"), arguments=PATIENT
     ) as running:
         yield running
 
 
 def test_a_photo_s_points_and_masks_lie_in_the_crop_where_the_crop_s_do(
-    painting: EmbeddedServer, utkface: Path
+    painting: GatewayServer, utkface: Path
 ) -> None:
     by_photo, by_crop, _ = both_ways(painting.grpc_address, utkface, "landmarks", "parsing_lapa")
     assert np.linalg.norm(by_photo["landmarks"] - by_crop["landmarks"], axis=2).max() < 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import _tensors, contract
 from runtime.contract import Contract
 from runtime.image.align import align_face
@@ -67,7 +67,7 @@ def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
         assert np.abs(again[name].astype(float) - values).max() < 1e-4, name
 
 
-def test_what_is_served_reaches_what_its_checkpoint_reaches(server: EmbeddedServer, tmp_path: Path) -> None:
+def test_what_is_served_reaches_what_its_checkpoint_reaches(server: GatewayServer, tmp_path: Path) -> None:
     """The shipped weights on crops of the portrait, through torch and through the running server."""
     portrait = asking.astronaut()
     side = 112 + 2 * margin_of(112)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.embedded import EmbeddedServer
+from deploy.gateway.operation.service import GatewayServer
 from qface_client import Analysis, Classification, Face, InvalidInput, Mask, Points, Rotation
 from runtime.image.align import invert, photo_to_crop, transform
 from tests.helpers.networks import painted_network as painted
@@ -314,7 +314,7 @@ def test_a_folder_that_is_not_the_set_s_is_told(folder: Path, tmp_path: Path) ->
     ],
 )
 def test_photos_that_can_t_be_meant_are_told_in_one_line(
-    server: EmbeddedServer,
+    server: GatewayServer,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     photos: list[str],
