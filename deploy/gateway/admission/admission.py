@@ -19,6 +19,8 @@ from deploy.gateway.work import Work
 _USUAL_WAITING = 10
 # Who would wait for more than this share of `queue_seconds` might be refused for it then: better at once.
 _SURE_SHARE = 0.8
+# Who sets a longer `queue_seconds` than this wants as many times more to wait.
+_USUAL_QUEUE_SECONDS = Limits().queue_seconds
 # However large they are: while one is at work, the next one comes in.
 _ALWAYS_IN_FLIGHT = 2
 # Sooner, another try makes no sense.
@@ -83,6 +85,7 @@ class Admission:
         self._clock = clock
         self._weights = Weights()
         self._limit = Limit(seconds=limits.triton_seconds)
+        self._patience = max(1.0, limits.queue_seconds / _USUAL_QUEUE_SECONDS)
         self._lines = (_Line(), _Line())  # priority 1, all others
         self._load = 0.0
         self._rows = 0
@@ -220,7 +223,7 @@ class Admission:
         wait = ahead / rate
         answered = wait + self._limit.seconds
         usual = self._limit.seconds / 2 + _USUAL_WAITING * self._limit.request_weight / rate
-        if wait > min(usual, _SURE_SHARE * self._limits.queue_seconds):
+        if wait > min(usual * self._patience, _SURE_SHARE * self._limits.queue_seconds):
             raise _overload(
                 f"The server is busy: {wait:.2f} s of work wait before this request; send it again later.",
                 reason="overload",
