@@ -1,0 +1,200 @@
+"""What a request costs the gateway, with one front process and with several.
+
+    python -m deploy.benchmark.front_processes --processes 1 2
+
+Clients send raw crops (37 kB) as fast as they are answered, through a gateway, to a model of Triton's that
+does next to nothing. What counts is the processor time of the gateway's own processes a request, which
+says how many requests a second a core carries; the rate itself is that of clients, gateway and Triton
+on the same cores.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as v2
+
+from build.manifest import MANIFEST, sha256_of
+from deploy.embedded.environment import PROJECT
+from deploy.embedded.errors import EmbeddedServerError
+from deploy.gateway.operation.service import GatewayServer
+
+MODEL = "light"
+SIDE = 112  # of a crop, pixels
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+WARM_UP_SECONDS = 1.0
+
+_SOURCE = """
+import numpy
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("answer", numpy.zeros((1, 1), numpy.float32))])
+            for request in requests
+        ]
+"""
+_CONFIG = f"""
+backend: "python"
+max_batch_size: 32
+input {{ name: "crop" data_type: TYPE_UINT8 dims: [ {SIDE}, {SIDE}, 3 ] }}
+output {{ name: "answer" data_type: TYPE_FP32 dims: [ 1 ] }}
+instance_group {{ kind: KIND_CPU count: 2 }}
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of one run; core-milliseconds a request."""
+
+    rate: float  # answers a second
+    main: float  # of the main process
+    fronts: float  # of the further fronts together
+
+
+def write_repository(folder: Path) -> Path:
+    """A repository of one model that answers at once."""
+    version = folder / "models" / MODEL / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(_SOURCE)
+    (version.parent / "config.pbtxt").write_text(_CONFIG)
+    (folder / "lib").mkdir()
+    (folder / "lib" / "README").write_text("nothing is imported from here\n")
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "openvino"}}}
+    (folder / MANIFEST).write_text(json.dumps(about))
+    return folder
+
+
+def request_bytes() -> bytes:
+    """A ModelInferRequest with one crop."""
+    request = v2.ModelInferRequest(model_name=MODEL, raw_input_contents=[bytes(SIDE * SIDE * 3)])
+    request.inputs.add(name="crop", datatype="UINT8", shape=[1, SIDE, SIDE, 3])
+    data: bytes = request.SerializeToString()
+    return data
+
+
+def core_seconds(pids: Sequence[int]) -> float:
+    """Processor time that these processes have used."""
+    ticks = 0
+    for pid in pids:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(after_name[11]) + int(after_name[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def load(address: str, *, clients: int, seconds: float) -> int:
+    """Answers to so many clients, each with a connection of its own, in so many seconds."""
+    data = request_bytes()
+    end = time.monotonic() + seconds
+    answered = 0
+
+    async def client() -> None:
+        nonlocal answered
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            infer = channel.unary_unary(METHOD)
+            while time.monotonic() < end:
+                await infer(data, timeout=30)
+                answered += 1
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return answered
+
+
+def measure(repository: Path, *, processes: int, clients: int, seconds: float, rounds: int) -> Cost:
+    """Medians over the rounds."""
+
+    def run(length: float) -> int:
+        words = ("--load", server.grpc_address, "--clients", str(clients), "--seconds", str(length))
+        command = (sys.executable, "-m", "deploy.benchmark.front_processes", *words)
+        return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
+
+    costs: list[Cost] = []
+    with GatewayServer(repository, arguments=("--processes", str(processes))) as server:
+        status: dict[str, Any] = server.status()
+        main, fronts = [status["pid"]], [front["pid"] for front in status["fronts"]]
+        run(WARM_UP_SECONDS)
+        for _ in range(rounds):
+            before, began = (core_seconds(main), core_seconds(fronts)), time.monotonic()
+            answered = run(seconds)
+            took = time.monotonic() - began
+            costs.append(
+                Cost(
+                    rate=answered / min(took, seconds),
+                    main=1e3 * (core_seconds(main) - before[0]) / answered,
+                    fronts=1e3 * (core_seconds(fronts) - before[1]) / answered,
+                )
+            )
+    return Cost(
+        **{
+            field.name: statistics.median(getattr(cost, field.name) for cost in costs)
+            for field in dataclasses.fields(Cost)
+        }
+    )
+
+
+def table(costs: dict[int, Cost]) -> str:
+    """A line for each number of processes."""
+    lines = [
+        "| front processes | answers/s here | core-ms a request: main process | further fronts | all "
+        "| requests/s on a core |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for processes, cost in costs.items():
+        all_of_them = cost.main + cost.fronts
+        lines.append(
+            f"| {processes} | {cost.rate:.0f} | {cost.main:.2f} | {cost.fronts:.2f} | {all_of_them:.2f} "
+            f"| {1e3 / all_of_them:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; 2 where the gateway does not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmark.front_processes", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    parser.add_argument("--clients", type=int, default=16, help="connections (default: 16)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a round (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: 3)")
+    parser.add_argument("--load", help=argparse.SUPPRESS)  # be the clients of this address
+    options = parser.parse_args(arguments)
+    if options.load:
+        print(asyncio.run(load(options.load, clients=options.clients, seconds=options.seconds)))
+        return 0
+    costs: dict[int, Cost] = {}
+    with tempfile.TemporaryDirectory(prefix="qface-bench-") as folder:
+        repository = write_repository(Path(folder) / "repository")
+        try:
+            for processes in options.processes:
+                costs[processes] = measure(
+                    repository,
+                    processes=processes,
+                    clients=options.clients,
+                    seconds=options.seconds,
+                    rounds=options.rounds,
+                )
+        except EmbeddedServerError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 2
+    print(table(costs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
