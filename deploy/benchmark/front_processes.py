@@ -34,6 +34,7 @@ MODEL = "light"
 SIDE = 112  # of a crop, pixels
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_SECONDS = 1.0
+BUSY_SECONDS = 0.05  # that a client waits after it was refused
 
 _SOURCE = """
 import numpy
@@ -70,6 +71,7 @@ def write_repository(folder: Path) -> Path:
     version = folder / "models" / MODEL / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(_SOURCE)
+    (version / "__pycache__").write_text("")  # a file, so that no byte code is left beside what is listed
     (version.parent / "config.pbtxt").write_text(_CONFIG)
     (folder / "lib").mkdir()
     (folder / "lib" / "README").write_text("nothing is imported from here\n")
@@ -108,8 +110,14 @@ async def load(address: str, *, clients: int, seconds: float) -> int:
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             infer = channel.unary_unary(METHOD)
             while time.monotonic() < end:
-                await infer(data, timeout=30)
-                answered += 1
+                try:
+                    await infer(data, timeout=30)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                        raise
+                    await asyncio.sleep(BUSY_SECONDS)
+                else:
+                    answered += 1
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return answered
@@ -126,7 +134,7 @@ def measure(repository: Path, *, processes: int, clients: int, seconds: float, r
     costs: list[Cost] = []
     with GatewayServer(repository, arguments=("--processes", str(processes))) as server:
         status: dict[str, Any] = server.status()
-        main, fronts = [status["pid"]], [front["pid"] for front in status["fronts"]]
+        main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
         run(WARM_UP_SECONDS)
         for _ in range(rounds):
             before, began = (core_seconds(main), core_seconds(fronts)), time.monotonic()
@@ -169,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m deploy.benchmark.front_processes", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--clients", type=int, default=16, help="connections (default: 16)")
+    parser.add_argument("--clients", type=int, default=8, help="connections (default: 8)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a round (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: 3)")
     parser.add_argument("--load", help=argparse.SUPPRESS)  # be the clients of this address
