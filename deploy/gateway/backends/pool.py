@@ -180,9 +180,16 @@ class BackendPool:
             os.dup2(new.fileno(), self._log.fileno())  # those who write hold the file that is open
 
     def cut_off(self, generation: int) -> None:
-        """Replaces a Triton whose calls ended with the process that had sent them: it is about to crash."""
-        if (backend := self._backends.get(generation)) is not None:
-            self._give_up(backend, "a process that had sent it requests ended")
+        """Replaces a Triton whose calls ended with the process that had sent them: it may crash in seconds.
+
+        Until another one is ready it goes on answering.
+        """
+        backend = self._backends.get(generation)
+        if backend is None or backend.sick or backend is not self._active or self._repair.running:
+            return
+        why = "a process that had sent it requests ended"
+        self._on_event("sick", f"Triton {backend.generation} is to be replaced: {why}")
+        self._put_another_in_place(why)
 
     async def stop(self) -> None:
         """Ends all Tritons, each after what it has in flight, for as long as its grace lasts."""
