@@ -34,7 +34,7 @@ from deploy.gateway.operation.failure_reports import fields_of
 from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.repository_lease import RepositoryLeases
 from deploy.gateway.operation.state import ServingState, StateFile
-from deploy.gateway.operation.workers.front_processes import FrontProcesses
+from deploy.gateway.operation.workers.front_processes import AccessLogs, FrontProcesses
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import unavailable
 
@@ -92,7 +92,6 @@ class MainProcess:
             rates=Rates(),
             metrics=self._metrics,
         )
-        self._metrics.watch(self._admission, self._pool, self._access_log)
         self._front = Front(
             self._dispatcher, options=options, identities=self._identities, access_log=self._access_log
         )
@@ -104,6 +103,8 @@ class MainProcess:
             cut_off=self._pool.cut_off,
             event=self._metrics.event,
         )
+        logs = AccessLogs(own=self._access_log, further=self._further_fronts)
+        self._metrics.watch(self._admission, self._pool, logs if options.access_log else None)
         self._pages = Pages(metrics=self._metrics.render, health=self.health, served=self._dispatcher.served)
         self._methods = ControlMethods(
             pool=self._pool,

@@ -126,6 +126,7 @@ class AuthorityServer:
         try:
             new = await self._authority.failed(held.ticket, code, details, digest=digest)
         except Refusal as refusal:
+            self.push()  # the request may be blamed now, and come again at once
             self._send([messages.DENIED, number, messages.refusal_to_json(refusal)])
             return
         self._forget(ticket)

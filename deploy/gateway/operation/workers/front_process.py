@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from deploy.embedded.errors import CannotStart
 from deploy.gateway.front.front import Front
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
@@ -56,15 +57,16 @@ class FrontProcess:
         def say(sentence: str) -> None:
             log(f"front {settings['number']}: {sentence}")
 
-        self._access_log = None if options.access_log is None else AccessLog(options.access_log)
-        self._identities = Identities(options.identity, log=say)
-        self._front = Front(
-            self._authority, options=options, identities=self._identities, access_log=self._access_log
-        )
         try:
+            self._access_log = None if options.access_log is None else AccessLog(options.access_log)
+            self._identities = Identities(options.identity, log=say)
+            self._front = Front(
+                self._authority, options=options, identities=self._identities, access_log=self._access_log
+            )
             port = await self._front.start(settings["port"])
-        except OSError as error:
-            return fail(f"front {settings['number']}: {error}", status=2)
+        except (CannotStart, OSError) as error:  # a file that became unusable, say
+            self._done = True
+            return fail(f"front {settings['number']} can't start: {error}", status=2)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._leave, options.drain_seconds)
         self._send([messages.LISTENING, port])

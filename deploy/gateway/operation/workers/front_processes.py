@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import pickle
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.gateway.authority import Authority
+from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.workers import messages
 from deploy.gateway.operation.workers.authority_server import AuthorityServer
 from deploy.gateway.operation.workers.connection import Connection
@@ -108,6 +110,19 @@ class FrontProcesses:
                 for front in self._fronts:
                     # This process may have been stopped: what it did not read then is no silence.
                     front.ping(silence=SILENCE_SECONDS + stood_still)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccessLogs:
+    """The access logs of all fronts, which write to one file."""
+
+    own: AccessLog | None  # of the main process
+    further: FrontProcesses
+
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written."""
+        return self.further.lost_lines + (0 if self.own is None else self.own.lost)
 
 
 class _Life:

@@ -213,6 +213,20 @@ def test_in_the_end_new_work_is_refused_and_accepted_work_is_answered(tmp_path: 
     with_fronts(tmp_path, test, count=2)
 
 
+def test_a_front_that_can_not_start_is_logged_and_tried_again(tmp_path: Path) -> None:
+    async def test(running: Running) -> None:
+        (pid,) = running.pids
+        running.access_log.unlink()
+        running.access_log.mkdir()
+        os.kill(pid, signal.SIGKILL)
+        await running.until(lambda: len(running.log) == 2)
+        assert "ended with status 2; it is started again in 0.5 s" in running.log[1]
+        running.access_log.rmdir()
+        await running.until(lambda: running.fronts.status()[0]["listening"])
+
+    with_fronts(tmp_path, test, count=1)
+
+
 def test_what_is_served_changes_in_all_fronts(tmp_path: Path) -> None:
     async def test(running: Running) -> None:
         running.authority.models, running.authority.sick = None, {}

@@ -168,6 +168,19 @@ def test_a_ticket_whose_backend_died_is_exchanged() -> None:
     linked(test)
 
 
+def test_a_blamed_request_is_known_before_its_client_can_send_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(link: Link) -> None:
+        ticket = await link.front.admit(WORK)
+        monkeypatch.setattr(link.main, "blamed", lambda: ("ab",))
+        with pytest.raises(Refusal):
+            await link.front.failed(ticket, grpc.StatusCode.UNAVAILABLE, "closed", digest="ab")
+        assert "ab" in link.front.blamed()
+
+    linked(test)
+
+
 def test_a_client_that_leaves_while_it_waits_gives_up_its_place() -> None:
     async def test(link: Link) -> None:
         link.main.admission.clear()
