@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-LOW = 15  # niceness
+LOW = 5  # niceness; much more, and on a busy machine the start of a model runs into the timeouts of its own
 
 
 def can_be_raised() -> bool:

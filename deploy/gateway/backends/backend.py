@@ -17,7 +17,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc
 
-from deploy.embedded import EmbeddedServer
+from deploy.embedded import CannotStart, EmbeddedServer
 from deploy.gateway.backends import processes
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.options import GatewayOptions
@@ -160,12 +160,13 @@ class Backend:
 
     # -- the end ------------------------------------------------------------------------------------
 
-    async def stop(self, *, kill: bool = False) -> None:
-        """Ends the Triton and all that belongs to it; with `kill` at once, whatever it has in flight.
+    async def stop(self) -> None:
+        """Ends the Triton at once, with all that belongs to it; see `drained` for what is in flight.
 
-        May be called again, by others too: each call returns when the end is reached.
+        An ordered end would unload one model after another for seconds, and saves no answer. May be called
+        again, by others too: each call returns when the end is reached.
         """
-        if kill and self._server is not None:
+        if self._server is not None:
             self._server.kill()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end())
@@ -216,9 +217,13 @@ async def start_backend(
             server=server,
             family=family,
         )
-    except BaseException:
+    except BaseException as error:
         cancel.set()
         await asyncio.shield(in_thread(lambda: _clean_up(server, starting, folder)))
+        if isinstance(error, OSError | grpc.aio.AioRpcError):
+            raise CannotStart(
+                f"the server started, and then could not be asked what it serves: {error}"
+            ) from error
         raise
 
 

@@ -17,11 +17,12 @@ from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of, pass
 from deploy.gateway.backends.repair import Repair
 from deploy.gateway.backends.standby import Standby, Starter
 from deploy.gateway.options import GatewayOptions
-from deploy.gateway.refusals import Refusal
+from deploy.gateway.refusals import Refusal, unavailable
 
 _FAREWELL_SECONDS = 2.0  # that a sick Triton has for what it can still answer
 _RETRY_SECONDS = 1.0  # after which a client is asked to try again
-_TICK = 0.05  # between looks for a canary that is due
+_PROVED_SECONDS = 5.0  # a Triton that dies sooner, with no request answered, has failed to start
+_TICK = 0.1  # between looks for a canary that is due
 
 
 class BackendPool:
@@ -57,6 +58,8 @@ class BackendPool:
         self._active: Backend | None = None
         self._canaries = CanaryRound({}, seconds=self._settings.canary_seconds)
         self._unwell: dict[str, str] = {}  # by model: what its canary got, of the active Triton
+        self._proved = False  # whether the active one has answered a request, or lived for a while
+        self._installed = 0.0  # when it became active
         self._why_none = "the service is starting"
         self._reason = "starting"
         self._closed = False
@@ -117,6 +120,8 @@ class BackendPool:
     def answered(self, model: str) -> None:
         """The active Triton has answered a real request to this model: it needs no canary for now."""
         self._canaries.answered(model)
+        if not self._proved:
+            self._prove()
         if self._unwell.pop(model, None) is not None:
             self._notify()
 
@@ -192,7 +197,7 @@ class BackendPool:
         self._put_another_in_place(why)
 
     async def stop(self) -> None:
-        """Ends all Tritons, each after what it has in flight, for as long as its grace lasts."""
+        """Ends all Tritons, each after what it has in flight, and after `grace_seconds` in any case."""
         self._closed = True
         self._active, self._why_none, self._reason = None, "the service is stopping", "stopping"
         self._notify()
@@ -201,8 +206,9 @@ class BackendPool:
         for starting in self._starting:
             starting.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
-        await asyncio.gather(*(backend.stop(kill=bool(backend.sick)) for backend in self._backends.values()))
-        self._backends.clear()
+        await asyncio.gather(
+            *(self._retire(backend, seconds=self._options.grace_seconds) for backend in self.backends)
+        )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -243,7 +249,7 @@ class BackendPool:
             if wrong or (wrong := backend.sick or backend.look()):
                 raise CanaryFailed(wrong)
         except BaseException:
-            self._spawn(self._end(backend, kill=True))
+            self._spawn(self._end(backend))
             raise
         return backend
 
@@ -258,10 +264,11 @@ class BackendPool:
     def _install(self, backend: Backend) -> None:
         """Makes a Triton the active one; the one before ends when it has answered."""
         before, self._active = self._active, backend
+        self._proved, self._installed = False, time.monotonic()
         self._canaries = CanaryRound(canaries_of(backend.served), seconds=self._settings.canary_seconds)
         self._unwell = {}
         if before is not None:
-            self._spawn(self._retire(before))
+            self._spawn(self._retire(before, seconds=self._options.drain_seconds))
         self._notify()
         self._standby.keep()
 
@@ -300,6 +307,10 @@ class BackendPool:
         self._spawn(self._bury(backend))
         self._notify()
 
+    def _prove(self) -> None:
+        self._proved = True
+        self._repair.proved()
+
     def _is_sick(self, backend: Backend) -> bool:
         if not backend.sick and (why := backend.look()):
             self._give_up(backend, why)
@@ -309,7 +320,7 @@ class BackendPool:
         self.repairs += 1
         standby = self._standby.take(self.repository)
         if standby is None:
-            self._repair.begin(why)
+            self._repair.begin(why, unproved=not self._proved)
             return
         self._install(standby)
         self._on_event(
@@ -321,17 +332,17 @@ class BackendPool:
         """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again."""
         if backend.alive:
             await backend.drained(_FAREWELL_SECONDS)
-        await self._end(backend, kill=True)
+        await self._end(backend)
 
-    async def _retire(self, backend: Backend) -> None:
+    async def _retire(self, backend: Backend, *, seconds: float) -> None:
         """Ends a Triton that is well, after what it has in flight."""
-        well = await backend.drained(self._options.drain_seconds)
         if not backend.sick:
-            await self._end(backend, kill=not well)
+            await backend.drained(seconds)
+        await self._end(backend)
 
-    async def _end(self, backend: Backend, *, kill: bool) -> None:
+    async def _end(self, backend: Backend) -> None:
         try:
-            await backend.stop(kill=kill)
+            await backend.stop()
         finally:
             self._backends.pop(backend.generation, None)
 
@@ -341,6 +352,8 @@ class BackendPool:
             await asyncio.sleep(self._settings.probe_seconds)
             for backend in self.backends:
                 self._is_sick(backend)
+            if self._active and not self._proved and time.monotonic() - self._installed > _PROVED_SECONDS:
+                self._prove()
 
     async def _ask_in_turn(self) -> None:
         """Sends a canary to each model of the active Triton that has not answered for a while."""
@@ -372,8 +385,7 @@ class BackendPool:
                 self._repair.begin(wrong)
 
     def _refusal(self) -> Refusal:
-        return Refusal(
-            grpc.StatusCode.UNAVAILABLE,
+        return unavailable(
             f"the service is {self._reason}: try again in a moment",
             reason=self._reason,
             retry_after=_RETRY_SECONDS,
@@ -387,4 +399,9 @@ class BackendPool:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_event("failed", f"{task.get_coro()} ended: {error!r}")

@@ -5,7 +5,6 @@ import collections
 import time
 from collections.abc import Awaitable, Callable
 
-from deploy.embedded import EmbeddedServerError
 from deploy.gateway.backends.backend import Backend
 
 _FIRST_DELAY = 0.5  # seconds after a start that failed; doubled with each one
@@ -67,10 +66,14 @@ class Repair:
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    def begin(self, why: str) -> None:
-        """Starts a Triton in place of one that is sick; does nothing while one is being started."""
+    def begin(self, why: str, *, unproved: bool = False) -> None:
+        """Starts a Triton in place of one that is sick; does nothing while one is being started.
+
+        unproved   the sick one had answered nothing yet: it counts as a start that failed
+        """
         if not self.running:
-            self._task = asyncio.get_running_loop().create_task(self._run(why), name="repair")
+            delay = self._failed(why) if unproved else 0.0
+            self._task = asyncio.get_running_loop().create_task(self._run(why, delay=delay), name="repair")
 
     async def cancel(self) -> None:
         """Gives the repair up: another Triton answers, or the service ends."""
@@ -78,30 +81,37 @@ class Repair:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self.recovered()
+        self._untroubled()
 
-    def recovered(self) -> None:
-        """A Triton answers: earlier failures count no more."""
+    def proved(self) -> None:
+        """The active Triton has answered, or has lived for a while: earlier failures count no more."""
         self._backoff.succeeded()
+
+    def _untroubled(self) -> None:
         if self.trouble:
             self.trouble = ""
             self._on_trouble()
 
-    async def _run(self, why: str) -> None:
+    def _failed(self, why: str) -> float:
+        """Counts a start that failed; returns the seconds until the next one."""
+        delay = self._backoff.failed()
+        if self._backoff.hopeless and self.trouble != why:
+            self.trouble = why
+            self._on_trouble()
+        return delay
+
+    async def _run(self, why: str, *, delay: float) -> None:
         began = self._clock()
         while True:
+            await asyncio.sleep(delay)
             try:
                 backend = await self._start()
-            except EmbeddedServerError as error:
-                delay = self._backoff.failed()
+            except Exception as error:  # whatever it is: nobody else would try again
+                delay = self._failed(str(error))
                 again = f"trying again in {delay:.1f} s"
                 self._on_event(
                     "repair_failed", f"a server that was to replace a sick one failed: {error}; {again}"
                 )
-                if self._backoff.hopeless and self.trouble != str(error):
-                    self.trouble = str(error)
-                    self._on_trouble()
-                await asyncio.sleep(delay)
                 continue
             self._install(backend)
             self._on_event(
@@ -109,5 +119,5 @@ class Repair:
                 f"Triton {backend.generation} answers after {self._clock() - began:.1f} s; "
                 f"the one before was given up: {why}",
             )
-            self.recovered()
+            self._untroubled()
             return

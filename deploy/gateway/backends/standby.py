@@ -123,7 +123,7 @@ class Standby:
             await asyncio.gather(task, return_exceptions=True)
         backend, self._backend = self._backend, None
         if backend is not None:
-            await backend.stop(kill=True)
+            await backend.stop()
 
     async def make_room(self) -> None:
         """Ends the standby where a further Triton beside it would find no memory."""

@@ -1,0 +1,87 @@
+"""Tritons that only sleep, for tests of what watches them: real processes, no server."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from pathlib import Path
+from typing import cast
+
+from deploy.embedded import CannotStart, EmbeddedServer
+from deploy.gateway.backends import processes
+from deploy.gateway.backends.backend import Backend
+from deploy.gateway.front.served_models import ServedModels
+
+
+class SleepingServer:
+    """What a Backend needs of an EmbeddedServer: two processes, "tritonserver" and one of a model."""
+
+    metrics_address = "unix:/nowhere/metrics"
+
+    def __init__(self) -> None:
+        self.children = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+        self.killed = False
+
+    def family(self) -> tuple[processes.Process, ...]:
+        names = ("tritonserver", "the process of the model echo")
+        return tuple(
+            processes.process_of(child.pid, name=name)
+            for child, name in zip(self.children, names, strict=True)
+        )
+
+    def at_normal_priority(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.killed = True
+        for child in self.children:
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.kill()
+        for child in self.children:
+            child.wait()
+
+
+class FakeTritons:
+    """Starts sleeping Tritons; a repository called "broken" does not start."""
+
+    def __init__(self) -> None:
+        self.servers: dict[int, SleepingServer] = {}
+        self.starts: list[Path] = []
+        self.failures: list[str] = []  # sentences with which the next starts fail, whatever is started
+        self.seconds = 0.0  # that a start takes
+        self.models: tuple[str, ...] = ("echo",)
+
+    async def start(self, repository: Path, *, niceness: int) -> Backend:
+        del niceness
+        self.starts.append(repository)
+        await asyncio.sleep(self.seconds)
+        if self.failures:
+            raise CannotStart(self.failures.pop(0))
+        if repository.name == "broken":
+            raise CannotStart("the model repository is broken")
+        generation = len(self.servers) + 1
+        server = self.servers[generation] = SleepingServer()
+        return Backend(
+            generation=generation,
+            repository=repository,
+            address="unix:/nowhere/grpc",
+            served=ServedModels(
+                generation=generation,
+                server_metadata=b"",
+                configs=dict.fromkeys(self.models, b""),
+                metadata=dict.fromkeys(self.models, b""),
+            ),
+            server=cast(EmbeddedServer, server),
+            family=server.family(),
+        )
+
+    def signal(self, generation: int, process: int, number: signal.Signals) -> None:
+        """Sends a signal to tritonserver (0) or to the model's process (1) of a Triton."""
+        self.servers[generation].children[process].send_signal(number)
+
+    def end(self) -> None:
+        for server in self.servers.values():
+            server.stop()

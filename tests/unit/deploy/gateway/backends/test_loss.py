@@ -1,0 +1,44 @@
+"""Errors of Triton's: those of a death, those that may be, and those of the request itself."""
+
+import grpc
+import pytest
+
+from deploy.gateway.backends import loss
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed"),
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: UNKNOWN: unix:/x"),
+        (grpc.StatusCode.UNAVAILABLE, "recvmsg:Connection reset by peer"),
+        (
+            grpc.StatusCode.INTERNAL,
+            "Failed to process the request(s), message: Stub process 'x_0_0' is not healthy.",
+        ),
+        (
+            grpc.StatusCode.UNAVAILABLE,
+            "Server is stopping, scheduler for model has stopped accepting new inference requests",
+        ),
+    ],
+)
+def test_errors_that_name_a_death(code: grpc.StatusCode, details: str) -> None:
+    assert loss.names_a_death(code, details)
+    assert loss.waits_for(code, details) == (0.0,)
+
+
+def test_a_request_s_own_error_costs_no_look() -> None:
+    for code in (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    ):
+        assert not loss.names_a_death(code, "Socket closed")
+        assert loss.waits_for(code, "Socket closed") == ()
+
+
+def test_an_error_that_may_come_before_the_end_is_seen_waits_for_it_a_little() -> None:
+    waits = loss.waits_for(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+    assert waits[0] == 0
+    assert 0 < sum(waits) < 0.31
+    assert sum(loss.waits_for(grpc.StatusCode.INTERNAL, "ValueError: no face")) < sum(waits)

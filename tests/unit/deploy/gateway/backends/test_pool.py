@@ -1,0 +1,361 @@
+"""The pool keeps one Triton active: the dead and the frozen are replaced, other repositories take over."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from deploy.embedded import CannotStart, RepositoryNotFound
+from deploy.gateway.backends import pool as module
+from deploy.gateway.backends import standby
+from deploy.gateway.backends.backend import Backend
+from deploy.gateway.backends.canaries import Canary
+from deploy.gateway.backends.pool import BackendPool
+from deploy.gateway.options import GatewayOptions, Repair
+from deploy.gateway.refusals import Refusal
+from tests.helpers.fake_tritons import FakeTritons
+
+MODEL, TRITON = 1, 0
+
+
+class Watched:
+    """A pool over sleeping Tritons, and what it reported."""
+
+    def __init__(self, pool: BackendPool, tritons: FakeTritons, events: list[tuple[str, str]]) -> None:
+        self.pool = pool
+        self.tritons = tritons
+        self.events = events
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.events]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(2000):
+            if holds():
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail(f"it never came to be; events: {self.events}")
+
+    async def whole(self, generation: int) -> None:
+        await self.until(lambda: self.pool.active is not None and self.pool.active.generation == generation)
+
+
+@pytest.fixture
+def tritons(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTritons]:
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr(standby, "_LOOK_SECONDS", 0.01)
+    fake = FakeTritons()
+    yield fake
+    fake.end()
+
+
+def run(
+    tritons: FakeTritons, folder: Path, test: Callable[[Watched], Coroutine[Any, Any, None]], **repair: Any
+) -> None:
+    """Runs `test` with a started pool over the repository `folder`/one; "two" and "broken" lie beside it."""
+    for name in ("one", "two", "broken"):
+        (folder / name).mkdir(exist_ok=True)
+
+    async def main() -> None:
+        async with started(tritons, folder, **repair) as watched:
+            await test(watched)
+
+    asyncio.run(asyncio.wait_for(main(), timeout=60))
+
+
+@contextlib.asynccontextmanager
+async def started(tritons: FakeTritons, folder: Path, **repair: Any) -> AsyncIterator[Watched]:
+    settings: dict[str, Any] = {"standby": "never", "probe_seconds": 0.01} | repair
+    options = GatewayOptions(
+        repository=folder / "one",
+        log=folder / "triton.log",
+        drain_seconds=5,
+        grace_seconds=0.2,
+        repair=Repair(**settings),
+    )
+    events: list[tuple[str, str]] = []
+    pool = BackendPool(
+        options,
+        on_change=lambda: None,
+        on_event=lambda kind, sentence: events.append((kind, sentence)),
+        start=tritons.start,
+    )
+    await pool.start()
+    try:
+        yield Watched(pool, tritons, events)
+    finally:
+        await pool.stop()
+        for server in tritons.servers.values():
+            assert server.killed
+
+
+def test_requests_are_counted_on_the_active_triton(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        pool = watched.pool
+        assert pool.health() == (True, "")
+        assert pool.health("echo") == (True, "")
+        assert pool.health("other") == (False, "Request for unknown model: 'other' is not found")
+        backend = pool.begin()
+        assert backend is pool.active
+        assert backend.in_flight == 1
+        pool.end(backend.generation)
+        assert backend.in_flight == 0
+
+    run(tritons, tmp_path, test)
+
+
+@pytest.mark.parametrize("process", [MODEL, TRITON])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dead_or_frozen_process_is_found_and_its_triton_replaced(
+    tritons: FakeTritons, tmp_path: Path, process: int, number: signal.Signals
+) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.seconds = 0.1
+        tritons.signal(1, process, number)
+        await watched.until(lambda: watched.pool.active is None)
+        ready, why = watched.pool.health()
+        assert not ready
+        assert "repairing itself" in why
+        with pytest.raises(Refusal) as caught:
+            watched.pool.begin()
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.retry_after
+        await watched.whole(2)
+        await watched.until(lambda: tritons.servers[1].killed)
+        assert watched.kinds() == ["sick", "repaired"]
+        assert watched.pool.repairs == 1
+        assert watched.pool.health() == (True, "")
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_process_that_was_stopped_for_a_moment_is_left_alone(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.signal(1, MODEL, signal.SIGSTOP)
+        await asyncio.sleep(0.03)
+        tritons.signal(1, MODEL, signal.SIGCONT)
+        await asyncio.sleep(0.3)
+        assert not watched.events
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_request_that_died_with_its_triton_is_begun_again_on_the_next(
+    tritons: FakeTritons, tmp_path: Path
+) -> None:
+    async def test(watched: Watched) -> None:
+        pool = watched.pool
+        backend = pool.begin()
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        assert await pool.lost(1, grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        pool.end(1)
+        again = await pool.another(1)
+        assert again.generation == 2
+        assert again.in_flight == 1
+        assert backend.in_flight == 0
+        assert await pool.lost(1, grpc.StatusCode.UNAVAILABLE, "Socket closed")  # another that was on it
+        assert pool.repairs == 1
+
+    run(tritons, tmp_path, test, probe_seconds=60)
+
+
+def test_a_request_s_own_error_is_not_a_death(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        assert not await watched.pool.lost(1, grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape")
+        assert not await watched.pool.lost(1, grpc.StatusCode.INTERNAL, "ValueError: no crop is good enough")
+        assert not await watched.pool.lost(1, grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+        assert not watched.events
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_death_shortly_after_the_error_is_still_found(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        asking = asyncio.create_task(watched.pool.lost(1, grpc.StatusCode.UNAVAILABLE, "something ended"))
+        await asyncio.sleep(0.1)
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        assert await asking
+
+    run(tritons, tmp_path, test, probe_seconds=60)
+
+
+def test_a_sick_triton_may_answer_what_it_can_for_a_moment(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 50)
+
+    async def test(watched: Watched) -> None:
+        watched.pool.begin()
+        tritons.signal(1, MODEL, signal.SIGKILL)
+        await watched.whole(2)
+        assert not tritons.servers[1].killed  # for it has a request, and its server lives
+        watched.pool.end(1)
+        await watched.until(lambda: tritons.servers[1].killed)
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_standby_takes_over_at_once_and_another_is_started(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        await watched.until(lambda: watched.pool.standby_ready)
+        tritons.signal(1, MODEL, signal.SIGKILL)
+        await watched.whole(2)
+        assert watched.kinds() == ["standby", "sick", "repaired"]
+        await watched.until(lambda: watched.pool.standby_ready)
+        assert len(tritons.starts) == 3
+
+    run(tritons, tmp_path, test, standby="always")
+
+
+def test_a_standby_that_dies_is_replaced_and_nobody_notices(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        await watched.until(lambda: watched.pool.standby_ready)
+        tritons.signal(2, MODEL, signal.SIGKILL)
+        await watched.until(lambda: 3 in tritons.servers and watched.pool.standby_ready)
+        assert watched.pool.active is not None
+        assert watched.pool.active.generation == 1
+        assert watched.pool.repairs == 0
+
+    run(tritons, tmp_path, test, standby="always")
+
+
+def test_another_repository_takes_over_and_the_old_one_answers_what_it_has(
+    tritons: FakeTritons, tmp_path: Path
+) -> None:
+    async def test(watched: Watched) -> None:
+        pool = watched.pool
+        old = pool.begin()
+        await pool.swap(tmp_path / "two")
+        assert pool.repository == tmp_path / "two"
+        assert pool.previous == tmp_path / "one"
+        assert pool.begin().repository == tmp_path / "two"
+        await asyncio.sleep(0.1)
+        assert not tritons.servers[1].killed
+        assert not old.sick
+        pool.end(1)
+        await watched.until(lambda: tritons.servers[1].killed)
+        await pool.rollback()
+        assert pool.begin().repository == tmp_path / "one"
+        assert pool.previous == tmp_path / "two"
+        assert watched.kinds() == ["swapped", "rolled_back"]
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_swap_that_fails_changes_nothing(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        before = watched.pool.active
+        with pytest.raises(CannotStart, match="the model repository is broken"):
+            await watched.pool.swap(tmp_path / "broken")
+        assert watched.pool.active is before
+        assert watched.pool.repository == tmp_path / "one"
+        assert watched.pool.previous is None
+        with pytest.raises(RepositoryNotFound, match="nothing to go back to"):
+            await watched.pool.rollback()
+        assert watched.pool.health() == (True, "")
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_link_is_followed_once(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        link = tmp_path / "repository"
+        link.symlink_to("two")
+        await watched.pool.swap(link)
+        link.unlink()
+        link.symlink_to("broken")
+        tritons.signal(2, TRITON, signal.SIGKILL)
+        await watched.whole(3)
+        assert watched.pool.repository == tmp_path / "two"
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_standby_of_the_old_repository_is_replaced(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        await watched.until(lambda: watched.pool.standby_ready)
+        await watched.pool.swap(tmp_path / "two")
+        assert tritons.servers[2].killed
+        await watched.until(lambda: watched.pool.standby_ready)
+        assert tritons.starts == [tmp_path / "one", tmp_path / "one", tmp_path / "two", tmp_path / "two"]
+
+    run(tritons, tmp_path, test, standby="always")
+
+
+def test_another_repository_ends_a_repair_that_does_not_succeed(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.failures = ["no memory left"]
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        waiting = asyncio.create_task(watched.pool.another(1))
+        await watched.until(lambda: not tritons.failures)
+        await watched.pool.swap(tmp_path / "two")
+        assert (await waiting).repository == tmp_path / "two"
+        await asyncio.sleep(0.7)  # longer than until the next try
+        assert len(tritons.starts) == 3
+
+    run(tritons, tmp_path, test)
+
+
+def test_who_waits_for_another_triton_is_refused_at_the_end(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.seconds = 3600
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        waiting = asyncio.create_task(watched.pool.another(1))
+        await asyncio.sleep(0.1)
+        await watched.pool.stop()
+        with pytest.raises(Refusal) as caught:
+            await waiting
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.reason == "stopping"
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_start_that_goes_on_at_the_end_is_called_off(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.seconds = 3600
+        swapping = asyncio.create_task(watched.pool.swap(tmp_path / "two"))
+        await asyncio.sleep(0.05)
+        await watched.pool.stop()
+        with pytest.raises(CannotStart, match="stopping"):
+            await swapping
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_replaced(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = Canary(model="echo", request=object(), batched=False, steps=frozenset({"echo"}))
+    answers = {1: ["", "echo answers with INTERNAL: it is tired", "echo answers with INTERNAL: it is tired"]}
+
+    async def ask(backend: Backend, _canary: object, *, timeout: float) -> str:
+        del timeout
+        mine = answers.get(backend.generation, [])
+        return mine.pop(0) if mine else ""
+
+    async def pass_all(backend: Backend, _canaries: object, *, timeout: float) -> str:
+        del backend, timeout
+        return ""
+
+    monkeypatch.setattr(module, "canaries_of", lambda _served: {"echo": canary})
+    monkeypatch.setattr(module, "ask", ask)
+    monkeypatch.setattr(module, "pass_all", pass_all)
+    monkeypatch.setattr(module, "_TICK", 0.01)
+
+    async def test(watched: Watched) -> None:
+        tritons.seconds = 0.2
+        await watched.until(lambda: not watched.pool.health()[0])
+        assert watched.pool.health("echo") == (False, "echo answers with INTERNAL: it is tired")
+        assert watched.pool.active is not None  # its other models are answered meanwhile
+        await watched.whole(2)
+        assert watched.pool.health() == (True, "")
+        assert watched.kinds() == ["unwell", "sick", "repaired"]
+        await watched.until(lambda: tritons.servers[1].killed)
+
+    run(tritons, tmp_path, test, canary_seconds=0.01)
