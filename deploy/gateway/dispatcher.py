@@ -124,6 +124,7 @@ class Dispatcher:
         self._pool.end(held.backend)
         held.backend = backend.generation
         held.sent = self._clock()
+        self._metrics.event("sent_again")
         return dataclasses.replace(ticket, backend=backend.generation, address=backend.address)
 
     def finish(

@@ -87,12 +87,16 @@ class Counts:
     def __init__(self) -> None:
         self.endings: list[Ending] = []
         self.reasons: list[str] = []
+        self.events: list[str] = []
 
     def finished(self, *, ending: Ending, **_others: Any) -> None:
         self.endings.append(ending)
 
     def refused(self, model: str, reason: str) -> None:
         self.reasons.append(reason)
+
+    def event(self, kind: str) -> None:
+        self.events.append(kind)
 
 
 class Bench:
@@ -159,6 +163,7 @@ def test_what_a_dead_triton_had_is_sent_once_more_to_the_next() -> None:
         bench.pool.repair()
         second = await again
         assert (second.number, second.backend) == (ticket.number, 2)
+        assert bench.counts.events == ["sent_again"]
         bench.end(second)
         assert bench.idle
 

@@ -19,6 +19,9 @@ DOCUMENT = (ROOT / "docs" / "gateway.md").read_text()
 # Where a word becomes a refusal's reason: as an argument, or kept for later.
 REASON = re.compile(r'\b_?reason(?:: str)? ?= ?(?:.*, )?"([a-z_]+)"')
 
+# Where something that happened is reported by a word.
+EVENT = re.compile(r'event(?:\(\s*|=)"([a-z_]+)"(?: if [^"]* else "([a-z_]+)")?')
+
 
 def section(title: str) -> str:
     """The text under a heading of the second level."""
@@ -97,6 +100,13 @@ def test_every_reason_is_explained_and_no_other() -> None:
     statuses = {code.name for code in grpc.StatusCode}
     in_code = set(REASON.findall(sources)) | set(re.findall(r'BY_MODEL = "(\w+)"', sources))
     assert first_cells("What clients get") - statuses == in_code
+
+
+def test_every_event_is_explained_and_no_other() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "deploy" / "gateway").rglob("*.py"))
+    in_code = {word for words in EVENT.findall(sources) for word in words} - {""}
+    table = section("Metrics").split("| event |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) == in_code
 
 
 def test_every_series_is_explained_with_its_labels_and_no_other() -> None:
