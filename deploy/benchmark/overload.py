@@ -35,10 +35,13 @@ LOADS = (0.8, 4.0)
 REFUSED = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE})
 
 _METHOD = f"/{v2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
-_CLOSED_CLIENTS = 32  # that find the capacity: enough to fill batches
+_CLOSED_CLIENTS = 16  # that find the capacity: enough to fill batches
 _CHANNELS = 4  # connections of a process
 _LEARNING_SHARE = 0.25  # of the seconds go by before anything counts
-_REFUSED_PAUSE = 0.05  # seconds; before a client that finds the capacity sends again
+_PUSHBACK = "grpc-retry-pushback-ms"
+_REFUSED_PAUSE = (
+    0.25  # seconds before a refused client that finds the capacity sends again, or what it was given
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,31 +98,36 @@ async def _send(share: Share) -> Tally:
         counts_from = time.monotonic() + _LEARNING_SHARE * share.seconds
         end = counts_from + share.seconds
 
-        async def one(number: int, due: float) -> bool:
-            """Whether it was answered."""
-            refused = False
+        async def one(number: int, due: float) -> float:
+            """Seconds to wait before another try: 0 where it was answered."""
+            pause = 0.0
             try:
                 await calls[number % _CHANNELS](share.request, timeout=share.deadline)
             except grpc.aio.AioRpcError as error:
+                pause = _pause(error)
                 if error.code() not in REFUSED:
                     tally.others[error.code().name] += 1
-                    return False
-                refused = True
+                    return pause
             if due >= counts_from:
-                (tally.refused if refused else tally.answered).append(time.monotonic() - due)
-            return not refused
+                (tally.refused if pause else tally.answered).append(time.monotonic() - due)
+            return pause
 
         await (_open(one, share, end=end) if share.rate else _closed(one, share, end=end))
     return tally
 
 
-_One = Callable[[int, float], Coroutine[Any, Any, bool]]
+def _pause(error: grpc.aio.AioRpcError) -> float:
+    given = dict(error.trailing_metadata()).get(_PUSHBACK)
+    return max(int(given) / 1e3, _REFUSED_PAUSE) if given else _REFUSED_PAUSE
+
+
+_One = Callable[[int, float], Coroutine[Any, Any, float]]
 
 
 async def _open(one: _One, share: Share, *, end: float) -> None:
     assert share.rate is not None
     arrivals, due, number = random.Random(share.seed), time.monotonic(), 0
-    tasks: set[asyncio.Task[bool]] = set()
+    tasks: set[asyncio.Task[float]] = set()
     while due < end:
         await asyncio.sleep(due - time.monotonic())
         task = asyncio.create_task(one(number, due))
@@ -133,8 +141,7 @@ async def _open(one: _One, share: Share, *, end: float) -> None:
 async def _closed(one: _One, share: Share, *, end: float) -> None:
     async def client(number: int) -> None:
         while (due := time.monotonic()) < end:
-            if not await one(number, due):
-                await asyncio.sleep(_REFUSED_PAUSE)
+            await asyncio.sleep(await one(number, due))
 
     await asyncio.gather(*(client(number) for number in range(share.clients)))
 

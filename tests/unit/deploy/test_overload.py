@@ -51,10 +51,10 @@ def test_every_request_is_counted_by_its_end(of_share: dict[str, Any]) -> None:
 def test_arrivals_do_not_wait_for_answers() -> None:
     began: list[float] = []
 
-    async def one(number: int, due: float) -> bool:
+    async def one(number: int, due: float) -> float:
         began.append(due)
         await asyncio.sleep(3600)
-        return True
+        return 0.0
 
     async def arrivals() -> None:
         share = Share(address="", request=b"", seconds=0.2, deadline=1, rate=500)
