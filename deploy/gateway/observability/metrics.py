@@ -120,7 +120,7 @@ class Metrics:
         self._clients = self._counter(
             "client_requests", "Admitted requests by the name of the key or certificate.", "client", "outcome"
         )
-        self._events = self._counter("events", "What happened to the Tritons of this gateway.", "event")
+        self._events = self._counter("events", "What happened to the processes of this gateway.", "event")
         repairs = self._counter("repairs", "Attempts to replace a sick Triton, by result.", "result")
         swaps = self._counter("swaps", "Attempts to change to another repository, by result.", "result")
         self._results = {event: repairs.labels(result) for event, result in _REPAIRS.items()}
