@@ -28,7 +28,7 @@ class Limits:
     )
     queue_seconds: float = option(help="the longest that work waits before it goes to Triton", default=0.5)
     triton_seconds: float = option(help="what a request's time in Triton is steered to", default=0.4)
-    connections: int = option(help="concurrent calls of all clients", default=4096)
+    connections: int = option(help="concurrent calls of all clients, in each front process", default=4096)
 
     def __post_init__(self) -> None:
         _check_positive(self)
