@@ -114,7 +114,7 @@ format: .venv/.made ## put the code into the format that lint wants
 	$(FULL) -m ruff format .
 
 .PHONY: bench
-bench: .venv/.made repository ## faces a second: torch, the bare engine, and over gRPC
+bench: .venv/.made repository ## faces a second: torch, the bare engine, over gRPC, and what the gateway costs
 	$(FULL) -m deploy.benchmark.throughput $(ARGS)
 
 .PHONY: bench-facexformer

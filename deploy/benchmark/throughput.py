@@ -3,7 +3,7 @@
 Faces a second of torch in eager fp32, of the bare engine in this process, and of `face_analysis` over
 gRPC with 1, 4 and 16 clients: JPEG and landmarks in, every task's answers out. All take turns on the
 same cores, round after round, and what is printed is each one's median; the clients and the server
-share those cores.
+share those cores. A second table has photos and crops through the gateway and past it.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from build.acceptance.speed import medians, rate
 from build.errors import BuildError
 from build.serving.pbtxt import parse
 from build.serving_plan import shipped_checkpoint
+from deploy.benchmark import gateway_cost
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from qface_client import FaceClient
@@ -150,10 +151,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=options.rounds,
             seconds=options.seconds,
         )
+        costs = gateway_cost.measure(
+            repository=options.repository,
+            photo=options.photo,
+            rounds=options.rounds,
+            seconds=options.seconds,
+        )
     except (BuildError, EmbeddedServerError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print(table(rates))
+    print()
+    print(gateway_cost.table(costs))
     return 0
 
 
