@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +137,7 @@ def serve(arguments: Sequence[str]) -> int:
         if command.direct:
             return _direct(command)
         os.umask(0o077)  # logs, regions of shared memory and sockets are this user's alone
+        _without_core_files()
         if options.log is not None:
             _check_writable(options.log, "the log")
         if options.access_log is not None and str(options.access_log) != STANDARD_OUTPUT:
@@ -159,14 +161,13 @@ def serve(arguments: Sequence[str]) -> int:
             *further,
         )
 
-    grace = options.grace_seconds + _STOP_MARGIN
     parent = None
     if command.parent is not None:
         parent = socket.socket(fileno=command.parent)
         parent.setblocking(False)
     supervisor = Supervisor(
         [ChildCommand(name="the gateway", command=main_process)],
-        patience=Patience(stop=options.drain_seconds + grace, left_over=grace),
+        patience=Patience(stop=stop_seconds(options), left_over=options.grace_seconds + _STOP_MARGIN),
         parent=parent,
         on_end=lambda _name: ready.remove(),
     )
@@ -176,6 +177,17 @@ def serve(arguments: Sequence[str]) -> int:
         state.remove()  # of another run
         stack.callback(state.remove)
         return supervisor.run()
+
+
+def _without_core_files() -> None:
+    """They would hold pictures. With 1 byte, unlike 0, a program that collects them gets none either."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+def stop_seconds(options: GatewayOptions) -> float:
+    """The longest that a gateway takes to end after a signal; then what is left of it is killed."""
+    return options.drain_seconds + options.grace_seconds + _STOP_MARGIN
 
 
 def _held(host: str, port: int) -> socket.socket:
