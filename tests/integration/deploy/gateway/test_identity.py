@@ -9,10 +9,13 @@ from typing import Any
 import grpc
 import pytest
 
+from deploy.embedded.errors import CannotStart
 from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.identity.keys_command import main as keys_command
+from deploy.gateway.operation.service import GatewayServer
 from deploy.gateway.options import Identity
 from deploy.gateway.refusals import Refusal
+from tests.helpers import tiny_repository
 from tests.helpers.certificates import Authority
 
 OURS, OTHER = Authority(), Authority()
@@ -183,3 +186,27 @@ def test_keys_go_through_tls_and_mutual_tls(tmp_path: Path, capsys: pytest.Captu
             assert await call(address, trust=None, metadata=header) == "operator"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "nothing tells who calls"),
+        (("--keys", "open.toml"), "mode 0644"),
+        (("--keys", "missing.toml"), "does not exist"),
+        (("--insecure", "--certificate", "missing.pem"), "give the other one too"),
+    ],
+)
+def test_a_gateway_that_can_not_be_protected_as_wanted_does_not_start(
+    tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    opened = tmp_path / "open.toml"
+    opened.write_text("")
+    opened.chmod(0o644)
+    repository = tiny_repository.write(tmp_path / "repository", echo=tiny_repository.ECHO)
+    arguments = [str(tmp_path / word) if "." in word else word for word in words]
+    with (
+        pytest.raises(CannotStart, match=sentence),
+        GatewayServer(repository, host="0.0.0.0", arguments=arguments),
+    ):
+        pass
