@@ -9,7 +9,7 @@ from deploy.embedded.environment import Environment
 
 # The server calls nobody: neither proxies nor anything that opens a door elsewhere is for it.
 _WITHHELD = re.compile(
-    r"(?:PYTHONHOME|VIRTUAL_ENV|.*_PROXY|.*(?:SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY).*)",
+    r"(?:PYTHONHOME|VIRTUAL_ENV|GRPC_EXPERIMENTS|.*_PROXY|.*(?:SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY).*)",
     re.IGNORECASE,
 )
 

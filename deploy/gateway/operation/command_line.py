@@ -28,6 +28,9 @@ from deploy.gateway.options import GatewayOptions
 REPOSITORY = PROJECT / "var" / "repository"
 PROGRAM = "python -m deploy.gateway"
 LOOPBACK = ("127.0.0.1", "localhost")
+# Of gRPC in the main process and further fronts: its older event loop wakes half as many threads for a
+# request that is passed on, and takes a tenth less processor time.
+GRPC_EVENT_LOOP = ("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
 STANDARD_OUTPUT = "-"  # in place of the access log's path
 _STOP_MARGIN = 15.0  # seconds for the gateway's own part of a stop
 
@@ -175,6 +178,7 @@ def serve(arguments: Sequence[str]) -> int:
         # The port stays ours while the process that listens on it is started again.
         stack.enter_context(_held(options.host, settled.grpc))
         state.remove()  # of another run
+        os.environ.setdefault(*GRPC_EVENT_LOOP)  # for the processes that are started from here
         stack.callback(state.remove)
         return supervisor.run()
 
