@@ -88,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except CannotStart as error:
             return _fail(str(error), status=2)
         return 0
+    from build.files import replace_file  # late, because `--check` runs before anything is installed
+
     stop, hurry = threading.Event(), threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -127,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.ready_file:
                 stack.callback(_remove, options.ready_file)
                 try:
-                    options.ready_file.write_text(f"{server.grpc_address}\n")
+                    replace_file(options.ready_file, f"{server.grpc_address}\n".encode())
                 except OSError as error:
                     return _fail(_unready(options.ready_file, error), status=2)
             while not stop.wait(0.2):

@@ -46,12 +46,15 @@ class TcpEndpoints:
         ]
 
     def is_open(self) -> bool:
-        """Whether a process accepts gRPC connections."""
+        """Whether a process accepts connections for gRPC, and for HTTP, which Triton opens second."""
         try:
-            with socket.create_connection((self.host, self.ports.grpc), timeout=1):
-                return True
+            for port in (self.ports.grpc, self.ports.http):
+                if port is None:
+                    continue
+                socket.create_connection((self.host, port), timeout=1).close()
         except OSError:
             return False
+        return True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,9 +92,9 @@ class SocketEndpoints:
             with socket.socket(socket.AF_UNIX) as attempt:
                 attempt.settimeout(1)
                 attempt.connect(str(self.folder / _GRPC))
-                return True
         except OSError:
             return False
+        return True
 
 
 def private_endpoints(folder: Path) -> SocketEndpoints:

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,11 +18,13 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from build.stages.repository_files import publish
 from build.stages.verify import verify
 from deploy.embedded import (
     CanaryFailed,
     CannotStart,
     EmbeddedServer,
+    EmbeddedServerError,
     LibraryNotFound,
     ModelFailed,
     PortTaken,
@@ -71,6 +76,21 @@ def regions_of(*pids: int) -> list[str]:
     """Names of the shared memory that launchers with these process ids have made in this test."""
     found = (path for pid in pids for path in Path("/dev/shm").glob(f"qface_{pid}_*"))
     return [path.name for path in found if _launch_of(path) not in _others]
+
+
+def listening_ports(pid: int) -> list[str]:
+    """TCP addresses, in the kernel's way of writing, on which a process listens."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(descriptor.readlink()))
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.append(fields[1])
+    return found
 
 
 def eventually(holds: Callable[[], bool], *, seconds: float = 15.0) -> bool:
@@ -160,6 +180,76 @@ def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with EmbeddedServer(echo, start_timeout=20) as server:
         assert server.running
+
+
+def test_without_a_port_for_it_there_is_no_http(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        assert not server.speaks_http
+        with pytest.raises(EmbeddedServerError, match="http_port"):
+            _ = server.http_address
+    with (
+        EmbeddedServer(echo, http_port=0) as server,
+        urllib.request.urlopen(f"http://{server.http_address}/v2/health/ready", timeout=10) as answer,
+    ):
+        assert answer.status == 200
+
+
+def test_on_sockets_only_this_user_gets_to_the_server(echo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    with EmbeddedServer(echo, sockets=folder) as server:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert server.grpc_address.startswith(f"unix:{folder}/")
+        with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
+            assert client.is_model_ready("echo", client_timeout=10)
+        assert not listening_ports(server.pid)
+    assert not folder.exists()
+
+
+def test_pictures_in_shared_memory_and_in_dumps_are_for_nobody_else(echo: Path) -> None:
+    with EmbeddedServer(echo) as server:
+        regions = [Path("/dev/shm") / name for name in regions_of(os.getpid())]
+        assert regions
+        assert {stat.S_IMODE(region.stat().st_mode) for region in regions} == {0o600}
+        crop = np.full((1, 64, 64, 3), 173, np.uint8)
+        tensor = triton.InferInput("crop", crop.shape, "UINT8")
+        tensor.set_data_from_numpy(crop)
+        with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
+            client.infer("echo", [tensor], client_timeout=10)
+        limits = Path(f"/proc/{server.pid}/limits").read_text()
+        assert re.search(r"^Max core file size +[01] +[01] ", limits, re.MULTILINE)
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(region.open("rb")) for region in regions]
+            row = bytes([173]) * 64
+            assert any(row in region.read() for region in opened)
+            server.kill()
+            server.stop()
+            for region in opened:  # as somebody sees it who still has it open
+                region.seek(0)
+                assert not any(region.read())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_start_ends_at_once_when_its_repository_is_removed_or_replaced(echo: Path, again: bool) -> None:
+    def remove(_server: EmbeddedServer) -> None:
+        echo.rename(echo.with_name("moved"))
+        if again:
+            tiny_repository.write(echo, echo=tiny_repository.ECHO)
+
+    began = time.monotonic()
+    with pytest.raises(RepositoryNotFound, match="removed or replaced"):
+        EmbeddedServer(echo, start_timeout=600).start(announce=remove)
+    assert time.monotonic() - began < 300
+    assert not processes_of(echo)
+
+
+def test_a_repository_is_not_removed_as_an_old_one_while_a_server_uses_it(tmp_path: Path) -> None:
+    old = tiny_repository.write(tmp_path / "repository-old", echo=tiny_repository.ECHO)
+    with EmbeddedServer(old):
+        for number in range(3):
+            publish(f"repository-{number}", {}, {"files": {}}, output=tmp_path)
+        assert old.exists()
+    publish("repository-9", {}, {"files": {}}, output=tmp_path)
+    assert not old.exists()
 
 
 def test_is_stopped_when_the_block_fails(echo: Path) -> None:
