@@ -105,6 +105,11 @@ class Backend:
         return {each.pid: each.name for each in self.processes}
 
     @property
+    def ending(self) -> bool:
+        """Whether it is being ended, or has been: then its processes die as they should."""
+        return self._ending is not None
+
+    @property
     def models(self) -> tuple[str, ...]:
         return tuple(self.served.metadata)
 

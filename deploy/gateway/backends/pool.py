@@ -1,12 +1,10 @@
 """BackendPool: the Tritons behind the gateway. One is active, is watched, repaired, swapped for another."""
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import grpc
 
@@ -16,6 +14,7 @@ from deploy.gateway.backends.backend import Backend, start_backend
 from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of, pass_all
 from deploy.gateway.backends.repair import Repair
 from deploy.gateway.backends.standby import Standby, Starter
+from deploy.gateway.backends.triton_log import TritonLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, unavailable
 
@@ -53,7 +52,7 @@ class BackendPool:
         self.previous = previous
         self.repairs = 0  # sick Tritons that were replaced, or are being replaced
         self._generation = 0
-        self._log: TextIO | None = None
+        self.log = TritonLog(options.log)
         self._backends: dict[int, Backend] = {}  # all that run, by generation
         self._active: Backend | None = None
         self._canaries = CanaryRound({}, seconds=self._settings.canary_seconds)
@@ -157,10 +156,7 @@ class BackendPool:
     async def start(self) -> None:
         """Starts the first Triton; raises the errors of deploy.embedded."""
         self.repository = self.repository.resolve()
-        if self._options.log is not None:
-            self._log = self._options.log.open("a")
-        else:
-            self._log = sys.stderr
+        self.log.open()
         self._install(await self._candidate(self.repository, niceness=0))
         self._spawn(self._watch())
         self._spawn(self._ask_in_turn())
@@ -176,13 +172,6 @@ class BackendPool:
                 "nothing was served before this repository: there is nothing to go back to"
             )
         await self._replace(self.previous, event="rolled_back")
-
-    def reopen_log(self) -> None:
-        """Goes on with the log in a new file of its name, where the old one was moved away; OSError."""
-        if self._log is None or self._options.log is None:
-            return
-        with self._options.log.open("a") as new:
-            os.dup2(new.fileno(), self._log.fileno())  # those who write hold the file that is open
 
     def cut_off(self, generation: int) -> None:
         """Replaces a Triton whose calls ended with the process that had sent them: it may crash in seconds.
@@ -212,8 +201,7 @@ class BackendPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._log is not None and self._log is not sys.stderr:
-            self._log.close()
+        self.log.close()
 
     # -- within -------------------------------------------------------------------------------------
 
@@ -223,7 +211,7 @@ class BackendPool:
             generation=self._generation,
             repository=repository,
             options=self._options,
-            log=self._log,
+            log=self.log.sink,
             niceness=niceness,
         )
 
@@ -351,7 +339,8 @@ class BackendPool:
         while True:
             await asyncio.sleep(self._settings.probe_seconds)
             for backend in self.backends:
-                self._is_sick(backend)
+                if not backend.ending:
+                    self._is_sick(backend)
             if self._active and not self._proved and time.monotonic() - self._installed > _PROVED_SECONDS:
                 self._prove()
 

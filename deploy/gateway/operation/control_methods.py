@@ -108,7 +108,10 @@ class ControlMethods:
         self._further_fronts.reload()
         if self._access_log is not None:
             self._access_log.reopen()
-        self._pool.reopen_log()
+        try:
+            self._pool.log.reopen()
+        except OSError as error:
+            log(f"Triton's log goes on where it was: {error}")
         log("keys were read again and log files opened anew")
 
     async def _change(self, change: Awaitable[None]) -> Mapping[str, Any]:
