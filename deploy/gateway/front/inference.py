@@ -108,9 +108,10 @@ class Inference:
         """Ends what is still with a Triton, once all calls have ended."""
         end = time.monotonic() + _STOP_SECONDS
         while self._in_flight and time.monotonic() < end:
-            for task in tuple(self._settling):
+            settling = tuple(self._settling)
+            await asyncio.sleep(0.01)  # all of them have begun: a task that has not would give no ticket back
+            for task in settling:
                 task.cancel()
-            await asyncio.sleep(0.01)
 
     # -- before it is sent --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import struct
 import sys
 from array import array
@@ -16,9 +17,12 @@ from deploy.gateway.refusals import Refusal, invalid
 
 ID_CHARACTERS = 128
 MAX_FIELDS = 1024  # inputs, outputs, parameters and tensors of a request, together
-MAX_STRUCTURE = 4 * 1024 * 1024  # bytes of a request beside its raw tensors; typed contents are among them
+MAX_STRUCTURE = 1024 * 1024  # bytes of a request beside its raw tensors; typed contents are among them
+MAX_RANK = 64  # dimensions of a tensor
+MAX_STRINGS = 65_536  # elements of a BYTES tensor
 
 _RAW = v2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
+_NAMED_PARAMETERS = 8  # of a tensor that has more than it may have anyway
 _NAME_CHARACTERS = 100  # of a client's word in a sentence
 
 Data = bytes | memoryview
@@ -30,7 +34,7 @@ class InferInput:
 
     raw         its elements, little-endian, row by row, as in raw_input_contents; None where neither those
                 nor typed contents were sent
-    parameters  the names of its parameters
+    parameters  the names of its parameters, the first ones where there are many
     """
 
     name: str
@@ -45,7 +49,7 @@ class InferRequest:
     """A request as it was sent: well-formed, and not yet compared with what is served.
 
     outputs            the names of the requested outputs; empty for all
-    output_parameters  by output, the names of its parameters, of those that have any
+    output_parameters  by output that has any, the names of its parameters, as for inputs
     raw                the whole message, to forward
     """
 
@@ -89,7 +93,7 @@ def read_request(data: bytes) -> InferRequest:
         inputs=_inputs(message.inputs, tensors),
         outputs=tuple([output.name for output in message.outputs]),
         output_parameters={
-            output.name: tuple(output.parameters) for output in message.outputs if output.parameters
+            output.name: _names(output.parameters) for output in message.outputs if output.parameters
         },
         raw=data,
     )
@@ -163,6 +167,10 @@ def _parameters(sent: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     return values
 
 
+def _names(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(itertools.islice(parameters, _NAMED_PARAMETERS))
+
+
 def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput, ...]:
     if tensors and len(tensors) != len(sent):
         raise invalid(
@@ -171,6 +179,11 @@ def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput,
         )
     inputs = []
     for index, tensor in enumerate(sent):
+        if len(tensor.shape) > MAX_RANK:
+            raise invalid(
+                f"input {quoted(tensor.name)} has {len(tensor.shape)} dimensions: it may have "
+                f"{MAX_RANK} at most"
+            )
         raw: Data | None = tensors[index] if tensors else None
         if tensor.HasField("contents"):
             if raw is not None:
@@ -179,7 +192,7 @@ def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput,
                     "send all tensors in one of the two ways"
                 )
             raw = _typed(tensor)
-        parameters = tuple(tensor.parameters) if tensor.parameters else ()
+        parameters = _names(tensor.parameters) if tensor.parameters else ()
         inputs.append(InferInput(tensor.name, tensor.datatype, tuple(tensor.shape), raw, parameters))
     return tuple(inputs)
 
@@ -220,14 +233,20 @@ def _typed(tensor: Any) -> bytes:
             )
     elements = getattr(tensor.contents, field)
     if datatype == "BYTES":
+        if len(elements) > MAX_STRINGS:
+            raise invalid(
+                f"input {quoted(tensor.name)} has {len(elements)} strings: a tensor has at most {MAX_STRINGS}"
+            )
         return b"".join(struct.pack("<I", len(element)) + element for element in elements)
     _, code, bounds = _TYPED[datatype]
-    if bounds is not None and elements and not (bounds[0] <= min(elements) and max(elements) <= bounds[1]):
+    try:
+        packed = array(code, elements[:])  # a list, as protobuf's own sequence takes three times as long
+    except OverflowError:
+        assert bounds is not None
         raise invalid(
             f"input {quoted(tensor.name)} has an element outside of {datatype}'s range {bounds[0]} to "
             f"{bounds[1]}"
-        )
-    packed = array(code, elements)
+        ) from None
     if sys.byteorder == "big":
         packed.byteswap()
     return packed.tobytes()

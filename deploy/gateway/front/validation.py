@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
-from deploy.gateway.front.request import InferInput, InferRequest, quoted, shown
+from deploy.gateway.front.request import MAX_STRINGS, InferInput, InferRequest, quoted, shown
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.signatures import WILDCARD, Signature, TensorSignature
 from deploy.gateway.refusals import Refusal, invalid
 
-MAX_STRINGS = 65_536  # elements of a BYTES tensor
 MAX_PRIORITY = 1
 
 PRIORITY = "priority"

@@ -13,6 +13,8 @@ from tritonclient.grpc import service_pb2 as v2
 from deploy.gateway.front.request import (
     ID_CHARACTERS,
     MAX_FIELDS,
+    MAX_RANK,
+    MAX_STRINGS,
     MAX_STRUCTURE,
     InferRequest,
     quoted,
@@ -185,6 +187,25 @@ def test_millions_of_empty_fields_are_refused_before_they_are_unpacked() -> None
     for number in (5, 6, 7, 1000):
         tag = bytes([number << 3 | 2]) if number < 16 else b"\xc2\x3e"
         assert str(MAX_FIELDS) in refusal_of((tag + b"\0") * 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (typed("BYTES", bytes_contents=[b""] * (MAX_STRINGS + 1)), f"{MAX_STRINGS + 1} strings"),
+        (field(5, field(3, bytes(MAX_RANK + 1))), f"{MAX_RANK + 1} dimensions"),
+    ],
+)
+def test_tensors_have_a_bounded_number_of_parts(data: bytes, words: str) -> None:
+    assert words in refusal_of(data)
+
+
+def test_of_many_parameters_the_first_are_read() -> None:
+    message = crops_request()
+    for number in range(1000):
+        message.inputs[0].parameters[f"p{number}"].int64_param = 1
+    names = read(message).inputs[0].parameters
+    assert 0 < len(names) < 10
 
 
 def test_large_tensors_come_raw() -> None:
