@@ -128,7 +128,7 @@ class Backend:
                 self._frozen, self._frozen_since = process, time.monotonic()
             if time.monotonic() - self._frozen_since < _FROZEN_SECONDS:
                 return ""
-        return f"{process.name} (pid {process.pid}) is {state.value}"
+        return f"{process.name} is {state.value}"
 
     @property
     def alive(self) -> bool:

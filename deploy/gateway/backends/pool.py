@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from deploy.embedded import CanaryFailed, EmbeddedServerError, RepositoryNotFound, StartCancelled
+from deploy.embedded import errors
 from deploy.gateway.backends import loss
 from deploy.gateway.backends.backend import Backend, start_backend
 from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of, pass_all
@@ -28,8 +28,9 @@ class BackendPool:
     """Generations of Tritons; for one event loop.
 
     on_change   is called when the active Triton or the health has changed
-    on_event    is called with a word and a sentence, one line each for the log: "sick", "repaired",
-                "repair_failed", "standby", "swapped", "rolled_back", "swap_failed", "unwell"
+    on_event    is called with a word and a sentence, one line each for the log: "sick", "unwell",
+                "repaired", "repair_failed", "standby", "standby_ready", "swapped", "rolled_back",
+                "swap_failed", "failed"
     previous    the repository that `rollback` goes back to, where a process before this one has swapped
     start       starts a Triton (tests give another)
     """
@@ -130,7 +131,7 @@ class BackendPool:
         What failed for a reason of its own is not delayed; the states of the processes are looked at.
         """
         backend = self._backends.get(generation)
-        if backend is None or backend.sick:
+        if backend is None or backend.sick or backend.ending:
             return code in loss.SUSPICIOUS
         for seconds in loss.waits_for(code, details):
             await asyncio.sleep(seconds)
@@ -156,7 +157,12 @@ class BackendPool:
     async def start(self) -> None:
         """Starts the first Triton; raises the errors of deploy.embedded."""
         self.repository = self.repository.resolve()
-        self.log.open()
+        try:
+            self.log.open()
+        except OSError as error:
+            raise errors.CannotStart(
+                f"the log {self._options.log} can't be written: {error.strerror}"
+            ) from error
         self._install(await self._candidate(self.repository, niceness=0))
         self._spawn(self._watch())
         self._spawn(self._ask_in_turn())
@@ -168,7 +174,7 @@ class BackendPool:
     async def rollback(self) -> None:
         """Goes back to the repository before the last swap; going back twice is where one was."""
         if self.previous is None:
-            raise RepositoryNotFound(
+            raise errors.RepositoryNotFound(
                 "nothing was served before this repository: there is nothing to go back to"
             )
         await self._replace(self.previous, event="rolled_back")
@@ -178,12 +184,8 @@ class BackendPool:
 
         Until another one is ready it goes on answering.
         """
-        backend = self._backends.get(generation)
-        if backend is None or backend.sick or backend is not self._active or self._repair.running:
-            return
-        why = "a process that had sent it requests ended"
-        self._on_event("sick", f"Triton {backend.generation} is to be replaced: {why}")
-        self._put_another_in_place(why)
+        if self._active is not None and self._active.generation == generation:
+            self._replace_the_active("a process that had sent it requests ended")
 
     async def stop(self) -> None:
         """Ends all Tritons, each after what it has in flight, and after `grace_seconds` in any case."""
@@ -218,7 +220,7 @@ class BackendPool:
     async def _candidate(self, repository: Path, *, niceness: int) -> Backend:
         """A Triton that runs and has passed its canaries; CanaryFailed where it has not."""
         if self._closed:
-            raise StartCancelled("the service is stopping")
+            raise errors.StartCancelled("the service is stopping")
         starting = asyncio.ensure_future(self._start_one(repository, niceness=niceness))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
@@ -228,14 +230,14 @@ class BackendPool:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise StartCancelled("the service is stopping") from None  # by `stop`, not by the caller
+            raise errors.StartCancelled("the service is stopping") from None  # by `stop`, not by the caller
         self._backends[backend.generation] = backend
         try:
             wrong = await pass_all(
                 backend, canaries_of(backend.served).values(), timeout=self._settings.canary_timeout
             )
             if wrong or (wrong := backend.sick or backend.look()):
-                raise CanaryFailed(wrong)
+                raise errors.CanaryFailed(wrong)
         except BaseException:
             self._spawn(self._end(backend))
             raise
@@ -269,8 +271,8 @@ class BackendPool:
                 backend = await self._candidate(resolved, niceness=0)
                 await self._repair.cancel()
                 if self._closed or self._is_sick(backend):
-                    raise CanaryFailed(backend.sick or "the service is stopping")
-            except EmbeddedServerError as error:
+                    raise errors.CanaryFailed(backend.sick or "the service is stopping")
+            except errors.EmbeddedServerError as error:
                 self._on_event("swap_failed", f"{resolved} does not take over: {error}")
                 raise
             if resolved != self.repository:
@@ -304,13 +306,19 @@ class BackendPool:
             self._give_up(backend, why)
         return bool(backend.sick)
 
+    def _replace_the_active(self, why: str) -> None:
+        """Lets another Triton take its place; until then it goes on answering what it can."""
+        if self._active is not None and not self._repair.running:
+            self._on_event("sick", f"Triton {self._active.generation} is to be replaced: {why}")
+            self._put_another_in_place(why)
+
     def _put_another_in_place(self, why: str) -> None:
-        self.repairs += 1
+        self.repairs += not self._repair.running
         standby = self._standby.take(self.repository)
         if standby is None:
             self._repair.begin(why, unproved=not self._proved)
             return
-        self._install(standby)
+        self._repaired(standby)
         self._on_event(
             "repaired",
             f"the standby, Triton {standby.generation}, answers; the one before was given up: {why}",
@@ -367,11 +375,8 @@ class BackendPool:
                 self._unwell[canary.model] = wrong
                 self._on_event("unwell", wrong)
                 self._notify()
-            if again and not self._repair.running:
-                # It goes on answering for its other models until another is ready.
-                self.repairs += 1
-                self._on_event("sick", f"Triton {backend.generation} is to be replaced: {wrong}")
-                self._repair.begin(wrong)
+            if again:
+                self._replace_the_active(wrong)
 
     def _refusal(self) -> Refusal:
         return unavailable(

@@ -175,6 +175,7 @@ class Standby:
         backend = await self._start(repository, niceness=low)
         backend.at_normal_priority()
         self._on_event(
-            "standby", f"a standby is ready (Triton {backend.generation}, {self._clock() - began:.1f} s)"
+            "standby_ready",
+            f"a standby is ready (Triton {backend.generation}, {self._clock() - began:.1f} s)",
         )
         return backend

@@ -205,7 +205,7 @@ def test_a_standby_takes_over_at_once_and_another_is_started(tritons: FakeTriton
         await watched.until(lambda: watched.pool.standby_ready)
         tritons.signal(1, MODEL, signal.SIGKILL)
         await watched.whole(2)
-        assert watched.kinds() == ["standby", "sick", "repaired"]
+        assert watched.kinds() == ["standby_ready", "sick", "repaired"]
         await watched.until(lambda: watched.pool.standby_ready)
         assert len(tritons.starts) == 3
 
@@ -222,6 +222,25 @@ def test_a_standby_that_dies_is_replaced_and_nobody_notices(tritons: FakeTritons
         assert watched.pool.repairs == 0
 
     run(tritons, tmp_path, test, standby="always")
+
+
+@pytest.mark.parametrize("mode", ["never", "always"])
+def test_a_triton_whose_calls_were_cut_off_is_replaced_before_it_falls(
+    tritons: FakeTritons, tmp_path: Path, mode: str
+) -> None:
+    async def test(watched: Watched) -> None:
+        if mode == "always":
+            await watched.until(lambda: watched.pool.standby_ready)
+        tritons.seconds = 0.1
+        watched.pool.cut_off(1)
+        watched.pool.cut_off(1)
+        watched.pool.cut_off(77)
+        assert watched.pool.begin()  # there is one at any time
+        await watched.whole(2)
+        await watched.until(lambda: tritons.servers[1].killed)
+        assert watched.pool.repairs == 1
+
+    run(tritons, tmp_path, test, standby=mode)
 
 
 def test_another_repository_takes_over_and_the_old_one_answers_what_it_has(
