@@ -4,8 +4,9 @@ import collections
 
 from deploy.gateway.work import Work
 
-# Before anything of a model and size was measured.
+# Before anything of a model and size was measured: for each row, and for each pixel that a decoder goes over.
 _UNKNOWN_SECONDS = 0.02
+_UNKNOWN_PIXEL_SECONDS = 1e-8
 # How much of a new measurement enters the average, once there are enough for a mean.
 _NEW_SHARE = 0.05
 
@@ -23,7 +24,10 @@ class Weights:
 
     def of(self, work: Work) -> float:
         """Seconds, all rows together."""
-        return self._seconds.get(_kind(work), _UNKNOWN_SECONDS) * work.cost.rows
+        known = self._seconds.get(_kind(work))
+        if known is None:
+            return _UNKNOWN_SECONDS * work.cost.rows + _UNKNOWN_PIXEL_SECONDS * work.cost.scan_pixels
+        return known * work.cost.rows
 
     def __contains__(self, work: Work) -> bool:
         """Whether anything of its model and size was measured."""

@@ -99,7 +99,7 @@ async def test_what_waits_goes_in_the_order_of_its_coming_and_priority_1_first()
 async def test_no_newcomer_overtakes_what_waits() -> None:
     entered = admission()
     slots = await fill(entered)
-    large = start(entered, rows=32)
+    large = start(entered, rows=8)
     await settle()
     entered.leave(slots[0], triton_seconds=None)
     small = start(entered)
@@ -107,7 +107,8 @@ async def test_no_newcomer_overtakes_what_waits() -> None:
     assert entered.waiting == 2
     for slot in slots[1:]:
         entered.leave(slot, triton_seconds=None)
-    await asyncio.gather(large, small)
+    entered.leave(await large, triton_seconds=None)
+    await small
 
 
 @in_virtual_time
@@ -263,15 +264,28 @@ async def test_no_more_is_in_flight_than_the_limit_whatever_was_learned() -> Non
 
 
 @in_virtual_time
-async def test_requests_larger_than_the_budget_go_two_at_a_time() -> None:
+async def test_large_requests_go_two_at_a_time_and_the_others_don_t_wait_for_them() -> None:
     entered = admission()
     await teach(entered, seconds=0.01)
-    slots = [await entered.enter(work(rows=10_000)) for _ in range(2)]
-    third = start(entered, rows=10_000)
+    slots = [await entered.enter(work(rows=45)) for _ in range(2)]
+    third = start(entered, rows=45)
     await settle()
     assert not third.done()
+    await fill(entered)
     entered.leave(slots[0], triton_seconds=None)
     await third
+
+
+@in_virtual_time
+async def test_a_picture_that_takes_long_to_decode_is_large_before_any_was_measured() -> None:
+    entered = admission()
+    slow = Work(model="m", cost=Cost(bytes=1, pixels=49_000_000, scan_pixels=290_000_000))
+    for _ in range(2):
+        await entered.enter(slow)
+    with pytest.raises(Refusal) as refused:
+        await entered.enter(slow)
+    assert refused.value.reason == "overload"
+    await fill(entered)
 
 
 def test_triton_s_own_queues_take_all_that_is_let_in() -> None:

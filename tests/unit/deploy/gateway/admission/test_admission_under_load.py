@@ -89,8 +89,17 @@ async def capacity(triton: SimulatedTriton, *, total: int = 1500) -> float:
     return total / loop.time()
 
 
+ONE_FACE = Cost(bytes=1000)
+SLOW_PICTURE = Cost(bytes=1000, pixels=49_000_000, scan_pixels=290_000_000)
+_PIXELS_PER_FACE = 7_000_000  # whose decoding takes a simulated host as long as a face
+
+
 async def offered(
-    triton: SimulatedTriton, *, rates: Mapping[str, float], seconds: float, rows: int = 1
+    triton: SimulatedTriton,
+    *,
+    rates: Mapping[str, float],
+    seconds: float,
+    costs: Mapping[str, Cost] | None = None,
 ) -> Outcome:
     """Independent (Poisson) arrivals at these rates, for `seconds` after half of them to learn in."""
     loop = asyncio.get_running_loop()
@@ -100,13 +109,15 @@ async def offered(
     async def one(model: str) -> None:
         began = loop.time()
         counts = began > seconds / 2
+        cost = (costs or {}).get(model, ONE_FACE)
         try:
-            slot = await admission.enter(Work(model=model, cost=Cost(bytes=1000, rows=rows)))
+            slot = await admission.enter(Work(model=model, cost=cost))
         except Refusal as refusal:
             if counts:
                 outcome.refused[refusal.reason] = outcome.refused.get(refusal.reason, 0) + 1
             return
         sent, answered = loop.time(), loop.create_future()
+        rows = cost.rows + cost.scan_pixels // _PIXELS_PER_FACE
         triton.infer(model, rows=rows, done=lambda: answered.set_result(None))
         await answered
         admission.leave(slot, triton_seconds=loop.time() - sent)
@@ -145,7 +156,9 @@ def test_at_four_times_the_capacity_what_is_accepted_is_answered_in_time(name: s
 
 def test_of_batches_of_32_that_take_long_two_are_let_in_at_a_time() -> None:
     host = HOSTS["crops on two cores"].make()
-    outcome = run_in_virtual_time(offered(host, rates={MODEL: 12}, rows=32, seconds=60))
+    outcome = run_in_virtual_time(
+        offered(host, rates={MODEL: 12}, costs={MODEL: Cost(bytes=1000, rows=32)}, seconds=60)
+    )
     assert len(outcome.latencies[MODEL]) / 60 >= 0.9 * 98 / 32
     assert outcome.p99 <= 1.5  # of which a batch's own time is 0.45
 
@@ -164,3 +177,15 @@ def test_photos_and_crops_share_one_budget() -> None:
     usual = run_in_virtual_time(offered(triton(), rates=rates, seconds=60))
     assert min(accepted.values()) >= 20
     assert overload.p99 <= 3 * usual.p99
+
+
+def test_pictures_that_take_seconds_do_not_keep_others_waiting() -> None:
+    """Each keeps an instance busy for 4 s, and more of them come than can be answered."""
+    instances = Instances(0.1, count=4, cores=2)
+    triton = SimulatedTriton({"photo": [instances], "slow": [instances]})
+    outcome = run_in_virtual_time(
+        offered(triton, rates={"photo": 5, "slow": 3}, costs={"slow": SLOW_PICTURE}, seconds=120)
+    )
+    assert len(outcome.latencies["photo"]) / 120 >= 0.97 * 5
+    assert sorted(outcome.latencies["photo"])[int(0.99 * len(outcome.latencies["photo"]))] <= 1.2
+    assert outcome.latencies["slow"]

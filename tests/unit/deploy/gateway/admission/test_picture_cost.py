@@ -87,7 +87,7 @@ def test_a_batch_costs_no_more_than_a_few_of_the_dearest_pictures() -> None:
     row = progressive(width=1000, height=1000, scans=20)
     limits = Limits(scan_megapixels=25)
     assert cost_of(faces_request([row] * 4), MODELS, limits).rows == 4
-    with pytest.raises(Refusal, match="the 8 pictures of the batch.*several requests") as caught:
+    with pytest.raises(Refusal, match=r"the 8 pictures of the batch.*several requests") as caught:
         cost_of(faces_request([row] * 8), MODELS, limits)
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -132,7 +132,7 @@ def test_limits_below_the_decoder_s_are_held(photo: Image.Image) -> None:
     sent = photo_request(encode(photo, "JPEG", progressive=True))
     with pytest.raises(Refusal, match="60 x 40 pixels, more than the 2,000 accepted"):
         cost_of(sent, MODELS, Limits(megapixels=0.002))
-    with pytest.raises(Refusal, match="12,800 in all, more than the 10,000 accepted"):
+    with pytest.raises(Refusal, match=r"12,800 in all, more than the 10,000 accepted"):
         cost_of(sent, MODELS, Limits(scan_megapixels=0.01))
 
 
