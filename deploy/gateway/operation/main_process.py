@@ -132,8 +132,9 @@ class MainProcess:
             following = asyncio.create_task(self._metrics.follow())
             try:
                 await self._listen()
-                await self._further_fronts.start(self._grpc_port)
+                self._further_fronts.start(self._grpc_port)
                 if await self._start_pool():
+                    await self._further_fronts.started()
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
                     self._reporter.send(reports.READY, models=self._models)
                     await self._stop.wanted.wait()

@@ -60,13 +60,15 @@ class FrontProcesses:
         ]
         self._looking: asyncio.Task[None] | None = None
 
-    async def start(self, port: int) -> None:
-        """Starts all, on the port that the main process listens on; returns when each takes connections.
-
-        One that does not is logged and started again later.
-        """
+    def start(self, port: int) -> None:
+        """Starts all, on the port that the main process listens on."""
         self._looking = asyncio.get_running_loop().create_task(self._look())
-        await asyncio.gather(*(front.start(port) for front in self._fronts))
+        for front in self._fronts:
+            front.start(port)
+
+    async def started(self) -> None:
+        """Returns when each takes connections, or has ended instead and will be started again."""
+        await asyncio.gather(*(front.tried.wait() for front in self._fronts))
 
     def changed(self) -> None:
         """Passes on at once that what is served, or how it is, has changed."""
@@ -163,16 +165,15 @@ class _Keeper:
         self._port = 0
         self._life: _Life | None = None
         self._running: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()  # the first life takes connections, or has ended
+        self.tried = asyncio.Event()  # the first life takes connections, or has ended
         self._refusal: Refusal | None = None
         self._stopping = False
         self._delay = FIRST_DELAY
         self._lost_before = 0  # lines that earlier lives could not write
 
-    async def start(self, port: int) -> None:
+    def start(self, port: int) -> None:
         self._port = port
         self._running = asyncio.get_running_loop().create_task(self._run())
-        await self._tried.wait()
 
     def send(self, message: Message) -> None:
         if self._life is not None and self._life.connection is not None:
@@ -244,7 +245,7 @@ class _Keeper:
             else:
                 await life.gone.wait()
                 await self._end(life)
-            self._tried.set()
+            self.tried.set()
             if not (self._stopping or self._refusal):
                 await asyncio.sleep(self._delay)
                 self._delay = min(2 * self._delay, LONGEST_DELAY)
@@ -285,7 +286,7 @@ class _Keeper:
                 life.in_flight, life.lost_lines = in_flight, lost_lines
             case [messages.LISTENING, _]:
                 life.listening.set()
-                self._tried.set()
+                self.tried.set()
                 if self._refusal is not None:
                     self.send([messages.REFUSE, messages.refusal_to_json(self._refusal)])
             case [messages.REFUSING]:

@@ -81,7 +81,8 @@ def with_fronts(folder: Path, test: Test, *, count: int) -> None:
                 held.bind(("127.0.0.1", 0))
                 port = held.getsockname()[1]
                 running.address = f"127.0.0.1:{port}"
-                await running.fronts.start(port)
+                running.fronts.start(port)
+                await running.fronts.started()
                 try:
                     await test(running)
                 finally:
@@ -255,7 +256,8 @@ async def main():
         log=print,
         cut_off=print,
     )
-    await fronts.start(0)
+    fronts.start(0)
+    await fronts.started()
     print(fronts.status()[0]["pid"], flush=True)
     await asyncio.sleep(600)
 
