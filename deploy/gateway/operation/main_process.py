@@ -9,6 +9,7 @@ refuses new work, answers what it has accepted, and ends; a second signal cuts t
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import signal
 import sys
 import time
@@ -290,6 +291,7 @@ def main(command: ServeCommand) -> int:
     """The exit status: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
     reporter = reports.Reporter(command.reports)
     reporter.send(reports.ALIVE)
+    gc.freeze()  # what was imported stays: to look through it again and again would hold requests up
     try:
         asyncio.run(run(command.options, reporter=reporter, restarts=command.restarts))
     except EmbeddedServerError as error:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -139,6 +140,7 @@ def main(arguments: Sequence[str]) -> int:
     end = socket.socket(fileno=int(arguments[0]))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.umask(0o077)
+    gc.freeze()  # what was imported stays: to look through it again and again would hold requests up
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which ends all in order
 
     async def run() -> int:
