@@ -173,6 +173,7 @@ def serve(arguments: Sequence[str]) -> int:
         patience=Patience(stop=stop_seconds(options), left_over=options.grace_seconds + _STOP_MARGIN),
         parent=parent,
         on_end=lambda _name: ready.remove(),
+        hang_up_ends=sys.stdin is not None and sys.stdin.isatty(),
     )
     with contextlib.ExitStack() as stack:
         # The port stays ours while the process that listens on it is started again.
@@ -266,12 +267,13 @@ def _call(parsed: argparse.Namespace, method: str, **arguments: Any) -> int:
     except ControlError as error:
         return fail(str(error), status=error.status)
     print(shown(answer))
-    return 0
+    return 0 if answer.get("ready", True) else 1
 
 
 def status(arguments: Sequence[str]) -> int:
-    """What runs, and whether it is well: as JSON with --json. Status 1 while it is not ready."""
-    parser = _client_parser("status", "What the gateway serves, by which processes, and whether it is well.")
+    """What runs, and whether it is well, as JSON; status 1 while requests are not welcome."""
+    about = "What the gateway serves, by which processes, and whether it is well, as JSON."
+    parser = _client_parser("status", f"{about} Exit status 1: requests are not welcome now.")
     return _call(parser.parse_args(arguments), "status")
 
 

@@ -115,9 +115,10 @@ class _Child:
 class Supervisor:
     """Keeps processes running until a signal, or until one of them can't be kept.
 
-    parent    a stream socket to whoever started this; what is reported goes there, and when its other
-              end closes, everything ends at once
-    on_end    called with the name of a process whenever one ended
+    parent        a stream socket to whoever started this; what is reported goes there, and when its
+                  other end closes, everything ends at once
+    on_end        called with the name of a process whenever one ended
+    hang_up_ends  whether SIGHUP is the end of the terminal, and so of this; else it is passed on
     """
 
     def __init__(
@@ -127,12 +128,14 @@ class Supervisor:
         patience: Patience | None = None,
         parent: socket.socket | None = None,
         on_end: Callable[[str], None] = lambda name: None,
+        hang_up_ends: bool = False,
     ) -> None:
         self._patience = patience or Patience()
         self._children = [_Child(child, self._patience) for child in children]
         self._parent = parent
         self._to_parent = reports.Reporter(parent.fileno() if parent is not None else None)
         self._on_end = on_end
+        self._hang_up_ends = hang_up_ends
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._status: int | None = None  # what `run` returns once all have ended; None while serving
@@ -221,6 +224,8 @@ class Supervisor:
         self._reap_adopted()
 
     def _obey(self, number: int, now: float) -> None:
+        if number == signal.SIGHUP and self._hang_up_ends:
+            number = signal.SIGTERM
         if number == signal.SIGHUP:
             for child in self._children:
                 if child.reported:

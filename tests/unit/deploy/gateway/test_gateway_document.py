@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.observability.metrics import Metrics
-from deploy.gateway.operation.command_line import parse_serve, serve_parser
+from deploy.gateway.operation.command_line import serve_parser
 from deploy.gateway.work import Cost, Ending, Ticket, Work
 from tests.helpers.paths import ROOT
 
@@ -127,14 +127,3 @@ def test_example_queries_name_series_that_exist() -> None:
 def test_every_field_of_the_access_log_is_explained_and_no_other() -> None:
     fields = set(inspect.signature(AccessLog.write).parameters) - {"self"}
     assert first_cells("Access log") == fields | {"time"}
-
-
-def test_the_service_s_commands_can_be_parsed_and_its_times_are_above_the_gateway_s() -> None:
-    unit = (ROOT / "deploy" / "gateway" / "qface-gateway.service").read_text()
-    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
-    started = settings["ExecStart"].partition("-m deploy.gateway ")[2].split()
-    options = parse_serve(started).options
-    reloaded = settings["ExecReload"].partition("-m deploy.gateway ")[2].split()
-    assert reloaded == ["reload", "--control", str(options.control)]
-    assert options.start_timeout < float(settings["TimeoutStartSec"])
-    assert options.drain_seconds + options.grace_seconds + 30 <= float(settings["TimeoutStopSec"])

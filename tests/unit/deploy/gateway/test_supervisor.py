@@ -26,7 +26,9 @@ source, patience = sys.argv[1], json.loads(sys.argv[2])
 parent = socket.socket(fileno=int(sys.argv[3])) if len(sys.argv) > 3 else None
 command = lambda descriptor, starts: (sys.executable, "-c", source, str(descriptor), str(starts))
 child = ChildCommand(name="the child", command=command)
-sys.exit(Supervisor([child], patience=Patience(**patience), parent=parent).run())
+hang_up_ends = patience.pop("hang_up_ends", False)
+patience = Patience(**patience)
+sys.exit(Supervisor([child], patience=patience, parent=parent, hang_up_ends=hang_up_ends).run())
 """
 CHILD = """
 import json, os, signal, subprocess, sys, time
@@ -137,6 +139,14 @@ def test_a_hang_up_is_passed_on_and_ends_nothing() -> None:
         running.process.send_signal(signal.SIGHUP)
         running.wait_for("child got SIGHUP")
         assert running.process.poll() is None
+
+
+def test_a_hang_up_of_its_terminal_ends_it() -> None:
+    with supervised("report('ready'); print('up', flush=True); serve()", hang_up_ends=True) as running:
+        running.wait_for("up")
+        running.process.send_signal(signal.SIGHUP)
+        assert running.end() == 0
+        assert any("child got SIGTERM" in line for line in running.printed)
 
 
 def test_what_was_killed_is_started_again_with_one_line() -> None:

@@ -28,6 +28,8 @@ def test_its_command_is_one_of_the_gateway_s(unit: configparser.ConfigParser) ->
     for path in (options.control, options.ready_file):
         assert path is not None
         assert path.parent == Path("/run") / unit["Service"]["RuntimeDirectory"]
+    assert options.access_log is not None
+    assert options.access_log.parent == Path("/var/log") / unit["Service"]["LogsDirectory"]
     assert options.cache == Path("/var/cache") / unit["Service"]["CacheDirectory"]
 
 
@@ -37,6 +39,7 @@ def test_it_waits_for_the_drain_and_signals_the_supervisor_alone(unit: configpar
     assert float(service["TimeoutStopSec"]) > stop_seconds(options)
     assert float(service["TimeoutStartSec"]) > options.start_timeout
     assert service["KillMode"] == "mixed"
+    assert service["ExecReload"].endswith("kill -HUP $MAINPID")
 
 
 def test_it_is_told_when_requests_are_welcome_and_starts_again_what_may_come_up(
