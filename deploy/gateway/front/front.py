@@ -12,7 +12,7 @@ from deploy.gateway.front.answers import Answers, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import Health
 from deploy.gateway.front.inference import Inference
-from deploy.gateway.front.messages import read_message
+from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
 from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.identity import Identities, server_credentials
@@ -22,6 +22,7 @@ from deploy.gateway.refusals import Refusal, of_model
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
+_UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
 
 
@@ -46,12 +47,14 @@ class Front:
         self._options = options
         self._identities = identities
         self._channels = Channels()
+        self._reader = MessageReader(max(1, options.limits.connections // _UNREAD_SHARE))
         self._closed = False
         self._answers = Answers(authority, is_open=lambda: not self._closed)
         self._costs = PictureCosts(options.limits)
         self._inference = Inference(
             authority,
             channels=self._channels,
+            reader=self._reader,
             identities=identities,
             limits=options.limits,
             access_log=access_log,
@@ -113,6 +116,8 @@ class Front:
             # A client that vanished without a word is noticed.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.server_handshake_timeout_ms", 20_000),
+            ("grpc.max_connection_idle_ms", 600_000),  # a client that comes back connects again by itself
         )
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
@@ -152,14 +157,14 @@ class Front:
         async def handle(context: Any) -> bytes:
             if not method.open_to_all:
                 self._identities.identify(context.invocation_metadata(), context.auth_context)
-            return answer(await read_message(context))
+            return answer(await self._reader.read(context))
 
         return handle
 
     def _forwarding(self, name: str) -> Handle:
         async def handle(context: Any) -> bytes:
             self._identities.identify(context.invocation_metadata(), context.auth_context)
-            data = await read_message(context)
+            data = await self._reader.read(context)
             address = self._authority.address()
             if address is None:
                 raise not_ready(self._authority)

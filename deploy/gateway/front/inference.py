@@ -17,7 +17,7 @@ from deploy.gateway.authority import Authority
 from deploy.gateway.front import wire
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.channels import Channels
-from deploy.gateway.front.messages import read_message
+from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.front.request import InferRequest, read_request
 from deploy.gateway.front.served_models import ServedModels
@@ -63,6 +63,7 @@ class Inference:
         authority: Authority,
         *,
         channels: Channels,
+        reader: MessageReader,
         identities: Identities,
         limits: Limits,
         access_log: AccessLog | None,
@@ -70,6 +71,7 @@ class Inference:
     ) -> None:
         self._authority = authority
         self._channels = channels
+        self._reader = reader
         self._identities = identities
         self._limits = limits
         self._access_log = access_log
@@ -124,7 +126,7 @@ class Inference:
             raise self._closed
         context = call.context
         call.caller = self._identities.identify(context.invocation_metadata(), context.auth_context)
-        data = await read_message(context)
+        data = await self._reader.read(context)
         call.began, call.size = time.monotonic(), len(data)
         served = self._authority.served()
         if served is None:

@@ -9,7 +9,6 @@ refuses new work, answers what it has accepted, and ends; a second signal cuts t
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import signal
 import sys
 import time
@@ -32,6 +31,7 @@ from deploy.gateway.operation.console import fail, log
 from deploy.gateway.operation.control import ControlServer
 from deploy.gateway.operation.control_methods import ControlMethods
 from deploy.gateway.operation.failure_reports import fields_of
+from deploy.gateway.operation.process_settings import prepare_process
 from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.repository_lease import RepositoryLeases
 from deploy.gateway.operation.state import ServingState, StateFile
@@ -291,7 +291,7 @@ def main(command: ServeCommand) -> int:
     """The exit status: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
     reporter = reports.Reporter(command.reports)
     reporter.send(reports.ALIVE)
-    gc.freeze()  # what was imported stays: to look through it again and again would hold requests up
+    prepare_process()
     try:
         asyncio.run(run(command.options, reporter=reporter, restarts=command.restarts))
     except EmbeddedServerError as error:

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import contextlib
 import ctypes
-import gc
 import os
 import pickle
 import signal
@@ -22,6 +21,7 @@ from deploy.gateway.front.front import Front
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.console import fail, log
+from deploy.gateway.operation.process_settings import prepare_process
 from deploy.gateway.operation.workers import messages
 from deploy.gateway.operation.workers.connection import Connection
 from deploy.gateway.operation.workers.messages import Message
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
     end = socket.socket(fileno=int(arguments[0]))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.umask(0o077)
-    gc.freeze()  # what was imported stays: to look through it again and again would hold requests up
+    prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which ends all in order
 
     async def run() -> int:

@@ -274,6 +274,27 @@ def test_a_request_that_does_not_come_ends(monkeypatch: pytest.MonkeyPatch) -> N
     with_front(test)
 
 
+def test_calls_without_a_request_make_room_for_others() -> None:
+    async def test(running: RunningFront) -> None:
+        idle = {
+            asyncio.ensure_future(error_of(running.channel.stream_unary(INFER)(endless()))) for _ in range(8)
+        }
+        ended: set[asyncio.Task[grpc.aio.AioRpcError]] = set()
+        while len(ended) < 6:  # two of them may wait
+            done, idle = await asyncio.wait(idle, return_when=asyncio.FIRST_COMPLETED)
+            ended |= done
+        await running.service.ModelInfer(crops_request())
+        done, idle = await asyncio.wait(idle, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == len(idle) == 1
+        for task in ended | done:
+            assert task.result().code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "grpc-retry-pushback-ms" in dict(task.result().trailing_metadata())
+        for task in idle:
+            task.cancel()
+
+    with_front(test, limits=Limits(connections=8 + 3))
+
+
 def test_a_call_without_a_request_is_refused() -> None:
     async def test(running: RunningFront) -> None:
         error = await error_of(running.channel.stream_unary(INFER)(iter(())))
