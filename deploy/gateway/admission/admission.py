@@ -35,9 +35,9 @@ class Admission:
         self._clock = clock
         self._weights = Weights()
         self._limit = Limit(seconds=limits.triton_seconds)
-        self._ordinary: Lane = OrdinaryLane(self._limit)
-        self._large: Lane = LargeLane()
-        self._lanes = (self._ordinary, self._large)
+        self._ordinary = OrdinaryLane(self._limit)
+        self._large = LargeLane()
+        self._lanes: tuple[Lane, ...] = (self._ordinary, self._large)
         self._bytes = 0
         self._held: Refusal | None = None
         self._closed: Refusal | None = None
@@ -54,7 +54,7 @@ class Admission:
             raise _again(self._closed)
         self._check_memory(work)
         weight = self._weights.of(work)
-        lane = self._lane(weight)
+        lane: Lane = self._ordinary if self._ordinary.takes(weight) else self._large
         if self._held is None and not lane.waiting and self._has_room(lane, work, weight):
             self._bytes += work.cost.bytes
             return self._take(lane, work, weight, queued_seconds=0.0)
@@ -144,10 +144,6 @@ class Admission:
         return self._bytes
 
     # -- rules --------------------------------------------------------------------------------------
-
-    def _lane(self, weight: float) -> Lane:
-        largest = max(self._limit.value, self._limits.triton_seconds)
-        return self._large if weight > largest else self._ordinary
 
     def _has_room(self, lane: Lane, work: Work, weight: float) -> bool:
         return self.in_flight < self._limits.in_flight and lane.has_room(work, weight)

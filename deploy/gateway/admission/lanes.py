@@ -16,9 +16,11 @@ from deploy.gateway.work import Work
 # With independent arrivals at 80 % of its capacity, a server has up to this many requests waiting (the
 # 99th percentile of a queue with equal service times). As many may wait here, and half a time in Triton.
 _USUAL_WAITING = 10
-# Large requests with Triton: while one is at work, the next one comes in.
-_LARGE_AT_A_TIME = 2
-_NEW_SHARE = 0.2  # of a measurement in a large request's pace
+# Requests that may always be with Triton, however large: while one is at work, the next one comes in.
+_ALWAYS_AT_A_TIME = 2
+# On a slow host ordinary requests may take longer than they should: large ones weigh this many times as much.
+_LARGE = 4
+_NEW_SHARE = 0.1  # of what is new in a mean
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -138,11 +140,21 @@ class OrdinaryLane(Lane):
     def __init__(self, limit: Limit) -> None:
         super().__init__()
         self._limit = limit
+        self._mean = 0.0  # weight
+
+    def enter(self, work: Work, weight: float) -> None:
+        """Counts it as with Triton, and in the mean."""
+        super().enter(work, weight)
+        self._mean += _NEW_SHARE * (weight - self._mean) if self._mean else weight
+
+    def takes(self, weight: float) -> bool:
+        """Whether a request of this weight belongs here, and not among the large ones."""
+        return weight <= max(self._limit.value, self._limit.longest, _LARGE * self._mean)
 
     def has_room(self, work: Work, weight: float) -> bool:
         """Within the limit, or within the floor that keeps batching alive."""
         return (
-            not self.in_flight
+            self.in_flight < _ALWAYS_AT_A_TIME
             or self.rows + work.cost.rows <= FLOOR_ROWS
             or self.load + weight <= self._limit.value
         )
@@ -185,11 +197,11 @@ class LargeLane(Lane):
 
     def has_room(self, work: Work, weight: float) -> bool:
         """Within the number."""
-        return self.in_flight < _LARGE_AT_A_TIME
+        return self.in_flight < _ALWAYS_AT_A_TIME
 
     def wait(self, work: Work) -> tuple[float, float] | None:
         """By the weight of those before it; of those with Triton half is done on average."""
-        return (self.ahead(work) + self.load / 2) * self._pace / _LARGE_AT_A_TIME, float("inf")
+        return (self.ahead(work) + self.load / 2) * self._pace / _ALWAYS_AT_A_TIME, float("inf")
 
     def seconds(self, weight: float) -> float:
         """By its own weight."""

@@ -60,11 +60,11 @@ class _Sums:
 class Limit:
     """The weight that may be in flight, learned from finished requests.
 
-    `seconds` bounds the time in Triton that the limit leads to.
+    `seconds` (then `longest`) bounds the time in Triton that the limit leads to.
     """
 
     def __init__(self, *, seconds: float) -> None:
-        self._longest = seconds
+        self.longest = seconds
         self._middle = 0.0  # the limit without its swing; 0 until the first requests have shown their weight
         self._starts = True
         self._halves = (_Sums(), _Sums())
@@ -134,4 +134,4 @@ class Limit:
     @property
     def _highest(self) -> float:
         """What leads to the longest time in Triton, but never less than the lowest limit."""
-        return max(self._longest * self._recent.rate, self._lowest)
+        return max(self.longest * self._recent.rate, self._lowest)
