@@ -36,6 +36,7 @@ from deploy.embedded import (
     environment,
     installation,
 )
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
 from tests.helpers.paths import ROOT
 
@@ -158,7 +159,7 @@ def test_the_models_import_the_repository_s_library_from_wherever_it_is_started(
         assert server.models == ("echo",)
 
 
-def test_a_server_leaves_the_repository_as_its_manifest_says(server: EmbeddedServer) -> None:
+def test_a_server_leaves_the_repository_as_its_manifest_says(server: GatewayServer) -> None:
     assert server.running
     repository = ROOT / "var" / "test" / "repository"
     assert verify(repository.resolve())["files"]
@@ -419,7 +420,7 @@ def test_the_command_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_every_assembled_model_is_ready(server: EmbeddedServer) -> None:
+def test_every_assembled_model_is_ready(server: GatewayServer) -> None:
     with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
         assert {name for name in server.models if client.is_model_ready(name, client_timeout=10)} == set(
             server.models
