@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,7 @@ class SleepingServer:
     def __init__(self) -> None:
         self.children = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
         self.killed = False
+        self.lingers = 0.0  # seconds from its processes' death to the end of `stop`
 
     def family(self) -> tuple[processes.Process, ...]:
         names = ("tritonserver", "the process of the model echo")
@@ -42,6 +44,7 @@ class SleepingServer:
         self.kill()
         for child in self.children:
             child.wait()
+        time.sleep(self.lingers)
 
 
 class FakeTritons:

@@ -266,6 +266,16 @@ def test_another_repository_takes_over_and_the_old_one_answers_what_it_has(
     run(tritons, tmp_path, test)
 
 
+def test_the_end_of_the_one_before_is_not_reported_as_a_death(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.servers[1].lingers = 0.3  # many looks at it
+        await watched.pool.swap(tmp_path / "two")
+        await watched.until(lambda: len(watched.pool.backends) == 1)
+        assert watched.kinds() == ["swapped"]
+
+    run(tritons, tmp_path, test)
+
+
 def test_a_swap_that_fails_changes_nothing(tritons: FakeTritons, tmp_path: Path) -> None:
     async def test(watched: Watched) -> None:
         before = watched.pool.active
