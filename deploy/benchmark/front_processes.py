@@ -25,6 +25,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2 as v2
 
+from build.backends import default_backend
 from build.manifest import MANIFEST, sha256_of
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import EmbeddedServerError
@@ -76,7 +77,11 @@ def write_repository(folder: Path) -> Path:
     (folder / "lib").mkdir()
     (folder / "lib" / "README").write_text("nothing is imported from here\n")
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "openvino"}}}
+    about = {
+        "files": sha256_of(files),
+        "contract": "none",
+        "stages": {"engine": {"target": default_backend("cpu").name}},
+    }
     (folder / MANIFEST).write_text(json.dumps(about))
     return folder
 
