@@ -46,7 +46,7 @@ def test_a_request_that_kills_its_model_is_refused_from_then_on(gateway: Gateway
         load.wait_for(16, timeout=4 * DEADLINE)
     assert [reply.code for reply in replies] == ["INTERNAL"] * TIMES, replies
     assert other.code == "INTERNAL"
-    assert repaired <= 2, "the same request was let through a third time"
+    assert 1 <= repaired <= 2, "the same request was let through a third time"
     assert gateway.pid == main
     assert not unhappy(load), load.summary
     # Between the two Tritons nobody has one to be sent to, which is worth another try.

@@ -30,17 +30,27 @@ def call(address: str, request: Any, *, ended: threading.Event | None = None) ->
     return Reply()
 
 
+def accepted_by(gateway: GatewayServer) -> float:
+    """Requests that it holds and has not answered."""
+    page = Page.of(gateway)
+    return page.value("qface_gateway_in_flight") + page.value("qface_gateway_waiting")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_accepted_is_answered_and_what_comes_later_is_refused(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     repository = slow.write(tmp_path / "repository", instances=CLIENTS)
-    with GatewayServer(repository) as gateway, ThreadPoolExecutor(CLIENTS + 1) as pool:
+    patient = ["--queue-seconds", "60"]  # half of them are with Triton, the others wait for a place
+    with (
+        GatewayServer(repository, arguments=patient) as gateway,
+        ThreadPoolExecutor(CLIENTS + 1) as pool,
+    ):
         address, supervisor = gateway.grpc_address, gateway.supervisor_pid
         accepted: list[Future[Reply]] = [
             pool.submit(call, address, slow.crop(slow.TAKES_LONG, 40)) for _ in range(CLIENTS)
         ]
-        assert eventually(lambda: Page.of(gateway).value("qface_gateway_in_flight") == CLIENTS)
+        assert eventually(lambda: accepted_by(gateway) == CLIENTS)
         with stub_of(address) as stub:  # connected already: the door is shut to new connections
             assert stub.ModelInfer(slow.crop(0), timeout=DEADLINE)
             os.kill(supervisor, number)

@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from deploy.benchmark.faults.whole import is_ready
+from deploy.benchmark.faults.whole import is_whole
 from deploy.benchmark.load import Load, Sender
 from deploy.benchmark.load.clients import Reply, reply_of
 from deploy.gateway.operation.service import GatewayServer
@@ -162,7 +162,7 @@ def labelling_load(gateway: GatewayServer, pair: Pair) -> Load:
         return kind(gateway.grpc_address, pair.task, truth)
 
     return Load(
-        [lambda: client(PlainClient)] * 4 + [lambda: client(OurClient)] * 4, deadline=DEADLINE, pause=0.002
+        [lambda: client(PlainClient)] * 4 + [lambda: client(OurClient)] * 4, deadline=DEADLINE, pause=0.05
     )
 
 
@@ -231,6 +231,6 @@ def test_what_was_swapped_in_is_what_comes_back_after_a_fault(gateway: GatewaySe
     gateway.swap(pair.second)
     swapped, main = contract_of(gateway), gateway.pid
     os.kill(main, signal.SIGKILL)
-    assert eventually(lambda: gateway.pid not in (0, main) and is_ready(gateway))
+    assert eventually(lambda: is_whole(gateway, (), without=[main]))
     assert contract_of(gateway) == swapped
     gateway.swap(pair.first)

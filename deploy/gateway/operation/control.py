@@ -83,8 +83,11 @@ class ControlServer:
         try:
             return {"result": await method(request)}
         except Exception as error:
-            log(f"{request['method']} failed: {error}")
-            return {"error": str(error) or type(error).__name__}
+            sentence = (
+                " ".join(str(error).split()) or type(error).__name__
+            )  # a model's own may have several lines
+            log(f"{request['method']} failed: {sentence}")
+            return {"error": sentence}
 
 
 def call(path: Path, method: str, *, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:
