@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 switch_off()  # before a test module imports a library that reports
 
 # Folders whose tests share a server, a build or a checkpoint.
-TOGETHER = ("tests/served/", "tests/integration/build/", "tests/training/evaluation/")
+TOGETHER = ("tests/served/", "tests/integration/build/", "tests/training/evaluation/", "tests/faults/")
 
 
 def pytest_configure() -> None:

@@ -1,5 +1,7 @@
 """Front: the gRPC server that clients connect to."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,6 +26,8 @@ from deploy.gateway.refusals import Refusal, of_model
 _SPARE_BYTES = 32 * 1024 * 1024
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
+_TICK = 0.02  # seconds between looks for answers that are still to come
+_LAST_BYTES_SECONDS = 0.1  # for an answer to leave this process
 
 
 Handle = Callable[[Any], Awaitable[bytes]]  # from a call's context to the serialised answer
@@ -97,6 +101,17 @@ class Front:
         """From now on every inference gets this refusal, and health is NOT_SERVING; accepted work goes on."""
         self._closed = True
         self._inference.refuse_new(refusal)
+
+    async def finish(self, grace: float) -> None:
+        """Waits at most `grace` seconds for the answers to accepted requests; then the process is to end.
+
+        Until it does, requests go on being refused. gRPC's own `stop` would give CANCELLED, without a reason,
+        to those that arrive meanwhile; the end of a process is UNAVAILABLE to their clients.
+        """
+        end = time.monotonic() + grace
+        while self.in_flight and time.monotonic() < end:
+            await asyncio.sleep(_TICK)
+        await asyncio.sleep(_LAST_BYTES_SECONDS)
 
     async def stop(self, grace: float) -> None:
         """Ends all calls after at most `grace` seconds, and what is still with a Triton."""

@@ -9,6 +9,7 @@ refuses new work, answers what it has accepted, and ends; a second signal cuts t
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
 import time
@@ -273,7 +274,7 @@ class MainProcess:
 
     async def _end(self) -> None:
         await asyncio.gather(
-            self._front.stop(_LAST_ANSWERS_SECONDS), self._further_fronts.stop(_LAST_ANSWERS_SECONDS)
+            self._front.finish(_LAST_ANSWERS_SECONDS), self._further_fronts.stop(_LAST_ANSWERS_SECONDS)
         )
         await self._pool.stop()
         await self._pages.stop()
@@ -287,17 +288,25 @@ async def run(options: GatewayOptions, *, reporter: reports.Reporter, restarts: 
     await MainProcess(options, reporter=reporter, restarts=restarts).run()
 
 
+async def _run_and_leave(command: ServeCommand, reporter: reports.Reporter) -> None:
+    """Ends the process after an ordered stop, with the front still refusing: see `Front.finish`."""
+    await run(command.options, reporter=reporter, restarts=command.restarts)
+    log("stopped")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def main(command: ServeCommand) -> int:
     """The exit status: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
     reporter = reports.Reporter(command.reports)
     reporter.send(reports.ALIVE)
     prepare_process()
     try:
-        asyncio.run(run(command.options, reporter=reporter, restarts=command.restarts))
+        asyncio.run(_run_and_leave(command, reporter))
     except EmbeddedServerError as error:
         reporter.send(reports.FAILED, **fields_of(error))
         return fail(str(error), status=2 if isinstance(error, CannotStart) else 1)
-    log("stopped")
     return 0
 
 

@@ -72,7 +72,7 @@ class FrontProcess:
         loop.add_signal_handler(signal.SIGTERM, self._leave, options.drain_seconds)
         self._send([messages.LISTENING, port])
         grace = await self._stop
-        await self._front.stop(grace)
+        await self._front.finish(grace)
         if self._access_log is not None:
             self._access_log.close()
         self._done = True
@@ -144,7 +144,10 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which ends all in order
 
     async def run() -> int:
-        return await FrontProcess().run(end)
+        status = await FrontProcess().run(end)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # with the front still refusing: see `Front.finish`
 
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(run())
