@@ -28,7 +28,7 @@ CLIENTS = (1, 16)
 _METHOD = f"/{SERVICE}/ModelInfer"
 _WARM_UP_SECONDS = 2.0
 _IDLE_SECONDS = 2.0
-# Nobody is refused for having waited: this is about the cost of answers.
+# Fewer are refused for having waited: this is about the cost of answers.
 _PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
 _BUSY_SECONDS = 0.1  # that a client waits after a refusal
 _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
@@ -43,12 +43,13 @@ class Row:
     clients: int
     alone: float  # past the gateway
     through: float
-    core_ms: float  # of the gateway, for each answer
+    core_ms: float  # of the gateway, for each request, those included that it refused as it was busy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Turn:
     answers: int
+    refusals: int
     seconds: float
     cpu_seconds: float  # of the gateway
 
@@ -64,7 +65,7 @@ def cpu_seconds(pid: int) -> float:
 
 def send(address: str, message: bytes, *, clients: int, seconds: float, pid: int) -> _Turn:
     """What came of `clients` that each send again once answered; grpc.RpcError for an error that stays."""
-    answers, errors = [0] * clients, list[grpc.RpcError]()
+    answers, refusals, errors = [0] * clients, [0] * clients, list[grpc.RpcError]()
     with grpc.insecure_channel(address, options=CHANNEL) as channel:
         infer = channel.unary_unary(_METHOD)
         infer(message, timeout=_DEADLINE, wait_for_ready=True)
@@ -78,6 +79,7 @@ def send(address: str, message: bytes, *, clients: int, seconds: float, pid: int
                 except grpc.RpcError as error:
                     if error.code() not in _BUSY:
                         errors.append(error)
+                    refusals[number] += 1
                     time.sleep(_BUSY_SECONDS)
 
         threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
@@ -88,7 +90,12 @@ def send(address: str, message: bytes, *, clients: int, seconds: float, pid: int
         taken = cpu_seconds(pid) - cpu
     if errors:
         raise errors[0]
-    return _Turn(answers=sum(answers), seconds=time.perf_counter() - began, cpu_seconds=taken)
+    return _Turn(
+        answers=sum(answers),
+        refusals=sum(refusals),
+        seconds=time.perf_counter() - began,
+        cpu_seconds=taken,
+    )
 
 
 def measure(*, repository: Path, photo: Path, rounds: int, seconds: float) -> list[Row]:
@@ -119,7 +126,7 @@ def measure(*, repository: Path, photo: Path, rounds: int, seconds: float) -> li
             alone=statistics.median(turn.rate for turn in turns[model, clients, triton]),
             through=statistics.median(turn.rate for turn in turns[model, clients, ways[0]]),
             core_ms=statistics.median(
-                1e3 * (turn.cpu_seconds - idle * turn.seconds) / max(1, turn.answers)
+                1e3 * (turn.cpu_seconds - idle * turn.seconds) / max(1, turn.answers + turn.refusals)
                 for turn in turns[model, clients, ways[0]]
             ),
         )
