@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -150,8 +150,7 @@ class Front:
                 # Streams too: one that ends at once is like a call, as nothing is read or written.
                 return _taking_one_message(self._ending(name, _refusing(method)))
 
-    @staticmethod
-    def _ending(name: str, handle: Handle) -> Handle:
+    def _ending(self, name: str, handle: Handle) -> Handle:
         """`handle`, whose errors end the call."""
 
         async def ending(context: Any) -> bytes:
@@ -160,11 +159,15 @@ class Front:
             except grpc.aio.AioRpcError as error:
                 await abort(context, of_model(error.code(), error.details() or ""))
             except Refusal as refusal:
-                await abort(context, refusal)
+                await self._refuse(context, refusal)
             except Exception as error:
-                await abort(context, own_failure(error, doing=f"on {name}"))
+                await self._refuse(context, own_failure(error, doing=f"on {name}"))
 
         return ending
+
+    async def _refuse(self, context: Any, refusal: Refusal) -> NoReturn:
+        self._authority.refused("", refusal.reason)
+        await abort(context, refusal)
 
     def _answering(self, name: str, method: Method) -> Handle:
         answer = self._answers.methods[name]

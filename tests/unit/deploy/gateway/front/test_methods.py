@@ -45,6 +45,7 @@ def test_a_refused_method_gets_its_sentence_and_reaches_no_triton(name: str) -> 
         assert error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED)
         assert error.details() == METHODS[name].sentence
         assert "\n" not in METHODS[name].sentence
+        assert running.authority.turned_away == [("", "method")]
 
     with_front(test)
 
