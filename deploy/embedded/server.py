@@ -218,10 +218,11 @@ class EmbeddedServer:
     def kill(self) -> None:
         """End the server at once, frozen or not, with what it has in flight; `stop` waits for the rest."""
         guard = self._guard
-        if guard is None or guard.poll() is not None:
+        if guard is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._pid, signal.SIGKILL)
+        if guard.poll() is None or guard.returncode < 0:  # a guard that was killed has ended nothing
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             guard.send_signal(signal.SIGCONT)  # a frozen guard would not remove what is left
 
@@ -241,10 +242,13 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             guard.kill()  # the server has PR_SET_PDEATHSIG and goes with it
             guard.wait()
+        if guard.returncode < 0 and self._pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)  # the models' processes, which do not go with the server
         if self._pump is not None:
             self._pump.join(timeout=5)
-        if guard.stderr is not None:
-            guard.stderr.close()
+        if guard.stderr is not None and not (self._pump is not None and self._pump.is_alive()):
+            guard.stderr.close()  # while it is being read, this would wait for the reader
         remove_shared_memory(self._shm_prefix)
         self._release()
 

@@ -379,11 +379,8 @@ class BackendPool:
                 self._replace_the_active(wrong)
 
     def _refusal(self) -> Refusal:
-        return unavailable(
-            f"the service is {self._reason}: try again in a moment",
-            reason=self._reason,
-            retry_after=_RETRY_SECONDS,
-        )
+        sentence = f"the service is {self._reason}: try again in a moment"
+        return unavailable(sentence, reason=self._reason, retry_after=_RETRY_SECONDS)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
