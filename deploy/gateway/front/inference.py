@@ -221,7 +221,8 @@ class Inference:
             self._finish(call, ending, code=refusal.code, reason=refusal.reason)
             raise
         except asyncio.CancelledError:
-            self._finish(call, Ending.REFUSED, code=grpc.StatusCode.UNAVAILABLE, reason="stopping")
+            reason = "client_left" if self._closed is None else "stopping"
+            self._finish(call, Ending.ABANDONED, code=grpc.StatusCode.UNAVAILABLE, reason=reason)
             raise
         except Exception as error:
             raise self._failed_ourselves(call, error) from None

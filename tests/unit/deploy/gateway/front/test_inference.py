@@ -435,7 +435,7 @@ def test_a_stopped_front_leaves_no_ticket_out() -> None:
         await running.triton.arrived.acquire()
         await running.front.stop(0.05)
         await call
-        assert len(running.authority.finished) == 1
+        assert endings(running) == [Ending.ABANDONED]
 
     with_front(test)
 
