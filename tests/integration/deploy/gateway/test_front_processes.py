@@ -214,6 +214,30 @@ def test_in_the_end_new_work_is_refused_and_accepted_work_is_answered(tmp_path: 
     with_fronts(tmp_path, test, count=2)
 
 
+def test_a_call_in_the_last_moment_of_a_front_can_be_sent_again(tmp_path: Path) -> None:
+    codes: set[grpc.StatusCode] = set()
+
+    async def hammer(running: Running, ended: asyncio.Event) -> None:
+        async with running.connection() as service:
+            while not ended.is_set():
+                try:
+                    await service.ModelInfer(crops_request(), timeout=10)
+                except grpc.aio.AioRpcError as error:
+                    codes.add(error.code())
+
+    async def test(running: Running) -> None:
+        ended = asyncio.Event()
+        hammering = [asyncio.ensure_future(hammer(running, ended)) for _ in range(8)]
+        await running.until(lambda: len(running.authority.finished) > 20)
+        await running.fronts.refuse_new(unavailable("it stops", reason="stopping", retry_after=1.5))
+        await running.fronts.stop(0.5)
+        ended.set()
+        await asyncio.gather(*hammering)
+        assert codes == {grpc.StatusCode.UNAVAILABLE}
+
+    with_fronts(tmp_path, test, count=2)
+
+
 def test_a_front_that_can_not_start_is_logged_and_tried_again(tmp_path: Path) -> None:
     async def test(running: Running) -> None:
         (pid,) = running.pids
