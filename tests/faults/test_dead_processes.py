@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmark.faults.processes import model_processes, send
+from deploy.benchmark.faults.processes import model_processes, send, tritons
 from deploy.benchmark.faults.whole import is_whole, seconds_until
-from deploy.benchmark.load import End, Load, Samples
+from deploy.benchmark.load import End, Load, Samples, raw_sender
 from deploy.gateway.operation.service import GatewayServer
-from tests.helpers.bystanders import DEADLINE, senders, unhappy
+from tests.helpers import tiny_repository
+from tests.helpers.bystanders import DEADLINE, eventually, senders, unhappy
 
 REPAIR_SECONDS = 240.0  # on a machine that is four times slower
 
@@ -37,7 +38,7 @@ def python_models(samples: Samples) -> list[str]:
 def under_load(gateway: GatewayServer, samples: Samples, fault: str, pid: int) -> Load:
     """The load, after a fault was done to a process under it and everything is whole again."""
     supervisor, triton, main = gateway.supervisor_pid, gateway.triton_pid, gateway.pid
-    with Load(senders(gateway.grpc_address, samples), deadline=DEADLINE, pause=0.02) as load:
+    with Load(senders(gateway.grpc_address, samples), deadline=DEADLINE, pause=0.1) as load:
         load.wait_for(16, timeout=REPAIR_SECONDS)
         for number in FAULTS[fault]:
             if number is signal.SIGCONT:
@@ -84,12 +85,10 @@ def test_a_model_process_that_freezes_for_a_moment_costs_nobody_an_answer(
     assert not unhappy(load), load.summary
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_a_triton_that_dies_or_freezes_costs_nobody_an_answer(
     gateway: GatewayServer, samples: Samples, fault: str
 ) -> None:
-    if fault == "frozen and thawed":
-        pytest.skip("a Triton that goes on by itself may be kept")
     load = under_load(gateway, samples, fault, gateway.triton_pid)
     assert not unhappy(load), load.summary
 
@@ -107,3 +106,22 @@ def test_a_gateway_that_is_killed_is_back_and_every_request_has_a_typed_end(
     assert not [
         outcome for outcome in load.outcomes if outcome.model == "FaceClient" and outcome.end is End.REFUSED
     ]
+
+
+def test_a_standby_takes_over_from_a_triton_that_dies(tmp_path: Path) -> None:
+    repository = tiny_repository.write(tmp_path / "repository", echo=tiny_repository.ECHO)
+    with GatewayServer(repository, arguments=["--standby", "always"]) as gateway:
+        samples = Samples(gateway.grpc_address, gateway.models, size=16)
+        assert eventually(lambda: gateway.status()["standby_ready"])
+        killed, main = gateway.triton_pid, gateway.pid
+        (standby,) = set(tritons(gateway.supervisor_pid)) - {killed}
+        loading = [raw_sender(gateway.grpc_address, samples, "echo", first=number) for number in range(8)]
+        with Load(loading, deadline=DEADLINE, pause=0.01) as load:
+            load.wait_for(16)
+            send(killed, signal.SIGKILL, below=gateway.supervisor_pid)
+            load.wait_for(100, timeout=REPAIR_SECONDS)
+        assert gateway.triton_pid == standby
+        assert gateway.pid == main
+        assert not unhappy(load), load.summary
+        assert eventually(lambda: gateway.status()["standby_ready"]), "there is no next one"
+    print(load.summary)

@@ -28,7 +28,7 @@ from tests.helpers.networks import standin_network as standin
 from training.tasks import CATALOGUE, Task
 
 MODEL = "crop_analysis"
-SWAPS = 4
+SWAPS = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

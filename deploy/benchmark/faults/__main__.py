@@ -44,10 +44,11 @@ KILL, FREEZE, FREEZE_AND_THAW = (
 class Runner:
     """Does faults to one gateway and collects their rows."""
 
-    def __init__(self, gateway: GatewayServer, *, times: int) -> None:
+    def __init__(self, gateway: GatewayServer, *, times: int, standby: bool) -> None:
         self.rows: list[Row] = []
         self._gateway = gateway
         self._times = times
+        self._standby = standby
         photo = PORTRAIT.read_bytes()
         self._samples = Samples(
             gateway.grpc_address,
@@ -81,6 +82,7 @@ class Runner:
 
     def run(self, name: str, fault: Callable[[], float | None]) -> Row:
         """Does a fault under eight clients."""
+        self.wait_for_standby()
         clients = mixed_clients(
             self._gateway.grpc_address, self._samples, deadline=DEADLINE, photo=self._photo
         )
@@ -96,6 +98,11 @@ class Runner:
         row = Row(fault=name, whole=whole, summary=load.summary, remark=remark)
         self.rows.append(row)
         return row
+
+    def wait_for_standby(self) -> None:
+        """Returns when the second Triton is ready, where there is to be one."""
+        if self._standby:
+            seconds_until(lambda: bool(self._gateway.status()["standby_ready"]), timeout=REPAIR_SECONDS)
 
     def _whole(self, *hurt: int) -> float:
         return seconds_until(
@@ -159,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--times", type=int, default=1000, help="how many clients leave each ensemble")
+    parser.add_argument(
+        "--standby", default="never", help="whether the gateway keeps a second Triton: auto, always, never"
+    )
     parser.add_argument("--only", nargs="+", default=(), help="words of the faults' names; default: all")
     parser.add_argument(
         "--bare", action="store_true", help="what some of it does to Triton without the gateway"
@@ -171,8 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, fate in fates(options.repository, times=options.times).items():
                 print(f"{name}: {fate}")
             return 0
-        with options.log.open("w") as sink, GatewayServer(options.repository, log=sink) as gateway:
-            runner = Runner(gateway, times=options.times)
+        with (
+            options.log.open("w") as sink,
+            GatewayServer(options.repository, log=sink, arguments=["--standby", options.standby]) as gateway,
+        ):
+            runner = Runner(gateway, times=options.times, standby=options.standby == "always")
+            runner.wait_for_standby()
             memory = memory_table(resident_bytes(runner.supervisor))
             for name, fault in runner.faults():
                 if options.only and not any(word in name for word in options.only):
@@ -182,9 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmbeddedServerError as error:
         print(f"faults: {error} (its log: {options.log})", file=sys.stderr)
         return 2
-    print(f"{machine()}; eight clients, a deadline of {DEADLINE:.0f} s\n")
+    print(
+        f"{machine()}; eight clients, a deadline of {DEADLINE:.0f} s, a standby Triton: {options.standby}\n"
+    )
     print(table(runner.rows))
-    print(f"\nMemory, a standby Triton included where there is one:\n\n{memory}")
+    print(f"\nMemory, with a standby Triton: {options.standby}\n\n{memory}")
     bad = [
         row for row in runner.rows if row.summary.ends[End.LOST] or row.summary.ends[End.WRONG] or row.remark
     ]
