@@ -47,7 +47,8 @@ def read_jpeg(data: bytes) -> Picture:
         marker, at = _marker(data, at)
         if marker == _EOI:
             break
-        if marker in (0x01, _SOI) or marker < 0xC0 or (scans and marker in _FRAMES):
+        # A restart marker here has no length for a decoder, which would find segments in what follows.
+        if marker < 0xC0 or marker & 0xF8 == _RST0 or marker == _SOI or (scans and marker in _FRAMES):
             raise damaged("JPEG", f"an unexpected marker {marker:02X} stands before byte {at}")
         length = int.from_bytes(data[at : at + 2], "big")
         if at + max(length, 2) > len(data):

@@ -105,6 +105,16 @@ def test_a_jpeg_of_endless_scans_is_refused(photo: Image.Image) -> None:
     assert "100 scans" in refusal(data[:scan] + data[scan:-2] * 100 + data[-2:])
 
 
+def test_scans_do_not_hide_behind_a_marker_without_a_length(photo: Image.Image) -> None:
+    data = encode(photo, "JPEG", progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    hidden = data[scan:-2]
+    for marker in (b"\xff\x01", b"\xff\xd0", b"\xff\xd7"):
+        segment = marker + (len(hidden) + 2).to_bytes(2, "big") + hidden
+        comment = b"\xff\xfe\0\2"  # ends the scan before
+        assert f"marker {marker[1]:02X}" in refusal(data[:-2] + comment + segment + data[-2:])
+
+
 def bomb(data: bytes, scan: int, times: int) -> bytes:
     """A progressive JPEG in which one of its scans comes so many times more."""
     starts = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)]
