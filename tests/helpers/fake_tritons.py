@@ -55,12 +55,17 @@ class FakeTritons:
         self.starts: list[Path] = []
         self.failures: list[str] = []  # sentences with which the next starts fail, whatever is started
         self.seconds = 0.0  # that a start takes
+        self.cancel_seconds = 0.0  # that it takes to call a start off
         self.models: tuple[str, ...] = ("echo",)
 
     async def start(self, repository: Path, *, niceness: int) -> Backend:
         del niceness
         self.starts.append(repository)
-        await asyncio.sleep(self.seconds)
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.cancel_seconds)
+            raise
         if self.failures:
             raise CannotStart(self.failures.pop(0))
         if repository.name == "broken":

@@ -21,13 +21,14 @@ _DEATH = re.compile(
     r"|server is stopping|server (?:is )?exiting|stopped accepting new inference requests",
     re.IGNORECASE,
 )
+_ID = re.compile(r"\[request id: .*\] ", re.DOTALL)  # in Triton's errors; a client chooses it
 _MODEL_S_OWN_LOOKS = (0.0, 0.05)  # seconds before each look at the processes
 _LOOKS = (0.0, 0.05, 0.1, 0.15)
 
 
 def names_a_death(code: grpc.StatusCode, details: str) -> bool:
     """Whether this error comes of a Triton, or of a model's process, that has ended or is ending."""
-    return code in SUSPICIOUS and _DEATH.search(details) is not None
+    return code in SUSPICIOUS and _DEATH.search(_ID.sub("", details)) is not None
 
 
 def waits_for(code: grpc.StatusCode, details: str) -> tuple[float, ...]:

@@ -269,7 +269,6 @@ class BackendPool:
             await self._standby.make_room()
             try:
                 backend = await self._candidate(resolved, niceness=0)
-                await self._repair.cancel()
                 if self._closed or self._is_sick(backend):
                     raise errors.CanaryFailed(backend.sick or "the service is stopping")
             except errors.EmbeddedServerError as error:
@@ -278,6 +277,7 @@ class BackendPool:
             if resolved != self.repository:
                 self.repository, self.previous = resolved, self.repository
             self._install(backend)
+            await self._repair.cancel()  # not before: there would be neither a Triton nor a repair
             await self._standby.drop()
             self._standby.keep()
             took = time.monotonic() - began

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from deploy.embedded import EmbeddedServerError
 from deploy.embedded.process_priority import LOW, can_be_raised
 from deploy.gateway.backends.backend import Backend
 
@@ -18,7 +17,7 @@ _MEBIBYTE = 1 << 20
 
 
 class Starter(Protocol):
-    """Starts a Triton of a repository; it has passed its canaries. Raises EmbeddedServerError."""
+    """Starts a Triton of a repository; it has passed its canaries. Raises EmbeddedServerError, or OSError."""
 
     def __call__(self, repository: Path, *, niceness: int) -> Awaitable[Backend]: ...
 
@@ -165,7 +164,7 @@ class Standby:
                 continue
             try:
                 self._backend = await self._begin(active.repository)
-            except EmbeddedServerError as error:
+            except Exception as error:  # whatever it is: nobody else would try again
                 self._on_event("standby", f"the standby did not start: {error}")
                 await asyncio.sleep(_AGAIN_SECONDS)
 

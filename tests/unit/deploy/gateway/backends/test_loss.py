@@ -42,3 +42,11 @@ def test_an_error_that_may_come_before_the_end_is_seen_waits_for_it_a_little() -
     assert waits[0] == 0
     assert 0 < sum(waits) < 0.31
     assert sum(loss.waits_for(grpc.StatusCode.INTERNAL, "ValueError: no face")) < sum(waits)
+
+
+def test_a_request_s_id_names_no_death() -> None:
+    for words in ("socket closed", "x] server is stopping"):
+        text = f"in ensemble 'x', [request id: {words}] Exceeds maximum queue size"
+        assert not loss.names_a_death(grpc.StatusCode.UNAVAILABLE, text)
+    text = "[request id: 1] Stub process 'x_0_0' is not healthy."
+    assert loss.names_a_death(grpc.StatusCode.INTERNAL, text)

@@ -330,6 +330,23 @@ def test_another_repository_ends_a_repair_that_does_not_succeed(tritons: FakeTri
     run(tritons, tmp_path, test)
 
 
+def test_one_that_dies_as_soon_as_it_has_taken_over_from_a_repair_is_replaced(
+    tritons: FakeTritons, tmp_path: Path
+) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.seconds, tritons.cancel_seconds = 3600, 0.3
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        await watched.until(lambda: len(tritons.starts) == 2)
+        tritons.seconds = 0
+        swapping = asyncio.ensure_future(watched.pool.swap(tmp_path / "two"))
+        await watched.until(lambda: 2 in tritons.servers)
+        tritons.signal(2, TRITON, signal.SIGKILL)
+        await swapping
+        await watched.whole(3)
+
+    run(tritons, tmp_path, test)
+
+
 def test_who_waits_for_another_triton_is_refused_at_the_end(tritons: FakeTritons, tmp_path: Path) -> None:
     async def test(watched: Watched) -> None:
         tritons.seconds = 3600

@@ -133,6 +133,26 @@ def test_a_standby_that_does_not_start_is_tried_again_and_taken_once(
     assert events[1].startswith("a standby is ready")
 
 
+def test_a_standby_is_tried_again_whatever_its_start_failed_of(tritons: FakeTritons, tmp_path: Path) -> None:
+    errors: list[Exception] = [OSError(28, "No space left on device")]
+
+    async def start(repository: Path, *, niceness: int) -> Backend:
+        if errors:
+            raise errors.pop()
+        return await tritons.start(repository, niceness=niceness)
+
+    async def run() -> None:
+        active = await tritons.start(tmp_path, niceness=0)
+        standby = Standby("always", start=start, active=lambda: active, on_event=lambda kind, sentence: None)
+        standby.keep()
+        while standby.backend is None:
+            await asyncio.sleep(0.01)
+        await standby.drop()
+        await active.stop()
+
+    asyncio.run(asyncio.wait_for(run(), timeout=30))
+
+
 def test_a_standby_with_a_dead_process_is_not_taken(tritons: FakeTritons, tmp_path: Path) -> None:
     async def run() -> None:
         standby = Standby(
