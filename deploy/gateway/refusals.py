@@ -47,3 +47,8 @@ def blamed() -> Refusal:
 def unavailable(sentence: str, *, reason: str, retry_after: float) -> Refusal:
     """UNAVAILABLE: the service can't answer now and will again."""
     return Refusal(grpc.StatusCode.UNAVAILABLE, sentence, reason=reason, retry_after=retry_after)
+
+
+def again(refusal: Refusal) -> Refusal:
+    """A copy, to raise: an exception that is raised over and over collects tracebacks."""
+    return Refusal(refusal.code, refusal.sentence, reason=refusal.reason, retry_after=refusal.retry_after)

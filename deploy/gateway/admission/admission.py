@@ -10,7 +10,7 @@ from deploy.gateway.admission.lanes import Lane, LargeLane, OrdinaryLane, Slot, 
 from deploy.gateway.admission.limit import FLOOR_ROWS, Limit
 from deploy.gateway.admission.weights import Weights
 from deploy.gateway.options import Limits
-from deploy.gateway.refusals import Refusal
+from deploy.gateway.refusals import Refusal, again
 from deploy.gateway.work import Work
 
 __all__ = ["Admission", "Slot"]
@@ -51,7 +51,7 @@ class Admission:
         else what `hold` or `close` were given.
         """
         if self._closed is not None:
-            raise _again(self._closed)
+            raise again(self._closed)
         self._check_memory(work)
         weight = self._weights.of(work)
         lane: Lane = self._ordinary if self._ordinary.takes(weight) else self._large
@@ -238,7 +238,7 @@ class Admission:
 
     def _too_old(self, waited: float) -> Refusal:
         if self._held is not None:
-            return _again(self._held)
+            return again(self._held)
         return _overload(
             f"this request has waited for {waited:.2f} s; send it again later.",
             reason="queue_timeout",
@@ -253,8 +253,3 @@ def _overload(sentence: str, *, reason: str, retry_after: float) -> Refusal:
         reason=reason,
         retry_after=max(_SOONEST_RETRY, retry_after),
     )
-
-
-def _again(refusal: Refusal) -> Refusal:
-    """A copy, since an exception that is raised over and over collects tracebacks."""
-    return Refusal(refusal.code, refusal.sentence, reason=refusal.reason, retry_after=refusal.retry_after)

@@ -26,7 +26,7 @@ from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
 from deploy.gateway.identity import Caller, Identities, permit
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Limits
-from deploy.gateway.refusals import BY_MODEL, Refusal, blamed, unavailable
+from deploy.gateway.refusals import BY_MODEL, Refusal, again, blamed, unavailable
 from deploy.gateway.work import Cost, Ending, Ticket, Work
 
 METHOD = "ModelInfer"
@@ -123,7 +123,7 @@ class Inference:
         Who calls is known before a request is read, which may be large.
         """
         if self._closed is not None:
-            raise self._closed
+            raise again(self._closed)
         context = call.context
         call.caller = self._identities.identify(context.invocation_metadata(), context.auth_context)
         data = await self._reader.read(context)
