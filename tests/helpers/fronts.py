@@ -141,6 +141,12 @@ async def running_front(
             await front.stop(0.2)
 
 
+async def endless() -> AsyncIterator[bytes]:
+    """Messages of a client that sends none."""
+    await asyncio.sleep(60)
+    yield b""
+
+
 def with_front(test: Callable[[RunningFront], Coroutine[Any, Any, None]], **options: Any) -> None:
     """Runs `test` with a front."""
 

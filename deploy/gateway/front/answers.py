@@ -56,7 +56,7 @@ class Answers:
         return _serialised(v2.ServerReadyResponse(ready=self.health()[0]))
 
     def _model_ready(self, data: bytes) -> bytes:
-        request = _parsed(v2.ModelReadyRequest, data)
+        request = parsed(v2.ModelReadyRequest, data)
         served = self._authority.served()
         known = served is not None and _has(served, request.name, request.version)
         return _serialised(v2.ModelReadyResponse(ready=known and self.health(request.name)[0]))
@@ -69,15 +69,15 @@ class Answers:
         return _serialised(message)
 
     def _model_metadata(self, data: bytes) -> bytes:
-        request = _parsed(v2.ModelMetadataRequest, data)
+        request = parsed(v2.ModelMetadataRequest, data)
         return self._checked(request.name, request.version).metadata[request.name]
 
     def _model_config(self, data: bytes) -> bytes:
-        request = _parsed(v2.ModelConfigRequest, data)
+        request = parsed(v2.ModelConfigRequest, data)
         return self._checked(request.name, request.version).configs[request.name]
 
     def _repository_index(self, data: bytes) -> bytes:
-        request = _parsed(v2.RepositoryIndexRequest, data)
+        request = parsed(v2.RepositoryIndexRequest, data)
         response = v2.RepositoryIndexResponse()
         for name, signature in sorted(self._served().signatures.items()):
             is_ready, reason = self.health(name)
@@ -119,9 +119,15 @@ def _has(served: ServedModels, name: str, version: str) -> bool:
     return signature is not None and (not version or version in signature.versions)
 
 
-def _parsed(kind: type[Any], data: bytes) -> Any:
+def check_small(data: bytes, name: str) -> None:
+    """Refusal (INVALID_ARGUMENT) for a request of `name` that is no inference and yet large."""
     if len(data) > MAX_BYTES:
-        raise invalid(f"the request has {len(data)} bytes, and a {kind.DESCRIPTOR.name} may have {MAX_BYTES}")
+        raise invalid(f"the request has {len(data)} bytes, and a {name} may have {MAX_BYTES}")
+
+
+def parsed(kind: type[Any], data: bytes) -> Any:
+    """A small request; Refusal (INVALID_ARGUMENT) for what is none."""
+    check_small(data, kind.DESCRIPTOR.name)
     try:
         return kind.FromString(data)
     except DecodeError:

@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
 
 from deploy.gateway.admission.picture_cost import PictureCosts
 from deploy.gateway.authority import Authority
-from deploy.gateway.front.answers import Answers, not_ready
+from deploy.gateway.front.answers import Answers, check_small, not_ready
 from deploy.gateway.front.channels import Channels
-from deploy.gateway.front.health import Health
+from deploy.gateway.front.health import HEALTH_SERVICE, Health
 from deploy.gateway.front.inference import Inference
 from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
@@ -25,6 +24,9 @@ from deploy.gateway.refusals import Refusal, of_model
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
+_READ_SECONDS = 60.0  # for a request to arrive
+# Of all methods but inference, some of which strangers may call: what has arrived of a request is in memory.
+_SMALL_READ_SECONDS = 5.0
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
 _TICK = 0.02  # seconds between looks for answers that are still to come
 _LAST_BYTES_SECONDS = 0.1  # for an answer to leave this process
@@ -51,14 +53,16 @@ class Front:
         self._options = options
         self._identities = identities
         self._channels = Channels()
-        self._reader = MessageReader(max(1, options.limits.connections // _UNREAD_SHARE))
+        unread = max(1, options.limits.connections // _UNREAD_SHARE)
+        self._small_requests = MessageReader(unread=unread, seconds=_SMALL_READ_SECONDS)
         self._closed = False
         self._answers = Answers(authority, is_open=lambda: not self._closed)
+        self._health = Health(authority, reader=self._small_requests, health=self._answers.health)
         self._costs = PictureCosts(options.limits)
         self._inference = Inference(
             authority,
             channels=self._channels,
-            reader=self._reader,
+            reader=MessageReader(unread=unread, seconds=_READ_SECONDS),
             identities=identities,
             limits=options.limits,
             access_log=access_log,
@@ -81,9 +85,6 @@ class Front:
             maximum_concurrent_rpcs=self._options.limits.connections,
         )
         server.add_generic_rpc_handlers((_Handlers(self._handlers()),))
-        health_pb2_grpc.add_HealthServicer_to_server(
-            Health(self._authority, health=self._answers.health), server
-        )
         address = f"{_bracketed(self._options.host)}:{port}"
         credentials = server_credentials(self._options.identity)
         try:
@@ -136,7 +137,11 @@ class Front:
         )
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
-        return {f"/{SERVICE}/{name}": self._handler(name, method) for name, method in METHODS.items()}
+        return {
+            **{f"/{SERVICE}/{name}": self._handler(name, method) for name, method in METHODS.items()},
+            f"/{HEALTH_SERVICE}/Check": _taking_one_message(self._ending("Check", self._health.check)),
+            f"/{HEALTH_SERVICE}/Watch": grpc.stream_stream_rpc_method_handler(self._watch),
+        }
 
     def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
         match method.handling:
@@ -169,20 +174,29 @@ class Front:
         self._authority.refused("", refusal.reason)
         await abort(context, refusal)
 
+    async def _watch(self, requests: Any, context: Any) -> AsyncIterator[bytes]:
+        """Health's `watch`, whose refusals end the call; it reads the request itself."""
+        try:
+            async for state in self._health.watch(context):
+                yield state
+        except Refusal as refusal:
+            await abort(context, refusal)
+
     def _answering(self, name: str, method: Method) -> Handle:
         answer = self._answers.methods[name]
 
         async def handle(context: Any) -> bytes:
             if not method.open_to_all:
                 self._identities.identify(context.invocation_metadata(), context.auth_context)
-            return answer(await self._reader.read(context))
+            return answer(await self._small_requests.read(context))
 
         return handle
 
     def _forwarding(self, name: str) -> Handle:
         async def handle(context: Any) -> bytes:
             self._identities.identify(context.invocation_metadata(), context.auth_context)
-            data = await self._reader.read(context)
+            data = await self._small_requests.read(context)
+            check_small(data, name)
             address = self._authority.address()
             if address is None:
                 raise not_ready(self._authority)

@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from deploy.gateway.authority import Authority
+from deploy.gateway.front.answers import parsed
+from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.methods import SERVICE
 from deploy.gateway.front.request import quoted
+from deploy.gateway.refusals import Refusal
+
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _WHOLE = ("", SERVICE)
 _LOOK_SECONDS = 0.25  # between two looks for a watcher
@@ -21,40 +26,60 @@ _WATCHERS = 256
 _Response = health_pb2.HealthCheckResponse
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers from `health`: whether the server, or one model of it, is ready, and in a sentence why not."""
+class Health:
+    """Answers from `health`: whether the server, or one model of it, is ready, and in a sentence why not.
 
-    def __init__(self, authority: Authority, *, health: Callable[[str | None], tuple[bool, str]]) -> None:
+    `check` and `watch` take a call's context, read its request with `reader`, and raise Refusal.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        reader: MessageReader,
+        health: Callable[[str | None], tuple[bool, str]],
+    ) -> None:
         self._authority = authority
+        self._reader = reader
         self._health = health
         self._watchers = 0
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        status = self._status(request.service)
+    async def check(self, context: Any) -> bytes:
+        """The state now; NOT_FOUND for a service that is not known."""
+        service = await self._service(context)
+        status = self._status(service)
         if status == _Response.SERVICE_UNKNOWN:
-            await context.abort(
+            raise Refusal(
                 grpc.StatusCode.NOT_FOUND,
-                f"no service {quoted(request.service)} is known: ask for '', '{SERVICE}' or a model's name",
+                f"no service {quoted(service)} is known: ask for '', '{SERVICE}' or a model's name",
+                reason="unknown_service",
             )
-        return _Response(status=status)
+        return _serialised(status)
 
-    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def watch(self, context: Any) -> AsyncIterator[bytes]:
+        """The state now, and each one that follows."""
+        service = await self._service(context)
         if self._watchers >= _WATCHERS:
-            await context.abort(
+            raise Refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"{_WATCHERS} callers watch the health already: ask with Check",
+                reason="watchers",
             )
         self._watchers += 1
         last = None
         try:
             while True:
-                status = self._status(request.service)
+                status = self._status(service)
                 if status != last:
                     last = status
-                    yield _Response(status=status)
+                    yield _serialised(status)
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             self._watchers -= 1
+
+    async def _service(self, context: Any) -> str:
+        request = parsed(health_pb2.HealthCheckRequest, await self._reader.read(context))
+        return str(request.service)
 
     def _status(self, service: str) -> int:
         served = self._authority.served()
@@ -67,3 +92,8 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         else:
             return int(_Response.SERVICE_UNKNOWN)
         return int(_Response.SERVING if is_ready else _Response.NOT_SERVING)
+
+
+def _serialised(status: int) -> bytes:
+    data: bytes = _Response(status=status).SerializeToString()
+    return data

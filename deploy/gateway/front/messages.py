@@ -7,23 +7,23 @@ import grpc
 
 from deploy.gateway.refusals import Refusal, invalid
 
-READ_SECONDS = 60.0  # for a request to arrive
-
 
 class MessageReader:
     """Reads requests, and ends calls whose request does not come, so that they do not pile up.
 
-    unread  calls that may wait for their request at a time: where there are more, the oldest one ends
+    unread   calls that may wait for their request at a time: where there are more, the oldest one ends
+    seconds  for a request to arrive
     """
 
-    def __init__(self, unread: int) -> None:
+    def __init__(self, *, unread: int, seconds: float) -> None:
         self._unread = unread
+        self._seconds = seconds
         self._waiting: dict[asyncio.Timeout, None] = {}  # in the order in which they came
         self._ended: set[asyncio.Timeout] = set()  # to make room
 
     async def read(self, context: Any) -> bytes:
         """The serialised request of a call; Refusal where none comes."""
-        limit = asyncio.timeout(READ_SECONDS)
+        limit = asyncio.timeout(self._seconds)
         try:
             async with limit:
                 if len(self._waiting) >= self._unread:
@@ -34,7 +34,7 @@ class MessageReader:
                 finally:
                     self._waiting.pop(limit, None)
         except TimeoutError:
-            raise _crowded() if limit in self._ended else _late() from None
+            raise _crowded() if limit in self._ended else _late(self._seconds) from None
         finally:
             self._ended.discard(limit)
         if data is grpc.aio.EOF:
@@ -49,10 +49,10 @@ class MessageReader:
         oldest.reschedule(asyncio.get_running_loop().time())
 
 
-def _late() -> Refusal:
+def _late(seconds: float) -> Refusal:
     return Refusal(
         grpc.StatusCode.DEADLINE_EXCEEDED,
-        f"the request did not arrive within {READ_SECONDS:g} seconds: send it at once, or a smaller one",
+        f"the request did not arrive within {seconds:g} seconds: send it at once, or a smaller one",
         reason="slow",
     )
 

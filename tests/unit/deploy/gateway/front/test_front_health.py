@@ -1,14 +1,17 @@
 """The gRPC health protocol says what the authority says, for the server and for each model."""
 
+import asyncio
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from deploy.gateway.front.health import HEALTH_SERVICE
 from deploy.gateway.front.methods import SERVICE
+from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal
-from tests.helpers.fronts import MODELS, RunningFront, error_of, with_front
+from tests.helpers.fronts import MODELS, RunningFront, endless, error_of, with_front
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -111,5 +114,26 @@ def test_watchers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for watch in watches:
             watch.cancel()
         assert await status(running, "") == SERVING
+
+    with_front(test)
+
+
+def test_health_checks_without_a_request_make_room_for_others() -> None:
+    async def test(running: RunningFront) -> None:
+        calls = [running.channel.stream_unary(f"/{HEALTH_SERVICE}/Check")(endless()) for _ in range(8)] + [
+            running.channel.stream_stream(f"/{HEALTH_SERVICE}/Watch")(endless()) for _ in range(8)
+        ]
+        await asyncio.sleep(0.2)
+        assert await status(running, "") == SERVING
+        for call in calls:
+            call.cancel()
+
+    with_front(test, limits=Limits(connections=8))
+
+
+def test_a_check_is_a_small_message() -> None:
+    async def test(running: RunningFront) -> None:
+        error = await error_of(stub(running).Check(health_pb2.HealthCheckRequest(service="x" * 100_000)))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
     with_front(test)

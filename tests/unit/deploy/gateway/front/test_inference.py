@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from deploy.gateway.front.request import read_request
 from deploy.gateway.options import Identity, Limits
 from deploy.gateway.refusals import Refusal
 from deploy.gateway.work import Ending
-from tests.helpers.fronts import RunningFront, crops_request, error_of, with_front
+from tests.helpers.fronts import RunningFront, crops_request, endless, error_of, with_front
 
 INFER = f"/{SERVICE}/ModelInfer"
 
@@ -143,6 +142,8 @@ def test_a_client_that_leaves_the_queue_never_reaches_triton() -> None:
     async def test(running: RunningFront) -> None:
         running.authority.admission.clear()
         await error_of(running.service.ModelInfer(crops_request(), timeout=0.1))
+        while not running.authority.turned_away:
+            await asyncio.sleep(0.005)
         running.authority.admission.set()
         await asyncio.sleep(0.05)
         assert not running.triton.requests
@@ -256,14 +257,9 @@ def test_what_validation_refuses_never_reaches_the_authority_and_is_counted_by_i
     with_front(test)
 
 
-async def endless() -> AsyncIterator[bytes]:
-    """Messages of a client that sends none."""
-    await asyncio.sleep(60)
-    yield b""
-
-
 def test_a_request_that_does_not_come_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.gateway.front.messages.READ_SECONDS", 0.1)
+    for name in ("_READ_SECONDS", "_SMALL_READ_SECONDS"):
+        monkeypatch.setattr(f"deploy.gateway.front.front.{name}", 0.1)
 
     async def test(running: RunningFront) -> None:
         for method in ("ModelInfer", "ModelConfig", "ServerLive"):

@@ -128,6 +128,8 @@ def test_before_the_first_triton_is_ready_the_server_lives_and_the_rest_is_unava
 def test_statistics_are_the_active_tritons() -> None:
     async def test(running: RunningFront) -> None:
         await running.service.ModelStatistics(v2.ModelStatisticsRequest(name="crops"))
+        error = await error_of(running.channel.unary_unary(f"/{SERVICE}/ModelStatistics")(bytes(100_000)))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert running.triton.other_calls == ["crops"]
 
     with_front(test)
