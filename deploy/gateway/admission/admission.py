@@ -17,6 +17,8 @@ __all__ = ["Admission", "Slot"]
 
 # Who would wait for more than this share of `queue_seconds` might be refused for it then: better at once.
 _SURE_SHARE = 0.8
+# Who sets a longer `queue_seconds` than this lets as many times more than usual wait.
+_USUAL_QUEUE_SECONDS = Limits().queue_seconds
 # Sooner, another try makes no sense.
 _SOONEST_RETRY = 0.05
 
@@ -35,6 +37,7 @@ class Admission:
         self._clock = clock
         self._weights = Weights()
         self._limit = Limit(seconds=limits.triton_seconds)
+        self._patience = max(1.0, limits.queue_seconds / _USUAL_QUEUE_SECONDS)
         self._ordinary = OrdinaryLane(self._limit)
         self._large = LargeLane()
         self._lanes: tuple[Lane, ...] = (self._ordinary, self._large)
@@ -163,7 +166,7 @@ class Admission:
         if estimate is None:
             return
         wait, usual = estimate
-        if wait > min(usual, _SURE_SHARE * self._limits.queue_seconds):
+        if wait > min(usual * self._patience, _SURE_SHARE * self._limits.queue_seconds):
             raise _overload(
                 f"{wait:.2f} s of work wait before this request; send it again later.",
                 reason="overload",

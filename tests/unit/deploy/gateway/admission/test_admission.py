@@ -288,6 +288,17 @@ async def test_a_picture_that_takes_long_to_decode_is_large_before_any_was_measu
     await fill(entered)
 
 
+@in_virtual_time
+async def test_a_longer_queue_than_the_default_lets_more_wait() -> None:
+    waiting = []
+    for factor in (1, 100):
+        entered = admission(queue_seconds=factor * Limits().queue_seconds)
+        await teach(entered, seconds=0.1)
+        await fill_up(entered)
+        waiting.append(entered.waiting)
+    assert waiting[0] < 50 < waiting[1]  # of 100
+
+
 def test_triton_s_own_queues_take_all_that_is_let_in() -> None:
     """A queue of Triton's that is full would refuse what was accepted."""
     assert Limits().in_flight <= min(MAX_QUEUED_FACES, MAX_QUEUED_PHOTOS)
