@@ -27,7 +27,11 @@ from deploy.embedded.errors import (
 )
 from deploy.embedded.host_check import check_host
 from deploy.embedded.process_environment import process_environment
-from deploy.embedded.process_guard import remove_shared_memory, restrict_shared_memory
+from deploy.embedded.process_guard import (
+    remove_shared_memory,
+    remove_sockets,
+    restrict_shared_memory,
+)
 from deploy.embedded.process_priority import raise_priority
 from deploy.embedded.server_log import ServerLog
 from deploy.embedded.shell_path import shell_safe
@@ -85,7 +89,7 @@ class EmbeddedServer:
         self._repository_folder = Path(repository)
         self._wanted = ports.Ports(grpc=grpc_port, http=http_port, metrics=metrics_port)
         self._host = host
-        self._sockets = sockets
+        self._sockets = sockets.absolute() if sockets is not None else None
         self._python = python
         self._cache = environment.PROJECT / "var" if cache is None else cache.absolute()
         self._sink = log
@@ -250,6 +254,7 @@ class EmbeddedServer:
         if guard.stderr is not None and not (self._pump is not None and self._pump.is_alive()):
             guard.stderr.close()  # while it is being read, this would wait for the reader
         remove_shared_memory(self._shm_prefix)
+        remove_sockets(str(self._sockets or ""))
         self._release()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -291,11 +296,16 @@ class EmbeddedServer:
 
     def _spawn(self, command: Sequence[str], *, variables: dict[str, str], library: Path) -> None:
         self._log = ServerLog(self._sink, prefix=self._log_prefix)
-        sockets = str(self._sockets.absolute()) if self._sockets is not None else ""
         guard = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", str(_GUARD)),
-                *(str(self._grace), str(self._niceness), self._shm_prefix, sockets, *command),
+                *(
+                    str(self._grace),
+                    str(self._niceness),
+                    self._shm_prefix,
+                    str(self._sockets or ""),
+                    *command,
+                ),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

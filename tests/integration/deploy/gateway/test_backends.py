@@ -182,6 +182,7 @@ def test_whatever_dies_or_freezes_no_request_is_lost(
             print(f"\n{number.name} of {process}, standby {standby}: whole after {took:.2f} s")
         await until(lambda: backend not in pool.backends)
         assert all(state_of(each) is State.DEAD for each in backend.processes)
+        assert not Path(backend.address.removeprefix("unix:")).parent.exists()
         assert [kind for kind, _ in events if "standby" not in kind] == ["sick", "repaired"]
         assert pool.repairs == 1
 
