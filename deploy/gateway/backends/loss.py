@@ -14,13 +14,15 @@ SUSPICIOUS = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
+_PROCESS_DEATH = r"stub process .{0,200} is not healthy"
 _DEATH = re.compile(
-    r"stub process .{0,200} is not healthy"
-    r"|socket closed|connection (?:reset|refused|aborted)|broken pipe|failed to connect|recvmsg|goaway"
-    r"|connection attempt timed out|no such file or directory|unavailable: connection"
+    _PROCESS_DEATH + r"|socket closed|connection (?:reset|refused|aborted)|broken pipe|failed to connect"
+    r"|recvmsg|goaway|connection attempt timed out|no such file or directory|unavailable: connection"
     r"|server is stopping|server (?:is )?exiting|stopped accepting new inference requests",
     re.IGNORECASE,
 )
+# INTERNAL is what a model's own exception comes as, which may be about any file or connection.
+_DEATH_IF_INTERNAL = re.compile(_PROCESS_DEATH, re.IGNORECASE)
 _ID = re.compile(r"\[request id: .*\] ", re.DOTALL)  # in Triton's errors; a client chooses it
 _MODEL_S_OWN_LOOKS = (0.0, 0.05)  # seconds before each look at the processes
 _LOOKS = (0.0, 0.05, 0.1, 0.15)
@@ -28,7 +30,8 @@ _LOOKS = (0.0, 0.05, 0.1, 0.15)
 
 def names_a_death(code: grpc.StatusCode, details: str) -> bool:
     """Whether this error comes of a Triton, or of a model's process, that has ended or is ending."""
-    return code in SUSPICIOUS and _DEATH.search(_ID.sub("", details)) is not None
+    death = _DEATH_IF_INTERNAL if code is grpc.StatusCode.INTERNAL else _DEATH
+    return code in SUSPICIOUS and death.search(_ID.sub("", details)) is not None
 
 
 def waits_for(code: grpc.StatusCode, details: str) -> tuple[float, ...]:

@@ -45,6 +45,8 @@ class ControlServer:
             raise CannotStart(
                 f"another gateway answers at {self._path}: stop it, or name another socket with --control"
             )
+        if self._path.exists() and not self._path.is_socket():
+            raise CannotStart(f"{self._path} is a file and no socket: name another place with --control")
         before = os.umask(0o177)
         try:
             self._path.unlink(missing_ok=True)  # of a process that was killed

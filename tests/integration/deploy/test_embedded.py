@@ -359,14 +359,15 @@ def test_a_server_that_was_killed_is_reported(echo: Path) -> None:
         assert not regions_of(os.getpid())
 
 
-def test_a_server_does_not_outlive_its_guard(echo: Path) -> None:
-    with EmbeddedServer(echo) as server:
+def test_a_server_does_not_outlive_its_guard(echo: Path, tmp_path: Path) -> None:
+    with EmbeddedServer(echo, sockets=tmp_path / "sockets") as server:
         [guard] = [pid for pid, line in processes_of(echo).items() if "process_guard.py" in line]
         os.kill(guard, signal.SIGKILL)
         with pytest.raises(ServerDied):
             server.wait(timeout=15)
         assert eventually(lambda: not processes_of(echo))
     assert not regions_of(os.getpid())
+    assert not (tmp_path / "sockets").exists()
 
 
 def test_the_command_exits_with_1_when_the_server_was_killed(echo: Path) -> None:

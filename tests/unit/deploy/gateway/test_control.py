@@ -71,6 +71,16 @@ def test_what_a_killed_gateway_left_is_replaced_and_one_that_runs_is_not(tmp_pat
     asyncio.run(look())
 
 
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    async def start() -> None:
+        with pytest.raises(CannotStart, match="no socket"):
+            await ControlServer(tmp_path / "notes", {}).start()
+
+    (tmp_path / "notes").write_text("mine")
+    asyncio.run(start())
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_nonsense_is_answered_with_the_methods(tmp_path: Path) -> None:
     async def talk() -> None:
         async with serving(tmp_path / "control"):

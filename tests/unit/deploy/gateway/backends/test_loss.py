@@ -50,3 +50,8 @@ def test_a_request_s_id_names_no_death() -> None:
         assert not loss.names_a_death(grpc.StatusCode.UNAVAILABLE, text)
     text = "[request id: 1] Stub process 'x_0_0' is not healthy."
     assert loss.names_a_death(grpc.StatusCode.INTERNAL, text)
+
+
+def test_a_model_s_own_exception_names_no_death() -> None:
+    text = "Failed to process the request(s), message: FileNotFoundError: No such file or directory"
+    assert not loss.names_a_death(grpc.StatusCode.INTERNAL, text)
