@@ -7,8 +7,10 @@ p99, and the seconds until all was whole again. The status is 1 when a request w
 """
 
 import argparse
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -27,6 +29,7 @@ from deploy.benchmark.load import End, Load, Samples, leaving, mixed_clients
 from deploy.benchmark.load.sample_requests import LOW_PRECISION_TOLERANCE
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.gateway.operation.control import ControlError
 from deploy.gateway.operation.service import GatewayServer
 
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
@@ -44,11 +47,12 @@ KILL, FREEZE, FREEZE_AND_THAW = (
 class Runner:
     """Does faults to one gateway and collects their rows."""
 
-    def __init__(self, gateway: GatewayServer, *, times: int, standby: bool) -> None:
+    def __init__(self, gateway: GatewayServer, *, times: int, standby: bool, folder: Path) -> None:
         self.rows: list[Row] = []
         self._gateway = gateway
         self._times = times
         self._standby = standby
+        self._folder = folder
         photo = PORTRAIT.read_bytes()
         self._samples = Samples(
             gateway.grpc_address,
@@ -77,7 +81,7 @@ class Runner:
             yield f"{self._times} expiries on {name}", partial(self._leave, leaving.expire, name)
             yield f"{self._times} cancellations on {name}", partial(self._leave, leaving.cancel, name)
             yield f"{self._times} killed clients on {name}", partial(self._kill_clients, name)
-        yield "swap to the same repository", self._swap
+        yield "swap", self._swap
         yield "rollback", self._rollback
 
     def run(self, name: str, fault: Callable[[], float | None]) -> Row:
@@ -93,7 +97,7 @@ class Runner:
             try:
                 whole = fault()
                 load.wait_for(16, timeout=REPAIR_SECONDS)
-            except (TimeoutError, AssertionError, ConnectionError) as error:
+            except (TimeoutError, AssertionError, ConnectionError, ControlError) as error:
                 remark = str(error)
         row = Row(fault=name, whole=whole, summary=load.summary, remark=remark)
         self.rows.append(row)
@@ -144,9 +148,13 @@ class Runner:
         )
 
     def _swap(self) -> float:
+        """To a copy of the same files."""
+        served = Path(str(self._gateway.status()["repository"]))
+        copy = self._folder / "repository"
+        shutil.copytree(served, copy, symlinks=True)
         before = self._gateway.triton_pid
         began = time.monotonic()
-        self._gateway.swap(self._repository)
+        self._gateway.swap(copy)
         return time.monotonic() - began + self._whole(before)
 
     def _rollback(self) -> float:
@@ -154,10 +162,6 @@ class Runner:
         began = time.monotonic()
         self._gateway.rollback()
         return time.monotonic() - began + self._whole(before)
-
-    @property
-    def _repository(self) -> Path:
-        return Path(str(self._gateway.status()["repository"]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,10 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{name}: {fate}")
             return 0
         with (
+            tempfile.TemporaryDirectory() as folder,
             options.log.open("w") as sink,
             GatewayServer(options.repository, log=sink, arguments=["--standby", options.standby]) as gateway,
         ):
-            runner = Runner(gateway, times=options.times, standby=options.standby == "always")
+            runner = Runner(
+                gateway, times=options.times, standby=options.standby == "always", folder=Path(folder)
+            )
             runner.wait_for_standby()
             memory = memory_table(resident_bytes(runner.supervisor))
             for name, fault in runner.faults():
