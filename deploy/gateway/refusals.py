@@ -6,6 +6,9 @@ import grpc
 BY_MODEL = "model"
 
 
+_TRACEBACK = "\n\nAt:\n"  # the Python backend's, behind an exception's text
+
+
 class Refusal(Exception):
     """What the gateway answers in place of a model.
 
@@ -30,8 +33,8 @@ def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
 
 
 def of_model(code: grpc.StatusCode, details: str) -> Refusal:
-    """Triton's own error about this request, passed on as it is."""
-    return Refusal(code, details, reason=BY_MODEL)
+    """Triton's own error about this request, without the places in this machine's files that a model adds."""
+    return Refusal(code, details.partition(_TRACEBACK)[0], reason=BY_MODEL)
 
 
 def blamed() -> Refusal:
