@@ -11,8 +11,10 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from deploy.embedded import EmbeddedServer
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
+from tests.helpers.paths import ROOT
 
 CLIENTS = 16
 ROUNDS = 12
@@ -58,9 +60,8 @@ def assert_same_answer(answered: dict[str, Any], expected: dict[str, Any]) -> No
             np.testing.assert_allclose(answered[name], values, rtol=0, atol=tolerance, err_msg=name)
 
 
-def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answers(
-    client: Any, server: GatewayServer
-) -> None:
+def faces_in_a_batch(client: Any, address: str) -> float:
+    """The engine's average batch while 16 clients ask, each of which has to get its own answers."""
     faces = asking.faces(FACES)
     alone = [ask(client, faces, face) for face in range(FACES)]
     # Any two faces can be told apart by their answers, or swapped ones would not be noticed below.
@@ -71,7 +72,7 @@ def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answe
     before = asking.engine_counts(client)
 
     def one_client(number: int) -> None:
-        with triton.InferenceServerClient(server.grpc_address) as own:
+        with triton.InferenceServerClient(address) as own:
             start.wait()
             for turn in range(ROUNDS):
                 face = (number + 7 * turn) % FACES
@@ -83,7 +84,20 @@ def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answe
     after = asking.engine_counts(client)
     inferences, executions = after[0] - before[0], after[1] - before[1]
     assert inferences == CLIENTS * ROUNDS
-    assert inferences / executions > 2
+    return float(inferences / executions)
+
+
+def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answers(
+    client: Any, server: GatewayServer
+) -> None:
+    """The gateway lets in what keeps this machine busy, which may be a few at a time."""
+    assert faces_in_a_batch(client, server.grpc_address) > 1.2
+
+
+def test_triton_puts_into_a_batch_what_it_has() -> None:
+    repository = ROOT / "var" / "test" / "repository"
+    with EmbeddedServer(repository) as alone, triton.InferenceServerClient(alone.grpc_address) as client:
+        assert faces_in_a_batch(client, alone.grpc_address) > 2
 
 
 def test_a_bad_request_in_a_batch_fails_alone(client: Any) -> None:
