@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from deploy.embedded import environment, installation, ports
+from deploy.embedded import environment, installation, ports, process_guard
 from deploy.embedded.assembled_repository import Repository, RepositoryUse, open_repository
 from deploy.embedded.endpoints import SocketEndpoints, TcpEndpoints, private_endpoints
 from deploy.embedded.errors import (
@@ -27,11 +27,6 @@ from deploy.embedded.errors import (
 )
 from deploy.embedded.host_check import check_host
 from deploy.embedded.process_environment import process_environment
-from deploy.embedded.process_guard import (
-    remove_shared_memory,
-    remove_sockets,
-    restrict_shared_memory,
-)
 from deploy.embedded.process_priority import raise_priority
 from deploy.embedded.server_log import ServerLog
 from deploy.embedded.shell_path import shell_safe
@@ -212,7 +207,7 @@ class EmbeddedServer:
             except BaseException as error:
                 self.kill()  # nothing is in flight that an ordered end could answer
                 self.stop()
-                remove_shared_memory(self._shm_prefix)  # where not even the guard came to be
+                process_guard.remove_shared_memory(self._shm_prefix)  # where not even the guard came to be
                 given = any(self._wanted.by_use().values())
                 if isinstance(error, PortTaken) and not given and attempt < _ATTEMPTS:
                     continue
@@ -236,8 +231,7 @@ class EmbeddedServer:
         if guard is None:
             self._release()
             return
-        with contextlib.suppress(ProcessLookupError):
-            guard.send_signal(signal.SIGTERM)
+        guard.send_signal(signal.SIGTERM)  # nothing happens where it has ended
         for stream in (guard.stdin, guard.stdout):
             if stream is not None:
                 stream.close()
@@ -253,8 +247,8 @@ class EmbeddedServer:
             self._pump.join(timeout=5)
         if guard.stderr is not None and not (self._pump is not None and self._pump.is_alive()):
             guard.stderr.close()  # while it is being read, this would wait for the reader
-        remove_shared_memory(self._shm_prefix)
-        remove_sockets(str(self._sockets or ""))
+        process_guard.remove_shared_memory(self._shm_prefix)
+        process_guard.remove_sockets(str(self._sockets or ""))
         self._release()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -350,7 +344,7 @@ class EmbeddedServer:
             if self._use is not None:
                 # Triton waits for ever for a model's process that did not find its files.
                 self._use.check()
-            restrict_shared_memory(self._shm_prefix)
+            process_guard.restrict_shared_memory(self._shm_prefix)
             if time.monotonic() > deadline:
                 raise StartTimeout(
                     f"not ready within {self._start_timeout:.0f} s, still {doing}: see the server's log"
