@@ -17,12 +17,22 @@ from deploy.embedded.errors import CanaryFailed
 
 MODELS = ("photo_analysis", "crop_analysis")
 _SIDE = 64  # pixels of a canary picture
+_CHANNEL = [  # naming options drops tritonclient's own
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]
 
 
 def canary_models(models: Iterable[str]) -> list[str]:
     """Those of a repository's models that get a canary request: of every network, by whatever name."""
     endings = tuple(f"_{name}" for name in MODELS)
     return sorted(name for name in models if name in MODELS or name.endswith(endings))
+
+
+def connect(address: str) -> Any:
+    """A client of a server on this machine: it passes by the environment's proxy."""
+    return triton.InferenceServerClient(address, channel_args=_CHANNEL)
 
 
 def is_ready(client: Any, name: str) -> bool:

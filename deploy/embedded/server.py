@@ -34,12 +34,6 @@ from deploy.embedded.shell_path import shell_safe
 _GUARD = Path(__file__).with_name("process_guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
 _TICK = 0.05  # seconds
-# Requests to this machine pass by the environment's proxy; naming options drops tritonclient's own.
-_CHANNEL = [
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-]
 
 
 class EmbeddedServer:
@@ -219,9 +213,8 @@ class EmbeddedServer:
         guard = self._guard
         if guard is None:
             return
-        if guard.poll() is None or guard.returncode < 0:  # a guard that was killed has ended nothing
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
+        if guard.poll() is None:
+            self._kill_group()
         with contextlib.suppress(ProcessLookupError):
             guard.send_signal(signal.SIGCONT)  # a frozen guard would not remove what is left
 
@@ -240,9 +233,8 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             guard.kill()  # the server has PR_SET_PDEATHSIG and goes with it
             guard.wait()
-        if guard.returncode < 0 and self._pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)  # the models' processes, which do not go with the server
+        if guard.returncode < 0:  # killed, and the models' processes do not go with the server
+            self._kill_group()
         if self._pump is not None:
             self._pump.join(timeout=5)
         if guard.stderr is not None and not (self._pump is not None and self._pump.is_alive()):
@@ -259,6 +251,11 @@ class EmbeddedServer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             guard.wait(timeout=timeout)
             raise self._died()
+
+    def _kill_group(self) -> None:
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
 
     # -- within -----------------------------------------------------------------------------------
 
@@ -327,8 +324,6 @@ class EmbeddedServer:
 
     def _wait_until_answering(self, cancel: threading.Event) -> None:
         # Imported late: to check the host, nothing needs to be installed.
-        import tritonclient.grpc as triton
-
         from deploy.embedded import readiness
 
         deadline = time.monotonic() + self._start_timeout
@@ -354,10 +349,11 @@ class EmbeddedServer:
         # gRPC comes up after the models; asking before would only make its channel back off.
         while not self._endpoints.is_open():
             go_on(f"loading {', '.join(missing)}")
-        client = triton.InferenceServerClient(self.grpc_address, channel_args=_CHANNEL)
+        client = readiness.connect(self.grpc_address)
         try:
             while missing := [name for name in missing if not readiness.is_ready(client, name)]:
                 go_on(f"loading {', '.join(missing)}")
+            process_guard.restrict_shared_memory(self._shm_prefix)  # no picture is in it so far
             for name in readiness.canary_models(self.models):
                 self._ask(client, name, deadline=deadline, go_on=go_on)
         finally:
