@@ -39,6 +39,7 @@ class Front:
     """Serves the V2 protocol and the health protocol. For one event loop.
 
     access_log  None: no line is written
+    log         gets a sentence when certificates were read again, could not be, or expire soon
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Front:
         options: GatewayOptions,
         identities: Identities,
         access_log: AccessLog | None = None,
+        log: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._authority = authority
+        self._log = log
         self._options = options
         self._identities = identities
         self._channels = Channels()
@@ -86,7 +89,7 @@ class Front:
         )
         server.add_generic_rpc_handlers((_Handlers(self._handlers()),))
         address = f"{_bracketed(self._options.host)}:{port}"
-        credentials = server_credentials(self._options.identity)
+        credentials = server_credentials(self._options.identity, log=self._log)
         try:
             if credentials is None:
                 bound = int(server.add_insecure_port(address))

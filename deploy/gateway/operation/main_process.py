@@ -95,7 +95,11 @@ class MainProcess:
             metrics=self._metrics,
         )
         self._front = Front(
-            self._dispatcher, options=options, identities=self._identities, access_log=self._access_log
+            self._dispatcher,
+            options=options,
+            identities=self._identities,
+            access_log=self._access_log,
+            log=log,
         )
         self._further_fronts = FrontProcesses(
             self._dispatcher,

@@ -62,7 +62,11 @@ class FrontProcess:
             self._access_log = None if options.access_log is None else AccessLog(options.access_log)
             self._identities = Identities(options.identity, log=say)
             self._front = Front(
-                self._authority, options=options, identities=self._identities, access_log=self._access_log
+                self._authority,
+                options=options,
+                identities=self._identities,
+                access_log=self._access_log,
+                log=say,
             )
             port = await self._front.start(settings["port"])
         except (CannotStart, OSError) as error:  # a file that became unusable, say

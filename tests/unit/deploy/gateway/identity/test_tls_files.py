@@ -1,13 +1,16 @@
 """Certificates' files: each way in which they can be wrong has its sentence, before anything listens."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from deploy.gateway.identity import server_credentials
+from deploy.gateway.front.front import Front
+from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.identity.protected_files import UnusableFile
-from deploy.gateway.options import Identity
+from deploy.gateway.options import GatewayOptions, Identity
 from tests.helpers.certificates import Authority
+from tests.helpers.fake_authority import FakeAuthority
 
 AUTHORITY = Authority()
 
@@ -40,6 +43,25 @@ def test_a_certificate_that_expires_soon_is_logged(tmp_path: Path) -> None:
     assert credentials(*AUTHORITY.issue(tmp_path, "server", days=5), log=log)
     (sentence,) = log
     assert "expires on" in sentence
+
+
+def test_a_front_logs_what_its_certificates_call_for(tmp_path: Path) -> None:
+    certificate, private_key = AUTHORITY.issue(tmp_path, "server", "127.0.0.1", days=5)
+    identity = Identity(certificate=certificate, private_key=private_key)
+    log: list[str] = []
+
+    async def listen() -> None:
+        front = Front(
+            FakeAuthority(None, ""),
+            options=GatewayOptions(repository=tmp_path, identity=identity),
+            identities=Identities(identity),
+            log=log.append,
+        )
+        await front.start(0)
+        await front.stop(0)
+
+    asyncio.run(listen())
+    assert "expires on" in log[0]
 
 
 def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
