@@ -9,7 +9,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
-from deploy.benchmark.load import End, Load, Samples, mixed_clients
+from deploy.benchmark.load import Load, Samples, mixed_clients
 from deploy.benchmark.load.clients import MakeSender
 from deploy.benchmark.load.sample_requests import CHANNEL, picture
 
@@ -45,13 +45,13 @@ def unharmed(
         load.wait_for(8, timeout=4 * DEADLINE)
         yield load
         load.wait_for(8, timeout=4 * DEADLINE)
-    assert not unhappy(load), load.summary
+    assert not unhappy(load), (load.summary, unhappy(load)[:3])
     assert (gateway.pid, gateway.triton_pid if same_triton else None) == before
 
 
 def unhappy(load: Load) -> list[Any]:
-    """The requests that were lost, or answered with what is not theirs."""
-    return [outcome for outcome in load.outcomes if outcome.end in (End.LOST, End.WRONG)]
+    """The requests that were lost, answered with what is not theirs, or refused as if they were wrong."""
+    return [outcome for outcome in load.outcomes if outcome.harmed]
 
 
 def eventually(holds: Callable[[], bool], *, seconds: float = 120.0) -> bool:

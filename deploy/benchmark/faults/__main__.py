@@ -99,6 +99,8 @@ class Runner:
                 load.wait_for(16, timeout=REPAIR_SECONDS)
             except (TimeoutError, AssertionError, ConnectionError, ControlError) as error:
                 remark = str(error)
+        if harmed := [outcome for outcome in load.outcomes if outcome.harmed]:
+            remark = f"{remark} {len(harmed)} harmed, the first: {harmed[0].code} {harmed[0].details}".strip()
         row = Row(fault=name, whole=whole, summary=load.summary, remark=remark)
         self.rows.append(row)
         return row
@@ -125,9 +127,10 @@ class Runner:
             send(pid, number, below=self.supervisor)
 
     def _signal_model(self, model: str, signals: Sequence[signal.Signals]) -> float:
-        pid = model_processes(self._gateway.triton_pid)[model][0]
+        triton = self._gateway.triton_pid
+        pid = model_processes(triton)[model][0]
         self._signals(pid, signals)
-        return self._whole(pid)
+        return self._whole(pid, triton)
 
     def _signal_triton(self, signals: Sequence[signal.Signals]) -> float:
         pid = self._gateway.triton_pid

@@ -40,6 +40,8 @@ def is_whole(gateway: Gateway, models: Collection[str], *, without: Collection[i
         return False
     with contextlib.suppress(Exception):  # a gateway that starts again has no pid to ask for
         triton = gateway.triton_pid
+        if not triton:
+            return False
         running = model_processes(triton)
         states = {pid: process.state for pid, process in processes_below(triton).items()}
         pids = {pid for found in running.values() for pid in found}

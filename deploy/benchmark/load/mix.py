@@ -23,7 +23,7 @@ def mixed_clients(
     encoded = jpeg(crop) if photo is None else photo
 
     def crops(client: FaceClient) -> object:
-        return client.analyze_crop(crop).to_json()
+        return client.analyze_crop(crop, tasks=[task]).to_json()
 
     def photos(client: FaceClient) -> object:
         return [face.to_json() for face in client.analyze(encoded)]

@@ -11,6 +11,10 @@ SLACK = 1.0
 _UNTYPED = ("DEADLINE_EXCEEDED", "UNKNOWN", "CANCELLED", "")
 
 
+# What a request that has nothing wrong may be refused with: another try makes sense.
+RETRYABLE = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+
+
 class End(enum.Enum):
     """Every request has exactly one."""
 
@@ -36,6 +40,11 @@ class Outcome:
     @property
     def ended(self) -> float:
         return self.began + self.seconds
+
+    @property
+    def harmed(self) -> bool:
+        """Whether a request that has nothing wrong was lost, answered wrongly, or blamed for a fault."""
+        return self.end in (End.WRONG, End.LOST) or (self.end is End.REFUSED and self.code not in RETRYABLE)
 
 
 def end_of_error(code: str, details: str, *, seconds: float, deadline: float) -> End:
