@@ -293,26 +293,26 @@ async def run(options: GatewayOptions, *, reporter: reports.Reporter, restarts: 
 
 
 async def _run_and_leave(command: ServeCommand, reporter: reports.Reporter) -> None:
-    """Ends the process after an ordered stop, with the front still refusing: see `Front.finish`."""
-    await run(command.options, reporter=reporter, restarts=command.restarts)
-    log("stopped")
+    """Ends the process afterwards, with the front still refusing: see `Front.finish`."""
+    status = 0
+    try:
+        await run(command.options, reporter=reporter, restarts=command.restarts)
+        log("stopped")
+    except EmbeddedServerError as error:
+        reporter.send(reports.FAILED, **fields_of(error))
+        status = fail(str(error), status=2 if isinstance(error, CannotStart) else 1)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
-def main(command: ServeCommand) -> int:
-    """The exit status: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
+def main(command: ServeCommand) -> None:
+    """Ends the process: 0 after an ordered stop, 1 where it ended by itself, 2 where it could not start."""
     reporter = reports.Reporter(command.reports)
     reporter.send(reports.ALIVE)
     prepare_process()
-    try:
-        asyncio.run(_run_and_leave(command, reporter))
-    except EmbeddedServerError as error:
-        reporter.send(reports.FAILED, **fields_of(error))
-        return fail(str(error), status=2 if isinstance(error, CannotStart) else 1)
-    return 0
+    asyncio.run(_run_and_leave(command, reporter))
 
 
 if __name__ == "__main__":
-    sys.exit(main(parse_serve(sys.argv[1:])))
+    main(parse_serve(sys.argv[1:]))
