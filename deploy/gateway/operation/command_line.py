@@ -145,9 +145,10 @@ def serve(arguments: Sequence[str]) -> int:
             _check_writable(options.log, "the log")
         if options.access_log is not None and str(options.access_log) != STANDARD_OUTPUT:
             _check_writable(options.access_log, "the access log")
+        control = places.control_socket(options.control, repository=options.repository)
+        places.check_unused(control)  # before anything that belongs to that one is removed
         ready = ReadyFile(options.ready_file)
         ready.prepare()
-        control = places.control_socket(options.control, repository=options.repository)
         state = StateFile(places.state_file(control))
         settled = ports.settle(ports.Ports(grpc=options.grpc_port, http=options.http_port), host=options.host)
     except CannotStart as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.embedded.errors import CannotStart
+from deploy.gateway.operation import places
 from deploy.gateway.operation.console import log
 
 Method = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -41,10 +42,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """CannotStart where another gateway answers there, or nothing can be put there."""
-        if _answers(self._path):
-            raise CannotStart(
-                f"another gateway answers at {self._path}: stop it, or name another socket with --control"
-            )
+        places.check_unused(self._path)
         if self._path.exists() and not self._path.is_socket():
             raise CannotStart(f"{self._path} is a file and no socket: name another place with --control")
         before = os.umask(0o177)
@@ -126,11 +124,3 @@ def call(path: Path, method: str, *, timeout: float | None = None, **arguments: 
 def shown(result: Mapping[str, Any]) -> str:
     """A result for people, which programs can read as well."""
     return json.dumps(result, indent=2)
-
-
-def _answers(path: Path) -> bool:
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1.0)
-        connection.connect(str(path))
-        return True
-    return False

@@ -1,7 +1,9 @@
 """Where a gateway's control socket lies: in a private directory, under a name of its repository's."""
 
+import contextlib
 import hashlib
 import os
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -25,6 +27,16 @@ def control_socket(control: Path | None, *, repository: Path) -> Path:
     if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
         raise CannotStart(f"the path {path} is too long for a socket: name a shorter one with --control")
     return path
+
+
+def check_unused(control: Path) -> None:
+    """CannotStart where a gateway answers on its control socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        connection.connect(str(control))
+        raise CannotStart(
+            f"another gateway answers at {control}: stop it, or name another socket with --control"
+        )
 
 
 def state_file(control: Path) -> Path:

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.embedded.errors import CannotStart
 from deploy.gateway.operation import places
+from deploy.gateway.operation.command_line import serve
 from deploy.gateway.operation.control import ControlError, ControlServer, call
 from deploy.gateway.operation.state import ServingState, StateFile
 
@@ -69,6 +70,23 @@ def test_what_a_killed_gateway_left_is_replaced_and_one_that_runs_is_not(tmp_pat
             assert await asyncio.to_thread(call, path, "double", number=1) == {"number": 2}
 
     asyncio.run(look())
+
+
+def test_a_second_gateway_leaves_the_first_one_s_files_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control, ready = tmp_path / "control", tmp_path / "ready"
+    state = StateFile(places.state_file(control))
+    state.write(ServingState(repository=tmp_path))
+    ready.touch()
+    words = ["--repository", str(tmp_path), "--control", str(control), "--ready-file", str(ready)]
+    with socket.socket(socket.AF_UNIX) as first:
+        first.bind(str(control))
+        first.listen()
+        assert serve([*words, "--grpc-port", "0", "--http-port", "0"]) == 2
+    assert "another gateway answers" in capsys.readouterr().err
+    assert state.read() is not None
+    assert ready.exists()
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
