@@ -23,6 +23,11 @@ _DEATH = re.compile(
 )
 # INTERNAL is what a model's own exception comes as, which may be about any file or connection.
 _DEATH_IF_INTERNAL = re.compile(_PROCESS_DEATH, re.IGNORECASE)
+# INVALID_ARGUMENT of an ensemble's step, whose inputs are other steps' outputs: a process that was frozen and
+# goes on leaves some of its own out. What a client sends has been validated.
+_STEP_WITHOUT_INPUTS = re.compile(
+    r"in ensemble '.{0,200}expected \d+ inputs but got \d+ inputs for model", re.DOTALL
+)
 _ID = re.compile(r"\[request id: .*\] ", re.DOTALL)  # in Triton's errors; a client chooses it
 _MODEL_S_OWN_LOOKS = (0.0, 0.05)  # seconds before each look at the processes
 _LOOKS = (0.0, 0.05, 0.1, 0.15)
@@ -34,9 +39,16 @@ def names_a_death(code: grpc.StatusCode, details: str) -> bool:
     return code in SUSPICIOUS and death.search(_ID.sub("", details)) is not None
 
 
+def is_suspicious(code: grpc.StatusCode, details: str) -> bool:
+    """Whether this error may come of a process that has ended or is ending, and is not about the request."""
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return _STEP_WITHOUT_INPUTS.search(details) is not None
+    return code in SUSPICIOUS
+
+
 def waits_for(code: grpc.StatusCode, details: str) -> tuple[float, ...]:
     """When to look at the processes: at once, and again where the error may come before the end is seen."""
-    if code not in SUSPICIOUS:
+    if not is_suspicious(code, details):
         return ()
     if names_a_death(code, details):
         return (0.0,)

@@ -132,7 +132,7 @@ class BackendPool:
         """
         backend = self._backends.get(generation)
         if backend is None or backend.sick or backend.ending:
-            return code in loss.SUSPICIOUS
+            return loss.is_suspicious(code, details)
         for seconds in loss.waits_for(code, details):
             await asyncio.sleep(seconds)
             if self._is_sick(backend):

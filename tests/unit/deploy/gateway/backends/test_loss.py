@@ -55,3 +55,17 @@ def test_a_request_s_id_names_no_death() -> None:
 def test_a_model_s_own_exception_names_no_death() -> None:
     text = "Failed to process the request(s), message: FileNotFoundError: No such file or directory"
     assert not loss.names_a_death(grpc.StatusCode.INTERNAL, text)
+
+
+def test_a_step_that_lacks_what_another_step_left_out_is_suspicious() -> None:
+    """As a frozen engine's does when it goes on; a client's own lack of inputs is refused before."""
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    details = (
+        "in ensemble 'everything', [request id: <id_unknown>] expected 11 inputs but got 3 inputs for model "
+        "'second_step'. Got input(s) ['a'], but missing required input(s) ['b']."
+    )
+    assert loss.is_suspicious(code, details)
+    assert loss.waits_for(code, details)
+    assert not loss.names_a_death(code, details)  # that is for the processes' states to show
+    assert not loss.is_suspicious(code, "expected 2 inputs but got 1 inputs for model 'first'")
+    assert not loss.is_suspicious(code, "in ensemble 'everything', the picture is cut short")
