@@ -45,8 +45,9 @@ class MessageReader:
     def _end_oldest(self) -> None:
         oldest = next(iter(self._waiting))
         del self._waiting[oldest]
-        self._ended.add(oldest)
-        oldest.reschedule(asyncio.get_running_loop().time())
+        if not oldest.expired():  # else it ends already
+            self._ended.add(oldest)
+            oldest.reschedule(asyncio.get_running_loop().time())
 
 
 def _late(seconds: float) -> Refusal:
