@@ -11,7 +11,8 @@ import grpc
 from deploy.embedded import errors
 from deploy.gateway.backends import loss
 from deploy.gateway.backends.backend import Backend, start_backend
-from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of, pass_all
+from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of
+from deploy.gateway.backends.candidates import Candidates
 from deploy.gateway.backends.repair import Repair
 from deploy.gateway.backends.standby import Standby, Starter
 from deploy.gateway.backends.triton_log import TritonLog
@@ -48,7 +49,6 @@ class BackendPool:
         self._settings = options.repair
         self._on_change = on_change
         self._on_event = on_event
-        self._start_one = start or self._launch
         self.repository = options.repository  # resolved by `start`, so that a link that moves changes nothing
         self.previous = previous
         self.repairs = 0  # sick Tritons that were replaced, or are being replaced
@@ -66,12 +66,17 @@ class BackendPool:
         self._changed = asyncio.Event()
         self._swapping = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._starting: set[asyncio.Future[Backend]] = set()
+        self._candidates = Candidates(
+            start or self._launch,
+            timeout=self._settings.canary_timeout,
+            on_run=self._add,
+            on_fail=lambda backend: self._spawn(self._end(backend)),
+        )
         self._standby = Standby(
-            self._settings.standby, start=self._candidate, active=lambda: self._active, on_event=on_event
+            self._settings.standby, start=self._candidates.one, active=lambda: self._active, on_event=on_event
         )
         self._repair = Repair(
-            start=lambda: self._candidate(self.repository, niceness=0),
+            start=lambda: self._candidates.one(self.repository, niceness=0),
             install=self._repaired,
             on_event=on_event,
             on_trouble=self._notify,
@@ -163,7 +168,7 @@ class BackendPool:
             raise errors.CannotStart(
                 f"the log {self._options.log} can't be written: {error.strerror}"
             ) from error
-        self._install(await self._candidate(self.repository, niceness=0))
+        self._install(await self._candidates.one(self.repository, niceness=0))
         self._spawn(self._watch())
         self._spawn(self._ask_in_turn())
 
@@ -194,9 +199,7 @@ class BackendPool:
         self._notify()
         await self._repair.cancel()
         await self._standby.drop()
-        for starting in self._starting:
-            starting.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await self._candidates.close()
         await asyncio.gather(
             *(self._retire(backend, seconds=self._options.grace_seconds) for backend in self.backends)
         )
@@ -217,31 +220,8 @@ class BackendPool:
             niceness=niceness,
         )
 
-    async def _candidate(self, repository: Path, *, niceness: int) -> Backend:
-        """A Triton that runs and has passed its canaries; CanaryFailed where it has not."""
-        if self._closed:
-            raise errors.StartCancelled("the service is stopping")
-        starting = asyncio.ensure_future(self._start_one(repository, niceness=niceness))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
-        try:
-            backend = await starting
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise errors.StartCancelled("the service is stopping") from None  # by `stop`, not by the caller
+    def _add(self, backend: Backend) -> None:
         self._backends[backend.generation] = backend
-        try:
-            wrong = await pass_all(
-                backend, canaries_of(backend.served).values(), timeout=self._settings.canary_timeout
-            )
-            if wrong or (wrong := backend.sick or backend.look()):
-                raise errors.CanaryFailed(wrong)
-        except BaseException:
-            self._spawn(self._end(backend))
-            raise
-        return backend
 
     def _repaired(self, backend: Backend) -> None:
         """Makes a Triton the active one in place of a sick one, which may have answered for some models."""
@@ -268,7 +248,7 @@ class BackendPool:
             began = time.monotonic()
             await self._standby.make_room()
             try:
-                backend = await self._candidate(resolved, niceness=0)
+                backend = await self._candidates.one(resolved, niceness=0)
                 if self._closed or self._is_sick(backend):
                     raise errors.CanaryFailed(backend.sick or "the service is stopping")
             except errors.EmbeddedServerError as error:

@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from deploy.embedded import CannotStart, RepositoryNotFound
+from deploy.gateway.backends import candidates, standby
 from deploy.gateway.backends import pool as module
-from deploy.gateway.backends import standby
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.canaries import Canary
 from deploy.gateway.backends.pool import BackendPool
@@ -389,9 +389,10 @@ def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_r
         del backend, timeout
         return ""
 
-    monkeypatch.setattr(module, "canaries_of", lambda _served: {"echo": canary})
+    for user in (module, candidates):
+        monkeypatch.setattr(user, "canaries_of", lambda _served: {"echo": canary})
     monkeypatch.setattr(module, "ask", ask)
-    monkeypatch.setattr(module, "pass_all", pass_all)
+    monkeypatch.setattr(candidates, "pass_all", pass_all)
     monkeypatch.setattr(module, "_TICK", 0.01)
 
     async def test(watched: Watched) -> None:
