@@ -67,7 +67,8 @@ class _RawSender:
             answer = self._stub.ModelInfer(sample.request, timeout=deadline)
         except grpc.RpcError as error:
             return reply_of(error)
-        return Reply(right=sample.fits(answer, tolerance=self._tolerance))
+        flaw = sample.flaw(answer, tolerance=self._tolerance)
+        return Reply(right=not flaw, details=flaw)
 
     def close(self) -> None:
         self._channel.close()
@@ -98,7 +99,8 @@ class _TritonclientSender:
             answer = self._client.infer(self.model, inputs, client_timeout=deadline)
         except InferenceServerException as error:
             return Reply(code=str(error.status()).rpartition(".")[2], details=str(error.message()))
-        return Reply(right=sample.fits(answer.get_response(), tolerance=self._tolerance))
+        flaw = sample.flaw(answer.get_response(), tolerance=self._tolerance)
+        return Reply(right=not flaw, details=flaw)
 
     def close(self) -> None:
         self._client.close()

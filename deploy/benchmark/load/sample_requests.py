@@ -34,25 +34,31 @@ class Sample:
     expected: v2.ModelInferResponse
 
     def fits(self, answer: v2.ModelInferResponse, *, tolerance: float) -> bool:
-        """Whether an answer is this request's: the same contract and tensors, floats up to the tolerance.
+        """Whether an answer is this request's."""
+        return not self.flaw(answer, tolerance=tolerance)
+
+    def flaw(self, answer: v2.ModelInferResponse, *, tolerance: float) -> str:
+        """What an answer to this request has wrong: its contract, its tensors, floats beyond the tolerance.
 
         The tolerance is absolute for values up to 1, and relative for larger ones. Other tensors follow
-        from the floats, and turn with their last bits.
+        from the floats, and turn with their last bits. "" for nothing.
         """
-        if [tensor.name for tensor in answer.outputs] != [tensor.name for tensor in self.expected.outputs]:
-            return False
+        names = [tensor.name for tensor in answer.outputs]
+        if names != [tensor.name for tensor in self.expected.outputs]:
+            lacks = {tensor.name for tensor in self.expected.outputs} - set(names)
+            return f"the answer has other tensors, and lacks {', '.join(sorted(lacks))}"
         for tensor, raw, expected in zip(
             answer.outputs, answer.raw_output_contents, self.expected.raw_output_contents, strict=True
         ):
             if tensor.name == CONTRACT and raw != expected:
-                return False
-            if tensor.datatype in _FLOATS and len(raw) != len(expected):
-                return False
+                return "the answer has another contract"
             if tensor.datatype in _FLOATS:
+                if len(raw) != len(expected):
+                    return f"{tensor.name} has another size"
                 got, want = (np.frombuffer(data, _FLOATS[tensor.datatype]) for data in (raw, expected))
                 if not np.allclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True):
-                    return False
-        return True
+                    return f"{tensor.name} differs by {np.nanmax(np.abs(got - want), initial=0):g}"
+        return ""
 
 
 def picture(seed: int, *, size: int) -> NDArray[np.uint8]:
