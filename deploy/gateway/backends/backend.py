@@ -131,6 +131,11 @@ class Backend:
         return f"{process.name} is {state.value}"
 
     @property
+    def frozen(self) -> bool:
+        """Whether a process of it was stopped when it was last looked at."""
+        return self._frozen is not None
+
+    @property
     def alive(self) -> bool:
         """Whether tritonserver itself can still answer."""
         return all(

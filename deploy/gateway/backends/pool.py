@@ -305,8 +305,11 @@ class BackendPool:
         )
 
     async def _bury(self, backend: Backend) -> None:
-        """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again."""
-        if backend.alive:
+        """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again.
+
+        One with a frozen process answers no more: when that goes on, 2.51 gives out other requests' tensors.
+        """
+        if backend.alive and not backend.frozen:
             await backend.drained(_FAREWELL_SECONDS)
         await self._end(backend)
 

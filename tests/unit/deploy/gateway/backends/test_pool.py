@@ -200,6 +200,21 @@ def test_a_sick_triton_may_answer_what_it_can_for_a_moment(
     run(tritons, tmp_path, test)
 
 
+def test_a_triton_with_a_frozen_process_answers_nothing_more(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the process goes on, what it answers may be another request's."""
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 50)
+
+    async def test(watched: Watched) -> None:
+        watched.pool.begin()
+        tritons.signal(1, MODEL, signal.SIGSTOP)
+        await watched.whole(2)
+        await watched.until(lambda: tritons.servers[1].killed)
+
+    run(tritons, tmp_path, test)
+
+
 def test_a_standby_takes_over_at_once_and_another_is_started(tritons: FakeTritons, tmp_path: Path) -> None:
     async def test(watched: Watched) -> None:
         await watched.until(lambda: watched.pool.standby_ready)
