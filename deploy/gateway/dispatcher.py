@@ -146,7 +146,7 @@ class Dispatcher:
         taken = self._clock() - held.sent if answered and not held.suspect else None
         self._admission.leave(held.slot, triton_seconds=taken)
         if answered:
-            self._pool.answered(work.model)
+            self._pool.answered(work.model, held.backend)
         self._metrics.finished(
             work=work, ticket=ticket, ending=ending, code=code, seconds=seconds, faces=faces
         )

@@ -122,8 +122,10 @@ class BackendPool:
         if (backend := self._backends.get(generation)) is not None:
             backend.end()
 
-    def answered(self, model: str) -> None:
-        """The active Triton has answered a real request to this model: it needs no canary for now."""
+    def answered(self, model: str, generation: int) -> None:
+        """This Triton has answered a real request: if it is active, the model needs no canary for now."""
+        if self._active is None or self._active.generation != generation:
+            return  # a late answer shows nothing of the one that took over
         self._canaries.answered(model)
         if not self._proved:
             self._prove()

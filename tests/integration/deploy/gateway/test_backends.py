@@ -73,7 +73,7 @@ class Load:
                 self.lost.append(f"{error.code()}: {error.details()}")
             else:
                 self.answers += 1
-                self.pool.answered("echo")
+                self.pool.answered("echo", backend.generation)
                 inverted = backend.repository.name.startswith("inverted")
                 expected = CROP ^ 255 if inverted else CROP
                 self.wrong += answer.raw_output_contents[0] != expected.tobytes()

@@ -40,6 +40,7 @@ class Pool:
         self.dead: set[int] = set()
         self.newer = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
+        self.answers: list[tuple[str, int]] = []
 
     @property
     def active(self) -> Triton | None:
@@ -78,7 +79,8 @@ class Pool:
     def health(self, model: str | None = None) -> tuple[bool, str]:
         return self.current is not None, "" if self.current else "a Triton is being replaced"
 
-    def answered(self, model: str) -> None: ...
+    def answered(self, model: str, generation: int) -> None:
+        self.answers.append((model, generation))
 
 
 class Counts:
@@ -166,6 +168,7 @@ def test_what_a_dead_triton_had_is_sent_once_more_to_the_next() -> None:
         assert bench.counts.events == ["sent_again"]
         bench.end(second)
         assert bench.idle
+        assert bench.pool.answers == [(WORK.model, 2)]  # the one that answered
 
     asyncio.run(run())
 

@@ -13,6 +13,7 @@ import pytest
 from deploy.embedded import CannotStart, RepositoryNotFound
 from deploy.gateway.backends import candidates, standby
 from deploy.gateway.backends import pool as module
+from deploy.gateway.backends import repair as repairs
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.canaries import Canary
 from deploy.gateway.backends.pool import BackendPool
@@ -421,3 +422,21 @@ def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_r
         await watched.until(lambda: tritons.servers[1].killed)
 
     run(tritons, tmp_path, test, canary_seconds=0.01)
+
+
+def test_late_answers_of_the_first_one_prove_none_of_those_that_die_young(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairs, "_FIRST_DELAY", 0.001)
+
+    async def test(watched: Watched) -> None:
+        pool = watched.pool
+        pool.answered("echo", 1)
+        for generation in range(1, 7):
+            await watched.whole(generation)
+            pool.answered("echo", 1)
+            tritons.signal(generation, TRITON, signal.SIGKILL)
+            await watched.until(lambda: pool.active is None)
+        assert pool.health() == (False, "tritonserver is dead")  # five in a row: this is no repair any more
+
+    run(tritons, tmp_path, test)
