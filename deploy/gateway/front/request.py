@@ -19,9 +19,11 @@ ID_CHARACTERS = 128
 MAX_FIELDS = 1024  # inputs, outputs, parameters and tensors of a request, together
 MAX_STRUCTURE = 1024 * 1024  # bytes of a request beside its raw tensors; typed contents are among them
 MAX_RANK = 64  # dimensions of a tensor
-MAX_STRINGS = 65_536  # elements of a BYTES tensor
+MAX_ELEMENTS = 65_536  # of all typed contents of a request together
+MAX_STRINGS = 16_384  # elements of a BYTES tensor
 
 _RAW = v2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
+_STRING_ELEMENTS = 4  # a string takes as long to pack as so many numbers
 _NAMED_PARAMETERS = 8  # of a tensor that has more than it may have anyway
 _NAME_CHARACTERS = 100  # of a client's word in a sentence
 
@@ -178,6 +180,7 @@ def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput,
             "each input"
         )
     inputs = []
+    left = MAX_ELEMENTS
     for index, tensor in enumerate(sent):
         if len(tensor.shape) > MAX_RANK:
             raise invalid(
@@ -191,7 +194,15 @@ def _inputs(sent: Sequence[Any], tensors: list[memoryview]) -> tuple[InferInput,
                     f"input {quoted(tensor.name)} has typed contents in a request with raw_input_contents: "
                     "send all tensors in one of the two ways"
                 )
-            raw = _typed(tensor)
+            elements = _elements(tensor)
+            left -= len(elements) * (_STRING_ELEMENTS if tensor.datatype == "BYTES" else 1)
+            if left < 0:
+                raise invalid(
+                    f"input {quoted(tensor.name)} brings the request's typed contents over {MAX_ELEMENTS} "
+                    f"numbers, where a string counts as {_STRING_ELEMENTS}: send large tensors as "
+                    "raw_input_contents"
+                )
+            raw = _packed(tensor, elements)
         parameters = _names(tensor.parameters) if tensor.parameters else ()
         inputs.append(InferInput(tensor.name, tensor.datatype, tuple(tensor.shape), raw, parameters))
     return tuple(inputs)
@@ -216,8 +227,8 @@ _TYPED: Mapping[str, tuple[str, str, tuple[int, int] | None]] = {
 _BYTES_FIELD = "bytes_contents"
 
 
-def _typed(tensor: Any) -> bytes:
-    """Typed contents as the bytes that raw_input_contents would hold."""
+def _elements(tensor: Any) -> Any:
+    """Protobuf's sequence of a tensor's typed contents, not unpacked."""
     datatype = tensor.datatype
     field = _BYTES_FIELD if datatype == "BYTES" else _TYPED[datatype][0] if datatype in _TYPED else None
     if field is None:
@@ -231,12 +242,13 @@ def _typed(tensor: Any) -> bytes:
                 f"input {quoted(tensor.name)} of datatype {datatype} has its elements in {descriptor.name}: "
                 f"they belong in {field}"
             )
-    elements = getattr(tensor.contents, field)
+    return getattr(tensor.contents, field)
+
+
+def _packed(tensor: Any, elements: Any) -> bytes:
+    """Typed contents as the bytes that raw_input_contents would hold."""
+    datatype = tensor.datatype
     if datatype == "BYTES":
-        if len(elements) > MAX_STRINGS:
-            raise invalid(
-                f"input {quoted(tensor.name)} has {len(elements)} strings: a tensor has at most {MAX_STRINGS}"
-            )
         return b"".join(struct.pack("<I", len(element)) + element for element in elements)
     _, code, bounds = _TYPED[datatype]
     try:

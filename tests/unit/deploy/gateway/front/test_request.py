@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.front.request import (
     ID_CHARACTERS,
+    MAX_ELEMENTS,
     MAX_FIELDS,
     MAX_RANK,
     MAX_STRINGS,
@@ -192,12 +193,22 @@ def test_millions_of_empty_fields_are_refused_before_they_are_unpacked() -> None
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (typed("BYTES", bytes_contents=[b""] * (MAX_STRINGS + 1)), f"{MAX_STRINGS + 1} strings"),
+        (typed("BYTES", bytes_contents=[b""] * (MAX_STRINGS + 1)), f"over {MAX_ELEMENTS} numbers"),
+        (typed("UINT8", uint_contents=[1] * (MAX_ELEMENTS + 1)), f"over {MAX_ELEMENTS} numbers"),
+        (typed("FP64", fp64_contents=[1.0] * (MAX_ELEMENTS + 1)), "raw_input_contents"),
+        (typed("INT8", int_contents=[1] * (MAX_ELEMENTS // 2 + 1)) * 2, "raw_input_contents"),
         (field(5, field(3, bytes(MAX_RANK + 1))), f"{MAX_RANK + 1} dimensions"),
     ],
 )
 def test_tensors_have_a_bounded_number_of_parts(data: bytes, words: str) -> None:
     assert words in refusal_of(data)
+
+
+def test_typed_contents_within_the_bound_are_read() -> None:
+    raw = read_request(typed("UINT8", uint_contents=[7] * MAX_ELEMENTS)).inputs[0].raw
+    assert raw == b"\x07" * MAX_ELEMENTS
+    strings = read_request(typed("BYTES", bytes_contents=[b""] * MAX_STRINGS)).inputs[0].raw
+    assert strings == bytes(4 * MAX_STRINGS)
 
 
 def test_of_many_parameters_the_first_are_read() -> None:

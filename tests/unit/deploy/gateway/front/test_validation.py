@@ -6,7 +6,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.gateway.front.request import read_request
+from deploy.gateway.front.request import MAX_STRINGS, read_request
 from deploy.gateway.front.validation import rows_of, validate
 from deploy.gateway.refusals import Refusal
 from tests.helpers.fake_authority import model, served_models
@@ -288,4 +288,5 @@ def test_malformed_strings_are_refused(strings: bytes, count: int) -> None:
 
 
 def test_millions_of_strings_are_refused_uncounted() -> None:
-    assert "1000000 strings; it takes 65536" in refusal_of(words_request(bytes(4), count=10**6)).sentence
+    sentence = refusal_of(words_request(bytes(4), count=10**6)).sentence
+    assert f"1000000 strings; it takes {MAX_STRINGS}" in sentence
