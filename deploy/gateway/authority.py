@@ -25,8 +25,8 @@ class Authority(Protocol):
     def address(self) -> str | None:
         """Where the active Triton listens, for calls that are no inference; None while none is ready."""
 
-    def blamed(self) -> Collection[str]:
-        """Digests of requests that are refused, because Tritons died of them."""
+    def suspects(self) -> Collection[str]:
+        """Digests of requests that a Triton may have died of: work of such a content names its digest."""
 
     async def admit(self, work: Work) -> Ticket:
         """Waits for a slot and a backend; raises Refusal where the work is turned away.
@@ -34,12 +34,14 @@ class Authority(Protocol):
         Cancelling the wait (the client left) gives up the place in the queue.
         """
 
-    async def failed(self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str) -> Ticket:
+    async def failed(
+        self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str, resend: bool = True
+    ) -> Ticket:
         """After a call that ended in an error: a new ticket, to send the request again, if its backend died.
 
-        `digest` stands for the request's content. Raises Refusal with what the client is to get otherwise:
-        Triton's own error, or that this request was on two backends that died. The old ticket is given back,
-        the new one stands in its place; after a Refusal `finish` is still called with the old one.
+        `digest` stands for the request's content; `resend` is False where nobody waits for the answer. The old
+        ticket is given back, the new one stands in its place. Raises Refusal with what the client is to get
+        otherwise, Triton's own error or that backends died of it; `finish` is then called with the old one.
         """
 
     def finish(

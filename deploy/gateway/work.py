@@ -26,6 +26,7 @@ class Work:
     per_second: float | None = None  # requests a second that this client may send; None: no such limit
     seconds_left: float | None = None  # until the client's deadline; None: it named none
     priority: int = 0  # Triton's: 1 is the highest; 0: none was named
+    digest: str = ""  # of its content, where that is among the authority's `suspects`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

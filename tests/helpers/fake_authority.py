@@ -8,7 +8,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.refusals import Refusal, of_model
+from deploy.gateway.refusals import Refusal, of_model, unavailable
 from deploy.gateway.work import Ending, Ticket, Work
 
 
@@ -39,7 +39,7 @@ class FakeAuthority:
         self.finished: list[Finished] = []
         self.turned_away: list[tuple[str, str]] = []
         self.digests: list[str] = []
-        self.refused_digests: list[str] = []
+        self.suspected: list[str] = []
         self.admission = asyncio.Event()
         self.admission.set()
         self._numbers = itertools.count(1)
@@ -56,8 +56,8 @@ class FakeAuthority:
             return False, "no Triton is ready yet"
         return model not in self.sick, self.sick.get(model, "")
 
-    def blamed(self) -> list[str]:
-        return self.refused_digests
+    def suspects(self) -> list[str]:
+        return self.suspected
 
     async def admit(self, work: Work) -> Ticket:
         await self.admission.wait()
@@ -69,10 +69,14 @@ class FakeAuthority:
         self._held.add(ticket.number)
         return ticket
 
-    async def failed(self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str) -> Ticket:
+    async def failed(
+        self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str, resend: bool = True
+    ) -> Ticket:
         self.digests.append(digest)
         if not self.next_addresses:
             raise of_model(code, details)
+        if not resend:
+            raise unavailable("the client has left", reason="client_left", retry_after=1.0)
         return dataclasses.replace(ticket, backend=ticket.backend + 1, address=self.next_addresses.pop(0))
 
     def finish(

@@ -26,7 +26,7 @@ from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
 from deploy.gateway.identity import Caller, Identities, permit
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Limits
-from deploy.gateway.refusals import BY_MODEL, Refusal, again, blamed, unavailable
+from deploy.gateway.refusals import BY_MODEL, Refusal, again
 from deploy.gateway.work import Cost, Ending, Ticket, Work
 
 METHOD = "ModelInfer"
@@ -138,8 +138,6 @@ class Inference:
             call.model = request.model
         validate(request, served)
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
-        if (refused := self._authority.blamed()) and await digest_of(request) in refused:
-            raise blamed()
         call.work = Work(
             model=request.model,
             cost=await self._cost_of(request, served),
@@ -147,7 +145,16 @@ class Inference:
             per_second=call.caller.per_second,
             seconds_left=_seconds_left(context.time_remaining(), request),
             priority=int(request.parameters.get(PRIORITY, 0)),
+            digest=await self._suspected(request),
         )
+
+    async def _suspected(self, request: InferRequest) -> str:
+        """The request's digest, where that is a suspect's; computed only while there are suspects."""
+        suspects = self._authority.suspects()
+        if not suspects:
+            return ""
+        digest = await digest_of(request)
+        return digest if digest in suspects else ""
 
     async def _within_timeout(self, call: _Call) -> bytes:
         """The answer, or DEADLINE_EXCEEDED once the request's own timeout has passed."""
@@ -240,9 +247,9 @@ class Inference:
                 code, details = error.code(), error.details() or ""
             assert call.ticket is not None
             digest = await digest_of(call.request)
-            call.ticket = await self._authority.failed(call.ticket, code, details, digest=digest)
-            if call.left:
-                raise unavailable("the client has left", reason="client_left", retry_after=1.0)
+            call.ticket = await self._authority.failed(
+                call.ticket, code, details, digest=digest, resend=not call.left
+            )
             sending = self._send(call)
 
     def _failed_ourselves(self, call: _Call, error: Exception) -> Refusal:

@@ -56,7 +56,7 @@ class AuthorityServer:
         names = () if served is None else served.configs
         state: dict[str, Any] = {
             "address": self._authority.address(),
-            "blamed": sorted(self._authority.blamed()),
+            "suspects": sorted(self._authority.suspects()),
             "health": {
                 "": self._authority.health(),
                 **{name: self._authority.health(name) for name in names},
@@ -79,10 +79,10 @@ class AuthorityServer:
                 self._finish(held, Ending(ending), grpc.StatusCode[code], seconds=seconds, faces=faces)
             case [messages.CANCEL, number]:
                 self._cancel(number)
-            case [messages.FAILED, number, ticket, code, details, digest]:
-                self._start(
-                    number, self._failed(number, ticket, grpc.StatusCode[code], details, digest=digest)
-                )
+            case [messages.FAILED, number, ticket, code, details, digest, resend]:
+                status = grpc.StatusCode[code]
+                failing = self._failed(number, ticket, status, details, digest=digest, resend=resend)
+                self._start(number, failing)
             case [messages.REFUSED, model, reason]:
                 self._authority.refused(model, reason)
             case _:
@@ -120,11 +120,18 @@ class AuthorityServer:
         self._grant(number, ticket, work, since=time.monotonic())
 
     async def _failed(
-        self, number: int, ticket: int, code: grpc.StatusCode, details: str, *, digest: str
+        self,
+        number: int,
+        ticket: int,
+        code: grpc.StatusCode,
+        details: str,
+        *,
+        digest: str,
+        resend: bool,
     ) -> None:
         held = self._held[ticket]
         try:
-            new = await self._authority.failed(held.ticket, code, details, digest=digest)
+            new = await self._authority.failed(held.ticket, code, details, digest=digest, resend=resend)
         except Refusal as refusal:
             self.push()  # the request may be blamed now, and come again at once
             self._send([messages.DENIED, number, messages.refusal_to_json(refusal)])

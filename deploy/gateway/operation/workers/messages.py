@@ -2,7 +2,7 @@
 
 From the front:
     admit, id, work                         asks for a ticket
-    failed, id, number, code, details, digest   a ticket's call failed: asks for another
+    failed, id, number, code, details, digest, resend   a ticket's call failed: asks for another
     cancel, id                              the client has left
     finish, number, ending, code, seconds, faces
     refused, model, reason

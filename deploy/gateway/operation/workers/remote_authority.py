@@ -23,7 +23,7 @@ class RemoteAuthority:
         self._served: ServedModels | None = None
         self._address: str | None = None
         self._health: Mapping[str, tuple[bool, str]] = {}
-        self._blamed: frozenset[str] = frozenset()
+        self._suspects: frozenset[str] = frozenset()
 
     def received(self, message: Message) -> bool:
         """Takes a message of the main process; whether it was one for the authority."""
@@ -50,8 +50,8 @@ class RemoteAuthority:
         found = self._health.get(model or "")
         return found or (False, f"model {model!r} is not served" if model else "the server is starting")
 
-    def blamed(self) -> Collection[str]:
-        return self._blamed
+    def suspects(self) -> Collection[str]:
+        return self._suspects
 
     async def admit(self, work: Work) -> Ticket:
         number, answer = self._ask()
@@ -64,9 +64,11 @@ class RemoteAuthority:
             self._send([messages.CANCEL, number])
             raise
 
-    async def failed(self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str) -> Ticket:
+    async def failed(
+        self, ticket: Ticket, code: grpc.StatusCode, details: str, *, digest: str, resend: bool = True
+    ) -> Ticket:
         number, answer = self._ask()
-        self._send([messages.FAILED, number, ticket.number, code.name, details, digest])
+        self._send([messages.FAILED, number, ticket.number, code.name, details, digest, resend])
         return await answer
 
     def finish(
@@ -97,5 +99,5 @@ class RemoteAuthority:
         if "served" in state:
             self._served = messages.served_from_json(state["served"])
         self._address = state["address"]
-        self._blamed = frozenset(state["blamed"])
+        self._suspects = frozenset(state["suspects"])
         self._health = {model: (is_ready, reason) for model, (is_ready, reason) in state["health"].items()}

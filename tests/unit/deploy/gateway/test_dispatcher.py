@@ -196,7 +196,10 @@ def test_suspects_go_one_at_a_time_and_only_the_one_that_was_there_twice_is_blam
             assert ticket.backend == 3
             bench.end(ticket)
         assert bench.idle
-        assert set(bench.dispatcher.blamed()) == {"d0"}
+        assert set(bench.dispatcher.suspects()) == {"d0"}
+        with pytest.raises(Refusal) as raised:
+            await bench.dispatcher.admit(dataclasses.replace(WORK, digest="d0"))
+        assert raised.value.code is grpc.StatusCode.INTERNAL
 
     asyncio.run(run())
 
@@ -259,6 +262,93 @@ def test_a_client_beyond_its_rate_is_refused_before_it_takes_a_place() -> None:
                 reasons.append(refusal)
         assert reasons
         assert {refusal.code for refusal in reasons} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert bench.idle
+
+    asyncio.run(run())
+
+
+def test_a_suspect_is_alone_and_new_work_waits_for_it() -> None:
+    async def run() -> None:
+        bench = Bench()
+        ticket = await bench.dispatcher.admit(WORK)
+        bench.pool.die()
+        again = asyncio.ensure_future(bench.fail(ticket))
+        await asyncio.sleep(0)
+        bench.pool.repair()
+        suspect = await again
+        new = asyncio.ensure_future(bench.dispatcher.admit(WORK))
+        await asyncio.sleep(0.01)
+        assert not new.done()
+        bench.end(suspect)
+        bench.end(await asyncio.wait_for(new, 5))
+        assert bench.idle
+        assert not bench.dispatcher.suspects()
+
+    asyncio.run(run())
+
+
+def test_a_suspect_waits_until_what_the_next_triton_has_already_is_answered() -> None:
+    async def run() -> None:
+        bench = Bench()
+        ticket = await bench.dispatcher.admit(WORK)
+        bench.pool.die()
+        bench.pool.repair()  # a standby: before the request has failed
+        other = await bench.dispatcher.admit(WORK)
+        again = asyncio.ensure_future(bench.fail(ticket))
+        await asyncio.sleep(0.01)
+        assert not again.done()
+        bench.end(other)
+        bench.end(await asyncio.wait_for(again, 5))
+        assert bench.idle
+
+    asyncio.run(run())
+
+
+def test_who_was_not_alone_is_not_blamed_for_a_second_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.gateway.dispatcher.ALONE_SECONDS", 0.01)
+
+    async def run() -> None:
+        bench = Bench()
+        ticket = await bench.dispatcher.admit(WORK)
+        bench.pool.die()
+        bench.pool.repair()
+        second = await bench.fail(ticket, "innocent")
+        await asyncio.sleep(0.05)  # for so long that new work is let in
+        killer = await bench.dispatcher.admit(WORK)
+        bench.pool.die()
+        resent = [
+            asyncio.ensure_future(bench.fail(one, digest))
+            for one, digest in ((second, "innocent"), (killer, "killer"))
+        ]
+        bench.pool.repair()
+        bench.end(await asyncio.wait_for(resent[0], 5))
+        bench.end(await asyncio.wait_for(resent[1], 5), Ending.REFUSED)
+        assert set(bench.dispatcher.suspects()) == {"killer"}
+        assert bench.idle
+
+    asyncio.run(run())
+
+
+def test_a_killer_that_leaves_is_alone_when_it_comes_again() -> None:
+    async def run() -> None:
+        bench = Bench()
+        ticket = await bench.dispatcher.admit(WORK)
+        bench.pool.die()
+        with pytest.raises(Refusal):
+            await bench.dispatcher.failed(ticket, CODE, "Socket closed", digest="k", resend=False)
+        bench.end(ticket, Ending.REFUSED)
+        bench.pool.repair()
+        other = await bench.dispatcher.admit(WORK)
+        coming = asyncio.ensure_future(bench.dispatcher.admit(dataclasses.replace(WORK, digest="k")))
+        await asyncio.sleep(0.01)
+        assert not coming.done()
+        bench.end(other)
+        killer = await asyncio.wait_for(coming, 5)
+        bench.pool.die()
+        with pytest.raises(Refusal) as raised:
+            await bench.fail(killer, "k")
+        assert raised.value.reason == "blamed"
+        bench.end(killer, Ending.REFUSED)
         assert bench.idle
 
     asyncio.run(run())

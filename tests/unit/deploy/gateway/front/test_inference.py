@@ -340,18 +340,17 @@ def test_a_timeout_that_passes_in_the_queue_is_counted() -> None:
     with_front(test)
 
 
-def test_what_is_blamed_is_refused_without_a_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_names_its_digest_where_that_is_a_suspect_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.gateway.front.inference._LARGE", 60)
 
     async def test(running: RunningFront) -> None:
         for rows in (1, 4):  # the second one's digest is computed in a thread
             request = crops_request(rows, id="x")
-            running.authority.refused_digests = [read_request(request.SerializeToString()).digest()]
-            error = await error_of(running.service.ModelInfer(crops_request(rows, id="y")))
-            assert error.code() is grpc.StatusCode.INTERNAL
+            digest = read_request(request.SerializeToString()).digest()
+            running.authority.suspected = [digest]
+            await running.service.ModelInfer(crops_request(rows, id="y"))
             await running.service.ModelInfer(crops_request(5 - rows))
-        assert running.authority.turned_away == [("crops", "blamed")] * 2
-        assert len(running.triton.requests) == 2
+            assert [work.digest for work in running.authority.admitted[-2:]] == [digest, ""]
 
     with_front(test)
 

@@ -173,10 +173,10 @@ def test_a_blamed_request_is_known_before_its_client_can_send_it_again(
 ) -> None:
     async def test(link: Link) -> None:
         ticket = await link.front.admit(WORK)
-        monkeypatch.setattr(link.main, "blamed", lambda: ("ab",))
+        monkeypatch.setattr(link.main, "suspects", lambda: ("ab",))
         with pytest.raises(Refusal):
             await link.front.failed(ticket, grpc.StatusCode.UNAVAILABLE, "closed", digest="ab")
-        assert "ab" in link.front.blamed()
+        assert "ab" in link.front.suspects()
 
     linked(test)
 
