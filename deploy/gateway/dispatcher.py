@@ -1,8 +1,8 @@
 """Dispatcher: the authority of a gateway, in its main process.
 
-Composes admission, the pool of Tritons, blame and metrics. A request whose Triton died under it is a suspect. It
-is sent again with nothing else on the Triton that gets it, while new work waits: if that one dies too, it died of
-this request.
+Composes admission, the pool of Tritons, blame and metrics. A request whose Triton died under it is a suspect.
+It is sent again with nothing else on the Triton that gets it, while new work waits: if that one dies too, it
+died of this request.
 """
 
 import asyncio
@@ -203,7 +203,7 @@ class Dispatcher:
     # -- suspects -----------------------------------------------------------------------------------
 
     async def _alone(self, held: _Held) -> Backend:
-        """A Triton for a suspect, newer than the one that died, with a request begun on it and no other there.
+        """A Triton for a suspect, newer than the one that died: a request is begun on it, no other is there.
 
         Raises Refusal where there is none before its deadline. From here to `_end_turn` other suspects
         wait, and new work for as long as `ALONE_SECONDS`.

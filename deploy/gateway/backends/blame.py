@@ -1,8 +1,8 @@
 """Blame: requests that were on a Triton when it died, and those that were alone on a second one.
 
 All that is in flight when a Triton dies is suspect, the innocent too. A suspect is sent again, and sent
-alone (`Dispatcher`): a Triton that dies then died of it. An answer clears; what is never answered, because its
-client has left, stays suspect, so that it is alone when it comes again.
+alone (`Dispatcher`): a Triton that dies then died of it. An answer clears; what is never answered, because
+its client has left, stays suspect, so that it is alone when it comes again.
 """
 
 import time
