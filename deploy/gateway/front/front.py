@@ -23,6 +23,13 @@ from deploy.gateway.refusals import Refusal, of_model
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
+# gRPC counts a call until its client has read the answer, so its own bound leaves room for those that don't.
+_UNREAD_ANSWERS = 4  # times the calls at a time
+_STREAMS = 1024  # calls at a time on one connection: what one client may hold; it lets further ones wait
+# A connection ends then and its client makes another, so that what it does not read is not kept for ever.
+_CONNECTION_SECONDS = 300
+_LAST_CALLS_SECONDS = 300  # on a connection that ends
+_RETRY_AFTER = 1.0  # seconds, where all places are taken
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _READ_SECONDS = 60.0  # for a request to arrive
 # Of all methods but inference, some of which strangers may call: what has arrived of a request is in memory.
@@ -58,6 +65,7 @@ class Front:
         self._channels = Channels()
         unread = max(1, options.limits.connections // _UNREAD_SHARE)
         self._small_requests = MessageReader(unread=unread, seconds=_SMALL_READ_SECONDS)
+        self._calls = 0  # that are counted as `Limits.connections`
         self._closed = False
         self._answers = Answers(authority, is_open=lambda: not self._closed)
         self._health = Health(authority, reader=self._small_requests, health=self._answers.health)
@@ -85,7 +93,7 @@ class Front:
         """
         server = grpc.aio.server(
             options=self._server_options(shared=shared),
-            maximum_concurrent_rpcs=self._options.limits.connections,
+            maximum_concurrent_rpcs=_UNREAD_ANSWERS * self._options.limits.connections,
         )
         server.add_generic_rpc_handlers((_Handlers(self._handlers()),))
         address = f"{_bracketed(self._options.host)}:{port}"
@@ -136,7 +144,9 @@ class Front:
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.server_handshake_timeout_ms", 20_000),
-            ("grpc.max_connection_idle_ms", 600_000),  # a client that comes back connects again by itself
+            ("grpc.max_concurrent_streams", _STREAMS),
+            ("grpc.max_connection_age_ms", _CONNECTION_SECONDS * 1000),
+            ("grpc.max_connection_age_grace_ms", _LAST_CALLS_SECONDS * 1000),
         )
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
@@ -149,14 +159,33 @@ class Front:
     def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
         match method.handling:
             case Handling.INFERRED:
-                return _taking_one_message(self._inference.infer)
+                return _taking_one_message(self._in_a_place(self._inference.infer))
             case Handling.ANSWERED:
                 return _taking_one_message(self._ending(name, self._answering(name, method)))
             case Handling.FORWARDED:
-                return _taking_one_message(self._ending(name, self._forwarding(name)))
+                return _taking_one_message(self._in_a_place(self._ending(name, self._forwarding(name))))
             case Handling.REFUSED:
                 # Streams too: one that ends at once is like a call, as nothing is read or written.
                 return _taking_one_message(self._ending(name, _refusing(method)))
+
+    def _in_a_place(self, handle: Handle) -> Handle:
+        """`handle`, refused where as many calls as may be are under way.
+
+        What the gateway answers by itself needs no place: it is answered once it is read, and probes shall
+        not fail because there is much to do.
+        """
+        limit = self._options.limits.connections
+
+        async def in_a_place(context: Any) -> bytes:
+            if self._calls >= limit:
+                await self._refuse(context, _crowded(limit))
+            self._calls += 1
+            try:
+                return await handle(context)
+            finally:
+                self._calls -= 1
+
+        return in_a_place
 
     def _ending(self, name: str, handle: Handle) -> Handle:
         """`handle`, whose errors end the call."""
@@ -207,6 +236,15 @@ class Front:
             return answer
 
         return handle
+
+
+def _crowded(limit: int) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"{limit} calls are under way already, as many as this server takes: send it again",
+        reason="connections",
+        retry_after=_RETRY_AFTER,
+    )
 
 
 def _refusing(method: Method) -> Handle:
