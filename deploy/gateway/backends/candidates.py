@@ -45,6 +45,9 @@ class Candidates:
             backend = await starting
         except asyncio.CancelledError:
             task = asyncio.current_task()
+            if starting.done() and not starting.cancelled() and starting.exception() is None:
+                self._on_run(starting.result())  # ready in the moment in which it was called off
+                self._on_fail(starting.result())
             if task is not None and task.cancelling():
                 raise
             raise errors.StartCancelled("the service is stopping") from None  # by `close`, not by the caller

@@ -73,10 +73,10 @@ class BackendPool:
             on_fail=lambda backend: self._spawn(self._end(backend)),
         )
         self._standby = Standby(
-            self._settings.standby, start=self._candidates.one, active=lambda: self._active, on_event=on_event
+            self._settings.standby, start=self._candidates.one, active=self._in_peace, on_event=on_event
         )
         self._repair = Repair(
-            start=lambda: self._candidates.one(self.repository, niceness=0),
+            start=self._another_one,
             install=self._repaired,
             on_event=on_event,
             on_trouble=self._notify,
@@ -150,9 +150,12 @@ class BackendPool:
         return False
 
     async def another(self, generation: int) -> Backend:
-        """Waits for a Triton that is newer, and begins a request on it; Refusal (UNAVAILABLE) at the end."""
+        """Waits for a Triton other than this lost one, and begins a request on it; Refusal at the end.
+
+        It may have been started earlier: a standby takes over from a repair's Triton too.
+        """
         while True:
-            if self._active is not None and self._active.generation > generation:
+            if self._active is not None and self._active.generation != generation:
                 self._active.begin()
                 return self._active
             if self._closed or self._repair.trouble:
@@ -224,6 +227,14 @@ class BackendPool:
 
     def _add(self, backend: Backend) -> None:
         self._backends[backend.generation] = backend
+
+    def _in_peace(self) -> Backend | None:
+        """The active Triton while no other one is started to take its place."""
+        return None if self._repair.running or self._swapping.locked() else self._active
+
+    async def _another_one(self) -> Backend:
+        standby = await self._standby.loaded(self.repository)
+        return standby or await self._candidates.one(self.repository, niceness=0)
 
     def _repaired(self, backend: Backend) -> None:
         """Makes a Triton the active one in place of a sick one, which may have answered for some models."""
@@ -300,6 +311,7 @@ class BackendPool:
         if standby is None:
             self._repair.begin(why, unproved=not self._proved)
             return
+        self._repair.call_off()  # it would replace the standby, which is well
         self._repaired(standby)
         self._on_event(
             "repaired",

@@ -75,13 +75,18 @@ class Repair:
             delay = self._failed(why) if unproved else 0.0
             self._task = asyncio.get_running_loop().create_task(self._run(why, delay=delay), name="repair")
 
-    async def cancel(self) -> None:
-        """Gives the repair up: another Triton answers, or the service ends."""
+    def call_off(self) -> asyncio.Task[None] | None:
+        """Gives the repair up: another Triton answers, or the service ends. Returns what comes to its end."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
         self._untroubled()
+        return task
+
+    async def cancel(self) -> None:
+        """Gives the repair up, and waits for the end of what it has started."""
+        if (task := self.call_off()) is not None:
+            await asyncio.gather(task, return_exceptions=True)
 
     def proved(self) -> None:
         """The active Triton has answered, or has lived for a while: earlier failures count no more."""

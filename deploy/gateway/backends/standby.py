@@ -67,7 +67,7 @@ class Standby:
 
     mode        auto: where at least twice the memory of the active one is available; always; never
     start       starts a Triton
-    active      the Triton that answers now
+    active      the Triton that answers now; None also while another one is started in its place
     on_event    one line each for the log
     """
 
@@ -91,6 +91,8 @@ class Standby:
         self._measured: tuple[int, int] | None = None  # generation of the active one, its bytes
         self._refused = False
         self._task: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[Backend] | None = None
+        self._repository: Path | None = None  # of what loads
 
     @property
     def backend(self) -> Backend | None:
@@ -103,6 +105,12 @@ class Standby:
             return None
         self._backend = None
         return backend
+
+    async def loaded(self, repository: Path) -> Backend | None:
+        """As `take`, with one that is being started waited for: a start beside it would slow both down."""
+        if self._loading is not None and self._repository == repository:
+            await asyncio.wait({self._loading})  # `_keep` waits longer for it, and so goes on first
+        return self.take(repository)
 
     def lost(self, backend: Backend) -> None:
         """The standby has died: another one is started in time."""
@@ -120,7 +128,11 @@ class Standby:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        loading, self._loading = self._loading, None
         backend, self._backend = self._backend, None
+        if loading is not None:
+            (loaded,) = await asyncio.gather(loading, return_exceptions=True)
+            backend = loaded if isinstance(loaded, Backend) else backend  # ready as it was called off
         if backend is not None:
             await backend.stop()
 
@@ -162,9 +174,13 @@ class Standby:
             if not await self.allowed(active):
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
+            self._repository = active.repository
+            self._loading = asyncio.get_running_loop().create_task(self._begin(active.repository))
             try:
-                self._backend = await self._begin(active.repository)
+                self._backend = await self._loading
+                self._loading = None
             except Exception as error:  # whatever it is: nobody else would try again
+                self._loading = None
                 self._on_event("standby", f"the standby did not start: {error}")
                 await asyncio.sleep(_AGAIN_SECONDS)
 
