@@ -40,8 +40,8 @@ class Authority(Protocol):
         """After a call that ended in an error: a new ticket, to send the request again, if its backend died.
 
         `digest` stands for the request's content; `resend` is False where nobody waits for the answer. The
-        old ticket is given back, the new one stands in its place. Raises Refusal with what the client is to get
-        otherwise, Triton's own error or that backends died of it; `finish` is then called with the old one.
+        old ticket is given back, the new one stands in its place. Raises Refusal with what the client is to
+        get otherwise, Triton's own error or that backends died of it; `finish` then gets the old one.
         """
 
     def finish(

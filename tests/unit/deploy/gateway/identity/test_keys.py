@@ -59,6 +59,7 @@ def test_an_entry_has_a_rate_and_tasks() -> None:
         (ENTRY.replace("camera", '"a b"'), "letters, digits"),
         (ENTRY + ENTRY.replace("camera", "door"), "camera and door are the same key"),
     ],
+    ids=range(13),  # the key is another one in each process that shares the tests
 )
 def test_a_wrong_file_is_refused_with_a_sentence_without_hashes(text: str, words: str) -> None:
     with pytest.raises(UnusableFile, match=words) as raised:
