@@ -57,15 +57,21 @@ class FakeTritons:
         self.seconds = 0.0  # that a start takes
         self.cancel_seconds = 0.0  # that it takes to call a start off
         self.models: tuple[str, ...] = ("echo",)
+        self.most_at_once = 0  # of starts
+        self._under_way = 0
 
     async def start(self, repository: Path, *, niceness: int) -> Backend:
         del niceness
         self.starts.append(repository)
+        self._under_way += 1
+        self.most_at_once = max(self.most_at_once, self._under_way)
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             await asyncio.sleep(self.cancel_seconds)
             raise
+        finally:
+            self._under_way -= 1
         if self.failures:
             raise CannotStart(self.failures.pop(0))
         if repository.name == "broken":

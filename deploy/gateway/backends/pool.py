@@ -69,7 +69,7 @@ class BackendPool:
         self._candidates = Candidates(
             start or self._launch,
             timeout=self._settings.canary_timeout,
-            on_run=self._add,
+            on_run=lambda backend: self._backends.update({backend.generation: backend}),
             on_fail=lambda backend: self._spawn(self._end(backend)),
         )
         self._standby = Standby(
@@ -197,17 +197,22 @@ class BackendPool:
         if self._active is not None and self._active.generation == generation:
             self._replace_the_active("a process that had sent it requests ended")
 
-    async def stop(self) -> None:
-        """Ends all Tritons, each after what it has in flight, and after `grace_seconds` in any case."""
+    async def stop(self, *, hurried: asyncio.Event | None = None) -> None:
+        """Ends all Tritons: after what is in flight, after `grace_seconds`, or once `hurried` is set."""
         self._closed = True
         self._active, self._why_none, self._reason = None, "the service is stopping", "stopping"
         self._notify()
         await self._repair.cancel()
         await self._standby.drop()
         await self._candidates.close()
-        await asyncio.gather(
-            *(self._retire(backend, seconds=self._options.grace_seconds) for backend in self.backends)
-        )
+        grace = self._options.grace_seconds
+        drained = asyncio.gather(*(each.drained(grace) for each in self.backends if not each.sick))
+        hurry = asyncio.ensure_future((hurried or asyncio.Event()).wait())
+        ways: tuple[asyncio.Future[Any], ...] = (drained, hurry)
+        _, others = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*(self._end(backend) for backend in self.backends))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -224,9 +229,6 @@ class BackendPool:
             log=self.log.sink,
             niceness=niceness,
         )
-
-    def _add(self, backend: Backend) -> None:
-        self._backends[backend.generation] = backend
 
     def _in_peace(self) -> Backend | None:
         """The active Triton while no other one is started to take its place."""

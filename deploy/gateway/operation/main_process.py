@@ -280,7 +280,7 @@ class MainProcess:
         await asyncio.gather(
             self._front.finish(_LAST_ANSWERS_SECONDS), self._further_fronts.stop(_LAST_ANSWERS_SECONDS)
         )
-        await self._pool.stop()
+        await self._pool.stop(hurried=self._stop.hurried)
         await self._pages.stop()
         await self._control.stop()
         if self._access_log is not None:

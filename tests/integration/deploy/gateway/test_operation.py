@@ -222,7 +222,7 @@ def test_what_was_accepted_is_answered_and_new_work_is_refused(repository: Path,
 
 
 def test_a_second_signal_cuts_the_drain_short(repository: Path, tmp_path: Path) -> None:
-    with command(repository, tmp_path, "--drain-seconds", "3600", "--grace-seconds", "1") as process:
+    with command(repository, tmp_path, "--drain-seconds", "3600", "--grace-seconds", "3600") as process:
         address = address_of(tmp_path)
         sent = Background(address).send(crop(TAKES_LONG, 255))
         assert eventually(lambda: control(tmp_path, "status")["in_flight"] == 1)

@@ -70,13 +70,15 @@ def run(
 
 
 @contextlib.asynccontextmanager
-async def started(tritons: FakeTritons, folder: Path, **repair: Any) -> AsyncIterator[Watched]:
+async def started(
+    tritons: FakeTritons, folder: Path, *, grace_seconds: float = 0.2, **repair: Any
+) -> AsyncIterator[Watched]:
     settings: dict[str, Any] = {"standby": "never", "probe_seconds": 0.01} | repair
     options = GatewayOptions(
         repository=folder / "one",
         log=folder / "triton.log",
         drain_seconds=5,
-        grace_seconds=0.2,
+        grace_seconds=grace_seconds,
         repair=Repair(**settings),
     )
     events: list[tuple[str, str]] = []
@@ -236,8 +238,8 @@ def test_a_standby_that_is_being_started_takes_over_and_no_other_is_started_besi
         await watched.until(lambda: len(tritons.starts) == 2)
         tritons.signal(1, TRITON, signal.SIGKILL)
         await watched.whole(2)
-        assert len(tritons.starts) == 2
         await watched.until(lambda: watched.pool.standby_ready)
+        assert tritons.most_at_once == 1
         assert watched.kinds() == ["sick", "standby_ready", "repaired", "standby_ready"]
 
     run(tritons, tmp_path, test, standby="always")
@@ -254,8 +256,8 @@ def test_no_standby_is_started_beside_a_repair(
         tritons.seconds = 0.3
         watched.pool.cut_off(1)
         await watched.whole(2)
-        assert len(tritons.starts) == 3
         await watched.until(lambda: watched.pool.standby_ready)
+        assert tritons.most_at_once == 1
 
     run(tritons, tmp_path, test, standby="always")
 
@@ -264,8 +266,8 @@ def test_no_standby_is_started_beside_a_swap(tritons: FakeTritons, tmp_path: Pat
     async def test(watched: Watched) -> None:
         tritons.seconds = 0.3
         await watched.pool.swap(tmp_path / "two")
-        assert tritons.starts == [tmp_path / "one", tmp_path / "two"]
         await watched.until(lambda: watched.pool.standby_ready)
+        assert tritons.most_at_once == 1
 
     run(tritons, tmp_path, test, standby="always")
 
@@ -432,6 +434,27 @@ def test_one_that_dies_as_soon_as_it_has_taken_over_from_a_repair_is_replaced(
         await watched.whole(3)
 
     run(tritons, tmp_path, test)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_whoever_hurries_the_end_does_not_wait_for_what_is_in_flight(
+    tritons: FakeTritons, tmp_path: Path, before: bool
+) -> None:
+    async def main() -> None:
+        async with started(tritons, tmp_path, grace_seconds=3600) as watched:
+            watched.pool.begin()
+            hurried = asyncio.Event()
+            if before:
+                hurried.set()
+            stopping = asyncio.ensure_future(watched.pool.stop(hurried=hurried))
+            if not before:
+                await asyncio.sleep(0.2)
+                assert not stopping.done()
+                hurried.set()
+            await stopping
+
+    (tmp_path / "one").mkdir()
+    asyncio.run(asyncio.wait_for(main(), timeout=60))
 
 
 def test_who_waits_for_another_triton_is_refused_at_the_end(tritons: FakeTritons, tmp_path: Path) -> None:

@@ -75,12 +75,10 @@ def test_a_family_is_found_with_the_models_names(tmp_path: object) -> None:
     try:
         assert process.stdout is not None
         process.stdout.readline()
+        names = ["guard", "tritonserver", "the process of the model face (one)"]
+        # A process that has just begun has no command line for a moment.
+        assert eventually(lambda: [each.name for each in processes.family(process.pid)] == names)
         family = processes.family(process.pid)
-        assert [each.name for each in family] == [
-            "guard",
-            "tritonserver",
-            "the process of the model face (one)",
-        ]
         assert all(processes.state_of(each) is State.ALIVE for each in family)
         assert processes.proportional_bytes(family) > 1 << 20
     finally:
