@@ -13,6 +13,7 @@ from deploy.gateway.front.answers import Answers, check_small, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import HEALTH_SERVICE, Health
 from deploy.gateway.front.inference import Inference
+from deploy.gateway.front.memory import MemoryWatch, resident_bytes
 from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.methods import METHODS, SERVICE, Handling, Method
 from deploy.gateway.front.replies import abort, own_failure
@@ -34,6 +35,7 @@ _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its req
 _READ_SECONDS = 60.0  # for a request to arrive
 # Of all methods but inference, some of which strangers may call: what has arrived of a request is in memory.
 _SMALL_READ_SECONDS = 5.0
+_SMALL_UNREAD = 256  # of them at a time, as they are there at once
 _FORWARD_SECONDS = 10.0  # for a call to Triton that is no inference
 _TICK = 0.02  # seconds between looks for answers that are still to come
 _LAST_BYTES_SECONDS = 0.1  # for an answer to leave this process
@@ -63,8 +65,12 @@ class Front:
         self._options = options
         self._identities = identities
         self._channels = Channels()
+        # What waits or is with Triton is there twice for moments: as it came, and on its way to Triton.
+        memory = MemoryWatch(bound=resident_bytes() + 2 * options.limits.waiting_bytes, log=log)
         unread = max(1, options.limits.connections // _UNREAD_SHARE)
-        self._small_requests = MessageReader(unread=unread, seconds=_SMALL_READ_SECONDS)
+        self._small_requests = MessageReader(
+            unread=min(unread, _SMALL_UNREAD), seconds=_SMALL_READ_SECONDS, memory=memory
+        )
         self._calls = 0  # that are counted as `Limits.connections`
         self._closed = False
         self._answers = Answers(authority, is_open=lambda: not self._closed)
@@ -73,7 +79,7 @@ class Front:
         self._inference = Inference(
             authority,
             channels=self._channels,
-            reader=MessageReader(unread=unread, seconds=_READ_SECONDS),
+            reader=MessageReader(unread=unread, seconds=_READ_SECONDS, memory=memory),
             identities=identities,
             limits=options.limits,
             access_log=access_log,

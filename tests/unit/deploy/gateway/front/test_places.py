@@ -1,4 +1,4 @@
-"""Calls take places, of which there are so many, and give them back whatever their clients do."""
+"""Calls take places and memory, of which there is so much, and give them back whatever their clients do."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,9 @@ from tritonclient.grpc import service_pb2 as v2
 from deploy.gateway.front.inference import Inference
 from deploy.gateway.options import Limits
 from tests.helpers.fronts import RunningFront, crops_request, error_of, with_front
-from tests.helpers.half_calls import calls_that_read_no_answer
+from tests.helpers.half_calls import calls_that_read_no_answer, half_sent
+
+MEGABYTE = 1 << 20
 
 
 def test_answers_that_nobody_reads_keep_no_place_from_others() -> None:
@@ -26,8 +28,9 @@ def test_answers_that_nobody_reads_keep_no_place_from_others() -> None:
 def test_more_calls_than_there_are_places_for_are_refused_and_counted() -> None:
     async def test(running: RunningFront) -> None:
         running.triton.go_on.clear()
-        calls = [running.service.ModelInfer(crops_request()) for _ in range(3)]
-        for _ in calls:
+        calls = []
+        for _ in range(3):  # one by one, as few may wait for their requests at a time
+            calls.append(running.service.ModelInfer(crops_request()))
             await running.triton.arrived.acquire()
         error = await error_of(running.service.ModelInfer(crops_request()))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -76,3 +79,13 @@ def test_a_client_that_reads_nothing_loses_its_connection(monkeypatch: pytest.Mo
             await connection.ended()
 
     with_front(test)
+
+
+def test_requests_that_are_never_finished_do_not_fill_the_memory() -> None:
+    async def test(running: RunningFront) -> None:
+        async with half_sent(running.address, "ServerLive", size=100 * MEGABYTE, sent=64 * MEGABYTE) as ended:
+            await ended
+        assert running.authority.turned_away == [("", "memory")]
+        await running.service.ModelInfer(crops_request())
+
+    with_front(test, limits=Limits(waiting_bytes=8 * MEGABYTE))
