@@ -1,6 +1,7 @@
 """BackendPool: the Tritons behind the gateway. One is active, is watched, repaired, swapped for another."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ from deploy.gateway.backends.standby import Standby, Starter
 from deploy.gateway.backends.triton_log import TritonLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, unavailable
+from deploy.gateway.repeating import repeat
 
 _FAREWELL_SECONDS = 2.0  # that a sick Triton has for what it can still answer
 _RETRY_SECONDS = 1.0  # after which a client is asked to try again
@@ -167,15 +169,12 @@ class BackendPool:
     async def start(self) -> None:
         """Starts the first Triton; raises the errors of deploy.embedded."""
         self.repository = self.repository.resolve()
-        try:
-            self.log.open()
-        except OSError as error:
-            raise errors.CannotStart(
-                f"the log {self._options.log} can't be written: {error.strerror}"
-            ) from error
+        self.log.open()
         self._install(await self._candidates.one(self.repository, niceness=0))
-        self._spawn(self._watch())
-        self._spawn(self._ask_in_turn())
+        log = functools.partial(self._on_event, "failed")
+        probe = self._settings.probe_seconds
+        self._spawn(repeat(self._look, seconds=probe, what="the look at the processes", log=log))
+        self._spawn(repeat(self._ask_one, seconds=_TICK, what="the round of canaries", log=log))
 
     async def swap(self, repository: Path) -> None:
         """Lets another repository take over; raises with one sentence, changing nothing, where it fails."""
@@ -341,41 +340,37 @@ class BackendPool:
         finally:
             self._backends.pop(backend.generation, None)
 
-    async def _watch(self) -> None:
-        """Looks at the states of all processes, again and again."""
-        while True:
-            await asyncio.sleep(self._settings.probe_seconds)
-            for backend in self.backends:
-                if not backend.ending:
-                    self._is_sick(backend)
-            if self._active and not self._proved and time.monotonic() - self._installed > _PROVED_SECONDS:
-                self._prove()
+    async def _look(self) -> None:
+        """Looks at the states of all processes."""
+        for backend in self.backends:
+            if not backend.ending:
+                self._is_sick(backend)
+        if self._active and not self._proved and time.monotonic() - self._installed > _PROVED_SECONDS:
+            self._prove()
 
-    async def _ask_in_turn(self) -> None:
-        """Sends a canary to each model of the active Triton that has not answered for a while."""
-        while True:
-            await asyncio.sleep(_TICK)
-            backend, canaries = self._active, self._canaries
-            if backend is None or (canary := canaries.due()) is None:
-                continue
-            began = time.monotonic()
-            wrong = await ask(backend, canary, timeout=self._settings.canary_timeout)
-            took = time.monotonic() - began
-            canaries.took(took)
-            if backend is not self._active:
-                continue
-            if not wrong:
-                canaries.answered(canary.model)
-                if self._unwell.pop(canary.model, None) is not None:
-                    self._notify()
-                continue
-            again = canary.model in self._unwell or took >= self._settings.canary_timeout
-            if self._unwell.get(canary.model) != wrong:
-                self._unwell[canary.model] = wrong
-                self._on_event("unwell", wrong)
+    async def _ask_one(self) -> None:
+        """Sends a canary to the model of the active Triton that is due."""
+        backend, canaries = self._active, self._canaries
+        if backend is None or (canary := canaries.due()) is None:
+            return
+        began = time.monotonic()
+        wrong = await ask(backend, canary, timeout=self._settings.canary_timeout)
+        took = time.monotonic() - began
+        canaries.took(took)
+        if backend is not self._active:
+            return
+        if not wrong:
+            canaries.answered(canary.model)
+            if self._unwell.pop(canary.model, None) is not None:
                 self._notify()
-            if again:
-                self._replace_the_active(wrong)
+            return
+        again = canary.model in self._unwell or took >= self._settings.canary_timeout
+        if self._unwell.get(canary.model) != wrong:
+            self._unwell[canary.model] = wrong
+            self._on_event("unwell", wrong)
+            self._notify()
+        if again:
+            self._replace_the_active(wrong)
 
     def _refusal(self) -> Refusal:
         sentence = f"the service is {self._reason}: try again in a moment"
@@ -384,7 +379,10 @@ class BackendPool:
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-        self._on_change()
+        try:
+            self._on_change()
+        except Exception as error:  # a repair must not end of what it is reported to
+            self._on_event("failed", f"a change of the Tritons was not taken in: {error!r}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

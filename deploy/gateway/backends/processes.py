@@ -43,8 +43,11 @@ def process_of(pid: int, *, name: str) -> Process:
 
 
 def state_of(process: Process) -> State:
-    """The state now; reads one small file."""
-    stat = _stat(process.pid)
+    """The state now; reads one small file. ALIVE where it can't be read, as without a descriptor left."""
+    try:
+        stat = _stat(process.pid)
+    except OSError:
+        return State.ALIVE
     if stat is None or stat.started != process.started or stat.letter in "ZXx":
         return State.DEAD
     return State.FROZEN if stat.letter in "Tt" else State.ALIVE
@@ -92,9 +95,10 @@ def proportional_bytes(processes: Iterable[Process]) -> int:
 
 
 def _stat(pid: int) -> _Stat | None:
+    """None where there is no such process; OSError where that can't be found out."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()  # a program's name may hold anything, brackets too
     return _Stat(letter=fields[0], parent=int(fields[1]), started=int(fields[19]))

@@ -171,12 +171,12 @@ class Standby:
                 continue
             if active.in_flight and self._clock() - since < _BUSY_SECONDS:
                 continue
-            if not await self.allowed(active):
-                await asyncio.sleep(_AGAIN_SECONDS)
-                continue
-            self._repository = active.repository
-            self._loading = asyncio.get_running_loop().create_task(self._begin(active.repository))
             try:
+                if not await self.allowed(active):
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                    continue
+                self._repository = active.repository
+                self._loading = asyncio.get_running_loop().create_task(self._begin(active.repository))
                 self._backend = await self._loading
                 self._loading = None
             except Exception as error:  # whatever it is: nobody else would try again

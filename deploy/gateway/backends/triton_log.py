@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from deploy.embedded.errors import CannotStart
+
 
 class TritonLog:
     """A file, or standard error where `path` is None."""
@@ -14,9 +16,13 @@ class TritonLog:
         self._file: TextIO | None = None
 
     def open(self) -> None:
-        """OSError where the file can't be written."""
-        if self._path is not None:
+        """CannotStart where the file can't be written."""
+        if self._path is None:
+            return
+        try:
             self._file = self._path.open("a")
+        except OSError as error:
+            raise CannotStart(f"the log {self._path} can't be written: {error.strerror}") from error
 
     @property
     def sink(self) -> TextIO:

@@ -7,7 +7,7 @@ sets, clients' names from the keys file or a certificate that an authority of th
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import grpc
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.observability.triton_metrics import TritonSeries
+from deploy.gateway.repeating import repeat
 from deploy.gateway.work import Ending, Ticket, Work
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -190,11 +191,9 @@ class Metrics:
         parts.append(self._triton.render(active=active).encode())
         return b"".join(parts)
 
-    async def follow(self) -> None:
+    async def follow(self, log: Callable[[str], None] = lambda sentence: None) -> None:
         """Reads Triton's series now and then, until cancelled, so that those of one that dies are known."""
-        while True:
-            await self.scrape()
-            await asyncio.sleep(FOLLOW_SECONDS)
+        await repeat(self.scrape, seconds=FOLLOW_SECONDS, what="the reading of Triton's series", log=log)
 
     async def scrape(self) -> None:
         """Reads the series of the active Triton, and of those before it until they are gone."""

@@ -39,6 +39,7 @@ from deploy.gateway.operation.state import ServingState, StateFile
 from deploy.gateway.operation.workers.front_processes import AccessLogs, FrontProcesses
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import unavailable
+from deploy.gateway.repeating import repeat
 
 _HEARTBEAT_SECONDS = 1.0
 _LAST_ANSWERS_SECONDS = 1.0  # for refusals that are under way when the front ends
@@ -134,8 +135,10 @@ class MainProcess:
     async def run(self) -> None:
         """Serves until a signal; raises an EmbeddedServerError where it can't."""
         with self._signals():
-            heartbeat = asyncio.create_task(self._beat())
-            following = asyncio.create_task(self._metrics.follow())
+            heartbeat = asyncio.create_task(
+                repeat(self._beat, seconds=_HEARTBEAT_SECONDS, what="the heartbeat", log=log)
+            )
+            following = asyncio.create_task(self._metrics.follow(log))
             try:
                 await self._listen()
                 self._further_fronts.start(self._grpc_port)
@@ -234,9 +237,7 @@ class MainProcess:
         log(sentence)
 
     async def _beat(self) -> None:
-        while True:
-            self._reporter.send(reports.ALIVE)
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
+        self._reporter.send(reports.ALIVE)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -223,6 +223,29 @@ def test_a_frozen_triton_does_not_hold_up_the_page(monkeypatch: pytest.MonkeyPat
     assert "qface_gateway_in_flight 5" in asyncio.run(metrics.render()).decode()
 
 
+def test_the_reading_of_triton_s_series_goes_on_after_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FOLLOW_SECONDS", 0.01)
+    metrics = Metrics()
+    backend = Backend(1, PAGE.format(count=4))
+    pool = Pool()
+    metrics.watch(Admission(), pool)
+    del pool.active  # nobody expects this
+    sentences: list[str] = []
+
+    async def one_life() -> None:
+        follower = asyncio.create_task(metrics.follow(sentences.append))
+        await asyncio.sleep(0.1)
+        pool.active = backend
+        await asyncio.sleep(0.1)
+        follower.cancel()
+        backend.failure = ConnectionRefusedError("gone")
+
+    asyncio.run(one_life())
+    assert SUCCESSES.format(count=4) in asyncio.run(metrics.render()).decode()
+    assert len(sentences) == 1
+    assert "AttributeError" in sentences[0]
+
+
 def test_the_last_series_of_a_triton_that_dies_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FOLLOW_SECONDS", 0.01)
     metrics = Metrics()

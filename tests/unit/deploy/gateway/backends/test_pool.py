@@ -530,7 +530,46 @@ def test_late_answers_of_the_first_one_prove_none_of_those_that_die_young(
             await watched.whole(generation)
             pool.answered("echo", 1)
             tritons.signal(generation, TRITON, signal.SIGKILL)
-            await watched.until(lambda: pool.active is None)
-        assert pool.health() == (False, "tritonserver is dead")  # five in a row: this is no repair any more
+        # Five in a row: this is no repair any more.
+        await watched.until(lambda: pool.health() == (False, "tritonserver is dead"))
+
+    run(tritons, tmp_path, test)
+
+
+@pytest.mark.parametrize("loop", ["_look", "_ask_one"])
+def test_nothing_ends_the_detection_of_what_is_sick(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    monkeypatch.setattr(module, "_TICK", 0.01)
+    fails = {"_look": "look", "_ask_one": "_canaries"}[loop]
+
+    async def test(watched: Watched) -> None:
+        active: Any = watched.pool.active if loop == "_look" else watched.pool
+        kept = getattr(active, fails)
+        setattr(active, fails, None)  # nobody expects this
+        await watched.until(lambda: "failed" in watched.kinds())
+        await asyncio.sleep(0.1)
+        assert watched.kinds() == ["failed"]  # once, however often it happens
+        setattr(active, fails, kept)
+        if loop == "_ask_one":
+            kept.canaries["echo"] = None
+            kept.due = lambda: watched.events.append(("asked", ""))
+            await watched.until(lambda: "asked" in watched.kinds())
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        await watched.whole(2)
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_repair_goes_on_whatever_its_report_comes_upon(tritons: FakeTritons, tmp_path: Path) -> None:
+    async def test(watched: Watched) -> None:
+        def fail() -> None:
+            raise RuntimeError("nobody expects this")
+
+        pool: Any = watched.pool
+        pool._on_change = fail
+        tritons.signal(1, TRITON, signal.SIGKILL)
+        await watched.whole(2)
+        await watched.until(lambda: "repaired" in watched.kinds())
 
     run(tritons, tmp_path, test)

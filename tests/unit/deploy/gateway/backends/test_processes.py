@@ -1,10 +1,12 @@
 """States of processes come from /proc: dead, frozen and alive ones are told apart without asking them."""
 
+import errno
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,18 @@ def test_a_zombie_is_dead_and_so_is_one_that_is_gone(child: "subprocess.Popen[by
 def test_another_process_with_the_number_is_not_the_same(child: "subprocess.Popen[bytes]") -> None:
     earlier = processes.Process(pid=child.pid, started=1, name="an earlier one")
     assert processes.state_of(earlier) is State.DEAD
+
+
+def test_a_process_whose_state_cannot_be_read_is_not_taken_for_dead(
+    child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = processes.process_of(child.pid, name="one")
+
+    def no_descriptor(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_text", no_descriptor)
+    assert processes.state_of(process) is State.ALIVE
 
 
 def test_a_dead_process_is_reported_before_a_frozen_one(child: "subprocess.Popen[bytes]") -> None:

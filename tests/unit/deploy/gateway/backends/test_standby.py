@@ -153,6 +153,35 @@ def test_a_standby_is_tried_again_whatever_its_start_failed_of(tritons: FakeTrit
     asyncio.run(asyncio.wait_for(run(), timeout=30))
 
 
+def test_a_standby_is_looked_after_though_the_memory_could_not_be_read(
+    tritons: FakeTritons, tmp_path: Path
+) -> None:
+    amounts: list[int] = []
+
+    def available() -> int:
+        amounts.append(0)
+        if len(amounts) == 1:
+            raise OSError(24, "Too many open files")
+        return 1 << 60
+
+    async def run() -> None:
+        active = await tritons.start(tmp_path, niceness=0)
+        standby = Standby(
+            "auto",
+            start=tritons.start,
+            active=lambda: active,
+            on_event=lambda kind, sentence: None,
+            available=available,
+        )
+        standby.keep()
+        while standby.backend is None:
+            await asyncio.sleep(0.01)
+        await standby.drop()
+        await active.stop()
+
+    asyncio.run(asyncio.wait_for(run(), timeout=30))
+
+
 def test_a_standby_with_a_dead_process_is_not_taken(tritons: FakeTritons, tmp_path: Path) -> None:
     async def run() -> None:
         standby = Standby(
