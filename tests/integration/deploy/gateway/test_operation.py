@@ -1,6 +1,7 @@
 """A gateway with its Triton comes up, drains, swaps, is restarted and leaves nothing, with tiny models."""
 
 import contextlib
+import io
 import os
 import signal
 import socket
@@ -148,6 +149,24 @@ def test_the_child_s_errors_are_raised_as_those_of_the_embedded_server(tmp_path:
         GatewayServer(wrong).start()
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken, match="--grpc-port"):
         GatewayServer(wrong, grpc_port=other.getsockname()[1]).start()
+
+
+@pytest.mark.parametrize("where", ["module", "initialize"])
+def test_a_model_that_kills_its_process_as_it_loads_is_named_and_not_tried_again(
+    tmp_path: Path, where: str
+) -> None:
+    killer = "import os\nos.kill(os.getpid(), 9)\n" + tiny_repository.ECHO
+    if where == "initialize":
+        killer = tiny_repository.ECHO.replace(
+            "    def execute",
+            "    def initialize(self, args):\n        import os\n        os._exit(3)\n\n    def execute",
+        )
+    repository = tiny_repository.write(tmp_path / "one", well=tiny_repository.ECHO, killer=killer)
+    log = io.StringIO()
+    with pytest.raises(ModelFailed, match="model 'killer' failed to load") as failed:
+        GatewayServer(repository, log=log).start()
+    assert failed.value.model == "killer"
+    assert log.getvalue().count("qface: starting") == 1
 
 
 def test_an_option_that_triton_lacks_is_named(repository: Path) -> None:
