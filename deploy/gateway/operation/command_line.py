@@ -27,7 +27,6 @@ from deploy.gateway.options import GatewayOptions
 
 REPOSITORY = PROJECT / "var" / "repository"
 PROGRAM = "python -m deploy.gateway"
-LOOPBACK = ("127.0.0.1", "localhost")
 # Of gRPC in the main process and further fronts: its older event loop wakes half as many threads for a
 # request that is passed on, and takes a tenth less processor time.
 GRPC_EVENT_LOOP = ("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
@@ -207,8 +206,10 @@ def _held(host: str, port: int) -> socket.socket:
 
 def _direct(command: ServeCommand) -> int:
     """Becomes `python -m deploy.embedded` with the same settings; CannotStart off loopback."""
+    from deploy.gateway.identity.exposure import is_loopback  # brings gRPC, which a supervisor lives without
+
     options = command.options
-    if options.host not in LOOPBACK:
+    if not is_loopback(options.host):
         raise CannotStart(
             f"--direct puts Triton itself before clients and serves this machine alone, not {options.host}: "
             "leave out --direct, or use --host 127.0.0.1"

@@ -1,10 +1,14 @@
 """The ready file: exists while requests are welcome, for probes that look at files."""
 
 import contextlib
+import re
 import tempfile
 from pathlib import Path
 
 from deploy.embedded.errors import CannotStart
+
+_ADDRESS = re.compile(rb"(\S+:\d{1,5}\n?)?")  # all that is written; nothing, where a run ended before that
+_LONGEST = 512  # bytes of it
 
 
 class ReadyFile:
@@ -14,10 +18,18 @@ class ReadyFile:
         self._path = path
 
     def prepare(self) -> None:
-        """Removes what another run left, which misleads probes; CannotStart where none can be written."""
+        """Removes what another run left, which misleads probes.
+
+        CannotStart where none can be written, or where another file would be lost.
+        """
         if self._path is None:
             return
         try:
+            if self._path.exists() and not self._is_ready_file(self._path):
+                raise CannotStart(
+                    f"the ready file {self._path} is there already and is none of this program's: "
+                    "name another place, or remove it"
+                )
             self._path.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self._path.parent):  # long before it is wanted
                 pass
@@ -25,6 +37,13 @@ class ReadyFile:
             raise CannotStart(
                 f"the ready file {self._path} can't be written: {error.strerror}; name another place"
             ) from error
+
+    @staticmethod
+    def _is_ready_file(path: Path) -> bool:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return _ADDRESS.fullmatch(file.read(_LONGEST)) is not None
 
     def write(self, address: str) -> None:
         """OSError where its place has gone meanwhile."""

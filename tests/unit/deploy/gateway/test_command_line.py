@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from deploy.embedded.errors import CannotStart
 from deploy.gateway.operation import command_line
 from deploy.gateway.operation.command_line import main, parse_serve, serve_parser
+from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.options import GatewayOptions, Identity, Limits, Repair
 from tests.helpers.paths import ROOT
 
@@ -81,6 +83,23 @@ def test_a_place_that_cannot_be_written_is_told_at_once(
         assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("content", ["", "127.0.0.1:8001\n", "[::1]:8001\n"])
+def test_the_ready_file_of_another_run_is_removed(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "ready"
+    path.write_text(content)
+    ReadyFile(path).prepare()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", ["127.0.0.1:8001\nmore\n", "PEM\n", "\0", ":" * 100_000])
+def test_a_file_that_is_no_ready_file_stays(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "photo"
+    path.write_text(content)
+    with pytest.raises(CannotStart, match="is there already"):
+        ReadyFile(path).prepare()
+    assert path.read_text() == content
+
+
 def test_a_port_that_is_taken_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         for flag in ("--grpc-port", "--http-port"):
@@ -117,8 +136,10 @@ def test_direct_serves_this_machine_alone(
     assert "--direct puts Triton itself before clients" in capsys.readouterr().err
     started: list[Any] = []
     monkeypatch.setattr(os, "execv", lambda program, words: started.append(words))
+    main(["--direct", "--host", "127.0.0.2"])
     main(["--direct", "--repository", "r", "--grpc-port", "9001", "--", "--log-verbose=1"])
-    [words] = started
+    elsewhere, words = started
+    assert elsewhere[elsewhere.index("--host") + 1] == "127.0.0.2"
     assert words[1:3] == ["-m", "deploy.embedded"]
     assert words[words.index("--grpc-port") + 1] == "9001"
     assert words[-2:] == ["--", "--log-verbose=1"]
