@@ -325,12 +325,13 @@ class Supervisor:
         return [pid for pid in found if pid not in own]
 
     def _reap_adopted(self) -> list[int]:
-        """The adopted processes that still run."""
+        """Returns the adopted processes that still run; continues a frozen one, which may be a guard."""
         running = []
         for pid in self._adopted():
-            with contextlib.suppress(ChildProcessError):
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     running.append(pid)
+                    os.kill(pid, signal.SIGCONT)
         return running
 
     def _end_left_overs(self) -> None:

@@ -261,6 +261,24 @@ def test_what_a_killed_process_leaves_ends_before_the_supervisor_does() -> None:
         assert not is_running(left)
 
 
+def test_what_a_killed_process_leaves_ends_by_itself_though_it_was_frozen() -> None:
+    guard = "import sys; sys.stdin.read(); print('tidied up', flush=True)"
+    source = (
+        f"guard = subprocess.Popen([sys.executable, '-c', {guard!r}], stdin=subprocess.PIPE)\n"
+        "print('guard', guard.pid, flush=True); report('ready'); serve()"
+    )
+    with supervised(source) as running:
+        pid = int(running.wait_for(r"child (\d+)")[1])
+        frozen = int(running.wait_for(r"guard (\d+)")[1])
+        os.kill(frozen, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            running.wait_for("tidied up")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(frozen, signal.SIGKILL)  # it holds the pipe that is read
+
+
 def test_the_state_goes_to_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sink:
