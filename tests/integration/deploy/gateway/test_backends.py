@@ -156,16 +156,18 @@ def pid_of(backend: Backend, process: str) -> int:
     return pid
 
 
-@pytest.mark.parametrize("standby", ["never", "always"])
 @pytest.mark.parametrize(
-    ("process", "number"),
+    ("process", "number", "standby"),
     [
-        ("the process of the model echo", signal.SIGKILL),
-        ("the process of the model echo", signal.SIGSTOP),
-        ("the process of the model other", signal.SIGKILL),
-        ("tritonserver", signal.SIGKILL),
-        ("tritonserver", signal.SIGSTOP),
-        ("guard", signal.SIGKILL),
+        ("the process of the model echo", signal.SIGKILL, "never"),
+        ("the process of the model echo", signal.SIGSTOP, "never"),
+        ("the process of the model other", signal.SIGKILL, "never"),
+        ("tritonserver", signal.SIGKILL, "never"),
+        ("tritonserver", signal.SIGSTOP, "never"),
+        ("guard", signal.SIGKILL, "never"),
+        # A standby takes half a minute until it is ready.
+        ("the process of the model other", signal.SIGSTOP, "always"),
+        ("tritonserver", signal.SIGKILL, "always"),
     ],
 )
 def test_whatever_dies_or_freezes_no_request_is_lost(
