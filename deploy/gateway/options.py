@@ -26,7 +26,7 @@ class Limits:
     in_flight: int = option(
         help="requests with Triton; below that the gateway finds the right number by itself", default=1024
     )
-    queue_seconds: float = option(help="the longest that work waits before it goes to Triton", default=0.5)
+    queue_seconds: float = option(help="the longest that work waits before it goes to Triton", default=0.8)
     triton_seconds: float = option(help="what a request's time in Triton is steered to", default=0.4)
     connections: int = option(help="concurrent calls of all clients, in each front process", default=4096)
 

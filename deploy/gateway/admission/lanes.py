@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from deploy.gateway.admission.limit import FLOOR_ROWS, Limit
 from deploy.gateway.work import Work
 
-# With independent arrivals at 80 % of its capacity, a server has up to this many requests waiting (the
-# 99th percentile of a queue with equal service times). As many may wait here, and half a time in Triton.
-_USUAL_WAITING = 10
+# With independent arrivals at 80 % of its capacity, a server has up to ten requests waiting (the 99th
+# percentile of a queue with equal service times). Somewhat more may wait here, and half a time in Triton, so
+# that sixteen clients in a loop are not refused on two cores.
+_USUAL_WAITING = 16
 # Requests that may always be with Triton, however large: while one is at work, the next one comes in.
 _ALWAYS_AT_A_TIME = 2
 # On a slow host ordinary requests may take longer than they should: large ones weigh this many times as much.
