@@ -49,7 +49,8 @@ def test_a_request_that_kills_its_model_is_refused_from_then_on(gateway: Gateway
     assert 1 <= repaired <= 2, "the same request was let through a third time"
     assert gateway.pid == main
     assert not unhappy(load), load.summary
-    # Between the two Tritons nobody has one to be sent to, which is worth another try.
+    # Between the two Tritons nobody has one to be sent to, and with the second the killer is alone: others
+    # wait meanwhile, or are to come again.
     refused = {outcome.code for outcome in load.outcomes if outcome.end is End.REFUSED}
-    assert refused <= {"UNAVAILABLE"}, load.summary
+    assert refused <= {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}, load.summary
     print(load.summary)
