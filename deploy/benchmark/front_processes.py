@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from build.backends import default_backend
 from build.manifest import MANIFEST, sha256_of
+from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
@@ -94,15 +94,6 @@ def request_bytes() -> bytes:
     return data
 
 
-def core_seconds(pids: Sequence[int]) -> float:
-    """Processor time that these processes have used."""
-    ticks = 0
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(after_name[11]) + int(after_name[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 async def load(address: str, *, clients: int, seconds: float) -> int:
     """Answers to so many clients, each with a connection of its own, in so many seconds."""
     data = request_bytes()
@@ -142,14 +133,14 @@ def measure(repository: Path, *, processes: int, clients: int, seconds: float, r
         main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
         run(WARM_UP_SECONDS)
         for _ in range(rounds):
-            before, began = (core_seconds(main), core_seconds(fronts)), time.monotonic()
+            before, began = (cpu_seconds(*main), cpu_seconds(*fronts)), time.monotonic()
             answered = run(seconds)
             took = time.monotonic() - began
             costs.append(
                 Cost(
                     rate=answered / min(took, seconds),
-                    main=1e3 * (core_seconds(main) - before[0]) / answered,
-                    fronts=1e3 * (core_seconds(fronts) - before[1]) / answered,
+                    main=1e3 * (cpu_seconds(*main) - before[0]) / answered,
+                    fronts=1e3 * (cpu_seconds(*fronts) - before[1]) / answered,
                 )
             )
     return Cost(

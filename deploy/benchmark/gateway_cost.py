@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL, Samples
+from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.front.methods import SERVICE
@@ -56,11 +57,6 @@ class _Turn:
     @property
     def rate(self) -> float:
         return self.answers / self.seconds
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken, to the nanosecond."""
-    return time.clock_gettime((~pid << 3) | 2)  # Linux's clock id for the time of another process
 
 
 def send(address: str, message: bytes, *, clients: int, seconds: float, pid: int) -> _Turn:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import signal
 import subprocess
 import time
@@ -12,6 +13,11 @@ from deploy.embedded import CannotStart, EmbeddedServer
 from deploy.gateway.backends import processes
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.front.served_models import ServedModels
+
+
+def process_of(pid: int, *, name: str) -> processes.Process:
+    """The process that has this number now."""
+    return dataclasses.replace(processes.family(pid)[0], name=name)
 
 
 class SleepingServer:
@@ -27,8 +33,7 @@ class SleepingServer:
     def family(self) -> tuple[processes.Process, ...]:
         names = ("tritonserver", "the process of the model echo")
         return tuple(
-            processes.process_of(child.pid, name=name)
-            for child, name in zip(self.children, names, strict=True)
+            process_of(child.pid, name=name) for child, name in zip(self.children, names, strict=True)
         )
 
     def at_normal_priority(self) -> None:

@@ -34,14 +34,6 @@ class _Stat:
     started: int
 
 
-def process_of(pid: int, *, name: str) -> Process:
-    """The process that has this number now; ProcessLookupError where none has."""
-    stat = _stat(pid)
-    if stat is None:
-        raise ProcessLookupError(f"there is no process {pid}")
-    return Process(pid=pid, started=stat.started, name=name)
-
-
 def state_of(process: Process) -> State:
     """The state now; reads one small file. ALIVE where it can't be read, as without a descriptor left."""
     try:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from deploy.embedded import (
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
 from tests.helpers.paths import ROOT
+from tests.helpers.server_commands import until_ready
 
 
 @pytest.fixture
@@ -103,31 +104,10 @@ def eventually(holds: Callable[[], bool], *, seconds: float = 15.0) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def command(repository: Path, *further: str) -> Iterator["subprocess.Popen[str]"]:
-    """`python -m deploy.embedded` on free ports, read up to the line that says it is ready."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "deploy.embedded", "--repository", str(repository)),
-            *("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", *further),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("qface: ready"):
-                break
-        else:
-            pytest.fail("the server did not become ready")
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+def command(repository: Path, *further: str) -> contextlib.AbstractContextManager["subprocess.Popen[str]"]:
+    """`python -m deploy.embedded` on free ports."""
+    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
+    return until_ready("deploy.embedded", "--repository", str(repository), *ports, *further)
 
 
 def test_answers_and_leaves_neither_a_process_nor_shared_memory(echo: Path) -> None:

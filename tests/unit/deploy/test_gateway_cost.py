@@ -3,7 +3,8 @@
 import os
 import time
 
-from deploy.benchmark.gateway_cost import Row, cpu_seconds, table
+from deploy.benchmark.gateway_cost import Row, table
+from deploy.benchmark.processor_time import cpu_seconds
 
 
 def test_another_processs_time_is_read_by_its_id() -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import slow_repository, tiny_repository
 from tests.helpers.bystanders import ask, eventually, stub_of
 from tests.helpers.paths import ROOT
+from tests.helpers.server_commands import until_ready
 from tests.helpers.slow_repository import TAKES_LONG, crop
 
 
@@ -62,36 +62,14 @@ def code_of(error: Any) -> grpc.StatusCode:
     return code
 
 
-@contextlib.contextmanager
-def command(repository: Path, folder: Path, *further: str) -> Iterator["subprocess.Popen[str]"]:
-    """`python -m deploy.gateway` on free ports, read up to the line that says it is ready."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "deploy.gateway", "--repository", str(repository)),
-            *("--grpc-port", "0", "--http-port", "0", "--standby", "never"),
-            *("--control", str(folder / "control"), *further),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+def command(
+    repository: Path, folder: Path, *further: str
+) -> contextlib.AbstractContextManager["subprocess.Popen[str]"]:
+    """`python -m deploy.gateway` on free ports, without a standby."""
+    where = ("--grpc-port", "0", "--http-port", "0", "--control", str(folder / "control"))
+    return until_ready(
+        "deploy.gateway", "--repository", str(repository), *where, "--standby", "never", *further
     )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("qface: ready"):
-                break
-        else:
-            pytest.fail("the gateway did not become ready")
-        yield process
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=60)
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 # -- start and stop ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.gateway.backends import processes
 from deploy.gateway.backends.processes import State
+from tests.helpers.fake_tritons import process_of
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 
 def test_a_stopped_process_is_frozen_until_it_goes_on(child: "subprocess.Popen[bytes]") -> None:
-    process = processes.process_of(child.pid, name="it")
+    process = process_of(child.pid, name="it")
     assert processes.state_of(process) is State.ALIVE
     child.send_signal(signal.SIGSTOP)
     assert eventually(lambda: processes.state_of(process) is State.FROZEN)
@@ -39,7 +40,7 @@ def test_a_stopped_process_is_frozen_until_it_goes_on(child: "subprocess.Popen[b
 
 
 def test_a_zombie_is_dead_and_so_is_one_that_is_gone(child: "subprocess.Popen[bytes]") -> None:
-    process = processes.process_of(child.pid, name="it")
+    process = process_of(child.pid, name="it")
     child.kill()
     assert eventually(lambda: processes.state_of(process) is State.DEAD)  # nobody has waited for it
     child.wait()
@@ -54,7 +55,7 @@ def test_another_process_with_the_number_is_not_the_same(child: "subprocess.Pope
 def test_a_process_whose_state_cannot_be_read_is_not_taken_for_dead(
     child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = processes.process_of(child.pid, name="one")
+    process = process_of(child.pid, name="one")
 
     def no_descriptor(*_: object, **__: object) -> str:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -64,7 +65,7 @@ def test_a_process_whose_state_cannot_be_read_is_not_taken_for_dead(
 
 
 def test_a_dead_process_is_reported_before_a_frozen_one(child: "subprocess.Popen[bytes]") -> None:
-    frozen = processes.process_of(child.pid, name="frozen")
+    frozen = process_of(child.pid, name="frozen")
     child.send_signal(signal.SIGSTOP)
     assert eventually(lambda: processes.state_of(frozen) is State.FROZEN)
     dead = processes.Process(pid=child.pid, started=1, name="dead")
