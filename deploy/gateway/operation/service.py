@@ -5,6 +5,7 @@ with GatewayServer(Path("var/repository")) as server:
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -43,6 +44,9 @@ class GatewayServer:
     log             where everything goes that the gateway and Triton print; None keeps the last lines only
     arguments       further options of `python -m deploy.gateway`. There is no standby unless they name one
     start_timeout   seconds until every model must be ready and have answered
+    prefix          words before the gateway's command, of a program that becomes it ("unshare", "--mount"):
+                    one that goes on beside it would get its signals
+    environment     variables that the gateway and all that it starts get beside those of this process
 
     Every failure is an EmbeddedServerError with one sentence; nothing is left running by then. A gateway ends
     with the process that started it, however that ends.
@@ -58,6 +62,8 @@ class GatewayServer:
         log: TextIO | None = None,
         arguments: Sequence[str] = (),
         start_timeout: float = 180.0,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._repository = Path(repository).absolute()
         self._host = host
@@ -65,6 +71,8 @@ class GatewayServer:
         self._sink = log
         self._arguments = tuple(arguments)
         self._start_timeout = start_timeout
+        self._prefix = tuple(prefix)
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._parent: socket.socket | None = None
         self._reader = reports.ReportReader()
@@ -196,6 +204,7 @@ class GatewayServer:
         with theirs:
             self._process = subprocess.Popen(
                 [
+                    *self._prefix,
                     *(sys.executable, "-m", "deploy.gateway", "--repository", str(self._repository)),
                     *("--host", self._host, "--start-timeout", str(self._start_timeout)),
                     *(word for flag, port in self._ports.items() for word in (flag, str(port))),
@@ -203,6 +212,7 @@ class GatewayServer:
                     *("--standby", "never", *self._arguments),
                 ],
                 cwd=PROJECT,
+                env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
