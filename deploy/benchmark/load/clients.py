@@ -34,9 +34,14 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a sender got: an answer that was checked, or an error."""
+    """What a sender got: an answer that was checked, or an error.
+
+    right   whether it is what this request should get; errors that say "try again" always are
+    left    the client gave the request up on purpose
+    """
 
     right: bool = True
+    left: bool = False
     code: str = "OK"
     details: str = ""
     pushback: float | None = None
@@ -148,6 +153,17 @@ class _FaceClientSender:
 
     def close(self) -> None:
         self._client.close()
+
+
+def end_of(reply: Reply, *, seconds: float, deadline: float) -> End:
+    """The one end of a request whose client knew after `seconds`."""
+    if reply.left:
+        return End.ABANDONED
+    if reply.code == "OK":
+        late = seconds > deadline + SLACK
+        return End.LOST if late else End.ANSWERED if reply.right else End.WRONG
+    end = end_of_error(reply.code, reply.details, seconds=seconds, deadline=deadline)
+    return End.WRONG if end is End.REFUSED and not reply.right else end
 
 
 MakeSender = Callable[[], Sender]
@@ -298,17 +314,12 @@ class Load:
         began = time.monotonic()
         reply = sender.send(self._deadline)
         seconds = time.monotonic() - began
-        if reply.code == "OK":
-            late = seconds > self._deadline + SLACK
-            end = End.LOST if late else End.ANSWERED if reply.right else End.WRONG
-        else:
-            end = end_of_error(reply.code, reply.details, seconds=seconds, deadline=self._deadline)
         outcome = Outcome(
             client=f"client-{number}",
             model=sender.model,
             began=began,
             seconds=seconds,
-            end=end,
+            end=end_of(reply, seconds=seconds, deadline=self._deadline),
             code=reply.code,
             details=reply.details,
             pushback=reply.pushback,

@@ -4,6 +4,7 @@ A connection that sends them costs its process no library, so that one process c
 """
 
 import struct
+from collections.abc import Sequence
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -18,10 +19,18 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-def call(message: bytes, *, authority: str, method: str = METHOD, timeout: str | None = None) -> bytes:
+def call(
+    message: bytes,
+    *,
+    authority: str,
+    method: str = METHOD,
+    timeout: str | None = None,
+    metadata: Sequence[tuple[str, str]] = (),
+) -> bytes:
     """All that a client sends: preface, settings, headers and the message, on stream 1.
 
-    `timeout` is the header grpc-timeout ("200m" are 200 ms). ValueError for a message over LARGEST bytes.
+    `timeout` is the header grpc-timeout ("200m" are 200 ms), `metadata` are further ones.
+    ValueError for a message over LARGEST bytes.
     """
     if len(message) > LARGEST:
         raise ValueError(f"a message of {len(message)} bytes is over {LARGEST}: send a smaller picture")
@@ -39,6 +48,8 @@ def call(message: bytes, *, authority: str, method: str = METHOD, timeout: str |
     )
     if timeout is not None:
         headers += b"\x00" + _text("grpc-timeout") + _text(timeout)
+    for name, value in metadata:
+        headers += b"\x00" + _text(name) + _text(value)
     body = b"\0" + struct.pack(">I", len(message)) + message
     parts = [body[start : start + _FRAME] for start in range(0, len(body), _FRAME)]
     return (

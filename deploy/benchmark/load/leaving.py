@@ -26,14 +26,21 @@ _SHORTER = 0.99  # with each call that was answered before it was given up
 _MOST_TRIES = 10  # for each that is to leave
 
 
-def kill_clients(address: str, message: bytes, *, clients: int, each: int = 200) -> int:
+def kill_clients(
+    address: str,
+    message: bytes,
+    *,
+    clients: int,
+    each: int = 200,
+    metadata: Sequence[tuple[str, str]] = (),
+) -> int:
     """At least so many clients that are killed with their request in flight, `each` in a process; how many.
 
     ConnectionError where they can't connect.
     """
     killed = 0
     with tempfile.NamedTemporaryFile(suffix=".call") as file:
-        file.write(http2.call(message, authority=address))
+        file.write(http2.call(message, authority=address, metadata=metadata))
         file.flush()
         command = [sys.executable, "-I", "-S", str(_DYING), address, file.name, str(each)]
         for _ in range(10 * (1 + clients // each)):

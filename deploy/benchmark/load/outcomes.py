@@ -21,7 +21,8 @@ class End(enum.Enum):
     ANSWERED = "answered"  # with what was to be expected
     WRONG = "wrong"  # with an answer that is not this request's
     REFUSED = "refused"  # with a typed error, inside the deadline
-    LOST = "lost"  # neither, inside the deadline
+    ABANDONED = "abandoned"  # by its client, on purpose, before an answer came
+    LOST = "lost"  # none of these, inside the deadline
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,8 @@ class Summary:
         refused = ", ".join(f"{count} {code}" for code, count in self.refusals.most_common())
         return (
             f"{self.sent} sent, {self.ends[End.ANSWERED]} answered, {self.ends[End.REFUSED]} refused"
-            f"{f' ({refused})' if refused else ''}, {self.ends[End.WRONG]} wrong, {self.lost} lost; "
+            f"{f' ({refused})' if refused else ''}, {self.ends[End.ABANDONED]} abandoned, "
+            f"{self.ends[End.WRONG]} wrong, {self.lost} lost; "
             f"median {1000 * self.median:.0f} ms, p99 {1000 * self.p99:.0f} ms, "
             f"slowest {1000 * self.slowest:.0f} ms"
         )

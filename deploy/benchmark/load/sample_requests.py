@@ -74,8 +74,12 @@ def jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
-def request_for(config: Any, *, encoded: bytes, pixels: NDArray[np.uint8]) -> v2.ModelInferRequest | None:
-    """A request of one row to a model, from its configuration; None where it takes more than pictures.
+def request_for(
+    config: Any, *, encoded: bytes, pixels: NDArray[np.uint8], rows: int = 1
+) -> v2.ModelInferRequest | None:
+    """A request to a model, from its configuration; None where it takes more than pictures.
+
+    `rows` is how many times a model that batches gets the same picture.
 
     Inputs of bytes take the encoded picture or the pixels, by their number of dimensions; inputs of
     numbers are NaN, which stands for "not given".
@@ -87,15 +91,17 @@ def request_for(config: Any, *, encoded: bytes, pixels: NDArray[np.uint8]) -> v2
         if tensor.data_type == 2 and len(dims) == 1:  # TYPE_UINT8
             shape, raw = [len(encoded)], encoded
         elif tensor.data_type == 2 and len(dims) == 3:
-            height, width = (side if side > 0 else pixels.shape[0] for side in dims[:2])
+            height, width = (side if side > 0 else pixels.shape[axis] for axis, side in enumerate(dims[:2]))
             crop = cv2.resize(pixels, (width, height))
             shape, raw = list(crop.shape), crop.tobytes()
         elif tensor.data_type == 11 and all(size > 0 for size in dims):  # TYPE_FP32
             shape, raw = dims, np.full(math.prod(dims), np.nan, np.float32).tobytes()
         else:
             return None
-        request.inputs.add(name=tensor.name, datatype=_name_of(tensor.data_type), shape=[1] * batched + shape)
-        request.raw_input_contents.append(raw)
+        request.inputs.add(
+            name=tensor.name, datatype=_name_of(tensor.data_type), shape=[rows] * batched + shape
+        )
+        request.raw_input_contents.append(raw * rows if batched else raw)
     return request
 
 

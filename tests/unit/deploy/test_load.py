@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from deploy.benchmark.load import End, Load, Outcome, Summary, http2, leaving
-from deploy.benchmark.load.clients import Reply, alike
+from deploy.benchmark.load.clients import Reply, alike, end_of
 from deploy.benchmark.load.outcomes import SLACK, end_of_error
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
@@ -106,6 +106,20 @@ def test_an_error_is_a_refusal_only_if_the_server_sent_it_in_time(
     assert end_of_error(code, details, seconds=seconds, deadline=10) is end
 
 
+@pytest.mark.parametrize(
+    ("reply", "end"),
+    [
+        (Reply(left=True, code="DEADLINE_EXCEEDED"), End.ABANDONED),
+        (Reply(right=False), End.WRONG),
+        (Reply(code="INVALID_ARGUMENT"), End.REFUSED),
+        (Reply(right=False, code="INVALID_ARGUMENT"), End.WRONG),  # there was nothing wrong with it
+        (Reply(right=False, code="UNKNOWN"), End.LOST),
+    ],
+)
+def test_who_leaves_on_purpose_loses_nothing_and_a_refusal_may_be_wrong(reply: Reply, end: End) -> None:
+    assert end_of(reply, seconds=0.1, deadline=10) is end
+
+
 class Scripted:
     """A sender whose replies are given."""
 
@@ -130,7 +144,7 @@ def test_each_request_has_one_outcome_and_the_summary_counts_them() -> None:
     summary = load.summary
     assert (summary.ends[End.WRONG], summary.ends[End.REFUSED], summary.lost) == (1, 1, 1)
     assert summary.ends[End.ANSWERED] == summary.sent - 3
-    assert "1 refused (1 UNAVAILABLE), 1 wrong, 1 lost" in str(summary)
+    assert "1 refused (1 UNAVAILABLE), 0 abandoned, 1 wrong, 1 lost" in str(summary)
 
 
 def test_a_refused_client_waits_as_long_as_it_is_asked_to() -> None:
