@@ -122,7 +122,7 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 	$(FULL) -m deploy.benchmark.facexformer $(ARGS)
 
 .PHONY: faults
-faults: .venv/.made repository ## kill, freeze, swap and leave what is served, under eight clients: a table
+faults: .venv/.made repository ## do every fault to what is served, under load, and count what its clients lose: a table (ARGS=--quick: shorter)
 	$(FULL) -m deploy.benchmark.faults $(ARGS)
 
 .PHONY: perf-analyzer
@@ -187,7 +187,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/evaluate var/evaluate-server.log var/faults-server.log var/perf-analyzer var/perf-analyzer-input.json
+	rm -rf var/evaluate var/evaluate-server.log var/faults-server.log var/faults.md var/perf-analyzer var/perf-analyzer-input.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
@@ -58,6 +58,17 @@ def model_processes(triton: int) -> dict[str, list[int]]:
         if (match := _MODEL.search(process.command)) and process.state not in "ZX":
             found.setdefault(match.group(1), []).append(process.pid)
     return {model: sorted(pids) for model, pids in sorted(found.items())}
+
+
+def running(pids: Iterable[int]) -> list[int]:
+    """Those of these processes that have not ended."""
+    found = {pid: _look(pid) for pid in pids}
+    return [pid for pid, process in found.items() if process is not None and process.state not in "ZX"]
+
+
+def model_names(repository: Path) -> list[str]:
+    """The Python models of a repository: each of them has a process, or several."""
+    return sorted({path.parts[-3] for path in repository.glob("models/*/*/model.py")})
 
 
 def tritons(root: int) -> list[int]:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.benchmark.load import End, Summary
 
-_HEADER = "| fault | whole after | requests | answered | refused | wrong | lost | p99 | slowest |"
+_HEADER = "| fault | answered | refused | whole after | p50 | p99 | wrong | lost | note |"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,20 +18,26 @@ class Row:
     whole: float | None  # seconds; None: nothing had to be made whole
     summary: Summary
     remark: str = ""  # what failed
+    note: str = ""  # what else was measured
+
+    @property
+    def bad(self) -> bool:
+        """Whether a request was lost or answered wrongly, or something else was not as it should be."""
+        return bool(self.remark or self.summary.lost or self.summary.ends[End.WRONG])
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
-    lines = [_HEADER, "|---|---:|---:|---:|---|---:|---:|---:|---:|"]
+    lines = [_HEADER, "|---|---:|---|---:|---:|---:|---:|---:|---|"]
     for row in rows:
         summary = row.summary
         refused = ", ".join(f"{count} {code}" for code, count in summary.refusals.most_common()) or "0"
         whole = "" if row.whole is None else f"{row.whole:.1f} s"
-        fault = f"{row.fault} ({row.remark})" if row.remark else row.fault
+        note = "; ".join(filter(None, (f"FAILED: {row.remark}" if row.remark else "", row.note)))
         lines.append(
-            f"| {fault} | {whole} | {summary.sent} | {summary.ends[End.ANSWERED]} | {refused} "
-            f"| {summary.ends[End.WRONG]} | {summary.lost} | {_milliseconds(summary.p99)} "
-            f"| {_milliseconds(summary.slowest)} |"
+            f"| {row.fault} | {summary.ends[End.ANSWERED]} | {refused} | {whole} "
+            f"| {_milliseconds(summary.median)} | {_milliseconds(summary.p99)} "
+            f"| {summary.ends[End.WRONG]} | {summary.lost} | {note.replace('|', '/')} |"
         )
     return "\n".join(lines)
 
@@ -53,12 +59,3 @@ def machine() -> str:
     cores = sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())
     kilobytes = int(Path("/proc/meminfo").read_text().split()[1])
     return f"{cores} cores, {cpu}, {kilobytes / 2**20:.0f} GiB"
-
-
-def memory_table(by_program: Mapping[str, int]) -> str:
-    """Markdown; bytes that each program's processes have to themselves, or their share of what is shared."""
-    lines = ["| program | memory |", "|---|---:|"]
-    for name, size in sorted(by_program.items(), key=lambda item: -item[1]):
-        lines.append(f"| {name} | {size / 2**20:.0f} MiB |")
-    lines.append(f"| all | {sum(by_program.values()) / 2**20:.0f} MiB |")
-    return "\n".join(lines)

@@ -1,5 +1,6 @@
-"""Eight clients of three sorts, for loads under which something else happens to a server."""
+"""Clients of three sorts, for loads under which something else happens to a server."""
 
+import itertools
 from collections.abc import Callable
 
 from deploy.benchmark.load.clients import MakeSender, face_client_sender, raw_sender, tritonclient_sender
@@ -11,12 +12,13 @@ TRY_AGAIN = 2  # of the clients, the last ones
 
 
 def mixed_clients(
-    address: str, samples: Samples, *, deadline: float, photo: bytes | None = None
+    address: str, samples: Samples, *, deadline: float, photo: bytes | None = None, clients: int = 8
 ) -> list[MakeSender]:
     """Plain stubs, tritonclient and FaceClient, on ensembles, a single task and photos.
 
     deadline    seconds that a FaceClient's call has
     photo       what FaceClient analyzes (None: a picture without a face)
+    clients     how many; from the ninth on the same again
     """
     task = next(name for name in samples.ensembles if name not in (EVERYTHING, CROPS))
     crop = picture(99, size=64)
@@ -31,7 +33,7 @@ def mixed_clients(
     def ours(call: Callable[[FaceClient], object]) -> MakeSender:
         return face_client_sender(address, call, deadline=deadline, tolerance=samples.tolerance)
 
-    return [
+    eight = [
         raw_sender(address, samples, EVERYTHING),
         raw_sender(address, samples, task, first=1),
         raw_sender(address, samples, CROPS, first=2),
@@ -41,3 +43,4 @@ def mixed_clients(
         ours(crops),
         ours(photos),
     ]
+    return list(itertools.islice(itertools.cycle(eight), clients))
