@@ -21,6 +21,7 @@ from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import HEADER
 from build.serving.served_models import config_files, python_models
 from build.serving.served_network import Network, network_of
+from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 MODEL_REPOSITORY = ROOT / "model_repository"
 WEIGHTS = ROOT / "weights" / "qface-tiny.onnx"
@@ -38,9 +39,11 @@ def generated(
     return generated_for([network_of(graph, tasks=tasks, engine=settings)], sources=sources)
 
 
-def generated_for(networks: Sequence[Network], *, sources: Path = MODEL_REPOSITORY) -> dict[str, bytes]:
-    """The generated files of a repository of these networks."""
-    files = {path: text.encode() for path, text in config_files(networks).items()}
+def generated_for(
+    networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS, sources: Path = MODEL_REPOSITORY
+) -> dict[str, bytes]:
+    """The generated files of a repository of these networks, whose requests have these limits."""
+    files = {path: text.encode() for path, text in config_files(networks, limits=limits).items()}
     programs = python_models(networks)
     for model, source in programs.items():
         if model != source:

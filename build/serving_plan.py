@@ -12,6 +12,7 @@ from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import PLAN, read_manifest
+from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class ServingPlan:
     # By the names that their models begin with: engine directories, or exported networks (.onnx).
     further_networks: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     detector: Path | None = None  # the face detector's .tflite; None: the installed package's
+    max_faces: int | None = None  # the most that are answered of one photo; None: the usual number
+    min_face: float | None = None  # the smallest that requests may look for; None: the usual share
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.threads is not None:
@@ -42,6 +45,18 @@ class ServingPlan:
                 "--gpus and --instances are for a GPU's engine: choose one with "
                 f"--target {default_backend('gpu').name}"
             )
+        try:
+            _ = self.limits
+        except ValueError as error:
+            raise BuildError(str(error)) from None
+
+    @property
+    def limits(self) -> SearchLimits:
+        """What requests may ask of the search for faces."""
+        return SearchLimits(
+            max_faces=USUAL_LIMITS.max_faces if self.max_faces is None else self.max_faces,
+            min_face=USUAL_LIMITS.min_face if self.min_face is None else self.min_face,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As it is recorded. Paths below the project are written from there."""
@@ -54,6 +69,8 @@ class ServingPlan:
             "tasks": None if self.tasks is None else list(self.tasks),
             "also": {name: shown(path) for name, path in self.further_networks.items()},
             "detector": _shown(self.detector),
+            "max_faces": self.max_faces,
+            "min_face": self.min_face,
         }
 
     @classmethod
@@ -68,6 +85,9 @@ class ServingPlan:
             tasks=None if recorded["tasks"] is None else tuple(recorded["tasks"]),
             further_networks={name: ROOT / path for name, path in dict(recorded["also"]).items()},
             detector=_path(recorded["detector"]),
+            # Plans that were recorded before these could be set have neither.
+            max_faces=recorded.get("max_faces"),
+            min_face=recorded.get("min_face"),
         )
 
 

@@ -8,6 +8,8 @@ from build.serving.engine_settings import EngineSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor
 from runtime.contract import Contract
 from runtime.detect.blazeface import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
+from runtime.detect.search import SearchLimits
+from runtime.parameters import REQUEST_PARAMETERS, to_text
 
 DETECTOR_FILE = "detector.tflite"
 
@@ -28,7 +30,7 @@ def face_detector(engine: EngineSettings) -> Model:
     )
 
 
-def face_detect() -> Model:
+def face_detect(limits: SearchLimits) -> Model:
     """A photo -> where its faces are."""
     return Model(
         name="face_detect",
@@ -38,10 +40,11 @@ def face_detect() -> Model:
         # Without a batch to put together: it is what bounds the queue.
         batching=Batching(max_queue_size=MAX_QUEUED_PHOTOS),
         instances=Instances(count=2),
+        parameters=_request_parameters(limits),
     )
 
 
-def photo_analysis(contract: Contract, *, engine: str) -> Model:
+def photo_analysis(contract: Contract, *, engine: str, limits: SearchLimits) -> Model:
     """A photo -> where its faces are, and the answers about each."""
     own = {} if engine == "face_engine" else {"engine": engine}
     per_face = tuple(
@@ -56,5 +59,12 @@ def photo_analysis(contract: Contract, *, engine: str) -> Model:
         # An asynchronous model still answers one request at a time and instance: several, so that the
         # faces of several photos share the engine's batches.
         instances=Instances(count=4),
-        parameters=tensors.contract_parameter(contract) | {"max_batch": str(MAX_BATCH)} | own,
+        parameters=tensors.contract_parameter(contract)
+        | _request_parameters(limits)
+        | {"max_batch": str(MAX_BATCH)}
+        | own,
     )
+
+
+def _request_parameters(limits: SearchLimits) -> dict[str, str]:
+    return {REQUEST_PARAMETERS: to_text(limits.parameters())}

@@ -21,6 +21,7 @@ from build.precisions import Precision
 from build.serving_plan import ServingPlan
 from build.stages.common_options import detector_option, names, numbers
 from build.stages.stage import recorded
+from runtime.detect.search import USUAL_LIMITS
 
 DEFAULT_TASKS = "default"
 NO_FURTHER_NETWORK = "none"
@@ -84,6 +85,16 @@ class PlanOverrides:
         help="the GPUs to use, separated by commas (every one)", parse=numbers, default=None
     )
     detector: Path | None = detector_option()
+    max_faces: int | None = option(
+        help=f"the most faces that are answered of one photo ({USUAL_LIMITS.max_faces}); memory and time of "
+        "an answer grow with them",
+        default=None,
+    )
+    min_face: float | None = option(
+        help="the smallest face that requests may look for, as a share of a photo's longer side "
+        f"({USUAL_LIMITS.min_face:g}); small ones take several times as long",
+        default=None,
+    )
 
     def __post_init__(self) -> None:
         for name in ("weights", "target", "precision", "threads"):
@@ -111,6 +122,8 @@ class PlanOverrides:
             tasks=self._tasks(plan, further),
             further_networks=further,
             detector=self.detector or plan.detector,
+            max_faces=plan.max_faces if self.max_faces is None else self.max_faces,
+            min_face=plan.min_face if self.min_face is None else self.min_face,
         )
         if not self.choose_engine:
             return dataclasses.replace(

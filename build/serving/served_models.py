@@ -26,23 +26,26 @@ from build.serving.steps import (
     postprocess,
     postprocess_on_request,
 )
+from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
 # Of the first network's photo_analysis: by every network's name what its models' names begin with, in JSON.
 NETWORKS_PARAMETER = "models"
 
 
-def config_files(networks: Sequence[Network]) -> dict[str, str]:
+def config_files(networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS) -> dict[str, str]:
     """Every config.pbtxt of a repository, by its path below the repository's models.
 
-    Raises BuildError for networks whose models' names can't be told apart.
+    `limits` bound what requests may ask of the search for faces. Raises BuildError for networks whose models'
+    names can't be told apart.
     """
     check_names(
-        networks, first_models=[model.name for network in networks[:1] for model in served_models(network)]
+        networks,
+        first_models=[model.name for network in networks[:1] for model in served_models(network, limits)],
     )
     files: dict[str, str] = {}
     for network in networks:
-        models = served_models(network)
+        models = served_models(network, limits)
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
@@ -71,7 +74,7 @@ def python_models(networks: Iterable[Network]) -> dict[str, str]:
     return programs
 
 
-def served_models(network: Network) -> list[Model | Ensemble]:
+def served_models(network: Network, limits: SearchLimits) -> list[Model | Ensemble]:
     """The models that serve a network; the engine as it runs on a GPU."""
     contract, heads, engine = network.contract, network.heads, network.engine
     entries = contract.tasks
@@ -85,10 +88,10 @@ def served_models(network: Network) -> list[Model | Ensemble]:
         *(ensemble(entry.name, "face_preprocess", [entry], contract) for entry in entries),
         ensemble("face_analysis", "face_preprocess", entries, contract),
         ensemble("crop_analysis", "crop_preprocess", entries, contract),
-        photo_analysis(contract, engine=network.model_name("face_engine")),
+        photo_analysis(contract, engine=network.model_name("face_engine"), limits=limits),
     ]
     models = [_named(model, network) for model in models]
-    return models if network.prefix else [*models, face_detector(engine), face_detect()]
+    return models if network.prefix else [*models, face_detector(engine), face_detect(limits)]
 
 
 def _named(model: Model | Ensemble, network: Network) -> Model | Ensemble:

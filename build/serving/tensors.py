@@ -25,6 +25,8 @@ DETECTIONS = (
     Tensor(name="scores", datatype="FP32", dims=(-1,)),
     Tensor(name="landmarks", datatype="FP32", dims=(-1, 5, 2)),
     PHOTO_SIZE,
+    Tensor(name="faces_found", datatype="INT32", dims=(1,)),
+    Tensor(name="smallest_face", datatype="FP32", dims=(1,)),
 )
 
 

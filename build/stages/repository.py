@@ -65,7 +65,9 @@ def assemble(
     _check_devices(first, further)
     detector, detector_stage = read_detector(plan.detector)
     files = content_of(
-        [(network, first), *((others[name], other) for name, other in further.items())], detector=detector
+        [(network, first), *((others[name], other) for name, other in further.items())],
+        detector=detector,
+        limits=plan.limits,
     )
     stages: dict[str, Any] = dict(first.stages)
     if further:

@@ -9,17 +9,19 @@ the asyncio one run the same generators over their own connection. What goes to 
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
-from ._retries import Retries
+from ._retries import Retries, Timeout
 from ._steps import Infer, Pause, ReadModel, Steps
 from ._tensors import (
     CONTRACT_OUTPUT,
     FACE_OUTPUTS,
+    SEARCH_OUTPUTS,
     answered_hash,
     as_box,
     read_photo,
@@ -46,32 +48,11 @@ DEFAULT_URL = "localhost:8001"
 ATTEMPTS = 4
 PAUSE_SECONDS = 0.05
 
+# What Triton and the gateway write about an output that a model does not have.
+_UNKNOWN_OUTPUT = "inference output"
+
 # The served model that names which networks the repository has.
 _FIRST = "photo_analysis"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Timeout:
-    """Seconds until a call gives up.
-
-    `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
-    bounds the time until a server answers for the first time, so that a wrong address shows early.
-    """
-
-    request: float = 60.0
-    connect: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name, seconds in (("request", self.request), ("connect", self.connect)):
-            if not 0 < seconds < float("inf"):
-                raise ValueError(f"{name} is a finite number of seconds above 0, not {seconds}")
-
-
-def as_timeout(timeout: Timeout | float | None) -> Timeout:
-    """A Timeout from what a caller may give."""
-    if isinstance(timeout, Timeout):
-        return timeout
-    return Timeout() if timeout is None else Timeout(request=float(timeout))
 
 
 def require_contract(contract: Contract | None) -> Contract:
@@ -109,36 +90,52 @@ class Exchange:
         yield from self._read_networks(self._deadline())
         return tuple(self._networks)
 
-    def photo(self, photo: Encoded, *, tasks: Iterable[str] | None, network: str | None) -> Steps[Analysis]:
-        """All faces of a photo with the selected tasks."""
+    def photo(
+        self,
+        photo: Encoded,
+        *,
+        tasks: Iterable[str] | None,
+        network: str | None,
+        search: Mapping[str, int | float],
+    ) -> Steps[Analysis]:
+        """All faces of a photo that a search wants (request parameters), with the selected tasks."""
         deadline, names = self._deadline(), _names(tasks)
 
         def request(prefix: str) -> Steps[Analysis]:
+            model = f"{prefix}photo_analysis"
+            yield from self._taking(model, search, deadline)
             tensors, selected, contract = yield from self._request(
-                f"{prefix}photo_analysis",
+                model,
                 {"image": photo.data},
                 tasks=names,
                 extra=FACE_OUTPUTS,
+                optional=SEARCH_OUTPUTS,
+                parameters=search,
                 deadline=deadline,
             )
             return read_photo(tensors, tasks=selected, contract=contract)
 
         return (yield from self._with_network(network, deadline, request))
 
-    def detect(self, photo: Encoded) -> Steps[Analysis]:
-        """All faces of a photo, without answers about them."""
-        deadline = self._deadline()
-        if not self._current:  # the first call to a server is a short one, so that its absence shows early
-            yield from self._read("face_detect", deadline)
-        tensors = yield from self._retries.send(
-            Infer(
-                model="face_detect",
+    def detect(self, photo: Encoded, *, search: Mapping[str, int | float]) -> Steps[Analysis]:
+        """All faces of a photo that a search wants, without answers about them."""
+        deadline, model = self._deadline(), "face_detect"
+        for attempt in range(ATTEMPTS):
+            info = yield from self._taking(model, search, deadline)
+            infer = Infer(
+                model=model,
                 inputs={"image": photo.data},
-                outputs=FACE_OUTPUTS,
+                outputs=(*FACE_OUTPUTS, *(name for name in SEARCH_OUTPUTS if name in info.outputs)),
                 timeout=self._left(deadline),
+                parameters=search,
             )
-        )
-        return read_photo(tensors, tasks=(), contract=None)
+            try:
+                return read_photo((yield from self._retries.send(infer)), tasks=(), contract=None)
+            except InvalidInput as error:
+                if _UNKNOWN_OUTPUT not in str(error) or attempt == ATTEMPTS - 1:
+                    raise
+                yield from self._read(model, deadline)
+        raise AssertionError("the last attempt returns or raises")
 
     def face(
         self,
@@ -261,8 +258,12 @@ class Exchange:
         tasks: tuple[str, ...] | None,
         extra: tuple[str, ...],
         deadline: float,
+        optional: tuple[str, ...] = (),
+        parameters: Mapping[str, int | float] = MappingProxyType({}),
     ) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
         """Send one request until the answer and the contract by which it is read are of one hash.
+
+        It is for the tasks' outputs, the `extra` ones, and those `optional` ones that the model has.
 
         A hot swap can come between reading the contract and the request, and between the request and
         reading it again: both are put right by another request, a bounded number of times.
@@ -270,16 +271,23 @@ class Exchange:
         for attempt in range(ATTEMPTS):
             if attempt:
                 yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._left(deadline)))
-            _, selected = yield from self._known_tasks(model, tasks, deadline)
-            outputs = (*(output for task in selected for output in task.outputs), *extra, CONTRACT_OUTPUT)
+            info, selected = yield from self._known_tasks(model, tasks, deadline)
+            answered = (name for name in optional if name in info.outputs)
+            of_tasks = (output for task in selected for output in task.outputs)
+            outputs = (*of_tasks, *extra, *answered, CONTRACT_OUTPUT)
+            infer = Infer(
+                model=model,
+                inputs=inputs,
+                outputs=outputs,
+                timeout=self._left(deadline),
+                parameters=parameters,
+            )
             try:
-                tensors: Tensors = yield from self._retries.send(
-                    Infer(model=model, inputs=inputs, outputs=outputs, timeout=self._left(deadline))
-                )
+                tensors: Tensors = yield from self._retries.send(infer)
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
                 # the caller's: mend it by reading the contract again.
-                if "inference output" not in str(error):
+                if _UNKNOWN_OUTPUT not in str(error):
                     raise
                 yield from self._read(model, deadline)
                 continue
@@ -298,6 +306,20 @@ class Exchange:
             f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
             f"try again when the server has settled"
         )
+
+    def _taking(self, model: str, parameters: Mapping[str, int | float], deadline: float) -> Steps[ModelInfo]:
+        """The model, which takes these request parameters; InvalidInput where it does not take one.
+
+        A server from before they were taken would else answer as if nothing had been asked for.
+        """
+        info = self._current.get(model)
+        if info is None or not set(parameters) <= set(info.parameters):
+            info = yield from self._read(model, deadline)
+        for name in parameters:
+            if name not in info.parameters:
+                takes = f"it takes {', '.join(info.parameters)}" if info.parameters else "update the server"
+                raise InvalidInput(f"model {model!r} of this server does not take {name}: {takes}")
+        return info
 
     def _known_tasks(
         self, model: str, tasks: tuple[str, ...] | None, deadline: float

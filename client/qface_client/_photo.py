@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import io
 import math
+import numbers
 import os
 import stat
 from collections.abc import Sequence
@@ -75,6 +76,31 @@ def encode(photo: Photo) -> Encoded:
     if not data:
         raise InvalidInput("the picture is empty (0 bytes): check how it was written", file=file)
     return Encoded(data=np.frombuffer(data, dtype=np.uint8), file=file)
+
+
+def search_parameters(
+    *, min_score: float | None, max_faces: int | None, min_face: float | None
+) -> dict[str, int | float]:
+    """The request parameters of a search for faces, in the types that the protocol sends; None: left out.
+
+    InvalidInput for what is no number. Which numbers are taken is the server's to say.
+    """
+    parameters: dict[str, int | float] = {}
+    for name, share in (("min_score", min_score), ("min_face", min_face)):
+        if share is not None:
+            _check_number(name, share, numbers.Real, "a number")
+            parameters[name] = float(share)
+    if max_faces is not None:
+        _check_number("max_faces", max_faces, numbers.Integral, "a whole number")
+        if not 0 < max_faces < 1 << 63:  # what the protocol can send
+            raise InvalidInput(f"max_faces is 1 or more, not {max_faces}")
+        parameters["max_faces"] = int(max_faces)
+    return parameters
+
+
+def _check_number(name: str, value: Any, kind: type[Any], taken: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidInput(f"{name} is {taken}, not {value!r}")
 
 
 async def encode_in_thread(photo: Photo) -> Encoded:

@@ -20,6 +20,30 @@ FIRST_CONTACT = 1.0
 SHORTEST_TRY = 0.05
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timeout:
+    """Seconds until a call gives up.
+
+    `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
+    bounds the time until a server answers for the first time, so that a wrong address shows early.
+    """
+
+    request: float = 60.0
+    connect: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("request", self.request), ("connect", self.connect)):
+            if not 0 < seconds < float("inf"):
+                raise ValueError(f"{name} is a finite number of seconds above 0, not {seconds}")
+
+
+def as_timeout(timeout: Timeout | float | None) -> Timeout:
+    """A Timeout from what a caller may give."""
+    if isinstance(timeout, Timeout):
+        return timeout
+    return Timeout() if timeout is None else Timeout(request=float(timeout))
+
+
 class Retries:
     """Sends steps, again where the server turned them away or could not be reached.
 

@@ -25,6 +25,7 @@ class Infer:
     inputs: Mapping[str, NDArray[Any]]
     outputs: tuple[str, ...]
     timeout: float
+    parameters: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

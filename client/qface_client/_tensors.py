@@ -12,6 +12,8 @@ from .kinds.base import Answer, Box, Tensors, tensor, text
 from .results import Analysis, Face
 
 FACE_OUTPUTS = ("boxes", "scores", "landmarks", "photo_size")
+# Of how the photo was searched; servers from before these were answered have none of them.
+SEARCH_OUTPUTS = ("faces_found", "smallest_face")
 CONTRACT_OUTPUT = "contract"
 
 
@@ -27,7 +29,8 @@ def answered_hash(tensors: Tensors) -> str:
 
 def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contract | None) -> Analysis:
     """The faces of a photo from `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2], `photo_size` [2]
-    (width, height) and each task's tensors with N in front."""
+    (width, height), each task's tensors with N in front, and `faces_found` [1] and `smallest_face` [1] where
+    they were answered."""
     boxes = tensor(tensors, "boxes", shape=(None, 4))
     count = len(boxes)
     scores = tensor(tensors, "scores", shape=(count,))
@@ -44,7 +47,17 @@ def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contrac
         )
         for i in range(count)
     ]
-    return Analysis(faces, width=width, height=height, contract=contract)
+    found, smallest = (
+        tensor(tensors, name, shape=(1,))[0] if name in tensors else None for name in SEARCH_OUTPUTS
+    )
+    return Analysis(
+        faces,
+        width=width,
+        height=height,
+        contract=contract,
+        faces_found=None if found is None else int(found),
+        smallest_face=None if smallest is None else float(smallest),
+    )
 
 
 def read_tasks(tensors: Tensors, *, tasks: Sequence[TaskSpec], count: int) -> list[dict[str, Answer]]:

@@ -19,8 +19,9 @@ from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
-from ._exchange import DEFAULT_URL, Exchange, Timeout, as_timeout, require_contract
-from ._photo import Crops, Encoded, Photo, encode_in_thread
+from ._exchange import DEFAULT_URL, Exchange, require_contract
+from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters
+from ._retries import Timeout, as_timeout
 from ._steps import Infer, Pause, ReadModel, Steps
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
@@ -82,20 +83,45 @@ class AsyncFaceClient:
         self._closed = False
 
     async def analyze(
-        self, photo: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+        self,
+        photo: Photo,
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        min_score: float | None = None,
+        max_faces: int | None = None,
+        min_face: float | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
         `photo`: a path, the bytes of a JPEG, PNG or WebP file, or an RGB array uint8 [height, width, 3].
         The server computes the wanted tasks only. A photo without a face gives an empty Analysis.
-        """
-        encoded = await encode_in_thread(photo)
-        return await self._run(self._exchange.photo(encoded, tasks=tasks, network=model), photo=encoded)
 
-    async def detect(self, photo: Photo) -> Analysis:
-        """Every face of a photo, best score first: box, score and five landmarks, no task."""
+        `min_score`: the detector's score from which on a face counts (0.5). `max_faces`: of more faces the
+        best seen (the server's limit). `min_face`: the smallest face to look for, as a share of the photo's
+        longer side; a small one finds more faces in large photos and takes several times as long. The
+        Analysis says how many faces were found, and how small ones were looked for.
+        """
+        search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         encoded = await encode_in_thread(photo)
-        return await self._run(self._exchange.detect(encoded), photo=encoded)
+        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search)
+        return await self._run(steps, photo=encoded)
+
+    async def detect(
+        self,
+        photo: Photo,
+        *,
+        min_score: float | None = None,
+        max_faces: int | None = None,
+        min_face: float | None = None,
+    ) -> Analysis:
+        """Every face of a photo, best score first: box, score and five landmarks, no task.
+
+        `min_score`, `max_faces`, `min_face`: as for `analyze`.
+        """
+        search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        encoded = await encode_in_thread(photo)
+        return await self._run(self._exchange.detect(encoded, search=search), photo=encoded)
 
     async def analyze_face(
         self,

@@ -1,6 +1,7 @@
 """The command line.
 
     qface analyze PHOTO... [--tasks a,b] [--model NAME] [--url host:port] [--json] [--draw DIR]
+                           [--min-score SCORE] [--max-faces N] [--min-face SHARE]
     qface info [--model NAME] [--url host:port] [--json]
 
 Both take --api-key-file FILE, --tls, --tls-ca, --tls-cert and --tls-key, which go before the environment
@@ -106,6 +107,19 @@ def _parser() -> argparse.ArgumentParser:
         "--tasks", type=_names, metavar="A,B", help="only these (all; `qface info` lists them)"
     )
     analyze.add_argument(
+        "--min-score", type=float, metavar="SCORE", help="the score from which on a face counts (0.5)"
+    )
+    analyze.add_argument(
+        "--max-faces", type=int, metavar="N", help="of more faces the best seen (the server's limit)"
+    )
+    analyze.add_argument(
+        "--min-face",
+        type=float,
+        metavar="SHARE",
+        help="the smallest face to look for, as a share of the photo's longer side; 0.005 finds more in "
+        "large photos and takes several times as long",
+    )
+    analyze.add_argument(
         "--draw", type=Path, metavar="DIR", help="write each photo with its answers into DIR"
     )
     analyze.set_defaults(command=_analyze)
@@ -164,7 +178,14 @@ def _analyze(options: argparse.Namespace) -> int:
             photo, target = item
             analysis = None
             try:
-                analysis = client.analyze(photo, tasks=options.tasks, model=options.model)
+                analysis = client.analyze(
+                    photo,
+                    tasks=options.tasks,
+                    model=options.model,
+                    min_score=options.min_score,
+                    max_faces=options.max_faces,
+                    min_face=options.min_face,
+                )
                 if target is not None:
                     _write_drawing(photo, analysis, target=target)
             except QFaceError as error:
@@ -280,12 +301,19 @@ def _print(analysis: Analysis, *, photo: str, as_json: bool) -> None:
     if as_json:
         _write(json.dumps(analysis.to_json(file=photo)))
         return
-    count = len(analysis)
-    faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
-    lines = [f"{photo}  {analysis.width}x{analysis.height}  {faces}"]
+    lines = [f"{photo}  {analysis.width}x{analysis.height}  {_count(analysis)}"]
     for number, face in enumerate(analysis, start=1):
         lines += _table(face, number=number)
     _write("\n".join(lines))
+
+
+def _count(analysis: Analysis) -> str:
+    """How many faces there are, how many more were found, and how small ones were looked for."""
+    count, found = len(analysis), analysis.faces_found
+    faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
+    more = f" of {found} found" if found > count else ""
+    smallest = analysis.smallest_face
+    return f"{faces}{more}" + ("" if smallest is None else f", from {smallest:.0f} pixels on")
 
 
 def _table(face: Face, *, number: int) -> list[str]:

@@ -94,6 +94,8 @@ class ModelInfo:
     # By the name of each network of the repository what the names of its models begin with; empty where
     # the model does not say it.
     networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    outputs: frozenset[str] = frozenset()  # names of the tensors that it answers
+    parameters: tuple[str, ...] = ()  # names of what a request may bring beside its inputs
 
 
 def parse_networks(text: str) -> dict[str, str]:
@@ -102,6 +104,16 @@ def parse_networks(text: str) -> dict[str, str]:
         return {str(name): str(prefix) for name, prefix in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
         raise ContractError(f"the server's list of models can't be read ({error}): build it again") from error
+
+
+def parse_parameters(text: str) -> tuple[str, ...]:
+    """The names of a model's request parameters from their JSON; ContractError says what is wrong with it."""
+    try:
+        return tuple(str(name) for name in json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ContractError(
+            f"the server's request parameters can't be read ({error}): build it again"
+        ) from error
 
 
 def parse_contract(text: str) -> Contract:

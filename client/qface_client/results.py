@@ -86,15 +86,31 @@ class Face:
 
 
 class Analysis(Sequence[Face]):
-    """The faces of one photo, best score first, and the photo's size after its EXIF rotation."""
+    """The faces of one photo, best score first, and the photo's size after its EXIF rotation.
 
-    __slots__ = ("contract", "faces", "height", "width")
+    `faces_found`: how many faces the photo shows at the score that was asked for; more than are here where
+    the server or `max_faces` left some out. `smallest_face`: the longer side, in the photo's pixels, of the
+    smallest face that was looked for (`min_face` makes it smaller); None where the server does not say.
+    """
 
-    def __init__(self, faces: Sequence[Face], *, width: int, height: int, contract: Contract | None) -> None:
+    __slots__ = ("contract", "faces", "faces_found", "height", "smallest_face", "width")
+
+    def __init__(
+        self,
+        faces: Sequence[Face],
+        *,
+        width: int,
+        height: int,
+        contract: Contract | None,
+        faces_found: int | None = None,
+        smallest_face: float | None = None,
+    ) -> None:
         self.faces = tuple(faces)
         self.width = width
         self.height = height
         self.contract = contract
+        self.faces_found = len(self.faces) if faces_found is None else faces_found
+        self.smallest_face = smallest_face
 
     @overload
     def __getitem__(self, index: int) -> Face: ...
@@ -117,6 +133,7 @@ class Analysis(Sequence[Face]):
             **({} if file is None else {"file": file}),
             "width": self.width,
             "height": self.height,
-            "faces_found": len(self.faces),
+            "faces_found": self.faces_found,
+            "smallest_face": None if self.smallest_face is None else round(self.smallest_face, 2),
             "faces": [face.to_json() for face in self.faces],
         }

@@ -15,16 +15,26 @@ from numpy.typing import NDArray
 from runtime.detect.blazeface import TILE_SIZE
 from runtime.errors import InvalidImage
 
-# At most this many tiles a photo (26 for a large one of 4:3).
+# At most this many tiles a photo (26 for a large one of 4:3), unless smaller faces are wanted ...
 MAX_TILES = 32
+# ... and then this many: the level of 3184 pixels of a square photo, and all coarser ones.
+MOST_TILES = 700
 
 # The shrunken level: the photo takes this part of the canvas.
 _SHRUNKEN = 0.4
 # What neighbouring tiles share at least. A face larger than this is found at a coarser level, where it
 # measures at least 56 / 2.3 = 24 canvas pixels.
 _OVERLAP = 56
-# The long side of the tiled levels in tiles: 328, 736 and 1552 pixels, a good factor of two apart.
-_LEVEL_TILES = (2, 5, 11)
+# The long side of the tiled levels in tiles: 328, 736, 1552 and 3184 pixels, a good factor of two apart.
+_LEVEL_TILES = (2, 5, 11, 23)
+# The finest of them that always fits into MAX_TILES.
+_USUAL_LEVEL = 1
+
+# Below this size on the canvas a box is out of place by up to half; a finer level, where there is one,
+# shows the same face at 1.7 to 2.5 times the size. On the finest level it is what a face needs to be found.
+VAGUE = 14.0
+# Smaller faces (photo pixels) are not worth a box: nothing can be said about them.
+SMALLEST_FACE = 16.0
 
 # Pixels, scale, offset and inner edges of one tile, as in `Tiles`.
 _Tile = tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
@@ -36,7 +46,7 @@ class Tiles:
 
     pixels [T, 192, 192, 3] uint8 RGB. scale [T, 2] and offset [T, 2] float64:
     photo = (canvas - offset) / scale, x then y. inner_edges [T, 4] bool: whether the photo goes on
-    beyond the tile's left, top, right and bottom edge.
+    beyond the tile's left, top, right and bottom edge. photo_size: width and height in pixels.
     """
 
     pixels: NDArray[np.uint8]
@@ -45,10 +55,19 @@ class Tiles:
     inner_edges: NDArray[np.bool_]
     photo_size: tuple[int, int]
 
+    @property
+    def smallest_face(self) -> float:
+        """The longer side, in photo pixels, of the smallest face that is looked for."""
+        return max(SMALLEST_FACE, VAGUE / float(self.scale.max()))
 
-def tile_photo(image: NDArray[np.uint8], *, max_tiles: int = MAX_TILES) -> Tiles:
+
+def tile_photo(
+    image: NDArray[np.uint8], *, max_tiles: int = MAX_TILES, min_face: float | None = None
+) -> Tiles:
     """The tiles to show the detector for a photo [H, W, 3] uint8; at least the two coarsest levels.
 
+    `min_face`: the smallest face to look for, as a share of the photo's longer side. For one that `max_tiles`
+    don't show there are up to MOST_TILES, and what those show is `Tiles.smallest_face`.
     Raises InvalidImage for an array of another shape or type.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
@@ -57,7 +76,7 @@ def tile_photo(image: NDArray[np.uint8], *, max_tiles: int = MAX_TILES) -> Tiles
             "send height x width x 3 RGB values of type uint8."
         )
     photo = np.array([image.shape[1], image.shape[0]])
-    levels = _levels(photo, max_tiles=max_tiles)
+    levels = _levels(photo, max_tiles=max_tiles, min_face=min_face)
     # Every coarser copy is made from the finest, so a large photo is read only once.
     base = _resize(image, levels[-1].size) if levels else image
     parts = [_letterbox(base, part=part, photo=photo) for part in (_SHRUNKEN, 1.0)]
@@ -81,19 +100,34 @@ class _Level:
     count: NDArray[np.int_]
 
 
-def _levels(photo: NDArray[np.int_], *, max_tiles: int) -> list[_Level]:
+def level_shares() -> tuple[float, ...]:
+    """The smallest face, as a share of the longer side, that the usual levels show, and each finer one."""
+    return tuple(VAGUE / _side(across) for across in _LEVEL_TILES[_USUAL_LEVEL:])
+
+
+def _side(across: int) -> int:
+    """The long side in pixels of a level that is so many tiles across."""
+    return across * TILE_SIZE - (across - 1) * _OVERLAP
+
+
+def _levels(photo: NDArray[np.int_], *, max_tiles: int, min_face: float | None) -> list[_Level]:
     """The tiled levels for a photo of that size (width, height), coarse to fine."""
+    longer = int(photo.max())
+    wanted = np.inf if min_face is None else max(SMALLEST_FACE, min_face * longer)
+    # Enlarging a photo would show nothing new: its own size is the last level, for who wants it.
+    sides = [side for across in _LEVEL_TILES if (side := _side(across)) <= longer]
+    own_size = [] if longer in sides else [longer]
     levels: list[_Level] = []
-    tiles = 2
-    for across in _LEVEL_TILES:
-        side = across * TILE_SIZE - (across - 1) * _OVERLAP
-        size = np.maximum(1, np.rint(photo * (side / photo.max())).astype(int))
+    shown, tiles = VAGUE * longer / TILE_SIZE, 2
+    for side in sides + own_size:
+        size = np.maximum(1, np.rint(photo * (side / longer)).astype(int))
         count = np.maximum(1, np.ceil((size - _OVERLAP) / (TILE_SIZE - _OVERLAP)).astype(int))
         tiles += int(count.prod())
-        # Enlarging a photo would show nothing new.
-        if side > photo.max() or tiles > max_tiles:
+        is_usual = tiles <= max_tiles and side in sides
+        if not is_usual and (shown <= wanted or tiles > MOST_TILES):
             break
         levels.append(_Level(size=size, count=count))
+        shown = VAGUE * longer / side
     return levels
 
 

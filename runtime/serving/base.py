@@ -10,7 +10,7 @@ import json
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from runtime.contract import Contract
 from runtime.errors import InvalidInput
 
 Answer = dict[str, NDArray[Any]]
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -116,18 +117,34 @@ async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequenc
 async def infer_in_batches(
     model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
 ) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...].
+    """The outputs of a batching model for any number of rows [N > 0, ...]."""
+    answers = await read_in_batches(
+        model, name, rows, outputs, max_batch=max_batch, read=lambda _, answer: answer
+    )
+    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
 
-    Two batches are requested at a time, so that a request of very many rows does not stand before all others.
+
+async def read_in_batches(
+    model: str,
+    name: str,
+    rows: NDArray[Any],
+    outputs: Sequence[str],
+    *,
+    max_batch: int,
+    read: Callable[[int, Answer], T],
+) -> list[T]:
+    """What `read` makes of the outputs of each batch, given the number of the batch's first row.
+
+    Two batches are requested at a time, so that a request of very many rows does not stand before all others;
+    and no more outputs are held than theirs and what `read` returns.
     """
     free = asyncio.Semaphore(2)
 
-    async def answer(start: int) -> Answer:
+    async def answer(start: int) -> T:
         async with free:
-            return await infer(model, {name: rows[start : start + max_batch]}, outputs)
+            return read(start, await infer(model, {name: rows[start : start + max_batch]}, outputs))
 
-    answers = await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
-    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
+    return await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
 
 
 def _full_name(error: Exception) -> str:

@@ -12,11 +12,11 @@ from runtime.errors import InvalidLandmarks
 from runtime.image.crops import Crop, crop_of
 from runtime.image.decode import decode_image
 from runtime.postprocess import CONTRACT_TENSOR, heads_for, no_faces, postprocess_all
-from runtime.serving.base import Answer, ServedModel, infer_in_batches, tensor
-from runtime.serving.detect import detection_tensors, find_faces
+from runtime.serving.base import Answer, infer_in_batches, tensor
+from runtime.serving.detect import FaceSearch, detection_tensors, find_faces
 
 
-class PhotoAnalysis(ServedModel):
+class PhotoAnalysis(FaceSearch):
     """One decode a photo; its tiles go to face_detector, its crops to face_engine, in shared batches."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
@@ -32,9 +32,10 @@ class PhotoAnalysis(ServedModel):
         return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
 
     async def answer(self, request: Any) -> Answer:
-        """`boxes`, `scores`, `landmarks`, `photo_size`, `contract`, and the requested answers [N, ...]."""
+        """What `detection_tensors` gives, `contract`, and the requested answers [N, ...]."""
+        search = self.search(request)
         image = decode_image(tensor(request, "image"))
-        found = await find_faces(image)
+        found = await find_faces(image, search)
         requested = request.requested_output_names()
         needed = heads_for(self.contract, requested)
         answers = detection_tensors(found, image)

@@ -55,6 +55,11 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             str, dict[str, Any]
         ] = {}  # by what their models' names begin with, their contracts
         self.faces = faces
+        self.faces_found: int | None = None  # None: those that are answered
+        # What photo_analysis and face_detect have; () and "": a server from before searches had parameters.
+        self.search_outputs: tuple[str, ...] = ("faces_found", "smallest_face")
+        self.request_parameters = json.dumps({"min_score": {}, "max_faces": {}, "min_face": {}})
+        self.parameters: dict[str, Any] = {}  # of the last request
         self.before_infer: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
         self.before_read: Callable[[int, grpc.ServicerContext], None] = lambda number, context: None
         self.metadata: list[dict[str, Any]] = []
@@ -76,6 +81,11 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         response.config.max_batch_size = 0 if request.name.endswith("photo_analysis") else 2
         contract = self._contract_of(request.name, context)
         contract = contract if self.config is None else self.config
+        if request.name.endswith(("photo_analysis", "face_detect")):
+            for name in self.search_outputs:
+                response.config.output.add(name=name)
+            if self.request_parameters:
+                response.config.parameters["request_parameters"].string_value = self.request_parameters
         if self.networks is not None:
             response.config.parameters["models"].string_value = json.dumps(self.networks)
         response.config.parameters["contract"].string_value = json.dumps(contract)
@@ -87,6 +97,10 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             number = self.infers
             self.metadata.append(dict(context.invocation_metadata()))
         self.asked = [output.name for output in request.outputs]
+        self.parameters = {
+            name: getattr(value, value.WhichOneof("parameter_choice"))
+            for name, value in request.parameters.items()
+        }
         self.inputs = {
             tensor.name: np.frombuffer(raw, {"UINT8": np.uint8, "FP32": np.float32}[tensor.datatype]).reshape(
                 list(tensor.shape)
@@ -96,7 +110,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         self.before_infer(number, context)
         count = (
             self.faces
-            if request.model_name.endswith("photo_analysis")
+            if request.model_name.endswith(("photo_analysis", "face_detect"))
             else len(self.inputs[request.inputs[0].name])
         )
         tensors = self._tensors(count, self._contract_of(request.model_name, context))
@@ -126,11 +140,16 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         return self.contract
 
     def _tensors(self, count: int, contract: dict[str, Any]) -> dict[str, Any]:
+        searched = {
+            "faces_found": np.array([self.faces_found or count], np.int32),
+            "smallest_face": np.array([21.875], np.float32),
+        }
         tensors: dict[str, Any] = {
             "boxes": np.tile(np.array([10, 20, 50, 60], np.float32), (count, 1)),
             "scores": np.full(count, 0.9, np.float32),
             "landmarks": np.zeros((count, 5, 2), np.float32),
             "photo_size": np.array([100, 80], np.int32),
+            **{name: searched[name] for name in self.search_outputs},
             "contract": np.array([contract["hash"].encode()], object),
         }
         for task in contract["tasks"]:

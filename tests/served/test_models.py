@@ -132,7 +132,7 @@ def test_photo_analysis_answers_what_face_analysis_says_of_the_face_it_found(cli
 
 def test_face_detect_finds_the_face_where_it_is(client: Any) -> None:
     found = asking.ask_about_photo(client, asking.ASTRONAUT.read_bytes(), model="face_detect")
-    assert set(found) == {"boxes", "scores", "landmarks", "photo_size"}
+    assert set(found) == {"boxes", "scores", "landmarks", "photo_size", "faces_found", "smallest_face"}
     np.testing.assert_allclose(found["boxes"], asking.BOX[None], atol=12)
     np.testing.assert_allclose(found["landmarks"][0, :3], asking.LANDMARKS[:3], atol=8)
     assert 0.5 <= found["scores"][0] <= 1

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from .._steps import Infer
-from ..contract import ModelInfo, parse_contract, parse_networks
+from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
 from ..errors import InvalidInput, QFaceError, ServerError, from_grpc
 from .channel import proxy_hint
 
@@ -26,6 +26,7 @@ def request(step: Infer) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": [triton.InferRequestedOutput(name) for name in step.outputs],
         "client_timeout": step.timeout,
+        "parameters": dict(step.parameters) or None,
     }
 
 
@@ -44,11 +45,18 @@ def model_info(response: Any) -> ModelInfo:
     config = response.config
     contract = config.parameters["contract"].string_value if "contract" in config.parameters else None
     networks = config.parameters["models"].string_value if "models" in config.parameters else None
+    parameters = (
+        config.parameters["request_parameters"].string_value
+        if "request_parameters" in config.parameters
+        else None
+    )
     return ModelInfo(
         name=config.name,
         max_batch_size=config.max_batch_size,
         contract=None if contract is None else parse_contract(contract),
         networks=parse_networks(networks) if networks else {},
+        outputs=frozenset(output.name for output in config.output),
+        parameters=parse_parameters(parameters) if parameters else (),
     )
 
 

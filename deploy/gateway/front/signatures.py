@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
+from runtime.parameters import REQUEST_PARAMETERS, Parameter, parse
+
 WILDCARD = -1
 
 _PREFIX = "TYPE_"
@@ -28,6 +30,7 @@ class Signature:
     max_batch_size  0 where the model takes no batch dimension
     counted         outputs whose first dimension is not known before: in a model without a batch dimension it
                     is the number of faces
+    parameters      request parameters that it takes, beside those of every model
     """
 
     versions: frozenset[str]
@@ -36,6 +39,7 @@ class Signature:
     required: frozenset[str]
     outputs: frozenset[str]
     counted: frozenset[str]
+    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
 
 
 def signature_of(config: bytes, metadata: bytes) -> Signature:
@@ -56,7 +60,18 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
         counted=frozenset(
             tensor.name for tensor in model.output if tensor.dims and tensor.dims[0] == WILDCARD
         ),
+        parameters=_parameters(model),
     )
+
+
+def _parameters(model: model_config_pb2.ModelConfig) -> Mapping[str, Parameter]:
+    """What the model's configuration says of request parameters; a description that is none allows none."""
+    if REQUEST_PARAMETERS not in model.parameters:
+        return {}
+    try:
+        return parse(model.parameters[REQUEST_PARAMETERS].string_value)
+    except ValueError:
+        return {}
 
 
 def _datatype(number: int) -> str:

@@ -37,7 +37,7 @@ def validate(request: InferRequest, served: ServedModels) -> None:
     if request.version and request.version not in signature.versions:
         raise unknown_model(request.model, request.version)
     if request.parameters:
-        _check_parameters(request)
+        _check_parameters(request, signature)
     _check_outputs(request, signature)
     _check_inputs(request, signature)
 
@@ -70,15 +70,19 @@ _PARAMETERS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def _check_parameters(request: InferRequest) -> None:
+def _check_parameters(request: InferRequest, signature: Signature) -> None:
+    own = signature.parameters
     for name, value in request.parameters.items():
-        if name not in _PARAMETERS:
+        if name in _PARAMETERS:
+            is_taken, taken = _PARAMETERS[name]
+        elif name in own:
+            is_taken, taken = own[name].takes, own[name].taken
+        else:
             raise invalid(
                 f"the request to model {quoted(request.model)} has the parameter {quoted(name)}, which is "
-                f"not taken: leave it out; {', '.join(sorted(_PARAMETERS))} are",
+                f"not taken: leave it out; {', '.join(sorted({*_PARAMETERS, *own}))} are",
                 reason="parameter",
             )
-        is_taken, taken = _PARAMETERS[name]
         if not is_taken(value):
             raise invalid(
                 f"the request to model {quoted(request.model)} has a parameter {name!r} that can't be used: "

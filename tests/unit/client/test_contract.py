@@ -139,7 +139,8 @@ def test_only_the_outputs_of_the_wanted_tasks_are_requested(fake: FakeServer, cl
     fake.contract = LARGER
     client.analyze(PHOTO, tasks=["hat"])
     assert set(fake.asked) == {
-        "boxes", "scores", "landmarks", "photo_size", "contract", "hat_probabilities", "hat_label"
+        "boxes", "scores", "landmarks", "photo_size", "faces_found", "smallest_face", "contract",
+        "hat_probabilities", "hat_label",
     }  # fmt: skip
 
 

@@ -38,12 +38,16 @@ def face() -> Face:
 
 
 def test_the_json_is_the_one_that_scripts_rest_on(face: Face) -> None:
-    line = Analysis([face], width=512, height=500, contract=CONTRACT).to_json(file="photo.jpg")
+    analysis = Analysis(
+        [face], width=512, height=500, contract=CONTRACT, faces_found=3, smallest_face=21.8537
+    )
+    line = analysis.to_json(file="photo.jpg")
     assert json.loads(json.dumps(line)) == {
         "file": "photo.jpg",
         "width": 512,
         "height": 500,
-        "faces_found": 1,
+        "faces_found": 3,
+        "smallest_face": 21.85,
         "faces": [
             {
                 "box": [10.13, 20.0, 50.5, 60.0],
@@ -59,7 +63,13 @@ def test_the_json_is_the_one_that_scripts_rest_on(face: Face) -> None:
             }
         ],
     }
-    assert list(line) == ["file", "width", "height", "faces_found", "faces"]
+    assert list(line) == ["file", "width", "height", "faces_found", "smallest_face", "faces"]
+
+
+def test_a_server_that_does_not_say_how_it_searched_found_what_it_answered(face: Face) -> None:
+    analysis = Analysis([face], width=512, height=500, contract=CONTRACT)
+    assert (analysis.faces_found, analysis.smallest_face) == (1, None)
+    assert analysis.to_json()["smallest_face"] is None
 
 
 def test_each_kind_is_read_by_its_own_words(face: Face) -> None:

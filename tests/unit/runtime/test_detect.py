@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.detect.detector_engine import load_detector
-from runtime.detect.faces import MAX_FACES, Detections, decode_faces, find_faces
+from runtime.detect.faces import Detections, decode_faces, find_faces
+from runtime.detect.search import MAX_FACES, Search
 from runtime.detect.tiles import Tiles, tile_photo
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidImage
@@ -275,7 +276,7 @@ def test_unsure_tiny_and_broken_answers_are_left_out(tiles: Tiles) -> None:
     plant(raw, tiles, tile=3, box=(900, 200, 800, 300), logit=5)
     plant(raw, tiles, tile=1, box=(500, -180, 680, -5), logit=5)  # in the black margin above the photo
     assert len(decode_faces(tiles, raw)) == 0
-    assert len(decode_faces(tiles, raw, min_score=0.4)) == 1
+    assert len(decode_faces(tiles, raw, search=Search(min_score=0.4))) == 1
 
 
 def test_a_coarse_levels_vague_box_does_not_count_where_a_finer_level_looks_too(tiles: Tiles) -> None:

@@ -1,0 +1,110 @@
+"""What a request may say about the search for faces: its defaults and its bounds, in one place."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.detect.tiles import level_shares
+from runtime.errors import InvalidInput
+from runtime.parameters import Parameter
+
+MIN_SCORE = 0.5
+# Below it the detector's word is worth nothing, and each look at a photo would show hundreds of faces.
+_LOWEST_SCORE = 0.1
+# Of one photo, the surest and best seen. A wall of portraits shows the detector 300; a picture made to look
+# like thousands of faces would keep an engine busy for minutes.
+MAX_FACES = 320
+# What a server may be given instead: memory and time of an answer grow with the faces.
+_MOST_FACES = 2048
+# A face at this share of the longer side of a photo of 24 megapixels has 24 pixels.
+MIN_FACE = 0.004
+_SMALLEST_FACE = 0.001
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """What one request wants found.
+
+    min_score: the detector's score from which on a face counts, 0..1.
+    max_faces: of more faces than these, those best seen.
+    min_face: the smallest face, its longer side as a share of the photo's longer side; smaller ones are left
+    out. None: as small as the usual number of tiles shows.
+    """
+
+    min_score: float = MIN_SCORE
+    max_faces: int = MAX_FACES
+    min_face: float | None = None
+
+
+# What a request that says nothing wants.
+USUAL_SEARCH = Search()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchLimits:
+    """A server's own limits: what its requests may ask for. ValueError for limits that can't be."""
+
+    max_faces: int = MAX_FACES  # of one photo; holds for requests that say nothing too
+    min_face: float = MIN_FACE  # the smallest share of a photo's longer side that may be looked for
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_faces <= _MOST_FACES:
+            raise ValueError(f"--max-faces is 1 to {_MOST_FACES} faces of a photo, not {self.max_faces}")
+        if not _SMALLEST_FACE <= self.min_face <= 1:
+            raise ValueError(
+                f"--min-face is a share of a photo's longer side: {_SMALLEST_FACE} to 1, "
+                f"not {self.min_face:g}"
+            )
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The request parameters of a model that finds faces within these limits."""
+        return {
+            "min_score": Parameter(
+                type="number",
+                minimum=_LOWEST_SCORE,
+                maximum=1.0,
+                default=MIN_SCORE,
+                description="the detector's score from which on a face counts",
+            ),
+            "max_faces": Parameter(
+                type="integer",
+                minimum=1,
+                maximum=self.max_faces,
+                default=self.max_faces,
+                description="the most faces to answer; of more the best seen are kept",
+            ),
+            "min_face": Parameter(
+                type="number",
+                minimum=self.min_face,
+                maximum=1.0,
+                description="the smallest face to look for, as a share of the photo's longer side; smaller "
+                f"ones are left out. Below {level_shares()[0]:.3f}, which is about what is seen without it, "
+                "a photo is looked at more closely, and that takes several times as long",
+                work_steps=tuple(round(share, 5) for share in level_shares() if share > self.min_face),
+            ),
+        }
+
+
+USUAL_LIMITS = SearchLimits()
+
+
+def read_search(sent: str, parameters: Mapping[str, Parameter]) -> Search:
+    """The search of a request whose parameters came as JSON; others than `parameters` are left to others.
+
+    Raises InvalidInput for a value that is not taken.
+    """
+    values: dict[str, Any] = json.loads(sent) if sent else {}
+    chosen: dict[str, Any] = {
+        name: parameter.default for name, parameter in parameters.items() if parameter.default is not None
+    }
+    for name, parameter in parameters.items():
+        if name not in values:
+            continue
+        if not parameter.takes(values[name]):
+            raise InvalidInput(
+                f"The parameter {name} can't be {values[name]!s:.40}: send {parameter.taken}, or "
+                "leave it out."
+            )
+        chosen[name] = values[name]
+    return Search(**chosen)
