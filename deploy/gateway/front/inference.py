@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.authority import Authority
@@ -348,7 +349,7 @@ def _found(answer: bytes, signature: Signature) -> int:
             output = v2.ModelInferResponse.InferOutputTensor.FromString(answer[start:end])
             if output.name in signature.counted and output.shape:
                 return max(0, int(output.shape[0]))
-    except ValueError:  # of protobuf's own, too
+    except (ValueError, DecodeError):
         pass
     return 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 LENGTH_DELIMITED = 2
 _FIXED = {1: 8, 5: 4}  # bytes of a value, by wire type
 _VARINT_BYTES = 10
+_SHORT_VARINT_BYTES = 5  # of a tag or a length: more are not read by every parser, however small the number
 _LARGEST_TAG = (1 << 32) - 1
 
 
@@ -24,7 +25,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
         tag = data[position]
         position += 1
         if tag >= 0x80:
-            tag, position = _varint(data, begin)
+            tag, position = _varint(data, begin, longest=_SHORT_VARINT_BYTES)
         number, kind = tag >> 3, tag & 7
         if number == 0 or tag > _LARGEST_TAG:
             raise ValueError("a field has a number that can't be")
@@ -34,7 +35,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
             length = data[position]
             position += 1
             if length >= 0x80:
-                length, position = _varint(data, position - 1)
+                length, position = _varint(data, position - 1, longest=_SHORT_VARINT_BYTES)
             end = position + length
         elif kind == 0:
             _, end = _varint(data, position)
@@ -48,10 +49,10 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
         position = end
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: bytes, position: int, *, longest: int = _VARINT_BYTES) -> tuple[int, int]:
     """The number that begins at `position`, and where it ends."""
     value = 0
-    for index in range(_VARINT_BYTES):
+    for index in range(longest):
         if position + index >= len(data):
             break
         byte = data[position + index]
