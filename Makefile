@@ -125,6 +125,10 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 faults: .venv/.made repository ## do every fault to what is served, under load, and count what its clients lose: a table (ARGS=--quick: shorter)
 	$(FULL) -m deploy.benchmark.faults $(ARGS)
 
+.PHONY: fuzz
+fuzz: .venv-fuzz/.made ## half an hour of atheris on decoding, crops and the reading of requests (ARGS="--minutes 1"): a table
+	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
+
 .PHONY: perf-analyzer
 perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
 	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)
@@ -177,7 +181,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers; do \
+	for name in serve train teachers fuzz; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -187,19 +191,21 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/evaluate var/evaluate-server.log var/faults-server.log var/faults.md var/perf-analyzer var/perf-analyzer-input.json
+	rm -rf var/fuzz var/evaluate var/evaluate-server.log var/faults-server.log var/faults.md var/perf-analyzer var/perf-analyzer-input.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-teachers .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-uv
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
-.PHONY: .venv .venv-serve .venv-teachers
+# .venv-fuzz has atheris, which is for CPython on Linux and macOS.
+.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
 .venv-teachers: .venv-teachers/.made
+.venv-fuzz: .venv-fuzz/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -213,4 +219,8 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv-teachers/.made: requirements/teachers.txt requirements/overrides.txt
 	@requirements/make-venv .venv-teachers requirements/teachers.txt
+	@touch $@
+
+.venv-fuzz/.made: requirements/fuzz.txt requirements/overrides.txt client/pyproject.toml
+	@requirements/make-venv .venv-fuzz requirements/fuzz.txt
 	@touch $@

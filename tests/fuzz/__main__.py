@@ -85,7 +85,7 @@ def fuzz(target: Target, *, seconds: float, seed: int, folder: Path) -> Outcome:
     command = [sys.executable, "-m", "tests.fuzz.child", target.name, str(place), "-print_final_stats=1"]
     command += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={_TIMEOUT}", f"-seed={seed}"]
     command += [f"-rss_limit_mb={_RSS_MEGABYTES}", f"-artifact_prefix={place}/"]
-    # Libraries report each damaged file; OpenCV refuses by itself what is far beyond the targets' limits.
+    # Libraries report each damaged file.
     quiet = {"OPENCV_LOG_LEVEL": "OFF", "OMP_NUM_THREADS": "1"}
     log = place / "log.txt"
     began = time.monotonic()

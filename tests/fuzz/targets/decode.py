@@ -35,6 +35,15 @@ def run(data: bytes) -> None:
         _check(pixels, data)
 
 
+def is_decoded(data: bytes) -> bool:
+    """Whether the bytes are a picture."""
+    try:
+        decode_image(data, max_pixels=MAX_PIXELS, max_scan_pixels=MAX_SCAN_PIXELS)
+    except InvalidImage:
+        return False
+    return True
+
+
 def _check(pixels: NDArray[np.uint8], data: bytes) -> None:
     hold(pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3, f"{pixels.shape} came out")
     hold(pixels.flags.c_contiguous and pixels.flags.writeable, "the pixels are no plain array")

@@ -97,6 +97,15 @@ def run(data: bytes) -> None:
     _check_answer(data)
 
 
+def is_taken(data: bytes) -> bool:
+    """Whether the bytes are a request that a served model takes."""
+    try:
+        validate(read_request(data), served())
+    except Refusal:
+        return False
+    return True
+
+
 def _check_same(request: InferRequest, data: bytes) -> None:
     """That protobuf's own parser reads the same of the whole message."""
     try:
