@@ -29,6 +29,7 @@ from deploy.embedded.host_check import check_host
 from deploy.embedded.process_environment import process_environment
 from deploy.embedded.process_priority import raise_priority
 from deploy.embedded.server_log import ServerLog
+from deploy.embedded.shared_memory import check_room
 from deploy.embedded.shell_path import shell_safe
 
 _GUARD = Path(__file__).with_name("process_guard.py")
@@ -185,6 +186,7 @@ class EmbeddedServer:
         announce: Callable[["EmbeddedServer"], None] | None,
     ) -> None:
         self.models = repository.names
+        check_room(repository.models, config_name=self._config_name)
         carrier = environment.inspect(self._python or environment.default_python())
         for attempt in range(1, _ATTEMPTS + 1):
             self._endpoints = self._settle()

@@ -17,10 +17,11 @@ from deploy.gateway.admission.admission import Admission, Slot
 from deploy.gateway.admission.rates import Rates
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.blame import Blame
+from deploy.gateway.backends.loss import lacks_shared_memory
 from deploy.gateway.backends.pool import BackendPool
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.observability.metrics import Metrics
-from deploy.gateway.refusals import Refusal, blamed, of_model, unavailable
+from deploy.gateway.refusals import Refusal, blamed, no_shared_memory, of_model, unavailable
 from deploy.gateway.work import Ending, Ticket, Work
 
 REPAIR_SECONDS = 120.0  # the longest that a request without a deadline waits for another Triton
@@ -129,7 +130,7 @@ class Dispatcher:
     ) -> Ticket:
         held = self._held[ticket.number]
         if not await self._pool.lost(ticket.backend, code, details):
-            raise of_model(code, details)
+            raise no_shared_memory() if lacks_shared_memory(details) else of_model(code, details)
         held.deaths += 1
         if held.alone or held.deaths >= DEATHS:
             held.digest = ""

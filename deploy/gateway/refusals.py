@@ -7,6 +7,7 @@ BY_MODEL = "model"
 
 
 _TRACEBACK = "\n\nAt:\n"  # the Python backend's, behind an exception's text
+_FULL_RETRY_SECONDS = 1.0
 
 
 class Refusal(Exception):
@@ -35,6 +36,17 @@ def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
 def of_model(code: grpc.StatusCode, details: str) -> Refusal:
     """Triton's own error about this request, without the places in this machine's files that a model adds."""
     return Refusal(code, details.partition(_TRACEBACK)[0], reason=BY_MODEL)
+
+
+def no_shared_memory() -> Refusal:
+    """RESOURCE_EXHAUSTED: Triton or a model had no room for this request's tensors or its answer's."""
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "this server has no shared memory left for this request: send it again in a moment, or a smaller "
+        "picture",
+        reason="shared_memory",
+        retry_after=_FULL_RETRY_SECONDS,
+    )
 
 
 def blamed() -> Refusal:

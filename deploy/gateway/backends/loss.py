@@ -28,6 +28,11 @@ _DEATH_IF_INTERNAL = re.compile(_PROCESS_DEATH, re.IGNORECASE)
 _STEP_WITHOUT_INPUTS = re.compile(
     r"in ensemble '.{0,200}expected \d+ inputs but got \d+ inputs for model", re.DOTALL
 )
+# The Python backend's. What else it writes there names a region, which is nobody else's business.
+_NO_SHARED_MEMORY = re.compile(
+    r"Failed to increase the shared memory pool size|Failed to create new mapped region"
+    r"|Unable to initialize shared memory key"
+)
 _ID = re.compile(r"\[request id: .*\] ", re.DOTALL)  # in Triton's errors; a client chooses it
 _MODEL_S_OWN_LOOKS = (0.0, 0.05)  # seconds before each look at the processes
 _LOOKS = (0.0, 0.05, 0.1, 0.15)
@@ -44,6 +49,11 @@ def is_suspicious(code: grpc.StatusCode, details: str) -> bool:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return _STEP_WITHOUT_INPUTS.search(details) is not None
     return code in SUSPICIOUS
+
+
+def lacks_shared_memory(details: str) -> bool:
+    """Whether this error comes of shared memory that is full, while every process is well."""
+    return _NO_SHARED_MEMORY.search(_ID.sub("", details)) is not None
 
 
 def waits_for(code: grpc.StatusCode, details: str) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from deploy.gateway.backends.backend import Backend, start_backend
 from deploy.gateway.backends.canaries import CanaryRound, ask, canaries_of
 from deploy.gateway.backends.candidates import Candidates
 from deploy.gateway.backends.repair import Repair
+from deploy.gateway.backends.shortage import Shortage
 from deploy.gateway.backends.standby import Standby, Starter
 from deploy.gateway.backends.triton_log import TritonLog
 from deploy.gateway.options import GatewayOptions
@@ -33,7 +34,7 @@ class BackendPool:
     on_change   is called when the active Triton or the health has changed
     on_event    is called with a word and a sentence, one line each for the log: "sick", "unwell",
                 "repaired", "repair_failed", "standby", "standby_ready", "swapped", "rolled_back",
-                "swap_failed", "failed"
+                "swap_failed", "shared_memory_full", "failed"
     previous    the repository that `rollback` goes back to, where a process before this one has swapped
     start       starts a Triton (tests give another)
     """
@@ -74,6 +75,7 @@ class BackendPool:
             on_run=lambda backend: self._backends.update({backend.generation: backend}),
             on_fail=lambda backend: self._spawn(self._end(backend)),
         )
+        self._shortage = Shortage(on_event)
         self._standby = Standby(
             self._settings.standby, start=self._candidates.one, active=self._in_peace, on_event=on_event
         )
@@ -149,6 +151,8 @@ class BackendPool:
         if loss.names_a_death(code, details):
             self._give_up(backend, f"a request got: {details}")
             return True
+        if loss.lacks_shared_memory(details):
+            self._shortage.found()
         return False
 
     async def another(self, generation: int) -> Backend:
@@ -342,9 +346,8 @@ class BackendPool:
 
     async def _look(self) -> None:
         """Looks at the states of all processes."""
-        for backend in self.backends:
-            if not backend.ending:
-                self._is_sick(backend)
+        for backend in (each for each in self.backends if not each.ending):
+            self._is_sick(backend)
         if self._active and not self._proved and time.monotonic() - self._installed > _PROVED_SECONDS:
             self._prove()
 
@@ -364,7 +367,9 @@ class BackendPool:
             if self._unwell.pop(canary.model, None) is not None:
                 self._notify()
             return
-        again = canary.model in self._unwell or took >= self._settings.canary_timeout
+        if full := loss.lacks_shared_memory(wrong):  # another Triton would find no more of it
+            wrong = self._shortage.found(canary.model)
+        again = not full and (canary.model in self._unwell or took >= self._settings.canary_timeout)
         if self._unwell.get(canary.model) != wrong:
             self._unwell[canary.model] = wrong
             self._on_event("unwell", wrong)
