@@ -9,6 +9,7 @@ import grpc
 
 from deploy.gateway.admission.picture_cost import PictureCosts
 from deploy.gateway.authority import Authority
+from deploy.gateway.descriptors import most_connections
 from deploy.gateway.front.answers import Answers, check_small, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import HEALTH_SERVICE, Health
@@ -151,6 +152,7 @@ class Front:
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.server_handshake_timeout_ms", 20_000),
             ("grpc.max_concurrent_streams", _STREAMS),
+            ("grpc.max_allowed_incoming_connections", most_connections()),
             ("grpc.max_connection_age_ms", _CONNECTION_SECONDS * 1000),
             ("grpc.max_connection_age_grace_ms", _LAST_CALLS_SECONDS * 1000),
         )

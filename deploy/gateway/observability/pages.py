@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.listener import Listener, bound_sockets
 from deploy.gateway.observability.metrics import CONTENT_TYPE
 
 CONNECTION_SECONDS = 10.0
@@ -41,6 +42,7 @@ class Pages:
     metrics  gives the page of metrics
     health   whether the service (None) or a model answers, and in a sentence why not
     served   the models of the Triton that gets new work, None while none is ready
+    log      gets a sentence while no connection can be accepted
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Pages:
         metrics: Callable[[], Awaitable[bytes]],
         health: Callable[[str | None], tuple[bool, str]],
         served: Callable[[], ServedModels | None],
+        log: Callable[[str], None] = lambda sentence: None,
     ) -> None:
+        self._log = log
         self._metrics = metrics
         self._health = health
         self._served = served
@@ -57,7 +61,7 @@ class Pages:
         self._page_ends = -math.inf
         self._making = asyncio.Lock()
         self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port (0 in the request: any free one). OSError where it can't."""
@@ -80,15 +84,15 @@ class Pages:
             max_field_size=_MOST_HEADER_BYTES,
         )
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(
-                self._connection, host, port, backlog=MOST_CONNECTIONS, reuse_address=True
-            )
+            sockets = await bound_sockets(host, port)
         except OSError:
             await self._runner.cleanup()
             raise
-        bound: int = self._listener.sockets[0].getsockname()[1]
+        bound: int = sockets[0].getsockname()[1]
+        self._listener = Listener(
+            sockets, self._connection, name="the HTTP port", backlog=MOST_CONNECTIONS, log=self._log
+        )
         return bound
 
     async def stop(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.embedded.errors import CannotStart
+from deploy.gateway.listener import Listener
 from deploy.gateway.operation import places
 from deploy.gateway.operation.console import log
 
@@ -21,6 +22,7 @@ Method = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 _LONGEST_LINE = 1 << 20  # bytes
 _CONNECT_SECONDS = 5.0
+_BACKLOG = 100
 
 
 class ControlError(Exception):
@@ -37,7 +39,7 @@ class ControlServer:
     def __init__(self, path: Path, methods: Mapping[str, Method]) -> None:
         self._path = path
         self._methods = methods
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._inode = 0
 
     async def start(self) -> None:
@@ -48,7 +50,11 @@ class ControlServer:
         before = os.umask(0o177)
         try:
             self._path.unlink(missing_ok=True)  # of a process that was killed
-            self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=_LONGEST_LINE)
+            bound = socket.socket(socket.AF_UNIX)
+            bound.bind(str(self._path))
+            self._listener = Listener(
+                [bound], self._connection, name="the control socket", backlog=_BACKLOG, log=log
+            )
             self._inode = self._path.stat().st_ino
         except OSError as error:
             raise CannotStart(
@@ -60,12 +66,17 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Takes no more requests; those under way are not waited for."""
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
+        self._listener.close()
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_LONGEST_LINE, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, self._serve, loop=loop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError), contextlib.closing(writer):

@@ -32,7 +32,7 @@ from deploy.gateway.operation.console import fail, log
 from deploy.gateway.operation.control import ControlServer
 from deploy.gateway.operation.control_methods import ControlMethods
 from deploy.gateway.operation.failure_reports import fields_of
-from deploy.gateway.operation.process_settings import prepare_process
+from deploy.gateway.operation.process_settings import DescriptorWatch, prepare_process
 from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.repository_lease import RepositoryLeases
 from deploy.gateway.operation.state import ServingState, StateFile
@@ -65,6 +65,7 @@ class MainProcess:
         self._options = options
         self._reporter = reporter
         self._stop = _Stop()
+        self._descriptors = DescriptorWatch(log)
         self._address = ""
         self._listens = False
         control = places.control_socket(options.control, repository=options.repository)
@@ -112,7 +113,9 @@ class MainProcess:
         )
         logs = AccessLogs(own=self._access_log, further=self._further_fronts)
         self._metrics.watch(self._admission, self._pool, logs if options.access_log else None)
-        self._pages = Pages(metrics=self._metrics.render, health=self.health, served=self._dispatcher.served)
+        self._pages = Pages(
+            metrics=self._metrics.render, health=self.health, served=self._dispatcher.served, log=log
+        )
         self._methods = ControlMethods(
             pool=self._pool,
             admission=self._admission,
@@ -238,6 +241,7 @@ class MainProcess:
 
     async def _beat(self) -> None:
         self._reporter.send(reports.ALIVE)
+        self._descriptors.look()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

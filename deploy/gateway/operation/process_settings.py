@@ -1,8 +1,16 @@
-"""Settings of a process that serves, made before its event loop runs."""
+"""Settings of a process that serves, made before its event loop runs, and whether they suffice."""
 
 import contextlib
+import errno
 import gc
+import os
 import resource
+import time
+from collections.abc import Callable
+
+from deploy.gateway.descriptors import reserved_descriptors
+
+_LOG_SECONDS = 60.0  # between two sentences
 
 
 def prepare_process() -> None:
@@ -11,3 +19,29 @@ def prepare_process() -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.freeze()
+
+
+class DescriptorWatch:
+    """Finds file descriptors used up, in a microsecond; `log` gets a sentence, at most one a minute."""
+
+    def __init__(self, log: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._log_at = 0.0
+
+    def look(self) -> None:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # of the free ones
+            os.close(lowest)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                return
+            lowest = limit
+        if lowest < limit - reserved_descriptors(limit) // 2 or (now := self._clock()) < self._log_at:
+            return
+        self._log_at = now + _LOG_SECONDS
+        self._log(
+            f"of {limit} file descriptors nearly all are in use, and new connections are refused or "
+            "wait: end clients that hold idle ones, or raise the limit (`ulimit -n`, LimitNOFILE= in a unit)"
+        )
