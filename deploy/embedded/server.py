@@ -25,11 +25,10 @@ from deploy.embedded.errors import (
     StartCancelled,
     StartTimeout,
 )
-from deploy.embedded.host_check import check_host
+from deploy.embedded.host_check import check_host, check_room
 from deploy.embedded.process_environment import process_environment
 from deploy.embedded.process_priority import raise_priority
 from deploy.embedded.server_log import ServerLog
-from deploy.embedded.shared_memory import check_room
 from deploy.embedded.shell_path import shell_safe
 
 _GUARD = Path(__file__).with_name("process_guard.py")

@@ -4,8 +4,8 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from deploy.embedded.host_check import SharedMemory
 from deploy.embedded.process_guard import SHARED_MEMORY
-from deploy.embedded.shared_memory import SharedMemory
 
 _LOG_SECONDS = 60.0  # between two sentences, as long as it lasts
 
