@@ -18,15 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
 from ._retries import Retries, Timeout
 from ._steps import Infer, Pause, ReadModel, Steps
-from ._tensors import (
-    CONTRACT_OUTPUT,
-    FACE_OUTPUTS,
-    SEARCH_OUTPUTS,
-    answered_hash,
-    as_box,
-    read_photo,
-    read_tasks,
-)
 from .contract import Contract, ModelInfo, TaskSpec
 from .errors import (
     ContractError,
@@ -38,6 +29,15 @@ from .errors import (
     UnknownTask,
 )
 from .kinds.base import Tensors
+from .reading import (
+    CONTRACT_OUTPUT,
+    FACE_OUTPUTS,
+    SEARCH_OUTPUTS,
+    answered_hash,
+    as_box,
+    read_photo,
+    read_tasks,
+)
 from .results import Analysis, Face
 
 T = TypeVar("T")

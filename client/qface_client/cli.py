@@ -34,7 +34,6 @@ from ._connection.access import Tls, environment_files, read_key_file
 from ._exchange import DEFAULT_URL
 from ._version import __version__
 from .client import FaceClient
-from .contract import Contract
 from .draw import draw_faces
 from .errors import (
     InvalidInput,
@@ -222,7 +221,7 @@ def _info(options: argparse.Namespace) -> int:
     with _client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
     if options.json:
-        _write(json.dumps({**_plain(contract), "models": list(models)}))
+        _write(json.dumps({**contract.to_json(), "models": list(models)}))
         return OK
     wide = max((len(name) for name in contract.names), default=0)
     lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels"]
@@ -322,19 +321,6 @@ def _table(face: Face, *, number: int) -> list[str]:
     wide = max((len(row.name) for row in rows), default=0)
     head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
     return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
-
-
-def _plain(contract: Contract) -> dict[str, object]:
-    tasks = [
-        {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
-        for task in contract.tasks
-    ]
-    return {
-        "contract": contract.hash,
-        "input_size": contract.input_size,
-        "crop": contract.crop,
-        "tasks": tasks,
-    }
 
 
 def _names(text: str) -> list[str]:

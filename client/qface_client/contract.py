@@ -65,6 +65,14 @@ class Contract:
         """The tasks' names in the server's order."""
         return tuple(task.name for task in self.tasks)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as `qface info --json` prints it."""
+        tasks = [
+            {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
+            for task in self.tasks
+        ]
+        return {"contract": self.hash, "input_size": self.input_size, "crop": self.crop, "tasks": tasks}
+
     def select(self, names: Iterable[str] | None) -> tuple[TaskSpec, ...]:
         """The tasks of these names in the server's order; None: all that this client can read.
 

@@ -7,21 +7,23 @@ import socket
 
 from deploy.embedded.errors import CannotStart, PortTaken
 
-OPTIONS = {"gRPC": "--grpc-port", "HTTP": "--http-port", "metrics": "--metrics-port"}
+OPTIONS = {"gRPC": "--grpc-port", "HTTP": "--http-port", "metrics": "--metrics-port", "REST": "--rest-port"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Port numbers; 0 in a request means any free one, None for HTTP that the server does not speak it."""
+    """Port numbers; 0 in a request means any free one, None that the server does not speak it."""
 
     grpc: int = 0
     http: int | None = None
     metrics: int = 0
+    rest: int | None = None
 
     def by_use(self) -> dict[str, int]:
         """The ports that are wanted, by what they are for."""
-        http = {} if self.http is None else {"HTTP": self.http}
-        return {"gRPC": self.grpc, **http, "metrics": self.metrics}
+        some = {"HTTP": self.http, "REST": self.rest}
+        given = {use: port for use, port in some.items() if port is not None}
+        return {"gRPC": self.grpc, **given, "metrics": self.metrics}
 
 
 def settle(requested: Ports, *, host: str) -> Ports:
@@ -50,7 +52,12 @@ def settle(requested: Ports, *, host: str) -> Ports:
                     f"listens there or choose another with {OPTIONS[use]} (0 means any free one)"
                 ) from error
             settled[use] = held.getsockname()[1]
-    return Ports(grpc=settled["gRPC"], http=settled.get("HTTP"), metrics=settled["metrics"])
+    return Ports(
+        grpc=settled["gRPC"],
+        http=settled.get("HTTP"),
+        metrics=settled["metrics"],
+        rest=settled.get("REST"),
+    )
 
 
 def _refused(error: OSError, *, host: str, port: int, use: str) -> str:

@@ -75,6 +75,8 @@ class GatewayOptions:
     host: str = option(help="address to listen on", default="127.0.0.1")
     grpc_port: int = option(help="0: any free one", default=8001)
     http_port: int = option(help="metrics and health pages; 0: any free one", default=8002)
+    rest_port: int = option(help="REST: photos over HTTP, answers in JSON; 0: any free one", default=8000)
+    no_rest: bool = option(help="no REST port", default=False)
     processes: int = option(help="fronts behind the gRPC port", default=1)
     python: Path | None = option(help="the Python with the server (default: .venv-serve's)", default=None)
     cache: Path | None = option(help="folder for a runnable copy of the server (default: var)", default=None)
@@ -98,7 +100,7 @@ class GatewayOptions:
     identity: Identity = dataclasses.field(default_factory=Identity)
 
     def __post_init__(self) -> None:
-        for name in ("grpc_port", "http_port"):
+        for name in ("grpc_port", "http_port", "rest_port"):
             port = getattr(self, name)
             if not 0 <= port <= MAX_PORT:
                 raise ValueError(f"{_flag(name)} is a port, a number from 0 to {MAX_PORT}, not {port}")

@@ -6,6 +6,7 @@ import grpc
 BY_MODEL = "model"
 
 
+_CROWDED_SECONDS = 1.0  # until another try
 _TRACEBACK = "\n\nAt:\n"  # the Python backend's, behind an exception's text
 _FULL_RETRY_SECONDS = 1.0
 
@@ -56,6 +57,16 @@ def blamed() -> Refusal:
         "two servers died while they answered this request, so it is not tried again for a while: send "
         "another picture, and report this one",
         reason="blamed",
+    )
+
+
+def crowded(limit: int) -> Refusal:
+    """RESOURCE_EXHAUSTED: as many calls as may be are under way."""
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"{limit} calls are under way already, as many as this server takes: send it again",
+        reason="connections",
+        retry_after=_CROWDED_SECONDS,
     )
 
 

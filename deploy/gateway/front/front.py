@@ -21,7 +21,7 @@ from deploy.gateway.front.replies import abort, own_failure
 from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
-from deploy.gateway.refusals import Refusal, of_model
+from deploy.gateway.refusals import Refusal, crowded, of_model
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
@@ -31,7 +31,6 @@ _STREAMS = 1024  # calls at a time on one connection: what one client may hold; 
 # A connection ends then and its client makes another, so that what it does not read is not kept for ever.
 _CONNECTION_SECONDS = 300
 _LAST_CALLS_SECONDS = 300  # on a connection that ends
-_RETRY_AFTER = 1.0  # seconds, where all places are taken
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _READ_SECONDS = 60.0  # for a request to arrive
 # Of all methods but inference, some of which strangers may call: what has arrived of a request is in memory.
@@ -186,7 +185,7 @@ class Front:
 
         async def in_a_place(context: Any) -> bytes:
             if self._calls >= limit:
-                await self._refuse(context, _crowded(limit))
+                await self._refuse(context, crowded(limit))
             self._calls += 1
             try:
                 return await handle(context)
@@ -244,15 +243,6 @@ class Front:
             return answer
 
         return handle
-
-
-def _crowded(limit: int) -> Refusal:
-    return Refusal(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        f"{limit} calls are under way already, as many as this server takes: send it again",
-        reason="connections",
-        retry_after=_RETRY_AFTER,
-    )
 
 
 def _refusing(method: Method) -> Handle:

@@ -33,6 +33,7 @@ from deploy.gateway.work import Cost, Ending, Ticket, Work
 METHOD = "ModelInfer"
 
 CostOf = Callable[[InferRequest, ServedModels], Awaitable[Cost]]
+End = Callable[[Any, Refusal], Awaitable[NoReturn]]  # of a call without an answer, in its own protocol
 
 _STOP_SECONDS = 2.0  # for calls to notice that they have ended
 _LARGE = 1024 * 1024  # bytes
@@ -57,7 +58,12 @@ class _Call:
 
 
 class Inference:
-    """Reads, validates, admits and forwards inferences. For one event loop."""
+    """Reads, validates, admits and forwards inferences. For one event loop.
+
+    Its calls are gRPC's contexts, or what is like them in all that is used here: `invocation_metadata`,
+    `auth_context`, `peer`, `time_remaining` and `read`, which returns a serialised ModelInferRequest. `end`
+    ends such a call with a refusal.
+    """
 
     def __init__(
         self,
@@ -69,7 +75,9 @@ class Inference:
         limits: Limits,
         access_log: AccessLog | None,
         cost_of: CostOf,
+        end: End = abort,
     ) -> None:
+        self._end = end
         self._authority = authority
         self._channels = channels
         self._reader = reader
@@ -284,7 +292,8 @@ class Inference:
             if call.work is None:  # else the authority refused it, and has counted it
                 self._authority.refused(call.model, refusal.reason)
             self._log(call, Ending.REFUSED, code=refusal.code, reason=refusal.reason)
-        await abort(call.context, refusal)
+        await self._end(call.context, refusal)
+        raise AssertionError("a call went on after its end")
 
     def _log(
         self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str, faces: int = 0

@@ -86,7 +86,7 @@ def read_request(data: bytes) -> InferRequest:
     except DecodeError:
         raise _unreadable("it is no ModelInferRequest") from None
     if message.id:
-        _check_id(message.id)
+        check_id(message.id)
     return InferRequest(
         model=message.model_name,
         version=message.model_version,
@@ -149,7 +149,8 @@ def _unreadable(why: str) -> Refusal:
     )
 
 
-def _check_id(identifier: str) -> None:
+def check_id(identifier: str) -> None:
+    """Refusal (INVALID_ARGUMENT) for a request's id that does not suit a log."""
     if len(identifier) > ID_CHARACTERS or not (identifier.isascii() and identifier.isprintable()):
         raise invalid(
             f"the request's id {quoted(identifier)} is not usable: send at most {ID_CHARACTERS} printable "

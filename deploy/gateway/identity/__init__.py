@@ -3,6 +3,14 @@
 from deploy.gateway.identity.callers import ANYBODY, Caller, Identities
 from deploy.gateway.identity.exposure import check_exposure
 from deploy.gateway.identity.permissions import permit
-from deploy.gateway.identity.tls import server_credentials
+from deploy.gateway.identity.tls import server_credentials, server_ssl_context
 
-__all__ = ["ANYBODY", "Caller", "Identities", "check_exposure", "permit", "server_credentials"]
+__all__ = [
+    "ANYBODY",
+    "Caller",
+    "Identities",
+    "check_exposure",
+    "permit",
+    "server_credentials",
+    "server_ssl_context",
+]

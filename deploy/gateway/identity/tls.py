@@ -4,11 +4,14 @@ import datetime
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import grpc
 
 from deploy.gateway.identity.protected_files import FileState, UnusableFile, read_file, state_of
 from deploy.gateway.options import Identity
+
+T = TypeVar("T")
 
 _SOON = datetime.timedelta(days=14)
 _CERTIFICATE = "the certificate"
@@ -27,10 +30,52 @@ def server_credentials(
     check_identity(identity)
     if identity.certificate is None:
         return None
-    files = _Files(identity, log=log)
+    files = _Files(identity, make=_for_grpc, log=log)
     return grpc.dynamic_ssl_server_credentials(
         files.current, files.changed, require_client_authentication=identity.client_authorities is not None
     )
+
+
+def server_ssl_context(
+    identity: Identity, *, log: Callable[[str], None] = lambda sentence: None
+) -> ssl.SSLContext | None:
+    """For asyncio's servers: the same files, the same rules, as `server_credentials`.
+
+    With mutual TLS it is 1.3 alone, where no session is resumed: each connection shows its certificate to the
+    authorities of now.
+    """
+    check_identity(identity)
+    if identity.certificate is None:
+        return None
+    files = _Files(identity, make=_for_asyncio, log=log)
+
+    def choose(connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        files.changed()
+        connection.context = files.current
+
+    first = _for_asyncio(identity, b"", b"", files.authorities)
+    first.sni_callback = choose  # called for each connection, whether it names a server or not
+    return first
+
+
+def _for_grpc(
+    _identity: Identity, key: bytes, chain: bytes, authorities: bytes | None
+) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
+
+
+def _for_asyncio(identity: Identity, _key: bytes, _chain: bytes, authorities: bytes | None) -> ssl.SSLContext:
+    assert identity.certificate is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(identity.certificate, identity.private_key)
+    if authorities is not None:
+        context.load_verify_locations(cadata=authorities.decode("ascii", "replace"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.num_tickets = 0
+    return context
 
 
 def check_identity(identity: Identity) -> None:
@@ -44,20 +89,32 @@ def check_identity(identity: Identity) -> None:
         )
 
 
-class _Files:
-    """The certificates as they stand now, for new connections."""
+class _Files(Generic[T]):
+    """The certificates as they stand now, for new connections, as what `make` makes of them.
 
-    def __init__(self, identity: Identity, *, log: Callable[[str], None]) -> None:
+    `make` gets the identity, and the contents of its key, its certificate and its authorities.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        make: Callable[[Identity, bytes, bytes, bytes | None], T],
+        log: Callable[[str], None],
+    ) -> None:
         assert identity.certificate is not None
         assert identity.private_key is not None
         self._certificate, self._private_key = identity.certificate, identity.private_key
         self._authorities = identity.client_authorities
+        self._identity = identity
+        self._make = make
         self._log = log
+        self.authorities: bytes | None = None
         self._states = self._look()
         self.current = self._read()
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Those of replaced files, else None. gRPC calls it once a connection, from its threads."""
+    def changed(self) -> T | None:
+        """Those of replaced files, else None. Called once a connection, by gRPC from its threads."""
         states = self._look()
         if states == self._states:
             return None
@@ -74,7 +131,7 @@ class _Files:
         paths = (self._certificate, self._private_key, self._authorities)
         return tuple(FileState() if path is None else state_of(path) for path in paths)
 
-    def _read(self) -> grpc.ServerCertificateConfiguration:
+    def _read(self) -> T:
         chain = read_file(self._certificate, what=_CERTIFICATE, secret=False)
         key = read_file(self._private_key, what=_PRIVATE_KEY, secret=True)
         expires = check_pair(self._certificate, self._private_key, key=key)
@@ -84,7 +141,9 @@ class _Files:
         if self._authorities is not None:
             authorities = read_file(self._authorities, what=_AUTHORITIES, secret=False)
             check_authorities(self._authorities)
-        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=authorities)
+        made = self._make(self._identity, key, chain, authorities)
+        self.authorities = authorities
+        return made
 
 
 def check_pair(certificate: Path, private_key: Path, *, key: bytes) -> datetime.datetime:

@@ -149,11 +149,15 @@ def serve(arguments: Sequence[str]) -> int:
         ready = ReadyFile(options.ready_file)
         ready.prepare()
         state = StateFile(places.state_file(control))
-        settled = ports.settle(ports.Ports(grpc=options.grpc_port, http=options.http_port), host=options.host)
+        rest = None if options.no_rest else options.rest_port
+        wanted = ports.Ports(grpc=options.grpc_port, http=options.http_port, rest=rest)
+        settled = ports.settle(wanted, host=options.host)
     except CannotStart as error:
         Reporter(command.parent).send(FAILED, **fields_of(error))
         return fail(str(error), status=2)
     numbers = {"--grpc-port": settled.grpc, "--http-port": settled.http}
+    if settled.rest is not None:
+        numbers["--rest-port"] = settled.rest
     further = ("--", *options.triton_arguments) if options.triton_arguments else ()
 
     def main_process(descriptor: int, restarts: int) -> Sequence[str]:
@@ -176,8 +180,10 @@ def serve(arguments: Sequence[str]) -> int:
         hang_up_ends=sys.stdin is not None and sys.stdin.isatty(),
     )
     with contextlib.ExitStack() as stack:
-        # The port stays ours while the process that listens on it is started again.
-        stack.enter_context(_held(options.host, settled.grpc))
+        # The ports stay ours while the processes that listen on them are started again.
+        for port in (settled.grpc, settled.rest):
+            if port is not None:
+                stack.enter_context(_held(options.host, port))
         state.remove()  # of another run
         os.environ.setdefault(*GRPC_EVENT_LOOP)  # for the processes that are started from here
         stack.callback(state.remove)
@@ -217,7 +223,7 @@ def _direct(command: ServeCommand) -> int:
     words = [
         *("--repository", str(options.repository), "--host", options.host),
         *("--grpc-port", str(options.grpc_port), "--metrics-port", str(options.http_port)),
-        *("--http-port", "8000" if options.http_port else "0"),
+        *("--http-port", str(options.rest_port if options.http_port else 0)),
         *("--start-timeout", str(options.start_timeout), "--grace-seconds", str(options.grace_seconds)),
     ]
     for flag, path in (

@@ -20,7 +20,7 @@ class ControlMethods:
     """The methods, by their names in a request.
 
     on_state    called with what is served from then on, after each swap
-    addresses   of this gateway, by "grpc" and "http"; set when it listens
+    addresses   of this gateway, by "grpc", "http" and "rest" ("" without); set when it listens
     """
 
     def __init__(

@@ -107,6 +107,7 @@ class MainProcess:
             self._dispatcher,
             options=options,
             count=options.processes - 1,
+            rest=not options.no_rest,
             log=log,
             cut_off=self._pool.cut_off,
             event=self._metrics.event,
@@ -144,7 +145,7 @@ class MainProcess:
             following = asyncio.create_task(self._metrics.follow(log))
             try:
                 await self._listen()
-                self._further_fronts.start(self._grpc_port)
+                self._further_fronts.start(self._grpc_port, rest_port=self._options.rest_port)
                 if await self._start_pool():
                     await self._further_fronts.started()
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
@@ -192,10 +193,15 @@ class MainProcess:
             ) from error
         self._address = f"{options.host}:{self._grpc_port}"
         pages = f"{options.host}:{http_port}"
-        self._methods.addresses = {"grpc": self._address, "http": pages}
+        rest = "" if options.no_rest else f"{options.host}:{options.rest_port}"
+        self._methods.addresses = {"grpc": self._address, "http": pages, "rest": rest}
         self._listens = True
-        log(f"starting: gRPC {self._address}, metrics http://{pages}/metrics")
-        self._reporter.send(reports.LISTENING, grpc_address=self._address, http_address=pages)
+        scheme = "http" if options.identity.certificate is None else "https"
+        door = f", REST {scheme}://{rest}/docs" if rest else ""
+        log(f"starting: gRPC {self._address}{door}, metrics http://{pages}/metrics")
+        self._reporter.send(
+            reports.LISTENING, grpc_address=self._address, http_address=pages, rest_address=rest
+        )
 
     async def _start_pool(self) -> bool:
         """False where a signal came first."""

@@ -4,7 +4,8 @@ The main process reports to the supervisor, and the supervisor passes on, to who
 `--parent FD`, everything but the heartbeats.
 
     {"report": "alive"}                                       once a second
-    {"report": "listening", "grpc_address": "127.0.0.1:8001", "http_address": "127.0.0.1:8002"}
+    {"report": "listening", "grpc_address": "127.0.0.1:8001", "http_address": "127.0.0.1:8002",
+     "rest_address": "127.0.0.1:8000"}
     {"report": "ready", "models": ["age", ...]}               the first Triton answers
     {"report": "failed", "error": "PortTaken", "sentence": "port 8001 ..."}
 """

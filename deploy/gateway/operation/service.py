@@ -40,7 +40,7 @@ class GatewayServer:
     """`python -m deploy.gateway` on this machine.
 
     repository      an assembled repository
-    *_port          0 means any free one
+    *_port          0 means any free one; without a `rest_port` there is no REST
     log             where everything goes that the gateway and Triton print; None keeps the last lines only
     arguments       further options of `python -m deploy.gateway`. There is no standby unless they name one
     start_timeout   seconds until every model must be ready and have answered
@@ -59,6 +59,7 @@ class GatewayServer:
         host: str = "127.0.0.1",
         grpc_port: int = 0,
         http_port: int = 0,
+        rest_port: int | None = None,
         log: TextIO | None = None,
         arguments: Sequence[str] = (),
         start_timeout: float = 180.0,
@@ -68,6 +69,8 @@ class GatewayServer:
         self._repository = Path(repository).absolute()
         self._host = host
         self._ports = {"--grpc-port": grpc_port, "--http-port": http_port}
+        if rest_port is not None:
+            self._ports["--rest-port"] = rest_port
         self._sink = log
         self._arguments = tuple(arguments)
         self._start_timeout = start_timeout
@@ -81,6 +84,7 @@ class GatewayServer:
         self._folder: Path | None = None  # of the control socket
         self.grpc_address = ""
         self.http_address = ""  # of metrics and health pages
+        self.rest_address = ""  # "" without REST
         self.models: tuple[str, ...] = ()
 
     # -- what it is -------------------------------------------------------------------------------
@@ -208,6 +212,7 @@ class GatewayServer:
                     *(sys.executable, "-m", "deploy.gateway", "--repository", str(self._repository)),
                     *("--host", self._host, "--start-timeout", str(self._start_timeout)),
                     *(word for flag, port in self._ports.items() for word in (flag, str(port))),
+                    *(() if "--rest-port" in self._ports else ("--no-rest",)),
                     *("--control", str(self._control), "--parent", str(theirs.fileno())),
                     *("--standby", "never", *self._arguments),
                 ],
@@ -251,6 +256,7 @@ class GatewayServer:
             raise error_of(report)
         if report["report"] == reports.LISTENING:
             self.grpc_address, self.http_address = report["grpc_address"], report["http_address"]
+            self.rest_address = report["rest_address"]
         if report["report"] == reports.READY:
             self.models = tuple(report["models"])
 

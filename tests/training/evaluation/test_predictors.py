@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deploy.gateway.operation.service import GatewayServer
-from qface_client import _tensors, contract
+from qface_client import contract, reading
 from runtime.contract import Contract
 from runtime.image.align import align_face
 from runtime.postprocess import postprocess_all
@@ -60,7 +60,7 @@ def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
     identity = np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1))
     tensors = postprocess_all(network, heads, identity)
     read = contract.parse_contract(network.to_text())
-    again = predictions_of_faces(_tensors.read_tasks(tensors, tasks=read.tasks, count=3), read)
+    again = predictions_of_faces(reading.read_tasks(tensors, tasks=read.tasks, count=3), read)
     assert set(again) == set(heads)
     for name, values in heads.items():
         assert again[name].shape == values.shape

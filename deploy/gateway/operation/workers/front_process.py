@@ -1,6 +1,6 @@
-"""A further front process: python -m deploy.gateway.operation.workers.front_process DESCRIPTOR
+"""A further front, or the REST door: python -m deploy.gateway.operation.workers.front_process DESCRIPTOR
 
-Started by the main process, over whose socket it gets its options and all that its front asks an authority.
+Started by the main process, over whose socket it gets its options and all that it asks an authority.
 It ends with the main process, and never before what its clients sent is answered, unless it is killed.
 """
 
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.embedded.errors import CannotStart
-from deploy.gateway.front.front import Front
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.console import fail, log
 from deploy.gateway.operation.process_settings import prepare_process
 from deploy.gateway.operation.workers import messages
 from deploy.gateway.operation.workers.connection import Connection
+from deploy.gateway.operation.workers.doors import Door, open_door
 from deploy.gateway.operation.workers.messages import Message
 from deploy.gateway.operation.workers.remote_authority import RemoteAuthority
 from deploy.gateway.options import GatewayOptions
@@ -42,7 +42,7 @@ class FrontProcess:
         self._settings: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._has_state = asyncio.Event()
         self._stop: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._front: Front | None = None
+        self._front: Door | None = None
         self._identities: Identities | None = None
         self._access_log: AccessLog | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,12 +56,13 @@ class FrontProcess:
         await self._has_state.wait()
 
         def say(sentence: str) -> None:
-            log(f"front {settings['number']}: {sentence}")
+            log(f"{settings['name']}: {sentence}")
 
         try:
             self._access_log = None if options.access_log is None else AccessLog(options.access_log)
             self._identities = Identities(options.identity, log=say)
-            self._front = Front(
+            self._front = open_door(
+                settings["door"],
                 self._authority,
                 options=options,
                 identities=self._identities,
@@ -71,7 +72,7 @@ class FrontProcess:
             port = await self._front.start(settings["port"])
         except (CannotStart, OSError) as error:  # a file that became unusable, say
             self._done = True
-            return fail(f"front {settings['number']} can't start: {error}", status=2)
+            return fail(f"{settings['name']} can't start: {error}", status=2)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._leave, options.drain_seconds)
         self._send([messages.LISTENING, port])

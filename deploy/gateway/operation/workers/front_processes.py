@@ -1,4 +1,4 @@
-"""FrontProcesses: the further fronts of a gateway, kept running by its main process."""
+"""FrontProcesses: the further fronts of a gateway, and its REST door, kept running by its main process."""
 
 import asyncio
 import base64
@@ -18,6 +18,7 @@ from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.workers import messages
 from deploy.gateway.operation.workers.authority_server import AuthorityServer
 from deploy.gateway.operation.workers.connection import Connection
+from deploy.gateway.operation.workers.doors import GRPC, REST, FrontPlan
 from deploy.gateway.operation.workers.messages import Message
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal
@@ -38,7 +39,8 @@ class FrontProcesses:
     """Starts fronts, starts again what died, and ends them. For one event loop.
 
     authority  of the main process
-    count      how many, beside that of the main process
+    count      how many for gRPC, beside that of the main process
+    rest       whether there is a REST door
     log        one sentence each
     cut_off    see AuthorityServer
     event      called with a word when a front died or was killed: "front_died", "front_hung"
@@ -50,21 +52,24 @@ class FrontProcesses:
         *,
         options: GatewayOptions,
         count: int,
+        rest: bool = False,
         log: Callable[[str], None],
         cut_off: Callable[[int], None],
         event: Callable[[str], None] = lambda kind: None,
     ) -> None:
+        plans = [FrontPlan(name=f"front {number}", door=GRPC) for number in range(2, count + 2)]
+        plans += [FrontPlan(name="the REST door", door=REST)] if rest else []
         self._fronts = [
-            _Keeper(authority, options=options, number=number, log=log, cut_off=cut_off, event=event)
-            for number in range(2, count + 2)
+            _Keeper(authority, options=options, plan=plan, log=log, cut_off=cut_off, event=event)
+            for plan in plans
         ]
         self._looking: asyncio.Task[None] | None = None
 
-    def start(self, port: int) -> None:
-        """Starts all, on the port that the main process listens on."""
+    def start(self, port: int, *, rest_port: int = 0) -> None:
+        """Starts all, on the port that the main process listens on, and on that of the REST door."""
         self._looking = asyncio.get_running_loop().create_task(self._look())
         for front in self._fronts:
-            front.start(port)
+            front.start(rest_port if front.plan.door == REST else port)
 
     async def started(self) -> None:
         """Returns when each takes connections, or has ended instead and will be started again."""
@@ -86,7 +91,7 @@ class FrontProcesses:
         return sum(front.lost_lines for front in self._fronts)
 
     def status(self) -> list[Mapping[str, Any]]:
-        """Of each: its pid, whether it takes connections, and how many requests it has with Triton."""
+        """Of each: its door, its pid, whether it takes connections, its requests that are with Triton."""
         return [front.status() for front in self._fronts]
 
     async def refuse_new(self, refusal: Refusal) -> None:
@@ -151,14 +156,14 @@ class _Keeper:
         authority: Authority,
         *,
         options: GatewayOptions,
-        number: int,
+        plan: FrontPlan,
         log: Callable[[str], None],
         cut_off: Callable[[int], None],
         event: Callable[[str], None],
     ) -> None:
         self._authority = authority
         self._options = options
-        self._number = number
+        self.plan = plan
         self._log = log
         self._cut_off = cut_off
         self._event = event
@@ -190,8 +195,9 @@ class _Keeper:
     def status(self) -> Mapping[str, Any]:
         life = self._life
         if life is None:
-            return {"pid": None, "listening": False, "in_flight": 0}
+            return {"door": self.plan.door, "pid": None, "listening": False, "in_flight": 0}
         return {
+            "door": self.plan.door,
             "pid": life.process.pid,
             "listening": life.listening.is_set(),
             "in_flight": life.in_flight,
@@ -241,7 +247,7 @@ class _Keeper:
             try:
                 life = await self._begin()
             except OSError as error:  # no process or no descriptor is left
-                self._log(f"front {self._number} can't be started ({error.strerror}); trying again")
+                self._log(f"{self.plan.name} can't be started ({error.strerror}); trying again")
             else:
                 await life.gone.wait()
                 await self._end(life)
@@ -269,7 +275,8 @@ class _Keeper:
         life.server = AuthorityServer(self._authority, send=life.connection.send, cut_off=self._cut_off)
         self._life = life
         settings = {
-            "number": self._number,
+            "name": self.plan.name,
+            "door": self.plan.door,
             "port": self._port,
             "options": base64.b64encode(pickle.dumps(self._options)).decode(),
         }
@@ -284,7 +291,8 @@ class _Keeper:
         match message:
             case [messages.PONG, in_flight, lost_lines]:
                 life.in_flight, life.lost_lines = in_flight, lost_lines
-            case [messages.LISTENING, _]:
+            case [messages.LISTENING, port]:
+                self._port = port  # where it was any free one, the next life listens there again
                 life.listening.set()
                 self.tried.set()
                 if self._refusal is not None:
@@ -312,7 +320,7 @@ class _Keeper:
         how = f"gave no sign for {SILENCE_SECONDS:g} s and was killed" if life.hung else _how(status)
         cut = f" with {held} requests at Triton" if held else ""
         again = "" if self._refusal else f"; it is started again in {self._delay:g} s"
-        self._log(f"front {self._number} {how}{cut}{again}")
+        self._log(f"{self.plan.name} {how}{cut}{again}")
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> int:

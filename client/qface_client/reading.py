@@ -1,20 +1,43 @@
-"""From the answer's tensors to typed answers. Everything that the server promised is checked here."""
+"""From a server's messages and tensors to typed answers. Everything that it promised is checked here.
+
+Public for programs with a connection of their own, a gateway that speaks another protocol to its clients say:
+what is read by this is what a FaceClient returns.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
+import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
+from ._connection.messages import answer, model_info
 from .contract import Contract, TaskSpec
 from .errors import ServerError
 from .kinds import KINDS
 from .kinds.base import Answer, Box, Tensors, tensor, text
 from .results import Analysis, Face
 
+__all__ = [
+    "CONTRACT_OUTPUT",
+    "FACE_OUTPUTS",
+    "SEARCH_OUTPUTS",
+    "answered_hash",
+    "as_box",
+    "model_info",
+    "read_answer",
+    "read_photo",
+    "read_tasks",
+]
+
 FACE_OUTPUTS = ("boxes", "scores", "landmarks", "photo_size")
 # Of how the photo was searched; servers from before these were answered have none of them.
 SEARCH_OUTPUTS = ("faces_found", "smallest_face")
 CONTRACT_OUTPUT = "contract"
+
+
+def read_answer(response: Any) -> dict[str, NDArray[Any]]:
+    """The tensors of a ModelInferResponse by name, read-only; ServerError if they are not what they say."""
+    return answer(triton.InferResult(response))
 
 
 def answered_hash(tensors: Tensors) -> str:

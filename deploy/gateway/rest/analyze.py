@@ -1,0 +1,93 @@
+"""POST /v1/analyze: a photo's faces as the JSON of `qface analyze --json`."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from tritonclient.grpc import service_pb2 as v2
+
+from deploy.gateway.authority import Authority
+from deploy.gateway.front.inference import Inference
+from deploy.gateway.refusals import unavailable
+from deploy.gateway.rest.call import RestCall
+from deploy.gateway.rest.contracts import ServedContracts
+from deploy.gateway.rest.problems import HEADERS, REQUEST_ID, Problem
+from qface_client.reading import answered_hash, read_answer, read_photo
+
+# How often a request is sent while what is served changes under it, and the wait in between.
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.05
+
+
+class Analyze:
+    """Answers one request after the other's way through `Inference`."""
+
+    def __init__(
+        self,
+        *,
+        authority: Authority,
+        inference: Inference,
+        contracts: ServedContracts,
+        call_of: Callable[[web.BaseRequest], RestCall],
+    ) -> None:
+        self._authority = authority
+        self._inference = inference
+        self._contracts = contracts
+        self._call_of = call_of
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """The answer, or the problem that a call ended in."""
+        call = self._call_of(request)
+        try:
+            return _json(await self._content(call), request_id=call.request_id)
+        except Problem as problem:
+            return problem.response(request_id=call.request_id)
+
+    async def _content(self, call: RestCall) -> dict[str, Any]:
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(_PAUSE_SECONDS * attempt)
+            try:
+                answer = await self._inference.infer(call)
+            except Problem as problem:
+                # An output that the contract had when the request was made, and the model has no more.
+                if "inference output" in problem.refusal.sentence and attempt + 1 < _ATTEMPTS:
+                    continue
+                raise
+            content = self._read(call, answer)
+            if content is not None:
+                return content
+        raise Problem(
+            unavailable(
+                "what is served changed under the request again and again: send it again",
+                reason="not_ready",
+                retry_after=1.0,
+            )
+        )
+
+    def _read(self, call: RestCall, answer: bytes) -> dict[str, Any] | None:
+        """The answer by the contract that it names; None where that has other tasks than were asked for."""
+        assert call.query is not None
+        tensors = read_answer(v2.ModelInferResponse.FromString(answer))
+        named = answered_hash(tensors)
+        if self._contracts.by_hash(named) is None and (served := self._authority.served()) is not None:
+            self._contracts.of(served)
+        contract = self._contracts.by_hash(named)
+        if contract is None:
+            return None
+        wanted = {task.name for task in call.query.tasks}
+        tasks = tuple(task for task in contract.tasks if task.name in wanted)
+        if len(tasks) < len(wanted) or not all(
+            task.readable and tensors.keys() >= set(task.outputs) for task in tasks
+        ):
+            return None
+        return read_photo(tensors, tasks=tasks, contract=contract).to_json()
+
+
+def _json(content: dict[str, Any], *, request_id: str) -> web.Response:
+    return web.Response(
+        body=json.dumps(content, allow_nan=False).encode() + b"\n",
+        headers={**HEADERS, "Content-Type": "application/json", REQUEST_ID: request_id},
+    )

@@ -1,0 +1,123 @@
+"""RestCall: an HTTP request as `Inference` sees it, in the place of gRPC's context of a call."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+
+import grpc
+from aiohttp import web
+
+from deploy.gateway.authority import Authority
+from deploy.gateway.front.answers import not_ready
+from deploy.gateway.front.request import check_id
+from deploy.gateway.identity import Identities, permit
+from deploy.gateway.refusals import Refusal
+from deploy.gateway.rest.body import Data, check_head, read_photo
+from deploy.gateway.rest.contracts import ServedContracts
+from deploy.gateway.rest.photo_query import TIMEOUT, PhotoQuery, read_query, read_timeout
+from deploy.gateway.rest.photo_request import photo_request
+from deploy.gateway.rest.problems import REQUEST_ID
+
+# What certificates are called in Python's ssl and in gRPC.
+_COMMON_NAME, _ALTERNATIVES = "x509_common_name", "x509_subject_alternative_name"
+
+
+class Head:
+    """Who sends an HTTP request, in gRPC's words."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self.request = request
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str]]:
+        """The headers, with the names that metadata has."""
+        return [(name.lower(), value) for name, value in self.request.headers.items()]
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """The names of the client's certificate."""
+        transport = self.request.transport
+        tls = None if transport is None else transport.get_extra_info("ssl_object")
+        shown = None if tls is None else tls.getpeercert()
+        if not shown:
+            return {}
+        subject = (entry for group in shown.get("subject", ()) for entry in group)
+        return {
+            _COMMON_NAME: [value.encode() for name, value in subject if name == "commonName"],
+            _ALTERNATIVES: [value.encode() for _, value in shown.get("subjectAltName", ())],
+        }
+
+    def peer(self) -> str:
+        """As gRPC names it: "ipv4:127.0.0.1:5000"."""
+        transport = self.request.transport
+        name = None if transport is None else transport.get_extra_info("peername")
+        return f"ipv4:{name[0]}:{name[1]}" if name else ""
+
+
+class RestCall(Head):
+    """One photo and what is asked of it.
+
+    `read` refuses what can be refused without the body before it reads it.
+    """
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        *,
+        authority: Authority,
+        identities: Identities,
+        contracts: ServedContracts,
+        limit: int,
+    ) -> None:
+        super().__init__(request)
+        self._authority = authority
+        self._identities = identities
+        self._contracts = contracts
+        self._limit = limit
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._photo: Data | None = None
+        self.request_id = uuid.uuid4().hex
+        self.query: PhotoQuery | None = None  # as it was sent last
+
+    def time_remaining(self) -> float | None:
+        """None: a timeout goes as the request's own parameter."""
+        return None
+
+    async def read(self) -> bytes:
+        """The ModelInferRequest; Refusal where the request can't become one."""
+        if self._photo is None:
+            self._read_head()
+            self._look_up()
+            self._photo = await read_photo(self.request, limit=self._limit)
+        # Anew: another repository may have taken over meanwhile.
+        self.query = query = self._look_up()
+        left = None if self._seconds is None else self._began + self._seconds - time.monotonic()
+        if left is not None and left <= 0:
+            raise Refusal(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"the request's {TIMEOUT} of {self._seconds:g} s passed before it had arrived: give it a "
+                "longer one",
+                reason="timeout",
+            )
+        return photo_request(self._photo, query, request_id=self.request_id, seconds_left=left)
+
+    # -- within -------------------------------------------------------------------------------------
+
+    def _read_head(self) -> None:
+        headers = self.request.headers
+        if given := headers.get(REQUEST_ID):
+            check_id(given)
+            self.request_id = given
+        self._seconds = read_timeout(headers.get(TIMEOUT))
+        check_head(self.request, limit=self._limit)
+
+    def _look_up(self) -> PhotoQuery:
+        served = self._authority.served()
+        if served is None:
+            raise not_ready(self._authority)
+        caller = self._identities.identify(self.invocation_metadata(), self.auth_context)
+        query = read_query(self.request.query, photos=self._contracts.of(served), caller=caller)
+        permit(caller, model=query.model.name, outputs=query.outputs, served=served)
+        return query
+
+
+MakeCall = Callable[[web.BaseRequest], RestCall]

@@ -1,0 +1,135 @@
+"""ServedContracts: what the served models say of themselves, for requests and for reading answers."""
+
+import collections
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as v2
+
+from deploy.gateway.front.request import quoted
+from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.refusals import Refusal
+from qface_client.contract import Contract, parse_networks
+from qface_client.errors import ContractError
+from qface_client.reading import model_info
+
+PHOTO_MODEL = "photo_analysis"  # of the first network; those of others have a prefix
+
+_GENERATIONS = 3  # that are kept: during a swap requests for two of them come in turns
+_CONTRACTS = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotoModel:
+    """What answers photos, of one network."""
+
+    name: str
+    outputs: frozenset[str]
+    contract: Contract
+    notice: str = ""
+    # What a request may set, by name, in the words of JSON Schema.
+    parameters: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedPhotos:
+    """The photo models of what is served, by network; the first one has the name None too."""
+
+    networks: Mapping[str, PhotoModel]
+    first: PhotoModel
+
+    def model(self, network: str | None) -> PhotoModel:
+        """Refusal (NOT_FOUND) for a network that is not served."""
+        if network is None:
+            return self.first
+        found = self.networks.get(network)
+        if found is None:
+            names = ", ".join(self.networks) or "one without a name"
+            raise _not_found(f"no network {quoted(network)} is served: model= is one of {names}")
+        return found
+
+
+class ServedContracts:
+    """Reads each generation once, and keeps contracts by their hash: an answer names the one that it has."""
+
+    def __init__(self) -> None:
+        self._read: collections.OrderedDict[int, tuple[ServedModels, ServedPhotos]] = (
+            collections.OrderedDict()
+        )
+        self._contracts: collections.OrderedDict[str, Contract] = collections.OrderedDict()
+
+    def of(self, served: ServedModels) -> ServedPhotos:
+        """Refusal (NOT_FOUND) where nothing that is served answers photos by a contract."""
+        kept = self._read.get(served.generation)
+        if kept is not None and kept[0] is served:
+            return kept[1]
+        photos = _read(served)
+        self._read[served.generation] = served, photos
+        while len(self._read) > _GENERATIONS:
+            self._read.popitem(last=False)
+        for model in (photos.first, *photos.networks.values()):
+            self._contracts[model.contract.hash] = model.contract
+            self._contracts.move_to_end(model.contract.hash)
+        while len(self._contracts) > _CONTRACTS:
+            self._contracts.popitem(last=False)
+        return photos
+
+    def by_hash(self, hash_: str) -> Contract | None:
+        """The contract that an answer names; None where it was never seen."""
+        return self._contracts.get(hash_)
+
+
+def _read(served: ServedModels) -> ServedPhotos:
+    first = _photo_model(served, PHOTO_MODEL)
+    if first is None:
+        raise _not_found(
+            f"no model here answers photos (there is no {PHOTO_MODEL} with a contract): call "
+            "the models over gRPC"
+        )
+    parameters = _config(served, PHOTO_MODEL).parameters
+    prefixes = parse_networks(parameters["models"].string_value) if "models" in parameters else {}
+    networks = {name: _photo_model(served, f"{prefix}{PHOTO_MODEL}") for name, prefix in prefixes.items()}
+    return ServedPhotos(
+        networks={name: model for name, model in networks.items() if model is not None}, first=first
+    )
+
+
+def _photo_model(served: ServedModels, name: str) -> PhotoModel | None:
+    if name not in served.configs:
+        return None
+    response = v2.ModelConfigResponse.FromString(served.configs[name])
+    try:
+        contract = model_info(response).contract
+    except ContractError:
+        contract = None
+    if contract is None:
+        return None
+    config = response.config
+    return PhotoModel(
+        name=name,
+        outputs=frozenset(output.name for output in config.output),
+        contract=contract,
+        notice=config.parameters["notice"].string_value if "notice" in config.parameters else "",
+        parameters=_request_parameters(config),
+    )
+
+
+def _request_parameters(config: Any) -> Mapping[str, Mapping[str, Any]]:
+    if "request_parameters" not in config.parameters:
+        return {}
+    try:
+        found = json.loads(config.parameters["request_parameters"].string_value)
+        return {str(name): dict(schema) for name, schema in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}  # of an assembler newer than this: the model takes them over gRPC
+
+
+def _config(served: ServedModels, name: str) -> Any:
+    return v2.ModelConfigResponse.FromString(served.configs[name]).config
+
+
+def _not_found(sentence: str) -> Refusal:
+    return Refusal(grpc.StatusCode.NOT_FOUND, sentence, reason="unknown_model")
