@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from deploy.gateway.refusals import Refusal
 from qface_client.contract import Contract, parse_networks
 from qface_client.errors import ContractError
 from qface_client.reading import model_info
+from runtime.parameters import Parameter
 
 PHOTO_MODEL = "photo_analysis"  # of the first network; those of others have a prefix
 
@@ -30,8 +30,7 @@ class PhotoModel:
     outputs: frozenset[str]
     contract: Contract
     notice: str = ""
-    # What a request may set, by name, in the words of JSON Schema.
-    parameters: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)  # that a request may set
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,18 +112,8 @@ def _photo_model(served: ServedModels, name: str) -> PhotoModel | None:
         outputs=frozenset(output.name for output in config.output),
         contract=contract,
         notice=config.parameters["notice"].string_value if "notice" in config.parameters else "",
-        parameters=_request_parameters(config),
+        parameters=served.signatures[name].parameters,
     )
-
-
-def _request_parameters(config: Any) -> Mapping[str, Mapping[str, Any]]:
-    if "request_parameters" not in config.parameters:
-        return {}
-    try:
-        found = json.loads(config.parameters["request_parameters"].string_value)
-        return {str(name): dict(schema) for name, schema in found.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}  # of an assembler newer than this: the model takes them over gRPC
 
 
 def _config(served: ServedModels, name: str) -> Any:

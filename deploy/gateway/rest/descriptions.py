@@ -79,7 +79,7 @@ def described(photos: ServedPhotos) -> dict[str, Any]:
         **first.contract.to_json(),
         "models": list(photos.networks),
         "notice": first.notice,
-        "request_parameters": {name: dict(schema) for name, schema in first.parameters.items()},
+        "request_parameters": {name: each.to_json() for name, each in first.parameters.items()},
     }
 
 

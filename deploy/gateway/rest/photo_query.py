@@ -1,10 +1,8 @@
 """PhotoQuery: what a request's query and headers ask of a photo, compared with what is served."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from multidict import MultiMapping
 
@@ -15,6 +13,7 @@ from deploy.gateway.rest.contracts import PhotoModel, ServedPhotos
 from qface_client.contract import TaskSpec
 from qface_client.errors import UnknownKind, UnknownTask
 from qface_client.reading import CONTRACT_OUTPUT, FACE_OUTPUTS, SEARCH_OUTPUTS
+from runtime.parameters import Parameter
 
 TASKS, MODEL = "tasks", "model"
 TIMEOUT = "X-Request-Timeout"
@@ -23,9 +22,6 @@ LONGEST_TIMEOUT = 3600.0  # seconds
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
-_BOOLEANS = {"true": True, "false": False}
-
-Value = bool | int | float | str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +30,7 @@ class PhotoQuery:
 
     model: PhotoModel
     tasks: tuple[TaskSpec, ...]
-    parameters: Mapping[str, Value]
+    parameters: Mapping[str, int | float]
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -54,11 +50,11 @@ def read_query(query: MultiMapping[str], *, photos: ServedPhotos, caller: Caller
     for name, text in query.items():
         if name in (TASKS, MODEL):
             continue
-        schema = model.parameters.get(name)
-        if schema is None:
+        parameter = model.parameters.get(name)
+        if parameter is None:
             known = ", ".join((TASKS, MODEL, *model.parameters))
             raise _wrong(f"the query has {quoted(name)}, which is not taken: leave it out; {known} are")
-        parameters[name] = _value(name, text, schema)
+        parameters[name] = _value(name, text, parameter)
     return PhotoQuery(
         model=model, tasks=_tasks(query.get(TASKS), model=model, caller=caller), parameters=parameters
     )
@@ -94,28 +90,16 @@ def _tasks(text: str | None, *, model: PhotoModel, caller: Caller) -> tuple[Task
         raise _wrong(str(error)) from None
 
 
-def _value(name: str, text: str, schema: Mapping[str, Any]) -> Value:
-    """A parameter's text as the type that the model takes; its range is the model's to check."""
-    kind = schema.get("type")
-    if kind == "integer" and _INTEGER.fullmatch(text):
-        return int(text)
-    if kind == "number" and _NUMBER.fullmatch(text) and math.isfinite(float(text)):
-        return float(text)
-    if kind == "boolean" and text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if kind == "string":
-        return text
-    raise _wrong(f"the query's {name} is {quoted(text)}: it is {described(schema)}")
-
-
-def described(schema: Mapping[str, Any]) -> str:
-    """What a parameter takes, in words."""
-    kind = {"integer": "an integer", "number": "a number", "boolean": "true or false"}.get(
-        str(schema.get("type")), "a text"
-    )
-    low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = ("" if low is None else f" from {low:g}") + ("" if high is None else f" up to {high:g}")
-    return kind + bounds
+def _value(name: str, text: str, parameter: Parameter) -> int | float:
+    """A parameter's text as a number that the model takes."""
+    if parameter.type == "integer":
+        value: int | float | None = int(text) if _INTEGER.fullmatch(text) else None
+    else:
+        value = float(text) if _NUMBER.fullmatch(text) else None
+    if not parameter.takes(value):
+        raise _wrong(f"the query's {name} is {quoted(text)}: it is {parameter.taken}")
+    assert value is not None
+    return value
 
 
 def _wrong(sentence: str) -> Refusal:

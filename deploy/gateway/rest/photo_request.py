@@ -1,11 +1,9 @@
 """A ModelInferRequest for one photo, as bytes: what an inference over gRPC would have sent."""
 
-from typing import Any
-
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.front.validation import TIMEOUT
-from deploy.gateway.rest.photo_query import PhotoQuery, Value
+from deploy.gateway.rest.photo_query import PhotoQuery
 
 _PHOTO = "image"
 _RAW_TAG = (v2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3) | 2
@@ -20,21 +18,13 @@ def photo_request(
     for output in query.outputs:
         message.outputs.add(name=output)
     for name, value in query.parameters.items():
-        _set(message.parameters[name], value)
+        if isinstance(value, int):
+            message.parameters[name].int64_param = value
+        else:
+            message.parameters[name].double_param = value
     if seconds_left is not None:
         message.parameters[TIMEOUT].int64_param = max(1, int(seconds_left * 1e6))
     return b"".join((message.SerializeToString(), bytes([_RAW_TAG]), _varint(len(photo)), photo))
-
-
-def _set(parameter: Any, value: Value) -> None:
-    if isinstance(value, bool):
-        parameter.bool_param = value
-    elif isinstance(value, int):
-        parameter.int64_param = value
-    elif isinstance(value, float):
-        parameter.double_param = value
-    else:
-        parameter.string_param = value
 
 
 def _varint(number: int) -> bytes:
