@@ -25,13 +25,14 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
-from deploy.benchmark.load.sample_requests import CHANNEL, picture, request_for
+from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, picture, request_for
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 LOADS = (0.8, 4.0)
+WRONG = "WRONG"  # the end of a request that was answered with something else
 REFUSED = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE})
 
 _METHOD = f"/{v2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
@@ -46,7 +47,12 @@ _REFUSED_PAUSE = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one client process sends. `rate` None: each of `clients` sends again once it was answered."""
+    """What one client process sends. `rate` None: each of `clients` sends again once it was answered.
+
+    learning    part of `seconds` that goes by before anything counts
+    expected    the request's right answer, serialised, to compare answers with (b"": they are not read)
+    tolerance   of its numbers
+    """
 
     address: str
     request: bytes
@@ -55,11 +61,14 @@ class Share:
     rate: float | None = None
     clients: int = 0
     seed: int = 0
+    learning: float = _LEARNING_SHARE
+    expected: bytes = b""
+    tolerance: float = TOLERANCE
 
 
 @dataclasses.dataclass(kw_only=True)
 class Tally:
-    """What became of requests: seconds of each answered and refused one, and other ends by status."""
+    """Seconds of each answered and each refused request, and the other ends by status, or by WRONG."""
 
     answered: list[float] = dataclasses.field(default_factory=list)
     refused: list[float] = dataclasses.field(default_factory=list)
@@ -95,18 +104,26 @@ async def _send(share: Share) -> Tally:
             ).unary_unary(_METHOD)
             for _ in range(_CHANNELS)
         ]
-        counts_from = time.monotonic() + _LEARNING_SHARE * share.seconds
+        counts_from = time.monotonic() + share.learning * share.seconds
         end = counts_from + share.seconds
+        expected = v2.ModelInferResponse.FromString(share.expected)
+        sample = Sample(request=v2.ModelInferRequest(), expected=expected) if share.expected else None
 
         async def one(number: int, due: float) -> float:
             """Seconds to wait before another try: 0 where it was answered."""
             pause = 0.0
             try:
-                await calls[number % _CHANNELS](share.request, timeout=share.deadline)
+                answer = await calls[number % _CHANNELS](share.request, timeout=share.deadline)
             except grpc.aio.AioRpcError as error:
                 pause = _pause(error)
                 if error.code() not in REFUSED:
                     tally.others[error.code().name] += 1
+                    return pause
+            else:
+                if sample and sample.flaw(
+                    v2.ModelInferResponse.FromString(answer), tolerance=share.tolerance
+                ):
+                    tally.others[WRONG] += 1
                     return pause
             if due >= counts_from:
                 (tally.refused if pause else tally.answered).append(time.monotonic() - due)
@@ -150,13 +167,11 @@ async def _closed(one: _One, share: Share, *, end: float) -> None:
 
 
 class Measurement:
-    """Measures one model of the server at `address` from `processes` client processes."""
+    """Measures what becomes of a request to a server that `processes` client processes send, a share each."""
 
-    def __init__(
-        self, address: str, *, request: bytes, processes: int, seconds: float, deadline: float
-    ) -> None:
+    def __init__(self, share: Share, *, processes: int) -> None:
         self._processes = processes
-        self._share = Share(address=address, request=request, seconds=seconds, deadline=deadline)
+        self._share = share
 
     def capacity(self) -> float:
         """Answers a second."""
@@ -241,13 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             request = sample_request(
                 address, model=options.model, photo=options.photo.read_bytes(), crop_side=options.crop_side
             )
-            measured = Measurement(
-                address,
-                request=request,
-                processes=options.processes,
-                seconds=options.seconds,
-                deadline=options.deadline,
+            share = Share(
+                address=address, request=request, seconds=options.seconds, deadline=options.deadline
             )
+            measured = Measurement(share, processes=options.processes)
             capacity = options.capacity or measured.capacity()
             print(f"{options.model}: {capacity:.1f} answers a second\n\n{HEAD}", flush=True)
             p99: dict[float, float] = {}

@@ -5,11 +5,11 @@ import pytest
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.benchmark.load import Samples
+from deploy.benchmark.load.picture_bombs import progressive
 from deploy.benchmark.load.sample_requests import jpeg, picture, request_for
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import ask, unharmed
 from tests.helpers.encoded_pictures import png
-from tests.helpers.progressive_bomb import progressive
 
 BOMBS = {
     "100 scans of 49 megapixels": progressive(width=7000, height=7000, scans=100),

@@ -3,13 +3,13 @@
 import contextlib
 import http.client
 import random
-import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from deploy.benchmark.load import Samples, http2
+from deploy.benchmark.load import Samples, half_open, http2
+from deploy.benchmark.load.half_open import connected, send
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import ask, unharmed
 
@@ -20,18 +20,6 @@ IDLE = 1000
 def endpoint(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
-
-
-@contextlib.contextmanager
-def connected(address: str) -> Iterator[socket.socket]:
-    with socket.create_connection(endpoint(address), timeout=SECONDS) as connection:
-        yield connection
-
-
-def send(connection: socket.socket, data: bytes) -> None:
-    """As much as the other side takes before it closes."""
-    with contextlib.suppress(ConnectionError, TimeoutError):
-        connection.sendall(data)
 
 
 BODIES = {
@@ -79,7 +67,7 @@ def test_what_killed_tritons_http_door_is_refused_by_the_pages(
 def test_damaged_http_ends_in_an_error_or_a_closed_connection(
     gateway: GatewayServer, samples: Samples, request_line: bytes
 ) -> None:
-    with unharmed(gateway, samples), connected(gateway.http_address) as connection:
+    with unharmed(gateway, samples), connected(gateway.http_address) as (connection,):
         send(connection, request_line)
         answer = b""
         with contextlib.suppress(ConnectionError):
@@ -103,7 +91,7 @@ def noise() -> Iterator[bytes]:
 def test_what_is_no_grpc_on_the_grpc_port_harms_nobody(gateway: GatewayServer, samples: Samples) -> None:
     with unharmed(gateway, samples):
         for data in noise():
-            with connected(gateway.grpc_address) as connection:
+            with connected(gateway.grpc_address) as (connection,):
                 send(connection, data)
                 connection.settimeout(0.1)
                 with contextlib.suppress(OSError):
@@ -114,7 +102,7 @@ def test_a_message_longer_than_its_frames_say_is_an_error(gateway: GatewayServer
     """A call that announces 2 GB and ends; one that announces a compression that nobody knows."""
     call = http2.call(b"x" * 100, authority=gateway.grpc_address)
     for changed in (b"\0\x7f\xff\xff\xff", b"\1\0\0\0\x64"):
-        with unharmed(gateway, samples), connected(gateway.grpc_address) as connection:
+        with unharmed(gateway, samples), connected(gateway.grpc_address) as (connection,):
             connection.sendall(call.replace(b"\0\0\0\0\x64" + b"x" * 100, changed + b"x" * 100))
             received = b""
             with contextlib.suppress(TimeoutError, ConnectionError):
@@ -125,36 +113,31 @@ def test_a_message_longer_than_its_frames_say_is_an_error(gateway: GatewayServer
 
 def test_half_open_and_slow_connections_hold_nobody_up(gateway: GatewayServer, samples: Samples) -> None:
     """Some send nothing, some a byte at a time, some a call without its end."""
-    call = http2.call(samples.of("crop_analysis", 0).request.SerializeToString(), authority="x")
-    with contextlib.ExitStack() as stack, unharmed(gateway, samples):
-        silent = [stack.enter_context(connected(gateway.grpc_address)) for _ in range(20)]
-        assert silent
-        cut = [stack.enter_context(connected(gateway.grpc_address)) for _ in range(20)]
-        for connection in cut:
-            connection.sendall(call[: len(call) // 2])
-        slow = [stack.enter_context(connected(address)) for address in (gateway.grpc_address,) * 10]
-        slow += [stack.enter_context(connected(gateway.http_address)) for _ in range(10)]
-        for position in range(20):
-            for connection in slow:
-                send(
-                    connection, (call if connection in slow[:10] else b"GET /metrics HTTP/1.1")[position:][:1]
-                )
+    message = samples.of("crop_analysis", 0).request.SerializeToString()
+    call = http2.call(message, authority="x")
+    with (
+        unharmed(gateway, samples),
+        half_open.connected(gateway.grpc_address, 20),
+        half_open.half_sent(gateway.grpc_address, message, 20),
+        half_open.connected(gateway.grpc_address, 10) as slow,
+        half_open.connected(gateway.http_address, 10) as slow_pages,
+    ):
+        to_pages = half_open.byte_by_byte(slow_pages, b"GET /metrics HTTP/1.1")
+        for _ in zip(half_open.byte_by_byte(slow, call), to_pages, strict=False):
             time.sleep(0.02)
 
 
 def test_a_thousand_idle_connections_leave_room_for_others(gateway: GatewayServer, samples: Samples) -> None:
     opening = http2.PREFACE + http2.frame(4, 0, 0)
-    with contextlib.ExitStack() as stack, unharmed(gateway, samples):
-        for _ in range(IDLE):
-            stack.enter_context(connected(gateway.grpc_address)).sendall(opening)
+    with unharmed(gateway, samples), half_open.connected(gateway.grpc_address, IDLE) as idle:
+        for connection in idle:
+            connection.sendall(opening)
         sample = samples.of("face_analysis", 0)
         assert sample.fits(ask(gateway.grpc_address, sample.request), tolerance=samples.tolerance)
 
 
 def test_idle_connections_to_the_pages_do_not_shut_out_probes(gateway: GatewayServer) -> None:
-    with contextlib.ExitStack() as stack:
-        for _ in range(200):
-            stack.enter_context(connected(gateway.http_address))
+    with half_open.connected(gateway.http_address, 200):
         connection = http.client.HTTPConnection(*endpoint(gateway.http_address), timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", "/v2/health/ready")

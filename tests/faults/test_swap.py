@@ -1,7 +1,6 @@
 """Another repository takes over, fails to, or is taken back: nothing is lost, no label is mixed up."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -9,25 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
-import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2 as v2
 
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.benchmark.faults.whole import is_whole
-from deploy.benchmark.load import Load, Sender
-from deploy.benchmark.load.clients import Reply, reply_of
+from deploy.benchmark.load import Load
+from deploy.benchmark.load.labelling import Naming, labelling_clients
 from deploy.gateway.operation.service import GatewayServer
-from qface_client import FaceClient
-from qface_client.errors import QFaceError
+from runtime.contract import Contract
 from tests.helpers import tiny_repository
-from tests.helpers.bystanders import CROP, DEADLINE, eventually, stub_of, unhappy
+from tests.helpers.bystanders import CROP, DEADLINE, eventually, unhappy
 from tests.helpers.networks import standin_network as standin
 from training.tasks import CATALOGUE, Task
 
-MODEL = "crop_analysis"
+CLIENTS = 8
 SWAPS = 2
 
 
@@ -63,113 +58,19 @@ def gateway(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
         yield running
 
 
-Truth = dict[str, dict[str, float]]
-
-
-def truth_of(pair: Pair, gateway: GatewayServer) -> Truth:
-    """By the hash of each contract what each label's number is, computed from one answer's bare numbers."""
-    with stub_of(gateway.grpc_address) as stub:
-        answer = stub.ModelInfer(crop_request(), timeout=DEADLINE)
-        raw = dict(zip([output.name for output in answer.outputs], answer.raw_output_contents, strict=True))
-    numbers = np.frombuffer(raw[f"{pair.task.name}_probabilities"], np.float32)
-    return {
-        standin.contract_with(task)["hash"]: dict(zip(task.labels, map(float, numbers), strict=True))
-        for task in (pair.task, pair.exchanged)
-    }
-
-
-def crop_request() -> v2.ModelInferRequest:
-    return v2.ModelInferRequest(
-        model_name=MODEL,
-        inputs=[v2.ModelInferRequest.InferInputTensor(name="crop", datatype="UINT8", shape=[1, *CROP.shape])],
-        raw_input_contents=[CROP.tobytes()],
-    )
-
-
-def same(numbers: dict[str, float], true: dict[str, float]) -> bool:
-    return numbers.keys() == true.keys() and all(
-        abs(numbers[label] - value) < 1e-4 * max(1.0, abs(value)) for label, value in true.items()
-    )
-
-
-class PlainClient:
-    """Reads the contract, asks, and names labels by the contract whose hash the answer carries."""
-
-    model = MODEL
-
-    def __init__(self, address: str, task: Task, truth: Truth) -> None:
-        self._connection = stub_of(address)
-        self._stub = self._connection.__enter__()
-        self._task, self._truth = task, truth
-        self._labels: dict[str, list[str]] = {}
-
-    def close(self) -> None:
-        self._connection.__exit__(None, None, None)
-
-    def send(self, deadline: float) -> Reply:
-        try:
-            answer = self._stub.ModelInfer(crop_request(), timeout=deadline)
-            tensors = dict(
-                zip([output.name for output in answer.outputs], answer.raw_output_contents, strict=True)
-            )
-            found = tensors["contract"][4:].decode()
-            if found not in self._labels:
-                self._read()
-            if found not in self._labels:  # the next repository has taken over since: nothing is named
-                return Reply()
-        except grpc.RpcError as error:
-            return reply_of(error)
-        numbers = np.frombuffer(tensors[f"{self._task.name}_probabilities"], np.float32)
-        named = dict(zip(self._labels[found], map(float, numbers), strict=True))
-        return Reply(right=same(named, self._truth[found]))
-
-    def _read(self) -> None:
-        config = self._stub.ModelConfig(v2.ModelConfigRequest(name=MODEL), timeout=DEADLINE).config
-        contract: dict[str, Any] = json.loads(config.parameters["contract"].string_value)
-        (task,) = contract["tasks"]
-        self._labels[contract["hash"]] = task["labels"]
-
-
-class OurClient:
-    """FaceClient, whose named answer is compared with what its contract's labels are worth."""
-
-    model = "FaceClient"
-
-    def __init__(self, address: str, task: Task, truth: Truth) -> None:
-        self._client = FaceClient(address, timeout=DEADLINE)
-        self._task, self._truth = task, truth
-
-    def close(self) -> None:
-        self._client.close()
-
-    def send(self, deadline: float) -> Reply:
-        try:
-            face = self._client.analyze_crop(CROP)
-        except QFaceError as error:
-            return Reply(code="UNAVAILABLE", details=str(error))
-        answer: Any = face.answers[self._task.name]
-        named = {label: float(number) for label, number in answer.probabilities.items()}
-        return Reply(right=same(named, self._truth[face.contract.hash]))
-
-
 def labelling_load(gateway: GatewayServer, pair: Pair) -> Load:
-    truth = truth_of(pair, gateway)
-    assert len(truth) == 2
-    one, two = truth.values()
-    assert not same(one, two), "labels that are mixed up would not show"
+    naming = Naming(gateway.grpc_address, task=pair.task.name, crop=CROP)
+    truth = naming.truth(*map(contract_of_network, (pair.task, pair.exchanged)))
+    clients = labelling_clients(naming, truth, clients=CLIENTS, deadline=DEADLINE)
+    return Load(clients, deadline=DEADLINE, pause=0.05)
 
-    def client(kind: type[PlainClient] | type[OurClient]) -> Sender:
-        return kind(gateway.grpc_address, pair.task, truth)
 
-    return Load(
-        [lambda: client(PlainClient)] * 4 + [lambda: client(OurClient)] * 4, deadline=DEADLINE, pause=0.05
-    )
+def contract_of_network(task: Task) -> Contract:
+    return Contract.parse(standin.contract_with(task))
 
 
 def contract_of(gateway: GatewayServer) -> str:
-    with stub_of(gateway.grpc_address) as stub:
-        config = stub.ModelConfig(v2.ModelConfigRequest(name=MODEL), timeout=DEADLINE).config
-    return str(json.loads(config.parameters["contract"].string_value)["hash"])
+    return Naming(gateway.grpc_address, task="", crop=CROP).contract().hash
 
 
 def test_two_labels_that_change_places_are_never_mixed_up(gateway: GatewayServer, pair: Pair) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.benchmark.faults import dead_processes, leaving_clients, repositories
+from deploy.benchmark.faults import dead_processes, endings, label_exchange, repositories, traffic
 from deploy.benchmark.faults.bare import fates
 from deploy.benchmark.faults.fault import Fault
 from deploy.benchmark.faults.stage import DEADLINE, Stage
@@ -24,11 +24,13 @@ from deploy.embedded.environment import PROJECT
 PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 
 
-def all_faults(repository: Path) -> Iterator[Fault]:
+def all_faults(repository: Path, *, quick: bool) -> Iterator[Fault]:
     """Every fault, those that share a gateway one after the other."""
-    yield from dead_processes.faults(repository)
+    yield from dead_processes.faults(repository, quick=quick)
     yield from repositories.faults()
-    yield from leaving_clients.faults(repository)
+    yield from label_exchange.faults()
+    yield from traffic.faults()
+    yield from endings.faults()
 
 
 def chosen(faults: Iterator[Fault], words: Sequence[str]) -> list[Fault]:
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    faults = chosen(all_faults(options.repository), options.only)
+    faults = chosen(all_faults(options.repository, quick=options.quick), options.only)
     if options.list:
         print("\n".join(fault.name for fault in faults))
         return 0

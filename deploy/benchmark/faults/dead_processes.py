@@ -27,14 +27,18 @@ _STANDBY = ("--standby", "always")
 _FRONTS = ("--processes", "2")
 
 
-def faults(repository: Path) -> Iterator[Fault]:
-    """Of every Python model of the repository, of Triton, of its guard, of the gateway's own processes."""
+def faults(repository: Path, *, quick: bool) -> Iterator[Fault]:
+    """Of every Python model of the repository, of Triton, of its guard, of the gateway's own processes.
+
+    quick   of models only those that several tasks need
+    """
+    shared = list(filter(_works_for_all, model_names(repository)))
     yield Fault("none", _nothing)
     for word, signals in (KILL, FREEZE):
-        for model in model_names(repository):
+        for model in shared if quick else model_names(repository):
             yield Fault(f"{model} {word}", partial(_model, model, signals))
     word, signals = FREEZE_AND_THAW
-    for model in filter(_works_for_all, model_names(repository)):
+    for model in shared:
         yield Fault(f"{model} {word}", partial(_model, model, signals))
     for who, pid in (("Triton", _triton), ("Triton's guard", _guard)):
         for word, signals in (KILL, FREEZE):

@@ -24,6 +24,7 @@ class Scene:
     folder      a temporary folder of this fault alone
     kept        one that lives as long as the gateway: for what it is to serve after the fault
     repository  what the gateway was started with; it is not to be changed, as others are started with it
+    clients     how many clients there are
     quick       whether the short form is wanted
     times       how many clients are to leave each ensemble
     load        the clients, which run
@@ -40,6 +41,7 @@ class Scene:
         folder: Path,
         kept: Path,
         repository: Path,
+        clients: int = 8,
         quick: bool = False,
         times: int = 1000,
     ) -> None:
@@ -49,6 +51,7 @@ class Scene:
         self.folder = folder
         self.kept = kept
         self.repository = repository
+        self.clients = clients
         self.quick = quick
         self.times = times
         self.load = Load([])
@@ -88,11 +91,19 @@ class Scene:
         folder = Path(tempfile.mkdtemp(dir=self.kept))
         return shutil.copytree(self.repository.resolve(), folder / "repository", symlinks=True)
 
-    def count(self, end: End, *, code: str = "OK", details: str = "", seconds: float = 0.0) -> None:
-        """Counts the end of a request that the fault sent by itself."""
+    def count(
+        self, end: End, *, code: str = "OK", details: str = "", began: float = 0.0, seconds: float = 0.0
+    ) -> None:
+        """Counts the end of a request that the fault sent by itself; see Outcome."""
         self.outcomes.append(
             Outcome(
-                client="the fault", model="", began=0.0, seconds=seconds, end=end, code=code, details=details
+                client="the fault",
+                model="",
+                began=began,
+                seconds=seconds,
+                end=end,
+                code=code,
+                details=details,
             )
         )
 
@@ -112,6 +123,7 @@ class Fault:
     fresh      it gets a gateway of its own, which it may end
     prefix     words before the gateway's command: a namespace, an environment
     arguments  further options of the gateway
+    prepare    done before the clients start: what is not to be measured
     clients    who sends requests meanwhile (None: the usual mix)
     only       a word without which, in --only, this fault is left out: it takes long
     """
@@ -121,5 +133,6 @@ class Fault:
     fresh: bool = False
     prefix: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    prepare: Callable[[Scene], None] | None = None
     clients: MakeClients | None = None
     only: str = ""

@@ -84,10 +84,7 @@ class Stage:
     def rows(self, faults: Iterable[Fault]) -> Iterator[Row]:
         """Does each fault, and yields its row."""
         for fault in faults:
-            row = self.run(fault)
-            if fault.fresh or row.remark:  # what is left of it harms no other fault
-                self.clear()
-            yield row
+            yield self.run(fault)
 
     def run(self, fault: Fault) -> Row:
         """Does one fault under load; whatever fails is the row's remark."""
@@ -96,6 +93,8 @@ class Stage:
         with tempfile.TemporaryDirectory(prefix="qface-fault-", ignore_cleanup_errors=True) as folder:
             try:
                 scene = self._scene(fault, Path(folder))
+                if fault.prepare is not None:
+                    fault.prepare(scene)
                 clients = self._mix(scene) if fault.clients is None else fault.clients(scene)
                 scene.load = load = Load(clients, deadline=DEADLINE, pause=_PAUSE)
                 with load:
@@ -106,6 +105,8 @@ class Stage:
                 remark = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if harmed := [outcome for outcome in load.outcomes if outcome.harmed]:
             remark = f"{remark} {len(harmed)} harmed, the first: {harmed[0].code} {harmed[0].details}".strip()
+        if fault.fresh or remark:  # what is left of it harms no other fault
+            self.clear()
         return Row(
             fault=fault.name,
             whole=whole,
@@ -141,6 +142,7 @@ class Stage:
             folder=folder,
             kept=kept,
             repository=self._repository,
+            clients=self._clients,
             quick=self._quick,
             times=self._times,
         )

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tritonclient.grpc import service_pb2 as v2
 
+from deploy.benchmark.load.picture_bombs import progressive
 from deploy.gateway.admission import picture_cost
 from deploy.gateway.admission.picture_cost import PictureCosts, cost_of
 from deploy.gateway.front.request import InferRequest, read_request
@@ -20,7 +21,6 @@ from runtime.errors import InvalidImage
 from runtime.image.decode import decode_image
 from tests.helpers.encoded_pictures import encode, png
 from tests.helpers.fake_authority import model, served_models
-from tests.helpers.progressive_bomb import progressive
 
 UINT8, FP32 = 2, 11  # of model_config_pb2.DataType
 

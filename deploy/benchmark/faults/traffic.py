@@ -1,0 +1,190 @@
+"""Faults of traffic: too much of it, clients that leave or never finish, pictures that decode for minutes."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import grpc
+from tritonclient.grpc import service_pb2 as v2
+from tritonclient.grpc import service_pb2_grpc as v2_grpc
+
+from deploy.benchmark.faults.fault import Fault, Scene
+from deploy.benchmark.load import End, half_open, http2, leaving
+from deploy.benchmark.load.clients import reply_of
+from deploy.benchmark.load.mix import CROPS, EVERYTHING, PHOTOS
+from deploy.benchmark.load.outcomes import end_of_error
+from deploy.benchmark.load.picture_bombs import progressive
+from deploy.benchmark.load.sample_requests import CHANNEL, picture, request_for
+from deploy.benchmark.overload import WRONG, Measurement, Share, percentile
+
+_OVERLOAD = 4.0  # times the measured capacity
+_OVERLOAD_SECONDS = 60.0
+_CAPACITY_SECONDS = 8.0
+_SHORT = 0.15  # what the short form takes of any seconds here
+_SENDING_PROCESSES = 2
+_DEADLINE = 30.0
+_LEAVING = 200  # clients, of each of three sorts
+_CONNECTIONS = 50  # that are slow, and as many that are half open
+_SLOW_SECONDS = 20.0
+_BOMBS = 40
+_BOMBING_CLIENTS = 4
+
+_LEAVING_WORD = "leaving"
+
+
+def faults() -> Iterator[Fault]:
+    overload = _Overload()
+    yield Fault("four times the capacity, Poisson arrivals", overload.happen, prepare=overload.prepare)
+    for name, leave in _WAYS:
+        yield Fault(f"clients that {name}", partial(_leave, leave))
+    yield Fault("slow clients, a byte a second, and half-open ones", _slow_and_half_open)
+    yield Fault("photo bombs among good photos", _bombs)
+    for name, leave in _WAYS:
+        yield Fault(
+            f"leaving: on every ensemble clients that {name}", partial(_leave_all, leave), only=_LEAVING_WORD
+        )
+
+
+class _Overload:
+    """More independent arrivals than can be answered: what is too much is refused, and all stays typed."""
+
+    def __init__(self) -> None:
+        self._capacity = 0.0
+
+    def _share(self, scene: Scene, *, seconds: float) -> Share:
+        sample = scene.samples.of(PHOTOS, 0)
+        return Share(
+            address=scene.gateway.grpc_address,
+            request=sample.request.SerializeToString(),
+            expected=sample.expected.SerializeToString(),
+            tolerance=scene.samples.tolerance,
+            seconds=seconds * (_SHORT if scene.quick else 1.0),
+            deadline=_DEADLINE,
+            learning=0.0,
+        )
+
+    def prepare(self, scene: Scene) -> None:
+        """Measures the capacity while nobody else sends."""
+        share = self._share(scene, seconds=_CAPACITY_SECONDS)
+        self._capacity = Measurement(share, processes=_SENDING_PROCESSES).capacity()
+        assert self._capacity > 0, "nothing was answered"
+
+    def happen(self, scene: Scene) -> float:
+        before = (scene.gateway.pid, scene.gateway.triton_pid)
+        share = self._share(scene, seconds=_OVERLOAD_SECONDS)
+        tally = Measurement(share, processes=_SENDING_PROCESSES).offered(_OVERLOAD * self._capacity)
+        for seconds in tally.answered:
+            scene.count(End.ANSWERED, seconds=seconds)
+        for seconds in tally.refused:
+            scene.count(End.REFUSED, code="RESOURCE_EXHAUSTED", seconds=seconds)
+        for code, count in tally.others.items():
+            for _ in range(count):
+                end = End.WRONG if code == WRONG else end_of_error(code, "", seconds=0, deadline=_DEADLINE)
+                scene.count(end, code=code)
+        scene.notes.append(
+            f"{_OVERLOAD * self._capacity:.0f} photos/s were offered for {share.seconds:.0f} s, of which "
+            f"{len(tally.answered) / share.seconds:.1f}/s were answered (capacity: {self._capacity:.1f}/s); "
+            f"refusals took {percentile(tally.refused, 0.5):.0f} ms (p50)"
+        )
+        assert set(tally.others) <= {WRONG}, f"other ends: {dict(tally.others)}"
+        assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
+        return scene.whole()
+
+
+_Leave = Callable[[str, list[bytes], int], int]
+
+
+def _by_deadline(address: str, messages: list[bytes], times: int) -> int:
+    return leaving.expire(address, messages, times=times)["DEADLINE_EXCEEDED"]
+
+
+def _by_cancelling(address: str, messages: list[bytes], times: int) -> int:
+    return leaving.cancel(address, messages, times=times)["CANCELLED"]
+
+
+def _by_dying(address: str, messages: list[bytes], times: int) -> int:
+    return leaving.kill_clients(address, messages[0], clients=times)
+
+
+_WAYS: tuple[tuple[str, _Leave], ...] = (
+    ("let their deadline pass", _by_deadline),
+    ("cancel", _by_cancelling),
+    ("are killed", _by_dying),
+)
+
+
+def _leave(leave: _Leave, scene: Scene) -> None:
+    _leave_one(leave, scene, EVERYTHING, max(1, int(_LEAVING * (_SHORT if scene.quick else 1.0))))
+
+
+def _leave_all(leave: _Leave, scene: Scene) -> None:
+    for model in scene.samples.ensembles:
+        _leave_one(leave, scene, model, scene.times)
+
+
+def _leave_one(leave: _Leave, scene: Scene, model: str, times: int) -> None:
+    """No Triton and no other client is harmed by so many clients that leave one model."""
+    before = (scene.gateway.pid, scene.gateway.triton_pid)
+    left = leave(scene.gateway.grpc_address, scene.samples.messages(model), times)
+    scene.notes.append(f"{left} left {model}")
+    assert left >= times, f"only {left} clients left {model}"
+    assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
+
+
+def _slow_and_half_open(scene: Scene) -> None:
+    before = (scene.gateway.pid, scene.gateway.triton_pid)
+    address = scene.gateway.grpc_address
+    message = scene.samples.of(CROPS, 0).request.SerializeToString()
+    call = http2.call(message, authority=address)
+    end = time.monotonic() + _SLOW_SECONDS * (_SHORT if scene.quick else 1.0)
+    with (
+        half_open.half_sent(address, message, _CONNECTIONS),
+        half_open.connected(address, _CONNECTIONS) as slow,
+    ):
+        sent = 0
+        for sent in half_open.byte_by_byte(slow, call):  # noqa: B007 (the last one counts)
+            if time.monotonic() >= end:
+                break
+            time.sleep(1.0)
+        scene.wait_for(16)
+    scene.notes.append(f"{_CONNECTIONS} sent {sent} bytes each, {_CONNECTIONS} half a request")
+    assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
+
+
+def _bombs(scene: Scene) -> None:
+    """Each is refused as what it is; good photos are answered meanwhile."""
+    before = (scene.gateway.pid, scene.gateway.triton_pid)
+    requests = []
+    for bomb in (
+        progressive(width=7000, height=7000, scans=100),
+        progressive(width=2000, height=2000, scans=900),
+    ):
+        request = request_for(scene.samples.configs[PHOTOS], encoded=bomb, pixels=picture(0, size=64))
+        assert request is not None
+        requests.append(request)
+    count = int(_BOMBS * (_SHORT if scene.quick else 1.0))
+    with (
+        grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL) as channel,
+        ThreadPoolExecutor(_BOMBING_CLIENTS) as pool,
+    ):
+        send = partial(_send_bomb, v2_grpc.GRPCInferenceServiceStub(channel), scene)
+        codes = set(pool.map(send, itertools.islice(itertools.cycle(requests), count)))
+    assert codes == {"INVALID_ARGUMENT"}, f"bombs ended with {codes}"
+    assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
+    slowest = max(outcome.seconds for outcome in scene.outcomes)
+    scene.notes.append(f"{count} bombs were refused, after {1000 * slowest:.0f} ms at the most")
+
+
+def _send_bomb(stub: v2_grpc.GRPCInferenceServiceStub, scene: Scene, request: v2.ModelInferRequest) -> str:
+    began = time.monotonic()
+    end, code, details = End.ANSWERED, "OK", ""
+    try:
+        stub.ModelInfer(request, timeout=_DEADLINE)
+    except grpc.RpcError as error:
+        reply = reply_of(error)
+        code, details = reply.code, reply.details
+        end = end_of_error(code, details, seconds=time.monotonic() - began, deadline=_DEADLINE)
+    scene.count(end, code=code, details=details, began=began, seconds=time.monotonic() - began)
+    return code
