@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deploy.benchmark.load.picture_bombs import progressive
 from tests.helpers.encoded_pictures import chunk, encode, png
-from tests.helpers.progressive_bomb import progressive
 
 MAX_BYTES = 16 * 1024
 _SIDE = 24
