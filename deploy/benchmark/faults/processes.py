@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-_MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
+MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ def processes_below(root: int) -> dict[int, Process]:
     found: dict[int, Process] = {}
     children: dict[int, list[Process]] = {}
     for path in Path("/proc").glob("[0-9]*"):
-        process = _look(int(path.name))
+        process = look(int(path.name))
         if process is not None:
             children.setdefault(process.parent, []).append(process)
     waiting = [root]
@@ -36,7 +36,7 @@ def processes_below(root: int) -> dict[int, Process]:
     return found
 
 
-def _look(pid: int) -> Process | None:
+def look(pid: int) -> Process | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -55,7 +55,7 @@ def model_processes(triton: int) -> dict[str, list[int]]:
     """The processes of a Triton's Python models by the models' names."""
     found: dict[str, list[int]] = {}
     for process in processes_below(triton).values():
-        if (match := _MODEL.search(process.command)) and process.state not in "ZX":
+        if (match := MODEL.search(process.command)) and process.state not in "ZX":
             found.setdefault(match.group(1), []).append(process.pid)
     return {model: sorted(pids) for model, pids in sorted(found.items())}
 
@@ -83,13 +83,13 @@ def tritons(root: int) -> list[int]:
 def resident_bytes(root: int) -> Mapping[str, int]:
     """Memory of a process and of all below it: the sum of their proportional shares, by program."""
     shares: dict[str, int] = {}
-    for pid, process in ({root: _look(root)} | processes_below(root)).items():
+    for pid, process in ({root: look(root)} | processes_below(root)).items():
         name = "gateway"
         if process is None:
             continue
         if "tritonserver" in process.command.split(" ")[0]:
             name = "tritonserver"
-        elif match := _MODEL.search(process.command):
+        elif match := MODEL.search(process.command):
             name = match.group(1)
         try:
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

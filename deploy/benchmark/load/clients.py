@@ -263,6 +263,11 @@ class Load:
             assert not thread.is_alive(), f"{thread.name} neither got an answer nor gave up"
 
     @property
+    def sending(self) -> bool:
+        """Whether none of the clients ended by a mistake of its own."""
+        return not self._failures
+
+    @property
     def summary(self) -> Summary:
         return Summary.of(self.outcomes)
 

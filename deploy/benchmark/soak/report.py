@@ -1,0 +1,136 @@
+"""A soak's samples as Markdown tables: of each process and of all together what they held, and its trend."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+from deploy.benchmark.soak.census import OTHER, Held, Sample
+from deploy.benchmark.soak.trends import HORIZON, PER, SETTLE, TOLERATED, Point, Trend, Verdict, trend
+
+_MIB = 2**20
+# Processes without Triton's first, then Triton, then the models.
+_FIRST = ("supervisor", "main process", "front process", "REST", "guard", "tritonserver")
+RULE = (
+    f"Per {PER:,} requests, with a 95 % interval (Theil-Sen, moving-block bootstrap), without the first "
+    f"{SETTLE} requests of each process. A series grows if the whole interval is above 0 and the slope "
+    f"comes to {TOLERATED:.0%} of the start or more over {HORIZON:,} requests; "
+    "it settles if its second half does not."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Series:
+    """One measured quantity of one role, or of all processes together."""
+
+    role: str
+    what: str
+    trend: Trend
+    scale: float = 1.0  # of the numbers in the table
+
+
+Measure = Callable[[Held], float]
+_MEASURES: Sequence[tuple[str, Measure, float]] = (
+    ("RSS, MiB", lambda held: held.rss, _MIB),
+    ("USS, MiB", lambda held: held.uss, _MIB),
+    ("descriptors", lambda held: held.descriptors, 1),
+    ("threads", lambda held: held.threads, 1),
+)
+_TOTALS: Sequence[tuple[str, Callable[[Sample], float], float]] = (
+    ("PSS, MiB", lambda sample: sum(held.pss for held in sample.processes), _MIB),
+    ("/dev/shm, MiB", lambda sample: sample.region_bytes, _MIB),
+    ("/dev/shm regions", lambda sample: sample.regions, 1),
+    ("processes", lambda sample: len(sample.processes), 1),
+    ("descriptors", lambda sample: sum(held.descriptors for held in sample.processes), 1),
+    ("threads", lambda sample: sum(held.threads for held in sample.processes), 1),
+)
+
+
+def series_of(samples: Sequence[Sample], *, settle: int = SETTLE) -> list[Series]:
+    """All series of samples under load; what was taken during a swap is left out of the totals."""
+    loaded = [sample for sample in samples if sample.connected]
+    found = []
+    for role in _roles(loaded):
+        for what, measure, scale in _MEASURES:
+            points = [
+                Point(requests=sample.requests, value=measure(held), life=(held.pid, held.started))
+                for sample in loaded
+                for held in sample.processes
+                if held.role == role
+            ]
+            found.append(Series(role=role, what=what, trend=trend(points, settle=settle), scale=scale))
+    settled = [sample for sample in loaded if sample.tritons == 1]
+    for what, total, scale in _TOTALS:
+        points = [
+            Point(requests=sample.requests, value=total(sample), life=_triton(sample)) for sample in settled
+        ]
+        found.append(Series(role="all", what=what, trend=trend(points, settle=settle), scale=scale))
+    return found
+
+
+def _roles(samples: Iterable[Sample]) -> list[str]:
+    roles = {held.role for sample in samples for held in sample.processes} - {OTHER}
+    return sorted(roles, key=lambda role: (_FIRST.index(role) if role in _FIRST else len(_FIRST), role))
+
+
+def _triton(sample: Sample) -> tuple[int, int]:
+    return next((held.pid, held.started) for held in sample.processes if held.role == "tritonserver")
+
+
+def memory_table(series: Sequence[Series]) -> str:
+    """Markdown: RSS and USS of each role, and the totals."""
+    lines = [
+        "| process | what | start | end | slope | 95 % interval | verdict |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    lines += [_line(each) for each in series if each.role == "all" or "MiB" in each.what]
+    return "\n".join(lines)
+
+
+def count_table(series: Sequence[Series]) -> str:
+    """Markdown: descriptors and threads of each role."""
+    lines = [
+        "| process | descriptors | slope | verdict | threads | slope | verdict |",
+        "|---|---:|---:|---|---:|---:|---|",
+    ]
+    by_role: dict[str, dict[str, Trend]] = {}
+    for each in series:
+        if each.role != "all":
+            by_role.setdefault(each.role, {})[each.what] = each.trend
+    for role, trends in by_role.items():
+        cells = " | ".join(
+            f"{one.start:g} to {one.end:g} | {_signed(one.slope)} | {one.verdict.value}"
+            for one in (trends["descriptors"], trends["threads"])
+        )
+        lines.append(f"| {role} | {cells} |")
+    return "\n".join(lines)
+
+
+def quiet_table(samples: Sequence[Sample]) -> str:
+    """Markdown: what all held while nobody was connected, after the warm-up and at the end."""
+    quiet = [sample for sample in samples if not sample.connected]
+    names = ["after the warm-up", "at the end"][: len(quiet)]
+    lines = [f"| without clients | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    for what, total, scale in _TOTALS:
+        lines.append(f"| {what} | {' | '.join(_number(total(sample), scale) for sample in quiet[:2])} |")
+    return "\n".join(lines)
+
+
+def growing(series: Iterable[Series]) -> list[Series]:
+    """Those that grow."""
+    return [each for each in series if each.trend.verdict is Verdict.GROWS]
+
+
+def _line(each: Series) -> str:
+    one, scale = each.trend, each.scale
+    interval = f"{_signed(one.low / scale)} to {_signed(one.high / scale)}"
+    return (
+        f"| {each.role} | {each.what} | {_number(one.start, scale)} | {_number(one.end, scale)} "
+        f"| {_signed(one.slope / scale)} | {interval} | {one.verdict.value} |"
+    )
+
+
+def _number(value: float, scale: float) -> str:
+    return f"{value / scale:.1f}" if scale != 1 else f"{value:g}"
+
+
+def _signed(value: float) -> str:
+    return "0" if value == 0 else f"{value:+.3f}"
