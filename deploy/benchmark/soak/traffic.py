@@ -20,6 +20,7 @@ from deploy.benchmark.soak.rest_questions import RestQuestion, rest_questions
 
 _RENEW = 0.1  # of the requests over gRPC, and of those over REST, that get a new connection
 _USUAL = 0.2  # seconds of an answer, before one was measured
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 4.0  # seconds after a refusal that asks to try again
 _MEMORY = 0.1  # weight of the newest in the usual time
 
 
@@ -55,6 +56,7 @@ class SoakSender:
         )
         self._channel: Any = None
         self._usual = _USUAL
+        self._patience = _FIRST_WAIT
         self._shares = [question.share for question in questions.good]
         small = [question for question in questions.good if question.request.ByteSize() < http2.LARGEST]
         self._small = [question.request.SerializeToString() for question in small]
@@ -80,9 +82,14 @@ class SoakSender:
         return [action for _, action in over_grpc], [share for share, _ in over_grpc]
 
     def send(self, deadline: float) -> Reply:
-        """The next request of a random sort."""
+        """The next request of a random sort; who is refused several times in a row is to wait longer."""
         actions, shares = self._actions
-        return self._chance.choices(actions, shares)[0](deadline)
+        reply = self._chance.choices(actions, shares)[0](deadline)
+        if reply.code not in RETRYABLE:
+            self._patience = _FIRST_WAIT
+            return reply
+        self._patience = min(_LONGEST_WAIT, 2 * self._patience)
+        return dataclasses.replace(reply, pushback=max(reply.pushback or 0.0, self._patience))
 
     def close(self) -> None:
         if self._channel is not None:
