@@ -62,7 +62,7 @@ def model_processes(triton: int) -> dict[str, list[int]]:
 
 def running(pids: Iterable[int]) -> list[int]:
     """Those of these processes that have not ended."""
-    found = {pid: _look(pid) for pid in pids}
+    found = {pid: look(pid) for pid in pids}
     return [pid for pid, process in found.items() if process is not None and process.state not in "ZX"]
 
 

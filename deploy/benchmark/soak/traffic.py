@@ -20,7 +20,7 @@ from deploy.benchmark.soak.rest_questions import RestQuestion, rest_questions
 
 _RENEW = 0.1  # of the requests over gRPC, and of those over REST, that get a new connection
 _USUAL = 0.2  # seconds of an answer, before one was measured
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 4.0  # seconds after a refusal that asks to try again
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds after a refusal that asks to try again
 _MEMORY = 0.1  # weight of the newest in the usual time
 
 
