@@ -165,11 +165,13 @@ def _serve(network: Network, done: Done[EngineReport], inputs: Inputs) -> bool:
         _log(f"repository: left as it is, because nobody has run this engine yet: it needs {needs}")
         return False
     before = (inputs.output / LINK).resolve()
+    served = recorded_plan(inputs.output / LINK)
     plan = ServingPlan(
         engine=done.directory,
         tasks=None if inputs.tasks == (DEFAULT_TASKS,) else inputs.tasks,
-        further_networks=recorded_plan(inputs.output / LINK).further_networks,
+        further_networks=served.further_networks,
         detector=inputs.detector,
+        notice=served.notice,
     )
     repository = assemble(plan, output=inputs.output, keeps_further_networks=True)
     changed = bool(repository.resolve() != before)

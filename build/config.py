@@ -40,10 +40,18 @@ def generated(
 
 
 def generated_for(
-    networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS, sources: Path = MODEL_REPOSITORY
+    networks: Sequence[Network],
+    *,
+    limits: SearchLimits = USUAL_LIMITS,
+    notice: str | None = None,
+    sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
-    """The generated files of a repository of these networks, whose requests have these limits."""
-    files = {path: text.encode() for path, text in config_files(networks, limits=limits).items()}
+    """The generated files of a repository of these networks.
+
+    Its requests have these limits; `notice` is the text beside the contract (None: the default one).
+    """
+    texts = config_files(networks, limits=limits, notice=notice)
+    files = {path: text.encode() for path, text in texts.items()}
     programs = python_models(networks)
     for model, source in programs.items():
         if model != source:

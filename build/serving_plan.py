@@ -12,6 +12,7 @@ from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import PLAN, read_manifest
+from build.serving.notice import check_notice
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 
@@ -31,8 +32,11 @@ class ServingPlan:
     detector: Path | None = None  # the face detector's .tflite; None: the installed package's
     max_faces: int | None = None  # the most that are answered of one photo; None: the usual number
     min_face: float | None = None  # the smallest that requests may look for; None: the usual share
+    notice: str | None = None  # of every model that answers; None: the default one
 
     def __post_init__(self) -> None:
+        if self.notice is not None:
+            check_notice(self.notice, where="of the plan")
         if self.engine is not None and self.threads is not None:
             cpu = default_backend("cpu")
             raise BuildError(
@@ -71,6 +75,7 @@ class ServingPlan:
             "detector": _shown(self.detector),
             "max_faces": self.max_faces,
             "min_face": self.min_face,
+            "notice": self.notice,
         }
 
     @classmethod
@@ -85,9 +90,10 @@ class ServingPlan:
             tasks=None if recorded["tasks"] is None else tuple(recorded["tasks"]),
             further_networks={name: ROOT / path for name, path in dict(recorded["also"]).items()},
             detector=_path(recorded["detector"]),
-            # Plans that were recorded before these could be set have neither.
+            # Plans that were recorded before these could be set have none of them.
             max_faces=recorded.get("max_faces"),
             min_face=recorded.get("min_face"),
+            notice=recorded.get("notice"),
         )
 
 

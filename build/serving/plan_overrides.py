@@ -18,12 +18,14 @@ from build.files import shown
 from build.onnx_interface import read_graph
 from build.options import option
 from build.precisions import Precision
+from build.serving.notice import read_notice
 from build.serving_plan import ServingPlan
 from build.stages.common_options import detector_option, names, numbers
 from build.stages.stage import recorded
 from runtime.detect.search import USUAL_LIMITS
 
 DEFAULT_TASKS = "default"
+DEFAULT_NOTICE = "default"
 NO_FURTHER_NETWORK = "none"
 # What runs an exported network as it is.
 _EXPORTED = f"{default_backend('cpu').title} in {default_backend('cpu').default_precision}"
@@ -95,6 +97,12 @@ class PlanOverrides:
         f"({USUAL_LIMITS.min_face:g}); small ones take several times as long",
         default=None,
     )
+    notice: Path | None = option(
+        help="a text file, UTF-8: what people whose faces are analysed are to be informed of, served beside "
+        f"the contract; `{DEFAULT_NOTICE}`: the project's own text",
+        metavar="FILE",
+        default=None,
+    )
 
     def __post_init__(self) -> None:
         for name in ("weights", "target", "precision", "threads"):
@@ -124,6 +132,7 @@ class PlanOverrides:
             detector=self.detector or plan.detector,
             max_faces=plan.max_faces if self.max_faces is None else self.max_faces,
             min_face=plan.min_face if self.min_face is None else self.min_face,
+            notice=self._notice(plan),
         )
         if not self.choose_engine:
             return dataclasses.replace(
@@ -155,6 +164,11 @@ class PlanOverrides:
         # Without those of networks that are served no more.
         kept = [name for name in plan.tasks if "." not in name or name.rpartition(".")[0] in further]
         return tuple(kept) or None
+
+    def _notice(self, plan: ServingPlan) -> str | None:
+        if self.notice is None:
+            return plan.notice
+        return None if self.notice == Path(DEFAULT_NOTICE) else read_notice(self.notice)
 
     def _built_engine(self, weights: Path, *, served: Path | None, output: Path) -> Path | None:
         """The built engine of this target and precision; None: the backend runs the weights as they are.

@@ -18,14 +18,19 @@ from runtime.detect.search import SearchLimits
 
 
 def content_of(
-    served: Sequence[tuple[Network, ServableNetwork]], *, detector: bytes, limits: SearchLimits
+    served: Sequence[tuple[Network, ServableNetwork]],
+    *,
+    detector: bytes,
+    limits: SearchLimits,
+    notice: str | None = None,
 ) -> dict[str, Content]:
     """All files of a repository by their paths in it, but for its manifest.
 
     `served` are the networks as they are served, each with its engine's files; `detector` is the face
-    detector's .tflite; `limits` bound what requests may ask of it.
+    detector's .tflite; `limits` bound what requests may ask of it; `notice` is the text beside the contract
+    (None: the default one).
     """
-    files = _models([network for network, _ in served], limits=limits) | _library()
+    files = _models([network for network, _ in served], limits=limits, notice=notice) | _library()
     for network, servable in served:
         engine = f"models/{network.prefix}face_engine/1"
         files |= {f"{engine}/{name}": path for name, path in servable.files.items()}
@@ -49,12 +54,12 @@ def read_detector(path: Path | None) -> tuple[bytes, dict[str, Any]]:
     return data, stage | {"file": path.name, "sha256": sha256_of({"": data})[""]}
 
 
-def _models(networks: Sequence[Network], *, limits: SearchLimits) -> dict[str, Content]:
+def _models(networks: Sequence[Network], *, limits: SearchLimits, notice: str | None) -> dict[str, Content]:
     files: dict[str, Content] = {
         f"{model}/1/model.py": (MODEL_REPOSITORY / source / "1" / "model.py").read_bytes()
         for model, source in python_models(networks).items()
     }
-    files |= generated_for(networks, limits=limits)
+    files |= generated_for(networks, limits=limits, notice=notice)
     return {f"models/{name}": content for name, content in files.items()}
 
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from build.backends import served_on
+from build.serving import notice as notices
 from build.serving.engine_model import face_engine
 from build.serving.ensembles import ensemble
 from build.serving.pbtxt import Ensemble, Model, to_text
@@ -26,6 +27,7 @@ from build.serving.steps import (
     postprocess,
     postprocess_on_request,
 )
+from build.serving.tensors import CONTRACT_HASH
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
@@ -33,11 +35,14 @@ CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.p
 NETWORKS_PARAMETER = "models"
 
 
-def config_files(networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS) -> dict[str, str]:
+def config_files(
+    networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS, notice: str | None = None
+) -> dict[str, str]:
     """Every config.pbtxt of a repository, by its path below the repository's models.
 
-    `limits` bound what requests may ask of the search for faces. Raises BuildError for networks whose models'
-    names can't be told apart.
+    `limits` bound what requests may ask of the search for faces; `notice` is the text beside the contract of
+    every model that answers (None: the default one). Raises BuildError for networks whose models' names
+    can't be told apart.
     """
     check_names(
         networks,
@@ -48,6 +53,7 @@ def config_files(networks: Sequence[Network], *, limits: SearchLimits = USUAL_LI
         models = served_models(network, limits)
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
+        models = [_with_notice(model, notice or notices.DEFAULT) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
         cpu = _named(face_engine(network.contract, network.heads, served_on("cpu", network.engine)), network)
         files[f"{cpu.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(cpu)
@@ -108,3 +114,10 @@ def _with_networks(model: Model | Ensemble, networks: Sequence[Network]) -> Mode
     prefixes = {network.name: network.prefix for network in networks}
     listed = {NETWORKS_PARAMETER: json.dumps(prefixes, separators=(",", ":"))}
     return dataclasses.replace(model, parameters={**model.parameters, **listed})
+
+
+def _with_notice(model: Model | Ensemble, notice: str) -> Model | Ensemble:
+    """The model, with the notice where it answers by a contract."""
+    if CONTRACT_HASH not in model.outputs:
+        return model
+    return dataclasses.replace(model, parameters={**model.parameters, notices.PARAMETER: notice})

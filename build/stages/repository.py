@@ -68,6 +68,7 @@ def assemble(
         [(network, first), *((others[name], other) for name, other in further.items())],
         detector=detector,
         limits=plan.limits,
+        notice=plan.notice,
     )
     stages: dict[str, Any] = dict(first.stages)
     if further:

@@ -165,6 +165,11 @@ class AsyncFaceClient:
         info = await self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
 
+    async def notice(self, *, model: str | None = None) -> str:
+        """What people whose faces are analysed are to be informed of, as the server's operator words it."""
+        info = await self._run(self._exchange.info(network=model), photo=None)
+        return info.notice
+
     async def models(self) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
         return await self._run(self._exchange.networks(), photo=None)

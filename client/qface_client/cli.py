@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -220,8 +221,9 @@ def _analyze(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     with _client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
+        notice = client.notice(model=options.model)
     if options.json:
-        _write(json.dumps({**contract.to_json(), "models": list(models)}))
+        _write(json.dumps({**contract.to_json(), "models": list(models), "notice": notice}))
         return OK
     wide = max((len(name) for name in contract.names), default=0)
     lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels"]
@@ -231,6 +233,8 @@ def _info(options: argparse.Namespace) -> int:
     ]
     if len(models) > 1:
         lines.append(f"  models: {', '.join(models)} (--model NAME picks one)")
+    if notice:
+        lines.append(textwrap.indent(f"notice: {_printable(notice)}", "  "))
     _write("\n".join(lines))
     return OK
 
@@ -321,6 +325,11 @@ def _table(face: Face, *, number: int) -> list[str]:
     wide = max((len(row.name) for row in rows), default=0)
     head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
     return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
+
+
+def _printable(text: str) -> str:
+    """A server's text as a terminal may have it."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
 def _names(text: str) -> list[str]:

@@ -54,6 +54,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         self.further: dict[
             str, dict[str, Any]
         ] = {}  # by what their models' names begin with, their contracts
+        self.notice: str | None = None  # None: as a server that knows of none
         self.faces = faces
         self.faces_found: int | None = None  # None: those that are answered
         # What photo_analysis and face_detect have; () and "": a server from before searches had parameters.
@@ -89,6 +90,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         if self.networks is not None:
             response.config.parameters["models"].string_value = json.dumps(self.networks)
         response.config.parameters["contract"].string_value = json.dumps(contract)
+        if self.notice is not None:
+            response.config.parameters["notice"].string_value = self.notice
         return response
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802

@@ -15,6 +15,7 @@ from deploy.gateway.front.front import Front
 from deploy.gateway.front.methods import SERVICE
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.identity import Identities
+from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions, Identity, Limits
 from tests.helpers.fake_authority import FakeAuthority, model, served_models
 
@@ -121,6 +122,7 @@ async def running_front(
     models: ServedModels | None = MODELS,
     limits: Limits | None = None,
     identity: Identity | None = None,
+    access_log: AccessLog | None = None,
 ) -> AsyncIterator[RunningFront]:
     """A front on a free port of loopback."""
     identity = identity or Identity()
@@ -128,7 +130,7 @@ async def running_front(
     triton = FakeTriton()
     async with triton.listening() as behind:
         authority = FakeAuthority(models, behind)
-        front = Front(authority, options=options, identities=Identities(identity))
+        front = Front(authority, options=options, identities=Identities(identity), access_log=access_log)
         port = await front.start(0)
         address = f"127.0.0.1:{port}"
         unlimited = [("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
@@ -45,3 +47,12 @@ def test_the_engine_loads_with_every_head_and_only_served_tasks_are_answered(cli
         assert set(alone) <= set(together) & set(photo)
         for name, values in alone.items():
             assert values.shape[0] == 1, name
+
+
+def test_what_the_engine_computes_of_a_task_that_is_not_served_is_given_to_nobody(client: Any) -> None:
+    (pixels,) = client.get_model_config("face_engine").config.input
+    crop = np.zeros((1, *pixels.dims), np.uint8)
+    assert set(asking.ask(client, "face_engine", outputs=list(SERVED), pixels=crop)) == set(SERVED)
+    for outputs in (None, ["race"], ["age", "race"]):
+        with pytest.raises(InferenceServerException, match=r"PERMISSION_DENIED.*beyond the tasks"):
+            asking.ask(client, "face_engine", outputs=outputs, pixels=crop)

@@ -43,20 +43,17 @@ def answer(result: Any) -> dict[str, NDArray[Any]]:
 def model_info(response: Any) -> ModelInfo:
     """What the client needs of a ModelConfigResponse."""
     config = response.config
-    contract = config.parameters["contract"].string_value if "contract" in config.parameters else None
-    networks = config.parameters["models"].string_value if "models" in config.parameters else None
-    parameters = (
-        config.parameters["request_parameters"].string_value
-        if "request_parameters" in config.parameters
-        else None
-    )
+    parameters = {name: value.string_value for name, value in config.parameters.items()}
+    contract, networks = parameters.get("contract"), parameters.get("models")
+    of_requests = parameters.get("request_parameters")
     return ModelInfo(
         name=config.name,
         max_batch_size=config.max_batch_size,
         contract=None if contract is None else parse_contract(contract),
         networks=parse_networks(networks) if networks else {},
         outputs=frozenset(output.name for output in config.output),
-        parameters=parse_parameters(parameters) if parameters else (),
+        parameters=parse_parameters(of_requests) if of_requests else (),
+        notice=parameters.get("notice", ""),
     )
 
 

@@ -7,7 +7,7 @@ client's deadline, keeps its ticket until then, and its answer is dropped.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -24,7 +24,7 @@ from deploy.gateway.front.request import InferRequest, read_request
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.signatures import Signature
 from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
-from deploy.gateway.identity import Caller, Identities, permit
+from deploy.gateway.identity import Caller, Identities, permit, tasks_of
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, again
@@ -52,6 +52,7 @@ class _Call:
     caller: Caller | None = None
     request: InferRequest | None = None
     model: str = ""  # once it is known to be a served one
+    tasks: Sequence[str] = ()  # that the request asks for, where a log wants to know it
     work: Work | None = None
     ticket: Ticket | None = None
     left: bool = False  # the client waits no more
@@ -146,6 +147,8 @@ class Inference:
         if request.model in served.signatures:
             call.model = request.model
         validate(request, served)
+        if self._access_log is not None:
+            call.tasks = sorted(tasks_of(model=request.model, outputs=request.outputs, served=served))
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
         call.work = Work(
             model=request.model,
@@ -307,6 +310,7 @@ class Inference:
             model=call.model,
             client="" if call.caller is None else call.caller.name,
             peer=call.peer,
+            tasks=call.tasks,
             bytes=call.size,
             megapixels=0.0 if call.work is None else call.work.cost.pixels / 1e6,
             faces=faces,

@@ -2,7 +2,7 @@
 
 from deploy.gateway.identity.callers import ANYBODY, Caller, Identities
 from deploy.gateway.identity.exposure import check_exposure
-from deploy.gateway.identity.permissions import permit
+from deploy.gateway.identity.permissions import permit, tasks_of
 from deploy.gateway.identity.tls import server_credentials, server_ssl_context
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "permit",
     "server_credentials",
     "server_ssl_context",
+    "tasks_of",
 ]

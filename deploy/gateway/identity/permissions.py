@@ -1,7 +1,7 @@
-"""permit: whether a caller whose tasks are restricted may have what a request asks for.
+"""What a request asks for, by task, and whether its caller may have it.
 
 What answers a task is known by the contract that a served model carries: a task's outputs begin with its name
-and an underscore. Nothing here knows a model or a task by name.
+and an underscore; an engine's head has just its name. Nothing here knows a model or a task by name.
 """
 
 import dataclasses
@@ -24,9 +24,10 @@ _GENERATIONS = 3  # that are kept: during a swap requests for two of them come i
 class _Answers:
     """What a model answers, by task."""
 
-    task_of: Mapping[str, str]  # of the outputs that answer one
+    task_of: Mapping[str, str]  # of the outputs that answer one, or from which its answer is computed
     tasks: frozenset[str]  # of all outputs
     open: bool  # to callers whose tasks are restricted
+    withheld: frozenset[str] = frozenset()  # outputs that nobody gets: an engine's heads of unserved tasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,19 @@ class _Generation:
     models: Mapping[str, _Answers]
 
 
-_CLOSED = _Answers(task_of={}, tasks=frozenset(), open=False)
-_FINDING = _Answers(task_of={}, tasks=frozenset(), open=True)
+_NONE: frozenset[str] = frozenset()
+_CLOSED = _Answers(task_of={}, tasks=_NONE, open=False)
+_FINDING = _Answers(task_of={}, tasks=_NONE, open=True)
 _generations: dict[int, _Generation] = {}
+
+
+def tasks_of(*, model: str, outputs: Collection[str], served: ServedModels) -> frozenset[str]:
+    """The tasks that a request asks for, of an engine and of other steps inside models too.
+
+    outputs  those that the request names; none: all of the model's
+    """
+    answers = _answers_of(model, served)
+    return _NONE if answers is None else _asked(outputs, answers)
 
 
 def permit(caller: Caller, *, model: str, outputs: Collection[str], served: ServedModels) -> None:
@@ -46,28 +57,46 @@ def permit(caller: Caller, *, model: str, outputs: Collection[str], served: Serv
     outputs  those that the request names; none: all of the model's
     A model that is not served passes: who forwards the request finds that out.
     """
-    if caller.tasks is None:
-        return
-    generation = _generations.get(served.generation)
-    if generation is None or generation.served is not served:
-        generation = _remember(served)
-    answers = generation.models.get(model)
+    answers = _answers_of(model, served)
     if answers is None:
+        return
+    if answers.withheld and (not outputs or not answers.withheld.isdisjoint(outputs)):
+        raise _withheld(model, answers)
+    if caller.tasks is None:
         return
     if not answers.open:
         raise _denied(
             caller,
             f"which can't use model {model!r}, a step inside others: use a model that answers these tasks",
         )
-    if outputs:
-        task_of = answers.task_of
-        asked = frozenset(task_of[output] for output in outputs if output in task_of)
-    else:
-        asked = answers.tasks
+    asked = _asked(outputs, answers)
     if not asked <= caller.tasks:
         wrong = ", ".join(sorted(asked - caller.tasks))
         named = "name the outputs of its own tasks" if not outputs else "leave these outputs out"
         raise _denied(caller, f"and this request to {model!r} asks for {wrong}: {named}")
+
+
+def _asked(outputs: Collection[str], answers: _Answers) -> frozenset[str]:
+    if not outputs:
+        return answers.tasks
+    task_of = answers.task_of
+    return frozenset(task_of[output] for output in outputs if output in task_of)
+
+
+def _answers_of(model: str, served: ServedModels) -> _Answers | None:
+    generation = _generations.get(served.generation)
+    if generation is None or generation.served is not served:
+        generation = _remember(served)
+    return generation.models.get(model)
+
+
+def _withheld(model: str, answers: _Answers) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.PERMISSION_DENIED,
+        f"what {model!r} computes beyond the tasks that are served here ({', '.join(sorted(answers.tasks))}) "
+        "is not given away: name the outputs of these tasks",
+        reason="permission",
+    )
 
 
 def _denied(caller: Caller, sentence: str) -> Refusal:
@@ -100,10 +129,12 @@ def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
             continue
         text = config.parameters[_CONTRACT].string_value
         if text not in contracts:
-            contracts[text] = _tasks_of(text)
+            contracts[text] = _tasks_in(text)
         tasks = contracts[text]
-        if tasks is None or _CONTRACT not in outputs:  # an engine, or a part of an answer
+        if tasks is None:
             read[name] = _CLOSED
+        elif _CONTRACT not in outputs:  # an engine, or a part of an answer
+            read[name] = _step(outputs, tasks)
         else:
             answering[name] = outputs, tasks
     read |= {name: _answers(outputs, tasks) for name, (outputs, tasks) in answering.items()}
@@ -120,6 +151,14 @@ def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
     return read
 
 
+def _step(outputs: Collection[str], tasks: tuple[str, ...]) -> _Answers:
+    """Of a step inside other models, which no restricted caller gets: what it gives away of which task."""
+    heads = {output: output for output in outputs if output in tasks}
+    task_of = heads or _answers(outputs, tasks).task_of
+    withheld = frozenset(outputs) - heads.keys() if heads else _NONE
+    return _Answers(task_of=task_of, tasks=frozenset(task_of.values()), open=False, withheld=withheld)
+
+
 def _answers(outputs: Iterable[str], tasks: tuple[str, ...]) -> _Answers:
     # The longest first, as a task's name may begin with another's.
     longest_first = sorted(tasks, key=len, reverse=True)
@@ -132,7 +171,7 @@ def _answers(outputs: Iterable[str], tasks: tuple[str, ...]) -> _Answers:
     return _Answers(task_of=task_of, tasks=frozenset(task_of.values()), open=True)
 
 
-def _tasks_of(text: str) -> tuple[str, ...] | None:
+def _tasks_in(text: str) -> tuple[str, ...] | None:
     """The tasks' names of a contract's JSON; None for one that can't be read, which opens nothing."""
     try:
         content: Any = json.loads(text)

@@ -1,9 +1,9 @@
 """AccessLog: one JSON line a request, for operators.
 
 A line has the fields of `AccessLog.write` and `time` (UTC). It holds numbers, names of the gateway's own
-(model, key, outcome, reason) and two things of the client's: the request's id, cut and freed of control
-characters, and the host that it called from, without the port, which tells callers apart where no keys are
-used. No picture, no key, no tensor's name or value.
+(model, key, tasks, outcome, reason) and two things of the client's: the request's id, cut and freed of
+control characters, and the host that it called from, without the port, which tells callers apart where no
+keys are used. No picture, no key, no tensor's name or value.
 
 A thread writes, so that a slow disk or a stalled pipe holds up no request. What can't be written is dropped
 and counted (`lost`): a full disk never stops the service.
@@ -18,6 +18,7 @@ import select
 import stat
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 STANDARD_OUTPUT = "-"
@@ -65,6 +66,7 @@ class AccessLog:
         id: str = "",  # of the request
         client: str = "",  # the key's or the certificate's name
         peer: str = "",  # the caller's host
+        tasks: Sequence[str] = (),  # that were asked for
         reason: str = "",  # of a refusal
         bytes: int = 0,
         megapixels: float = 0.0,
@@ -85,6 +87,7 @@ class AccessLog:
                 "model": safe_text(model, limit=ID_CHARACTERS),
                 "client": client,
                 "peer": safe_text(peer, limit=64),
+                "tasks": list(tasks),
                 "bytes": bytes,
                 "megapixels": _rounded(megapixels),
                 "faces": faces,

@@ -145,6 +145,18 @@ def test_info_lists_tasks_with_their_labels(url: str, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["tasks"][0]["labels"] == ["glad", "sad"]
 
 
+def test_info_prints_the_notice_and_none_where_there_is_none(
+    fake: FakeServer, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", "--url", url]) == 0
+    assert "notice" not in capsys.readouterr().out
+    fake.notice = "Your age is estimated.\nAsk \x1b[31mus."
+    assert cli.main(["info", "--url", url]) == 0
+    assert "  notice: Your age is estimated.\n  Ask ?[31mus.\n" in capsys.readouterr().out
+    assert cli.main(["info", "--json", "--url", url]) == 0
+    assert json.loads(capsys.readouterr().out)["notice"] == fake.notice
+
+
 @pytest.mark.parametrize(
     "wrong", [["analyze"], ["analyze", "x", "--tasks", ","], ["analyze", "x", "--timeout", "inf"]]
 )

@@ -143,6 +143,20 @@ def test_a_list_of_models_that_can_not_be_read_is_the_server_s_fault(
         client.analyze(PHOTO, model="two")
 
 
+def test_the_notice_is_the_operator_s_text_and_empty_where_there_is_none(
+    client: FaceClient, fake: FakeServer, url: str
+) -> None:
+    assert client.notice() == ""
+    fake.notice = "You are being counted."
+    assert client.notice() == client.notice(model="two") == "You are being counted."
+
+    async def ask() -> str:
+        async with AsyncFaceClient(url, timeout=10) as twin:
+            return await twin.notice()
+
+    assert asyncio.run(ask()) == "You are being counted."
+
+
 def test_the_asyncio_twin_picks_a_model_too(url: str) -> None:
     async def ask() -> tuple[str, tuple[str, ...]]:
         async with AsyncFaceClient(url, timeout=10) as client:

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.identity import ANYBODY, Caller, permit
+from deploy.gateway.identity import ANYBODY, Caller, permit, tasks_of
 from deploy.gateway.refusals import Refusal
 from tests.helpers.paths import ROOT
 
@@ -40,6 +40,7 @@ SMALL = served(
     ALL,
     model("age", "age_value", "contract", contract=CONTRACT),
     model("engine", "age", "mask", "mask_fine", contract=CONTRACT),
+    model("part", "mask_fine_runs", contract=CONTRACT),
     model("find", "boxes"),
     model("prepare", "boxes", "pixels"),
     model("empty"),
@@ -87,7 +88,7 @@ def test_an_output_with_just_a_tasks_name_is_no_answer_of_it() -> None:
     assert allowed(caller("mask"), "photo", ["age"]), "a detector's landmarks have a task's name"
 
 
-@pytest.mark.parametrize("name", ["engine", "prepare", "empty", "damaged"])
+@pytest.mark.parametrize("name", ["engine", "part", "prepare", "empty", "damaged"])
 def test_steps_inside_other_models_are_closed(name: str) -> None:
     assert not allowed(caller(*TASKS), name)
 
@@ -101,7 +102,37 @@ def test_each_network_has_its_own_contract() -> None:
     assert allowed(caller("weight"), "other_photo")
 
 
-def test_callers_without_restriction_may_everything() -> None:
+@pytest.mark.parametrize(
+    ("name", "outputs", "tasks"),
+    [
+        ("photo", ["age_value", "boxes", "contract"], {"age"}),
+        ("photo", ["mask_fine_png", "mask_png"], {"mask", "mask_fine"}),
+        ("photo", [], set(TASKS)),
+        ("photo", ["boxes"], set()),
+        ("age", [], {"age"}),
+        ("engine", ["age", "mask"], {"age", "mask"}),
+        ("part", [], {"mask_fine"}),
+        ("find", [], set()),
+        ("prepare", [], set()),
+        ("damaged", [], set()),
+        ("missing", [], set()),
+    ],
+)
+def test_the_tasks_of_a_request_are_known_wherever_it_goes(
+    name: str, outputs: list[str], tasks: set[str]
+) -> None:
+    assert tasks_of(model=name, outputs=outputs, served=SMALL) == tasks
+
+
+def test_an_engine_s_heads_of_tasks_that_are_not_served_are_given_to_nobody() -> None:
+    partly = served(model("engine", "age", "age_group", "race", contract={"tasks": [{"name": "age"}]}))
+    for outputs in ([], ["race"], ["age", "age_group"]):
+        assert not allowed(ANYBODY, "engine", outputs, among=partly)
+    assert allowed(ANYBODY, "engine", ["age"], among=partly)
+    assert tasks_of(model="engine", outputs=[], served=partly) == {"age"}
+
+
+def test_callers_without_restriction_may_everything_that_is_served() -> None:
     for name in ("photo", "engine", "prepare", "missing"):
         assert allowed(ANYBODY, name)
 
