@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,18 @@ def marked_pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return crop[: 112 * 112 * 3].reshape(112, 112, 3)
 
 
-def send_everything(address: str, key: str) -> None:
-    """Requests that are answered, that a model refuses, and that the gateway refuses."""
+def send_everything(address: str, key: str) -> list[str]:
+    """Requests that are answered, that a model refuses, that the gateway refuses; gives errors' sentences."""
+    errors = []
     photo, cut = marked_jpeg(), marked_jpeg()[:-5000]
     with FaceClient(address, api_key=key) as client:
         assert len(client.analyze(photo)) == 1
         client.analyze_crop(marked_pixels())
-        with contextlib.suppress(QFaceError):
-            client.analyze(cut)
-        with contextlib.suppress(QFaceError):
-            client.analyze(TOKEN)
+        for picture in (cut, TOKEN):
+            try:
+                client.analyze(picture)
+            except QFaceError as error:
+                errors.append(str(error))
     headers = {"authorization": f"Bearer {key}"}
     with triton.InferenceServerClient(address) as plain:
         for model, name, data in (
@@ -70,12 +73,22 @@ def send_everything(address: str, key: str) -> None:
         ):
             tensor = triton.InferInput(name, data.shape, "UINT8")
             tensor.set_data_from_numpy(data)
-            with contextlib.suppress(InferenceServerException):
+            try:
                 plain.infer(model, [tensor], headers=headers, client_timeout=60)
+            except InferenceServerException as error:
+                if TOKEN.decode() not in (model, name):  # who named it so reads it again
+                    errors.append(str(error))
         with contextlib.suppress(InferenceServerException):  # and a client that leaves
             tensor = triton.InferInput("image", [len(photo)], "UINT8")
             tensor.set_data_from_numpy(np.frombuffer(photo, np.uint8))
             plain.infer("photo_analysis", [tensor], headers=headers, client_timeout=0.02)
+    return errors
+
+
+def pages(address: str) -> bytes:
+    """Everything that the HTTP port shows."""
+    paths = ("/metrics", "/v2/health/live", "/v2/health/ready")
+    return b"".join(urllib.request.urlopen(f"http://{address}{path}", timeout=30).read() for path in paths)
 
 
 def holding(*tokens: bytes, below: Path) -> list[Path]:
@@ -123,7 +136,10 @@ def test_nothing_of_a_picture_or_a_key_stays(places: Places) -> None:
         (places.logs / "gateway.log").open("w") as log,
         GatewayServer(ROOT / "var" / "test" / "repository", log=log, arguments=arguments) as server,
     ):
-        send_everything(server.grpc_address, places.key)
+        errors = send_everything(server.grpc_address, places.key)
+        assert len(errors) >= 4
+        shown = "".join(errors).encode() + pages(server.http_address)
+        assert [token for token in tokens if token in shown] == []
         assert holding(*tokens, below=places.folder) == []
         # While it runs the picture is in shared memory, which nobody else may read.
         regions = f"qface_{server.pid}_*"

@@ -38,7 +38,7 @@ class StateFile:
             "repository": str(state.repository),
             "previous": None if state.previous is None else str(state.previous),
         }
-        replace_file(self._path, json.dumps(written).encode())
+        replace_file(self._path, json.dumps(written).encode(), mode=0o600)
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):

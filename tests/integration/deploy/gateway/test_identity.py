@@ -1,6 +1,8 @@
 """TLS, mutual TLS and keys over real connections of grpc.aio; certificates are replaced meanwhile."""
 
 import asyncio
+import ssl
+import warnings
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,6 +100,31 @@ def test_tls_needs_no_clients_certificate(tmp_path: Path) -> None:
             assert await call(address) == ""
             assert await code_of(address, trust=OTHER) is grpc.StatusCode.UNAVAILABLE
             assert await code_of(address, trust=None) is grpc.StatusCode.UNAVAILABLE
+
+    asyncio.run(run())
+
+
+def test_no_tls_before_1_2_is_spoken(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=OURS.pem.decode())
+    context.set_ciphers("ALL:@SECLEVEL=0")  # or this side would not offer the old ones
+    context.set_alpn_protocols(["h2"])
+
+    async def shake_hands(address: str, version: str) -> None:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion[version]
+            context.minimum_version = ssl.TLSVersion[version]
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        writer.close()
+
+    async def run() -> None:
+        async with serving(identity(tmp_path), []) as address:
+            await shake_hands(address, "TLSv1_3")
+            await shake_hands(address, "TLSv1_2")
+            with pytest.raises((ConnectionResetError, ssl.SSLError)):
+                await shake_hands(address, "TLSv1_1")
 
     asyncio.run(run())
 

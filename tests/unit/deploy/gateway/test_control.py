@@ -137,6 +137,7 @@ def test_the_state_survives_and_damage_to_it_is_as_none(tmp_path: Path) -> None:
         state = ServingState(repository=Path("/b"), previous=previous)
         file.write(state)
         assert file.read() == state
+        assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
     (tmp_path / "state.json").write_text("{")
     assert file.read() is None
     file.remove()
