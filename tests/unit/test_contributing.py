@@ -20,6 +20,8 @@ DOCUMENTS = tuple(
         ROOT / "training" / "README.md",
         ROOT / "weights" / "README.md",
         ROOT / "client" / "README.md",
+        ROOT / "SECURITY.md",
+        ROOT / "deploy" / "SECURITY.md",
         ROOT / ".pre-commit-config.yaml",
         ROOT / "Makefile",
     )
