@@ -14,6 +14,7 @@ from build.serving.served_models import served_models
 from build.serving.served_network import network_of
 from runtime.contract import TaskEntry
 from runtime.detect.blazeface import LOGITS, REGRESSORS
+from runtime.detect.search import USUAL_LIMITS
 from runtime.kinds import kind_of, kinds
 
 SHIPPED = sorted(WEIGHTS.parent.glob("*.onnx"))
@@ -35,7 +36,7 @@ def settings() -> EngineSettings:
 def models(graph: Graph, settings: EngineSettings) -> Mapping[str, Model | Ensemble]:
     """All models of a repository that serves every task of the network, sensitive ones too."""
     network = network_of(graph, tasks=graph.contract.names, engine=settings)
-    return {model.name: model for model in served_models(network)}
+    return {model.name: model for model in served_models(network, USUAL_LIMITS)}
 
 
 def is_answer(tensor: Tensor, tasks: Mapping[str, TaskEntry]) -> bool:
