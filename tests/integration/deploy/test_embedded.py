@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import signal
 import socket
 import stat
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +28,6 @@ from deploy.embedded import (
     PortTaken,
     RepositoryDamaged,
     RepositoryNotFound,
-    ServerDied,
     StartCancelled,
     StartTimeout,
     environment,
@@ -38,8 +35,8 @@ from deploy.embedded import (
 )
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
+from tests.helpers.embedded_servers import processes_of, regions_of, remember_others
 from tests.helpers.paths import ROOT
-from tests.helpers.server_commands import until_ready
 
 
 @pytest.fixture
@@ -47,37 +44,9 @@ def echo(tmp_path: Path) -> Path:
     return tiny_repository.write(tmp_path / "repository", echo=tiny_repository.ECHO)
 
 
-def processes_of(folder: Path) -> dict[int, str]:
-    """Process ids and command lines of the servers, stubs and guards of a repository."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            # A zombie has no command line; pytest itself may name the folder.
-            if str(folder) in command and ("triton" in command or "process_guard.py" in command):
-                found[int(path.parent.name)] = command
-    return found
-
-
-_others: set[str] = set()
-
-
 @pytest.fixture(autouse=True)
 def _servers_of_other_tests() -> None:
-    """Remember who else runs: the session's own server is a child of the same process."""
-    _others.clear()
-    _others.update(_launch_of(path) for path in Path("/dev/shm").glob("qface_*"))
-
-
-def _launch_of(region: Path) -> str:
-    """What the regions of one launch have in common: qface, the process id, a random part."""
-    return "_".join(region.name.split("_")[:3])
-
-
-def regions_of(*pids: int) -> list[str]:
-    """Names of the shared memory that launchers with these process ids have made in this test."""
-    found = (path for pid in pids for path in Path("/dev/shm").glob(f"qface_{pid}_*"))
-    return [path.name for path in found if _launch_of(path) not in _others]
+    remember_others()
 
 
 def listening_ports(pid: int) -> list[str]:
@@ -93,21 +62,6 @@ def listening_ports(pid: int) -> list[str]:
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
                 found.append(fields[1])
     return found
-
-
-def eventually(holds: Callable[[], bool], *, seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def command(repository: Path, *further: str) -> contextlib.AbstractContextManager["subprocess.Popen[str]"]:
-    """`python -m deploy.embedded` on free ports."""
-    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
-    return until_ready("deploy.embedded", "--repository", str(repository), *ports, *further)
 
 
 def test_answers_and_leaves_neither_a_process_nor_shared_memory(echo: Path) -> None:
@@ -233,12 +187,6 @@ def test_a_repository_is_not_removed_as_an_old_one_while_a_server_uses_it(tmp_pa
     assert not old.exists()
 
 
-def test_is_stopped_when_the_block_fails(echo: Path) -> None:
-    with pytest.raises(ZeroDivisionError), EmbeddedServer(echo):
-        _ = 1 / 0
-    assert not processes_of(echo)
-
-
 def test_names_the_port_that_is_taken(echo: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -327,65 +275,6 @@ def test_a_start_can_be_called_off(tmp_path: Path) -> None:
     with pytest.raises(StartCancelled):
         EmbeddedServer(repository, grace=0.5).start(cancel=cancel, announce=lambda server: cancel.set())
     assert not processes_of(repository)
-
-
-def test_a_server_that_was_killed_is_reported(echo: Path) -> None:
-    with EmbeddedServer(echo) as server:
-        os.kill(server.pid, signal.SIGKILL)
-        with pytest.raises(ServerDied, match="SIGKILL") as caught:
-            server.wait(timeout=15)
-        assert caught.value.status == -signal.SIGKILL
-        assert not processes_of(echo)
-        assert not regions_of(os.getpid())
-
-
-def test_a_server_does_not_outlive_its_guard(echo: Path, tmp_path: Path) -> None:
-    with EmbeddedServer(echo, sockets=tmp_path / "sockets") as server:
-        [guard] = [pid for pid, line in processes_of(echo).items() if "process_guard.py" in line]
-        os.kill(guard, signal.SIGKILL)
-        with pytest.raises(ServerDied):
-            server.wait(timeout=15)
-        assert eventually(lambda: not processes_of(echo))
-    assert not regions_of(os.getpid())
-    assert not (tmp_path / "sockets").exists()
-
-
-def test_the_command_exits_with_1_when_the_server_was_killed(echo: Path) -> None:
-    with command(echo) as process:
-        [pid] = [pid for pid, line in processes_of(echo).items() if line.split()[0].endswith("/tritonserver")]
-        os.kill(pid, signal.SIGKILL)
-        assert process.wait(timeout=15) == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_ends_everything_on_a_signal(echo: Path, number: signal.Signals) -> None:
-    with command(echo) as process:
-        assert processes_of(echo)
-        process.send_signal(number)
-        assert process.wait(timeout=30) == 0
-        assert not processes_of(echo)
-        assert not regions_of(process.pid)
-
-
-def test_the_command_drains_with_its_ready_file_gone(echo: Path, tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    with command(echo, "--ready-file", str(ready), "--drain-seconds", "3600") as process:
-        assert eventually(ready.exists)
-        address = ready.read_text().strip()
-        process.send_signal(signal.SIGTERM)
-        assert eventually(lambda: not ready.exists())
-        with contextlib.closing(triton.InferenceServerClient(address)) as client:
-            assert client.is_model_ready("echo", client_timeout=10)  # it still answers
-        process.send_signal(signal.SIGTERM)  # a second one cuts the draining short
-        assert process.wait(timeout=30) == 0
-
-
-def test_nothing_outlives_a_command_that_was_killed(echo: Path) -> None:
-    with command(echo) as process:
-        process.kill()
-        process.wait()
-        assert eventually(lambda: not processes_of(echo))
-        assert eventually(lambda: not regions_of(process.pid))
 
 
 def test_the_command_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:

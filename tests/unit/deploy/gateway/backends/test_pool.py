@@ -1,100 +1,24 @@
 """The pool keeps one Triton active: the dead and the frozen are replaced, other repositories take over."""
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from deploy.embedded import CannotStart, RepositoryNotFound
-from deploy.gateway.backends import candidates, standby
+from deploy.embedded import CannotStart
+from deploy.gateway.backends import candidates
 from deploy.gateway.backends import pool as module
 from deploy.gateway.backends import repair as repairs
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.canaries import Canary
-from deploy.gateway.backends.pool import BackendPool
-from deploy.gateway.options import GatewayOptions, Repair
 from deploy.gateway.refusals import Refusal
 from tests.helpers.fake_tritons import FakeTritons
+from tests.helpers.watched_pool import Watched, run, started
 
 MODEL, TRITON = 1, 0
-
-
-class Watched:
-    """A pool over sleeping Tritons, and what it reported."""
-
-    def __init__(self, pool: BackendPool, tritons: FakeTritons, events: list[tuple[str, str]]) -> None:
-        self.pool = pool
-        self.tritons = tritons
-        self.events = events
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.events]
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(2000):
-            if holds():
-                return
-            await asyncio.sleep(0.005)
-        pytest.fail(f"it never came to be; events: {self.events}")
-
-    async def whole(self, generation: int) -> None:
-        await self.until(lambda: self.pool.active is not None and self.pool.active.generation == generation)
-
-
-@pytest.fixture
-def tritons(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTritons]:
-    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 0.2)
-    monkeypatch.setattr(standby, "_LOOK_SECONDS", 0.01)
-    fake = FakeTritons()
-    yield fake
-    fake.end()
-
-
-def run(
-    tritons: FakeTritons, folder: Path, test: Callable[[Watched], Coroutine[Any, Any, None]], **repair: Any
-) -> None:
-    """Runs `test` with a started pool over the repository `folder`/one; "two" and "broken" lie beside it."""
-    for name in ("one", "two", "broken"):
-        (folder / name).mkdir(exist_ok=True)
-
-    async def main() -> None:
-        async with started(tritons, folder, **repair) as watched:
-            await test(watched)
-
-    asyncio.run(asyncio.wait_for(main(), timeout=60))
-
-
-@contextlib.asynccontextmanager
-async def started(
-    tritons: FakeTritons, folder: Path, *, grace_seconds: float = 0.2, **repair: Any
-) -> AsyncIterator[Watched]:
-    settings: dict[str, Any] = {"standby": "never", "probe_seconds": 0.01} | repair
-    options = GatewayOptions(
-        repository=folder / "one",
-        log=folder / "triton.log",
-        drain_seconds=5,
-        grace_seconds=grace_seconds,
-        repair=Repair(**settings),
-    )
-    events: list[tuple[str, str]] = []
-    pool = BackendPool(
-        options,
-        on_change=lambda: None,
-        on_event=lambda kind, sentence: events.append((kind, sentence)),
-        start=tritons.start,
-    )
-    await pool.start()
-    try:
-        yield Watched(pool, tritons, events)
-    finally:
-        await pool.stop()
-        for server in tritons.servers.values():
-            assert server.killed
 
 
 def test_requests_are_counted_on_the_active_triton(tritons: FakeTritons, tmp_path: Path) -> None:
@@ -218,101 +142,6 @@ def test_a_triton_with_a_frozen_process_answers_nothing_more(
     run(tritons, tmp_path, test)
 
 
-def test_a_standby_takes_over_at_once_and_another_is_started(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        await watched.until(lambda: watched.pool.standby_ready)
-        tritons.signal(1, MODEL, signal.SIGKILL)
-        await watched.whole(2)
-        assert watched.kinds() == ["standby_ready", "sick", "repaired"]
-        await watched.until(lambda: watched.pool.standby_ready)
-        assert len(tritons.starts) == 3
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_a_standby_that_is_being_started_takes_over_and_no_other_is_started_beside_it(
-    tritons: FakeTritons, tmp_path: Path
-) -> None:
-    async def test(watched: Watched) -> None:
-        tritons.seconds = 0.3
-        await watched.until(lambda: len(tritons.starts) == 2)
-        tritons.signal(1, TRITON, signal.SIGKILL)
-        await watched.whole(2)
-        await watched.until(lambda: watched.pool.standby_ready)
-        assert tritons.most_at_once == 1
-        assert watched.kinds() == ["sick", "standby_ready", "repaired", "standby_ready"]
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_no_standby_is_started_beside_a_repair(
-    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(standby, "_AGAIN_SECONDS", 0.05)
-
-    async def test(watched: Watched) -> None:
-        tritons.failures = ["no memory left"]
-        await watched.until(lambda: not tritons.failures)  # the standby's; the next one is wanted soon
-        tritons.seconds = 0.3
-        watched.pool.cut_off(1)
-        await watched.whole(2)
-        await watched.until(lambda: watched.pool.standby_ready)
-        assert tritons.most_at_once == 1
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_no_standby_is_started_beside_a_swap(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        tritons.seconds = 0.3
-        await watched.pool.swap(tmp_path / "two")
-        await watched.until(lambda: watched.pool.standby_ready)
-        assert tritons.most_at_once == 1
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_a_standby_that_takes_over_during_a_repair_is_not_replaced_by_it(
-    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(repairs, "_FIRST_DELAY", 0.3)
-
-    async def test(watched: Watched) -> None:
-        tritons.seconds = 0.1
-        await watched.until(lambda: len(tritons.starts) == 2)
-        watched.pool.cut_off(1)  # before it has answered anything: the repair begins after a while
-        await watched.until(lambda: watched.pool.standby_ready)
-        tritons.signal(1, TRITON, signal.SIGKILL)
-        await watched.whole(2)
-        await asyncio.sleep(0.8)
-        assert watched.pool.active is not None
-        assert watched.pool.active.generation == 2
-        assert watched.kinds().count("repaired") == 1
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_who_lost_its_triton_goes_to_the_active_one_though_that_was_started_earlier(
-    tritons: FakeTritons, tmp_path: Path
-) -> None:
-    async def test(watched: Watched) -> None:
-        assert (await asyncio.wait_for(watched.pool.another(2), timeout=20)).generation == 1
-
-    run(tritons, tmp_path, test)
-
-
-def test_a_standby_that_dies_is_replaced_and_nobody_notices(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        await watched.until(lambda: watched.pool.standby_ready)
-        tritons.signal(2, MODEL, signal.SIGKILL)
-        await watched.until(lambda: 3 in tritons.servers and watched.pool.standby_ready)
-        assert watched.pool.active is not None
-        assert watched.pool.active.generation == 1
-        assert watched.pool.repairs == 0
-
-    run(tritons, tmp_path, test, standby="always")
-
-
 @pytest.mark.parametrize("mode", ["never", "always"])
 def test_a_triton_whose_calls_were_cut_off_is_replaced_before_it_falls(
     tritons: FakeTritons, tmp_path: Path, mode: str
@@ -330,110 +159,6 @@ def test_a_triton_whose_calls_were_cut_off_is_replaced_before_it_falls(
         assert watched.pool.repairs == 1
 
     run(tritons, tmp_path, test, standby=mode)
-
-
-def test_another_repository_takes_over_and_the_old_one_answers_what_it_has(
-    tritons: FakeTritons, tmp_path: Path
-) -> None:
-    async def test(watched: Watched) -> None:
-        pool = watched.pool
-        old = pool.begin()
-        await pool.swap(tmp_path / "two")
-        assert pool.repository == tmp_path / "two"
-        assert pool.previous == tmp_path / "one"
-        assert pool.begin().repository == tmp_path / "two"
-        await asyncio.sleep(0.1)
-        assert not tritons.servers[1].killed
-        assert not old.sick
-        pool.end(1)
-        await watched.until(lambda: tritons.servers[1].killed)
-        await pool.rollback()
-        assert pool.begin().repository == tmp_path / "one"
-        assert pool.previous == tmp_path / "two"
-        assert watched.kinds() == ["swapped", "rolled_back"]
-
-    run(tritons, tmp_path, test)
-
-
-def test_the_end_of_the_one_before_is_not_reported_as_a_death(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        tritons.servers[1].lingers = 0.3  # many looks at it
-        await watched.pool.swap(tmp_path / "two")
-        await watched.until(lambda: len(watched.pool.backends) == 1)
-        assert watched.kinds() == ["swapped"]
-
-    run(tritons, tmp_path, test)
-
-
-def test_a_swap_that_fails_changes_nothing(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        before = watched.pool.active
-        with pytest.raises(CannotStart, match="the model repository is broken"):
-            await watched.pool.swap(tmp_path / "broken")
-        assert watched.pool.active is before
-        assert watched.pool.repository == tmp_path / "one"
-        assert watched.pool.previous is None
-        with pytest.raises(RepositoryNotFound, match="nothing to go back to"):
-            await watched.pool.rollback()
-        assert watched.pool.health() == (True, "")
-
-    run(tritons, tmp_path, test)
-
-
-def test_a_link_is_followed_once(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        link = tmp_path / "repository"
-        link.symlink_to("two")
-        await watched.pool.swap(link)
-        link.unlink()
-        link.symlink_to("broken")
-        tritons.signal(2, TRITON, signal.SIGKILL)
-        await watched.whole(3)
-        assert watched.pool.repository == tmp_path / "two"
-
-    run(tritons, tmp_path, test)
-
-
-def test_a_standby_of_the_old_repository_is_replaced(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        await watched.until(lambda: watched.pool.standby_ready)
-        await watched.pool.swap(tmp_path / "two")
-        assert tritons.servers[2].killed
-        await watched.until(lambda: watched.pool.standby_ready)
-        assert tritons.starts == [tmp_path / "one", tmp_path / "one", tmp_path / "two", tmp_path / "two"]
-
-    run(tritons, tmp_path, test, standby="always")
-
-
-def test_another_repository_ends_a_repair_that_does_not_succeed(tritons: FakeTritons, tmp_path: Path) -> None:
-    async def test(watched: Watched) -> None:
-        tritons.failures = ["no memory left"]
-        tritons.signal(1, TRITON, signal.SIGKILL)
-        waiting = asyncio.create_task(watched.pool.another(1))
-        await watched.until(lambda: not tritons.failures)
-        await watched.pool.swap(tmp_path / "two")
-        assert (await waiting).repository == tmp_path / "two"
-        await asyncio.sleep(0.7)  # longer than until the next try
-        assert len(tritons.starts) == 3
-
-    run(tritons, tmp_path, test)
-
-
-def test_one_that_dies_as_soon_as_it_has_taken_over_from_a_repair_is_replaced(
-    tritons: FakeTritons, tmp_path: Path
-) -> None:
-    async def test(watched: Watched) -> None:
-        tritons.seconds, tritons.cancel_seconds = 3600, 0.3
-        tritons.signal(1, TRITON, signal.SIGKILL)
-        await watched.until(lambda: len(tritons.starts) == 2)
-        tritons.seconds = 0
-        swapping = asyncio.ensure_future(watched.pool.swap(tmp_path / "two"))
-        await watched.until(lambda: 2 in tritons.servers)
-        tritons.signal(2, TRITON, signal.SIGKILL)
-        await swapping
-        await watched.whole(3)
-
-    run(tritons, tmp_path, test)
 
 
 @pytest.mark.parametrize("before", [True, False])
