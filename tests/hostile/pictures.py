@@ -1,0 +1,21 @@
+"""The corpus: hostile and odd files, each with what has to become of it. Made by code, the same at every run."""
+
+from collections.abc import Iterator
+
+from tests.hostile.files import HostileFile
+from tests.hostile.pictures_damaged import damaged_files
+from tests.hostile.pictures_exif import exif_files
+from tests.hostile.pictures_jpeg import jpegs
+from tests.hostile.pictures_others import other_files
+from tests.hostile.pictures_png import pngs
+from tests.hostile.pictures_webp import webps_and_ppms
+
+
+def corpus() -> Iterator[HostileFile]:
+    """All files, one after the other, as some are large."""
+    yield from jpegs()
+    yield from pngs()
+    yield from webps_and_ppms()
+    yield from exif_files()
+    yield from other_files()
+    yield from damaged_files()

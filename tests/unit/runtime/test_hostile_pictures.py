@@ -1,0 +1,30 @@
+"""Every file of the hostile corpus is decoded right, or refused in the right sentence."""
+
+from collections import Counter
+
+from runtime.errors import InvalidImage
+from runtime.image.decode import decode_image
+from tests.hostile.files import Answered, HostileFile, flaw_of, refusal_flaw
+from tests.hostile.pictures import corpus
+
+
+def flaw(file: HostileFile) -> str:
+    try:
+        pixels = decode_image(file.data)
+    except InvalidImage as refusal:
+        return refusal_flaw(str(refusal), file.expect)
+    if not isinstance(file.expect, Answered):
+        return f"it was decoded, {pixels.shape[1]} x {pixels.shape[0]}, and is to be refused"
+    return flaw_of(pixels, file.expect)
+
+
+def test_hostile_files_are_decoded_right_or_refused_in_a_sentence() -> None:
+    names: Counter[str] = Counter()
+    wrong = {}
+    for file in corpus():
+        names[file.name] += 1
+        if found := flaw(file):
+            wrong[file.name] = found
+    assert not wrong
+    assert len(names) >= 300
+    assert set(names.values()) == {1}, "each has a name of its own"
