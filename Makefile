@@ -136,6 +136,10 @@ fuzz: .venv-fuzz/.made ## half an hour of atheris on decoding, crops and the rea
 soak: .venv/.made repository ## 20,000 requests of all sorts: does any process grow? A table in var/soak (ARGS="--requests N --rest")
 	$(FULL) -m deploy.benchmark.soak $(ARGS)
 
+.PHONY: hostile
+hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table
+	$(FULL) -m tests.hostile $(ARGS)
+
 .PHONY: perf-analyzer
 perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
 	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)
@@ -198,7 +202,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/fuzz var/evaluate var/evaluate-server.log var/faults-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json
+	rm -rf var/fuzz var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

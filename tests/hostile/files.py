@@ -1,4 +1,4 @@
-"""What a hostile or odd file is, what has to become of it, and the two pictures that such files are made of."""
+"""What a hostile file is, what has to become of it, and the two pictures that such files are made of."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The corpus: hostile and odd files, each with what has to become of it. Made by code, the same at every run."""
+"""The corpus: hostile and odd files, each with what has to become of it; the same ones at every run."""
 
 from collections.abc import Iterator
 

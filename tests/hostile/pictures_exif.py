@@ -76,10 +76,10 @@ def exif_files() -> Iterator[HostileFile]:
         ("a block behind the end is not", plain + upside),
         ("200 blocks", SOI + upside * 200 + turned[2:]),
         ("a segment that only begins so", SOI + segment(0xE1, b"Exif") + plain[2:]),
-        ("a block in XMP's segment", SOI + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + tiff(3)) + plain[2:]),
+        ("a block as XMP", SOI + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + tiff(3)) + plain[2:]),
         ("a value as LONG", SOI + segment(0xE1, _EXIF + tiff(3, kind=4)) + turned[2:]),
         ("a value of another type", SOI + segment(0xE1, _EXIF + tiff(3, kind=7)) + turned[2:]),
-        ("a value with a count of 2^32 - 1", SOI + segment(0xE1, _EXIF + tiff(3, count=2**32 - 1)) + turned[2:]),
+        ("a value that counts 2^32 - 1", SOI + segment(0xE1, _EXIF + tiff(3, count=2**32 - 1)) + turned[2:]),
     ):  # fmt: skip
         yield HostileFile(name=f"Exif: {name}", kind="Exif, broken", data=data, expect=QUARTERS)
 

@@ -219,7 +219,8 @@ def _pixels() -> Files:
     yield "a filter that is none", _file(header, zlib.compress(b"\x09" + rows[1:])), UNDECODABLE
     yield "a window of 64 kB", _file(header, b"\x88" + packed[1:]), UNDECODABLE
     for at, name, value in ((8, "depth", 3), (8, "depth", 0), (9, "colour", 1), (9, "colour", 7),
-                            (10, "compression", 1), (11, "filtering", 64), (12, "interlacing", 2)):  # fmt: skip
+                            (10, "compression", 1), (11, "filtering", 64),
+                            (12, "interlacing", 2)):  # fmt: skip
         changed = header[:at] + bytes([value]) + header[at + 1 :]
         yield f"{name} {value}", _file(changed, packed), DAMAGED
     yield "a header of 12 bytes", _file(header[:12], packed), DAMAGED

@@ -42,6 +42,8 @@ class Answers:
             "ModelConfig": self._model_config,
             "RepositoryIndex": self._repository_index,
         }
+        # Of those that Triton answers: from a request to one that it can read, about what it has.
+        self.forwarded: Mapping[str, Callable[[bytes], bytes]] = {"ModelStatistics": self._model_statistics}
 
     def health(self, model: str | None = None) -> tuple[bool, str]:
         """The authority's, and that requests are taken at all."""
@@ -91,6 +93,12 @@ class Answers:
                     reason="" if is_ready else reason,
                 )
         return _serialised(response)
+
+    def _model_statistics(self, data: bytes) -> bytes:
+        request = parsed(v2.ModelStatisticsRequest, data)
+        if request.name or request.version:
+            self._checked(request.name, request.version)
+        return data
 
     def _served(self) -> ServedModels:
         served = self._authority.served()

@@ -10,7 +10,7 @@ import grpc
 from deploy.gateway.admission.picture_cost import PictureCosts
 from deploy.gateway.authority import Authority
 from deploy.gateway.descriptors import most_connections
-from deploy.gateway.front.answers import Answers, check_small, not_ready
+from deploy.gateway.front.answers import Answers, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import HEALTH_SERVICE, Health
 from deploy.gateway.front.inference import Inference
@@ -232,10 +232,11 @@ class Front:
         return handle
 
     def _forwarding(self, name: str) -> Handle:
+        checked = self._answers.forwarded[name]
+
         async def handle(context: Any) -> bytes:
             self._identities.identify(context.invocation_metadata(), context.auth_context)
-            data = await self._small_requests.read(context)
-            check_small(data, name)
+            data = checked(await self._small_requests.read(context))
             address = self._authority.address()
             if address is None:
                 raise not_ready(self._authority)

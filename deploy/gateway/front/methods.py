@@ -16,7 +16,7 @@ class Handling(enum.Enum):
     """Who answers a call."""
 
     INFERRED = enum.auto()  # validated, admitted, sent to a Triton
-    FORWARDED = enum.auto()  # sent to the active Triton as it is
+    FORWARDED = enum.auto()  # read, and sent to the active Triton as it is
     ANSWERED = enum.auto()  # by the gateway, from what it knows of that Triton
     REFUSED = enum.auto()
 

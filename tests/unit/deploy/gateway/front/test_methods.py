@@ -135,6 +135,20 @@ def test_statistics_are_the_active_tritons() -> None:
     with_front(test)
 
 
+def test_statistics_of_what_is_not_served_are_refused_before_a_triton_reads_the_request() -> None:
+    async def test(running: RunningFront) -> None:
+        for name, version in (("no_such_model", ""), ("crops", "9" * 1000), ("", "1")):
+            asked = v2.ModelStatisticsRequest(name=name, version=version)
+            error = await error_of(running.service.ModelStatistics(asked))
+            assert error.code() is grpc.StatusCode.NOT_FOUND
+            assert len(error.details()) < 300
+        error = await error_of(running.channel.unary_unary(f"/{SERVICE}/ModelStatistics")(b"\xff" * 99))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert not running.triton.other_calls
+
+    with_front(test)
+
+
 def test_what_is_no_message_of_the_method_is_refused() -> None:
     async def test(running: RunningFront) -> None:
         for data in (b"\xff\xff", bytes(100_000)):
