@@ -18,7 +18,7 @@ def test_a_variant_of_the_protocol_ends_typed_and_harms_nobody(
     with unharmed(gateway, samples), target_of(gateway.grpc_address, "", samples) as target:
         for variant in variants(rest=bool(target.rest_address)):
             names[variant.name] += 1
-            if flaw := variant.flaw(variant.send(target)):
+            if flaw := variant.flaw(variant.end(target)):
                 wrong[variant.name] = flaw
     assert not wrong
     assert before.items() <= family(gateway.supervisor_pid).items()

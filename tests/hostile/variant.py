@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -14,6 +15,8 @@ CLOSED = "closed"  # the connection, without an answer
 SILENT = "silent"  # neither an answer nor an end within the time that a variant has
 SECONDS = 30.0  # of each call
 _LONGEST = 1000  # characters of a sentence
+_BUSY = ("RESOURCE_EXHAUSTED", "429")
+_TRIES, _AGAIN = 20, 0.25  # seconds between them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,15 @@ class Variant:
     send: Callable[[Target], End]
     codes: tuple[str, ...]
     words: str = ""
+
+    def end(self, target: Target) -> End:
+        """How the call ends; again where the server is busy, which is not what a variant is about."""
+        for _ in range(_TRIES - 1):
+            end = self.send(target)
+            if end.code in self.codes or end.code not in _BUSY:
+                return end
+            time.sleep(_AGAIN)
+        return self.send(target)
 
     def flaw(self, end: End) -> str:
         """What is wrong with an end; "" for nothing."""
