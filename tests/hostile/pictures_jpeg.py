@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from tests.helpers.progressive_bomb import progressive
+from deploy.benchmark.load.picture_bombs import progressive
 from tests.hostile.arithmetic_jpeg import arithmetic_jpeg, empty_progressive
 from tests.hostile.files import (
     DRAWN,
