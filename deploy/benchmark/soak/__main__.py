@@ -154,6 +154,7 @@ def _report(samples: Sequence[Sample], folder: Path, *, heading: str) -> list[re
     parts = [
         heading,
         report.RULE,
+        report.total_table(series),
         report.memory_table(series),
         report.count_table(series),
         report.quiet_table(samples),

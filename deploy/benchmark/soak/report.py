@@ -1,11 +1,13 @@
 """A soak's samples as Markdown tables: of each process and of all together what they held, and its trend."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from deploy.benchmark.soak.census import OTHER, Held, Sample
 from deploy.benchmark.soak.trends import HORIZON, PER, SETTLE, TOLERATED, Point, Trend, Verdict, trend
 
+ALL = "all"  # in place of a role
 _MIB = 2**20
 # Processes without Triton's first, then Triton, then the models.
 _FIRST = ("supervisor", "main process", "front process", "REST", "guard", "tritonserver")
@@ -62,7 +64,7 @@ def series_of(samples: Sequence[Sample], *, settle: int = SETTLE) -> list[Series
         points = [
             Point(requests=sample.requests, value=total(sample), life=_triton(sample)) for sample in settled
         ]
-        found.append(Series(role="all", what=what, trend=trend(points, settle=settle), scale=scale))
+        found.append(Series(role=ALL, what=what, trend=trend(points, settle=settle), scale=scale))
     return found
 
 
@@ -76,31 +78,35 @@ def _triton(sample: Sample) -> tuple[int, int]:
 
 
 def memory_table(series: Sequence[Series]) -> str:
-    """Markdown: RSS and USS of each role, and the totals."""
+    """Markdown: RSS and USS of each role, in MiB."""
     lines = [
-        "| process | what | start | end | slope | 95 % interval | verdict |",
-        "|---|---|---:|---:|---:|---:|---|",
+        "| MiB | RSS: start | end | slope | 95 % interval | verdict | USS: start | end | slope | verdict |",
+        "|---|---:|---:|---:|---:|---|---:|---:|---:|---|",
     ]
-    lines += [_line(each) for each in series if each.role == "all" or "MiB" in each.what]
+    for role, (rss, uss) in _by_role(series, "RSS, MiB", "USS, MiB").items():
+        lines.append(f"| {role} | {_cells(rss)} | {_cells(uss, interval=False)} |")
     return "\n".join(lines)
 
 
 def count_table(series: Sequence[Series]) -> str:
     """Markdown: descriptors and threads of each role."""
     lines = [
-        "| process | descriptors | slope | verdict | threads | slope | verdict |",
-        "|---|---:|---:|---|---:|---:|---|",
+        "| process | descriptors: start | end | slope | verdict | threads: start | end | slope | verdict |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---|",
     ]
-    by_role: dict[str, dict[str, Trend]] = {}
-    for each in series:
-        if each.role != "all":
-            by_role.setdefault(each.role, {})[each.what] = each.trend
-    for role, trends in by_role.items():
-        cells = " | ".join(
-            f"{one.start:g} to {one.end:g} | {_signed(one.slope)} | {one.verdict.value}"
-            for one in (trends["descriptors"], trends["threads"])
-        )
+    for role, counts in _by_role(series, "descriptors", "threads").items():
+        cells = " | ".join(_cells(each, interval=False) for each in counts)
         lines.append(f"| {role} | {cells} |")
+    return "\n".join(lines)
+
+
+def total_table(series: Sequence[Series]) -> str:
+    """Markdown: what all processes hold together."""
+    lines = [
+        "| all together | start | end | slope | 95 % interval | verdict |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    lines += [f"| {each.what} | {_cells(each)} |" for each in series if each.role == ALL]
     return "\n".join(lines)
 
 
@@ -119,18 +125,29 @@ def growing(series: Iterable[Series]) -> list[Series]:
     return [each for each in series if each.trend.verdict is Verdict.GROWS]
 
 
-def _line(each: Series) -> str:
+def _by_role(series: Iterable[Series], *whats: str) -> dict[str, list[Series]]:
+    by_role: dict[str, dict[str, Series]] = {}
+    for each in series:
+        if each.role != ALL:
+            by_role.setdefault(each.role, {})[each.what] = each
+    return {role: [found[what] for what in whats] for role, found in by_role.items()}
+
+
+def _cells(each: Series, *, interval: bool = True) -> str:
     one, scale = each.trend, each.scale
-    interval = f"{_signed(one.low / scale)} to {_signed(one.high / scale)}"
-    return (
-        f"| {each.role} | {each.what} | {_number(one.start, scale)} | {_number(one.end, scale)} "
-        f"| {_signed(one.slope / scale)} | {interval} | {one.verdict.value} |"
-    )
+    cells = [_number(one.start, scale), _number(one.end, scale), _signed(one.slope / scale)]
+    if interval:
+        cells.append(f"{_signed(one.low / scale)} to {_signed(one.high / scale)}")
+    return " | ".join([*cells, one.verdict.value])
 
 
 def _number(value: float, scale: float) -> str:
+    if math.isnan(value):
+        return ""
     return f"{value / scale:.1f}" if scale != 1 else f"{value:g}"
 
 
 def _signed(value: float) -> str:
+    if math.isnan(value):
+        return ""
     return "0" if value == 0 else f"{value:+.3f}"
