@@ -14,11 +14,13 @@ from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.sample_requests import CHANNEL, TIMEOUT, request_for
 from deploy.benchmark.soak import pictures
 from deploy.benchmark.soak.pictures import Photo
+from runtime.parameters import REQUEST_PARAMETERS, parse
 
 _ROWS = ((1, 1.0), (3, 0.4), (8, 0.2), (32, 0.06))  # rows of a batch -> how often
 _SUBSETS = 3  # requests of each photo model that name some of its outputs
 # Shares of the sorts among what is asked, by what a model takes.
 _PHOTOS_SHARE, _FACES_SHARE, _CROPS_SHARE = 0.5, 0.3, 0.2
+_LONG = 0.1  # of a photo that is to be looked at more closely, among ordinary ones
 _FOLD = 4.0  # how much more often the model of all tasks is asked than one of a task
 Metadata = Sequence[tuple[str, str]]
 
@@ -68,6 +70,7 @@ class Catalogue:
             for sent in pictures.photos():
                 yield self._question(config, sent, share=_PHOTOS_SHARE * sent.share / len(photo))
             yield from self._subsets(config, share=_PHOTOS_SHARE / len(photo))
+            yield from self._with_parameters(config, share=_PHOTOS_SHARE / len(photo))
         for config in face:
             fold = _FOLD if config.name == EVERYTHING else 1.0
             for sent in pictures.face_photos():
@@ -110,6 +113,20 @@ class Catalogue:
                 question.request.outputs.add(name=output)
             yield dataclasses.replace(question, name=f"{config.name}: outputs from {outputs[number]} on")
 
+    def _with_parameters(self, config: Any, *, share: float) -> Iterator[Question]:
+        """Requests that bring a number, within its range, and seldom one that takes several times as long."""
+        described = config.parameters[REQUEST_PARAMETERS].string_value
+        for name, parameter in parse(described or "{}").items():
+            ordinary = (3 * parameter.minimum + parameter.maximum) / 4
+            values = [(ordinary, share), *((0.99 * step, _LONG * share) for step in parameter.work_steps[:1])]
+            for value, how_often in values:
+                question = self._question(config, _collage(), share=how_often)
+                if parameter.type == "integer":
+                    question.request.parameters[name].int64_param = int(value)
+                else:
+                    question.request.parameters[name].double_param = value
+                yield dataclasses.replace(question, name=f"{config.name}: {name} of {value:.3g}")
+
     def _bad(self) -> Iterator[Question]:
         photo, crop, face = self._by_input()
         for config in [*photo, *face[:2]]:
@@ -135,6 +152,10 @@ class Catalogue:
             question = dataclasses.replace(question, code=error.code().name)
         assert question.code not in (*RETRYABLE, "OK", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"), question
         return question
+
+
+def _collage() -> Photo:
+    return Photo(name="", data=pictures.encoded(pictures.collage(3, 2, side=200), ".jpg"))
 
 
 def _other_shape(request: v2.ModelInferRequest) -> None:
