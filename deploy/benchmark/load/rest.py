@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from deploy.benchmark.load.clients import Reply
 
 ANALYZE = "/v1/analyze"
+_IDLE = 1.0  # seconds after which a server may end a connection by itself
 _BOUNDARY = "qface-load-2d1c9f"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close drops the connection at once
 # HTTP statuses as the gRPC ones that they stand for.
@@ -41,6 +42,7 @@ class RestClient:
         self._port = int(port)
         self._headers = dict(metadata)
         self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0  # when the connection was last answered; 0 for a new one
 
     def analyze(
         self, photo: bytes, *, query: Mapping[str, str], deadline: float, form: bool = False
@@ -68,7 +70,7 @@ class RestClient:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Reply, object]:
         """Any request; the value is None where the answer is no JSON."""
-        fresh = self._connection is None
+        idle = time.monotonic() - self._used
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._host, self._port, timeout=deadline)
         try:
@@ -76,12 +78,14 @@ class RestClient:
             answer = self._connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
+            was_idle = self._used and idle > _IDLE
             self.close()
-            if not fresh and isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
-                # The server had ended the idle connection; nothing of this request was answered.
+            if was_idle and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+                # The server had ended the connection; one that was in use it may not end.
                 return self.ask(method, path, deadline=deadline, body=body, headers=headers)
             code = "UNAVAILABLE" if isinstance(error, ConnectionRefusedError) else ""
             return Reply(code=code, details=f"{type(error).__name__}: {error}"), None
+        self._used = time.monotonic()
         value: object = None
         with contextlib.suppress(ValueError):
             value = json.loads(data)
@@ -106,6 +110,7 @@ class RestClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._used = 0.0
 
 
 def drop(host: str, port: int, data: bytes, *, chance: random.Random) -> None:
