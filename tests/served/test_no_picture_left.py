@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,20 @@ def send_everything(address: str, key: str) -> list[str]:
     return errors
 
 
+def post_everything(address: str, key: str) -> list[str]:
+    """The same over REST; gives all that was answered but the answer about the whole photo."""
+    answers = []
+    for picture in (marked_jpeg(), marked_jpeg()[:-5000], TOKEN):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(f"http://{address}/v1/analyze?tasks=age", picture, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert json.load(answer)["faces"]
+        except urllib.error.HTTPError as error:
+            answers.append(error.read().decode())
+    return answers
+
+
 def pages(address: str) -> bytes:
     """Everything that the HTTP port shows."""
     paths = ("/metrics", "/v2/health/live", "/v2/health/ready")
@@ -134,10 +150,13 @@ def test_nothing_of_a_picture_or_a_key_stays(places: Places) -> None:
     arguments += ["--log", str(places.logs / "triton.log")]
     with (
         (places.logs / "gateway.log").open("w") as log,
-        GatewayServer(ROOT / "var" / "test" / "repository", log=log, arguments=arguments) as server,
+        GatewayServer(
+            ROOT / "var" / "test" / "repository", rest_port=0, log=log, arguments=arguments
+        ) as server,
     ):
         errors = send_everything(server.grpc_address, places.key)
-        assert len(errors) >= 4
+        errors += post_everything(server.rest_address, places.key)
+        assert len(errors) >= 6
         shown = "".join(errors).encode() + pages(server.http_address)
         assert [token for token in tokens if token in shown] == []
         assert holding(*tokens, below=places.folder) == []
@@ -146,7 +165,13 @@ def test_nothing_of_a_picture_or_a_key_stays(places: Places) -> None:
         ours = list(SHARED_MEMORY.glob(regions))
         assert ours
         assert [path for path in ours if path.stat().st_mode & 0o077] == []
-    assert (places.logs / "access.jsonl").read_text().count("\n") == 10
+    lines = [json.loads(line) for line in (places.logs / "access.jsonl").read_text().splitlines()]
+    assert len(lines) == 13
+    answered = [line for line in lines if line["outcome"] == "answered"]
+    assert len(answered) == 3
+    assert {line["client"] for line in answered} == {"shop"}
+    assert answered[-1]["tasks"] == ["age"], "over REST"
+    assert all(len(line["tasks"]) > 5 and line["faces"] == 1 for line in answered[:-1])
     assert holding(*tokens, below=places.logs) == []
     assert holding(*tokens, below=places.folder) == []
     assert list(SHARED_MEMORY.glob(regions)) == []
