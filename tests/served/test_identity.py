@@ -1,8 +1,14 @@
 """Keys over TLS, from our client to the real server: each key gets its tasks, and nobody else anything."""
 
+import http.client
 import io
+import json
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tritonclient.grpc as triton
@@ -60,7 +66,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         *("--access-log", str(folder / "access.jsonl"), *PATIENT),
     )
     log = io.StringIO()
-    with GatewayServer(repository, log=log, arguments=arguments) as server:
+    with GatewayServer(repository, rest_port=0, log=log, arguments=arguments) as server:
         yield Service(server, authority=AUTHORITY.write(folder / "ca.pem"), keys=keys, log=log)
     written = log.getvalue() + (folder / "access.jsonl").read_text()
     assert '"client": "ages"' in written.replace('":"', '": "')
@@ -87,6 +93,32 @@ def test_a_restricted_key_gets_no_others(service: Service) -> None:
         for tasks in (None, ["expression"], ["age", "landmarks"]):
             with pytest.raises(NotPermitted, match="'ages' may ask for age"):
                 client.analyze(PORTRAIT, tasks=tasks)
+
+
+def post(service: Service, key: str | None, tasks: str) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of the portrait sent over REST."""
+    trusting = ssl.create_default_context(cafile=service.authority)
+    trusting.check_hostname = False  # the address is no name
+    headers = {"Content-Type": "image/jpeg"} | ({} if key is None else {"X-API-Key": key})
+    url = f"https://{service.server.rest_address}/v1/analyze?tasks={tasks}"
+    try:
+        request = urllib.request.Request(url, PORTRAIT, headers)
+        with urllib.request.urlopen(request, timeout=60, context=trusting) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_over_rest_the_same_keys_open_the_same_tasks_and_tls_is_the_same(service: Service) -> None:
+    status, answer = post(service, service.keys["ages"], "age")
+    assert (status, "age" in answer["faces"][0]) == (200, True)
+    status, problem = post(service, service.keys["ages"], "expression")
+    assert (status, problem["reason"]) == (403, "permission")
+    for key, reason in ((None, "no_key"), ("qface_guessed", "unknown_key")):
+        status, problem = post(service, key, "age")
+        assert (status, problem["reason"]) == (401, reason)
+    with pytest.raises((ConnectionError, http.client.HTTPException, urllib.error.URLError)):  # without TLS
+        urllib.request.urlopen(f"http://{service.server.rest_address}/v1/tasks", timeout=30)
 
 
 def test_without_a_key_in_force_nothing_is_answered(service: Service) -> None:
