@@ -23,7 +23,7 @@ _others: set[str] = set()
 
 
 def remember_others() -> None:
-    """From now on `regions_of` leaves out what is there: this process has started the session's server too."""
+    """From now on `regions_of` leaves out what is there: the session's server is this process's child too."""
     _others.clear()
     _others.update(_launch_of(path) for path in Path("/dev/shm").glob("qface_*"))
 

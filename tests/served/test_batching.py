@@ -11,10 +11,8 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from deploy.embedded import EmbeddedServer
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
-from tests.helpers.paths import ROOT
 
 CLIENTS = 16
 ROUNDS = 12
@@ -94,10 +92,11 @@ def test_16_clients_with_and_without_boxes_share_batches_and_get_their_own_answe
     assert faces_in_a_batch(client, server.grpc_address) > 1.2
 
 
-def test_triton_puts_into_a_batch_what_it_has() -> None:
-    repository = ROOT / "var" / "test" / "repository"
-    with EmbeddedServer(repository) as alone, triton.InferenceServerClient(alone.grpc_address) as client:
-        assert faces_in_a_batch(client, alone.grpc_address) > 2
+def test_triton_puts_into_a_batch_what_it_has(server: GatewayServer) -> None:
+    """Called where the gateway calls it, which then lets in as many as there are."""
+    (address,) = [each["address"] for each in server.status()["tritons"] if each["active"]]
+    with triton.InferenceServerClient(address) as client:
+        assert faces_in_a_batch(client, address) > 2
 
 
 def test_a_bad_request_in_a_batch_fails_alone(client: Any) -> None:
