@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -88,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except CannotStart as error:
             return _fail(str(error), status=2)
         return 0
-    from build.files import replace_file  # late, because `--check` runs before anything is installed
+    from deploy.ready_file import (  # late, because `--check` runs before anything is installed
+        ReadyFile,
+        unwritable,
+    )
 
     stop, hurry = threading.Event(), threading.Event()
 
@@ -102,10 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log = stack.enter_context(options.log.open("a")) if options.log else sys.stderr
         except OSError as error:
             return _fail(f"the log {options.log} can't be written: {error.strerror}", status=2)
+        ready = ReadyFile(options.ready_file)
         try:
-            _prepare_ready_file(options.ready_file)
-        except OSError as error:
-            return _fail(_unready(options.ready_file, error), status=2)
+            ready.prepare()
+        except CannotStart as error:
+            return _fail(str(error), status=2)
         server = EmbeddedServer(
             options.repository,
             host=options.host,
@@ -126,16 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server.start(cancel=stop, announce=_announce)
             took = time.monotonic() - began
             _log(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
-            if options.ready_file:
-                stack.callback(_remove, options.ready_file)
-                try:
-                    replace_file(options.ready_file, f"{server.grpc_address}\n".encode())
-                except OSError as error:
-                    return _fail(_unready(options.ready_file, error), status=2)
+            stack.callback(ready.remove)
+            try:
+                ready.write(server.grpc_address)
+            except OSError as error:
+                return _fail(unwritable(options.ready_file, error), status=2)
             while not stop.wait(0.2):
                 server.wait(timeout=0)
-            if options.ready_file:
-                _remove(options.ready_file)
+            ready.remove()
             if options.drain_seconds > 0:
                 _log(f"draining for {options.drain_seconds:g} s")
                 hurry.wait(options.drain_seconds)
@@ -149,24 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except EmbeddedServerError as error:
             return _fail(str(error), status=1)
     return 0
-
-
-def _prepare_ready_file(path: Path | None) -> None:
-    """Remove what another run left, so that no probe is misled; OSError where it could not be written."""
-    if path is None:
-        return
-    path.unlink(missing_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent):  # long before it is wanted
-        pass
-
-
-def _unready(path: Path, error: OSError) -> str:
-    return f"the ready file {path} can't be written: {error.strerror}; name another place"
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # its folder may have gone; the server is stopped all the same
-        path.unlink(missing_ok=True)
 
 
 def _announce(server: EmbeddedServer) -> None:

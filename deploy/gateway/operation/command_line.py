@@ -19,11 +19,11 @@ from deploy.embedded.host_check import check_host
 from deploy.gateway.operation import places
 from deploy.gateway.operation.console import fail
 from deploy.gateway.operation.failure_reports import fields_of
-from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.reports import FAILED, Reporter
 from deploy.gateway.operation.state import StateFile
 from deploy.gateway.operation.supervisor import ChildCommand, Patience, Supervisor
 from deploy.gateway.options import GatewayOptions
+from deploy.ready_file import ReadyFile
 
 REPOSITORY = PROJECT / "var" / "repository"
 PROGRAM = "python -m deploy.gateway"

@@ -33,13 +33,13 @@ from deploy.gateway.operation.control import ControlServer
 from deploy.gateway.operation.control_methods import ControlMethods
 from deploy.gateway.operation.failure_reports import fields_of
 from deploy.gateway.operation.process_settings import DescriptorWatch, prepare_process
-from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.operation.repository_lease import RepositoryLeases
 from deploy.gateway.operation.state import ServingState, StateFile
 from deploy.gateway.operation.workers.front_processes import AccessLogs, FrontProcesses
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import unavailable
 from deploy.gateway.repeating import repeat
+from deploy.ready_file import ReadyFile
 
 _HEARTBEAT_SECONDS = 1.0
 _LAST_ANSWERS_SECONDS = 1.0  # for refusals that are under way when the front ends

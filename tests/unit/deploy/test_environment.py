@@ -136,6 +136,16 @@ def test_a_ready_file_of_another_run_misleads_no_probe(tmp_path: Path) -> None:
     assert not ready.exists()
 
 
+def test_a_file_that_is_no_ready_file_is_not_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"a photo")
+    assert main(["--repository", str(tmp_path / "none"), "--ready-file", str(photo)]) == 2
+    assert "is none of this program's" in capsys.readouterr().err
+    assert photo.read_bytes() == b"a photo"
+
+
 def test_the_demo_ends_quietly_on_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(self: object) -> None:
         raise KeyboardInterrupt

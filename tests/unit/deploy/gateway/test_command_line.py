@@ -13,8 +13,8 @@ import pytest
 from deploy.embedded.errors import CannotStart
 from deploy.gateway.operation import command_line
 from deploy.gateway.operation.command_line import main, parse_serve, serve_parser
-from deploy.gateway.operation.ready_file import ReadyFile
 from deploy.gateway.options import GatewayOptions, Identity, Limits, Repair
+from deploy.ready_file import ReadyFile
 from tests.helpers.paths import ROOT
 
 

@@ -5,10 +5,16 @@ import re
 import tempfile
 from pathlib import Path
 
+from build.files import replace_file
 from deploy.embedded.errors import CannotStart
 
 _ADDRESS = re.compile(rb"(\S+:\d{1,5}\n?)?")  # all that is written; nothing, where a run ended before that
 _LONGEST = 512  # bytes of it
+
+
+def unwritable(path: Path, error: OSError) -> str:
+    """The sentence for a place where no ready file can be."""
+    return f"the ready file {path} can't be written: {error.strerror}; name another place"
 
 
 class ReadyFile:
@@ -34,9 +40,7 @@ class ReadyFile:
             with tempfile.TemporaryFile(dir=self._path.parent):  # long before it is wanted
                 pass
         except OSError as error:
-            raise CannotStart(
-                f"the ready file {self._path} can't be written: {error.strerror}; name another place"
-            ) from error
+            raise CannotStart(unwritable(self._path, error)) from error
 
     @staticmethod
     def _is_ready_file(path: Path) -> bool:
@@ -48,8 +52,8 @@ class ReadyFile:
     def write(self, address: str) -> None:
         """OSError where its place has gone meanwhile."""
         if self._path is not None:
-            self._path.write_text(f"{address}\n")
-            self._path.chmod(0o644)  # for probes of other users; there is nothing secret in it
+            # For probes of other users: there is nothing secret in it.
+            replace_file(self._path, f"{address}\n".encode(), mode=0o644)
 
     def remove(self) -> None:
         if self._path is not None:
