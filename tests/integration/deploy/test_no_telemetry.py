@@ -139,7 +139,7 @@ def test_a_lookup_would_be_noticed(seclusion: Seclusion, guard: Path | None) -> 
 
 @pytest.mark.usefixtures("_secluded_environment")
 def test_the_gateway_and_the_served_models_report_nothing(seclusion: Seclusion) -> None:
-    with GatewayServer(ROOT / "var" / "test" / "repository"):
+    with GatewayServer(ROOT / "var" / "test" / "repository", rest_port=0):
         time.sleep(SECONDS_AFTER)
     seclusion.assert_untouched()
 

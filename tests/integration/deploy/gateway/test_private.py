@@ -20,7 +20,7 @@ SECRET = "a-secret-of-the-operators"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Running:
-    """A gateway with two fronts, keys and logs, whose files lie in a folder that anybody may enter."""
+    """A gateway with two fronts and REST, keys and logs, whose files lie in a folder that anybody may enter."""
 
     server: GatewayServer
     folder: Path
@@ -48,7 +48,7 @@ def running() -> Iterator[Running]:
         arguments = ["--keys", str(keys), "--log", str(folder / "triton.log"), "--processes", "2"]
         arguments += ["--access-log", str(folder / "access.jsonl"), "--ready-file", str(folder / "ready")]
         environment = {"SHOP_API_KEY": SECRET, "TMPDIR": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-        with GatewayServer(repository, arguments=arguments, environment=environment) as server:
+        with GatewayServer(repository, rest_port=0, arguments=arguments, environment=environment) as server:
             yield Running(server=server, folder=folder, key=key)
     finally:
         shutil.rmtree(folder)
@@ -70,7 +70,7 @@ def test_what_it_writes_is_its_user_s_alone_but_for_the_ready_file(running: Runn
 
 def test_none_of_its_processes_leaves_a_core_dump(running: Running) -> None:
     limits = running.of_every_process("limits")
-    assert len(limits) >= 6  # supervisor, main process, front, guard, tritonserver, a model
+    assert len(limits) >= 7  # supervisor, main process, front, REST, guard, tritonserver, a model
     assert {
         pid: line
         for pid, text in limits.items()
