@@ -51,10 +51,14 @@ def shown(path: Path) -> str:
     return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
 
 
-def why_unwritten(error: OSError) -> str:
-    """What stopped a write, and what to do, as the end of a sentence."""
+def why_unwritten(error: OSError, *, size: int | None = None) -> str:
+    """What stopped a write, and what to do, as the end of a sentence. `size`: bytes that it needs."""
     reason = error.strerror or str(error)
-    if error.filename is not None:  # a full disk is noticed while writing, where no name is known
+    is_full = error.errno in _FULL
+    # A full disk is noticed while writing, where no name is known, or while copying, by the source's name.
+    if error.filename is not None and not is_full:
         reason += f": {error.filename}"
-    remedy = "make room there" if error.errno in _FULL else "make that directory writable"
+    remedy = "make room there" if is_full else "make that directory writable"
+    if is_full and size is not None:
+        remedy += f" for {1 + size // 1_000_000} MB"
     return f"({reason}): {remedy}, or name another with --output"

@@ -50,7 +50,7 @@ class ReadyFile:
             return _ADDRESS.fullmatch(file.read(_LONGEST)) is not None
 
     def write(self, address: str) -> None:
-        """OSError where its place has gone meanwhile."""
+        """OSError where its place has gone meanwhile, or is full: then there is none."""
         if self._path is not None:
             # For probes of other users: there is nothing secret in it.
             replace_file(self._path, f"{address}\n".encode(), mode=0o644)

@@ -35,8 +35,13 @@ def publish(name: str, files: Mapping[str, Content], manifest: Mapping[str, Any]
             _point(output / LINK, repository)
             _remove_old(output)
     except OSError as error:
-        raise BuildError(f"the repository can't be written below {output} {why_unwritten(error)}") from None
+        why = why_unwritten(error, size=sum(map(_size, files.values())))
+        raise BuildError(f"the repository can't be written below {output} {why}") from None
     return repository
+
+
+def _size(content: Content) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.embedded.environment import Environment
+from deploy.embedded.errors import CannotStart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,10 @@ class Installation:
 
 
 def prepare(environment: Environment, *, cache: Path) -> Installation:
-    """Copy what is missing or damaged under `cache`; two launchers may do this at once."""
+    """Copy what is missing or damaged under `cache`; two launchers may do this at once.
+
+    CannotStart where it can't be written, with how much room it takes.
+    """
     sources = _sources(environment)
     digests = {name: _digest(path) for name, path in sources.items()}
     whole = hashlib.sha256(
@@ -36,9 +40,17 @@ def prepare(environment: Environment, *, cache: Path) -> Installation:
     version = ".".join(map(str, environment.version))
     folder = cache.resolve() / f"pytriton-{environment.wheel_version}-py{version}-{whole[:12]}"
     if not _is_whole(folder, digests=digests):
-        with _only_one(folder.parent):
-            if not _is_whole(folder, digests=digests):  # while we waited another made it
-                _copy(sources, folder=folder)
+        try:
+            with _only_one(folder.parent):
+                if not _is_whole(folder, digests=digests):  # while we waited another made it
+                    _copy(sources, folder=folder)
+        except OSError as error:
+            size = sum(path.stat().st_size for path in sources.values())
+            raise CannotStart(
+                f"the runnable copy of the server can't be written below {folder.parent} "
+                f"({error.strerror or error}): it takes {1 + size // 1_000_000} MB; make room there and let "
+                "this user write, or name another folder with --cache"
+            ) from error
     return Installation(binary=folder / "bin" / "tritonserver", backends=folder / "backends")
 
 

@@ -1,6 +1,7 @@
 """The server's log: passed on line by line, and read for the reason when a start fails."""
 
 import collections
+import errno
 import re
 import threading
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ _GENERAL = re.compile(r"^error: (?P<reason>.*)")
 _CRASH = re.compile(r"\bterminate called (?P<reason>.*)")
 _WHAT = re.compile(r"^\s*what\(\): +(?P<reason>.*)")
 _TAIL_LINES = 200
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, where there may be room again
 
 
 class ServerLog:
@@ -33,6 +35,7 @@ class ServerLog:
         self._prefix = prefix
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._lock = threading.Lock()
+        self._lost = 0  # lines that found no room since the last one that did
         self._library: str | None = None
         self._port: str | None = None
         self._option: str | None = None
@@ -47,12 +50,23 @@ class ServerLog:
     def read(self, lines: Iterable[str]) -> None:
         for line in lines:
             self._note(line)
-            if self._sink is not None:
-                try:
-                    self._sink.write(_writable(f"{self._prefix}{line}\n", self._sink))
-                    self._sink.flush()
-                except (OSError, ValueError):  # whoever read it is gone; the server shall not block on us
-                    self._sink = None
+            self._pass_on(line)
+
+    def _pass_on(self, line: str) -> None:
+        if self._sink is None:
+            return
+        lost = f"{self._prefix}({self._lost} lines found no room on the disk)\n" if self._lost else ""
+        try:
+            self._sink.write(_writable(f"{lost}{self._prefix}{line}\n", self._sink))
+            self._sink.flush()
+            self._lost = 0
+        except ValueError:
+            self._sink = None
+        except OSError as error:
+            if error.errno in _FULL:
+                self._lost += 1
+            else:  # whoever read it is gone; the server shall not block on us
+                self._sink = None
 
     def _note(self, line: str) -> None:
         with self._lock:

@@ -262,10 +262,20 @@ async def read_served(address: str, *, names: Iterable[str], generation: int) ->
 
 
 def socket_folder() -> Path:
-    """A new folder that nobody else may enter, with a path that is short enough for sockets."""
+    """A new folder that nobody else may enter, with a path that is short enough for sockets.
+
+    CannotStart where none can be made.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(runtime) <= 64 and Path(runtime).is_dir() and os.access(runtime, os.W_OK | os.X_OK)
-    return Path(tempfile.mkdtemp(prefix="qface-", dir=runtime if usable else "/tmp"))
+    parent = runtime if usable else "/tmp"
+    try:
+        return Path(tempfile.mkdtemp(prefix="qface-", dir=parent))
+    except OSError as error:
+        raise CannotStart(
+            f"a folder for Triton's sockets can't be made in {parent} ({error.strerror}): make room there "
+            "and let this user write, or name another place in XDG_RUNTIME_DIR"
+        ) from error
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

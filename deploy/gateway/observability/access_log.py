@@ -18,13 +18,14 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 STANDARD_OUTPUT = "-"
 ID_CHARACTERS = 128
 _WAITING_LINES = 20_000
 _FLUSH_SECONDS = 0.25
+_LOG_SECONDS = 60.0  # between two sentences
 
 
 class AccessLog:
@@ -32,9 +33,15 @@ class AccessLog:
     append to one: lines stay whole.
 
     `destination` is a path, or "-" for standard output. OSError where the file can't be opened at the start.
+    `log` gets a sentence while lines can't be written, at most one a minute.
     """
 
-    def __init__(self, destination: Path | str) -> None:
+    def __init__(
+        self, destination: Path | str, *, log: Callable[[str], None] = lambda sentence: None
+    ) -> None:
+        self._destination = destination
+        self._log = log
+        self._log_at = 0.0
         self._path = None if str(destination) == STANDARD_OUTPUT else Path(destination)
         self._waiting: collections.deque[dict[str, object]] = collections.deque()
         self._descriptor: int | None = os.dup(1) if self._path is None else _opened(self._path)
@@ -134,12 +141,21 @@ class AccessLog:
         sent = 0
         try:
             sent = self._append(block)
-        except OSError:  # a full disk, a closed pipe, a folder that has gone
+        except OSError as error:  # a full disk, a closed pipe, a folder that has gone
             self._reopen = self._path is not None
+            self._report(error)
         finally:
             whole = block[:sent].count(b"\n")
             self._written += whole
             self._lost += len(lines) - whole
+
+    def _report(self, error: OSError) -> None:
+        if (now := time.monotonic()) >= self._log_at:
+            self._log_at = now + _LOG_SECONDS
+            self._log(
+                f"the access log {self._destination} can't be written ({error.strerror}): its lines are lost "
+                "and counted until it can"
+            )
 
     def _append(self, block: bytes) -> int:
         """Writes as much as goes; returns the number of bytes of `block` that went."""

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, PortTaken
 from deploy.gateway.admission.admission import Admission
@@ -42,6 +42,7 @@ from deploy.gateway.repeating import repeat
 from deploy.ready_file import ReadyFile
 
 _HEARTBEAT_SECONDS = 1.0
+_READY_FILE = "the ready file"
 _LAST_ANSWERS_SECONDS = 1.0  # for refusals that are under way when the front ends
 _COME_BACK_SECONDS = 2.0  # what clients are given while this process stops
 
@@ -66,6 +67,7 @@ class MainProcess:
         self._reporter = reporter
         self._stop = _Stop()
         self._descriptors = DescriptorWatch(log)
+        self._unwritten: dict[str, Callable[[], None]] = {}  # what is tried again, by what it is
         self._address = ""
         self._listens = False
         control = places.control_socket(options.control, repository=options.repository)
@@ -76,7 +78,7 @@ class MainProcess:
             log(warning)
         self._identities = Identities(options.identity, log=log)
         try:
-            self._access_log = None if options.access_log is None else AccessLog(options.access_log)
+            self._access_log = None if options.access_log is None else AccessLog(options.access_log, log=log)
         except OSError as error:
             raise CannotStart(
                 f"the access log {options.access_log} can't be written: {error.strerror}; name another place"
@@ -175,8 +177,18 @@ class MainProcess:
 
     def _keep(self, state: ServingState) -> None:
         self._leases.keep([path for path in (state.repository, state.previous) if path is not None])
-        with contextlib.suppress(OSError):  # a full disk is no reason not to serve
-            self._state_file.write(state)
+        self._write("the file of what is served", lambda: self._state_file.write(state))
+
+    def _write(self, what: str, write: Callable[[], None]) -> None:
+        """Writes a small file, now or once it can be: a full disk is no reason not to serve."""
+        try:
+            write()
+        except OSError as error:
+            if what not in self._unwritten:
+                log(f"{what} can't be written ({error.strerror}): it is tried again every second")
+            self._unwritten[what] = write
+        else:
+            self._unwritten.pop(what, None)
 
     async def _listen(self) -> None:
         options = self._options
@@ -234,12 +246,10 @@ class MainProcess:
         self._further_fronts.changed()
         is_ready, _ = self.health()
         if not (is_ready and self._listens):
+            self._unwritten.pop(_READY_FILE, None)
             self._ready_file.remove()
             return
-        try:
-            self._ready_file.write(self._address)
-        except OSError as error:
-            log(f"the ready file can't be written: {error.strerror}")
+        self._write(_READY_FILE, lambda: self._ready_file.write(self._address))
 
     def _on_event(self, kind: str, sentence: str) -> None:
         self._metrics.event(kind)
@@ -248,6 +258,8 @@ class MainProcess:
     async def _beat(self) -> None:
         self._reporter.send(reports.ALIVE)
         self._descriptors.look()
+        for what, write in tuple(self._unwritten.items()):
+            self._write(what, write)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -265,6 +277,7 @@ class MainProcess:
 
     async def _drain(self) -> None:
         """Refuses new work, and waits for the answers to what was accepted."""
+        self._unwritten.clear()
         self._ready_file.remove()
         accepted = self._admission.waiting + self._admission.in_flight
         log(f"stopping: {accepted} accepted requests are answered first" if accepted else "stopping")
