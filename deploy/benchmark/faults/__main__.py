@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.benchmark.faults import dead_processes, endings, label_exchange, repositories, traffic
+from deploy.benchmark.faults import dead_processes, endings, label_exchange, repositories, resources, traffic
 from deploy.benchmark.faults.bare import fates
 from deploy.benchmark.faults.fault import Fault
 from deploy.benchmark.faults.stage import DEADLINE, Stage
@@ -31,6 +31,7 @@ def all_faults(repository: Path, *, quick: bool) -> Iterator[Fault]:
     yield from label_exchange.faults()
     yield from traffic.faults()
     yield from endings.faults()
+    yield from resources.faults()
 
 
 def chosen(faults: Iterator[Fault], words: Sequence[str]) -> list[Fault]:

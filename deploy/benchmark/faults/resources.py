@@ -1,4 +1,4 @@
-"""Faults of resources that run out: memory and disks that are full, descriptors in use, a clock that jumps."""
+"""Faults of resources: memory and disks that are full, descriptors that are in use, a clock that jumps."""
 
 import contextlib
 import resource
@@ -59,7 +59,7 @@ def _new_client(scene: Scene) -> bool:
         try:
             channel.unary_unary(f"/{SERVICE}/ServerReady")(b"", timeout=_CALL_SECONDS)
         except grpc.RpcError as error:
-            code = error.code().name  # type: ignore[attr-defined]
+            code = error.code().name
             scene.count(End.REFUSED, code=code, details=str(error))
             return False
     return True
