@@ -15,6 +15,7 @@ from deploy.benchmark.faults.processes import (
     send,
     tritons,
 )
+from deploy.gateway.operation.workers.doors import GRPC, REST
 
 _UNDISTURBED = 10.0  # seconds of the row without a fault
 _FROZEN_SECONDS = 1.0  # between SIGSTOP and SIGCONT
@@ -49,7 +50,9 @@ def faults(repository: Path, *, quick: bool) -> Iterator[Fault]:
         yield Fault(f"standby {word}", partial(_standby, signals), arguments=_STANDBY)
     yield Fault("Triton killed beside a standby", partial(_process, _triton, KILL[1]), arguments=_STANDBY)
     for word, signals in (KILL, FREEZE):
-        yield Fault(f"further front {word}", partial(_front, signals), arguments=_FRONTS)
+        yield Fault(f"further front {word}", partial(_front, GRPC, signals), arguments=_FRONTS)
+    for word, signals in (KILL, FREEZE):
+        yield Fault(f"REST process {word}", partial(_front, REST, signals), rest=True)
 
 
 def _works_for_all(model: str) -> bool:
@@ -113,13 +116,19 @@ def _standby(signals: Signals, scene: Scene) -> float:
     return time.monotonic() - began
 
 
-def _front(signals: Signals, scene: Scene) -> float:
-    (pid,) = [int(front["pid"]) for front in scene.gateway.status()["further_fronts"]]
+def _front(door: str, signals: Signals, scene: Scene) -> float:
+    """Its calls to Triton are cut off, so that Triton is replaced too."""
+    triton = scene.gateway.triton_pid
+    (pid,) = [front["pid"] for front in scene.gateway.status()["further_fronts"] if front["door"] == door]
     began = time.monotonic()
-    _signal(scene, pid, signals)
+    _signal(scene, int(pid), signals)
     scene.until(
         lambda: any(
-            front["listening"] and front["pid"] != pid for front in scene.gateway.status()["further_fronts"]
+            front["listening"] and front["door"] == door and front["pid"] != pid
+            for front in scene.gateway.status()["further_fronts"]
         )
     )
+    scene.whole(int(pid))
+    if scene.gateway.triton_pid != triton:
+        scene.notes.append("Triton was replaced too")
     return time.monotonic() - began

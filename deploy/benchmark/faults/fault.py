@@ -123,6 +123,7 @@ class Fault:
     fresh      it gets a gateway of its own, which it may end
     prefix     words before the gateway's command: a namespace, an environment
     arguments  further options of the gateway
+    rest       whether the gateway has its REST door
     prepare    done before the clients start: what is not to be measured
     clients    who sends requests meanwhile (None: the usual mix)
     only       a word without which, in --only, this fault is left out: it takes long
@@ -133,6 +134,7 @@ class Fault:
     fresh: bool = False
     prefix: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    rest: bool = False
     prepare: Callable[[Scene], None] | None = None
     clients: MakeClients | None = None
     only: str = ""

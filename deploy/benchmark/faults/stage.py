@@ -67,7 +67,7 @@ class Stage:
         self._samples: Samples | None = None
         self._gateway: GatewayServer | None = None
         self._kept: Path | None = None  # a folder that lives as long as the gateway
-        self._setting: tuple[object, ...] = ()  # prefix and arguments of the gateway that runs
+        self._setting: tuple[object, ...] = ()  # of the gateway that runs: what differs from fault to fault
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -118,7 +118,7 @@ class Stage:
     # -- within -------------------------------------------------------------------------------------
 
     def _scene(self, fault: Fault, folder: Path) -> Scene:
-        setting = (fault.prefix, fault.arguments)
+        setting = (fault.prefix, fault.arguments, fault.rest)
         if fault.fresh or self._gateway is None or setting != self._setting:
             self._start(fault)
         gateway, kept = self._gateway, self._kept
@@ -159,12 +159,13 @@ class Stage:
                 self._repository,
                 grpc_port=_free_port(),
                 http_port=_free_port(),
+                rest_port=_free_port() if fault.rest else None,
                 log=self._log,
                 arguments=[*self._arguments, *fault.arguments],
                 prefix=fault.prefix,
             )
         )
-        self._setting = (fault.prefix, fault.arguments)
+        self._setting = (fault.prefix, fault.arguments, fault.rest)
 
     def _mix(self, scene: Scene) -> list[MakeSender]:
         return mixed_clients(
