@@ -1,6 +1,8 @@
-"""Clients that leave while an ensemble works for them harm nobody: 1,000 expiries and kills on each ensemble.
+"""Clients that leave while an ensemble works for them harm nobody: the quick form, on each ensemble.
 
-Without the gateway each of the three ends Triton by SIGSEGV within seconds.
+Without the gateway each of the three ends Triton by SIGSEGV, after 3,000 to 7,000 clients. So few as here
+would often not do that: what always shows is that the gateway's own calls go on, which is what protects
+Triton. `make faults ARGS="--only leaving"` lets 1,000 leave each ensemble.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import eventually, unharmed
 from tests.helpers.prometheus_page import Page
 
-TIMES = 1000
+TIMES = 200
 
 
 def expire(address: str, messages: Sequence[bytes]) -> int:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -16,7 +16,7 @@ from deploy.benchmark.load.clients import reply_of
 from deploy.benchmark.load.mix import CROPS, EVERYTHING, PHOTOS
 from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.picture_bombs import progressive
-from deploy.benchmark.load.sample_requests import CHANNEL, picture, request_for
+from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture, request_for
 from deploy.benchmark.overload import WRONG, Measurement, Share, percentile
 
 _OVERLOAD = 4.0  # times the measured capacity
@@ -37,13 +37,15 @@ _LEAVING_WORD = "leaving"
 def faults() -> Iterator[Fault]:
     overload = _Overload()
     yield Fault("four times the capacity, Poisson arrivals", overload.happen, prepare=overload.prepare)
-    for name, leave in _WAYS:
-        yield Fault(f"clients that {name}", partial(_leave, leave))
+    for name, end, leave in _WAYS:
+        yield Fault(f"clients that {name}", partial(_leave, end, leave))
     yield Fault("slow clients, a byte a second, and half-open ones", _slow_and_half_open)
     yield Fault("photo bombs among good photos", _bombs)
-    for name, leave in _WAYS:
+    for name, end, leave in _WAYS:
         yield Fault(
-            f"leaving: on every ensemble clients that {name}", partial(_leave_all, leave), only=_LEAVING_WORD
+            f"leaving: on every ensemble clients that {name}",
+            partial(_leave_all, end, leave),
+            only=_LEAVING_WORD,
         )
 
 
@@ -93,43 +95,52 @@ class _Overload:
         return scene.whole()
 
 
-_Leave = Callable[[str, list[bytes], int], int]
+_Leave = Callable[[str, Sequence[bytes], int], Mapping[str, int]]
 
 
-def _by_deadline(address: str, messages: list[bytes], times: int) -> int:
-    return leaving.expire(address, messages, times=times)["DEADLINE_EXCEEDED"]
+def _by_deadline(address: str, messages: Sequence[bytes], times: int) -> Mapping[str, int]:
+    return leaving.expire(address, messages, times=times)
 
 
-def _by_cancelling(address: str, messages: list[bytes], times: int) -> int:
-    return leaving.cancel(address, messages, times=times)["CANCELLED"]
+def _by_cancelling(address: str, messages: Sequence[bytes], times: int) -> Mapping[str, int]:
+    return leaving.cancel(address, messages, times=times)
 
 
-def _by_dying(address: str, messages: list[bytes], times: int) -> int:
-    return leaving.kill_clients(address, messages[0], clients=times)
+def _by_dying(address: str, messages: Sequence[bytes], times: int) -> Mapping[str, int]:
+    return {"killed": leaving.kill_clients(address, messages[0], clients=times)}
 
 
-_WAYS: tuple[tuple[str, _Leave], ...] = (
-    ("let their deadline pass", _by_deadline),
-    ("cancel", _by_cancelling),
-    ("are killed", _by_dying),
+_WAYS: tuple[tuple[str, str, _Leave], ...] = (
+    ("let their deadline pass", "DEADLINE_EXCEEDED", _by_deadline),
+    ("cancel", "CANCELLED", _by_cancelling),
+    ("are killed", "killed", _by_dying),
 )
 
 
-def _leave(leave: _Leave, scene: Scene) -> None:
-    _leave_one(leave, scene, EVERYTHING, max(1, int(_LEAVING * (_SHORT if scene.quick else 1.0))))
+def _leave(end: str, leave: _Leave, scene: Scene) -> None:
+    _leave_one(end, leave, scene, EVERYTHING, int(_LEAVING * (_SHORT if scene.quick else 1.0)))
 
 
-def _leave_all(leave: _Leave, scene: Scene) -> None:
+def _leave_all(end: str, leave: _Leave, scene: Scene) -> None:
     for model in scene.samples.ensembles:
-        _leave_one(leave, scene, model, scene.times)
+        _leave_one(end, leave, scene, model, scene.times)
 
 
-def _leave_one(leave: _Leave, scene: Scene, model: str, times: int) -> None:
-    """No Triton and no other client is harmed by so many clients that leave one model."""
+def _leave_one(end: str, leave: _Leave, scene: Scene, model: str, times: int) -> None:
+    """No Triton and no other client is harmed by so many clients that leave one model.
+
+    Of those with a deadline many are refused at once, as an answer would come too late.
+    """
     before = (scene.gateway.pid, scene.gateway.triton_pid)
-    left = leave(scene.gateway.grpc_address, scene.samples.messages(model), times)
-    scene.notes.append(f"{left} left {model}")
-    assert left >= times, f"only {left} clients left {model}"
+    messages = []
+    for seed in range(4):
+        crop = picture(seed, size=64)
+        request = request_for(scene.samples.configs[model], encoded=jpeg(crop), pixels=crop)
+        assert request is not None
+        messages.append(request.SerializeToString())
+    ends = leave(scene.gateway.grpc_address, messages, times)
+    scene.notes.append(f"{model}: {', '.join(f'{count} {code}' for code, count in ends.items())}")
+    assert ends[end] > 0, "no client left"
     assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
 
 
