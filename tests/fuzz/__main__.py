@@ -80,7 +80,7 @@ def fuzz(target: Target, *, seconds: float, seed: int, folder: Path) -> Outcome:
     corpus.mkdir(parents=True, exist_ok=True)
     for old in (*place.glob("finding.txt"), *place.glob("*-*")):
         old.unlink()
-    for data in target.seeds():
+    for data in (*target.seeds(), *target.more_seeds()):
         (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
     command = [sys.executable, "-m", "tests.fuzz.child", target.name, str(place), "-print_final_stats=1"]
     command += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={_TIMEOUT}", f"-seed={seed}"]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 # Changes bytes at random: libFuzzer's own way, or that of the quick form in the tests.
 Change = Callable[[bytes, int], bytes]
@@ -18,6 +18,7 @@ class Target:
 
     run           takes any bytes; returns where all promises hold and raises anything else where one does not
     seeds         what the corpus begins with
+    more_seeds    more of it, which take seconds to make: only `make fuzz` begins with them too
     mutate        (data, most bytes, random numbers, Change) -> data: changes that keep the structure
     minutes       for which `make fuzz` runs it
     max_bytes     of one input
@@ -30,6 +31,7 @@ class Target:
     minutes: float
     max_bytes: int
     mutate: Callable[[bytes, int, random.Random, Change], bytes]
+    more_seeds: Callable[[], Iterable[bytes]] = tuple
 
 
 def hold(promise: bool, sentence: str) -> None:

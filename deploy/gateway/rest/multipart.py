@@ -53,7 +53,9 @@ def one_file(body: bytes, *, content_type: str) -> memoryview:
 
 
 def _boundary(content_type: str) -> bytes:
-    boundary = _head(f"Content-Type: {content_type}".encode()).get_param("boundary")
+    # Bytes that are no UTF-8 are surrogates in aiohttp's text.
+    head = _head(f"Content-Type: {content_type}".encode(errors="surrogateescape"))
+    boundary = head.get_param("boundary")
     if not isinstance(boundary, str) or not _BOUNDARY.fullmatch(boundary):
         raise invalid(f"the Content-Type {FORM} lacks a boundary that can be used: let a library write it")
     return boundary.encode()
