@@ -7,7 +7,7 @@ from runtime.errors import InvalidImage
 from runtime.image.decode import decode_image, read_picture
 from tests.fuzz.mutations import mutate_picture
 from tests.fuzz.target import Target, hold
-from tests.fuzz.targets.pictures import MAX_BYTES, seeds
+from tests.fuzz.targets.pictures import MAX_BYTES, hostile, seeds
 from tests.fuzz.work import peak_bytes
 
 MAX_PIXELS = 100_000
@@ -70,6 +70,7 @@ TARGET = Target(
     about="runtime/image/decode.py: all containers, EXIF, limits, memory",
     run=run,
     seeds=seeds,
+    more_seeds=hostile,
     mutate=mutate_picture,
     minutes=8,
     max_bytes=MAX_BYTES,

@@ -15,7 +15,7 @@ from runtime.image.decode import read_picture
 from tests.fuzz.mutations import mutate_picture
 from tests.fuzz.target import Broken, Target, hold
 from tests.fuzz.targets.decode import check_sentence
-from tests.fuzz.targets.pictures import MAX_BYTES, seeds
+from tests.fuzz.targets.pictures import MAX_BYTES, hostile, seeds
 from tests.fuzz.work import peak_bytes, processor_seconds
 
 MAX_PIXELS = 1_000_000
@@ -97,6 +97,7 @@ TARGET = Target(
     about="runtime/image/containers/: sizes, passes, completeness, against the decoder",
     run=run,
     seeds=seeds,
+    more_seeds=hostile,
     mutate=mutate_picture,
     minutes=8,
     max_bytes=MAX_BYTES,

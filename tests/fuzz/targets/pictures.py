@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from deploy.benchmark.load.picture_bombs import progressive
 from tests.helpers.encoded_pictures import chunk, encode, png
+from tests.hostile.pictures import corpus
 
 MAX_BYTES = 16 * 1024
 _SIDE = 24
@@ -46,6 +48,11 @@ def seeds() -> list[bytes]:
     files += [_animated(photo), encode(photo, "PPM"), b"P6 # two\n2 1 255 " + bytes(6)]
     files += [encode(photo, kind) for kind in ("GIF", "BMP", "TIFF")]
     return files
+
+
+def hostile() -> Iterator[bytes]:
+    """The small files of the hostile corpus."""
+    return (file.data for file in corpus() if len(file.data) <= MAX_BYTES)
 
 
 def _animated(photo: Image.Image) -> bytes:

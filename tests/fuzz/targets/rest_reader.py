@@ -30,7 +30,7 @@ _CODES = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 
 # What has a meaning in each of the four parts.
-_FORM_WORDS = (
+_FORM_WORDS: tuple[bytes, ...] = (
     b"--" + _BOUNDARY,
     b"\r\n",
     b"\r\n\r\n",
