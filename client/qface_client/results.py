@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contract import Contract, unknown_kind
-from .kinds.base import Answer, Box
+from .kinds import KINDS
+from .kinds.base import NUMBER, PROBABILITY, Answer, Box, array_schema, object_schema
 from .kinds.classes import Classification
 from .kinds.mask import OUTSIDE, Mask
 from .kinds.multilabel import MultiLabel, Visibility
@@ -137,3 +138,20 @@ class Analysis(Sequence[Face]):
             "smallest_face": None if self.smallest_face is None else round(self.smallest_face, 2),
             "faces": [face.to_json() for face in self.faces],
         }
+
+    @staticmethod
+    def json_schema(contract: Contract) -> dict[str, Any]:
+        """What `to_json` gives of answers by this contract, in the words of JSON Schema (2020-12)."""
+        count, share = {"type": "integer", "minimum": 0}, PROBABILITY
+        tasks = {task.name: KINDS[task.kind].json_schema(task) for task in contract.tasks if task.readable}
+        face = object_schema({"box": array_schema(NUMBER, length=4), "score": share, **tasks})
+        face["required"] = ["box", "score"]  # and the tasks that were asked for
+        return object_schema(
+            {
+                "width": count,
+                "height": count,
+                "faces_found": count,
+                "smallest_face": {"type": ["number", "null"]},
+                "faces": array_schema(face),
+            }
+        )

@@ -114,6 +114,10 @@ class Kind(abc.ABC):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Answer]:
         """The task's answers about `count` faces; ServerError where a tensor is not as promised."""
 
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        """What `to_json` of the task's answers gives, in the words of JSON Schema; {}: anything."""
+        return {}
+
 
 def tensor(tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None = None) -> NDArray[Any]:
     """The answer's tensor of this name; ServerError if it is not there or its shape is not as promised."""
@@ -146,6 +150,26 @@ def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:
 def rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:
     """The values for JSON."""
     return {label: round(float(value), digits) for label, value in values.items()}
+
+
+PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}  # as JSON Schema
+NUMBER = {"type": "number"}
+
+
+def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON Schema of an object that has just these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def array_schema(items: Mapping[str, Any], *, length: int | None = None) -> dict[str, Any]:
+    """JSON Schema of an array, of just so many items where a length is given."""
+    bounds = {} if length is None else {"minItems": length, "maxItems": length}
+    return {"type": "array", "items": dict(items), **bounds}
 
 
 def plain(name: str) -> str:

@@ -5,7 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServerError
-from .base import Answer, Kind, Row, Tensors, named, plain, rounded, share, tensor, text
+from .base import (
+    PROBABILITY,
+    Answer,
+    Kind,
+    Row,
+    Tensors,
+    named,
+    object_schema,
+    plain,
+    rounded,
+    share,
+    tensor,
+    text,
+)
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -50,6 +63,12 @@ class Classes(Kind):
             Classification(label=label, probabilities=named(task, row))
             for label, row in zip(chosen, probabilities, strict=True)
         ]
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        probabilities = object_schema(dict.fromkeys(task.labels, PROBABILITY))
+        return object_schema(
+            {"label": {"type": "string", "enum": list(task.labels)}, "probabilities": probabilities}
+        )
 
 
 KIND = Classes()

@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ServerError
-from .base import Answer, Box, Colour, Kind, Row, Tensors, plain, share, tensor
+from .base import (
+    NUMBER,
+    Answer,
+    Box,
+    Colour,
+    Kind,
+    Row,
+    Tensors,
+    array_schema,
+    object_schema,
+    plain,
+    share,
+    tensor,
+)
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -152,6 +165,17 @@ class Masks(Kind):
             Mask(ids=_ids(png, task), labels=task.labels, to_photo=_invertible(to_photo, task))
             for (png,), to_photo in zip(pictures, maps, strict=True)
         ]
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        count, label = {"type": "integer", "minimum": 0}, {"type": "string", "enum": list(task.labels)}
+        return object_schema(
+            {
+                "labels": array_schema(label, length=len(task.labels)),
+                "size": array_schema(count, length=2),
+                "map": array_schema(array_schema(NUMBER, length=3), length=2),
+                "runs": array_schema(array_schema(count, length=2)),
+            }
+        )
 
 
 def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:

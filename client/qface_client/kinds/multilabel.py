@@ -3,7 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Answer, Kind, Row, Tensors, named, plain, rounded, share, tensor
+from .base import (
+    PROBABILITY,
+    Answer,
+    Kind,
+    Row,
+    Tensors,
+    array_schema,
+    named,
+    object_schema,
+    plain,
+    rounded,
+    share,
+    tensor,
+)
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -111,6 +124,11 @@ class MultiLabels(Kind):
                     Visibility(probability, active=active_labels, task=task.points_task, indices=task.points)
                 )
         return answers
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        if task.points_task is not None:
+            return array_schema(PROBABILITY, length=len(task.labels))
+        return object_schema(dict.fromkeys(task.labels, PROBABILITY))
 
 
 KIND = MultiLabels()

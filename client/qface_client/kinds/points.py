@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import BACK, Answer, Canvas, Kind, Pen, Row, Tensors, plain, tensor
+from .base import BACK, NUMBER, Answer, Canvas, Kind, Pen, Row, Tensors, array_schema, plain, tensor
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -64,6 +64,9 @@ class PointSets(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Points]:
         points = tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2))
         return [Points(xy=row, labels=task.labels) for row in points]
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        return array_schema(array_schema(NUMBER, length=2), length=len(task.labels))
 
 
 KIND = PointSets()

@@ -3,9 +3,24 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .base import BACK, Answer, Canvas, Colour, Kind, Pen, Row, Tensors, named, plain, rounded, tensor
+from .base import (
+    BACK,
+    NUMBER,
+    Answer,
+    Canvas,
+    Colour,
+    Kind,
+    Pen,
+    Row,
+    Tensors,
+    named,
+    object_schema,
+    plain,
+    rounded,
+    tensor,
+)
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -73,6 +88,9 @@ class Rotations(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Rotation]:
         angles = tensor(tensors, f"{task.name}_angles", shape=(count, len(task.labels)))
         return [Rotation(angles=named(task, row)) for row in angles]
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        return object_schema(dict.fromkeys(task.labels, NUMBER))
 
 
 KIND = Rotations()

@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .base import Answer, Kind, Row, Tensors, plain, tensor
+from .base import NUMBER, Answer, Kind, Row, Tensors, object_schema, plain, tensor
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -48,6 +48,9 @@ class Values(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Value]:
         values = tensor(tensors, f"{task.name}_value", shape=(count, 1))
         return [Value(value=float(value), unit=task.unit) for value in values[:, 0]]
+
+    def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        return object_schema({task.unit: NUMBER})
 
 
 KIND = Values()

@@ -11,7 +11,7 @@ from deploy.gateway.authority import Authority
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.request import check_id
 from deploy.gateway.identity import Identities, permit
-from deploy.gateway.refusals import Refusal
+from deploy.gateway.refusals import Refusal, invalid
 from deploy.gateway.rest.body import Data, check_head, read_photo
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.photo_query import TIMEOUT, PhotoQuery, read_query, read_timeout
@@ -104,8 +104,10 @@ class RestCall(Head):
 
     def _read_head(self) -> None:
         headers = self.request.headers
-        if given := headers.get(REQUEST_ID):
+        if (given := headers.get(REQUEST_ID)) is not None:
             check_id(given)
+            if not given:
+                raise invalid(f"the header {REQUEST_ID} is empty: leave it out, or send an id")
             self.request_id = given
         self._seconds = read_timeout(headers.get(TIMEOUT))
         check_head(self.request, limit=self._limit)

@@ -13,6 +13,8 @@ from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, unavailable
 from deploy.gateway.rest.call import Head
 from deploy.gateway.rest.contracts import ServedContracts, ServedPhotos
+from deploy.gateway.rest.docs_page import POLICY, page
+from deploy.gateway.rest.openapi import specification
 from deploy.gateway.rest.problems import HEADERS, Problem
 
 _RETRY_AFTER = 1.0  # seconds
@@ -52,12 +54,16 @@ class Descriptions:
         return _json(described(photos))
 
     async def openapi(self, request: web.BaseRequest) -> web.Response:
-        from deploy.gateway.rest.openapi import specification
-
         return _json(specification(self._photos(request), self._options))
 
     async def docs(self, request: web.BaseRequest) -> web.Response:
-        raise Problem(unavailable("to come", reason="not_ready", retry_after=_RETRY_AFTER))
+        photos = self._photos(request)
+        scheme = "http" if self._options.identity.certificate is None else "https"
+        text = page(
+            specification(photos, self._options), described(photos), place=f"{scheme}://{request.host}"
+        )
+        headers = {**HEADERS, "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
+        return web.Response(body=text.encode(), headers=headers)
 
     def _photos(self, request: web.BaseRequest) -> ServedPhotos:
         """To callers that are known."""

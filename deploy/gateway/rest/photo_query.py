@@ -21,7 +21,6 @@ LONGEST_TIMEOUT = 3600.0  # seconds
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ def read_timeout(text: str | None) -> float | None:
     """Seconds of the header X-Request-Timeout; None without one."""
     if text is None:
         return None
-    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < seconds <= LONGEST_TIMEOUT:
         raise _wrong(
             f"the header {TIMEOUT} is {quoted(text)}: it is a number of seconds above 0, of at most "
@@ -79,6 +78,8 @@ def _tasks(text: str | None, *, model: PhotoModel, caller: Caller) -> tuple[Task
         every = contract.select(None)
         return tuple(task for task in every if caller.tasks is None or task.name in caller.tasks)
     names = text.split(",")
+    if len(set(names)) < len(names):
+        raise _wrong("the query's tasks have a name twice: name each once")
     try:
         return contract.select(names)
     except UnknownTask:

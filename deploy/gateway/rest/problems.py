@@ -12,7 +12,7 @@ from aiohttp import web
 from deploy.gateway.refusals import BY_MODEL, Refusal
 
 CONTENT_TYPE = "application/problem+json"
-TYPE = "/docs#"  # of a problem, with its reason behind
+TYPE = "/docs#"  # of a problem, with its status behind: a place on the page for people
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "q-face"}
 REQUEST_ID = "X-Request-Id"
 
@@ -73,7 +73,7 @@ class Problem(Exception):
         """What the client gets."""
         refusal, status = self.refusal, self.status
         content = {
-            "type": TYPE + refusal.reason,
+            "type": f"{TYPE}{status}",
             "title": http.HTTPStatus(status).phrase,
             "status": status,
             "detail": refusal.sentence[:_DETAIL],
