@@ -26,5 +26,4 @@ PICTURES = {f"image/{kind}": _encoded(kind) for kind in ("jpeg", "png", "webp")}
 
 for media_type, picture in PICTURES.items():
     schemathesis.openapi.media_type(media_type, strategies.just(picture))
-schemathesis.openapi.media_type("application/octet-stream", strategies.sampled_from(list(PICTURES.values())))
 schemathesis.openapi.format("binary", strategies.sampled_from(list(PICTURES.values())))

@@ -13,7 +13,7 @@ from deploy.gateway.rest.problems import CONTENT_TYPE, REQUEST_ID, STATUSES
 from qface_client import __version__
 from qface_client.results import Analysis
 
-PICTURES = ("image/jpeg", "image/png", "image/webp", PLAIN[0])
+PICTURES = ("image/jpeg", "image/png", "image/webp")
 FORM_FIELD = "photo"
 
 _ID = r"^[!-~]([ -~]{0,126}[!-~])?$"
@@ -88,7 +88,8 @@ def _analyze(photos: ServedPhotos) -> dict[str, Any]:
         "parameters": [*_query(photos), *_headers()],
         "requestBody": {
             "required": True,
-            "description": "The encoded picture as it is, or a form with one file. It is not stored.",
+            "description": "The encoded picture as it is, also called "
+            f"{' or '.join(PLAIN)}, or a form with one file. It is not stored.",
             "content": {
                 **dict.fromkeys(PICTURES, picture),
                 FORM: {"schema": form, "encoding": {FORM_FIELD: {"contentType": ", ".join(PICTURES)}}},
