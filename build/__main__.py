@@ -171,6 +171,8 @@ def _serve(network: Network, done: Done[EngineReport], inputs: Inputs) -> bool:
         tasks=None if inputs.tasks == (DEFAULT_TASKS,) else inputs.tasks,
         further_networks=served.further_networks,
         detector=inputs.detector,
+        max_faces=served.max_faces,
+        min_face=served.min_face,
         notice=served.notice,
     )
     repository = assemble(plan, output=inputs.output, keeps_further_networks=True)

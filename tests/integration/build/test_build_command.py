@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from build.__main__ import main
+from build.serving_plan import recorded_plan
+from build.stages import repository
 from build.stages.verify import verify
 from tests.helpers.builds import QUICK, SHIPPED, SmallBuild, build, refused
 from training.models import CONFIGS
@@ -35,7 +37,8 @@ def test_without_a_gpu_the_cpu_engine_is_built_and_served_and_the_first_line_say
     assert about["stages"]["checkpoint"]["sha256"]
     assert about["stages"]["onnx"]["faces"]["parity"]["32"]["age"] <= 1e-4
 
-    assert build(small_build.checkpoint, small_build.copy_to(tmp_path / "var")) == 0
+    output = small_build.copy_to(tmp_path / "var")
+    assert build(small_build.checkpoint, output) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "up to date" in line][:3] == [
         "onnx: up to date",
@@ -43,6 +46,13 @@ def test_without_a_gpu_the_cpu_engine_is_built_and_served_and_the_first_line_say
         "engine (openvino, fp32): up to date",
     ]
     assert lines[-1] == "nothing was to be done: everything is up to date"
+
+    notice = tmp_path / "notice.txt"
+    notice.write_text("Ask at the desk.")
+    assert repository.main(["--notice", str(notice), "--max-faces", "7", "--output", str(output)]) == 0
+    assert build(small_build.checkpoint, output) == 0
+    plan = recorded_plan(output / "repository")
+    assert (plan.notice, plan.max_faces) == ("Ask at the desk.", 7), "what an engine does not change stays"
 
 
 def test_a_gpu_target_without_a_gpu_is_refused_and_nothing_else_is_built(
