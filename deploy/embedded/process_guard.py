@@ -2,9 +2,10 @@
 
 A script of its own (standard library only), run as a session leader. Its standard input is a pipe
 that the launcher holds open: when the launcher ends, even by `kill -9`, the pipe closes and the
-server is stopped. It adopts orphans of the server (the Python backend's stubs), and removes the
-shared memory that a killed server leaves in /dev/shm, overwritten, for pictures are in it.
-Files of the server and of its stubs are this user's alone, and none of them is ever a core dump.
+server is stopped, at once where only the launcher could reach it. The guard adopts orphans of the
+server (the Python backend's stubs), and removes the shared memory that a killed server leaves in
+/dev/shm, overwritten, for pictures are in it. Files of the server and of its stubs are this user's
+alone, and none of them is ever a core dump.
 
     process_guard.py GRACE_SECONDS NICENESS SHM_PREFIX SOCKETS COMMAND...
 
@@ -30,6 +31,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SHARED_MEMORY = Path("/dev/shm")
 _ZEROS = bytes(1 << 20)
+_SIGNAL_SECONDS = 0.02
 
 
 def remove_shared_memory(prefix: str) -> None:
@@ -120,21 +122,24 @@ def _sweep(group: int) -> None:
         time.sleep(0.02)
 
 
-def _watch(server: "subprocess.Popen[bytes]", *, wake: int) -> None:
-    """Return when the server has ended, or when somebody wants it to."""
-    stop = False
+def _watch(server: "subprocess.Popen[bytes]", *, wake: int) -> bool:
+    """Return when the server has ended, or is to end: whether that is because its launcher is gone."""
+    stop = gone = False
 
     def ask_to_stop(_number: int, _frame: object) -> None:
         nonlocal stop
         stop = True
 
     signal.signal(signal.SIGTERM, ask_to_stop)
-    while server.poll() is None and not stop:
+    while server.poll() is None and not (stop or gone):
         readable, _, _ = select.select([sys.stdin.fileno(), wake], [], [])
         if wake in readable:
             os.read(wake, 4096)
         if sys.stdin.fileno() in readable and not os.read(sys.stdin.fileno(), 4096):
-            stop = True
+            gone = True
+    if gone:
+        time.sleep(_SIGNAL_SECONDS)  # a launcher that ends things in order sends a signal first
+    return gone and not stop
 
 
 def main(arguments: list[str]) -> int:
@@ -159,8 +164,9 @@ def main(arguments: list[str]) -> int:
     try:
         with contextlib.suppress(BrokenPipeError):
             print(f"pid {server.pid}", flush=True)
-        _watch(server, wake=wake)
-        if server.poll() is None:
+        abandoned = _watch(server, wake=wake)
+        # Nobody but the launcher can reach sockets: with it gone, no answer arrives anywhere.
+        if server.poll() is None and not (abandoned and sockets):
             server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.wait(timeout=grace)

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -18,7 +19,7 @@ from deploy.benchmark.load.mix import EVERYTHING
 from deploy.benchmark.load.outcomes import RETRYABLE, end_of_error
 from deploy.benchmark.load.sample_requests import CHANNEL
 
-_BURST = 24  # requests that are sent just before the signal, so that work is in flight
+_BURST = 12  # requests that are sent just before the signal, so that work is in flight
 _ARRIVED = 0.3  # seconds after which a request counts as arrived
 _SECOND = 0.3  # seconds between signals
 _THAWED = 2.0  # seconds that a frozen supervisor stays so
@@ -85,15 +86,21 @@ def _end(numbers: Sequence[signal.Signals], scene: Scene) -> float:
     ended = time.monotonic() - began
     burst.finish()
     assert not (left := running(below)), f"{len(left)} processes outlived the gateway"
-    scene.notes.append(f"ended after {ended:.1f} s; {_of_the_burst(scene, burst)}")
+    scene.notes.append(f"ended after {ended:.1f} s; {_under_way(scene, began)}")
     if len(numbers) == 1:
         _check_accepted(scene, arrived_by=began)
     scene.start_again()
     return time.monotonic() - began
 
 
-def _of_the_burst(scene: Scene, burst: _Burst) -> str:
-    return f"{burst.ends.count(End.ANSWERED)} of {_BURST} requests in flight were answered"
+def _under_way(scene: Scene, moment: float) -> str:
+    """What became of the requests that were begun before the signal and had no answer then."""
+    ends = Counter(
+        "answered" if outcome.end is End.ANSWERED else outcome.code
+        for outcome in (*scene.load.outcomes, *scene.outcomes)
+        if outcome.model != "FaceClient" and outcome.began < moment < outcome.ended
+    )
+    return "of requests under way " + ", ".join(f"{count} {end}" for end, count in ends.most_common())
 
 
 def _check_accepted(scene: Scene, *, arrived_by: float) -> None:

@@ -48,6 +48,18 @@ def test_a_server_does_not_outlive_its_guard(echo: Path, tmp_path: Path) -> None
     assert not (tmp_path / "sockets").exists()
 
 
+def test_a_server_behind_sockets_does_not_wait_for_anything_when_its_launcher_is_gone(
+    echo: Path, tmp_path: Path
+) -> None:
+    """Nobody else could get an answer, and the next one needs its memory and its processor time."""
+    with EmbeddedServer(echo, sockets=tmp_path / "sockets", grace=3600) as server:
+        os.kill(server.pid, signal.SIGSTOP)  # it would not obey a SIGTERM
+        assert server._guard is not None
+        assert server._guard.stdin is not None
+        server._guard.stdin.close()
+        assert eventually(lambda: not processes_of(echo))
+
+
 def test_the_command_exits_with_1_when_the_server_was_killed(echo: Path) -> None:
     with command(echo) as process:
         [pid] = [pid for pid, line in processes_of(echo).items() if line.split()[0].endswith("/tritonserver")]
