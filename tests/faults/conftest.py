@@ -34,7 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def gateway(assembled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     log = tmp_path_factory.mktemp("gateway") / "gateway.log"
-    with log.open("w") as sink, GatewayServer(assembled, log=sink) as running:
+    with log.open("w") as sink, GatewayServer(assembled, log=sink, rest_port=0) as running:
         yield running
 
 

@@ -15,12 +15,15 @@ def test_a_variant_of_the_protocol_ends_typed_and_harms_nobody(
     before = family(gateway.supervisor_pid)
     names: Counter[str] = Counter()
     wrong = {}
-    with unharmed(gateway, samples), target_of(gateway.grpc_address, "", samples) as target:
-        for variant in variants(rest=bool(target.rest_address)):
+    with (
+        unharmed(gateway, samples, pause=0.3),
+        target_of(gateway.grpc_address, gateway.rest_address, samples) as target,
+    ):
+        for variant in variants():
             names[variant.name] += 1
             if flaw := variant.flaw(variant.end(target)):
                 wrong[variant.name] = flaw
     assert not wrong
     assert before.items() <= family(gateway.supervisor_pid).items()
-    assert len(names) >= 150
+    assert len(names) >= 600
     assert set(names.values()) == {1}, "each has a name of its own"

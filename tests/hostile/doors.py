@@ -84,10 +84,14 @@ def face_door(channel: grpc.Channel, model: str) -> Judge:
 
 
 def rest_door(address: str) -> Judge:
-    """POST /v1/analyze, all on one connection while the server keeps it."""
-    connection = http.client.HTTPConnection(address, timeout=SECONDS)
+    """POST /v1/analyze, each on a connection of its own."""
 
     def judge(file: HostileFile) -> tuple[str, bool]:
+        connection = http.client.HTTPConnection(address, timeout=SECONDS)
+        with contextlib.closing(connection):
+            return judge_on(connection, file)
+
+    def judge_on(connection: http.client.HTTPConnection, file: HostileFile) -> tuple[str, bool]:
         # A file that is refused by its length is not taken whole, and the answer is there to be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.request("POST", "/v1/analyze", body=file.data)
@@ -95,11 +99,9 @@ def rest_door(address: str) -> Judge:
             answer = connection.getresponse()
             content = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            connection.close()
             return f"it got no answer: {error!r}", False
         if answer.status != 200:
             kind = answer.headers["Content-Type"]
-            connection.close()
             if answer.status not in (400, 413, 422) or kind != "application/problem+json":
                 return f"it ended with {answer.status} {kind}: {content}", False
             flaw = refusal_flaw(content["detail"], file.expect)

@@ -1,5 +1,6 @@
 """The processes behind a gateway before and after: whether the same ones live, and what memory each has."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +19,33 @@ def family(supervisor: int) -> dict[int, str]:
     }
 
 
+class Family:
+    """A gateway's processes as they were at first, by their pids."""
+
+    def __init__(self, supervisor: int) -> None:
+        self._supervisor = supervisor
+        self.names = family(supervisor)
+        self._alive = dict(self.names)
+
+    def dead(self) -> str:
+        """Those that have ended since this was called last, by name and pid; "" for none."""
+        now = family(self._supervisor)
+        gone = {pid: name for pid, name in self._alive.items() if pid not in now}
+        for pid in gone:
+            del self._alive[pid]
+        return ", ".join(f"{name} ({pid})" for pid, name in gone.items())
+
+
 def _name(process: Process) -> str:
     if match := _MODEL.search(process.command):
         return match.group(1)
     words = process.command.split(" ")
     if words[0].endswith("/tritonserver"):
         return "tritonserver"
-    module = words[words.index("-m") + 1] if "-m" in words[:-1] else words[-1]
-    return module.rpartition(".")[2] or module
+    for word, module in itertools.pairwise(words):
+        if word == "-m":
+            return module.rpartition(".")[2]
+    return "guard"
 
 
 def resident(pids: Mapping[int, str]) -> dict[int, int]:

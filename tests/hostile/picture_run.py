@@ -67,12 +67,3 @@ def picture_table(rows: Rows) -> str:
     total[1] = max(len({door for _, door in rows}), 0)
     lines.append(f"| **all** | {' | '.join(map(str, total))} |")
     return "\n".join(lines)
-
-
-def failures(rows: Rows) -> list[str]:
-    """A line for each file that was answered wrongly, or after which a process was gone."""
-    return [
-        f"- {door}: {name}: {what}"
-        for (_, door), row in rows.items()
-        for name, what in (*row.wrong.items(), *row.crashed.items())
-    ]

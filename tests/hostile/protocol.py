@@ -11,13 +11,17 @@ from deploy.benchmark.load.sample_requests import CHANNEL
 from tests.hostile.files import quarters, save
 from tests.hostile.protocol_infer import inferences
 from tests.hostile.protocol_methods import calls
+from tests.hostile.protocol_rest import requests
+from tests.hostile.protocol_rest_framing import framings
 from tests.hostile.variant import Target, Variant
 
 
-def variants(*, rest: bool) -> Iterator[Variant]:
-    """Those over gRPC; with `rest` those over HTTP too."""
+def variants() -> Iterator[Variant]:
+    """Those over gRPC, then those over HTTP."""
     yield from inferences()
     yield from calls()
+    yield from requests()
+    yield from framings()
 
 
 @contextlib.contextmanager

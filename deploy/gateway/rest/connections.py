@@ -4,7 +4,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from deploy.gateway.refusals import invalid
 from deploy.gateway.rest.problems import Problem
@@ -28,7 +31,7 @@ class Connections:
 
     def __init__(self, handler: Handler, *, most: int) -> None:
         self._most = most + _SPARE
-        self._server = web.Server(self._handle, handler_cancellation=True)
+        self._server = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
         self._handler = handler
         self._open: dict[Connection, None] = {}  # the longest without a request first
         self._log = logging.getLogger("qface.gateway.rest")
@@ -69,11 +72,43 @@ class Connections:
         assert isinstance(connection, Connection)
         connection.begin()
         try:
+            if not isinstance(request, _Request) or not request.is_understood:
+                return _unreadable()
             return await self._handler(request)
         finally:
             connection.answered()
             if self._open.pop(connection, self) is None:
                 self._open[connection] = None  # at the end of the line
+
+
+class _Request(web.BaseRequest):
+    """One that is answered in a version of HTTP that is spoken here, whatever version it names itself."""
+
+    @property
+    def is_understood(self) -> bool:
+        return self._message.version in (HttpVersion10, HttpVersion11)
+
+    @property
+    def version(self) -> HttpVersion:
+        return self._message.version if self.is_understood else HttpVersion11
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def _unreadable() -> web.Response:
+    response = Problem(
+        invalid("the request is no HTTP/1.1 that can be read, or its headers are too large: mend it")
+    ).response()
+    response.force_close()
+    return response
 
 
 class Connection(web.RequestHandler):
@@ -137,8 +172,4 @@ class Connection(web.RequestHandler):
         """What is no HTTP that can be read; the connection ends."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is on its way already")
-        response = Problem(
-            invalid("the request is no HTTP/1.1 that can be read, or its headers are too large: mend it")
-        ).response()
-        response.force_close()
-        return response
+        return _unreadable()
