@@ -7,6 +7,7 @@ with every second: twelve seconds of it were two million lines of log.
 import asyncio
 import errno
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 
@@ -15,10 +16,13 @@ _AGAIN_SECONDS = 0.5
 _LOG_SECONDS = 60.0  # between two sentences
 
 
-async def bound_sockets(host: str, port: int) -> list[socket.socket]:
-    """Sockets at every address of a host; port 0: any free one. OSError where one can't be bound."""
+async def bound_sockets(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """Sockets at every address of a host; port 0: any free one. OSError where one can't be bound.
+
+    `shared`: this user's other processes may have the port too.
+    """
     server = await asyncio.get_running_loop().create_server(
-        asyncio.Protocol, host, port, reuse_address=True, start_serving=False
+        asyncio.Protocol, host, port, reuse_address=True, reuse_port=shared or None, start_serving=False
     )
     sockets = [each.dup() for each in server.sockets]
     server.close()
@@ -31,6 +35,7 @@ class Listener:
     protocol  makes what serves a connection
     name      of what is listened for, in the log: "the HTTP port"
     log       gets a sentence where no connection can be accepted, at most one a minute
+    tls       of the connections, each with `handshake` seconds for its beginning
     """
 
     def __init__(
@@ -41,12 +46,17 @@ class Listener:
         name: str,
         backlog: int,
         log: Callable[[str], None],
+        tls: ssl.SSLContext | None = None,
+        handshake: float | None = None,
     ) -> None:
         """OSError where a socket can't listen."""
         self._protocol = protocol
         self._name = name
         self._log = log
         self._log_at = 0.0
+        self._tls = tls
+        self._handshake = None if tls is None else handshake
+        self._beginning: set[asyncio.Task[None]] = set()
         self._sockets = tuple(sockets)
         for each in self._sockets:
             each.setblocking(False)
@@ -56,7 +66,7 @@ class Listener:
 
     def close(self) -> None:
         """Accepts no more; the connections that stand go on."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._beginning):
             task.cancel()
         for each in self._sockets:
             each.close()
@@ -71,11 +81,20 @@ class Listener:
                     self._report(error)
                     await asyncio.sleep(_AGAIN_SECONDS)
                 continue  # else it has gone before it was accepted
-            try:
-                await loop.connect_accepted_socket(self._protocol, connection)
-            except Exception as error:  # one connection's failure must not keep out the others
-                connection.close()
-                self._log(f"a connection to {self._name} failed: {error!r}")
+            beginning = loop.create_task(self._begin(connection))  # a slow handshake keeps out no other
+            self._beginning.add(beginning)
+            beginning.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake
+            )
+        except OSError:  # its client's: it has gone, or does not speak TLS
+            connection.close()
+        except Exception as error:
+            connection.close()
+            self._log(f"a connection to {self._name} failed: {type(error).__name__}")
 
     def _report(self, error: OSError) -> None:
         if (now := time.monotonic()) >= self._log_at:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.faults.fault import Fault, Scene
@@ -22,6 +21,7 @@ from deploy.benchmark.faults.private_mounts import NOBODY_MOUNTS, Filler, mounte
 from deploy.benchmark.faults.processes import model_processes, send
 from deploy.benchmark.load import End
 from deploy.benchmark.load.mix import PHOTOS
+from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, request_for
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart
@@ -29,7 +29,7 @@ from deploy.embedded.process_guard import SHARED_MEMORY
 from deploy.gateway.operation.service import GatewayServer
 
 _MEBIBYTE = 1 << 20
-_LARGE_SIDE = 2500  # pixels of a photo of noise, whose file alone needs more shared memory than the load
+_LARGE_SIDE = 2500  # pixels of a photo of noise
 _LARGE_SECONDS = 60.0  # that a client waits for its answer
 _REPOSITORY_SIZE = 4 * _MEBIBYTE  # of a disk on which no repository of a real network has room
 _LOG, _ACCESS_LOG, _READY_FILE, _SOCKETS = "triton.log", "access.log", "ready", "sockets"
@@ -85,26 +85,31 @@ def _where_mounting_works(happen: Callable[[Scene], float | None]) -> Callable[[
 
 
 def _shared_memory(scene: Scene) -> float:
-    noise = np.random.default_rng(0).integers(0, 256, (_LARGE_SIDE, _LARGE_SIDE, 3), dtype=np.uint8)
-    large = request_for(scene.samples.configs[PHOTOS], encoded=jpeg(noise), pixels=noise)
     with grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL) as channel:
         with Filler(seen_by(scene.gateway.pid, SHARED_MEMORY)):
-            code = _code(channel, large)
+            code = status_of_large_photo(scene, channel)
             assert code == "RESOURCE_EXHAUSTED", f"a large photo without shared memory got {code}"
-            scene.count(End.REFUSED, code=code)
             scene.wait_for(1 if scene.quick else 50)
         began = time.monotonic()
-        scene.until(lambda: _code(channel, large) == "OK")
+        scene.until(lambda: status_of_large_photo(scene, channel) == "OK")
     scene.whole()
     scene.notes.append("a photo of 6 megapixels was refused meanwhile, and answered afterwards")
     return time.monotonic() - began
 
 
-def _code(channel: grpc.Channel, request: v2.ModelInferRequest) -> str:
+def status_of_large_photo(scene: Scene, channel: grpc.Channel) -> str:
+    """What a photo of noise gets, whose file alone is larger than the load's; it counts."""
+    noise = np.random.default_rng(0).integers(0, 256, (_LARGE_SIDE, _LARGE_SIDE, 3), dtype=np.uint8)
+    request = request_for(scene.samples.configs[PHOTOS], encoded=jpeg(noise), pixels=noise)
+    began = time.monotonic()
     try:
         v2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=_LARGE_SECONDS)
     except grpc.RpcError as error:
-        return str(error.code().name)
+        code, details, seconds = error.code().name, str(error.details()), time.monotonic() - began
+        end = end_of_error(code, details, seconds=seconds, deadline=_LARGE_SECONDS)
+        scene.count(end, code=code, details=details, seconds=seconds)
+        return str(code)
+    scene.count(End.ANSWERED, seconds=time.monotonic() - began)
     return "OK"
 
 

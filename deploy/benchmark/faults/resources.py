@@ -21,6 +21,7 @@ from deploy.gateway.front.methods import SERVICE
 _FEW_DESCRIPTORS = 400  # of each process of the gateway
 _CONNECTIONS = 600  # of a client that holds more than that
 _SPARE = 4  # descriptors that a process has left
+_SPARE_MEMORY = 1 << 20  # bytes that a process may still map
 _HELD_SECONDS = 5.0
 _CALL_SECONDS = 10.0
 
@@ -32,6 +33,7 @@ def faults() -> Iterator[Fault]:
     yield Fault("no descriptor left in the main process", partial(_descriptors, _main), True)
     yield Fault("no descriptor left in Triton", partial(_descriptors, _triton), True)
     yield Fault("no descriptor left in the models' processes", partial(_descriptors, _models), True)
+    yield Fault("no memory left for the models' processes", _memory, True)
     yield from wall_clock.faults()
 
 
@@ -75,6 +77,28 @@ def _triton(scene: Scene) -> list[int]:
 
 def _models(scene: Scene) -> list[int]:
     return [pid for pids in model_processes(scene.gateway.triton_pid).values() for pid in pids]
+
+
+def _memory(scene: Scene) -> float:
+    """They get no more than they have: one that needs more dies, or its request fails, and all is whole."""
+    pids = _models(scene)
+    for pid in pids:
+        taken = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (taken + _SPARE_MEMORY, resource.RLIM_INFINITY))
+    before = scene.gateway.triton_pid
+    with grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL) as channel:
+        for _ in range(1 if scene.quick else 4):
+            full_places.status_of_large_photo(scene, channel)
+    began = time.monotonic()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    scene.whole()
+    replaced = scene.gateway.triton_pid != before
+    scene.notes.append(
+        "a process died of it, and Triton was replaced" if replaced else "no process died of it"
+    )
+    return time.monotonic() - began
 
 
 def _descriptors(whose: Callable[[Scene], list[int]], scene: Scene) -> float:

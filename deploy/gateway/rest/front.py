@@ -15,6 +15,7 @@ from deploy.gateway.front.memory import MemoryWatch, resident_bytes
 from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.replies import own_failure
 from deploy.gateway.identity import Identities, server_ssl_context
+from deploy.gateway.listener import Listener, bound_sockets
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, crowded
@@ -98,7 +99,7 @@ class RestFront:
             }
         )
         self._connections = Connections(self._handle, most=limits.connections)
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     @property
     def in_flight(self) -> int:
@@ -111,17 +112,17 @@ class RestFront:
         `shared`: this user's other processes may have the port too, one that keeps it during a restart say.
         """
         tls = server_ssl_context(self._options.identity, log=self._log)
-        self._listener = await asyncio.get_running_loop().create_server(
+        sockets = await bound_sockets(self._options.host, port, shared=shared)
+        bound: int = sockets[0].getsockname()[1]
+        self._listener = Listener(
+            sockets,
             self._connections,
-            self._options.host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+            name="the REST port",
             backlog=_BACKLOG,
-            reuse_address=True,
-            reuse_port=shared or None,
+            log=self._log,
+            tls=tls,
+            handshake=_HANDSHAKE_SECONDS,
         )
-        bound: int = self._listener.sockets[0].getsockname()[1]
         return bound
 
     async def refuse_new(self, refusal: Refusal) -> None:

@@ -59,7 +59,8 @@ class FrontProcess:
             log(f"{settings['name']}: {sentence}")
 
         try:
-            self._access_log = None if options.access_log is None else AccessLog(options.access_log)
+            destination = options.access_log
+            self._access_log = None if destination is None else AccessLog(destination, log=say)
             self._identities = Identities(options.identity, log=say)
             self._front = open_door(
                 settings["door"],
