@@ -20,6 +20,7 @@ from tests.fuzz.work import peak_bytes
 
 _SIDES = (1, 2, 3, 17, 64, 200)
 _LONG = 40_000  # beyond what OpenCV's warp takes
+_LARGEST = _LONG * 17  # pixels
 _GREY = 200
 _LONGEST_SENTENCE = 400
 _SIZES = (1, 2, 16, 112, 224)
@@ -31,7 +32,7 @@ def run(data: bytes) -> None:
     """Cuts a face out of a picture; bytes choose the picture's sides, the crop's, the box and the points."""
     numbers = Numbers(data)
     width, height = _side(numbers), _side(numbers)
-    if width * height > _LONG * 200:
+    if width * height > _LARGEST:
         height = _SIDES[height % len(_SIDES)]
     size = _SIZES[numbers.byte() % len(_SIZES)]
     given = numbers.byte()
@@ -41,7 +42,7 @@ def run(data: bytes) -> None:
     with np.errstate(over="ignore"):  # in the test's own change of type
         box_sent = None if box is None else np.array(box, dtype=np.float64).astype(dtype)
         points_sent = None if points is None else np.array(points, dtype=np.float64).astype(dtype)
-    image = np.full((height, width, 3), _GREY, dtype=np.uint8)
+    image = _picture(width, height)
     given_face: dict[str, Any] = {"box": box_sent, "landmarks": points_sent}
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # an overflow or a division by zero on the way
@@ -55,6 +56,11 @@ def run(data: bytes) -> None:
             forward = photo_to_crop(width=width, height=height, size=size, **given_face)
             _, back = align_face(image, size=size, **given_face)
             hold(np.allclose(invert(forward), back), "the map back is another one's")
+
+
+@functools.cache
+def _picture(width: int, height: int) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), _GREY, dtype=np.uint8)
 
 
 def _cut(name: str, image: NDArray[np.uint8], *, size: int, box: Any, landmarks: Any) -> None:
