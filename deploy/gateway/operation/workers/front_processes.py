@@ -22,6 +22,7 @@ from deploy.gateway.operation.workers.doors import GRPC, REST, FrontPlan
 from deploy.gateway.operation.workers.messages import Message
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal
+from deploy.gateway.repeating import repeat
 
 LOOK_SECONDS = 0.25  # between looks at what is served and how it is
 PING_SECONDS = 1.0
@@ -63,11 +64,15 @@ class FrontProcesses:
             _Keeper(authority, options=options, plan=plan, log=log, cut_off=cut_off, event=event)
             for plan in plans
         ]
+        self._log = log
+        self._pinged = self._looked = time.monotonic()
         self._looking: asyncio.Task[None] | None = None
 
     def start(self, port: int, *, rest_port: int = 0) -> None:
         """Starts all, on the port that the main process listens on, and on that of the REST door."""
-        self._looking = asyncio.get_running_loop().create_task(self._look())
+        self._pinged = self._looked = time.monotonic()
+        look = repeat(self._look, seconds=LOOK_SECONDS, what="the look at the fronts", log=self._log)
+        self._looking = asyncio.get_running_loop().create_task(look)
         for front in self._fronts:
             front.start(rest_port if front.plan.door == REST else port)
 
@@ -106,17 +111,14 @@ class FrontProcesses:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look(self) -> None:
-        pinged = looked = time.monotonic()
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.changed()
-            now = time.monotonic()
-            stood_still, looked = now - looked - LOOK_SECONDS, now
-            if now - pinged >= PING_SECONDS:
-                pinged = now
-                for front in self._fronts:
-                    # This process may have been stopped: what it did not read then is no silence.
-                    front.ping(silence=SILENCE_SECONDS + stood_still)
+        now = time.monotonic()
+        stood_still, self._looked = max(0.0, now - self._looked - LOOK_SECONDS), now
+        if now - self._pinged >= PING_SECONDS:
+            self._pinged = now
+            for front in self._fronts:
+                # This process may have been stopped: what it did not read then is no silence.
+                front.ping(silence=SILENCE_SECONDS + stood_still)
+        self.changed()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
