@@ -15,7 +15,7 @@ REQUEST_PARAMETERS = "request_parameters"
 # A word of ours: values of the parameter, falling, below each of which an answer takes about STEP_FACTOR
 # times as long. Those who plan a server's work need it; those who send requests don't.
 WORK_STEPS = "x-work-steps"
-STEP_FACTOR = 4
+STEP_FACTOR = 4.0
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "number": ((int, float), "a number"),

@@ -14,6 +14,7 @@ class Cost:
     scan_pixels: int = (
         0  # pixels times the passes that a decoder makes over them (progressive JPEG: its scans)
     )
+    steps: int = 0  # of its parameters: each makes the work several times as long (runtime.parameters)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

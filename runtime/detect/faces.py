@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from runtime.detect.blazeface import TILE_SIZE, decode
 from runtime.detect.search import USUAL_SEARCH, Search
 from runtime.detect.suppression import merge_candidates
-from runtime.detect.tiles import SMALLEST_FACE, VAGUE, Tiles, tile_photo
+from runtime.detect.tiles import MAX_TILES, SMALLEST_FACE, VAGUE, Tiles, tile_photo
 
 # A picture made to look like thousands of faces would keep this code busy: so many candidates of a photo are
 # looked at, and more where more faces than usual are wanted.
 _MAX_CANDIDATES = 8192
-_CANDIDATES_A_FACE = 24
+_CANDIDATES_A_FACE = 16
 # A box that runs this part of its size over a tile's inner edge belongs to a face that the tile cuts.
 _CUT = 0.05
 # Landmarks are best where a face measures this on the canvas (error on aligned portraits: 6 % of the
@@ -68,11 +68,16 @@ class UsableCandidates:
 def find_faces(image: NDArray[np.uint8], infer: Infer, *, search: Search = USUAL_SEARCH) -> Detections:
     """All faces of a photo [H, W, 3] uint8 RGB, upright, that a search wants.
 
-    `infer` takes tiles [T, 192, 192, 3] uint8 and returns `regressors` [T, 2304, 16] and `logits`
-    [T, 2304, 1]. With an engine of `runtime.detect.detector_engine`: `lambda t: engine.infer({TILES: t})`.
+    `infer` takes up to MAX_TILES tiles [T, 192, 192, 3] uint8 and returns `regressors` [T, 2304, 16] and
+    `logits` [T, 2304, 1]. With an engine of `runtime.detect.detector_engine`:
+    `lambda tiles: engine.infer({TILES: tiles})`.
     """
     tiles = tile_photo(image, min_face=search.min_face)
-    return decode_faces(tiles, infer(tiles.pixels), search=search)
+    candidates = [
+        usable_candidates(tiles, infer(tiles.pixels[first : first + MAX_TILES]), search=search, first=first)
+        for first in range(0, len(tiles.pixels), MAX_TILES)
+    ]
+    return merge_faces(tiles, candidates, search=search)
 
 
 def decode_faces(

@@ -16,8 +16,8 @@ _LOWEST_SCORE = 0.1
 # like thousands of faces would keep an engine busy for minutes.
 MAX_FACES = 320
 # What a server may be given instead: memory and time of an answer grow with the faces.
-_MOST_FACES = 2048
-# A face at this share of the longer side of a photo of 24 megapixels has 24 pixels.
+_MOST_FACES = 1024
+# Of 6000 pixels, 24.
 MIN_FACE = 0.004
 _SMALLEST_FACE = 0.001
 
@@ -29,7 +29,7 @@ class Search:
     min_score: the detector's score from which on a face counts, 0..1.
     max_faces: of more faces than these, those best seen.
     min_face: the smallest face, its longer side as a share of the photo's longer side; smaller ones are left
-    out. None: as small as the usual number of tiles shows.
+    out. None: what the usual tiles show, small ones by chance included.
     """
 
     min_score: float = MIN_SCORE

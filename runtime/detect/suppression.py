@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 _SAME_FACE = 0.3
 # ... or when this part of the smaller one lies inside the larger one.
 _INSIDE = 0.7
+# Boxes that overlap so much with the best one make the mean with it.
+_CLOSE = 0.5
 
 
 def merge_candidates(
@@ -25,30 +27,43 @@ def merge_candidates(
     counts where no whole one shows it.
     """
     weight = score * fits
-    left = np.lexsort((-weight, ~whole))
-    while len(left):
-        same = _same_face(points[left[0], :2], points[left, :2])
+    order = np.lexsort((-weight, ~whole))
+    left = _Boxes(points[order, :2], number=order)
+    while len(left.number):
+        first = int(left.number[0])
+        common = left.common(0)
+        overlap = common / (left.area[0] + left.area - common)
+        smaller = np.minimum(left.area[0], left.area)
+        same = (overlap >= _SAME_FACE) | (common >= _INSIDE * smaller)
         same[0] = True
-        group = left[same]
-        if whole[group[0]]:
-            group = group[whole[group]]
-        close = group[_iou(points[group[0], :2], points[group, :2]) >= 0.5]
-        yield np.average(points[close], axis=0, weights=weight[close]), float(score[group].max())
-        left = left[~same]
+        shown = same & whole[left.number] if whole[first] else same
+        close = left.number[shown & (overlap >= _CLOSE)]
+        mean = np.average(points[close], axis=0, weights=weight[close])
+        yield mean, float(score[left.number[shown]].max())
+        left = left.without(same)
 
 
-def _intersection(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.minimum(box[1], boxes[:, 1]) - np.maximum(box[0], boxes[:, 0])
-    return np.asarray(np.maximum(sides, 0).prod(axis=1))
+class _Boxes:
+    """Boxes [n, 2, 2] (corners), each with a number; every edge in an array of its own, as thousands of faces
+    are compared with all the rest."""
 
+    def __init__(self, corners: NDArray[np.float64], *, number: NDArray[np.int_]) -> None:
+        self.number = number
+        self.edges = [np.ascontiguousarray(corners[:, at, axis]) for at in (0, 1) for axis in (0, 1)]
+        left, top, right, bottom = self.edges
+        self.area = (right - left) * (bottom - top)
 
-def _iou(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of a box [2, 2] (corners) with boxes [n, 2, 2]."""
-    common = _intersection(box, boxes)
-    return np.asarray(common / ((box[1] - box[0]).prod() + (boxes[:, 1] - boxes[:, 0]).prod(axis=1) - common))
+    def common(self, index: int) -> NDArray[np.float64]:
+        """The area that each box has in common with one of them."""
+        left, top, right, bottom = self.edges
+        width = np.minimum(right[index], right) - np.maximum(left[index], left)
+        height = np.minimum(bottom[index], bottom) - np.maximum(top[index], top)
+        return np.asarray(np.maximum(width, 0) * np.maximum(height, 0))
 
-
-def _same_face(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    areas = (boxes[:, 1] - boxes[:, 0]).prod(axis=1)
-    smaller = np.minimum((box[1] - box[0]).prod(), areas)
-    return np.asarray((_iou(box, boxes) >= _SAME_FACE) | (_intersection(box, boxes) >= _INSIDE * smaller))
+    def without(self, gone: NDArray[np.bool_]) -> "_Boxes":
+        """The other boxes."""
+        rest = object.__new__(_Boxes)
+        kept = ~gone
+        rest.number, rest.area = self.number[kept], self.area[kept]
+        rest.edges = [edge[kept] for edge in self.edges]
+        return rest

@@ -5,6 +5,8 @@ once shrunken to a part of the canvas (a face that fills the picture), once whol
 overlapping tiles of larger copies. All tiles of a photo are one inference call.
 """
 
+import bisect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,22 +19,28 @@ from runtime.errors import InvalidImage
 
 # At most this many tiles a photo (26 for a large one of 4:3), unless smaller faces are wanted ...
 MAX_TILES = 32
-# ... and then this many: the level of 3184 pixels of a square photo, and all coarser ones.
-MOST_TILES = 700
+# ... and then this many, which take about four seconds of a core.
+MOST_TILES = 600
 
 # The shrunken level: the photo takes this part of the canvas.
 _SHRUNKEN = 0.4
 # What neighbouring tiles share at least. A face larger than this is found at a coarser level, where it
 # measures at least 56 / 2.3 = 24 canvas pixels.
 _OVERLAP = 56
-# The long side of the tiled levels in tiles: 328, 736, 1552 and 3184 pixels, a good factor of two apart.
-_LEVEL_TILES = (2, 5, 11, 23)
+# The long side of the tiled levels in tiles: 328, 736, 1552 pixels and so on, a good factor of two apart.
+_LEVEL_TILES = (2, 5, 11, 23, 47, 95, 191)
 # The finest of them that always fits into MAX_TILES.
 _USUAL_LEVEL = 1
+# The last level may be so much finer than one of these, and then takes its place: what is too large for its
+# tiles' overlap is still found on the level before.
+_NEAR = 1.4
 
 # Below this size on the canvas a box is out of place by up to half; a finer level, where there is one,
-# shows the same face at 1.7 to 2.5 times the size. On the finest level it is what a face needs to be found.
+# shows the same face at 1.7 to 2.5 times the size.
 VAGUE = 14.0
+# From this size on nine of ten faces are found, and below it fewer and fewer: half at 15 pixels
+# (docs/reports/2026-11-29-many-faces.md).
+_SEEN = 0.1 * TILE_SIZE
 # Smaller faces (photo pixels) are not worth a box: nothing can be said about them.
 SMALLEST_FACE = 16.0
 
@@ -58,7 +66,7 @@ class Tiles:
     @property
     def smallest_face(self) -> float:
         """The longer side, in photo pixels, of the smallest face that is looked for."""
-        return max(SMALLEST_FACE, VAGUE / float(self.scale.max()))
+        return max(SMALLEST_FACE, _SEEN / float(self.scale.max()))
 
 
 def tile_photo(
@@ -99,10 +107,14 @@ class _Level:
     size: NDArray[np.int_]
     count: NDArray[np.int_]
 
+    @property
+    def tiles(self) -> int:
+        return int(self.count.prod())
+
 
 def level_shares() -> tuple[float, ...]:
     """The smallest face, as a share of the longer side, that the usual levels show, and each finer one."""
-    return tuple(VAGUE / _side(across) for across in _LEVEL_TILES[_USUAL_LEVEL:])
+    return tuple(_SEEN / _side(across) for across in _LEVEL_TILES[_USUAL_LEVEL:])
 
 
 def _side(across: int) -> int:
@@ -113,22 +125,40 @@ def _side(across: int) -> int:
 def _levels(photo: NDArray[np.int_], *, max_tiles: int, min_face: float | None) -> list[_Level]:
     """The tiled levels for a photo of that size (width, height), coarse to fine."""
     longer = int(photo.max())
-    wanted = np.inf if min_face is None else max(SMALLEST_FACE, min_face * longer)
-    # Enlarging a photo would show nothing new: its own size is the last level, for who wants it.
-    sides = [side for across in _LEVEL_TILES if (side := _side(across)) <= longer]
-    own_size = [] if longer in sides else [longer]
     levels: list[_Level] = []
-    shown, tiles = VAGUE * longer / TILE_SIZE, 2
-    for side in sides + own_size:
-        size = np.maximum(1, np.rint(photo * (side / longer)).astype(int))
-        count = np.maximum(1, np.ceil((size - _OVERLAP) / (TILE_SIZE - _OVERLAP)).astype(int))
-        tiles += int(count.prod())
-        is_usual = tiles <= max_tiles and side in sides
-        if not is_usual and (shown <= wanted or tiles > MOST_TILES):
+    left = max_tiles - 2
+    for side in map(_side, _LEVEL_TILES):
+        level = _level(photo, side=side)
+        left -= level.tiles
+        # Enlarging a photo would show nothing new.
+        if side > longer or left < 0:
             break
-        levels.append(_Level(size=size, count=count))
-        shown = VAGUE * longer / side
+        levels.append(level)
+    if min_face is None:
+        return levels
+    wanted = min(longer, math.ceil(_SEEN * longer / max(SMALLEST_FACE, min_face * longer)))
+    left = MOST_TILES - 2 - sum(level.tiles for level in levels)
+    last = int(levels[-1].size.max()) if levels else TILE_SIZE
+    for side in map(_side, _LEVEL_TILES[len(levels) :]):
+        finest = _finest(photo, tiles=left, side=wanted)
+        if finest <= last:
+            break
+        last = finest if finest <= _NEAR * side else side
+        levels.append(_level(photo, side=last))
+        left -= levels[-1].tiles
     return levels
+
+
+def _finest(photo: NDArray[np.int_], *, tiles: int, side: int) -> int:
+    """The longer side of the finest level of at most so many tiles, up to `side` pixels; 0: there is none."""
+    return bisect.bisect_right(range(1, side + 1), tiles, key=lambda size: _level(photo, side=size).tiles)
+
+
+def _level(photo: NDArray[np.int_], *, side: int) -> _Level:
+    """The level whose longer side has so many pixels."""
+    size = np.maximum(1, np.rint(photo * (side / photo.max())).astype(int))
+    count = np.maximum(1, np.ceil((size - _OVERLAP) / (TILE_SIZE - _OVERLAP)).astype(int))
+    return _Level(size=size, count=count)
 
 
 def _letterbox(image: NDArray[np.uint8], *, part: float, photo: NDArray[np.int_]) -> _Tile:

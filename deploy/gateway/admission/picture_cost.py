@@ -8,7 +8,7 @@ import grpc
 
 from deploy.gateway.front.request import InferRequest
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.front.signatures import WILDCARD, TensorSignature
+from deploy.gateway.front.signatures import WILDCARD, Signature, TensorSignature
 from deploy.gateway.front.validation import rows_of
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal, invalid
@@ -62,7 +62,21 @@ def cost_of(request: InferRequest, served: ServedModels, limits: Limits) -> Cost
                     "files counted each: send them in several requests",
                     reason="picture",
                 )
-    return Cost(bytes=len(request.raw), rows=rows, pixels=pixels, scan_pixels=round(scan_pixels))
+    return Cost(
+        bytes=len(request.raw),
+        rows=rows,
+        pixels=pixels,
+        scan_pixels=round(scan_pixels),
+        steps=_work_steps(request, signature),
+    )
+
+
+def _work_steps(request: InferRequest, signature: Signature) -> int:
+    return sum(
+        parameter.steps_below(float(request.parameters[name]))
+        for name, parameter in signature.parameters.items()
+        if name in request.parameters
+    )
 
 
 class PictureCosts:

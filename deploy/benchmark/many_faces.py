@@ -1,0 +1,288 @@
+"""How many faces of a photo full of them are found: `python -m deploy.benchmark.many_faces`.
+
+Photos are put together of one portrait (or of those in --faces DIR) in a grid, each scaled, mirrored, turned
+a little and lit differently, so that the place of every face is known. Each is searched as face_detect does
+it, with the usual search and with smaller `min_face`. Prints a Markdown table: the faces in the photo and the
+median of their sizes in pixels; the share of them found and answered, how many boxes show no face, faces
+found and faces answered (the best, where a limit leaves some out), the smallest face that was looked for,
+tiles, and the search's processor time (the network's time for each answered face comes on top).
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.embedded.environment import PROJECT
+from runtime.detect.blazeface import TILES
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.detector_file import find_detector
+from runtime.detect.faces import Detections, find_faces
+from runtime.detect.search import MAX_FACES, Search
+from runtime.detect.tiles import tile_photo
+from runtime.errors import InvalidInput
+from runtime.image.decode import decode_image
+
+PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
+SIZES = ((1920, 1080), (3600, 2400), (6000, 4000))
+COUNTS = (1, 10, 50, 100, 300, 600, 1000)
+MIN_FACES: tuple[float | None, ...] = (None, 0.01, 0.005)
+
+# Of a portrait, so many times the face's box around it are shown, and no more of a cell than a quarter of the
+# photo's height: a single face is not a whole wall.
+_AROUND = 2.0
+_LARGEST_CELL = 0.25
+_SCALES = (0.7, 1.0)  # of what a cell has room for
+_TURN = 15.0  # degrees to either side
+_LIGHT = (0.6, 1.2)
+# A box shows a face from this overlap on (intersection over union). Boxes of turned faces are not turned.
+_SAME = 0.3
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Portrait:
+    """A picture uint8 [H, W, 3], and the box of its face [4] in its pixels."""
+
+    pixels: NDArray[np.uint8]
+    box: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Collage:
+    """A photo uint8 [H, W, 3], and the boxes of its faces [N, 4] in its pixels."""
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+
+    @property
+    def face_size(self) -> float:
+        """The median of the faces' widths in pixels."""
+        return float(np.median(self.boxes[:, 2] - self.boxes[:, 0]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one search of a collage gave."""
+
+    width: int
+    height: int
+    faces: int
+    face_size: float
+    min_face: float | None
+    recall: float
+    wrong: int  # boxes that show no face
+    found: int
+    answered: int
+    smallest_face: float
+    tiles: int
+    core_seconds: float
+
+
+class Detector:
+    """The detector as face_detect runs it, on one thread of this process."""
+
+    def __init__(self) -> None:
+        self._engine = load_detector(find_detector(), threads=1)
+
+    def find(self, photo: NDArray[np.uint8], search: Search) -> Detections:
+        """The faces of a photo uint8 [H, W, 3]."""
+        return find_faces(photo, lambda tiles: self._engine.infer({TILES: tiles}), search=search)
+
+
+def read_portraits(files: Sequence[Path], detector: Detector) -> list[Portrait]:
+    """The portraits in these files: those in which one face is found; what is no picture is left out."""
+    portraits = []
+    for file in files:
+        try:
+            pixels = decode_image(np.fromfile(file, dtype=np.uint8))
+        except InvalidInput:
+            continue
+        found = detector.find(pixels, Search())
+        if len(found) == 1:
+            portraits.append(Portrait(pixels=pixels, box=found.boxes[0].astype(np.float64)))
+    return portraits
+
+
+def collage(portraits: Sequence[Portrait], *, width: int, height: int, count: int, seed: int) -> Collage:
+    """A photo of so many faces, in a grid that fills it."""
+    random = np.random.default_rng(seed)
+    columns, rows = max(
+        ((columns, -(-count // columns)) for columns in range(1, count + 1)),
+        key=lambda grid: min(width / grid[0], height / grid[1]),
+    )
+    cell = min(width / columns, height / rows, _LARGEST_CELL * height)
+    # Grey that is no flat colour: a photo's background has something in it.
+    small = random.integers(90, 150, (9, 16, 3)).astype(np.uint8)
+    pixels = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    boxes = []
+    for place in random.permutation(columns * rows)[:count]:
+        middle = (np.array([place % columns, place // columns]) + 0.5) * [width / columns, height / rows]
+        portrait = portraits[int(random.integers(len(portraits)))]
+        boxes.append(_paste(portrait, pixels, middle=middle, cell=cell, random=random))
+    return Collage(pixels=np.asarray(pixels, dtype=np.uint8), boxes=np.array(boxes))
+
+
+def _paste(
+    portrait: Portrait,
+    photo: NDArray[Any],
+    *,
+    middle: NDArray[np.float64],
+    cell: float,
+    random: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Puts a portrait into a photo, its face in the middle of a cell; the box of its face there [4]."""
+    corners = portrait.box.reshape(2, 2)
+    side = float((corners[1] - corners[0]).max())
+    scale = cell * random.uniform(*_SCALES) / (_AROUND * side)
+    mirrored = -1.0 if random.random() < 0.5 else 1.0
+    angle = np.deg2rad(random.uniform(-_TURN, _TURN))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([mirrored, 1.0]) * scale
+    low = np.maximum(0, np.floor(middle - cell / 2)).astype(int)
+    high = np.minimum([photo.shape[1], photo.shape[0]], np.ceil(middle + cell / 2)).astype(int)
+    face = corners.mean(axis=0)
+    matrix = np.column_stack([linear, middle - low - linear @ face])
+    width, height = (int(length) for length in high - low)
+    # A much smaller copy is made of an already smaller one: warping alone would skip pixels.
+    source, shrink = portrait.pixels, 1.0
+    if scale < 0.5:
+        shrink = max(2 * scale, 2 / min(source.shape[:2]))
+        source = np.asarray(cv2.resize(source, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
+        matrix[:, :2] /= shrink
+    patch = cv2.warpAffine(
+        source, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    lit = np.clip(patch * random.uniform(*_LIGHT), 0, 255).astype(np.uint8)
+    photo[low[1] : high[1], low[0] : high[0]] = lit
+    half = scale * (corners[1] - corners[0]) / 2
+    return np.concatenate([middle - half, middle + half])
+
+
+def matched(found: NDArray[Any], truth: NDArray[np.float64]) -> int:
+    """How many of the faces `truth` [N, 4] have a box of `found` [M, 4]; a box counts for one face."""
+    free = np.ones(len(found), dtype=bool)
+    hits = 0
+    areas = (found[:, 2:] - found[:, :2]).prod(axis=1)
+    for box in truth:
+        sides = np.minimum(box[2:], found[:, 2:]) - np.maximum(box[:2], found[:, :2])
+        common = np.maximum(sides, 0).prod(axis=1)
+        overlap = np.where(free, common / (areas + (box[2:] - box[:2]).prod() - common), 0.0)
+        if len(overlap) and overlap.max() >= _SAME:
+            free[int(overlap.argmax())] = False
+            hits += 1
+    return hits
+
+
+def measure(
+    detector: Detector,
+    portraits: Sequence[Portrait],
+    *,
+    sizes: Sequence[tuple[int, int]],
+    counts: Sequence[int],
+    min_faces: Sequence[float | None],
+    max_faces: int,
+    seed: int,
+) -> Iterator[Row]:
+    """A row for each size, number of faces and `min_face`."""
+    for width, height in sizes:
+        for count in counts:
+            photo = collage(portraits, width=width, height=height, count=count, seed=seed)
+            for min_face in min_faces:
+                search = Search(max_faces=max_faces, min_face=min_face)
+                began = time.process_time()
+                found = detector.find(photo.pixels, search)
+                seconds = time.process_time() - began
+                hits = matched(found.boxes, photo.boxes)
+                yield Row(
+                    width=width,
+                    height=height,
+                    faces=count,
+                    face_size=photo.face_size,
+                    min_face=min_face,
+                    recall=hits / count,
+                    wrong=len(found) - hits,
+                    found=found.found,
+                    answered=len(found),
+                    smallest_face=found.smallest_face,
+                    tiles=len(tile_photo(photo.pixels, min_face=min_face).pixels),
+                    core_seconds=seconds,
+                )
+
+
+HEADER = (
+    "| photo | faces | their size | `min_face` | of them answered | wrong boxes | `faces_found` | answered | "
+    "`smallest_face` | tiles | core-ms |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+)
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    wanted = "usual" if row.min_face is None else f"{row.min_face:g}"
+    return (
+        f"| {row.width} x {row.height} | {row.faces} | {row.face_size:.0f} | {wanted} | {row.recall:.1%} | "
+        f"{row.wrong} | {row.found} | {row.answered} | {row.smallest_face:.1f} | {row.tiles} | "
+        f"{row.core_seconds * 1000:.0f} |"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmark.many_faces", description=str(__doc__).partition("\n")[0]
+    )
+    parser.add_argument("--faces", type=Path, metavar="DIR", help="portraits, instead of the astronaut's")
+    parser.add_argument("--sizes", type=_sizes, default=SIZES, metavar="WxH,...", help="of the photos")
+    parser.add_argument("--counts", type=_counts, default=COUNTS, metavar="N,...", help="faces in a photo")
+    parser.add_argument(
+        "--min-face", type=float, nargs="+", default=MIN_FACES[1:], help="beside the usual search"
+    )
+    parser.add_argument("--max-faces", type=int, default=MAX_FACES, help="the server's (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    detector = Detector()
+    files = [PORTRAIT]
+    if options.faces is not None:
+        files = sorted(path for path in options.faces.rglob("*") if path.suffix.lower() in _PICTURES)
+    portraits = read_portraits(files, detector)
+    if not portraits:
+        print(f"there is no picture of one face in {options.faces}: name another folder", file=sys.stderr)
+        return 2
+    print(HEADER)
+    for row in measure(
+        detector,
+        portraits,
+        sizes=options.sizes,
+        counts=options.counts,
+        min_faces=(None, *options.min_face),
+        max_faces=options.max_faces,
+        seed=options.seed,
+    ):
+        print(line(row), flush=True)
+    return 0
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    try:
+        pairs = [[int(side) for side in size.split("x")] for size in text.split(",")]
+        return tuple((width, height) for width, height in pairs)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"sizes like 1920x1080, commas between them, not {text!r}") from None
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(count) for count in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
