@@ -77,11 +77,11 @@ rollback: .venv-serve/.made ## let `make serve` go back to what it served before
 	@$(SERVE) -m deploy.gateway rollback $(ARGS)
 
 # The program finds by itself what has changed, and what is damaged: it compares more than file dates. What it prints
-# does not go to standard output, which is the demo's JSON.
+# does not go to standard output, which is the demo's JSON. Where it only comes before another target, ARGS is that one's.
 .PHONY: repository
-repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository
+repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository (ARGS="--max-faces 1000")
 	@$(SERVE) -m build.stages.repository --quiet $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) \
-		$(if $(NOTICE),--notice "$(NOTICE)") >&2
+		$(if $(NOTICE),--notice "$(NOTICE)") $(if $(filter repository,$(MAKECMDGOALS)),$(ARGS)) >&2
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels

@@ -94,7 +94,7 @@ class PlanOverrides:
     )
     min_face: float | None = option(
         help="the smallest face that requests may look for, as a share of a photo's longer side "
-        f"({USUAL_LIMITS.min_face:g}); small ones take several times as long",
+        f"({USUAL_LIMITS.min_face:g}); small ones take much longer",
         default=None,
     )
     notice: Path | None = option(

@@ -20,6 +20,8 @@ from runtime.detect.tiles import MAX_TILES, SMALLEST_FACE, VAGUE, Tiles, tile_ph
 # looked at, and more where more faces than usual are wanted.
 _MAX_CANDIDATES = 8192
 _CANDIDATES_A_FACE = 16
+# A face is smaller than wanted where its box is smaller than this part of it: small boxes are not exact.
+_CLEARLY_SMALLER = 0.8
 # A box that runs this part of its size over a tile's inner edge belongs to a face that the tile cuts.
 _CUT = 0.05
 # Landmarks are best where a face measures this on the canvas (error on aligned portraits: 6 % of the
@@ -128,7 +130,7 @@ def merge_faces(tiles: Tiles, parts: Sequence[UsableCandidates], *, search: Sear
     for points, score in merge_candidates(
         candidates.points, candidates.score, whole=candidates.whole, fits=candidates.fits
     ):
-        if (points[1] - points[0]).max() < wanted:
+        if (points[1] - points[0]).max() < _CLEARLY_SMALLER * wanted:
             continue
         found += 1
         if found <= search.max_faces:

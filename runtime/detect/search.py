@@ -28,8 +28,8 @@ class Search:
 
     min_score: the detector's score from which on a face counts, 0..1.
     max_faces: of more faces than these, those best seen.
-    min_face: the smallest face, its longer side as a share of the photo's longer side; smaller ones are left
-    out. None: what the usual tiles show, small ones by chance included.
+    min_face: the smallest face, its longer side as a share of the photo's longer side; clearly smaller ones
+    are left out. None: what the usual tiles show, small ones by chance included.
     """
 
     min_score: float = MIN_SCORE
@@ -78,9 +78,9 @@ class SearchLimits:
                 type="number",
                 minimum=self.min_face,
                 maximum=1.0,
-                description="the smallest face to look for, as a share of the photo's longer side; smaller "
-                f"ones are left out. Below {level_shares()[0]:.3f}, which is about what is seen without it, "
-                "a photo is looked at more closely, and that takes several times as long",
+                description="the smallest face to look for, as a share of the photo's longer side; clearly "
+                f"smaller ones are left out. Below {level_shares()[0]:.3f}, which is about what is seen "
+                "without it, a photo is looked at more closely, and that takes several times as long",
                 work_steps=tuple(round(share, 5) for share in level_shares() if share > self.min_face),
             ),
         }

@@ -115,6 +115,19 @@ def test_a_photo_without_a_face_is_an_answer(
     assert (line["faces_found"], line["faces"]) == (0, [])
 
 
+def test_the_text_says_how_many_more_faces_there_are_and_how_small_ones_were_looked_for(
+    fake: FakeServer, photo: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--min-score", "0.25", "--max-faces", "1", "--min-face", "0.005"]
+    fake.faces_found = 640
+    assert cli.main(["analyze", photo, *options, "--url", url]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("  1 face of 640 found, from 22 pixels on")
+    assert fake.parameters == {"min_score": 0.25, "max_faces": 1, "min_face": 0.005}
+    fake.faces_found, fake.search_outputs = None, ()
+    assert cli.main(["analyze", photo, "--url", url]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("  1 face")
+
+
 def test_drawings_never_write_over_a_photo_or_each_other(url: str, tmp_path: Path) -> None:
     photos = []
     for folder in ("a", "b"):

@@ -9,6 +9,7 @@ from build.backends import backends
 from build.config import WEIGHTS
 from build.detector import find_detector
 from build.errors import BuildError
+from build.serving.pbtxt import parse
 from build.serving_plan import ServingPlan, recorded_plan, shipped_checkpoint
 from build.stages import repository
 from build.stages.repository import assemble
@@ -251,3 +252,34 @@ def test_a_plan_that_can_t_be_served_is_refused() -> None:
         ServingPlan(engine=Path("/engine"), threads=1)
     with pytest.raises(BuildError, match="--gpus and --instances are for a GPU's engine"):
         ServingPlan(gpus=(0,))
+
+
+def test_a_server_s_limits_of_its_searches_are_kept_until_others_are_named(
+    weights: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--weights", str(weights), "--output", str(output)]
+
+    def taken() -> dict[str, tuple[float, float]]:
+        """The ranges of what photo_analysis and face_detect take, which are the same."""
+        ranges = []
+        for model in ("photo_analysis", "face_detect"):
+            config = parse((output / "repository" / "models" / model / "config.pbtxt").read_text())
+            described = json.loads(config.parameters["request_parameters"].string_value)
+            ranges.append({name: (each["minimum"], each["maximum"]) for name, each in described.items()})
+        assert ranges[0] == ranges[1]
+        return ranges[0]
+
+    assert repository.main([*common, "--max-faces", "1000", "--min-face", "0.01"]) == 0
+    assert repository.main(common) == 0
+    assert taken() == {"min_score": (0.1, 1.0), "max_faces": (1, 1000), "min_face": (0.01, 1.0)}
+    assert repository.main([*common, "--max-faces", "20"]) == 0
+    assert (taken()["max_faces"], taken()["min_face"]) == ((1, 20), (0.01, 1.0))
+    capsys.readouterr()
+    assert repository.main([*common, "--max-faces", "0"]) == 2
+    assert "--max-faces is 1 to 1024 faces of a photo, not 0" in capsys.readouterr().err
+
+
+def test_a_plan_from_before_there_were_such_limits_is_read(weights: Path) -> None:
+    recorded = ServingPlan(weights=weights).to_json()
+    del recorded["max_faces"], recorded["min_face"]
+    assert ServingPlan.from_json(recorded) == ServingPlan(weights=weights)
