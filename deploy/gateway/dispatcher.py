@@ -25,6 +25,9 @@ from deploy.gateway.refusals import Refusal, blamed, no_shared_memory, of_model,
 from deploy.gateway.work import Ending, Ticket, Work
 
 REPAIR_SECONDS = 120.0  # the longest that a request without a deadline waits for another Triton
+# A refusal has to arrive before the client's deadline, after which its library makes up an error of its own.
+_ON_ITS_WAY = 0.5  # seconds, and no more than a share of what the request has
+_SHARE_ON_ITS_WAY = 0.2
 RETRY_AFTER = 1.0  # seconds; a Triton takes some to start
 # New work waits for suspects no longer than this; those that are left then share a Triton with it.
 ALONE_SECONDS = 10.0
@@ -278,4 +281,6 @@ class Dispatcher:
         """Seconds that a request may still wait."""
         left = held.work.seconds_left
         waited = self._clock() - held.admitted
-        return REPAIR_SECONDS if left is None else max(0.0, min(REPAIR_SECONDS, left - waited))
+        if left is None:
+            return REPAIR_SECONDS
+        return max(0.0, min(REPAIR_SECONDS, left - min(_ON_ITS_WAY, _SHARE_ON_ITS_WAY * left) - waited))
