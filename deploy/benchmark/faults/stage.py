@@ -13,6 +13,7 @@ from deploy.benchmark.faults.table import Row
 from deploy.benchmark.faults.whole import seconds_until
 from deploy.benchmark.load import Load, Samples, Summary, mixed_clients
 from deploy.benchmark.load.clients import MakeSender
+from deploy.benchmark.load.rest_sender import rest_sender
 from deploy.benchmark.load.sample_requests import LOW_PRECISION_TOLERANCE
 from deploy.gateway.operation.service import GatewayServer
 
@@ -155,13 +156,16 @@ class Stage:
         self._setting = (fault.prefix, fault.arguments, fault.rest)
 
     def _mix(self, scene: Scene) -> list[MakeSender]:
-        return mixed_clients(
+        clients = mixed_clients(
             scene.gateway.grpc_address,
             scene.samples,
             deadline=DEADLINE,
             photo=self._photo,
             clients=self._clients,
         )
+        if address := scene.gateway.rest_address:  # two of them come by REST
+            clients[1:3] = [rest_sender(address, self._photo, tolerance=scene.samples.tolerance)] * 2
+        return clients
 
 
 def _free_port() -> int:
