@@ -32,7 +32,7 @@ from deploy.gateway.identity.keys import hash_of, new_key
 from deploy.gateway.operation.service import GatewayServer
 
 _SAMPLES = 200  # in a run
-_CHANGES = 4  # swaps and the like fall at every fourth of a run
+_SWAP_SHARE = 12  # swaps fall at one, two and three twelfths of a run
 _RELOADS = 20
 _LEAST_STEP = 20  # requests between two samples
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rest", action="store_true", help="three of ten over REST")
     parser.add_argument("--step", type=int, help="requests between samples (default: 200 samples)")
     parser.add_argument(
-        "--swap-every", type=int, help="requests between swaps (default: three in a run; 0: none)"
+        "--swap-every",
+        type=int,
+        help="requests before each of three swaps (default: a twelfth of all; 0: none)",
     )
     parser.add_argument("--output", type=Path, default=PROJECT / "var" / "soak")
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="only report on the samples there")
@@ -102,7 +104,7 @@ def _soak(options: argparse.Namespace) -> int:
     plan = Plan(
         requests=requests,
         step=options.step or max(_LEAST_STEP, requests // _SAMPLES),
-        swap_every=requests // _CHANGES if options.swap_every is None else options.swap_every,
+        swap_every=requests // _SWAP_SHARE if options.swap_every is None else options.swap_every,
         reload_every=max(1, requests // _RELOADS),
     )
     recorder = Recorder(options.output)
@@ -115,8 +117,10 @@ def _soak(options: argparse.Namespace) -> int:
             str(Path(folder) / "access.log"),
         ]
         further += options.gateway
-        with GatewayServer(options.repository, log=sink, arguments=further) as gateway:
-            rest_address = getattr(gateway, "rest_address", "")
+        with GatewayServer(
+            options.repository, log=sink, arguments=further, rest_port=0 if options.rest else None
+        ) as gateway:
+            rest_address = gateway.rest_address
             _log(f"ready at {gateway.grpc_address} {rest_address}; every question is asked once")
             catalogue = Catalogue(gateway.grpc_address, gateway.models, metadata=keys.metadata)
             questions = Questions.of(catalogue, rest_address=rest_address, metadata=keys.metadata)

@@ -140,7 +140,7 @@ def _roles(found: dict[int, Process]) -> dict[int, str]:
     for pid in sorted(found):
         role = role_of(found[pid].command)
         number = seen[found[pid].parent, role] = seen.get((found[pid].parent, role), 0) + 1
-        numbered = number > 1 and role not in ("tritonserver", OTHER)
+        numbered = number > 1 and role not in ("guard", "tritonserver", OTHER)
         roles[pid] = f"{role} ({number})" if numbered else role
     return roles
 

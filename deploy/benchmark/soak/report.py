@@ -15,7 +15,7 @@ RULE = (
     f"Per {PER:,} requests, with a 95 % interval (Theil-Sen, moving-block bootstrap), without the first "
     f"{SETTLE} requests of each process. A series grows if the whole interval is above 0 and the slope "
     f"comes to {TOLERATED:.0%} of the start or more over {HORIZON:,} requests; "
-    "it settles if its second half does not."
+    "it settles if it does not in the second half of the longest life of a process."
 )
 
 

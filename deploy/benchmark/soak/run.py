@@ -30,6 +30,7 @@ class Plan:
     warm_up         of them before the first measurement without clients
     step            requests between two samples
     swap_every      requests between two changes of the repository (0: none)
+    swaps           how many there are: the last Triton is to live long enough to be measured
     reload_every    requests between two readings of the keys (0: none)
     """
 
@@ -37,6 +38,7 @@ class Plan:
     warm_up: int = SETTLE
     step: int
     swap_every: int = 0
+    swaps: int = 3
     reload_every: int = 0
 
 
@@ -116,6 +118,7 @@ class Soak:
         self._change_keys = change_keys
         self._log = log
         self._copied = False
+        self._swaps = 0
         self._swap: threading.Thread | None = None
 
     def run(self) -> None:
@@ -142,7 +145,8 @@ class Soak:
                     self._recorder.add(census.take(requests=sent, seconds=self._passed()), self.outcomes)
                 if due.of(plan.reload_every, "keys", sent):
                     self._do("keys read again", sent, self._reload)
-                if due.of(plan.swap_every, "swap", sent) and not self._swapping:
+                if self._swaps < plan.swaps and due.of(plan.swap_every, "swap", sent) and not self._swapping:
+                    self._swaps += 1
                     self._swap = threading.Thread(target=self._do, args=("swap", sent, self._exchange))
                     self._swap.start()
                 if not load.sending:

@@ -29,7 +29,7 @@ class Verdict(enum.Enum):
     """What a series does."""
 
     FLAT = "flat"
-    SETTLES = "settles"  # it grows, but no more in its second half
+    SETTLES = "settles"  # it grows, but no more in the second half
     GROWS = "grows"
     TOO_SHORT = "too short"
 
@@ -66,7 +66,8 @@ def trend(points: Iterable[Point], *, settle: int = SETTLE, seed: int = 0) -> Tr
     """The trend of a series, without the first `settle` requests of each life.
 
     It grows if the whole interval of its slope is above 0 and the slope, over 100,000 requests, comes to 5 %
-    of the start or more. Where that holds for the whole and not for the second half alone, it settles.
+    of the start or more. Where that holds for the whole, and not for the second half of the longest life
+    alone, it settles.
     """
     lives = _settled(points, settle=settle)
     values = np.concatenate([life[1] for life in lives]) if lives else np.empty(0)
@@ -88,7 +89,7 @@ def trend(points: Iterable[Point], *, settle: int = SETTLE, seed: int = 0) -> Tr
     if _grows(slope, low, start=start):
         verdict = Verdict.GROWS
         half = _second_half(lives)
-        if sum(len(life[0]) for life in half) >= LEAST_POINTS:
+        if len(half[0][0]) >= LEAST_POINTS:
             later, later_low, _ = _slope(half, seed=seed)
             if not _grows(later, later_low, start=start):
                 verdict = Verdict.SETTLES
@@ -117,10 +118,10 @@ def _settled(points: Iterable[Point], *, settle: int) -> list[Life]:
 
 
 def _second_half(lives: Sequence[Life]) -> list[Life]:
-    """Of what was measured over all lives, the later half; of one life at least two points."""
-    middle = (min(life[0][0] for life in lives) + max(life[0][-1] for life in lives)) / 2
-    later = [(requests[requests >= middle], values[requests >= middle]) for requests, values in lives]
-    return [life for life in later if len(life[0]) >= 2]
+    """Of the longest life the later half: each process warms up anew."""
+    requests, values = max(lives, key=lambda life: life[0][-1] - life[0][0])
+    later = requests >= (requests[0] + requests[-1]) / 2
+    return [(requests[later], values[later])]
 
 
 def _slope(lives: Sequence[Life], *, seed: int) -> tuple[float, float, float]:

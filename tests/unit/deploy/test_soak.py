@@ -85,6 +85,19 @@ def of_lives(grow: float) -> Sequence[Point]:
     ]
 
 
+def test_each_life_warms_up_anew_and_the_longest_shows_whether_it_settles() -> None:
+    def value(age: int) -> float:
+        return (300 - 60 * np.exp(-age / 1500)) * MIB
+
+    swaps = (0, 1500, 3000, 4500)
+    points = [
+        Point(requests=requests, value=value(requests - born), life=born)
+        for requests in REQUESTS
+        for born in [max(swap for swap in swaps if swap <= requests)]
+    ]
+    assert trend(points).verdict in (Verdict.SETTLES, Verdict.FLAT)
+
+
 def test_replaced_processes_are_not_compared_with_one_another() -> None:
     assert trend(of_lives(0.0)).verdict is Verdict.FLAT
     leak = trend(of_lives(1.0))
