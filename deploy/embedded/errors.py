@@ -6,6 +6,7 @@ EmbeddedServerError
 │   ├── EnvironmentNotSupported   Python, numpy or libpython of the server's environment
 │   ├── RepositoryNotFound        nothing was assembled there
 │   ├── RepositoryDamaged         what was assembled is not what its manifest says
+│   ├── NoRoom                    a disk or the shared memory is full: nothing was started
 │   ├── PortTaken
 │   ├── LibraryNotFound           a shared library of the server or of its Python backend
 │   ├── ModelFailed               a model did not load
@@ -42,6 +43,10 @@ class RepositoryNotFound(CannotStart):
 
 class RepositoryDamaged(CannotStart):
     """The repository's files, contract or runtime differ from its manifest."""
+
+
+class NoRoom(CannotStart):
+    """A disk or the shared memory is full, and there may be room again at any time; nothing was started."""
 
 
 class PortTaken(CannotStart):

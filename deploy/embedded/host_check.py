@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from deploy.embedded.errors import CannotStart, HostNotSupported
+from deploy.embedded.errors import CannotStart, HostNotSupported, NoRoom
 from deploy.embedded.process_guard import SHARED_MEMORY
 
 MINIMUM_GLIBC = (2, 35)
@@ -90,7 +90,10 @@ def model_process_count(models: Path, *, config_name: str) -> int:
 
 
 def check_room(models: Path, *, config_name: str, folder: Path = SHARED_MEMORY) -> None:
-    """Raises CannotStart where there is too little shared memory for a server of these models to start."""
+    """Raises NoRoom where there is too little shared memory for a server of these models to start.
+
+    CannotStart where there is none at all.
+    """
     count = model_process_count(models, config_name=config_name)
     try:
         found = SharedMemory.now(folder)
@@ -101,7 +104,7 @@ def check_room(models: Path, *, config_name: str, folder: Path = SHARED_MEMORY) 
         ) from error
     if found.size and found.free < count * REGION_BYTES:
         needed = count * REGION_BYTES // _MEBIBYTE
-        raise CannotStart(
+        raise NoRoom(
             f"the shared memory {folder} is too full: {found.shown}, and the {count} processes of the models "
             f"need {needed} MiB to start, and more at work: free some there, or enlarge it to "
             f"{recommended_mebibytes(count)} MiB (`docker run --shm-size={recommended_mebibytes(count)}m`, "

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.embedded.environment import Environment
-from deploy.embedded.errors import CannotStart
+from deploy.embedded.errors import NoRoom
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Installation:
 def prepare(environment: Environment, *, cache: Path) -> Installation:
     """Copy what is missing or damaged under `cache`; two launchers may do this at once.
 
-    CannotStart where it can't be written, with how much room it takes.
+    NoRoom where it can't be written, with how much room it takes.
     """
     sources = _sources(environment)
     digests = {name: _digest(path) for name, path in sources.items()}
@@ -46,7 +46,7 @@ def prepare(environment: Environment, *, cache: Path) -> Installation:
                     _copy(sources, folder=folder)
         except OSError as error:
             size = sum(path.stat().st_size for path in sources.values())
-            raise CannotStart(
+            raise NoRoom(
                 f"the runnable copy of the server can't be written below {folder.parent} "
                 f"({error.strerror or error}): it takes {1 + size // 1_000_000} MB; make room there and let "
                 "this user write, or name another folder with --cache"

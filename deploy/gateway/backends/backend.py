@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc
 
 from deploy.embedded import CannotStart, EmbeddedServer
+from deploy.embedded.errors import NoRoom
 from deploy.gateway.backends import processes
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.options import GatewayOptions
@@ -264,7 +265,7 @@ async def read_served(address: str, *, names: Iterable[str], generation: int) ->
 def socket_folder() -> Path:
     """A new folder that nobody else may enter, with a path that is short enough for sockets.
 
-    CannotStart where none can be made.
+    NoRoom where none can be made.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(runtime) <= 64 and Path(runtime).is_dir() and os.access(runtime, os.W_OK | os.X_OK)
@@ -272,7 +273,7 @@ def socket_folder() -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="qface-", dir=parent))
     except OSError as error:
-        raise CannotStart(
+        raise NoRoom(
             f"a folder for Triton's sockets can't be made in {parent} ({error.strerror}): make room there "
             "and let this user write, or name another place in XDG_RUNTIME_DIR"
         ) from error

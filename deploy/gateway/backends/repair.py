@@ -5,12 +5,14 @@ import collections
 import time
 from collections.abc import Awaitable, Callable
 
+from deploy.embedded.errors import NoRoom
 from deploy.gateway.backends.backend import Backend
 
 _FIRST_DELAY = 0.5  # seconds after a start that failed; doubled with each one
 _PATIENCE = 5  # starts that fail within a minute, before the service is reported unhealthy
 _MINUTE = 60.0
 _RARELY = 30.0  # seconds between starts from then on
+_NO_ROOM_SECONDS = 2.0  # between starts that only lack room
 
 
 class Backoff:
@@ -107,12 +109,18 @@ class Repair:
 
     async def _run(self, why: str, *, delay: float) -> None:
         began = self._clock()
+        quiet_until = began
         while True:
             await asyncio.sleep(delay)
             try:
                 backend = await self._start()
             except Exception as error:  # whatever it is: nobody else would try again
                 delay = self._failed(str(error))
+                if isinstance(error, NoRoom):  # to try costs nothing, and there may be room at any time
+                    delay = min(delay, _NO_ROOM_SECONDS)
+                    if self._clock() < quiet_until:
+                        continue
+                    quiet_until = self._clock() + _MINUTE
                 again = f"trying again in {delay:.1f} s"
                 self._on_event(
                     "repair_failed", f"a server that was to replace a sick one failed: {error}; {again}"

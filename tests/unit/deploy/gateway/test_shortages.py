@@ -2,21 +2,29 @@
 
 import asyncio
 import contextlib
+import errno
+import io
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import grpc
 import pytest
 
-from deploy.embedded import CannotStart
+from deploy.embedded import CannotStart, NoRoom
 from deploy.embedded.host_check import SharedMemory, check_room, model_process_count
-from deploy.gateway.backends import loss
+from deploy.embedded.server_log import ServerLog
+from deploy.gateway.backends import loss, repair
+from deploy.gateway.backends.backend import Backend
 from deploy.gateway.backends.shortage import Shortage
 from deploy.gateway.descriptors import most_connections
 from deploy.gateway.listener import Listener, bound_sockets
+from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.process_settings import DescriptorWatch
 from deploy.gateway.refusals import no_shared_memory
 
@@ -144,3 +152,70 @@ def test_used_up_descriptors_are_named_and_some_are_never_for_connections() -> N
         os.close(descriptor)
     assert len(sentences) == 1
     assert "file descriptors" in sentences[0]
+
+
+class SmallDisk(io.StringIO):
+    """What is written into while there is room."""
+
+    has_room = True
+
+    def write(self, text: str) -> int:
+        if not self.has_room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_goes_on_when_its_disk_has_room_again_and_counts_what_it_lost() -> None:
+    disk = SmallDisk()
+    log = ServerLog(disk, prefix="triton 1 | ")
+    for has_room in (True, False, False, True, True):
+        disk.has_room = has_room
+        log.read([f"room: {has_room}"])
+    assert disk.getvalue().splitlines() == [
+        "triton 1 | room: True",
+        "triton 1 | (2 lines found no room on the disk)",
+        "triton 1 | room: True",
+        "triton 1 | room: True",
+    ]
+    assert log.tail.count("room: False") == 2
+
+
+def test_an_access_log_that_can_t_be_written_is_named_once() -> None:
+    sentences: list[str] = []
+    log = AccessLog("/dev/full", log=sentences.append)
+    for _ in range(2):
+        log.write(model="echo", outcome="answered", code="OK")
+        while log.lost < len(sentences) or not sentences:
+            time.sleep(0.01)
+    log.close()
+    assert log.lost == 2
+    assert len(sentences) == 1
+    assert "/dev/full can't be written (No space left on device)" in sentences[0]
+
+
+def test_a_repair_that_lacks_room_tries_often_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "_FIRST_DELAY", 0.001)
+    monkeypatch.setattr(repair, "_RARELY", 1000.0)
+    monkeypatch.setattr(repair, "_NO_ROOM_SECONDS", 0.001)
+    lacks = [NoRoom("the shared memory is too full")] * 9
+    events: list[str] = []
+
+    async def start() -> Backend:
+        if lacks:
+            raise lacks.pop()
+        return cast(Backend, SimpleNamespace(generation=2))
+
+    async def test() -> None:
+        installed = asyncio.Event()
+        mending = repair.Repair(
+            start=start,
+            install=lambda _backend: installed.set(),
+            on_event=lambda kind, _sentence: events.append(kind),
+            on_trouble=lambda: None,
+        )
+        mending.begin("it was killed")
+        await asyncio.wait_for(installed.wait(), timeout=20)
+        await mending.cancel()
+
+    asyncio.run(test())
+    assert events == ["repair_failed", "repaired"]
