@@ -22,7 +22,7 @@ def prepare_process() -> None:
 
 
 class DescriptorWatch:
-    """Finds file descriptors used up, in a microsecond; `log` gets a sentence, at most one a minute."""
+    """Finds descriptors used up, in microseconds; `log` gets a sentence, at most one a minute."""
 
     def __init__(self, log: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -38,10 +38,10 @@ class DescriptorWatch:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 return
             lowest = limit
-        if lowest < limit - reserved_descriptors(limit) // 2 or (now := self._clock()) < self._log_at:
+        if lowest < limit - reserved_descriptors(limit) or (now := self._clock()) < self._log_at:
             return
         self._log_at = now + _LOG_SECONDS
         self._log(
-            f"of {limit} file descriptors nearly all are in use, and new connections are refused or "
+            f"of {limit} file descriptors those for connections are in use, and new ones are refused or "
             "wait: end clients that hold idle ones, or raise the limit (`ulimit -n`, LimitNOFILE= in a unit)"
         )
