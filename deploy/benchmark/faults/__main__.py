@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments=["--standby", options.standby],
         ) as stage,
     ):
-        for row in stage.rows(faults):
+        for row in _until_interrupted(stage.rows(faults)):
             rows.append(row)
             minutes, seconds = divmod(int(time.monotonic() - began), 60)
             print(
@@ -115,7 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             options.table.write_text(f"{head}\n\n{table(rows)}\n")
     print(options.table.read_text() if rows else "no fault has such a name: --list prints them")
-    return 1 if any(row.bad for row in rows) or not rows else 0
+    return 1 if any(row.bad for row in rows) or len(rows) < len(faults) or not rows else 0
+
+
+def _until_interrupted(rows: Iterator[Row]) -> Iterator[Row]:
+    """What Ctrl-C leaves undone makes the status 1."""
+    try:
+        yield from rows
+    except KeyboardInterrupt:
+        print("faults: interrupted; the table has what was done", file=sys.stderr)
 
 
 if __name__ == "__main__":

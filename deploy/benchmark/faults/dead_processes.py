@@ -17,7 +17,7 @@ from deploy.benchmark.faults.processes import (
 )
 from deploy.gateway.operation.workers.doors import GRPC, REST
 
-_UNDISTURBED = 10.0  # seconds of the row without a fault
+_UNDISTURBED = 6.0  # seconds of the row without a fault
 _FROZEN_SECONDS = 1.0  # between SIGSTOP and SIGCONT
 
 Signals = tuple[signal.Signals, ...]

@@ -28,7 +28,7 @@ _SENDING_PROCESSES = 2
 _DEADLINE = 30.0
 _LEAVING = 200  # clients, of each of three sorts
 _CONNECTIONS = 50  # that are slow, and as many that are half open
-_SLOW_SECONDS = 20.0
+_SLOW_SECONDS = 15.0
 _BOMBS = 40
 _BOMBING_CLIENTS = 4
 
