@@ -103,7 +103,7 @@ class RestClient:
             f"POST {ANALYZE} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n{head}"
             f"Content-Type: image/jpeg\r\nContent-Length: {len(photo)}\r\n\r\n"
         )
-        sent = photo if whole else photo[: chance.randrange(len(photo))]
+        sent = photo if whole else photo[: chance.randrange(max(1, len(photo)))]
         drop(self._host, self._port, head.encode() + sent, chance=chance)
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class RestClient:
 def drop(host: str, port: int, data: bytes, *, chance: random.Random) -> None:
     """Sends this over a connection and drops it after up to 0.2 s, half of the times by a reset."""
     with (
-        contextlib.suppress(ConnectionError),
+        contextlib.suppress(OSError),
         socket.create_connection((host, port), timeout=10) as connection,
     ):
         if chance.random() < 0.5:

@@ -135,26 +135,34 @@ class Soak:
         return time.monotonic() - self._began
 
     def _phase(self, census: Census, goal: int) -> None:
-        earlier, plan = list(self.outcomes), self._plan
+        earlier = list(self.outcomes)
         load = Load(self._clients, deadline=DEADLINE)
-        due = _Due(plan, after=len(earlier))
-        with load:
-            while (sent := len(earlier) + len(load.outcomes)) < goal and not self.cancelled.is_set():
-                self.outcomes = earlier + load.outcomes
-                if due.of(plan.step, "sample", sent):
-                    self._recorder.add(census.take(requests=sent, seconds=self._passed()), self.outcomes)
-                if due.of(plan.reload_every, "keys", sent):
-                    self._do("keys read again", sent, self._reload)
-                if self._swaps < plan.swaps and due.of(plan.swap_every, "swap", sent) and not self._swapping:
-                    self._swaps += 1
-                    self._swap = threading.Thread(target=self._do, args=("swap", sent, self._exchange))
-                    self._swap.start()
-                if not load.sending:
-                    break
-                self.cancelled.wait(_TICK)
-            if self._swap is not None:
-                self._swap.join()
+        try:
+            with load:
+                self._follow(load, census, goal, earlier=earlier)
+        except Exception as error:  # of a client, or one that never ended: what was measured is reported
+            self.failures.append(f"a client ended by a mistake: {type(error).__name__}: {error}")
+            self.cancelled.set()
+        if self._swap is not None:
+            self._swap.join()
         self.outcomes = earlier + load.outcomes
+
+    def _follow(self, load: Load, census: Census, goal: int, *, earlier: list[Outcome]) -> None:
+        """Samples and changes at their steps, until the goal is reached."""
+        plan, due = self._plan, _Due(self._plan, after=len(earlier))
+        while (sent := len(earlier) + len(load.outcomes)) < goal and not self.cancelled.is_set():
+            self.outcomes = earlier + load.outcomes
+            if due.of(plan.step, "sample", sent):
+                self._recorder.add(census.take(requests=sent, seconds=self._passed()), self.outcomes)
+            if due.of(plan.reload_every, "keys", sent):
+                self._do("keys read again", sent, self._reload)
+            if self._swaps < plan.swaps and due.of(plan.swap_every, "swap", sent) and not self._swapping:
+                self._swaps += 1
+                self._swap = threading.Thread(target=self._do, args=("swap", sent, self._exchange))
+                self._swap.start()
+            if not load.sending:
+                break
+            self.cancelled.wait(_TICK)
 
     def _quiet(self, census: Census) -> None:
         """A sample with nobody connected, once all that is given back has been."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -138,7 +139,7 @@ class SoakSender:
         message = self._chance.choice(self._small)
         try:
             leaving.kill_clients(self._address, message, clients=1, each=1, metadata=self._questions.metadata)
-        except ConnectionError as error:
+        except (ConnectionError, subprocess.TimeoutExpired) as error:
             return Reply(code="UNAVAILABLE", details=str(error))
         return Reply(left=True)
 

@@ -1,16 +1,19 @@
 """The soak's measuring: what grows is found, noise and a warm-up are not, and a partial run is reported."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from deploy.benchmark.soak import report
+from deploy.benchmark.load.clients import Reply
+from deploy.benchmark.soak import report, run
 from deploy.benchmark.soak.__main__ import main
 from deploy.benchmark.soak.census import Held, Sample, role_of
-from deploy.benchmark.soak.run import Recorder
+from deploy.benchmark.soak.run import Plan, Recorder, Soak
 from deploy.benchmark.soak.trends import Point, Trend, Verdict, trend
 
 MIB = 2**20
@@ -167,3 +170,40 @@ def test_totals_leave_out_what_was_measured_during_a_swap() -> None:
     ]
     totals = [each for each in report.series_of(samples) if each.role == "all"]
     assert {each.trend.points for each in totals} == {34}
+
+
+class Broken:
+    """A client that makes a mistake with its twentieth request."""
+
+    model = "broken"
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    def send(self, deadline: float) -> Reply:
+        self._sent += 1
+        if self._sent == 20:
+            raise ValueError("a mistake")
+        return Reply()
+
+    def close(self) -> None: ...
+
+
+def test_a_clients_own_mistake_ends_the_run_and_what_was_measured_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_LOOK_SECONDS", 0.01)
+    recorder = Recorder(tmp_path)
+    gateway = SimpleNamespace(supervisor_pid=os.getpid())
+    soak = Soak(
+        gateway,  # type: ignore[arg-type]
+        [Broken],
+        plan=Plan(requests=1000, warm_up=500, step=5),
+        recorder=recorder,
+        folder=tmp_path,
+    )
+    soak.run()
+    assert soak.failures == ["a client ended by a mistake: ValueError: a mistake"]
+    assert len(soak.outcomes) == 19
+    assert not recorder.samples[-1].connected
+    assert json.loads((tmp_path / "progress.json").read_text())["ends"]["answered"] == 19
