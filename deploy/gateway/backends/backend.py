@@ -42,6 +42,7 @@ class Backend:
     address      what to connect to, "unix:..."
     in_flight    requests that were begun on it and not ended
     sick         why it gets no more work; "" while it is well
+    mistaken     it takes a process for dead that lives, and may give out other requests' tensors
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Backend:
         self.address = address
         self.served = served
         self.sick = ""
+        self.mistaken = False
         self.processes = family
         self._server = server
         self._frozen: processes.Process | None = None

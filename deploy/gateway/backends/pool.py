@@ -149,6 +149,7 @@ class BackendPool:
             if self._is_sick(backend):
                 return True
         if loss.names_a_death(code, details):
+            backend.mistaken = True
             self._give_up(backend, f"a request got: {details}")
             return True
         if loss.lacks_shared_memory(details):
@@ -326,9 +327,9 @@ class BackendPool:
     async def _bury(self, backend: Backend) -> None:
         """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again.
 
-        One with a frozen process answers no more: when that goes on, 2.51 gives out other requests' tensors.
+        A frozen or a mistaken one answers no more: 2.51 then gives out other requests' tensors.
         """
-        if backend.alive and not backend.frozen:
+        if backend.alive and not (backend.frozen or backend.mistaken):
             await backend.drained(_FAREWELL_SECONDS)
         await self._end(backend)
 
@@ -358,8 +359,7 @@ class BackendPool:
             return
         began = time.monotonic()
         wrong = await ask(backend, canary, timeout=self._settings.canary_timeout)
-        took = time.monotonic() - began
-        canaries.took(took)
+        canaries.took(took := time.monotonic() - began)
         if backend is not self._active:
             return
         if not wrong:
@@ -378,8 +378,8 @@ class BackendPool:
             self._replace_the_active(wrong)
 
     def _refusal(self) -> Refusal:
-        sentence = f"the service is {self._reason}: try again in a moment"
-        return unavailable(sentence, reason=self._reason, retry_after=_RETRY_SECONDS)
+        again = f"the service is {self._reason}: try again in a moment"
+        return unavailable(again, reason=self._reason, retry_after=_RETRY_SECONDS)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
