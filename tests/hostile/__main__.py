@@ -1,6 +1,6 @@
 """Sends all hostile files and requests to a real server: `make hostile`.
 
-    python -m tests.hostile [--repository DIR] [--only WORD ...]
+    python -m tests.hostile [--repository DIR] [--only WORD ...] [--doors DOOR ...]
 
 Writes Markdown tables to standard output. The status is 1 when anything was answered wrongly, a process has
 died, or the memory of one has grown by more than a second pass over the corpus may cost.
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--log", type=Path, default=PROJECT / "var" / "hostile-server.log")
     parser.add_argument("--only", nargs="+", default=(), help="what has one of these words in name or kind")
+    parser.add_argument(
+        "--doors", nargs="+", default=(), metavar="DOOR", help="ways in for files; all of them"
+    )
     options = parser.parse_args(arguments)
 
     def chosen(all_of_them: Iterable[T]) -> Iterator[T]:
@@ -74,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with target_of(gateway.grpc_address, gateway.rest_address, samples) as target:
             kinds = run_protocol(chosen(variants()), target, dead=family.dead)
         print(f"{protocol_table(kinds)}\n", flush=True)
-        ways = dict(doors(gateway.grpc_address, gateway.rest_address))
+        ways = {
+            name: judge
+            for name, judge in doors(gateway.grpc_address, gateway.rest_address)
+            if name in (options.doors or [name])
+        }
         rows: Rows = {}
         memory = []
         for number in (1, 2):

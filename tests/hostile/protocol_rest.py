@@ -175,12 +175,12 @@ def _headers() -> Iterator[Case]:
     def with_headers(*lines: bytes) -> Make:
         return lambda photo: post(photo, headers=lines)
 
-    for seconds in (b"nan", b"-1", b"0", b"1e3", b"inf", b"3601", b"1h", b"", b"9" * 400, b"\xd9\xa1"):
+    for seconds in (b"nan", b"-1", b"0", b"1e4", b"inf", b"3601", b"1h", b"", b"9" * 400, b"\xd9\xa1"):
         yield f"a timeout of {seconds[:9]!r}", with_headers(b"X-Request-Timeout: " + seconds), BAD, ""
     yield "a timeout of a minute", with_headers(b"X-Request-Timeout: 60"), OK, ""
     for name in (b"i" * 129, b"\xc3\xa4", b"a\tb"):
         yield f"an id {name[:9]!r}", with_headers(b"X-Request-Id: " + name), BAD, ""
-    yield "an id of spaces", with_headers(b"X-Request-Id:    "), OK, ""
+    yield "an id of spaces", with_headers(b"X-Request-Id:    "), BAD, "empty"
     yield "an id", with_headers(b"X-Request-Id: photo-7"), OK, ""
     yield "a key where none is wanted", with_headers(b"Authorization: Bearer " + b"k" * 4000), OK, ""
     yield "another sort of key", with_headers(b"Authorization: Basic Og=="), OK, ""
