@@ -61,7 +61,7 @@ demo: repository ## start the gateway and its Triton, ask about a portrait, draw
 	@$(SERVE) -m deploy.demo $(ARGS)
 
 .PHONY: serve
-serve: repository ## serve on localhost:8001 (gRPC) and 8002 (metrics, health) until Ctrl-C; ARGS=--direct: without the gateway
+serve: repository ## serve on localhost:8001 (gRPC), 8000 (REST) and 8002 (metrics, health) until Ctrl-C; ARGS=--direct: without the gateway
 	@exec $(SERVE) -m deploy.gateway $(ARGS)
 
 .PHONY: status

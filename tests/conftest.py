@@ -51,6 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     log = tmp_path_factory.mktemp("server") / "server.log"
     with (
         log.open("w") as sink,
-        GatewayServer(ROOT / "var" / "test" / "repository", log=sink, arguments=PATIENT) as running,
+        GatewayServer(
+            ROOT / "var" / "test" / "repository", log=sink, rest_port=0, arguments=PATIENT
+        ) as running,
     ):
         yield running

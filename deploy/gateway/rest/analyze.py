@@ -2,23 +2,30 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import grpc
 from aiohttp import web
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.inference import Inference
-from deploy.gateway.refusals import unavailable
+from deploy.gateway.refusals import Refusal, unavailable
 from deploy.gateway.rest.call import RestCall
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.problems import HEADERS, REQUEST_ID, Problem
+from qface_client.contract import Contract, TaskSpec
+from qface_client.errors import ServerError
+from qface_client.kinds.base import Tensors
 from qface_client.reading import answered_hash, read_answer, read_photo
 
 # How often a request is sent while what is served changes under it, and the wait in between.
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
+_LARGE = 64 * 1024  # bytes of an answer: some ten faces
+
+T = TypeVar("T")
 
 
 class Analyze:
@@ -41,11 +48,11 @@ class Analyze:
         """The answer, or the problem that a call ended in."""
         call = self._call_of(request)
         try:
-            return _json(await self._content(call), request_id=call.request_id)
+            return _response(await self._content(call), request_id=call.request_id)
         except Problem as problem:
             return problem.response(request_id=call.request_id)
 
-    async def _content(self, call: RestCall) -> dict[str, Any]:
+    async def _content(self, call: RestCall) -> bytes:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)
@@ -56,9 +63,16 @@ class Analyze:
                 if "inference output" in problem.refusal.sentence and attempt + 1 < _ATTEMPTS:
                     continue
                 raise
-            content = self._read(call, answer)
-            if content is not None:
-                return content
+            try:
+                body = await self._body(call, answer)
+            except (ServerError, ValueError) as error:  # NaN is no JSON
+                raise Problem(
+                    Refusal(
+                        grpc.StatusCode.INTERNAL, f"the model's answer can't be used: {error}", reason="model"
+                    )
+                ) from error
+            if body is not None:
+                return body
         raise Problem(
             unavailable(
                 "what is served changed under the request again and again: send it again",
@@ -67,10 +81,15 @@ class Analyze:
             )
         )
 
-    def _read(self, call: RestCall, answer: bytes) -> dict[str, Any] | None:
-        """The answer by the contract that it names; None where that has other tasks than were asked for."""
+    async def _body(self, call: RestCall, answer: bytes) -> bytes | None:
+        """The JSON by the contract that the answer names.
+
+        None where that has other tasks than were asked for. What is large is read in a thread: some hundred
+        faces take a second, in which others are answered.
+        """
         assert call.query is not None
-        tensors = read_answer(v2.ModelInferResponse.FromString(answer))
+        is_large = len(answer) > _LARGE
+        tensors = await _run(_tensors_of, answer, in_thread=is_large)
         named = answered_hash(tensors)
         if self._contracts.by_hash(named) is None and (served := self._authority.served()) is not None:
             self._contracts.of(served)
@@ -83,11 +102,22 @@ class Analyze:
             task.readable and tensors.keys() >= set(task.outputs) for task in tasks
         ):
             return None
-        return read_photo(tensors, tasks=tasks, contract=contract).to_json()
+        return await _run(_json_of, tensors, tasks, contract, in_thread=is_large)
 
 
-def _json(content: dict[str, Any], *, request_id: str) -> web.Response:
-    return web.Response(
-        body=json.dumps(content, allow_nan=False).encode() + b"\n",
-        headers={**HEADERS, "Content-Type": "application/json", REQUEST_ID: request_id},
-    )
+async def _run(work: Callable[..., T], *arguments: Any, in_thread: bool) -> T:
+    return await asyncio.to_thread(work, *arguments) if in_thread else work(*arguments)
+
+
+def _tensors_of(answer: bytes) -> Tensors:
+    return read_answer(v2.ModelInferResponse.FromString(answer))
+
+
+def _json_of(tensors: Tensors, tasks: Sequence[TaskSpec], contract: Contract) -> bytes:
+    content = read_photo(tensors, tasks=tasks, contract=contract).to_json()
+    return json.dumps(content, allow_nan=False).encode() + b"\n"
+
+
+def _response(body: bytes, *, request_id: str) -> web.Response:
+    headers = {**HEADERS, "Content-Type": "application/json", REQUEST_ID: request_id}
+    return web.Response(body=body, headers=headers)

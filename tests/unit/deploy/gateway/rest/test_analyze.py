@@ -1,8 +1,10 @@
 """POST /v1/analyze: a photo becomes the request that gRPC would have sent, and its answer becomes JSON."""
 
 import json
+from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from deploy.gateway.refusals import Refusal, unavailable
@@ -183,5 +185,30 @@ def test_nothing_is_served_yet() -> None:
             answer = await running.send(method, path)
             assert (answer.status, answer.json["reason"]) == (503, "not_ready")
         assert (await running.send("GET", "/v1/health/live")).status == 200
+
+    with_rest(test)
+
+
+def test_an_answer_that_can_not_be_read_is_the_models_error() -> None:
+    async def test(running: RunningRest) -> None:
+        def without_sense(tensors: dict[str, Any]) -> None:
+            tensors["boxes"] = np.full_like(tensors["boxes"], np.nan)
+
+        running.triton.change_answer = without_sense
+        answer = await running.send()
+        assert (answer.status, answer.json["reason"]) == (500, "model")
+        running.triton.change_answer = lambda tensors: tensors.update(scores=tensors["boxes"])
+        answer = await running.send()
+        assert (answer.status, answer.json["reason"]) == (500, "model")
+        assert "shape" in answer.json["detail"]
+
+    with_rest(test)
+
+
+def test_many_faces_are_read_beside_the_event_loop_and_are_the_same() -> None:
+    async def test(running: RunningRest) -> None:
+        running.triton.faces = 2000
+        answer = await running.send()
+        assert (answer.json["faces_found"], len(answer.json["faces"])) == (2000, 2000)
 
     with_rest(test)
