@@ -36,7 +36,7 @@ def test_schemathesis_finds_nothing(server: GatewayServer, tmp_path: Path) -> No
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", str(ROOT / "tests" / "helpers" / "schemathesis.toml")),
             *("run", f"http://{server.rest_address}/openapi.json", "--checks", "all", "--no-color"),
-            *("--seed", "1", "--max-examples", "10", "--generation-database", "none", "--no-shrink"),
+            *("--seed", "1", "--phases", "coverage", "--generation-database", "none", "--no-shrink"),
         ],
         cwd=tmp_path,
         env={
