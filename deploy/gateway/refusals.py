@@ -5,10 +5,10 @@ import grpc
 # The reason of an error that is the model's own and is passed on as Triton gave it.
 BY_MODEL = "model"
 
-
 _CROWDED_SECONDS = 1.0  # until another try
 _TRACEBACK = "\n\nAt:\n"  # the Python backend's, behind an exception's text
 _FULL_RETRY_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 1.0
 
 
 class Refusal(Exception):
@@ -35,8 +35,12 @@ def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
 
 
 def of_model(code: grpc.StatusCode, details: str) -> Refusal:
-    """Triton's own error about this request, without the places in this machine's files that a model adds."""
-    return Refusal(code, details.partition(_TRACEBACK)[0], reason=BY_MODEL)
+    """Triton's own error about this request, without the places in this machine's files that a model adds.
+
+    UNAVAILABLE, as of a model without memory, gets a pushback: another try may succeed.
+    """
+    retry_after = _UNAVAILABLE_SECONDS if code is grpc.StatusCode.UNAVAILABLE else None
+    return Refusal(code, details.partition(_TRACEBACK)[0], reason=BY_MODEL, retry_after=retry_after)
 
 
 def no_shared_memory() -> Refusal:

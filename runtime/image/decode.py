@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InvalidImage
 from runtime.image.containers import Picture, read_container
+from runtime.memory import lacks_memory
 
 MAX_PIXELS = 50_000_000
 # Pixels times the passes that a decoder makes over them: ordinary progressive JPEGs of MAX_PIXELS take five
@@ -95,7 +96,9 @@ def _decoded(picture: Picture) -> NDArray[Any]:
     )
     try:
         pixels: Any = cv2.imdecode(np.frombuffer(picture.encoded, dtype=np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if lacks_memory(error):
+            raise
         pixels = None
     if pixels is None or pixels.shape[:2] != (picture.height, picture.width):
         raise InvalidImage(

@@ -1,8 +1,8 @@
 """What every served Python model shares: its configuration, tensors in and out, and how it fails.
 
 A request that can't be answered gets its own error, in one sentence; the others of its batch are
-answered, and the process lives on. What the sender can correct is INVALID_ARGUMENT, anything else is
-INTERNAL and in the server's log.
+answered, and the process lives on. What the sender can correct is INVALID_ARGUMENT, what comes of memory
+that ran out UNAVAILABLE; anything else is INTERNAL. All but the sender's mistakes are in the server's log.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import Contract
 from runtime.errors import InvalidInput
+from runtime.memory import lacks_memory
 
 Answer = dict[str, NDArray[Any]]
 T = TypeVar("T")
@@ -74,6 +75,12 @@ class ServedModel:
             return _error(str(error), pb_utils.TritonError.INVALID_ARG)
         if isinstance(error, Refused):
             return _error(str(error), error.code)
+        if lacks_memory(error):  # without a traceback, which would need some
+            pb_utils.Logger.log_error(f"{self.name} has no memory left: {error}")
+            return _error(
+                f"{self.name} has no memory left for this request: send it again in a moment",
+                pb_utils.TritonError.UNAVAILABLE,
+            )
         pb_utils.Logger.log_error(f"{self.name}: {''.join(traceback.format_exception(error))}")
         return _error(
             f"{self.name} failed on this request ({_full_name(error)}): its log has the reason",

@@ -33,8 +33,7 @@ def faults() -> Iterator[Fault]:
     yield Fault("no descriptor left in the main process", partial(_descriptors, _main), True)
     yield Fault("no descriptor left in Triton", partial(_descriptors, _triton), True)
     yield Fault("no descriptor left in the models' processes", partial(_descriptors, _models), True)
-    # Some requests get their model's own INTERNAL, as where it fails at a picture: by its name only.
-    yield Fault("no memory left for the models' processes", _memory, True, only="memory left")
+    yield Fault("no memory left for the models' processes", _memory, True)
     yield from wall_clock.faults()
 
 

@@ -3,6 +3,7 @@
 import random
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -279,3 +280,16 @@ def test_random_damage_is_refused_or_decoded_and_never_crashes(photo: Image.Imag
         with pytest.raises(InvalidImage):
             decode_image(dice.randbytes(dice.randrange(1, 300)))
     assert outcomes == {"refused", "decoded"}
+
+
+def test_memory_that_ran_out_is_not_the_picture_s_fault(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        error = cv2.error("Failed to allocate 786432 bytes")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(cv2.error):
+        decode_image(encode(photo, "JPEG"))

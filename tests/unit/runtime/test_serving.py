@@ -147,6 +147,26 @@ def test_an_exception_of_a_library_is_named_with_its_module(backend: Any) -> Non
     assert "!ssize.empty()" in backend.logged[0]
 
 
+def opencv_lacks_memory() -> cv2.error:
+    error = cv2.error("Failed to allocate 786432 bytes")
+    error.code = cv2.Error.StsNoMem
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), opencv_lacks_memory(), RuntimeError("Exception from src/core.cpp: std::bad_alloc")],
+)
+def test_memory_that_ran_out_is_unavailable_and_no_fault_of_the_request(
+    backend: Any, error: Exception
+) -> None:
+    model = initialize(importlib.import_module("runtime.serving.base").ServedModel())
+    response = model.failure(error)
+    assert response.error().code() == TritonError.UNAVAILABLE
+    assert "no memory left for this request: send it again" in response.error().message()
+    assert "no memory left" in backend.logged[0]
+
+
 def test_every_served_model_keeps_opencv_to_one_thread(backend: Any) -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
