@@ -47,6 +47,8 @@ DEFAULT_URL = "localhost:8001"
 # How often one request is sent while the server's contract changes under it, and the wait in between.
 ATTEMPTS = 4
 PAUSE_SECONDS = 0.05
+# Until a model that lacks outputs which newer ones have is looked at again.
+LOOK_SECONDS = 30.0
 
 # What Triton and the gateway write about an output that a model does not have.
 _UNKNOWN_OUTPUT = "inference output"
@@ -72,6 +74,7 @@ class Exchange:
         self._retries = Retries(enabled=retries, connect=timeout.connect, hint=hint)
         self._expect = expect_contract
         self._current: dict[str, ModelInfo] = {}
+        self._read_at: dict[str, float] = {}  # by model, time.monotonic()
         self._contracts: dict[str, Contract] = {}  # by hash: replicas may differ while a change rolls out
         self._networks: Mapping[str, str] = {}  # what the models' names of each network begin with
         self._changes = 0  # how often a model was found to answer by another contract than before
@@ -102,10 +105,8 @@ class Exchange:
         deadline, names = self._deadline(), _names(tasks)
 
         def request(prefix: str) -> Steps[Analysis]:
-            model = f"{prefix}photo_analysis"
-            yield from self._taking(model, search, deadline)
             tensors, selected, contract = yield from self._request(
-                model,
+                f"{prefix}photo_analysis",
                 {"image": photo.data},
                 tasks=names,
                 extra=FACE_OUTPUTS,
@@ -121,7 +122,7 @@ class Exchange:
         """All faces of a photo that a search wants, without answers about them."""
         deadline, model = self._deadline(), "face_detect"
         for attempt in range(ATTEMPTS):
-            info = yield from self._taking(model, search, deadline)
+            info = yield from self._model_for(model, search, SEARCH_OUTPUTS, deadline)
             infer = Infer(
                 model=model,
                 inputs={"image": photo.data},
@@ -271,6 +272,7 @@ class Exchange:
         for attempt in range(ATTEMPTS):
             if attempt:
                 yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._left(deadline)))
+            yield from self._model_for(model, parameters, optional, deadline)
             info, selected = yield from self._known_tasks(model, tasks, deadline)
             answered = (name for name in optional if name in info.outputs)
             of_tasks = (output for task in selected for output in task.outputs)
@@ -307,13 +309,24 @@ class Exchange:
             f"try again when the server has settled"
         )
 
-    def _taking(self, model: str, parameters: Mapping[str, int | float], deadline: float) -> Steps[ModelInfo]:
+    def _model_for(
+        self,
+        model: str,
+        parameters: Mapping[str, int | float],
+        outputs: tuple[str, ...],
+        deadline: float,
+    ) -> Steps[ModelInfo]:
         """The model, which takes these request parameters; InvalidInput where it does not take one.
 
-        A server from before they were taken would else answer as if nothing had been asked for.
+        A server from before they were taken would else answer as without them. One that lacks some of the
+        outputs is looked at again from time to time: nothing in its answers shows that a swap brought them.
         """
         info = self._current.get(model)
-        if info is None or not set(parameters) <= set(info.parameters):
+        if (
+            info is None
+            or not set(parameters) <= set(info.parameters)
+            or (not set(outputs) <= info.outputs and time.monotonic() >= self._read_at[model] + LOOK_SECONDS)
+        ):
             info = yield from self._read(model, deadline)
         for name in parameters:
             if name not in info.parameters:
@@ -341,6 +354,7 @@ class Exchange:
     def _read(self, model: str, deadline: float) -> Steps[ModelInfo]:
         """A model as it is now, remembered with its contract."""
         info = yield from self._read_model(model, deadline)
+        self._read_at[model] = time.monotonic()
         if info.contract is not None:
             self._check_pin(info.contract.hash)
             self._contracts[info.contract.hash] = info.contract

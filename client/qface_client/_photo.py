@@ -89,7 +89,10 @@ def search_parameters(
     for name, share in (("min_score", min_score), ("min_face", min_face)):
         if share is not None:
             _check_number(name, share, numbers.Real, "a number")
-            parameters[name] = float(share)
+            try:
+                parameters[name] = float(share)
+            except OverflowError:
+                raise InvalidInput(f"{name} is a number of 1 at most, not one that is too large") from None
     if max_faces is not None:
         _check_number("max_faces", max_faces, numbers.Integral, "a whole number")
         if not 0 < max_faces < 1 << 63:  # what the protocol can send

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qface_client import FaceClient, InvalidInput
+from qface_client import FaceClient, InvalidInput, _exchange
 from qface_client.results import Analysis
 from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, running
 
@@ -53,6 +53,7 @@ def test_how_the_photo_was_searched_is_answered(fake: FakeServer, call: Callable
         ({"min_score": "0.5"}, "min_score is a number"),
         ({"min_score": True}, "min_score is a number"),
         ({"min_face": [0.1]}, "min_face is a number"),
+        ({"min_face": 10**400}, "min_face is a number"),
         ({"max_faces": 3.0}, "max_faces is a whole number"),
         ({"max_faces": 0}, "max_faces is 1 or more"),
         ({"max_faces": 1 << 63}, "max_faces is 1 or more"),
@@ -86,3 +87,27 @@ def test_a_swap_to_and_from_such_a_server_is_followed(
     assert call(PHOTO).smallest_face is None
     fake.search_outputs, fake.request_parameters = outputs, parameters
     assert call(PHOTO, max_faces=5).smallest_face == 21.875
+
+
+def test_a_swap_to_a_server_with_more_outputs_is_noticed_after_a_while(
+    fake: FakeServer, call: Callable[..., Analysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, fake.search_outputs = fake.search_outputs, ()
+    call(PHOTO)
+    reads = fake.reads
+    fake.search_outputs = outputs
+    assert call(PHOTO).smallest_face is None
+    assert fake.reads == reads, "a server is not read before each request"
+    monkeypatch.setattr(_exchange, "LOOK_SECONDS", 0.0)
+    assert call(PHOTO).smallest_face == 21.875
+    call(PHOTO)
+    assert fake.reads == reads + 1
+
+
+def test_a_swap_to_a_server_that_ignores_parameters_is_no_answer_without_them(
+    fake: FakeServer, call: Callable[..., Analysis]
+) -> None:
+    call(PHOTO, max_faces=5)
+    fake.search_outputs, fake.request_parameters = (), ""
+    with pytest.raises(InvalidInput, match="does not take max_faces"):
+        call(PHOTO, max_faces=5)
