@@ -43,6 +43,10 @@ class Parameter:
             raise ValueError(
                 f"the type {self.type!r} of a parameter is unknown: choose {' or '.join(_TYPES)}"
             )
+        given = () if self.default is None else (self.default,)
+        for value in (self.minimum, self.maximum, *given, *self.work_steps):
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise ValueError(f"{value!r} is no number")
         if not self.minimum <= self.maximum:
             raise ValueError(f"no value lies between {self.minimum} and {self.maximum}")
 

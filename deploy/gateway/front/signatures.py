@@ -1,6 +1,7 @@
 """Signatures: what each served model takes and answers, as requests are compared with it."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 
 from tritonclient.grpc import model_config_pb2
@@ -9,6 +10,8 @@ from tritonclient.grpc import service_pb2 as v2
 from runtime.parameters import REQUEST_PARAMETERS, Parameter, parse
 
 WILDCARD = -1
+
+_LOG = logging.getLogger(__name__)
 
 _PREFIX = "TYPE_"
 _RENAMED = {"TYPE_STRING": "BYTES"}
@@ -65,12 +68,15 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
 
 
 def _parameters(model: model_config_pb2.ModelConfig) -> Mapping[str, Parameter]:
-    """What the model's configuration says of request parameters; a description that is none allows none."""
+    """The request parameters of a configuration; none where it can't be read, which is logged."""
     if REQUEST_PARAMETERS not in model.parameters:
         return {}
     try:
         return parse(model.parameters[REQUEST_PARAMETERS].string_value)
-    except ValueError:
+    except ValueError as error:
+        _LOG.error(
+            "model %s takes no request parameters: %s; assemble its repository again", model.name, error
+        )
         return {}
 
 

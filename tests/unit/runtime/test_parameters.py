@@ -18,7 +18,21 @@ def test_descriptions_are_read_as_they_were_written() -> None:
         assert described.keys() >= {"type", "minimum", "maximum", "description"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {}}', '{"a": {"type": "number"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"a": 1}',
+        '{"a": {}}',
+        '{"a": {"type": "number"}}',
+        '{"a": {"type": "number", "minimum": "0", "maximum": "1"}}',
+        '{"a": {"type": "number", "minimum": 1, "maximum": 0}}',
+        '{"a": {"type": "number", "minimum": 0, "maximum": 1, "default": "half"}}',
+        '{"a": {"type": "number", "minimum": 0, "maximum": 1, "x-work-steps": "0.5"}}',
+    ],
+)
 def test_what_is_no_description_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="request parameters can't be read"):
         parse(text)

@@ -77,3 +77,11 @@ def test_a_model_that_describes_none_takes_none(name: str) -> None:
     check(name)
     with pytest.raises(Refusal, match="is not taken"):
         check(name, shade=("double_param", 0.5))
+
+
+def test_a_description_that_can_not_be_read_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    served = served_models(described("broken", '{"shade": 1}'), model("plain", input=TEXT, output=TEXT))
+    for _ in range(2):  # requests
+        assert not served.signatures["broken"].parameters
+    (record,) = caplog.records
+    assert "model broken takes no request parameters" in record.getMessage()
