@@ -20,7 +20,7 @@ SECRET = "a-secret-of-the-operators"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Running:
-    """A gateway with two fronts and REST, keys and logs, whose files lie in a folder that anybody may enter."""
+    """A gateway with two fronts, REST, keys and logs, whose files lie in a folder that anybody may enter."""
 
     server: GatewayServer
     folder: Path
