@@ -140,6 +140,10 @@ soak: .venv/.made repository ## 20,000 requests of all sorts: does any process g
 hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table
 	$(FULL) -m tests.hostile $(ARGS)
 
+.PHONY: many-faces
+many-faces: .venv/.made ## which share of the faces of crowded photos is found: a table (ARGS=--by-size: by their size)
+	$(FULL) -m deploy.benchmark.many_faces $(ARGS)
+
 .PHONY: perf-analyzer
 perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
 	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)

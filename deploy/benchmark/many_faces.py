@@ -6,6 +6,7 @@ it, with the usual search and with smaller `min_face`. Prints a Markdown table: 
 median of their sizes in pixels; the share of them found and answered, how many boxes show no face, faces
 found and faces answered (the best, where a limit leaves some out), the smallest face that was looked for,
 tiles, and the search's processor time (the network's time for each answered face comes on top).
+With --by-size: by a face's size as the detector sees it, which share of them the usual search finds.
 """
 
 import argparse
@@ -44,6 +45,10 @@ _TURN = 15.0  # degrees to either side
 _LIGHT = (0.6, 1.2)
 # A box shows a face from this overlap on (intersection over union). Boxes of turned faces are not turned.
 _SAME = 0.3
+# Of --by-size: photos whose faces are about as small as the usual search looks for, and larger.
+_BY_SIZE_PHOTO = (3600, 2400)
+_BY_SIZE_COUNTS = range(90, 231, 20)
+_LARGE = 21  # canvas pixels
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -166,19 +171,19 @@ def _paste(
     return np.concatenate([middle - half, middle + half])
 
 
-def matched(found: NDArray[Any], truth: NDArray[np.float64]) -> int:
-    """How many of the faces `truth` [N, 4] have a box of `found` [M, 4]; a box counts for one face."""
+def shown_faces(found: NDArray[Any], truth: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the faces `truth` [N, 4] have a box of `found` [M, 4]: [N]; a box counts for one face."""
     free = np.ones(len(found), dtype=bool)
-    hits = 0
+    shown = np.zeros(len(truth), dtype=bool)
     areas = (found[:, 2:] - found[:, :2]).prod(axis=1)
-    for box in truth:
+    for number, box in enumerate(truth):
         sides = np.minimum(box[2:], found[:, 2:]) - np.maximum(box[:2], found[:, :2])
         common = np.maximum(sides, 0).prod(axis=1)
         overlap = np.where(free, common / (areas + (box[2:] - box[:2]).prod() - common), 0.0)
         if len(overlap) and overlap.max() >= _SAME:
             free[int(overlap.argmax())] = False
-            hits += 1
-    return hits
+            shown[number] = True
+    return shown
 
 
 def measure(
@@ -200,7 +205,7 @@ def measure(
                 began = time.process_time()
                 found = detector.find(photo.pixels, search)
                 seconds = time.process_time() - began
-                hits = matched(found.boxes, photo.boxes)
+                hits = int(shown_faces(found.boxes, photo.boxes).sum())
                 yield Row(
                     width=width,
                     height=height,
@@ -215,6 +220,41 @@ def measure(
                     tiles=len(tile_photo(photo.pixels, min_face=min_face).pixels),
                     core_seconds=seconds,
                 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizeRow:
+    """Faces of one size on the detector's canvas, in whole pixels, and how many of them were found."""
+
+    size: int
+    faces: int
+    found: int
+
+
+def recall_by_size(detector: Detector, portraits: Sequence[Portrait], *, seed: int) -> Iterator[SizeRow]:
+    """A row for each size around the smallest that is looked for; the last has all that are larger."""
+    width, height = _BY_SIZE_PHOTO
+    sizes, shown = [], []
+    for count in _BY_SIZE_COUNTS:
+        for each in (seed, seed + 1):
+            photo = collage(portraits, width=width, height=height, count=count, seed=each)
+            scale = float(tile_photo(photo.pixels).scale.max())
+            sides = (photo.boxes[:, 2:] - photo.boxes[:, :2]).max(axis=1)
+            sizes.append(np.minimum(np.rint(sides * scale), _LARGE).astype(int))
+            shown.append(shown_faces(detector.find(photo.pixels, Search()).boxes, photo.boxes))
+    all_sizes, all_shown = np.concatenate(sizes), np.concatenate(shown)
+    for size in np.unique(all_sizes):
+        of_size = all_shown[all_sizes == size]
+        yield SizeRow(size=int(size), faces=len(of_size), found=int(of_size.sum()))
+
+
+BY_SIZE_HEADER = "| size on the canvas, pixels | faces | found |\n|---|---:|---:|"
+
+
+def size_line(row: SizeRow) -> str:
+    """A row of the table by size."""
+    more = " and more" if row.size == _LARGE else ""
+    return f"| {row.size}{more} | {row.faces} | {row.found / row.faces:.0%} |"
 
 
 HEADER = (
@@ -246,6 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--max-faces", type=int, default=MAX_FACES, help="the server's (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--by-size", action="store_true", help="the usual search's recall by size on the detector's canvas"
+    )
     options = parser.parse_args(arguments)
     detector = Detector()
     files = [PORTRAIT]
@@ -255,6 +298,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not portraits:
         print(f"there is no picture of one face in {options.faces}: name another folder", file=sys.stderr)
         return 2
+    if options.by_size:
+        print(BY_SIZE_HEADER)
+        for each in recall_by_size(detector, portraits, seed=options.seed):
+            print(size_line(each))
+        return 0
     print(HEADER)
     for row in measure(
         detector,

@@ -38,8 +38,8 @@ _NEAR = 1.4
 # Below this size on the canvas a box is out of place by up to half; a finer level, where there is one,
 # shows the same face at 1.7 to 2.5 times the size.
 VAGUE = 14.0
-# From this size on nine of ten faces are found, and below it fewer and fewer: half at 15 pixels
-# (docs/reports/2026-11-29-many-faces.md).
+# From this size on nine of ten faces are found, and below it fewer and fewer: half at 16 pixels
+# (`make many-faces ARGS=--by-size`).
 _SEEN = 0.1 * TILE_SIZE
 # Smaller faces (photo pixels) are not worth a box: nothing can be said about them.
 SMALLEST_FACE = 16.0
