@@ -56,7 +56,7 @@ class ServingPlan:
 
     @property
     def limits(self) -> SearchLimits:
-        """What requests may ask of the search for faces."""
+        """The bounds of requests' parameters."""
         return SearchLimits(
             max_faces=USUAL_LIMITS.max_faces if self.max_faces is None else self.max_faces,
             min_face=USUAL_LIMITS.min_face if self.min_face is None else self.min_face,

@@ -60,8 +60,8 @@ class Parameter:
         return bool(self.minimum <= value <= self.maximum)
 
     @property
-    def taken(self) -> str:
-        """What is taken, for a sentence: "a number of 0.1 to 1"."""
+    def range_text(self) -> str:
+        """Its type and range for a sentence: "a number of 0.1 to 1"."""
         return f"{_TYPES[self.type][1]} of {self.minimum:g} to {self.maximum:g}"
 
     def steps_below(self, value: float) -> int:

@@ -27,8 +27,8 @@ def content_of(
     """All files of a repository by their paths in it, but for its manifest.
 
     `served` are the networks as they are served, each with its engine's files; `detector` is the face
-    detector's .tflite; `limits` bound what requests may ask of it; `notice` is the text beside the contract
-    (None: the default one).
+    detector's .tflite; `limits` are the bounds of requests' parameters; `notice` is the text beside the
+    contract (None: the default one).
     """
     files = _models([network for network, _ in served], limits=limits, notice=notice) | _library()
     for network, servable in served:

@@ -40,8 +40,8 @@ def config_files(
 ) -> dict[str, str]:
     """Every config.pbtxt of a repository, by its path below the repository's models.
 
-    `limits` bound what requests may ask of the search for faces; `notice` is the text beside the contract of
-    every model that answers (None: the default one). Raises BuildError for networks whose models' names
+    `limits` are the bounds of requests' parameters; `notice` is the text beside the contract of every model
+    that answers (None: the default one). Raises BuildError for networks whose models' names
     can't be told apart.
     """
     check_names(

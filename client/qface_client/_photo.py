@@ -83,7 +83,7 @@ def search_parameters(
 ) -> dict[str, int | float]:
     """The request parameters of a search for faces, in the types that the protocol sends; None: left out.
 
-    InvalidInput for what is no number. Which numbers are taken is the server's to say.
+    InvalidInput for what is no number. The server checks the range.
     """
     parameters: dict[str, int | float] = {}
     for name, share in (("min_score", min_score), ("min_face", min_face)):

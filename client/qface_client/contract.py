@@ -104,7 +104,7 @@ class ModelInfo:
     networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     outputs: frozenset[str] = frozenset()  # names of the tensors that it answers
     parameters: tuple[str, ...] = ()  # names of what a request may bring beside its inputs
-    # What people whose faces are analysed are to be informed of; "": the server says nothing of it.
+    # What people whose faces are analysed are to be informed of; "": the server has no such text.
     notice: str = ""
 
 

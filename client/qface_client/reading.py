@@ -1,7 +1,7 @@
 """From a server's messages and tensors to typed answers. Everything that it promised is checked here.
 
-Public for programs with a connection of their own, a gateway that speaks another protocol to its clients say:
-what is read by this is what a FaceClient returns.
+Public for programs with a connection of their own, such as a gateway that speaks another protocol to its
+clients: what is read by this is what a FaceClient returns.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ CONTRACT_OUTPUT = "contract"
 
 
 def read_answer(response: Any) -> dict[str, NDArray[Any]]:
-    """The tensors of a ModelInferResponse by name, read-only; ServerError if they are not what they say."""
+    """The tensors of a ModelInferResponse by name, read-only; ServerError where bytes don't fit shapes."""
     return answer(triton.InferResult(response))
 
 

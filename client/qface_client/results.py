@@ -89,9 +89,9 @@ class Face:
 class Analysis(Sequence[Face]):
     """The faces of one photo, best score first, and the photo's size after its EXIF rotation.
 
-    `faces_found`: how many faces the photo shows at the score that was asked for; more than are here where
-    the server or `max_faces` left some out. `smallest_face`: the longer side, in the photo's pixels, of the
-    smallest face that was looked for (`min_face` makes it smaller); None where the server does not say.
+    `faces_found`: how many faces the photo shows at `min_score`; more than are here where the server or
+    `max_faces` left some out. `smallest_face`: the longer side, in the photo's pixels, from which on nine of
+    ten faces are found (`min_face` makes it smaller); None of a server that does not return it.
     """
 
     __slots__ = ("contract", "faces", "faces_found", "height", "smallest_face", "width")

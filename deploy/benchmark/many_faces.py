@@ -214,7 +214,7 @@ def measure(
                     min_face=min_face,
                     recall=hits / count,
                     wrong=len(found) - hits,
-                    found=found.found,
+                    found=found.faces_found,
                     answered=len(found),
                     smallest_face=found.smallest_face,
                     tiles=len(tile_photo(photo.pixels, min_face=min_face).pixels),

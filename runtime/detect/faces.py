@@ -39,14 +39,14 @@ class Detections:
     scores [N] float32: 0..1.
     landmarks [N, 5, 2] float32, photo pixels: right eye, left eye (the subject's), nose tip, right and
     left corner of the mouth. The detector knows the mouth's centre only: it stands for both corners.
-    found: how many faces there were before those best seen were chosen, N or more.
-    smallest_face: the longer side in photo pixels of the smallest face that was looked for.
+    faces_found: how many there were before the best seen were chosen, N or more.
+    smallest_face: the longer side in photo pixels from which on nine of ten faces are found.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     landmarks: NDArray[np.float32]
-    found: int
+    faces_found: int
     smallest_face: float
 
     def __len__(self) -> int:
@@ -136,7 +136,10 @@ def merge_faces(tiles: Tiles, parts: Sequence[UsableCandidates], *, search: Sear
         if found <= search.max_faces:
             faces.append((points, score))
     return _detections(
-        faces, photo_size=tiles.photo_size, found=found, smallest_face=max(tiles.smallest_face, wanted)
+        faces,
+        photo_size=tiles.photo_size,
+        faces_found=found,
+        smallest_face=max(tiles.smallest_face, wanted),
     )
 
 
@@ -169,7 +172,7 @@ def _detections(
     faces: list[tuple[NDArray[np.float64], float]],
     *,
     photo_size: tuple[int, int],
-    found: int,
+    faces_found: int,
     smallest_face: float,
 ) -> Detections:
     faces = sorted(faces, key=lambda face: -face[1])
@@ -180,6 +183,6 @@ def _detections(
         boxes=np.clip(points[:, :2], 0, photo_size).reshape(-1, 4).astype(np.float32),
         scores=np.array([face[1] for face in faces], dtype=np.float32),
         landmarks=eyes_nose_mouth.astype(np.float32),
-        found=found,
+        faces_found=faces_found,
         smallest_face=smallest_face,
     )

@@ -1,4 +1,4 @@
-"""What a request may say about the search for faces: its defaults and its bounds, in one place."""
+"""The search for faces as a request may choose it: its defaults and its bounds, in one place."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from runtime.errors import InvalidInput
 from runtime.parameters import Parameter
 
 MIN_SCORE = 0.5
-# Below it the detector's word is worth nothing, and each look at a photo would show hundreds of faces.
+# Below it most boxes show no face, and each tile of a photo would show hundreds.
 _LOWEST_SCORE = 0.1
 # Of one photo, the surest and best seen. A wall of portraits shows the detector 300; a picture made to look
 # like thousands of faces would keep an engine busy for minutes.
@@ -37,15 +37,15 @@ class Search:
     min_face: float | None = None
 
 
-# What a request that says nothing wants.
+# Of a request without parameters.
 USUAL_SEARCH = Search()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchLimits:
-    """A server's own limits: what its requests may ask for. ValueError for limits that can't be."""
+    """A server's own bounds of its requests' parameters. ValueError for limits that can't be."""
 
-    max_faces: int = MAX_FACES  # of one photo; holds for requests that say nothing too
+    max_faces: int = MAX_FACES  # of one photo; holds for requests without `max_faces` too
     min_face: float = MIN_FACE  # the smallest share of a photo's longer side that may be looked for
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ def read_search(sent: str, parameters: Mapping[str, Parameter]) -> Search:
             continue
         if not parameter.takes(values[name]):
             raise InvalidInput(
-                f"The parameter {name} can't be {values[name]!s:.40}: send {parameter.taken}, or "
+                f"The parameter {name} can't be {values[name]!s:.40}: send {parameter.range_text}, or "
                 "leave it out."
             )
         chosen[name] = values[name]

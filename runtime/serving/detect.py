@@ -61,8 +61,7 @@ def detection_tensors(found: Detections, image: NDArray[np.uint8]) -> Answer:
     """What is answered about the faces themselves.
 
     `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2]; `photo_size` [2], width and height after EXIF
-    rotation; `faces_found` [1] before the best were chosen, `smallest_face` [1] in photo pixels that was
-    looked for.
+    rotation; `faces_found` [1] and `smallest_face` [1] as in `Detections`.
     """
     height, width = image.shape[:2]
     return {
@@ -70,6 +69,6 @@ def detection_tensors(found: Detections, image: NDArray[np.uint8]) -> Answer:
         "scores": found.scores,
         "landmarks": found.landmarks,
         "photo_size": np.array([width, height], dtype=np.int32),
-        "faces_found": np.array([found.found], dtype=np.int32),
+        "faces_found": np.array([found.faces_found], dtype=np.int32),
         "smallest_face": np.array([found.smallest_face], dtype=np.float32),
     }

@@ -74,9 +74,9 @@ def _check_parameters(request: InferRequest, signature: Signature) -> None:
     own = signature.parameters
     for name, value in request.parameters.items():
         if name in _PARAMETERS:
-            is_taken, taken = _PARAMETERS[name]
+            is_taken, range_text = _PARAMETERS[name]
         elif name in own:
-            is_taken, taken = own[name].takes, own[name].taken
+            is_taken, range_text = own[name].takes, own[name].range_text
         else:
             raise invalid(
                 f"the request to model {quoted(request.model)} has the parameter {quoted(name)}, which is "
@@ -86,7 +86,7 @@ def _check_parameters(request: InferRequest, signature: Signature) -> None:
         if not is_taken(value):
             raise invalid(
                 f"the request to model {quoted(request.model)} has a parameter {name!r} that can't be used: "
-                f"it is {taken}",
+                f"it is {range_text}",
                 reason="parameter",
             )
 

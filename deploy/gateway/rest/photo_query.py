@@ -98,7 +98,7 @@ def _value(name: str, text: str, parameter: Parameter) -> int | float:
     else:
         value = float(text) if _NUMBER.fullmatch(text) else None
     if not parameter.takes(value):
-        raise _wrong(f"the query's {name} is {quoted(text)}: it is {parameter.taken}")
+        raise _wrong(f"the query's {name} is {quoted(text)}: it is {parameter.range_text}")
     assert value is not None
     return value
 

@@ -33,9 +33,9 @@ def test_all_faces_are_counted_and_of_too_many_the_best_seen_answered() -> None:
     tiles = tiles_of(3000, 2000)
     faces = grid_of_faces(500, size=40)
     found = merge_faces(tiles, [faces], search=USUAL_SEARCH)
-    assert (len(found), found.found) == (MAX_FACES, 500)
+    assert (len(found), found.faces_found) == (MAX_FACES, 500)
     few = merge_faces(tiles, [faces], search=Search(max_faces=3))
-    assert (len(few), few.found) == (3, 500)
+    assert (len(few), few.faces_found) == (3, 500)
     assert np.array_equal(few.scores, found.scores[:3])
     assert len(merge_faces(tiles, [faces], search=Search(max_faces=1000))) == 500
 
@@ -55,15 +55,15 @@ def test_candidates_of_several_batches_of_tiles_are_those_of_one() -> None:
     together = merge_faces(tiles, [faces], search=USUAL_SEARCH)
     split = merge_faces(tiles, parts, search=USUAL_SEARCH)
     assert np.array_equal(together.boxes, split.boxes)
-    assert together.found == split.found == 60
+    assert together.faces_found == split.faces_found == 60
 
 
 def test_clearly_smaller_faces_than_wanted_are_left_out() -> None:
     tiles = tiles_of(1000, 700)
     faces = grid_of_faces(9, size=40)
-    assert merge_faces(tiles, [faces], search=Search(min_face=0.045)).found == 9, "a box is not exact"
+    assert merge_faces(tiles, [faces], search=Search(min_face=0.045)).faces_found == 9, "a box is not exact"
     left_out = merge_faces(tiles, [faces], search=Search(min_face=0.06))
-    assert (left_out.found, len(left_out)) == (0, 0)
+    assert (left_out.faces_found, len(left_out)) == (0, 0)
     assert tiles.smallest_face < left_out.smallest_face == pytest.approx(60)
 
 
@@ -120,4 +120,4 @@ def test_a_server_s_most_faces_are_all_answered_where_each_has_many_candidates(c
         "fits": np.repeat(faces.fits, 12),
     }
     found = merge_faces(tiles_of(3000, 2000), [UsableCandidates(**many)], search=Search(max_faces=count))
-    assert (len(found), found.found) == (count, count)
+    assert (len(found), found.faces_found) == (count, count)
