@@ -6,7 +6,7 @@ from deploy.benchmark.load import Samples
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import unharmed
 from tests.hostile.health import family
-from tests.hostile.protocol import target_of, variants
+from tests.hostile.protocol.variants import target_of, variants
 
 
 def test_a_variant_of_the_protocol_ends_typed_and_harms_nobody(

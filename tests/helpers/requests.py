@@ -87,7 +87,8 @@ def faces(count: int) -> list[bytes]:
             turned @ np.diag(random.uniform(0.5, 1.8, 2)) @ np.array([[1, random.uniform(-0.5, 0.5)], [0, 1]])
         )
         shift = 80 + random.uniform(-25, 25, 2) - linear @ center
-        face = cv2.warpAffine(portrait, np.column_stack([linear, shift]), (160, 160)).astype(np.float32)
+        face: NDArray[Any] = cv2.warpAffine(portrait, np.column_stack([linear, shift]), (160, 160))
+        face = face.astype(np.float32)
         face = 255 * (face[..., random.permutation(3)] / 255) ** random.uniform(0.4, 2.5, 3)
         if random.random() < 0.4:
             face = 255 - face

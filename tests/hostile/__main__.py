@@ -19,10 +19,10 @@ from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from tests.hostile.doors import doors
 from tests.hostile.health import Family, resident
-from tests.hostile.picture_run import Rows, picture_table, run_pictures
-from tests.hostile.pictures import corpus
-from tests.hostile.protocol import target_of, variants
-from tests.hostile.protocol_run import protocol_table, run_protocol
+from tests.hostile.pictures.corpus import corpus
+from tests.hostile.pictures.run import Rows, picture_table, run_pictures
+from tests.hostile.protocol.run import protocol_table, run_protocol
+from tests.hostile.protocol.variants import target_of, variants
 
 # What a process may have more after a second pass than after the first, in MiB. A model's instance keeps the
 # heap of the largest picture that it ever had, and may get that in the second pass only.

@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL
-from tests.hostile.files import FACE, Answered, HostileFile, face_flaw, refusal_flaw
+from tests.hostile.pictures.files import FACE, Answered, HostileFile, face_flaw, refusal_flaw
 
 SECONDS = 120.0
 _FLOATS = {"FP32": np.float32, "INT32": np.int32}

@@ -7,9 +7,9 @@ import grpc
 from deploy.benchmark.load.sample_requests import CHANNEL
 from deploy.gateway.operation.service import GatewayServer
 from tests.hostile.doors import photo_door
-from tests.hostile.files import HostileFile
 from tests.hostile.health import family
-from tests.hostile.pictures import corpus
+from tests.hostile.pictures.corpus import corpus
+from tests.hostile.pictures.files import HostileFile
 
 OF_A_KIND = 2
 LARGEST = 100_000  # bytes: larger ones take longer and are all alike to a model

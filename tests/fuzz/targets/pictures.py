@@ -10,7 +10,7 @@ from PIL import Image
 
 from deploy.benchmark.load.picture_bombs import progressive
 from tests.helpers.encoded_pictures import chunk, encode, png
-from tests.hostile.pictures import corpus
+from tests.hostile.pictures.corpus import corpus
 
 MAX_BYTES = 16 * 1024
 _SIDE = 24

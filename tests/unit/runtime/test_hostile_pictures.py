@@ -4,8 +4,8 @@ from collections import Counter
 
 from runtime.errors import InvalidImage
 from runtime.image.decode import decode_image
-from tests.hostile.files import Answered, HostileFile, flaw_of, refusal_flaw
-from tests.hostile.pictures import corpus
+from tests.hostile.pictures.corpus import corpus
+from tests.hostile.pictures.files import Answered, HostileFile, flaw_of, refusal_flaw
 
 
 def flaw(file: HostileFile) -> str:

@@ -8,12 +8,12 @@ from tritonclient.grpc import service_pb2 as v2
 
 from deploy.benchmark.load import Samples
 from deploy.benchmark.load.sample_requests import CHANNEL
-from tests.hostile.files import quarters, save
-from tests.hostile.protocol_infer import inferences
-from tests.hostile.protocol_methods import calls
-from tests.hostile.protocol_rest import requests
-from tests.hostile.protocol_rest_framing import framings
-from tests.hostile.variant import Target, Variant
+from tests.hostile.pictures.files import quarters, save
+from tests.hostile.protocol.infer import inferences
+from tests.hostile.protocol.methods import calls
+from tests.hostile.protocol.rest import requests
+from tests.hostile.protocol.rest_framing import framings
+from tests.hostile.protocol.variant import Target, Variant
 
 
 def variants() -> Iterator[Variant]:

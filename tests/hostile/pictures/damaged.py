@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tests.hostile.files import DRAWN, Answered, HostileFile, Refused, quarters, save
-from tests.hostile.pictures_jpeg import SOI, segment
-from tests.hostile.pictures_png import interlaced
+from tests.hostile.pictures.files import DRAWN, Answered, HostileFile, Refused, quarters, save
+from tests.hostile.pictures.jpeg import SOI, segment
+from tests.hostile.pictures.png import interlaced
 
 _FLIPS = 12  # of each file
 SOME = "is damaged|cut short|can't be decoded|not a picture|more than|which is not accepted|x 0|says that"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from PIL import Image
 
 from tests.helpers.encoded_pictures import chunk
-from tests.hostile.files import PORTRAIT, QUARTERS, HostileFile, portrait, quarters, save
-from tests.hostile.pictures_jpeg import SOI, segment
+from tests.hostile.pictures.files import PORTRAIT, QUARTERS, HostileFile, portrait, quarters, save
+from tests.hostile.pictures.jpeg import SOI, segment
 
 _EXIF = b"Exif\0\0"
 _STORED = {

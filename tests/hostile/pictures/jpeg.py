@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from deploy.benchmark.load.picture_bombs import progressive
-from tests.hostile.arithmetic_jpeg import arithmetic_jpeg, empty_progressive
-from tests.hostile.files import (
+from tests.hostile.pictures.arithmetic_jpeg import arithmetic_jpeg, empty_progressive
+from tests.hostile.pictures.files import (
     DRAWN,
     PORTRAIT,
     QUARTERS,

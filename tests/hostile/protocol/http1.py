@@ -6,8 +6,9 @@ import io
 import json
 import re
 import socket
+from typing import Any
 
-from tests.hostile.variant import CLOSED, SECONDS, SILENT, End
+from tests.hostile.protocol.variant import CLOSED, SECONDS, SILENT, End
 
 _PROBLEM = {"type", "title", "status", "detail", "reason"}
 _PATIENCE = 0.3  # seconds for an answer to what may be no request; then our end of the connection closes
@@ -108,5 +109,5 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, target: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, target: Any, /) -> int:
         return self._buffer.readinto(target)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tests.helpers.encoded_pictures import chunk, png
-from tests.hostile.files import (
+from tests.hostile.pictures.files import (
     DRAWN,
     PORTRAIT,
     QUARTERS,

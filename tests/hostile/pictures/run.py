@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
 from tests.hostile.doors import Judge
-from tests.hostile.files import HostileFile
+from tests.hostile.pictures.files import HostileFile
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -7,11 +7,30 @@ from tritonclient.grpc import service_pb2 as v2
 
 from tests.helpers import hostile_requests as changes
 from tests.helpers.hostile_requests import SERVICE
-from tests.hostile.variant import OK, End, Target, Variant, unary
+from tests.hostile.protocol.variant import OK, End, Target, Variant, unary
 
 BAD, MISSING = ("INVALID_ARGUMENT",), ("NOT_FOUND",)
 PARAMETER = "parameter|min_score|max_faces|min_face"
 _LARGE = 2**20
+# Values of a parameter by the field that has them.
+_OF_ANOTHER_KIND: Sequence[tuple[str, object]] = (
+    ("int64_param", -1),
+    ("int64_param", -(2**63)),
+    ("uint64_param", 2**64 - 1),
+    ("string_param", "1"),
+    ("double_param", 1.0),
+    ("double_param", math.nan),
+    ("bool_param", True),
+)
+_NO_COUNT: Sequence[tuple[str, object]] = (
+    ("int64_param", -1),
+    ("int64_param", 2**63 - 1),
+    ("uint64_param", 2**64 - 1),
+    ("double_param", 2.5),
+    ("double_param", math.nan),
+    ("string_param", "3"),
+    ("bool_param", True),
+)
 
 Change = Callable[[v2.ModelInferRequest], object]
 
@@ -140,8 +159,8 @@ def _crop_shapes() -> Iterator[Case]:
         yield f"{rows} rows", _first_size(rows), BAD, "has a batch of|has the shape"
     for sizes in ((1, 2**62, 4, 3), (1, 2**31, 2**31, 3), (4, 2**62, 1, 3), (1, 2**63 - 1, 2**63 - 1, 3)):
         yield f"{sizes} overflows", _shape(*sizes), BAD, "bytes; its shape"
-    for sizes in ((1, 8, 8), (1, 8, 8, 4), (1, 8, 8, 3, 1), (8, 8, 3), (1, -1, -1, 3), (1, 8, 8, -3)):
-        yield f"{sizes}", _shape(*sizes), BAD, "has the shape"
+    for others in ((1, 8, 8), (1, 8, 8, 4), (1, 8, 8, 3, 1), (8, 8, 3), (1, -1, -1, 3), (1, 8, 8, -3)):
+        yield f"{others}", _shape(*others), BAD, "has the shape"
     yield "a crop without height", _nothing(1, 0, 8, 3), BAD, "pixels|empty"
     yield "a crop without width", _nothing(1, 8, 0, 3), BAD, "pixels|empty"
     yield "32 crops without pixels", _nothing(32, 0, 0, 3), BAD, "pixels|empty"
@@ -206,10 +225,8 @@ def _parameters() -> Iterator[Case]:
     yield "2,000 of them", _many_parameters, BAD, "more than 1024"
     yield "one without a value", lambda request: request.parameters["timeout"].SetInParent(), BAD, "no value"
     for name in ("priority", "timeout"):
-        for kind, value in (("int64_param", -1), ("int64_param", -(2**63)), ("uint64_param", 2**64 - 1),
-                            ("string_param", "1"), ("double_param", 1.0), ("double_param", math.nan),
-                            ("bool_param", True)):  # fmt: skip
-            yield f"{name} as {kind} {value}", _parameter(name, kind, value), BAD, PARAMETER
+        for kind, given in _OF_ANOTHER_KIND:
+            yield f"{name} as {kind} {given}", _parameter(name, kind, given), BAD, PARAMETER
     yield "priority 2", _parameter("priority", "int64_param", 2), BAD, PARAMETER
     yield (
         "timeout of a microsecond",
@@ -222,10 +239,8 @@ def _parameters() -> Iterator[Case]:
             yield f"{name} {number}", _parameter(name, "double_param", number), BAD, PARAMETER
         yield f"{name} as text", _parameter(name, "string_param", "0.5"), BAD, PARAMETER
         yield f"{name} as a bool", _parameter(name, "bool_param", True), BAD, PARAMETER
-    for kind, value in (("int64_param", -1), ("int64_param", 2**63 - 1), ("uint64_param", 2**64 - 1),
-                        ("double_param", 2.5), ("double_param", math.nan), ("string_param", "3"),
-                        ("bool_param", True)):  # fmt: skip
-        yield f"max_faces as {kind} {value}", _parameter("max_faces", kind, value), BAD, PARAMETER
+    for kind, given in _NO_COUNT:
+        yield f"max_faces as {kind} {given}", _parameter("max_faces", kind, given), BAD, PARAMETER
 
 
 def _many_parameters(request: v2.ModelInferRequest) -> None:

@@ -3,7 +3,8 @@
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import grpc
 from tritonclient.grpc import service_pb2 as v2
@@ -11,7 +12,7 @@ from tritonclient.grpc import service_pb2 as v2
 from deploy.benchmark.load import http2
 from tests.helpers.hostile_requests import CLOSED as CLOSED_METHODS
 from tests.helpers.hostile_requests import SERVICE
-from tests.hostile.variant import CLOSED, OK, SECONDS, SILENT, End, Target, Variant, unary
+from tests.hostile.protocol.variant import CLOSED, OK, SECONDS, SILENT, End, Target, Variant, unary
 
 INFER = f"{SERVICE}ModelInfer"
 BAD = ("INVALID_ARGUMENT",)
@@ -37,6 +38,22 @@ def calls() -> Iterator[Variant]:
 
 def _message(method: str, make: Make) -> Callable[[Target], End]:
     return lambda target: unary(method, make(target.photo.SerializeToString()), target)
+
+
+def _with(metadata: Sequence[tuple[str, str]]) -> Callable[[Target], End]:
+    return lambda target: unary(INFER, target.photo.SerializeToString(), target, metadata)
+
+
+def _part(part: int) -> Make:
+    return lambda data: data[: len(data) * part // 6]
+
+
+def _and(more: bytes) -> Make:
+    return lambda data: data + more
+
+
+def _replacing(text: bytes, other: bytes) -> Make:
+    return lambda data: data.replace(text, other[: len(text)].ljust(len(text)))
 
 
 def _field(number: int, kind: int, body: bytes) -> bytes:
@@ -71,7 +88,7 @@ def _messages() -> Iterator[tuple[str, Make, tuple[str, ...], str]]:
     read = "can't be read"
     yield "none", lambda data: b"", ("NOT_FOUND",), "unknown model"
     for part in range(1, 6):
-        yield f"cut off at {part} of 6", lambda data, part=part: data[: len(data) * part // 6], BAD, ""
+        yield f"cut off at {part} of 6", _part(part), BAD, ""
     yield "the last byte missing", lambda data: data[:-1], BAD, read
     yield "a byte more", lambda data: data + b"\x0a", BAD, read
     yield "an unknown field", lambda data: data + _field(1000, 0, b"\1"), (OK,), ""
@@ -91,7 +108,7 @@ def _messages() -> Iterator[tuple[str, Make, tuple[str, ...], str]]:
     )
     yield "a field of number 0", lambda data: data + b"\x02\0", BAD, read
     for kind in (3, 4, 6, 7):
-        yield f"wire type {kind}", lambda data, kind=kind: data + _field(9, kind, b"\1"), BAD, read
+        yield f"wire type {kind}", _and(_field(9, kind, b"\1")), BAD, read
     yield "a number that has no end", lambda data: data + b"\x08" + b"\xff" * 11, BAD, read
     yield "a length of 2^63", lambda data: data + b"\x0a" + b"\xff" * 9 + b"\1", BAD, read
     yield "a name that is no UTF-8", lambda data: data + _bytes_field(1, b"\xff\xfe"), BAD, read
@@ -158,7 +175,6 @@ def _stream(target: Target) -> End:
 
 def _frames() -> Iterator[Variant]:
     kind = "gRPC, metadata and HTTP/2"
-    valid: Make = lambda data: data  # noqa: E731
     for name, metadata, codes in (
         (
             "metadata of 100 kB",
@@ -178,16 +194,14 @@ def _frames() -> Iterator[Variant]:
         yield Variant(
             name=f"{kind}: {name}",
             kind=kind,
-            send=lambda target, metadata=metadata: unary(
-                INFER, valid(target.photo.SerializeToString()), target, metadata
-            ),
+            send=_with(metadata),
             codes=codes,
         )
     for name, change in _http2():
         yield Variant(
             name=f"{kind}: {name}",
             kind=kind,
-            send=lambda target, change=change: _exchange(target, change),
+            send=partial(_exchange, change=change),
             codes=(OK, CLOSED),
         )
 
@@ -202,7 +216,7 @@ def _http2() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
     ):
         yield (
             f"{text.decode()} as {other!r}",
-            lambda data, text=text, other=other: data.replace(text, other[: len(text)].ljust(len(text))),
+            _replacing(text, other),
         )
     yield "GET in place of POST", lambda data: data.replace(b"\x83\x86\x04", b"\x82\x86\x04")
     yield "no path", lambda data: data.replace(b"\x83\x86\x04", b"\x83\x86\x05")

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tests.hostile.variant import Target, Variant
+from tests.hostile.protocol.variant import Target, Variant
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageOps
 
-from tests.hostile.files import (
+from tests.hostile.pictures.files import (
     PORTRAIT,
     QUARTERS,
     Answered,
@@ -18,7 +18,7 @@ from tests.hostile.files import (
     quarters,
     save,
 )
-from tests.hostile.pictures_jpeg import SOI, segment
+from tests.hostile.pictures.jpeg import SOI, segment
 
 UNKNOWN = Refused(words="not a picture that is known")
 

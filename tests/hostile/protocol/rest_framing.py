@@ -1,9 +1,10 @@
 """Variants of HTTP itself: lengths, chunks, requests within requests, and forms that are broken."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from tests.hostile.protocol_rest import ANALYZE, BAD, OK, UNREADABLE, Case, Make, made, post
-from tests.hostile.variant import Variant
+from tests.hostile.protocol.rest import ANALYZE, BAD, OK, UNREADABLE, Case, Make, always, made, post
+from tests.hostile.protocol.variant import Variant
 
 _HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
 _INNER = b"GET /v1/tasks HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -97,7 +98,7 @@ def _chunks() -> Iterator[Case]:
         ("with line ends alone", b"5\nabcde\n0\n\n"),
         ("without the last", b"5\r\nabcde\r\n"),
     ):
-        yield f"a chunk {name}", body(lambda photo, sent=sent: sent, ends=False), (*UNREADABLE, "422"), ""
+        yield f"a chunk {name}", body(always(sent), ends=False), (*UNREADABLE, "422"), ""
     yield "no byte in them", body(lambda photo: chunks()), BAD, "no body"
 
 
@@ -164,7 +165,7 @@ def _versions() -> Iterator[Case]:
     ):
         yield (
             f"version {version.decode()!r}",
-            lambda photo, version=version: post(photo, version=version),
+            partial(post, version=version),
             BAD,
             "no HTTP",
         )
@@ -208,6 +209,9 @@ def _forms() -> Iterator[Case]:
         given = b"multipart/form-data; boundary=" + boundary if kind is None else kind
         return post(body, headers=(b"Content-Type: " + given,))
 
+    def of_kind(kind: bytes) -> Make:
+        return lambda photo: form(part + photo, kind=kind)
+
     yield "one file", lambda photo: form(part + photo), OK, ""
     yield (
         "text before and behind",
@@ -240,7 +244,7 @@ def _forms() -> Iterator[Case]:
         ("another boundary", multipart + b"; boundary=other"),
         ("two boundaries", multipart + b"; boundary=y; boundary=x"),
     ):
-        yield name, lambda photo, kind=kind: form(part + photo, kind=kind), ("400", "200"), "form"
+        yield name, of_kind(kind), ("400", "200"), "form"
     yield "no part", lambda photo: form(), BAD, "form"
     yield "no last boundary", lambda photo: form(part + photo, end=b""), BAD, "form"
     yield "something behind the boundary", lambda photo: form(part + photo, end=b"zz"), BAD, "form"

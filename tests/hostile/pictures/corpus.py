@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from tests.hostile.files import HostileFile
-from tests.hostile.pictures_damaged import damaged_files
-from tests.hostile.pictures_exif import exif_files
-from tests.hostile.pictures_jpeg import jpegs
-from tests.hostile.pictures_others import other_files
-from tests.hostile.pictures_png import pngs
-from tests.hostile.pictures_webp import webps_and_ppms
+from tests.hostile.pictures.damaged import damaged_files
+from tests.hostile.pictures.exif import exif_files
+from tests.hostile.pictures.files import HostileFile
+from tests.hostile.pictures.jpeg import jpegs
+from tests.hostile.pictures.others import other_files
+from tests.hostile.pictures.png import pngs
+from tests.hostile.pictures.webp import webps_and_ppms
 
 
 def corpus() -> Iterator[HostileFile]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps
 
-from tests.hostile.files import (
+from tests.hostile.pictures.files import (
     DRAWN,
     PORTRAIT,
     QUARTERS,
