@@ -16,13 +16,13 @@ from pathlib import Path
 import grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL, Samples
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.front.methods import SERVICE
 from deploy.gateway.operation.service import GatewayServer
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 MODELS = ("photo_analysis", "crop_analysis")
 CLIENTS = (1, 16)
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.embedded.environment import PROJECT
+from deploy.benchmark.portrait import PORTRAIT
 from runtime.detect.blazeface import TILES
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.detector_file import find_detector
@@ -31,7 +31,6 @@ from runtime.detect.tiles import tile_photo
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 SIZES = ((1920, 1080), (3600, 2400), (6000, 4000))
 COUNTS = (1, 10, 50, 100, 300, 600, 1000)
 MIN_FACES: tuple[float | None, ...] = (None, 0.01, 0.005)

@@ -26,11 +26,11 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, picture, request_for
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 LOADS = (0.8, 4.0)
 WRONG = "WRONG"  # the end of a request that was answered with something else
 REFUSED = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE})

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from deploy.benchmark.load import Samples
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 MODELS = ("crop_analysis", "face_analysis", "photo_analysis")
 INPUT = PROJECT / "var" / "perf-analyzer-input.json"
 SIZE = 112  # pixels, of a crop

@@ -8,7 +8,6 @@ its own.
 """
 
 import argparse
-import http.client
 import json
 import statistics
 import time
@@ -16,33 +15,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deploy.benchmark.load.rest import RestClient
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from qface_client import FaceClient
 from qface_client.results import Analysis
 
-_PHOTO = PROJECT / "tests" / "assets" / "astronaut.jpg"
 _WARM_UP = 5
 _FACES = (1, 10, 100, 320)
 _REPEATS = 5
+_SECONDS = 60.0  # that a photo over REST may take
 
 
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
-    parser.add_argument("--photo", type=Path, default=_PHOTO)
+    parser.add_argument("--photo", type=Path, default=PORTRAIT)
     parser.add_argument("--count", type=int, default=60, help="photos each way (default: %(default)s)")
     options = parser.parse_args()
     photo = options.photo.read_bytes()
     with GatewayServer(options.repository, rest_port=0) as server, FaceClient(server.grpc_address) as client:
         (door,) = (each["pid"] for each in server.status()["further_fronts"] if each["door"] == "REST")
-        connection = http.client.HTTPConnection(server.rest_address, timeout=60)
+        rest = RestClient(server.rest_address)
         print("| photos, one after the other | main process, core-ms | REST door, core-ms |\n|---|---:|---:|")
         for name, send in (
             ("over gRPC", lambda: client.analyze(photo)),
-            ("over REST", lambda: _post(connection, photo)),
+            ("over REST", lambda: _post(rest, photo)),
         ):
             in_main, in_door = _cost(send, server.pid, door, count=options.count)
             print(f"| {name} | {in_main:.1f} | {in_door:.1f} |")
@@ -53,12 +54,10 @@ def main() -> None:
         print(f"| {faces} | {size / 1e3:.0f} | {seconds * 1e3:.1f} |")
 
 
-def _post(connection: http.client.HTTPConnection, photo: bytes) -> None:
-    connection.request("POST", "/v1/analyze", photo, {"Content-Type": "image/jpeg"})
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise SystemExit(f"the photo was not answered: {answer.status} {body[:500]!r}")
+def _post(rest: RestClient, photo: bytes) -> None:
+    reply, _ = rest.analyze(photo, query={}, deadline=_SECONDS)
+    if reply.code != "OK":
+        raise SystemExit(f"the photo was not answered: {reply.code} {reply.details}")
 
 
 def _cost(send: Callable[[], Any], *pids: int, count: int) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ from build.errors import BuildError
 from build.serving.pbtxt import parse
 from build.serving_plan import shipped_checkpoint
 from deploy.benchmark import gateway_cost
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from qface_client import FaceClient
@@ -33,7 +34,6 @@ from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from training.models import ExportWrapper, load_checkpoint
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 BATCHES = (1, 8, 32)
 CLIENTS = (1, 4, 16)
 

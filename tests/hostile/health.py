@@ -1,21 +1,15 @@
 """The processes behind a gateway before and after: whether the same ones live, and what memory each has."""
 
-import itertools
-import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
-from deploy.benchmark.faults.processes import Process, processes_below
-
-_MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
-_KILOBYTE = 1024
+from deploy.benchmark.faults.processes import byte_counts, processes_below, role_of
 
 
 def family(supervisor: int) -> dict[int, str]:
     """The names of a gateway's processes by their pids: of the supervisor and all below it."""
     found = {supervisor: "supervisor"}
     return found | {
-        pid: _name(each) for pid, each in processes_below(supervisor).items() if each.state != "Z"
+        pid: role_of(each.command) for pid, each in processes_below(supervisor).items() if each.state != "Z"
     }
 
 
@@ -36,27 +30,6 @@ class Family:
         return ", ".join(f"{name} ({pid})" for pid, name in gone.items())
 
 
-def _name(process: Process) -> str:
-    if match := _MODEL.search(process.command):
-        return match.group(1)
-    words = process.command.split(" ")
-    if words[0].endswith("/tritonserver"):
-        return "tritonserver"
-    for word, module in itertools.pairwise(words):
-        if word == "-m":
-            return module.rpartition(".")[2]
-    return "guard"
-
-
-def resident(pids: Mapping[int, str]) -> dict[int, int]:
+def resident(pids: Iterable[int]) -> dict[int, int]:
     """Bytes of anonymous memory that each process has in RAM, which a leak makes grow; 0 for a dead one."""
-    return {pid: _anonymous(pid) for pid in pids}
-
-
-def _anonymous(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"^RssAnon:\s+(\d+) kB", text, re.MULTILINE)
-    return _KILOBYTE * int(match.group(1)) if match else 0
+    return {pid: byte_counts(pid, "status").get("RssAnon", 0) for pid in pids}

@@ -1,5 +1,6 @@
 """The REST door of the real server: the JSON of our command line, and what its specification says."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,25 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from deploy.benchmark.load.rest import RestClient
 from deploy.gateway.operation.service import GatewayServer
 from qface_client import cli
 from tests.helpers.paths import ASTRONAUT, ROOT
-from tests.helpers.rest_load import post
+
+SECONDS = 120.0
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
-    [("", []), ("?tasks=age,head_pose&min_score=0.3&max_faces=2", ["--tasks", "age,head_pose"])],
+    "query", [{}, {"tasks": "age,head_pose", "min_score": "0.3", "max_faces": "2"}], ids=["all", "some"]
 )
 def test_the_json_is_that_of_the_command_line(
-    server: GatewayServer, capsys: pytest.CaptureFixture[str], query: str, words: list[str]
+    server: GatewayServer, capsys: pytest.CaptureFixture[str], query: dict[str, str]
 ) -> None:
-    search = ["--min-score", "0.3", "--max-faces", "2"] if query else []
+    words = [word for name, value in query.items() for word in (f"--{name.replace('_', '-')}", value)]
     address = ["--url", server.grpc_address]
-    assert cli.main(["analyze", str(ASTRONAUT), "--json", *address, *words, *search]) == 0
+    assert cli.main(["analyze", str(ASTRONAUT), "--json", *address, *words]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed.pop("file") == str(ASTRONAUT)
-    assert post(server.rest_address, f"/v1/analyze{query}") == (200, printed)
+    with contextlib.closing(RestClient(server.rest_address)) as client:
+        reply, answer = client.analyze(ASTRONAUT.read_bytes(), query=query, deadline=SECONDS)
+    assert (reply.code, answer) == ("OK", printed)
 
 
 def test_schemathesis_finds_nothing(server: GatewayServer, tmp_path: Path) -> None:

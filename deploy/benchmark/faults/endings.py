@@ -14,9 +14,8 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 from deploy.benchmark.faults.fault import Fault, Scene
 from deploy.benchmark.faults.processes import processes_below, running
 from deploy.benchmark.load import End
-from deploy.benchmark.load.clients import reply_of
 from deploy.benchmark.load.mix import EVERYTHING
-from deploy.benchmark.load.outcomes import RETRYABLE, end_of_error
+from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.sample_requests import CHANNEL
 
 _BURST = 12  # requests that are sent just before the signal, so that work is in flight
@@ -41,7 +40,6 @@ class _Burst:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._sample = scene.samples.of(EVERYTHING, 0)
-        self.ends: list[End] = []
         self.codes: list[str] = []
         self._channel = grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL)
         stub = v2_grpc.GRPCInferenceServiceStub(self._channel)
@@ -50,25 +48,14 @@ class _Burst:
             thread.start()
 
     def _one(self, stub: v2_grpc.GRPCInferenceServiceStub) -> None:
-        began = time.monotonic()
-        end, code, details = End.ANSWERED, "OK", ""
-        try:
-            answer = stub.ModelInfer(self._sample.request, timeout=_DEADLINE)
-            if not self._sample.fits(answer, tolerance=self._scene.samples.tolerance):
-                end = End.WRONG
-        except grpc.RpcError as error:
-            reply = reply_of(error)
-            code, details = reply.code, reply.details
-            end = end_of_error(code, details, seconds=time.monotonic() - began, deadline=_DEADLINE)
-        self.ends.append(end)
-        self.codes.append(code)
-        self._scene.count(end, code=code, details=details, began=began, seconds=time.monotonic() - began)
+        sample = self._sample
+        self.codes.append(self._scene.ask(stub, sample.request, deadline=_DEADLINE, sample=sample))
 
     def finish(self) -> None:
         for thread in self._threads:
             thread.join(2 * _DEADLINE)
         self._channel.close()
-        assert len(self.ends) == _BURST, f"{_BURST - len(self.ends)} requests neither ended nor failed"
+        assert len(self.codes) == _BURST, f"{_BURST - len(self.codes)} requests neither ended nor failed"
         assert set(self.codes) <= {"OK", *RETRYABLE}, f"ends of good requests: {set(self.codes)}"
 
 

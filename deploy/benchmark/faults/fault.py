@@ -3,13 +3,19 @@
 import dataclasses
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+import grpc
 
 from deploy.benchmark.faults.processes import model_names
 from deploy.benchmark.faults.whole import is_whole, seconds_until
 from deploy.benchmark.load import End, Load, Outcome, Samples
-from deploy.benchmark.load.clients import MakeSender
+from deploy.benchmark.load.clients import MakeSender, reply_of
+from deploy.benchmark.load.outcomes import end_of_error
+from deploy.benchmark.load.sample_requests import Sample
 from deploy.gateway.operation.service import GatewayServer
 
 REPAIR_SECONDS = 300.0  # until a gateway must be whole again, on a machine that is many times slower
@@ -90,6 +96,24 @@ class Scene:
         """A copy of the repository, which the fault may damage; it lives as long as the gateway."""
         folder = Path(tempfile.mkdtemp(dir=self.kept))
         return shutil.copytree(self.repository.resolve(), folder / "repository", symlinks=True)
+
+    def ask(self, stub: Any, request: Any, *, deadline: float, sample: Sample | None = None) -> str:
+        """Sends a request of the fault's own, which counts, and returns its status by name.
+
+        sample   whose answer is expected (None: any)
+        """
+        began = time.monotonic()
+        end, code, details = End.ANSWERED, "OK", ""
+        try:
+            answer = stub.ModelInfer(request, timeout=deadline)
+            if sample is not None and not sample.fits(answer, tolerance=self.samples.tolerance):
+                end = End.WRONG
+        except grpc.RpcError as error:
+            reply = reply_of(error)
+            code, details = reply.code, reply.details
+            end = end_of_error(code, details, seconds=time.monotonic() - began, deadline=deadline)
+        self.count(end, code=code, details=details, began=began, seconds=time.monotonic() - began)
+        return code
 
     def count(
         self, end: End, *, code: str = "OK", details: str = "", began: float = 0.0, seconds: float = 0.0

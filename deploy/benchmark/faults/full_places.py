@@ -19,9 +19,7 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 from deploy.benchmark.faults.fault import Fault, Scene
 from deploy.benchmark.faults.private_mounts import NOBODY_MOUNTS, Filler, mounted, seen_by, way_to_mount
 from deploy.benchmark.faults.processes import model_processes, send
-from deploy.benchmark.load import End
 from deploy.benchmark.load.mix import PHOTOS
-from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, request_for
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart
@@ -101,16 +99,7 @@ def status_of_large_photo(scene: Scene, channel: grpc.Channel) -> str:
     """What a photo of noise gets, whose file alone is larger than the load's; it counts."""
     noise = np.random.default_rng(0).integers(0, 256, (_LARGE_SIDE, _LARGE_SIDE, 3), dtype=np.uint8)
     request = request_for(scene.samples.configs[PHOTOS], encoded=jpeg(noise), pixels=noise)
-    began = time.monotonic()
-    try:
-        v2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=_LARGE_SECONDS)
-    except grpc.RpcError as error:
-        code, details, seconds = error.code().name, str(error.details()), time.monotonic() - began
-        end = end_of_error(code, details, seconds=seconds, deadline=_LARGE_SECONDS)
-        scene.count(end, code=code, details=details, seconds=seconds)
-        return str(code)
-    scene.count(End.ANSWERED, seconds=time.monotonic() - began)
-    return "OK"
+    return scene.ask(v2_grpc.GRPCInferenceServiceStub(channel), request, deadline=_LARGE_SECONDS)
 
 
 def _killed_without_shared_memory(scene: Scene) -> float:

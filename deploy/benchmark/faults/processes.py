@@ -7,7 +7,15 @@ import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
+_MODEL = re.compile(r"/models/([^/ ]+)/\d+/model\.py")
+# Words of a command line -> the role of its process, the first that fits. The REST door is a front process.
+_ROLES = (
+    ("process_guard", "guard"),
+    ("main_process", "main process"),
+    ("front_process", "front process"),
+    ("-m deploy.gateway ", "supervisor"),
+)
+TRITON, OTHER = "tritonserver", "other"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +63,7 @@ def model_processes(triton: int) -> dict[str, list[int]]:
     """The processes of a Triton's Python models by the models' names."""
     found: dict[str, list[int]] = {}
     for process in processes_below(triton).values():
-        if (match := MODEL.search(process.command)) and process.state not in "ZX":
+        if (match := _MODEL.search(process.command)) and process.state not in "ZX":
             found.setdefault(match.group(1), []).append(process.pid)
     return {model: sorted(pids) for model, pids in sorted(found.items())}
 
@@ -76,28 +84,40 @@ def tritons(root: int) -> list[int]:
     return sorted(
         pid
         for pid, process in processes_below(root).items()
-        if process.command.split(" ")[0].endswith("/tritonserver") and process.state not in "ZX"
+        if role_of(process.command) == TRITON and process.state not in "ZX"
     )
 
 
 def resident_bytes(root: int) -> Mapping[str, int]:
-    """Memory of a process and of all below it: the sum of their proportional shares, by program."""
+    """Memory of a process and of all below it: the sum of their proportional shares, by role."""
     shares: dict[str, int] = {}
     for pid, process in ({root: look(root)} | processes_below(root)).items():
-        name = "gateway"
-        if process is None:
-            continue
-        if "tritonserver" in process.command.split(" ")[0]:
-            name = "tritonserver"
-        elif match := MODEL.search(process.command):
-            name = match.group(1)
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-        shares[name] = shares.get(name, 0) + (1024 * int(match.group(1)) if match else 0)
+        if process is not None:
+            role = role_of(process.command)
+            shares[role] = shares.get(role, 0) + byte_counts(pid, "smaps_rollup").get("Pss", 0)
     return shares
+
+
+def role_of(command: str) -> str:
+    """Whose command line this is: a model's name for its process."""
+    if match := _MODEL.search(command):
+        return match.group(1)
+    if command.split(" ")[0].endswith("/tritonserver"):
+        return TRITON
+    return next((role for words, role in _ROLES if words in command), OTHER)
+
+
+def byte_counts(pid: int, file: str) -> dict[str, int]:
+    """The lines "Rss:   123 kB" of /proc/PID/`file`, in bytes; nothing of a process that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    except OSError:
+        return {}
+    return {
+        name: 1024 * int(value.split()[0])
+        for name, _, value in (line.partition(":") for line in lines)
+        if value.endswith(" kB")
+    }
 
 
 def send(pid: int, number: signal.Signals, *, below: int) -> None:

@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import grpc
-from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.faults.fault import Fault, Scene
 from deploy.benchmark.load import End, half_open, http2, leaving
-from deploy.benchmark.load.clients import reply_of
 from deploy.benchmark.load.mix import CROPS, EVERYTHING, PHOTOS
 from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.picture_bombs import progressive
@@ -191,22 +189,9 @@ def _bombs(scene: Scene) -> None:
         grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL) as channel,
         ThreadPoolExecutor(_BOMBING_CLIENTS) as pool,
     ):
-        send = partial(_send_bomb, v2_grpc.GRPCInferenceServiceStub(channel), scene)
+        send = partial(scene.ask, v2_grpc.GRPCInferenceServiceStub(channel), deadline=_DEADLINE)
         codes = set(pool.map(send, itertools.islice(itertools.cycle(requests), count)))
     assert codes == {"INVALID_ARGUMENT"}, f"bombs ended with {codes}"
     assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
     slowest = max(outcome.seconds for outcome in scene.outcomes)
     scene.notes.append(f"{count} bombs were refused, after {1000 * slowest:.0f} ms at the most")
-
-
-def _send_bomb(stub: v2_grpc.GRPCInferenceServiceStub, scene: Scene, request: v2.ModelInferRequest) -> str:
-    began = time.monotonic()
-    end, code, details = End.ANSWERED, "OK", ""
-    try:
-        stub.ModelInfer(request, timeout=_DEADLINE)
-    except grpc.RpcError as error:
-        reply = reply_of(error)
-        code, details = reply.code, reply.details
-        end = end_of_error(code, details, seconds=time.monotonic() - began, deadline=_DEADLINE)
-    scene.count(end, code=code, details=details, began=began, seconds=time.monotonic() - began)
-    return code

@@ -6,7 +6,7 @@ from deploy.benchmark.load.clients import MakeSender, Reply, alike
 from deploy.benchmark.load.rest import RestClient
 
 # What a broken connection raises. As with gRPC, it says that another try is safe: an analysis has no effects.
-_BROKEN = ("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "ConnectionRefusedError")
+BROKEN = ("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "ConnectionRefusedError")
 
 
 class _RestSender:
@@ -20,7 +20,7 @@ class _RestSender:
 
     def send(self, deadline: float) -> Reply:
         reply, answer = self._client.analyze(self._photo, query={}, deadline=deadline)
-        if not reply.code and reply.details.startswith(_BROKEN):
+        if not reply.code and reply.details.startswith(BROKEN):
             return dataclasses.replace(reply, code="UNAVAILABLE")
         if reply.code != "OK":
             return reply

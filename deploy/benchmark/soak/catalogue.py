@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 from deploy.benchmark.load.mix import CROPS, EVERYTHING
 from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.sample_requests import CHANNEL, TIMEOUT, request_for
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.soak import pictures
 from deploy.benchmark.soak.pictures import Photo
 from runtime.parameters import REQUEST_PARAMETERS, parse
@@ -106,7 +107,7 @@ class Catalogue:
         """Requests that name outputs: of three parts the first, the last, the middle."""
         outputs = [output.name for output in config.output]
         part = max(1, len(outputs) // _SUBSETS)
-        portrait = Photo(name="", data=pictures.PORTRAIT.read_bytes())
+        portrait = Photo(name="", data=PORTRAIT.read_bytes())
         for number in range(0, len(outputs), part):
             question = self._question(config, portrait, share=share)
             for output in outputs[number : number + part]:
@@ -132,7 +133,7 @@ class Catalogue:
         for config in [*photo, *face[:2]]:
             for sent in pictures.no_pictures():
                 yield self._question(config, sent, share=1.0)
-        portrait = Photo(name="", data=pictures.PORTRAIT.read_bytes())
+        portrait = Photo(name="", data=PORTRAIT.read_bytes())
         for config in (*photo[:1], *crop[:1], *face[:1]):
             for name, spoil in _SPOILT.items():
                 question = self._question(config, portrait, share=1.0)

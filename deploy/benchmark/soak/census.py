@@ -10,21 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.benchmark.faults.processes import MODEL, Process, look, processes_below
+from deploy.benchmark.faults.processes import (
+    OTHER,
+    TRITON,
+    Process,
+    byte_counts,
+    look,
+    processes_below,
+    role_of,
+)
 
 _SHARED_MEMORY = Path("/dev/shm")
 _REGION = re.compile(r"qface_(\d+)_")  # the name of a region has the process that started its Triton
 _BLOCK = 512  # bytes of st_blocks
 _LOOK_SECONDS = 0.2
-# Words of a command line -> the role of its process, the first that fits.
-_ROLES = (
-    ("process_guard", "guard"),
-    ("deploy.gateway.rest", "REST"),
-    ("main_process", "main process"),
-    ("front_process", "front process"),
-    ("-m deploy.gateway ", "supervisor"),
-)
-OTHER = "other"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ class Census:
             regions=len(sizes),
             region_bytes=sum(sizes),
             region_peak=self._peak,
-            tritons=sum(each.role == "tritonserver" for each in held),
+            tritons=sum(each.role == TRITON for each in held),
             connected=connected,
         )
 
@@ -124,15 +123,6 @@ class Census:
             self._peak = max(self._peak, sum(self._region_sizes()))
 
 
-def role_of(command: str) -> str:
-    """Whose command line this is: a model's name for its process."""
-    if match := MODEL.search(command):
-        return match.group(1)
-    if command.split(" ")[0].endswith("/tritonserver"):
-        return "tritonserver"
-    return next((role for words, role in _ROLES if words in command), OTHER)
-
-
 def _roles(found: dict[int, Process]) -> dict[int, str]:
     """The role of each process; several of one role below one parent are numbered from the second on."""
     roles: dict[int, str] = {}
@@ -140,7 +130,7 @@ def _roles(found: dict[int, Process]) -> dict[int, str]:
     for pid in sorted(found):
         role = role_of(found[pid].command)
         number = seen[found[pid].parent, role] = seen.get((found[pid].parent, role), 0) + 1
-        numbered = number > 1 and role not in ("guard", "tritonserver", OTHER)
+        numbered = number > 1 and role not in ("guard", TRITON, OTHER)
         roles[pid] = f"{role} ({number})" if numbered else role
     return roles
 
@@ -148,11 +138,11 @@ def _roles(found: dict[int, Process]) -> dict[int, str]:
 def _held(pid: int, role: str) -> Held | None:
     folder = Path(f"/proc/{pid}")
     try:
-        rollup = _kilobytes((folder / "smaps_rollup").read_text())
         after_name = (folder / "stat").read_text().rpartition(")")[2].split()
         descriptors = sum(1 for _ in (folder / "fd").iterdir())
-    except (OSError, KeyError):
+    except OSError:
         return None
+    rollup = byte_counts(pid, "smaps_rollup")
     if "Rss" not in rollup:  # it has ended, and its parent has not looked yet
         return None
     return Held(
@@ -165,12 +155,3 @@ def _held(pid: int, role: str) -> Held | None:
         descriptors=descriptors,
         threads=int(after_name[17]),
     )
-
-
-def _kilobytes(text: str) -> dict[str, int]:
-    """The lines "Rss:   123 kB" in bytes."""
-    return {
-        name: 1024 * int(value.split()[0])
-        for name, _, value in (line.partition(":") for line in text.splitlines())
-        if value.endswith(" kB")
-    }

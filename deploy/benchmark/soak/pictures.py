@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.benchmark.load.sample_requests import picture
-from deploy.embedded.environment import PROJECT
+from deploy.benchmark.portrait import PORTRAIT
 
-PORTRAIT = PROJECT / "tests" / "assets" / "astronaut.jpg"
 LARGE = 2_000_000  # pixels from which a photo is sent less often
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import matplotlib
 
-from deploy.benchmark.soak.census import OTHER, Sample
+from deploy.benchmark.faults.processes import OTHER
+from deploy.benchmark.soak.census import Sample
 
 matplotlib.use("Agg")  # no display is needed
 

@@ -4,13 +4,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from deploy.benchmark.soak.census import OTHER, Held, Sample
+from deploy.benchmark.faults.processes import OTHER, TRITON
+from deploy.benchmark.soak.census import Held, Sample
 from deploy.benchmark.soak.trends import HORIZON, PER, SETTLE, TOLERATED, Point, Trend, Verdict, trend
 
 ALL = "all"  # in place of a role
 _MIB = 2**20
 # Processes without Triton's first, then Triton, then the models.
-_FIRST = ("supervisor", "main process", "front process", "REST", "guard", "tritonserver")
+_FIRST = ("supervisor", "main process", "front process", "guard", TRITON)
 RULE = (
     f"Per {PER:,} requests, with a 95 % interval (Theil-Sen, moving-block bootstrap), without the first "
     f"{SETTLE} requests of each process. A series grows if the whole interval is above 0 and the slope "
@@ -74,7 +75,7 @@ def _roles(samples: Iterable[Sample]) -> list[str]:
 
 
 def _triton(sample: Sample) -> tuple[int, int]:
-    return next((held.pid, held.started) for held in sample.processes if held.role == "tritonserver")
+    return next((held.pid, held.started) for held in sample.processes if held.role == TRITON)
 
 
 def memory_table(series: Sequence[Series]) -> str:

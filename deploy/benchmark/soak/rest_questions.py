@@ -7,6 +7,7 @@ from typing import Any
 from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.rest import RestClient
 from deploy.benchmark.load.sample_requests import TIMEOUT
+from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.soak import pictures
 
 _TASKS = "/v1/tasks"
@@ -50,7 +51,7 @@ def _all(contract: dict[str, Any]) -> Iterator[tuple[str, bytes, dict[str, str],
         yield f"REST: {photo.name}, {query or 'all'}", photo.data, query, number % 3 == 0, True
     for photo in pictures.no_pictures():
         yield f"REST: {photo.name}", photo.data, {}, False, False
-    portrait = pictures.PORTRAIT.read_bytes()
+    portrait = PORTRAIT.read_bytes()
     for query in ({"tasks": "nothing"}, {"min_score": "much"}, {"nothing": "1"}):
         yield f"REST: {query}", portrait, query, False, False
 

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deploy.benchmark.faults.processes import role_of
 from deploy.benchmark.load.clients import Reply
 from deploy.benchmark.soak import report, run
 from deploy.benchmark.soak.__main__ import main
-from deploy.benchmark.soak.census import Held, Sample, role_of
+from deploy.benchmark.soak.census import Held, Sample
 from deploy.benchmark.soak.run import Plan, Recorder, Soak
 from deploy.benchmark.soak.trends import Point, Trend, Verdict, trend
 
@@ -123,6 +124,7 @@ def test_too_few_points_have_no_verdict() -> None:
             "/x/python -I -S /x/process_guard.py 20 0 qface_1_ /x/tritonserver --model-repository=/r/models",
             "guard",
         ),
+        ("/x/python -m deploy.gateway.operation.workers.front_process 19", "front process"),
         ("/x/tritonserver --model-repository=/r/models", "tritonserver"),
         ("/x/triton_python_backend_stub /r/models/face_engine/1/model.py qface_1_ 1 2", "face_engine"),
         ("/usr/bin/git status", "other"),
