@@ -42,7 +42,7 @@ class Backend:
     address      what to connect to, "unix:..."
     in_flight    requests that were begun on it and not ended
     sick         why it gets no more work; "" while it is well
-    mistaken     it takes a process for dead that lives, and may give out other requests' tensors
+    mistaken     it was given up for taking a process for dead that lives: it may mix up requests' tensors
     """
 
     def __init__(

@@ -22,7 +22,7 @@ _DEATH = re.compile(
     re.IGNORECASE,
 )
 # INTERNAL is what a model's own exception comes as, which may be about any file or connection.
-_DEATH_IF_INTERNAL = re.compile(_PROCESS_DEATH, re.IGNORECASE)
+_DEATH_OF_A_PROCESS = re.compile(_PROCESS_DEATH, re.IGNORECASE)
 # INVALID_ARGUMENT of an ensemble's step, whose inputs are other steps' outputs: a process that was frozen and
 # goes on leaves some of its own out. What a client sends has been validated.
 _STEP_WITHOUT_INPUTS = re.compile(
@@ -40,8 +40,16 @@ _LOOKS = (0.0, 0.05, 0.1, 0.15)
 
 def names_a_death(code: grpc.StatusCode, details: str) -> bool:
     """Whether this error comes of a Triton, or of a model's process, that has ended or is ending."""
-    death = _DEATH_IF_INTERNAL if code is grpc.StatusCode.INTERNAL else _DEATH
+    death = _DEATH_OF_A_PROCESS if code is grpc.StatusCode.INTERNAL else _DEATH
     return code in SUSPICIOUS and death.search(_ID.sub("", details)) is not None
+
+
+def takes_a_process_for_dead(details: str) -> bool:
+    """Whether Triton has given up a model's process.
+
+    Where that lives, it goes on writing into memory that other requests have been given.
+    """
+    return _DEATH_OF_A_PROCESS.search(_ID.sub("", details)) is not None
 
 
 def is_suspicious(code: grpc.StatusCode, details: str) -> bool:

@@ -149,7 +149,6 @@ class BackendPool:
             if self._is_sick(backend):
                 return True
         if loss.names_a_death(code, details):
-            backend.mistaken = True
             self._give_up(backend, f"a request got: {details}")
             return True
         if loss.lacks_shared_memory(details):
@@ -188,9 +187,7 @@ class BackendPool:
     async def rollback(self) -> None:
         """Goes back to the repository before the last swap; going back twice is where one was."""
         if self.previous is None:
-            raise errors.RepositoryNotFound(
-                "nothing was served before this repository: there is nothing to go back to"
-            )
+            raise errors.RepositoryNotFound("nothing was served before this: there is nothing to go back to")
         await self._replace(self.previous, event="rolled_back")
 
     def cut_off(self, generation: int) -> None:
@@ -286,7 +283,7 @@ class BackendPool:
         """Takes a sick Triton out, and lets another take its place."""
         if backend.sick or self._closed:
             return
-        backend.sick = why
+        backend.sick, backend.mistaken = why, loss.takes_a_process_for_dead(why)
         self._on_event("sick", f"Triton {backend.generation} is given up: {why}")
         self._standby.lost(backend)
         if backend is self._active:
@@ -319,15 +316,13 @@ class BackendPool:
             return
         self._repair.call_off()  # it would replace the standby, which is well
         self._repaired(standby)
-        self._on_event(
-            "repaired",
-            f"the standby, Triton {standby.generation}, answers; the one before was given up: {why}",
-        )
+        answers = f"the standby, Triton {standby.generation}, answers"
+        self._on_event("repaired", f"{answers}; the one before was given up: {why}")
 
     async def _bury(self, backend: Backend) -> None:
         """Ends a sick Triton: what it can still answer it answers, the rest fails now and is sent again.
 
-        A frozen or a mistaken one answers no more: 2.51 then gives out other requests' tensors.
+        One with a frozen process, or a mistaken one, answers no more: 2.51 mixes up requests' tensors then.
         """
         if backend.alive and not (backend.frozen or backend.mistaken):
             await backend.drained(_FAREWELL_SECONDS)
@@ -359,13 +354,17 @@ class BackendPool:
             return
         began = time.monotonic()
         wrong = await ask(backend, canary, timeout=self._settings.canary_timeout)
-        canaries.took(took := time.monotonic() - began)
+        took = time.monotonic() - began
+        canaries.took(took)
         if backend is not self._active:
             return
         if not wrong:
             canaries.answered(canary.model)
             if self._unwell.pop(canary.model, None) is not None:
                 self._notify()
+            return
+        if self._is_sick(backend) or loss.takes_a_process_for_dead(wrong):
+            self._give_up(backend, wrong)  # if it is not already
             return
         if full := loss.lacks_shared_memory(wrong):  # another Triton would find no more of it
             wrong = self._shortage.found(canary.model)
@@ -378,8 +377,8 @@ class BackendPool:
             self._replace_the_active(wrong)
 
     def _refusal(self) -> Refusal:
-        again = f"the service is {self._reason}: try again in a moment"
-        return unavailable(again, reason=self._reason, retry_after=_RETRY_SECONDS)
+        sentence = f"the service is {self._reason}: try again in a moment"
+        return unavailable(sentence, reason=self._reason, retry_after=_RETRY_SECONDS)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -19,6 +19,7 @@ from tests.helpers.fake_tritons import FakeTritons
 from tests.helpers.watched_pool import Watched, run, started
 
 MODEL, TRITON = 1, 0
+NOT_HEALTHY = "Failed to process the request(s), message: Stub process 'echo_0_0' is not healthy."
 
 
 def test_requests_are_counted_on_the_active_triton(tritons: FakeTritons, tmp_path: Path) -> None:
@@ -142,6 +143,37 @@ def test_a_triton_with_a_frozen_process_answers_nothing_more(
     run(tritons, tmp_path, test)
 
 
+def test_a_triton_that_takes_a_live_process_for_dead_answers_nothing_more(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process goes on writing into memory that other requests have by now."""
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 50)
+
+    async def test(watched: Watched) -> None:
+        watched.pool.begin()
+        assert await watched.pool.lost(1, grpc.StatusCode.INTERNAL, NOT_HEALTHY)
+        await watched.until(lambda: tritons.servers[1].killed)
+        await watched.whole(2)
+
+    run(tritons, tmp_path, test)
+
+
+def test_a_triton_that_breaks_off_a_connection_may_answer_the_others(
+    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 50)
+
+    async def test(watched: Watched) -> None:
+        watched.pool.begin()
+        assert await watched.pool.lost(1, grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        await watched.whole(2)
+        assert not tritons.servers[1].killed
+        watched.pool.end(1)
+        await watched.until(lambda: tritons.servers[1].killed)
+
+    run(tritons, tmp_path, test)
+
+
 @pytest.mark.parametrize("mode", ["never", "always"])
 def test_a_triton_whose_calls_were_cut_off_is_replaced_before_it_falls(
     tritons: FakeTritons, tmp_path: Path, mode: str
@@ -209,11 +241,11 @@ def test_a_start_that_goes_on_at_the_end_is_called_off(tritons: FakeTritons, tmp
     run(tritons, tmp_path, test)
 
 
-def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_replaced(
-    tritons: FakeTritons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def canary_answers(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[str]]:
+    """What a Triton's canaries get in turn, by its generation; a good answer where nothing is left."""
     canary = Canary(model="echo", request=object(), batched=False, steps=frozenset({"echo"}))
-    answers = {1: ["", "echo answers with INTERNAL: it is tired", "echo answers with INTERNAL: it is tired"]}
+    answers: dict[int, list[str]] = {}
 
     async def ask(backend: Backend, _canary: object, *, timeout: float) -> str:
         del timeout
@@ -229,6 +261,14 @@ def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_r
     monkeypatch.setattr(module, "ask", ask)
     monkeypatch.setattr(candidates, "pass_all", pass_all)
     monkeypatch.setattr(module, "_TICK", 0.01)
+    return answers
+
+
+def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_replaced(
+    tritons: FakeTritons, tmp_path: Path, canary_answers: dict[int, list[str]]
+) -> None:
+    tired = "echo answers with INTERNAL: it is tired"
+    canary_answers[1] = ["", tired, tired]
 
     async def test(watched: Watched) -> None:
         tritons.seconds = 0.2
@@ -239,6 +279,27 @@ def test_a_model_that_does_not_answer_its_canary_is_unwell_and_then_its_triton_r
         assert watched.pool.health() == (True, "")
         assert watched.kinds() == ["unwell", "sick", "repaired"]
         await watched.until(lambda: tritons.servers[1].killed)
+
+    run(tritons, tmp_path, test, canary_seconds=0.01)
+
+
+def test_a_canary_that_finds_a_live_process_taken_for_dead_ends_its_triton_at_once(
+    tritons: FakeTritons,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    canary_answers: dict[int, list[str]],
+) -> None:
+    """It does not go on answering until another is ready, as one with a tired model does."""
+    monkeypatch.setattr(module, "_FAREWELL_SECONDS", 50)
+    canary_answers[1] = [f"echo answers with INTERNAL: {NOT_HEALTHY}"]
+
+    async def test(watched: Watched) -> None:
+        tritons.seconds = 0.2
+        watched.pool.begin()
+        await watched.until(lambda: tritons.servers[1].killed)
+        assert watched.pool.active is None
+        await watched.whole(2)
+        assert watched.kinds() == ["sick", "repaired"]
 
     run(tritons, tmp_path, test, canary_seconds=0.01)
 
