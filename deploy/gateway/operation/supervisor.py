@@ -23,6 +23,7 @@ from deploy.gateway.operation.console import fail, log
 from deploy.gateway.operation.systemd_notify import notify
 
 COULD_NOT_START = 2  # exit status of a process that would only fail again
+_NO_ROOM = "NoRoom"  # the error of one that only lacks room, which there may be at any time
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK = 1.0  # seconds between looks at the clock
@@ -96,6 +97,8 @@ class _Child:
         if self.ready_since is not None and now - self.ready_since >= self._patience.settled:
             self.ended_in_a_row = 0
         self.ended_in_a_row += 1
+        if self.was_ready and (self.failure or {}).get("error") == _NO_ROOM:
+            self.ended_in_a_row = min(self.ended_in_a_row, self._patience.restarts)
         self.start_at = now + self.delay
         os.close(self.descriptor)
         self.process, self.descriptor = None, -1

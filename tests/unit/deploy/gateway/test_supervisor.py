@@ -194,6 +194,17 @@ def test_a_restart_that_fails_so_is_repeated_since_it_was_ready_before() -> None
             running.wait_for(r"child (\d+)")
 
 
+def test_one_that_only_lacks_room_is_started_again_for_good() -> None:
+    source = (
+        "report('ready') if starts == 0 else report('failed', error='NoRoom', sentence='full');"
+        "sys.exit(2 if starts else 1)"
+    )
+    with supervised(source) as running:
+        for _ in range(7):  # QUICK gives up after three
+            running.wait_for(r"child (\d+)")
+        assert running.process.poll() is None
+
+
 def test_one_that_hangs_is_killed_and_started_again() -> None:
     source = "report('ready'); time.sleep(3600) if starts == 0 else serve()"
     with supervised(source, heartbeat=0.5) as running:
