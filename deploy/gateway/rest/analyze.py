@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.inference import Inference
-from deploy.gateway.refusals import Refusal, unavailable
+from deploy.gateway.refusals import BY_MODEL, Refusal, unavailable
 from deploy.gateway.rest.call import RestCall
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.problems import HEADERS, REQUEST_ID, Problem
@@ -59,27 +59,29 @@ class Analyze:
             try:
                 answer = await self._inference.infer(call)
             except Problem as problem:
-                # An output that the contract had when the request was made, and the model has no more.
-                if "inference output" in problem.refusal.sentence and attempt + 1 < _ATTEMPTS:
+                if _lacks_output(problem.refusal) and attempt + 1 < _ATTEMPTS:
                     continue
                 raise
             try:
                 body = await self._body(call, answer)
             except (ServerError, ValueError) as error:  # NaN is no JSON
-                raise Problem(
-                    Refusal(
-                        grpc.StatusCode.INTERNAL, f"the model's answer can't be used: {error}", reason="model"
-                    )
-                ) from error
+                raise self._unanswered(call, _unusable(error)) from error
             if body is not None:
                 return body
-        raise Problem(
+        raise self._unanswered(
+            call,
             unavailable(
                 "what is served changed under the request again and again: send it again",
                 reason="not_ready",
                 retry_after=1.0,
-            )
+            ),
         )
+
+    def _unanswered(self, call: RestCall, refusal: Refusal) -> Problem:
+        """Counts a refusal of what Triton has answered: to the authority the request has ended well."""
+        assert call.query is not None
+        self._authority.refused(call.query.model.name, refusal.reason)
+        return Problem(refusal)
 
     async def _body(self, call: RestCall, answer: bytes) -> bytes | None:
         """The JSON by the contract that the answer names.
@@ -103,6 +105,17 @@ class Analyze:
         ):
             return None
         return await _run(_json_of, tensors, tasks, contract, in_thread=is_large)
+
+
+def _lacks_output(refusal: Refusal) -> bool:
+    """Whether the contract had an output when the request was made that the model has no more."""
+    by_triton = refusal.reason == BY_MODEL and refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    return refusal.reason == "output" or (by_triton and "inference output" in refusal.sentence)
+
+
+def _unusable(error: Exception) -> Refusal:
+    sentence = f"the model's answer can't be used: {error}"
+    return Refusal(grpc.StatusCode.INTERNAL, sentence, reason=BY_MODEL)
 
 
 async def _run(work: Callable[..., T], *arguments: Any, in_thread: bool) -> T:

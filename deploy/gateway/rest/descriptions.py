@@ -1,6 +1,7 @@
 """Descriptions: what the REST door says of itself and of what is served."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from deploy.gateway.rest.openapi import specification
 from deploy.gateway.rest.problems import HEADERS, Problem
 
 _RETRY_AFTER = 1.0  # seconds
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 class Descriptions:
@@ -59,9 +61,8 @@ class Descriptions:
     async def docs(self, request: web.BaseRequest) -> web.Response:
         photos = self._photos(request)
         scheme = "http" if self._options.identity.certificate is None else "https"
-        text = page(
-            specification(photos, self._options), described(photos), place=f"{scheme}://{request.host}"
-        )
+        host = request.host if _HOST.fullmatch(request.host) else "HOST"  # it goes into commands to copy
+        text = page(specification(photos, self._options), described(photos), place=f"{scheme}://{host}")
         headers = {**HEADERS, "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
         return web.Response(body=text.encode(), headers=headers)
 

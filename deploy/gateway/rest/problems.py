@@ -16,8 +16,6 @@ TYPE = "/docs#"  # of a problem, with its status behind: a place on the page for
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "q-face"}
 REQUEST_ID = "X-Request-Id"
 
-MEDIA_TYPE, METHOD, PATH, SLOW = "media_type", "method", "path", "slow"
-
 _DETAIL = 4000  # characters
 
 _STATUS: Mapping[grpc.StatusCode, int] = {
@@ -34,10 +32,10 @@ _STATUS: Mapping[grpc.StatusCode, int] = {
 # Where HTTP has a status that says more than gRPC's: by the code and the reason.
 _CLOSER: Mapping[tuple[grpc.StatusCode, str], int] = {
     (grpc.StatusCode.INVALID_ARGUMENT, "request_bytes"): 413,
-    (grpc.StatusCode.INVALID_ARGUMENT, MEDIA_TYPE): 415,
+    (grpc.StatusCode.INVALID_ARGUMENT, "media_type"): 415,
     (grpc.StatusCode.INVALID_ARGUMENT, "picture"): 422,
     (grpc.StatusCode.INVALID_ARGUMENT, BY_MODEL): 422,
-    (grpc.StatusCode.DEADLINE_EXCEEDED, SLOW): 408,
+    (grpc.StatusCode.DEADLINE_EXCEEDED, "slow"): 408,
 }
 # With what each can be given; the specification lists them.
 STATUSES: Mapping[int, str] = {

@@ -134,6 +134,15 @@ def test_a_swap_under_the_request_makes_it_go_once_more() -> None:
     with_rest(test)
 
 
+def test_a_clients_words_do_not_make_a_request_go_once_more() -> None:
+    async def test(running: RunningRest) -> None:
+        for path, status in (("?inference+output=1", 400), ("?model=inference+output", 404)):
+            assert (await running.send(path=f"/v1/analyze{path}")).status == status
+        assert len(running.authority.turned_away) == 2
+
+    with_rest(test)
+
+
 def test_a_request_has_an_id_of_its_own_or_the_sent_one() -> None:
     async def test(running: RunningRest) -> None:
         assert (await running.send(headers={"X-Request-Id": "order-7"})).headers["X-Request-Id"] == "order-7"
@@ -201,6 +210,7 @@ def test_an_answer_that_can_not_be_read_is_the_models_error() -> None:
         answer = await running.send()
         assert (answer.status, answer.json["reason"]) == (500, "model")
         assert "shape" in answer.json["detail"]
+        assert running.authority.turned_away == [("photo_analysis", "model")] * 2
 
     with_rest(test)
 

@@ -1,6 +1,7 @@
 """What a client may send, and for how long: limits come before the bytes, and nobody is kept by others."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 
@@ -117,6 +118,27 @@ def test_headers_that_do_not_come_end_the_connection(monkeypatch: pytest.MonkeyP
 
     async def test(running: RunningRest) -> None:
         assert await running.raw(b"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nX-Slow: ") == b""
+
+    with_rest(test)
+
+
+def test_a_client_that_reads_no_answer_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.2)
+
+    async def test(running: RunningRest) -> None:
+        sent = 4000  # more than the system keeps for it
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1024)
+        writer.write(head(method="GET", path="/openapi.json") * sent)
+        while not running.front._connections._open:
+            await asyncio.sleep(0.01)
+        while running.front._connections._open:
+            await asyncio.sleep(0.01)
+        came = b""
+        with contextlib.suppress(ConnectionError):
+            came = await reader.read(-1)
+        writer.transport.abort()
+        assert came.count(b"HTTP/1.1 200 ") < sent
+        assert (await running.send("GET", "/v1/health/live")).status == 200
 
     with_rest(test)
 
