@@ -1,8 +1,10 @@
 """Identities: who calls, by API key or by certificate.
 
 With a file of keys, every call but those of health names a key, as metadata `authorization: Bearer KEY` or
-`x-api-key: KEY`. With mutual TLS the certificate names the caller; with both, the connection needs a
-certificate and the call a key, which then names the caller and sets its rate and its tasks.
+`x-api-key: KEY`, or as HTTP headers of these names. A bearer's key goes first; an `authorization` of another
+scheme, or an empty one, is somebody else's (a proxy's) and leaves it to `x-api-key`. With mutual TLS the
+certificate names the caller; with both, the connection needs a certificate and the call a key, which then
+names the caller and sets its rate and its tasks.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ AuthContext = Mapping[str, Iterable[bytes]]
 _CERTIFICATE_NAMES = ("x509_common_name", "x509_subject_alternative_name")
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-@:/ ")
 _LONGEST_NAME = 128
-_HOW = "send it as metadata `authorization: Bearer KEY`"
+_HOW = "send it as `authorization: Bearer KEY`, in gRPC's metadata or as an HTTP header"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

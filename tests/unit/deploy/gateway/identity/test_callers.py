@@ -38,6 +38,7 @@ def no_context() -> dict[str, list[bytes]]:
         [("user-agent", "x"), ("authorization", f"bearer  {KEY} ")],
         [("x-api-key", KEY)],
         [("authorization", "Basic abc"), ("x-api-key", KEY)],
+        [("authorization", "Bearer "), ("x-api-key", KEY)],
         [("x-api-key", ANDROID), ("authorization", f"Bearer {KEY}")],
     ],
 )
@@ -54,6 +55,7 @@ def test_a_key_names_the_caller(identities: Identities, metadata: Sequence[tuple
         ([("authorization", KEY)], "needs an API key"),
         ([("x-api-key-bin", KEY.encode())], "needs an API key"),
         ([("authorization", "Bearer qface_guessed")], "unknown"),
+        ([("authorization", "Bearer qface_guessed"), ("x-api-key", KEY)], "unknown"),
     ],
 )
 def test_others_are_refused_and_no_key_is_repeated(
