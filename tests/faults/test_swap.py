@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.benchmark.faults.whole import is_whole
 from deploy.benchmark.load import Load
-from deploy.benchmark.load.labelling import Naming, labelling_clients
+from deploy.benchmark.load.clients import Reply
+from deploy.benchmark.load.labelling import Naming, labelling_clients, same
+from deploy.benchmark.load.rest import RestClient
 from deploy.gateway.operation.service import GatewayServer
 from runtime.contract import Contract
 from tests.helpers import tiny_repository
 from tests.helpers.bystanders import CROP, DEADLINE, eventually, unhappy
 from tests.helpers.networks import standin_network as standin
+from tests.helpers.paths import ASTRONAUT
 from training.tasks import CATALOGUE, Task
 
 CLIENTS = 8
@@ -54,15 +57,51 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="module")
 def gateway(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     log = tmp_path_factory.mktemp("swapping") / "gateway.log"
-    with log.open("w") as sink, GatewayServer(pair.first, log=sink) as running:
+    with log.open("w") as sink, GatewayServer(pair.first, log=sink, rest_port=0) as running:
         yield running
 
 
-def labelling_load(gateway: GatewayServer, pair: Pair) -> Load:
+class RestWitness:
+    """Asks over REST, whose answers name their labels and no contract: compared with what is served then."""
+
+    model = "REST"
+
+    def __init__(self, gateway: GatewayServer, task: Task) -> None:
+        self._client = RestClient(gateway.rest_address)
+        self._task = task.name
+        self._photo = ASTRONAUT.read_bytes()
+        self._names = set(task.labels)
+        self._numbers: Sequence[float] | None = None
+        self.labels: tuple[str, ...] | None = task.labels  # as they are served; None while that changes
+        self.compared = 0
+
+    def send(self, deadline: float) -> Reply:
+        before = self.labels
+        reply, answer = self._client.analyze(self._photo, query={}, deadline=deadline)
+        if reply.code != "OK":
+            return reply
+        found: Any = answer
+        named = found["faces"][0][self._task]["probabilities"]
+        if before is None or before is not self.labels:
+            return Reply(right=named.keys() == self._names)
+        if self._numbers is None:
+            self._numbers = [named[label] for label in before]
+        self.compared += 1
+        return Reply(right=same(named, dict(zip(before, self._numbers, strict=True))))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def wait_for_one(self) -> None:
+        compared = self.compared
+        assert eventually(lambda: self.compared > compared)
+
+
+def labelling_load(gateway: GatewayServer, pair: Pair, *further: Any) -> Load:
     naming = Naming(gateway.grpc_address, task=pair.task.name, crop=CROP)
     truth = naming.truth(*map(contract_of_network, (pair.task, pair.exchanged)))
     clients = labelling_clients(naming, truth, clients=CLIENTS, deadline=DEADLINE)
-    return Load(clients, deadline=DEADLINE, pause=0.05)
+    return Load([*clients, *further], deadline=DEADLINE, pause=0.05)
 
 
 def contract_of_network(task: Task) -> Contract:
@@ -74,16 +113,24 @@ def contract_of(gateway: GatewayServer) -> str:
 
 
 def test_two_labels_that_change_places_are_never_mixed_up(gateway: GatewayServer, pair: Pair) -> None:
-    """Swapped there and back under eight clients, at last by a rollback."""
+    """Swapped there and back under eight clients and one of REST, at last by a rollback."""
     main, before = gateway.pid, contract_of(gateway)
-    with labelling_load(gateway, pair) as load:
+    rest = RestWitness(gateway, pair.task)
+    with labelling_load(gateway, pair, lambda: rest) as load:
         load.wait_for(50)
+        rest.wait_for_one()
         for turn in range(SWAPS):
+            rest.labels = None
             gateway.swap(pair.second if turn % 2 == 0 else pair.first)
+            rest.labels = (pair.exchanged if turn % 2 == 0 else pair.task).labels
             load.wait_for(50)
+            rest.wait_for_one()
             assert (contract_of(gateway) == before) == (turn % 2 == 1)
+        rest.labels = None
         gateway.rollback()
+        rest.labels = pair.exchanged.labels
         load.wait_for(50)
+        rest.wait_for_one()
     assert contract_of(gateway) != before
     assert not unhappy(load), load.summary
     assert {outcome.code for outcome in load.outcomes} == {"OK"}, load.summary
