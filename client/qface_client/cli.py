@@ -316,7 +316,7 @@ def _count(analysis: Analysis) -> str:
     faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
     more = f" of {found} found" if found > count else ""
     smallest = analysis.smallest_face
-    return f"{faces}{more}" + ("" if smallest is None else f", from {smallest:.0f} pixels on")
+    return f"{faces}{more}" + ("" if smallest is None else f", looked for from {smallest:.0f} pixels on")
 
 
 def _table(face: Face, *, number: int) -> list[str]:

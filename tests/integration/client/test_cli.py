@@ -121,7 +121,8 @@ def test_the_text_says_how_many_more_faces_there_are_and_how_small_ones_were_loo
     options = ["--min-score", "0.25", "--max-faces", "1", "--min-face", "0.005"]
     fake.faces_found = 640
     assert cli.main(["analyze", photo, *options, "--url", url]) == 0
-    assert capsys.readouterr().out.splitlines()[0].endswith("  1 face of 640 found, from 22 pixels on")
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("  1 face of 640 found, looked for from 22 pixels on")
     assert fake.parameters == {"min_score": 0.25, "max_faces": 1, "min_face": 0.005}
     fake.faces_found, fake.search_outputs = None, ()
     assert cli.main(["analyze", photo, "--url", url]) == 0
