@@ -41,7 +41,9 @@ def publish(name: str, files: Mapping[str, Content], manifest: Mapping[str, Any]
 
 
 def _size(content: Content) -> int:
-    return content.stat().st_size if isinstance(content, Path) else len(content)
+    if not isinstance(content, Path):
+        return len(content)
+    return content.stat().st_size if content.is_file() else 0  # what is gone may be what stopped the write
 
 
 @contextlib.contextmanager

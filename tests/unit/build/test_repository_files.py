@@ -11,7 +11,7 @@ import pytest
 from build.errors import BuildError
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
-from build.stages.repository_files import hold
+from build.stages.repository_files import hold, publish
 from build.stages.verify import verify
 from tests.helpers.paths import ROOT
 from tests.helpers.repositories import everything_below, manifest_of
@@ -172,6 +172,12 @@ def test_a_full_disk_leaves_the_old_repository_in_place(
         assemble(ServingPlan(weights=weights, tasks=("head_pose",)), output=output)
     assert everything_below(output) == before
     assert (output / "repository").resolve() == old.resolve()
+
+
+def test_a_source_that_vanished_is_named_and_leaves_nothing(output: Path, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"can't be written .*gone\.onnx"):
+        publish("repository-a", {"models/a/1/a.onnx": tmp_path / "gone.onnx"}, {}, output=output)
+    assert [path.name for path in output.iterdir()] == [".repository.lock"]
 
 
 def test_what_a_killed_build_left_is_cleared_away(weights: Path, output: Path) -> None:
