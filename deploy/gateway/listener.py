@@ -84,6 +84,9 @@ class Listener:
             beginning = loop.create_task(self._begin(connection))  # a slow handshake keeps out no other
             self._beginning.add(beginning)
             beginning.add_done_callback(self._beginning.discard)
+            await asyncio.sleep(
+                0
+            )  # what waits to be accepted is accepted without a pause: not before all else
 
     async def _begin(self, connection: socket.socket) -> None:
         try:

@@ -58,6 +58,7 @@ class Connections:
         self._open[connection] = None
         if len(self._open) > self._most:
             idle = next((each for each in self._open if each.idle), connection)
+            del self._open[idle]  # now, as its end is reported later: of a burst each ends another one
             idle.end()
 
     def closed(self, connection: "Connection") -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import socket
 
 import pytest
 
@@ -98,6 +99,8 @@ def test_a_client_that_expects_continue_gets_it_when_it_is_known() -> None:
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         writer.close()
         assert status_of(await running.raw(head("Content-Length: 1", "Expect: a-cake"))) == 400
+        old = head("Content-Length: 1", "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+        assert status_of(await running.raw(old, b"x")) == 422, "1.0 has no 100"
 
     with_rest(test)
 
@@ -183,6 +186,27 @@ def test_one_connection_too_many_ends_the_one_that_is_idle_for_longest(
         assert (await opened[2][0].readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         for _, writer in opened:
             writer.close()
+
+    with_rest(test, limits=Limits(connections=1))
+
+
+def test_a_burst_of_connections_ends_as_many_as_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SPARE", 9)
+
+    async def test(running: RunningRest) -> None:
+        opened = []
+        for _ in range(50):  # all of them wait to be accepted at once
+            opened.append(socket.create_connection(("127.0.0.1", running.port)))
+            opened[-1].setblocking(False)
+        loop, ended = asyncio.get_running_loop(), 0
+        for each in opened[:40]:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(loop.sock_recv(each, 1), timeout=10) == b""
+            ended += 1
+        assert ended == 40
+        assert len(running.front._connections._open) == 10
+        for each in opened:
+            each.close()
 
     with_rest(test, limits=Limits(connections=1))
 
