@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 import grpc
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from deploy.gateway.front.request import shown
 from deploy.gateway.refusals import Refusal, invalid
@@ -56,8 +56,9 @@ async def _read(request: web.BaseRequest, *, limit: int) -> Sequence[bytes]:
     if expected:
         if expected.lower() != "100-continue":
             raise invalid(f"the header Expect is '{shown(expected)}': leave it out, or send 100-continue")
-        await request.writer.write(_CONTINUE)
-        request.writer.output_size = 0  # it is no part of the answer
+        if request.version >= HttpVersion11:
+            await request.writer.write(_CONTINUE)
+            request.writer.output_size = 0  # it is no part of the answer
     size, chunks = 0, []
     try:
         async for chunk in request.content.iter_any():

@@ -52,6 +52,16 @@ class Head:
         return f"ipv4:{name[0]}:{name[1]}" if name else ""
 
 
+def sent_id(request: web.BaseRequest) -> str:
+    """The id that a request has been given; "" where there is none, or none that suits a log."""
+    given = request.headers.get(REQUEST_ID, "")
+    try:
+        check_id(given)
+    except Refusal:
+        return ""
+    return given
+
+
 class RestCall(Head):
     """One photo and what is asked of it.
 
@@ -75,7 +85,7 @@ class RestCall(Head):
         self._began = time.monotonic()
         self._seconds: float | None = None
         self._photo: Data | None = None
-        self.request_id = uuid.uuid4().hex
+        self.request_id = sent_id(request) or uuid.uuid4().hex
         self.query: PhotoQuery | None = None  # as it was sent last
 
     def time_remaining(self) -> float | None:
@@ -108,7 +118,6 @@ class RestCall(Head):
             check_id(given)
             if not given:
                 raise invalid(f"the header {REQUEST_ID} is empty: leave it out, or send an id")
-            self.request_id = given
         self._seconds = read_timeout(headers.get(TIMEOUT))
         check_head(self.request, limit=self._limit)
 

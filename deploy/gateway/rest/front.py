@@ -20,11 +20,11 @@ from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, crowded
 from deploy.gateway.rest.analyze import Analyze
-from deploy.gateway.rest.call import RestCall
+from deploy.gateway.rest.call import RestCall, sent_id
 from deploy.gateway.rest.connections import Connections
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.descriptions import Descriptions
-from deploy.gateway.rest.problems import Problem, end
+from deploy.gateway.rest.problems import REQUEST_ID, Problem, end
 from deploy.gateway.rest.routes import Routes
 
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
@@ -159,6 +159,8 @@ class RestFront:
             refusal = own_failure(error, doing="on a REST request")
             self._authority.refused("", refusal.reason)
             response = Problem(refusal).response()
+        if given := sent_id(request):
+            response.headers[REQUEST_ID] = given
         if self._closed:
             with contextlib.suppress(RuntimeError):
                 response.force_close()

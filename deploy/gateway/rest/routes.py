@@ -17,7 +17,9 @@ class Routes:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Raises Problem for another path or method."""
-        methods = self._routes.get(request.path)
+        # An encoded slash is none: what stands in front and looks at paths would be passed by.
+        has_encoded = "%2f" in request.rel_url.raw_path.lower()
+        methods = None if has_encoded else self._routes.get(request.path)
         if methods is None:
             places = ", ".join(self._routes)
             raise Problem(no_such_place(f"nothing is here: there are {places}"))

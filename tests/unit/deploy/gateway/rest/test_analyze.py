@@ -151,6 +151,8 @@ def test_a_request_has_an_id_of_its_own_or_the_sent_one() -> None:
         refused = await running.send(data=b"no picture", headers={"X-Request-Id": "order-8"})
         assert (refused.status, refused.headers["X-Request-Id"]) == (422, "order-8")
         assert (await running.send(headers={"X-Request-Id": "x" * 129})).status == 400
+        elsewhere = await running.send("GET", "/nowhere", headers={"X-Request-Id": "order-9"})
+        assert (elsewhere.status, elsewhere.headers["X-Request-Id"]) == (404, "order-9")
 
     with_rest(test)
 

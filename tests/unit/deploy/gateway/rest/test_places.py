@@ -19,6 +19,8 @@ def test_another_path_and_another_method_are_problems() -> None:
         assert (wrong.status, wrong.headers["Allow"]) == (405, "OPTIONS, POST")
         assert (await running.send("DELETE", "/v1/tasks")).headers["Allow"] == "GET, HEAD, OPTIONS"
         assert running.authority.turned_away == [("", "path"), ("", "method"), ("", "method")]
+        encoded = await running.raw(b"GET /v1%2Ftasks HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert encoded.startswith(b"HTTP/1.1 404 "), "a proxy's rule for the path would not see it"
         for answer in (nowhere, wrong):
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.json.keys() == {"type", "title", "status", "detail", "reason"}
