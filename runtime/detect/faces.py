@@ -1,7 +1,7 @@
 """Finding the faces of a photo: tiles of it, the detector's raw answers about them, each face once.
 
-It works the same whether the detector is called here (`find_faces`) or runs in a server (`tile_photo`, then
-`decode_faces`).
+It works the same whether the detector is called here (`find_faces`) or runs in a server (`tile_photo`,
+`usable_candidates` of each batch of its tiles, then `merge_faces`).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -69,13 +69,11 @@ class Tiles:
         return max(SMALLEST_FACE, _SEEN / float(self.scale.max()))
 
 
-def tile_photo(
-    image: NDArray[np.uint8], *, max_tiles: int = MAX_TILES, min_face: float | None = None
-) -> Tiles:
+def tile_photo(image: NDArray[np.uint8], *, min_face: float | None = None) -> Tiles:
     """The tiles to show the detector for a photo [H, W, 3] uint8; at least the two coarsest levels.
 
-    `min_face`: the smallest face to look for, as a share of the photo's longer side. For one that `max_tiles`
-    don't show there are up to MOST_TILES, and what those show is `Tiles.smallest_face`.
+    `min_face`: the smallest face to look for, as a share of the photo's longer side. For one that
+    MAX_TILES don't show there are up to MOST_TILES, and what those show is `Tiles.smallest_face`.
     Raises InvalidImage for an array of another shape or type.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
@@ -84,7 +82,7 @@ def tile_photo(
             "send height x width x 3 RGB values of type uint8."
         )
     photo = np.array([image.shape[1], image.shape[0]])
-    levels = _levels(photo, max_tiles=max_tiles, min_face=min_face)
+    levels = _levels(photo, min_face=min_face)
     # Every coarser copy is made from the finest, so a large photo is read only once.
     base = _resize(image, levels[-1].size) if levels else image
     parts = [_letterbox(base, part=part, photo=photo) for part in (_SHRUNKEN, 1.0)]
@@ -122,11 +120,11 @@ def _side(across: int) -> int:
     return across * TILE_SIZE - (across - 1) * _OVERLAP
 
 
-def _levels(photo: NDArray[np.int_], *, max_tiles: int, min_face: float | None) -> list[_Level]:
+def _levels(photo: NDArray[np.int_], *, min_face: float | None) -> list[_Level]:
     """The tiled levels for a photo of that size (width, height), coarse to fine."""
     longer = int(photo.max())
     levels: list[_Level] = []
-    left = max_tiles - 2
+    left = MAX_TILES - 2
     for side in map(_side, _LEVEL_TILES):
         level = _level(photo, side=side)
         left -= level.tiles

@@ -21,7 +21,7 @@ def test_a_shipped_network_is_the_export_of_the_checkpoint_beside_it(network: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["serve.txt", "serve-nodeps.txt", "train.txt", "train-nodeps.txt", "teachers.txt"]
+    "name", ["serve.txt", "serve-nodeps.txt", "train.txt", "train-nodeps.txt", "teachers.txt", "fuzz.txt"]
 )
 def test_every_package_of_an_environment_has_one_version(name: str) -> None:
     lines = [line.split(";")[0].strip() for line in (ROOT / "requirements" / name).read_text().splitlines()]
