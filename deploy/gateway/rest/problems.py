@@ -50,7 +50,7 @@ STATUSES: Mapping[int, str] = {
     422: "The body is no picture, a damaged one, or one that is too large to be looked at.",
     429: "Too much at the moment, of everybody or of this key: Retry-After says when to try again.",
     500: "The server failed at this request: report it.",
-    503: "The server starts, repairs itself or stops: Retry-After says when to try again.",
+    503: "The server starts, repairs itself, stops or lacks memory: Retry-After says when to try again.",
     504: "The request's own timeout passed before the answer was there.",
 }
 
