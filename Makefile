@@ -125,19 +125,19 @@ bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside 
 	$(FULL) -m deploy.benchmark.facexformer $(ARGS)
 
 .PHONY: faults
-faults: .venv/.made repository ## do every fault to what is served, under load, and count what its clients lose: a table (ARGS=--quick: shorter)
+faults: .venv/.made repository ## do every fault to what is served, under load, and count what its clients lose: a table, about 20 minutes (ARGS=--quick: 10)
 	$(FULL) -m deploy.benchmark.faults $(ARGS)
 
 .PHONY: fuzz
-fuzz: .venv-fuzz/.made ## half an hour of atheris on decoding, crops and the reading of requests (ARGS="--minutes 1"): a table
+fuzz: .venv-fuzz/.made ## atheris on decoding, crops and the reading of requests: a table, 35 minutes (ARGS="--minutes 1": of each of five targets)
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: soak
-soak: .venv/.made repository ## 20,000 requests of all sorts: does any process grow? A table in var/soak (ARGS="--requests N --rest")
+soak: .venv/.made repository ## 20,000 requests of all sorts: does any process grow? A table in var/soak, about 20 minutes (ARGS="--requests N --rest")
 	$(FULL) -m deploy.benchmark.soak $(ARGS)
 
 .PHONY: hostile
-hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table
+hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table, about 6 minutes
 	$(FULL) -m tests.hostile $(ARGS)
 
 .PHONY: many-faces

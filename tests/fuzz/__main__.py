@@ -5,7 +5,8 @@
     make fuzz ARGS="--target decode --minutes 60"
 
 What a target has found to be new lies in var/fuzz/TARGET/corpus and is where the next run begins. Exit status
-1 where a promise was broken: the input and the traceback lie in var/fuzz/TARGET.
+1 where a promise was broken: the input and the traceback lie in var/fuzz/TARGET, and the next run tries that
+input again. Ctrl-C ends it with the table of what was done.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -64,13 +66,18 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=_FOLDER, help="for corpora, logs and findings")
     options = parser.parse_args()
     outcomes = []
-    for name in options.target or TARGETS:
-        target = TARGETS[name]
-        minutes = target.minutes if options.minutes is None else options.minutes
-        print(f"{name}: {minutes:g} minutes", file=sys.stderr, flush=True)
-        outcomes.append(fuzz(target, seconds=minutes * 60, seed=options.seed, folder=options.folder))
+    interrupted = False
+    try:
+        for name in options.target or TARGETS:
+            target = TARGETS[name]
+            minutes = target.minutes if options.minutes is None else options.minutes
+            print(f"{name}: {minutes:g} minutes", file=sys.stderr, flush=True)
+            outcomes.append(fuzz(target, seconds=minutes * 60, seed=options.seed, folder=options.folder))
+    except KeyboardInterrupt:
+        interrupted = True
+        print("fuzz: interrupted; the table has the targets that were done", file=sys.stderr)
     print(_HEADER + re.sub(r"[^|\n]+", "---", _HEADER) + "".join(outcome.row() for outcome in outcomes))
-    return int(any(outcome.findings for outcome in outcomes))
+    return int(interrupted or any(outcome.findings for outcome in outcomes))
 
 
 def fuzz(target: Target, *, seconds: float, seed: int, folder: Path) -> Outcome:
@@ -78,10 +85,11 @@ def fuzz(target: Target, *, seconds: float, seed: int, folder: Path) -> Outcome:
     place = folder / target.name
     corpus = place / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
+    earlier = [path.read_bytes() for path in place.glob("*-*")]  # which are tried again first
+    for data in (*target.seeds(), *target.more_seeds(), *earlier):
+        (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
     for old in (*place.glob("finding.txt"), *place.glob("*-*")):
         old.unlink()
-    for data in (*target.seeds(), *target.more_seeds()):
-        (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
     command = [sys.executable, "-m", "tests.fuzz.child", target.name, str(place), "-print_final_stats=1"]
     command += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={_TIMEOUT}", f"-seed={seed}"]
     command += [f"-rss_limit_mb={_RSS_MEGABYTES}", f"-artifact_prefix={place}/"]
@@ -110,4 +118,5 @@ def fuzz(target: Target, *, seconds: float, seed: int, folder: Path) -> Outcome:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it in order, as Ctrl-C does
     sys.exit(main())

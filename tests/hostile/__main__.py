@@ -7,6 +7,7 @@ died, or the memory of one has grown by more than a second pass over the corpus 
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,6 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--doors", nargs="+", default=(), metavar="DOOR", help="ways in for files; all of them"
     )
     options = parser.parse_args(arguments)
+
+    try:
+        return send_everything(options)
+    except KeyboardInterrupt:
+        print("hostile: interrupted", file=sys.stderr)
+        return 130
+
+
+def send_everything(options: argparse.Namespace) -> int:
+    """Prints the tables; the exit status."""
 
     def chosen(all_of_them: Iterable[T]) -> Iterator[T]:
         for each in all_of_them:
@@ -120,4 +131,5 @@ def _failures(counted: Mapping[str, Counted]) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it in order, as Ctrl-C does
     sys.exit(main())

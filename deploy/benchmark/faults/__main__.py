@@ -8,6 +8,7 @@ request was lost or answered wrongly, or something else was not as it should be.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -103,27 +104,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arguments=["--standby", options.standby],
         ) as stage,
     ):
-        for row in _until_interrupted(stage.rows(faults)):
-            rows.append(row)
-            minutes, seconds = divmod(int(time.monotonic() - began), 60)
-            print(
-                f"[{len(rows)}/{len(faults)} {minutes}:{seconds:02}] {row.fault}: {row.summary} "
-                f"{row.note} {row.remark}".strip(),
-                file=sys.stderr,
-                flush=True,
-            )
-            options.table.write_text(f"{head}\n\n{table(rows)}\n")
-    print(options.table.read_text() if rows else "no fault has such a name: --list prints them")
+        try:
+            for row in stage.rows(faults):
+                rows.append(row)
+                minutes, seconds = divmod(int(time.monotonic() - began), 60)
+                print(
+                    f"[{len(rows)}/{len(faults)} {minutes}:{seconds:02}] {row.fault}: {row.summary} "
+                    f"{row.note} {row.remark}".strip(),
+                    file=sys.stderr,
+                    flush=True,
+                )
+                options.table.write_text(f"{head}\n\n{table(rows)}\n")
+        except KeyboardInterrupt:  # what was not done makes the status 1
+            print("faults: interrupted; the table has what was done", file=sys.stderr)
+    if rows:
+        print(options.table.read_text())
+    elif not faults:
+        print("no fault has such a name: --list prints them", file=sys.stderr)
     return 1 if any(row.bad for row in rows) or len(rows) < len(faults) or not rows else 0
 
 
-def _until_interrupted(rows: Iterator[Row]) -> Iterator[Row]:
-    """What Ctrl-C leaves undone makes the status 1."""
-    try:
-        yield from rows
-    except KeyboardInterrupt:
-        print("faults: interrupted; the table has what was done", file=sys.stderr)
-
-
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it in order, as Ctrl-C does
     sys.exit(main())

@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmbeddedServerError as error:
         print(f"soak: {error} (its log: {options.output / 'server.log'})", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # in a run it ends that in order
+        print("soak: interrupted before its first request", file=sys.stderr)
+        return 130
 
 
 def _soak(options: argparse.Namespace) -> int:
@@ -193,4 +196,5 @@ def _log(sentence: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it in order, as Ctrl-C does
     sys.exit(main())
