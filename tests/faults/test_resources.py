@@ -22,7 +22,7 @@ from deploy.benchmark.faults.processes import model_processes
 from deploy.benchmark.faults.wall_clock import NO_COMPILER, ShiftedClock, shifted_clock
 from deploy.benchmark.faults.whole import is_ready
 from deploy.benchmark.load.sample_requests import CHANNEL
-from deploy.embedded.errors import CannotStart
+from deploy.embedded.errors import NoRoom
 from deploy.embedded.process_guard import SHARED_MEMORY
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
@@ -95,7 +95,7 @@ def is_last_line_of(access_log: Path, moment: float) -> bool:
 
 def test_a_start_with_too_little_shared_memory_says_how_much_it_needs(repository: Path) -> None:
     with (
-        pytest.raises(CannotStart, match=r"1 processes of the models need 1 MiB .*--shm-size"),
+        pytest.raises(NoRoom, match=r"1 processes of the models need 1 MiB .*--shm-size"),
         GatewayServer(repository, prefix=mounted({SHARED_MEMORY: 512 << 10})),
     ):
         pass
