@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _AGAIN_SECONDS = 0.5
 _LOG_SECONDS = 60.0  # between two sentences
+_BEGINNING = 1024  # connections whose handshake goes on; one more ends the oldest, as each takes a descriptor
 
 
 async def bound_sockets(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
@@ -56,7 +57,7 @@ class Listener:
         self._log_at = 0.0
         self._tls = tls
         self._handshake = None if tls is None else handshake
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._beginning: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._sockets = tuple(sockets)
         for each in self._sockets:
             each.setblocking(False)
@@ -82,11 +83,18 @@ class Listener:
                     await asyncio.sleep(_AGAIN_SECONDS)
                 continue  # else it has gone before it was accepted
             beginning = loop.create_task(self._begin(connection))  # a slow handshake keeps out no other
-            self._beginning.add(beginning)
-            beginning.add_done_callback(self._beginning.discard)
+            self._beginning[beginning] = None
+            beginning.add_done_callback(self._forget)
+            if len(self._beginning) > _BEGINNING:
+                oldest = next(iter(self._beginning))
+                self._forget(oldest)
+                oldest.cancel()
             await asyncio.sleep(
                 0
             )  # what waits to be accepted is accepted without a pause: not before all else
+
+    def _forget(self, beginning: asyncio.Task[None]) -> None:
+        self._beginning.pop(beginning, None)
 
     async def _begin(self, connection: socket.socket) -> None:
         try:

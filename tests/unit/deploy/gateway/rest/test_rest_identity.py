@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from deploy.gateway import listener
 from deploy.gateway.identity.keys_command import main as keys_command
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import Identity
@@ -92,6 +93,27 @@ def test_over_tls_the_photo_goes_encrypted(tmp_path: Path) -> None:
         with pytest.raises(aiohttp.ClientSSLError):
             await running.send("GET", "/v1/tasks", ssl=client_context(STRANGER))
         assert await running.raw(b"GET /v1/tasks HTTP/1.1\r\n\r\n") == b""
+
+    with_rest(
+        test,
+        identity=Identity(certificate=certificate, private_key=key),
+        tls=client_context(AUTHORITY),
+    )
+
+
+def test_handshakes_that_nobody_goes_on_with_end_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "_BEGINNING", 3)
+    certificate, key = AUTHORITY.issue(tmp_path, "server")
+
+    async def test(running: RunningRest) -> None:
+        opened = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(5)]
+        for reader, _ in opened[:2]:
+            assert await asyncio.wait_for(reader.read(1), timeout=10) == b""
+        assert (await running.send("GET", "/v1/health/live")).status == 200
+        for _, writer in opened:
+            writer.close()
 
     with_rest(
         test,
