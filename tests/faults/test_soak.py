@@ -11,8 +11,11 @@ from deploy.benchmark.soak.traffic import Questions, senders
 from deploy.gateway.operation.service import GatewayServer
 
 CLIENTS = 8
-# The C library's caches a thread, and the largest pictures: a leak of 0.3 MiB a request is more.
+WARM_UP, REQUESTS = 80, 140
+# What the C library keeps for a thread and for the largest picture; slower growth is for `make soak` to find.
 BYTES = 64 * 2**20
+GATEWAY_BYTES = 32 * 2**20  # of a process that holds no decoded picture
+GATEWAY = ("supervisor", "main process", "front process", "guard")
 
 
 def by_process(sample: Sample, measure: Callable[[Held], int]) -> dict[str, int]:
@@ -20,12 +23,12 @@ def by_process(sample: Sample, measure: Callable[[Held], int]) -> dict[str, int]
 
 
 def test_processes_descriptors_and_regions_are_what_they_were(gateway: GatewayServer, tmp_path: Path) -> None:
-    questions = Questions.of(Catalogue(gateway.grpc_address, gateway.models, every=3))
+    questions = Questions.of(Catalogue(gateway.grpc_address, gateway.models, every=5))
     recorder = Recorder(None)
     soak = Soak(
         gateway,
         senders(gateway.grpc_address, questions, clients=CLIENTS),
-        plan=Plan(requests=300, warm_up=100, step=50),
+        plan=Plan(requests=WARM_UP + REQUESTS, warm_up=WARM_UP, step=50),
         recorder=recorder,
         folder=tmp_path,
     )
@@ -34,7 +37,7 @@ def test_processes_descriptors_and_regions_are_what_they_were(gateway: GatewaySe
     ends = {outcome.end for outcome in soak.outcomes}
     assert ends >= {End.ANSWERED, End.REFUSED, End.ABANDONED}
     before, after = (sample for sample in recorder.samples if not sample.connected)
-    assert after.requests - before.requests >= 200
+    assert after.requests - before.requests >= REQUESTS
     assert by_process(after, lambda held: held.descriptors) == by_process(
         before, lambda held: held.descriptors
     )
@@ -43,4 +46,6 @@ def test_processes_descriptors_and_regions_are_what_they_were(gateway: GatewaySe
         process: rss - by_process(before, lambda held: held.rss)[process]
         for process, rss in by_process(after, lambda held: held.rss).items()
     }
+    print(grown)
     assert max(grown.values()) < BYTES, grown
+    assert max(size for process, size in grown.items() if process.startswith(GATEWAY)) < GATEWAY_BYTES, grown
