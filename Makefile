@@ -141,7 +141,7 @@ hostile: .venv/.made repository ## some hundred hostile files and requests, each
 	$(FULL) -m tests.hostile $(ARGS)
 
 .PHONY: many-faces
-many-faces: .venv/.made ## which share of the faces of crowded photos is found: a table (ARGS=--by-size: by their size)
+many-faces: .venv/.made ## which share of the faces of crowded photos is found: a table, about 2 minutes (ARGS=--by-size: by their size)
 	$(FULL) -m deploy.benchmark.many_faces $(ARGS)
 
 .PHONY: perf-analyzer
