@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 
 import grpc
 import pytest
@@ -47,7 +48,7 @@ def test_what_can_not_be_used_is_an_invalid_argument_and_never_reaches_triton(
     with unharmed(gateway, samples), stub_of(gateway.grpc_address) as stub:
         for change in CHANGES:
             for request in copies(requests, change):
-                end = ended(lambda request=request: stub.ModelInfer(request, timeout=SECONDS))
+                end = ended(partial(stub.ModelInfer, request, timeout=SECONDS))
                 assert len(end.details) < 1000, (change.__name__, len(end.details))
                 if end.code is not grpc.StatusCode.INVALID_ARGUMENT:
                     accepted.append((change.__name__, request.model_name, end))
@@ -110,7 +111,7 @@ def test_bytes_that_are_no_request_are_a_typed_error(
         for method in ("ModelInfer", "ModelConfig", "ModelMetadata", "ModelReady", "ServerLive"):
             call = channel.unary_unary(SERVICE + method)
             for message in messages if method == "ModelInfer" else messages[:40]:
-                codes.add(ended(lambda call=call, message=message: call(message, timeout=SECONDS)).code)
+                codes.add(ended(partial(call, message, timeout=SECONDS)).code)
         codes.add(ended(lambda: channel.unary_unary(SERVICE + "NoSuchMethod")(b"", timeout=SECONDS)).code)
         codes.add(ended(lambda: channel.unary_unary("/no.Service/Method")(b"", timeout=SECONDS)).code)
     typed = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "RESOURCE_EXHAUSTED"}
@@ -131,6 +132,6 @@ def test_a_request_beyond_the_bounds_is_refused(gateway: GatewayServer, samples:
     large.raw_input_contents[0] = bytes(math.prod(large.inputs[0].shape))
     with unharmed(gateway, samples):
         for request in (crops, large):
-            end = ended(lambda request=request: ask(gateway.grpc_address, request))
+            end = ended(partial(ask, gateway.grpc_address, request))
             # gRPC itself refuses a message over its own bound before there is a request to validate.
             assert end.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED), end
