@@ -6,7 +6,7 @@
 Good and bad requests over gRPC (and REST), clients that leave, new connections, swaps and keys read again.
 Writes samples.jsonl and progress.json while it runs, and report.md at the end, into --output;
 an interruption (Ctrl-C, SIGTERM) ends it in order and reports what was measured. The status is 1 when a
-request was lost or answered wrongly, or when something grows.
+request was lost or answered wrongly, when something grows, and after an interruption.
 """
 
 import argparse
@@ -147,11 +147,13 @@ def _soak(options: argparse.Namespace) -> int:
         f"{'gRPC and REST' if options.rest else 'gRPC'}.\n\n{summary}.\n\n"
         f"Meanwhile: {', '.join(soak.changes) or 'nothing'}."
     )
+    if len(soak.outcomes) < requests:
+        heading += f"\n\nIt was ended before its {requests:,} requests."
     flaws = [*soak.failures, *wrong_ones(soak.outcomes)]
     if flaws:
         heading += "\n\n" + "\n".join(f"- {flaw}" for flaw in flaws[:50])
     series = _report(recorder.samples, options.output, heading=heading)
-    return 1 if flaws or report.growing(series) else 0
+    return 1 if flaws or report.growing(series) or len(soak.outcomes) < requests else 0
 
 
 def _report(samples: Sequence[Sample], folder: Path, *, heading: str) -> list[report.Series]:
