@@ -11,6 +11,7 @@
 from deploy.embedded.errors import (
     CanaryFailed,
     CannotStart,
+    Crashed,
     EmbeddedServerError,
     EnvironmentNotSupported,
     HostNotSupported,
@@ -29,6 +30,7 @@ from deploy.embedded.server import EmbeddedServer
 __all__ = [
     "CanaryFailed",
     "CannotStart",
+    "Crashed",
     "EmbeddedServer",
     "EmbeddedServerError",
     "EnvironmentNotSupported",

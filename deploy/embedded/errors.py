@@ -10,6 +10,7 @@ EmbeddedServerError
 │   ├── PortTaken
 │   ├── LibraryNotFound           a shared library of the server or of its Python backend
 │   ├── ModelFailed               a model did not load
+│   ├── Crashed                   a process of the server's own ended by a C++ exception while it started
 │   ├── CanaryFailed              all models loaded, and one does not answer
 │   ├── StartTimeout
 │   └── StartCancelled            a stop was requested before the server was ready
@@ -64,6 +65,10 @@ class ModelFailed(CannotStart):
         super().__init__(message)
         self.model = model
         self.reason = reason
+
+
+class Crashed(CannotStart):
+    """The server or a model's process crashed while it started, as Triton 2.51 may on a busy machine."""
 
 
 class CanaryFailed(CannotStart):

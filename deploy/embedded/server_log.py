@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from typing import BinaryIO, TextIO
 
-from deploy.embedded.errors import CannotStart, LibraryNotFound, ModelFailed, PortTaken
+from deploy.embedded.errors import CannotStart, Crashed, LibraryNotFound, ModelFailed, PortTaken
 
 _LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>[^:]+): (?P<reason>.*)")
 _PORT = re.compile(r"failed to start (?P<service>\w+)[^:]*: .*Socket '(?P<address>[^']+)' already in use")
@@ -127,7 +127,7 @@ class ServerLog:
             if self._general is not None:
                 return CannotStart(f"the server refused to start: {self._general}")
             if self._crash is not None:
-                return CannotStart(
+                return Crashed(
                     f"the server or a model's process crashed, terminated {self._crash}: see the server's log"
                 )
         return None

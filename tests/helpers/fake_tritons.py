@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from deploy.embedded import CannotStart, EmbeddedServer
+from deploy.embedded import CannotStart, Crashed, EmbeddedServer
 from deploy.gateway.backends import processes
 from deploy.gateway.backends.backend import Backend
 from deploy.gateway.front.served_models import ServedModels
@@ -59,6 +59,7 @@ class FakeTritons:
         self.servers: dict[int, SleepingServer] = {}
         self.starts: list[Path] = []
         self.failures: list[str] = []  # sentences with which the next starts fail, whatever is started
+        self.crashes = 0  # of the next starts
         self.seconds = 0.0  # that a start takes
         self.cancel_seconds = 0.0  # that it takes to call a start off
         self.models: tuple[str, ...] = ("echo",)
@@ -77,6 +78,9 @@ class FakeTritons:
             raise
         finally:
             self._under_way -= 1
+        if self.crashes:
+            self.crashes -= 1
+            raise Crashed("the server crashed")
         if self.failures:
             raise CannotStart(self.failures.pop(0))
         if repository.name == "broken":

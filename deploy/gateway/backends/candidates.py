@@ -35,7 +35,16 @@ class Candidates:
         self._starting: set[asyncio.Future[Backend]] = set()
 
     async def one(self, repository: Path, *, niceness: int) -> Backend:
-        """A Triton that has passed its canaries; CanaryFailed where it has not, and the errors of a start."""
+        """A Triton that has passed its canaries; CanaryFailed where it has not, and the errors of a start.
+
+        One that crashes while it starts is started once more: a repository that makes it crash does so again.
+        """
+        try:
+            return await self._one(repository, niceness=niceness)
+        except errors.Crashed:
+            return await self._one(repository, niceness=niceness)
+
+    async def _one(self, repository: Path, *, niceness: int) -> Backend:
         if self._closed:
             raise errors.StartCancelled("the service is stopping")
         starting = asyncio.ensure_future(self._start(repository, niceness=niceness))

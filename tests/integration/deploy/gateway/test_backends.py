@@ -63,14 +63,21 @@ class Load:
         while True:
             try:
                 answer = await backend.stub.ModelInfer(self.request())
-            except grpc.aio.AioRpcError as error:
-                if await self.pool.lost(backend.generation, error.code(), error.details() or ""):
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                if isinstance(error, asyncio.CancelledError):  # the channel was closed, as its Triton ended
+                    code, details = grpc.StatusCode.CANCELLED, ""
+                else:
+                    code, details = error.code(), error.details() or ""
+                if await self.pool.lost(backend.generation, code, details):
                     self.sent_again += 1
                     again = await self.pool.another(backend.generation)
                     self.pool.end(backend.generation)
                     backend = again
                     continue
-                self.lost.append(f"{error.code()}: {error.details()}")
+                self.lost.append(f"{code}: {details}")
             else:
                 self.answers += 1
                 self.pool.answered("echo", backend.generation)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import CannotStart, RepositoryNotFound
+from deploy.embedded import CannotStart, Crashed, RepositoryNotFound
 from tests.helpers.fake_tritons import FakeTritons
 from tests.helpers.watched_pool import Watched, run
 
@@ -42,6 +42,24 @@ def test_the_end_of_the_one_before_is_not_reported_as_a_death(tritons: FakeTrito
         await watched.pool.swap(tmp_path / "two")
         await watched.until(lambda: len(watched.pool.backends) == 1)
         assert watched.kinds() == ["swapped"]
+
+    run(tritons, tmp_path, test)
+
+
+@pytest.mark.parametrize(("crashes", "swapped"), [(1, True), (2, False)])
+def test_a_start_that_crashes_is_tried_once_more(
+    tritons: FakeTritons, tmp_path: Path, crashes: int, swapped: bool
+) -> None:
+    async def test(watched: Watched) -> None:
+        tritons.crashes = crashes
+        if swapped:
+            await watched.pool.swap(tmp_path / "two")
+        else:
+            with pytest.raises(Crashed):
+                await watched.pool.swap(tmp_path / "two")
+        assert watched.pool.repository == tmp_path / ("two" if swapped else "one")
+        assert len(tritons.starts) == 3
+        assert watched.kinds() == ["swapped" if swapped else "swap_failed"]
 
     run(tritons, tmp_path, test)
 
