@@ -117,9 +117,14 @@ def run(seclusion: Seclusion, program: str) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("program", [OPENVINO, ONNXRUNTIME, NNCF, TIMM, MODELOPT])
-def test_a_library_at_work_reports_nothing(seclusion: Seclusion, network: Path, program: str) -> None:
-    run(seclusion, f"network = {str(network)!r}\n{program}\nimport time\ntime.sleep({SECONDS_AFTER})")
+@pytest.mark.parametrize(
+    "programs", [(OPENVINO, ONNXRUNTIME), (NNCF, TIMM, MODELOPT)], ids=("serving", "building")
+)
+def test_libraries_at_work_report_nothing(
+    seclusion: Seclusion, network: Path, programs: tuple[str, ...]
+) -> None:
+    lines = (f"network = {str(network)!r}", *programs, "import time", f"time.sleep({SECONDS_AFTER})")
+    run(seclusion, "\n".join(lines))
     seclusion.assert_untouched()
 
 
