@@ -62,13 +62,13 @@ class _LabelExchange:
         return labelling_clients(self._naming, self._truth, clients=scene.clients, deadline=_DEADLINE)
 
     def happen(self, scene: Scene) -> float:
-        """There by a swap, back by a rollback, and there again by another."""
+        """There by a swap, and back by a rollback; in its long form there and back once more."""
         assert self._naming is not None
         before = self._naming.contract().hash
         began = time.monotonic()
         scene.gateway.swap(self._next)
         whole = time.monotonic() - began + scene.whole(models=model_names(self._next))
-        for turn in range(1 if scene.quick else 2):
+        for turn in range(1 if scene.quick else 3):
             now = self._naming.contract().hash
             assert (now == before) == (turn % 2 == 1), "another contract is served than was swapped to"
             scene.wait_for(_ANSWERS)
