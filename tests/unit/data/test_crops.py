@@ -34,7 +34,7 @@ def _found(*places: tuple[float, float, float]) -> Detections:
         boxes=np.concatenate([middle - half, middle + half], axis=1).astype(np.float32),
         scores=np.ones(len(places), np.float32),
         landmarks=points.astype(np.float32),
-        found=len(places),
+        faces_found=len(places),
         smallest_face=16.0,
     )
 
