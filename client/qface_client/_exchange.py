@@ -32,6 +32,7 @@ from .kinds.base import Tensors
 from .reading import (
     CONTRACT_OUTPUT,
     FACE_OUTPUTS,
+    PHOTO_MODEL,
     SEARCH_OUTPUTS,
     answered_hash,
     as_box,
@@ -52,9 +53,6 @@ LOOK_SECONDS = 30.0
 
 # What Triton and the gateway write about an output that a model does not have.
 _UNKNOWN_OUTPUT = "inference output"
-
-# The served model that names which networks the repository has.
-_FIRST = "photo_analysis"
 
 
 def require_contract(contract: Contract | None) -> Contract:
@@ -84,7 +82,7 @@ class Exchange:
         deadline = self._deadline()
         return (
             yield from self._with_network(
-                network, deadline, lambda prefix: self._read(f"{prefix}photo_analysis", deadline)
+                network, deadline, lambda prefix: self._read(f"{prefix}{PHOTO_MODEL}", deadline)
             )
         )
 
@@ -106,7 +104,7 @@ class Exchange:
 
         def request(prefix: str) -> Steps[Analysis]:
             tensors, selected, contract = yield from self._request(
-                f"{prefix}photo_analysis",
+                f"{prefix}{PHOTO_MODEL}",
                 {"image": photo.data},
                 tasks=names,
                 extra=FACE_OUTPUTS,
@@ -248,7 +246,7 @@ class Exchange:
         return self._networks[network]
 
     def _read_networks(self, deadline: float) -> Steps[None]:
-        info = yield from self._read_model(_FIRST, deadline)
+        info = yield from self._read_model(PHOTO_MODEL, deadline)
         self._networks = info.networks
 
     def _request(

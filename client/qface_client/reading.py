@@ -20,6 +20,7 @@ from .results import Analysis, Face
 __all__ = [
     "CONTRACT_OUTPUT",
     "FACE_OUTPUTS",
+    "PHOTO_MODEL",
     "SEARCH_OUTPUTS",
     "answered_hash",
     "as_box",
@@ -29,6 +30,8 @@ __all__ = [
     "read_tasks",
 ]
 
+# What answers photos, of the first network; those of others have a prefix.
+PHOTO_MODEL = "photo_analysis"
 FACE_OUTPUTS = ("boxes", "scores", "landmarks", "photo_size")
 # Of how the photo was searched; servers from before these were answered have none of them.
 SEARCH_OUTPUTS = ("faces_found", "smallest_face")

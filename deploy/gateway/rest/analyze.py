@@ -80,7 +80,7 @@ class Analyze:
     def _unanswered(self, call: RestCall, refusal: Refusal) -> Problem:
         """Counts a refusal of what Triton has answered: to the authority the request has ended well."""
         assert call.query is not None
-        self._authority.refused(call.query.model.name, refusal.reason)
+        self._authority.refused(call.query.model.info.name, refusal.reason)
         return Problem(refusal)
 
     async def _body(self, call: RestCall, answer: bytes) -> bytes | None:

@@ -1,7 +1,6 @@
 """The photo of a request: its body, or the one file of a form. Limits come before the bytes."""
 
 import re
-from collections.abc import Sequence
 
 import grpc
 from aiohttp import HttpVersion11, web
@@ -15,8 +14,6 @@ from deploy.gateway.rest.problems import unsupported
 PLAIN = ("application/octet-stream", "application/x-www-form-urlencoded")
 _PICTURE = re.compile(r"image/[a-z0-9!#$&^_.+-]+")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-Data = bytes | memoryview
 
 
 def check_head(request: web.BaseRequest, *, limit: int) -> None:
@@ -39,19 +36,17 @@ def check_head(request: web.BaseRequest, *, limit: int) -> None:
             )
 
 
-async def read_photo(request: web.BaseRequest, *, limit: int) -> Data:
+async def read_photo(request: web.BaseRequest, *, limit: int) -> memoryview:
     """The encoded picture; Refusal where there is none, or it is larger than `limit` bytes."""
     is_form = request.headers.get("Content-Type") is not None and request.content_type == FORM
     boundary = request.headers["Content-Type"] if is_form else ""
-    chunks = await _read(request, limit=limit)
-    body = b"".join(chunks)
-    del chunks
+    body = await _read(request, limit=limit)
     if not body:
         raise invalid("the request has no body: send a photo as it is, with `curl --data-binary @photo.jpg`")
-    return one_file(body, content_type=boundary) if is_form else body
+    return one_file(body, content_type=boundary) if is_form else memoryview(body)
 
 
-async def _read(request: web.BaseRequest, *, limit: int) -> Sequence[bytes]:
+async def _read(request: web.BaseRequest, *, limit: int) -> bytearray:
     expected = request.headers.get("Expect", "")
     if expected:
         if expected.lower() != "100-continue":
@@ -59,16 +54,15 @@ async def _read(request: web.BaseRequest, *, limit: int) -> Sequence[bytes]:
         if request.version >= HttpVersion11:
             await request.writer.write(_CONTINUE)
             request.writer.output_size = 0  # it is no part of the answer
-    size, chunks = 0, []
+    body = bytearray()  # a list of chunks would leave holes of their size all over the heap
     try:
         async for chunk in request.content.iter_any():
-            size += len(chunk)
-            if size > limit:
-                raise too_large(size, limit)
-            chunks.append(chunk)
+            if len(body) + len(chunk) > limit:
+                raise too_large(len(body) + len(chunk), limit)
+            body += chunk
     except web.RequestPayloadError:
         raise invalid("the body can't be read: its chunks or its length are wrong") from None
-    return chunks
+    return body
 
 
 def too_large(size: int, limit: int) -> Refusal:

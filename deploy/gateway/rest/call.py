@@ -10,9 +10,10 @@ from aiohttp import web
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.request import check_id
+from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.identity import Identities, permit
 from deploy.gateway.refusals import Refusal, invalid
-from deploy.gateway.rest.body import Data, check_head, read_photo
+from deploy.gateway.rest.body import check_head, read_photo
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.photo_query import TIMEOUT, PhotoQuery, read_query, read_timeout
 from deploy.gateway.rest.photo_request import photo_request
@@ -84,7 +85,8 @@ class RestCall(Head):
         self._limit = limit
         self._began = time.monotonic()
         self._seconds: float | None = None
-        self._photo: Data | None = None
+        self._photo: memoryview | None = None
+        self._served: ServedModels | None = None  # that `query` was compared with
         self.request_id = sent_id(request) or uuid.uuid4().hex
         self.query: PhotoQuery | None = None  # as it was sent last
 
@@ -98,8 +100,7 @@ class RestCall(Head):
             self._read_head()
             self._look_up()
             self._photo = await read_photo(self.request, limit=self._limit)
-        # Anew: another repository may have taken over meanwhile.
-        self.query = query = self._look_up()
+        query = self._look_up()
         left = None if self._seconds is None else self._began + self._seconds - time.monotonic()
         if left is not None and left <= 0:
             raise Refusal(
@@ -122,12 +123,16 @@ class RestCall(Head):
         check_head(self.request, limit=self._limit)
 
     def _look_up(self) -> PhotoQuery:
+        """Compares the query with what is served, anew where another repository has taken over meanwhile."""
         served = self._authority.served()
         if served is None:
             raise not_ready(self._authority)
+        if self.query is not None and served is self._served:
+            return self.query
         caller = self._identities.identify(self.invocation_metadata(), self.auth_context)
         query = read_query(self.request.query, photos=self._contracts.of(served), caller=caller)
-        permit(caller, model=query.model.name, outputs=query.outputs, served=served)
+        permit(caller, model=query.model.info.name, outputs=query.outputs, served=served)
+        self.query, self._served = query, served
         return query
 
 

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import grpc
 from tritonclient.grpc import service_pb2 as v2
@@ -11,12 +10,10 @@ from tritonclient.grpc import service_pb2 as v2
 from deploy.gateway.front.request import quoted
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.refusals import Refusal
-from qface_client.contract import Contract, parse_networks
+from qface_client.contract import Contract, ModelInfo
 from qface_client.errors import ContractError
-from qface_client.reading import model_info
+from qface_client.reading import PHOTO_MODEL, model_info
 from runtime.parameters import Parameter
-
-PHOTO_MODEL = "photo_analysis"  # of the first network; those of others have a prefix
 
 _GENERATIONS = 3  # that are kept: during a swap requests for two of them come in turns
 _CONTRACTS = 16
@@ -26,11 +23,9 @@ _CONTRACTS = 16
 class PhotoModel:
     """What answers photos, of one network."""
 
-    name: str
-    outputs: frozenset[str]
+    info: ModelInfo
     contract: Contract
-    notice: str = ""
-    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)  # that a request may set
+    parameters: Mapping[str, Parameter]  # that a request may set
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,9 +83,9 @@ def _read(served: ServedModels) -> ServedPhotos:
             f"no model here answers photos (there is no {PHOTO_MODEL} with a contract): call "
             "the models over gRPC"
         )
-    parameters = _config(served, PHOTO_MODEL).parameters
-    prefixes = parse_networks(parameters["models"].string_value) if "models" in parameters else {}
-    networks = {name: _photo_model(served, f"{prefix}{PHOTO_MODEL}") for name, prefix in prefixes.items()}
+    networks = {
+        name: _photo_model(served, f"{prefix}{PHOTO_MODEL}") for name, prefix in first.info.networks.items()
+    }
     return ServedPhotos(
         networks={name: model for name, model in networks.items() if model is not None}, first=first
     )
@@ -99,25 +94,13 @@ def _read(served: ServedModels) -> ServedPhotos:
 def _photo_model(served: ServedModels, name: str) -> PhotoModel | None:
     if name not in served.configs:
         return None
-    response = v2.ModelConfigResponse.FromString(served.configs[name])
     try:
-        contract = model_info(response).contract
+        info = model_info(v2.ModelConfigResponse.FromString(served.configs[name]))
     except ContractError:
-        contract = None
-    if contract is None:
         return None
-    config = response.config
-    return PhotoModel(
-        name=name,
-        outputs=frozenset(output.name for output in config.output),
-        contract=contract,
-        notice=config.parameters["notice"].string_value if "notice" in config.parameters else "",
-        parameters=served.signatures[name].parameters,
-    )
-
-
-def _config(served: ServedModels, name: str) -> Any:
-    return v2.ModelConfigResponse.FromString(served.configs[name]).config
+    if info.contract is None:
+        return None
+    return PhotoModel(info=info, contract=info.contract, parameters=served.signatures[name].parameters)
 
 
 def _not_found(sentence: str) -> Refusal:

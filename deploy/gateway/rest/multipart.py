@@ -20,7 +20,7 @@ _AS_IT_IS = ("", "7bit", "8bit", "binary")
 _FIELD_CHARACTERS = 256
 
 
-def one_file(body: bytes, *, content_type: str) -> memoryview:
+def one_file(body: bytes | bytearray, *, content_type: str) -> memoryview:
     """The bytes of the form's one file; Refusal for a form that has none, several, or other fields."""
     view, files = memoryview(body), []
     for count, (start, end) in enumerate(_parts(body, b"--" + _boundary(content_type))):
@@ -61,7 +61,7 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode()
 
 
-def _parts(body: bytes, delimiter: bytes) -> "list[tuple[int, int]]":
+def _parts(body: bytes | bytearray, delimiter: bytes) -> "list[tuple[int, int]]":
     """Where each part begins and ends, its headers included."""
     parts: list[tuple[int, int]] = []
     if body.startswith(delimiter):
@@ -85,7 +85,7 @@ def _parts(body: bytes, delimiter: bytes) -> "list[tuple[int, int]]":
     return parts
 
 
-def _head(lines: bytes) -> email.message.Message:
+def _head(lines: bytes | bytearray) -> email.message.Message:
     try:
         text = lines.decode()
     except UnicodeDecodeError:

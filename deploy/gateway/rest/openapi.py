@@ -33,7 +33,7 @@ def specification(photos: ServedPhotos, options: GatewayOptions) -> dict[str, An
         "info": {
             "title": "Q-Face",
             "version": __version__,
-            "description": "Answers about the faces in a photo. " + photos.first.notice,
+            "description": "Answers about the faces in a photo. " + photos.first.info.notice,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -35,7 +35,7 @@ class PhotoQuery:
     def outputs(self) -> tuple[str, ...]:
         """What the model is asked for: those of the tasks, and of the faces."""
         every = (*FACE_OUTPUTS, *SEARCH_OUTPUTS)
-        faces = (output for output in every if output in self.model.outputs)
+        faces = (output for output in every if output in self.model.info.outputs)
         return (*(output for task in self.tasks for output in task.outputs), *faces, CONTRACT_OUTPUT)
 
 

@@ -13,7 +13,7 @@ def photo_request(
     photo: bytes | memoryview, query: PhotoQuery, *, request_id: str, seconds_left: float | None
 ) -> bytes:
     """The message; the photo's bytes are copied once, behind the rest."""
-    message = v2.ModelInferRequest(model_name=query.model.name, id=request_id)
+    message = v2.ModelInferRequest(model_name=query.model.info.name, id=request_id)
     message.inputs.add(name=_PHOTO, datatype="UINT8", shape=[len(photo)])
     for output in query.outputs:
         message.outputs.add(name=output)
