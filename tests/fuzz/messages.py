@@ -7,26 +7,14 @@ from google.protobuf.descriptor import FieldDescriptor as Field
 from google.protobuf.message import DecodeError
 
 from tests.fuzz.target import Change
+from tests.helpers.hostile_requests import DATATYPES
 
 _INTEGERS = (0, 1, 2, 3, 4, 5, 127, 128, 255, 256, 65535, 65536, 1 << 31, (1 << 32) - 1, (1 << 63) - 1)
 _FLOATS = (0.0, 1.0, -1.0, 0.5, float("nan"), float("inf"), -float("inf"), 5e-324, 3.4e38)
 # The words that the protocol and its extensions know.
 _WORDS = (
-    *(
-        "UINT8",
-        "INT8",
-        "INT16",
-        "INT32",
-        "INT64",
-        "UINT16",
-        "UINT32",
-        "UINT64",
-        "FP16",
-        "BF16",
-        "FP32",
-        "FP64",
-    ),
-    *("BOOL", "BYTES", "image", "crop", "box", "boxes", "landmarks", "contract", "photo_analysis", "age", ""),
+    *DATATYPES,
+    *("image", "crop", "box", "boxes", "landmarks", "contract", "photo_analysis", "age", ""),
     *("priority", "timeout", "sequence_id", "sequence_start", "shared_memory_region", "binary_data_size"),
     *("shared_memory_byte_size", "shared_memory_offset", "binary_data", "classification", "min_score", "1"),
     *("triton_enable_empty_final_response", "max_faces", "min_face", "a\nb", "\u202e", "x" * 200),

@@ -5,11 +5,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
+from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
 SERVICE = "/inference.GRPCInferenceService/"
 # What a Triton on this machine calls its regions by; no error may name one.
 REGION = ("qface_", "/dev/shm", "triton_python_backend_shm")
+
+# Of tensors, as the protocol spells them.
+DATATYPES = tuple(
+    name.removeprefix("TYPE_").replace("STRING", "BYTES")
+    for name in model_config_pb2.DataType.keys()  # noqa: SIM118 - an enum of protobuf, not a dict
+    if name != "TYPE_INVALID"
+)
 
 Change = Callable[[v2.ModelInferRequest], None]
 

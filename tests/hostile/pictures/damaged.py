@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tests.hostile.pictures.files import DRAWN, Answered, HostileFile, Refused, quarters, save
+from tests.hostile.pictures.files import (
+    DRAWN,
+    UNDECODABLE,
+    Answered,
+    HostileFile,
+    Refused,
+    quarters,
+    save,
+)
 from tests.hostile.pictures.jpeg import SOI, segment
 from tests.hostile.pictures.png import interlaced
 
@@ -111,7 +119,7 @@ def _chosen() -> Iterator[HostileFile]:
         name="PNG, in the width, its checksum put right",
         kind="a bit turned",
         data=bytes(mended),
-        expect=Refused(words="can't be decoded"),
+        expect=UNDECODABLE,
     )
     yield _turned("WebP, in the length", save(drawn, "WEBP"), 7, 6, Refused(words="cut short"))
     yield _turned("PPM, in the largest value", save(drawn, "PPM"), 11, 0, Refused(words="largest value"))

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import cv2
@@ -62,6 +63,16 @@ class HostileFile:
     expect: Answered | Refused
 
 
+# Name, bytes and expectation of each file of a kind.
+Files = Iterator[tuple[str, bytes, Answered | Refused]]
+
+
+def of_kind(kind: str, files: Files, *, form: str = "") -> Iterator[HostileFile]:
+    """The files of a kind; their names begin with the `form`."""
+    for name, data, expect in files:
+        yield HostileFile(name=f"{form}: {name}" if form else name, kind=kind, data=data, expect=expect)
+
+
 @functools.cache
 def portrait() -> Image.Image:
     """The portrait, WIDTH x HEIGHT, RGB."""
@@ -85,6 +96,10 @@ def save(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 PORTRAIT = Answered(size=(WIDTH, HEIGHT), shows="portrait")
 QUARTERS = Answered(size=DRAWN, shows="quarters")
+
+CUT, DAMAGED = Refused(words="cut short"), Refused(words="is damaged")
+UNDECODABLE = Refused(words="can't be decoded")
+LARGE = Refused(words="more than the 50,000,000 accepted")
 
 
 def flaw_of(pixels: NDArray[np.uint8], expect: Answered) -> str:

@@ -9,23 +9,23 @@ from PIL import Image
 from deploy.benchmark.load.picture_bombs import progressive
 from tests.hostile.pictures.arithmetic_jpeg import arithmetic_jpeg, empty_progressive
 from tests.hostile.pictures.files import (
+    CUT,
+    DAMAGED,
     DRAWN,
     PORTRAIT,
     QUARTERS,
+    UNDECODABLE,
     Answered,
+    Files,
     HostileFile,
     Refused,
+    of_kind,
     portrait,
     quarters,
     save,
 )
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
-CUT, DAMAGED, RARE = (
-    Refused(words="cut short"),
-    Refused(words="is damaged"),
-    Refused(words="can't be decoded"),
-)
 DAMAGE = "is damaged|can't be decoded|cut short"
 
 
@@ -66,11 +66,7 @@ def jpegs() -> Iterator[HostileFile]:
         ("JPEG, sizes", _sizes()),
         ("JPEG, bombs", _bombs()),
     ):
-        for name, data, expect in files:
-            yield HostileFile(name=f"JPEG: {name}", kind=kind, data=data, expect=expect)
-
-
-Files = Iterator[tuple[str, bytes, Answered | Refused]]
+        yield from of_kind(kind, files, form="JPEG")
 
 
 def _kinds() -> Files:
@@ -292,7 +288,7 @@ def _sizes() -> Files:
     yield "1 x 3,000", save(Image.new("RGB", (1, 3000)), "JPEG"), Answered(size=(1, 3000))
     yield "65,500 x 1", save(Image.new("L", (65500, 1), 99), "JPEG"), Answered(size=(65500, 1))
     yield "3 x 65,500", save(Image.new("L", (3, 65500), 99), "JPEG"), Answered(size=(3, 65500))
-    yield "65,535 x 1 claimed", with_frame(plain, width=65535, height=1), RARE
+    yield "65,535 x 1 claimed", with_frame(plain, width=65535, height=1), UNDECODABLE
     yield "no height", with_frame(plain, height=0), Refused(words="60 x 0")
     yield "no width", with_frame(plain, width=0), Refused(words="0 x 44")
     yield "65,535 x 65,535 claimed", with_frame(plain, width=65535, height=65535), Refused(words=large)

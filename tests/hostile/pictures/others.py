@@ -3,6 +3,7 @@
 import gzip
 import io
 import random
+import time
 import zipfile
 from collections.abc import Iterator
 
@@ -12,17 +13,18 @@ from tests.hostile.pictures.files import (
     PORTRAIT,
     QUARTERS,
     Answered,
+    Files,
     HostileFile,
     Refused,
+    of_kind,
     portrait,
     quarters,
     save,
 )
 from tests.hostile.pictures.jpeg import SOI, segment
 
+_EPOCH = time.gmtime(0)  # of PDFs, that a file is the same one at every run
 UNKNOWN = Refused(words="not a picture that is known")
-
-Files = Iterator[tuple[str, bytes, Answered | Refused]]
 
 
 def other_files() -> Iterator[HostileFile]:
@@ -33,15 +35,15 @@ def other_files() -> Iterator[HostileFile]:
         ("polyglots", _polyglots()),
         ("profiles and texts", _attached()),
     ):
-        for name, data, expect in files:
-            yield HostileFile(name=name, kind=kind, data=data, expect=expect)
+        yield from of_kind(kind, files)
 
 
 def _formats() -> Files:
     photo, drawn = portrait(), quarters()
     for kind, word in (("GIF", "a GIF"), ("TIFF", "a TIFF"), ("BMP", "a BMP"), ("AVIF", "an AVIF"),
                        ("JPEG2000", "a JPEG 2000"), ("PDF", "a PDF"), ("ICO", "an icon")):  # fmt: skip
-        yield kind, save(photo, kind), Refused(words=word)
+        dates = {"creationDate": _EPOCH, "modDate": _EPOCH} if kind == "PDF" else {}
+        yield kind, save(photo, kind, **dates), Refused(words=word)
     frames = [ImageOps.invert(drawn)] * 20
     yield "GIF, animated", save(drawn, "GIF", save_all=True, append_images=frames), Refused(words="a GIF")
     yield "GIF of 65,535 x 65,535", b"GIF89a" + b"\xff" * 4 + save(drawn, "GIF")[10:], Refused(words="a GIF")
@@ -109,7 +111,7 @@ def _nothings() -> Files:
         )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("photo.jpg", save(quarters(), "JPEG"))
+        archive.writestr(zipfile.ZipInfo("photo.jpg"), save(quarters(), "JPEG"))
     yield "a ZIP with a JPEG in it", packed.getvalue(), Refused(words="a ZIP")
     yield "a JPEG in gzip", gzip.compress(save(quarters(), "JPEG"), mtime=0), UNKNOWN
     yield (
@@ -124,12 +126,12 @@ def _polyglots() -> Files:
     png = save(quarters(), "PNG")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("evil.sh", "rm -rf /")
+        archive.writestr(zipfile.ZipInfo("evil.sh"), "rm -rf /")
     html = b"<html><script>alert(1)</script></html>"
     yield "JPEG and ZIP", jpeg + packed.getvalue(), PORTRAIT
     yield "JPEG and HTML", jpeg + html, PORTRAIT
     yield "JPEG with HTML in a comment", SOI + segment(0xFE, html) + jpeg[2:], PORTRAIT
-    yield "JPEG and PDF", jpeg + save(quarters(), "PDF"), PORTRAIT
+    yield "JPEG and PDF", jpeg + save(quarters(), "PDF", creationDate=_EPOCH, modDate=_EPOCH), PORTRAIT
     yield "JPEG with a PDF's beginning in a comment", SOI + segment(0xFE, b"%PDF-1.7\n") + jpeg[2:], PORTRAIT
     yield "JPEG with a script in Exif's place", SOI + segment(0xE1, b"Exif\0\0=1;/*") + jpeg[2:], PORTRAIT
     yield "JPEG and another JPEG", jpeg + save(quarters(), "JPEG"), PORTRAIT

@@ -10,12 +10,18 @@ from PIL import Image, ImageOps
 
 from tests.helpers.encoded_pictures import chunk, png
 from tests.hostile.pictures.files import (
+    CUT,
+    DAMAGED,
     DRAWN,
+    LARGE,
     PORTRAIT,
     QUARTERS,
+    UNDECODABLE,
     Answered,
+    Files,
     HostileFile,
     Refused,
+    of_kind,
     portrait,
     quarters,
     save,
@@ -23,14 +29,9 @@ from tests.hostile.pictures.files import (
 
 _HEAD = 33  # bytes of signature and header
 _END = chunk(b"IEND", b"")
-CUT, DAMAGED = Refused(words="cut short"), Refused(words="is damaged")
-UNDECODABLE = Refused(words="can't be decoded")
-LARGE = Refused(words="more than the 50,000,000 accepted")
 GREY = Answered(size=portrait().size, shows="portrait", tolerance=25)  # without the portrait's colours
 # Adam7: first column and row of each pass, and its steps.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-Files = Iterator[tuple[str, bytes, Answered | Refused]]
 
 
 def pngs() -> Iterator[HostileFile]:
@@ -42,8 +43,7 @@ def pngs() -> Iterator[HostileFile]:
         ("PNG, sizes", _sizes()),
         ("PNG, bombs", _bombs()),
     ):
-        for name, data, expect in files:
-            yield HostileFile(name=f"PNG: {name}", kind=kind, data=data, expect=expect)
+        yield from of_kind(kind, files, form="PNG")
 
 
 def interlaced(pixels: NDArray[np.uint8]) -> bytes:

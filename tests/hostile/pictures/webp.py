@@ -7,22 +7,23 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tests.hostile.pictures.files import (
+    CUT,
+    DAMAGED,
     DRAWN,
+    LARGE,
     PORTRAIT,
     QUARTERS,
     Answered,
+    Files,
     HostileFile,
     Refused,
+    of_kind,
     portrait,
     quarters,
     save,
 )
 
-CUT, DAMAGED = Refused(words="cut short"), Refused(words="is damaged")
 RARE = "can't be decoded"
-LARGE = Refused(words="more than the 50,000,000 accepted")
-
-Files = Iterator[tuple[str, bytes, Answered | Refused]]
 
 
 def webps_and_ppms() -> Iterator[HostileFile]:
@@ -32,8 +33,7 @@ def webps_and_ppms() -> Iterator[HostileFile]:
         ("WebP", "WebP, chunks", _webp_chunks()),
         ("PPM", "PPM", _ppms()),
     ):
-        for name, data, expect in files:
-            yield HostileFile(name=f"{form}: {name}", kind=kind, data=data, expect=expect)
+        yield from of_kind(kind, files, form=form)
 
 
 def part(kind: bytes, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tritonclient.grpc import service_pb2 as v2
 
 from tests.helpers import hostile_requests as changes
-from tests.helpers.hostile_requests import SERVICE
+from tests.helpers.hostile_requests import DATATYPES, SERVICE
 from tests.hostile.protocol.variant import OK, End, Target, Variant, unary
 
 BAD, MISSING = ("INVALID_ARGUMENT",), ("NOT_FOUND",)
@@ -118,23 +118,8 @@ def _right() -> Iterator[Case]:
 
 
 def _datatypes() -> Iterator[Case]:
-    known = [
-        "BOOL",
-        "INT8",
-        "INT16",
-        "INT32",
-        "INT64",
-        "UINT16",
-        "UINT32",
-        "UINT64",
-        "FP16",
-        "BF16",
-        "FP32",
-        "FP64",
-        "BYTES",
-    ]
     odd = ["", "uint8", "UINT8 ", "UINT8\0", "TYPE_UINT8", "INVALID", "UINT", "\u2075", "%s%n"]
-    for name in (*known, *odd):
+    for name in (*DATATYPES, *odd):
         yield repr(name), _set_input("datatype", name), BAD, "has the datatype"
     yield "100,000 letters", _set_input("datatype", "F" * 100_000), BAD, "has the datatype"
 
