@@ -89,9 +89,8 @@ class Listener:
                 oldest = next(iter(self._beginning))
                 self._forget(oldest)
                 oldest.cancel()
-            await asyncio.sleep(
-                0
-            )  # what waits to be accepted is accepted without a pause: not before all else
+            # What waits to be accepted is accepted without a pause: not before all else.
+            await asyncio.sleep(0)
 
     def _forget(self, beginning: asyncio.Task[None]) -> None:
         self._beginning.pop(beginning, None)
