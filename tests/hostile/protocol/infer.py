@@ -119,7 +119,7 @@ def _right() -> Iterator[Case]:
 
 def _datatypes() -> Iterator[Case]:
     odd = ["", "uint8", "UINT8 ", "UINT8\0", "TYPE_UINT8", "INVALID", "UINT", "\u2075", "%s%n"]
-    for name in (*DATATYPES, *odd):
+    for name in (*(name for name in DATATYPES if name != "UINT8"), *odd):  # that one is right
         yield repr(name), _set_input("datatype", name), BAD, "has the datatype"
     yield "100,000 letters", _set_input("datatype", "F" * 100_000), BAD, "has the datatype"
 
