@@ -1,4 +1,4 @@
-"""MemoryWatch: what arrives of requests that are never finished does not fill the memory."""
+"""Memory of a front: requests that are never finished do not fill it, and large ones leave none behind."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from typing import Protocol
 
 _LOOK_SECONDS = 0.1  # between two looks: as much as then arrives may come on top
 _LOG_SECONDS = 60.0  # between two sentences
+_LEFT_BYTES = 32 * 1024 * 1024  # that a process may have more than at its start, before it is trimmed
 _STATM = Path("/proc/self/statm")
 
 
@@ -79,6 +80,20 @@ class MemoryWatch:
                 f"this process takes {resident:,} bytes of memory, over {self._bound:,}: it has ended "
                 f"{ended} calls that were still sending their requests"
             )
+
+
+class MemoryTrim:
+    """Gives back what large requests have left: else the process keeps twice the largest one for good.
+
+    `look` is to be called about every second. It takes 0.3 ms where there is nothing to give back.
+    """
+
+    def __init__(self) -> None:
+        self._at_start = resident_bytes()
+
+    def look(self) -> None:
+        if resident_bytes() > self._at_start + _LEFT_BYTES:
+            give_back()
 
 
 def resident_bytes() -> int:

@@ -22,6 +22,7 @@ from deploy.gateway.backends.blame import Blame
 from deploy.gateway.backends.pool import BackendPool
 from deploy.gateway.dispatcher import Dispatcher
 from deploy.gateway.front.front import Front
+from deploy.gateway.front.memory import MemoryTrim
 from deploy.gateway.identity import Identities, check_exposure
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.observability.metrics import Metrics
@@ -67,6 +68,7 @@ class MainProcess:
         self._reporter = reporter
         self._stop = _Stop()
         self._descriptors = DescriptorWatch(log)
+        self._memory = MemoryTrim()
         self._unwritten: dict[str, Callable[[], None]] = {}  # what is tried again, by what it is
         self._address = ""
         self._listens = False
@@ -258,6 +260,7 @@ class MainProcess:
     async def _beat(self) -> None:
         self._reporter.send(reports.ALIVE)
         self._descriptors.look()
+        self._memory.look()
         for what, write in tuple(self._unwritten.items()):
             self._write(what, write)
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.embedded.errors import CannotStart
+from deploy.gateway.front.memory import MemoryTrim
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.operation.console import fail, log
@@ -45,6 +46,7 @@ class FrontProcess:
         self._front: Door | None = None
         self._identities: Identities | None = None
         self._access_log: AccessLog | None = None
+        self._memory = MemoryTrim()
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = False
 
@@ -99,6 +101,7 @@ class FrontProcess:
             case [messages.START, settings]:
                 self._settings.set_result(settings)
             case [messages.PING]:
+                self._memory.look()
                 in_flight = 0 if self._front is None else self._front.in_flight
                 lost = 0 if self._access_log is None else self._access_log.lost
                 self._send([messages.PONG, in_flight, lost])
