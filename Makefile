@@ -137,7 +137,7 @@ soak: .venv/.made repository ## 20,000 requests of all sorts: does any process g
 	$(FULL) -m deploy.benchmark.soak $(ARGS)
 
 .PHONY: hostile
-hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table, about 6 minutes
+hostile: .venv/.made repository ## some hundred hostile files and requests, each through every door of what is served: a table, about 3 minutes
 	$(FULL) -m tests.hostile $(ARGS)
 
 .PHONY: many-faces
