@@ -1,5 +1,6 @@
 """Asking a served model through plain tritonclient, and pictures to ask about."""
 
+import time
 from typing import Any
 
 import cv2
@@ -56,8 +57,27 @@ def ask_about_photo(
 
 def engine_counts(client: Any) -> tuple[int, int]:
     """How many faces the engine has answered, and in how many inferences."""
-    (statistics,) = client.get_inference_statistics("face_engine").model_stats
-    return statistics.inference_count, statistics.execution_count
+    return _settled_counts(client, "face_engine")
+
+
+def inferences(client: Any, model: str) -> int:
+    """How many rows a model has answered."""
+    return _settled_counts(client, model)[0]
+
+
+def _settled_counts(client: Any, model: str) -> tuple[int, int]:
+    """Rows and executions: Triton counts an execution a moment after it was answered."""
+
+    def counts() -> tuple[int, int]:
+        (statistics,) = client.get_inference_statistics(model).model_stats
+        return statistics.inference_count, statistics.execution_count
+
+    last = counts()
+    while True:
+        time.sleep(0.3)
+        if (now := counts()) == last:
+            return now
+        last = now
 
 
 def astronaut() -> NDArray[np.uint8]:

@@ -91,15 +91,11 @@ def test_the_detector_is_shared_and_each_engine_is_its_own(server: GatewayServer
     assert {"second_parsing_lapa", "second_photo_analysis", "face_engine"} <= set(server.models)
     assert not {"second_face_detector", "second_face_detect", "parsing_lapa"} & set(server.models)
 
-    def answered(plain: triton.InferenceServerClient, name: str) -> int:
-        (said,) = plain.get_inference_statistics(name).model_stats
-        return int(said.inference_count)
-
     names = ("face_engine", "second_face_engine", "face_detector")
     with triton.InferenceServerClient(server.grpc_address) as plain:
-        before = [answered(plain, name) for name in names]
+        before = [asking.inferences(plain, name) for name in names]
         asking.ask_about_photo(plain, asking.ASTRONAUT.read_bytes(), model="second_photo_analysis")
-        after = [answered(plain, name) for name in names]
+        after = [asking.inferences(plain, name) for name in names]
     first, second, detector = np.subtract(after, before)
     assert (first, second) == (0, 1)
     assert detector > 0

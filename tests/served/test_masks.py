@@ -160,16 +160,16 @@ def test_run_lengths_come_where_they_are_asked_for_and_say_the_same(plain: Any, 
 
 def test_run_lengths_are_not_made_unless_they_are_asked_for(plain: Any) -> None:
     def made() -> int:
-        (said,) = plain.get_inference_statistics("parsing_lapa_runs_postprocess").model_stats
-        return int(said.inference_count)
+        return asking.inferences(plain, "parsing_lapa_runs_postprocess")
+
+    def ask(*outputs: str) -> None:
+        asking.ask_about_face(plain, "face_analysis", asking.ASTRONAUT.read_bytes(), outputs=outputs)
 
     before = made()
     for outputs in (["parsing_lapa_png"], ["contract"], ["landmarks_points", "contract"]):
-        asking.ask_about_face(plain, "face_analysis", asking.ASTRONAUT.read_bytes(), outputs=outputs)
+        ask(*outputs)
     assert made() == before
-    asking.ask_about_face(
-        plain, "face_analysis", asking.ASTRONAUT.read_bytes(), outputs=["parsing_lapa_runs"]
-    )
+    ask("parsing_lapa_runs")
     assert made() == before + 1
 
 
