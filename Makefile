@@ -14,6 +14,8 @@ export PYTHON ?=
 export SERVED_TASKS ?=
 # A text file: what people whose faces are analysed are to be informed of; NOTICE=default is the project's own text.
 NOTICE ?=
+# A file of instances, threads and queues; SETTINGS=default is what follows from the cores.
+SETTINGS ?=
 # What `make engine` builds, in which precision, and for a quantised one a directory of photos of faces:
 # `make engine ARGS=--help` lists the targets, the precisions and what is the default. `make serve` and
 # `make repository` take both words too; without them they serve again what was served last.
@@ -50,7 +52,7 @@ PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --no-load
 
 .PHONY: help
 help: ## say what there is (this text)
-	@echo "make NAME [ARGS=...] [PYTHON=...] [WEIGHTS=tiny|open] [SERVED_TASKS=...] [NOTICE=FILE] [TARGET=...] [PRECISION=...] [CALIBRATION=...]"
+	@echo "make NAME [ARGS=...] [PYTHON=...] [WEIGHTS=tiny|open] [SERVED_TASKS=...] [NOTICE=FILE] [SETTINGS=FILE] [TARGET=...] [PRECISION=...] [CALIBRATION=...]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
 
@@ -81,7 +83,7 @@ rollback: .venv-serve/.made ## let `make serve` go back to what it served before
 .PHONY: repository
 repository: .venv-serve/.made ## assemble the model repository that Triton serves: var/repository (ARGS="--max-faces 1000")
 	@$(SERVE) -m build.stages.repository --quiet $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) \
-		$(if $(NOTICE),--notice "$(NOTICE)") $(if $(filter repository,$(MAKECMDGOALS)),$(ARGS)) >&2
+		$(if $(NOTICE),--notice "$(NOTICE)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(if $(filter repository,$(MAKECMDGOALS)),$(ARGS)) >&2
 
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels

@@ -18,6 +18,7 @@ from build.errors import BuildError
 from build.files import ROOT, replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import EngineSettings
+from build.serving.host_settings import REFERENCE_HOST, HostSettings
 from build.serving.pbtxt import HEADER
 from build.serving.served_models import config_files, python_models
 from build.serving.served_network import Network, network_of
@@ -44,13 +45,15 @@ def generated_for(
     *,
     limits: SearchLimits = USUAL_LIMITS,
     notice: str | None = None,
+    host: HostSettings = REFERENCE_HOST,
     sources: Path = MODEL_REPOSITORY,
 ) -> dict[str, bytes]:
     """The generated files of a repository of these networks.
 
-    Its requests have these limits; `notice` is the text beside the contract (None: the default one).
+    Its requests have these limits; `notice` is the text beside the contract (None: the default one);
+    `host` has the instances, threads and queues.
     """
-    texts = config_files(networks, limits=limits, notice=notice)
+    texts = config_files(networks, limits=limits, notice=notice, host=host)
     files = {path: text.encode() for path, text in texts.items()}
     programs = python_models(networks)
     for model, source in programs.items():

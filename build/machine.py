@@ -1,5 +1,6 @@
 """The machine that an engine was built and measured on: an engine is portable to its like only."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 
 def describe() -> dict[str, Any]:
     """Processor, cores this process may use, and the NVIDIA GPUs and driver where there are any."""
-    found: dict[str, Any] = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+    found: dict[str, Any] = {"processor": _processor(), "cores": usable_cores()}
     gpus = [
         line.partition(":")[2].strip()
         for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
@@ -18,6 +19,16 @@ def describe() -> dict[str, Any]:
         found["gpus"] = gpus
         found["driver"] = _driver()
     return found
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: those it is bound to, and no more than its control group has."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(cores, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or "max"
+        return cores
 
 
 def has_gpu() -> bool:

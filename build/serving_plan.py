@@ -32,6 +32,7 @@ class ServingPlan:
     detector: Path | None = None  # the face detector's .tflite; None: the installed package's
     max_faces: int | None = None  # the most that are answered of one photo; None: the usual number
     min_face: float | None = None  # the smallest that requests may look for; None: the usual share
+    host_settings: Path | None = None  # a file of `build.serving.host_settings`; None: this host's defaults
     notice: str | None = None  # of every model that answers; None: the default one
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ class ServingPlan:
             "detector": _shown(self.detector),
             "max_faces": self.max_faces,
             "min_face": self.min_face,
+            "settings": _shown(self.host_settings),
             "notice": self.notice,
         }
 
@@ -93,6 +95,7 @@ class ServingPlan:
             # Plans that were recorded before these could be set have none of them.
             max_faces=recorded.get("max_faces"),
             min_face=recorded.get("min_face"),
+            host_settings=_path(recorded.get("settings")),
             notice=recorded.get("notice"),
         )
 

@@ -177,13 +177,14 @@ class Backend(abc.ABC):
         *,
         precision: Precision | None = None,
         built_with: Mapping[str, Any] | None = None,
-        instances: int = 1,
+        instances: int | None = None,
         gpus: Sequence[int] = (),
     ) -> EngineSettings:
         """How an engine is served, at the default precision where none is named.
 
         `built_with` are the settings in the engine's manifest (Engine.settings). On GPUs it is loaded
-        `instances` times on each of `gpus` (empty: every one). Raises BuildError for what can't be served.
+        `instances` times (None: as the host's settings have it) on each of `gpus` (empty: every one). Raises
+        BuildError for what can't be served.
         """
 
 
@@ -225,16 +226,17 @@ class CpuBackend(Backend):
         *,
         precision: Precision | None = None,
         built_with: Mapping[str, Any] | None = None,
-        instances: int = 1,
+        instances: int | None = None,
         gpus: Sequence[int] = (),
     ) -> CpuSettings:
-        """With the threads and streams that it was measured with."""
-        if instances != 1 or gpus:
+        """With the threads that it was built for; those of every core follow the host's settings."""
+        if instances is not None or gpus:
             raise BuildError(
-                f"{self.title} runs once and on no GPU: instances and GPUs are chosen for an engine on a "
-                "GPU only"
+                f"{self.title} runs on no GPU: --instances and --gpus are for an engine on a GPU only; "
+                "name a file with `[engine] instances = N` with --settings"
             )
         built_with, precision = built_with or {}, precision or self.default_precision
+        # Every engine's manifest has the streams that it was measured with: 1 is nobody's choice.
         streams = built_with.get("streams", 1)
         if streams < 1 or (streams > 1 and not self.takes_streams):
             more = " or more" if self.takes_streams else ""
@@ -245,7 +247,7 @@ class CpuBackend(Backend):
             threads=built_with.get("threads", 0),
             runtime=self.runtime,
             file=self.served_file(precision),
-            streams=streams,
+            streams=(None if streams == 1 else streams) if self.takes_streams else 1,
         )
 
 

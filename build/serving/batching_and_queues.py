@@ -5,12 +5,11 @@ from build.errors import BuildError
 MAX_BATCH = 32
 COMPARED_BATCHES = (1, 3, MAX_BATCH)  # at which a network's and an engine's answers are compared with torch's
 
-# Requests that may wait within Triton for the first step of an ensemble, or for a model of whole photos. How
-# many make sense depends on the host, so the gateway finds that out and keeps Triton below it: these are what
-# its --in-flight is at most, and bound a server without a gateway. Later steps have no bound: a request that
-# is refused there would hang.
-MAX_QUEUED_FACES = 1024
-MAX_QUEUED_PHOTOS = 1024
+# Requests that may wait within Triton for the first step of an ensemble, or for a model of whole photos,
+# where a host's settings have no other bound. How many make sense depends on the host, so the gateway
+# measures that and keeps Triton below it: this is what its --in-flight is at most, and bounds a server
+# without a gateway. Later steps have no bound: a request that is refused there would hang.
+MAX_QUEUED = 1024
 
 
 def check_max_batch(max_batch: int) -> None:

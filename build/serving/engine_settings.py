@@ -10,6 +10,7 @@ from build.precisions import Precision
 
 if TYPE_CHECKING:
     from build.backends.base import Backend
+    from build.serving.host_settings import HostSettings
 
 Device = Literal["cpu", "gpu"]
 NETWORK_FILE = "model.onnx"  # an ONNX network in the version directory of a served model
@@ -36,7 +37,8 @@ class EngineSettings(abc.ABC):
 
     backend: "Backend"
     precision: Precision
-    threads: int = 0  # of what runs on the CPU: this engine, or the detector beside it; 0: every core
+    # Of what runs on the CPU, this engine and the detector beside it; 0: as the host's settings have them.
+    threads: int = 0
 
     def __post_init__(self) -> None:
         if self.precision not in self.backend.precisions:
@@ -48,8 +50,8 @@ class EngineSettings(abc.ABC):
             raise BuildError(f"{self.threads} threads can't run: choose 1 or more, or 0 for every core")
 
     @abc.abstractmethod
-    def config(self) -> EngineConfig:
-        """Its part of the served model's configuration."""
+    def config(self, host: "HostSettings") -> EngineConfig:
+        """Its part of the served model's configuration on a host with these settings."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,21 @@ class CpuSettings(EngineSettings):
 
     runtime: str  # the module's NAME
     file: str = NETWORK_FILE  # the network in the version directory
-    streams: int = 1  # over which a batch is divided
+    streams: int | None = None  # over which a batch is divided; None: as the host's settings have it
 
-    def config(self) -> EngineConfig:
+    def config(self, host: "HostSettings") -> EngineConfig:
         """A served model.py, with what `runtime.engines.load_engine` reads as parameters."""
+        settings = host.engine_on("cpu").with_threads(self.threads)
+        streams = settings.streams if self.streams is None else self.streams
         return EngineConfig(
             filename="model.py",
+            instances=settings.instances,
             warmup=(1,),  # a CPU's first answer takes longest; a whole batch would only hold up the start
             parameters={
                 "runtime": self.runtime,
                 "file": self.file,
                 "precision": self.precision,
-                "threads": str(self.threads),
-                "streams": str(self.streams),
+                "threads": str(settings.threads),
+                "streams": str(streams),
             },
         )

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from build.onnx_interface import PIXELS
 from build.serving import tensors
-from build.serving.batching_and_queues import MAX_BATCH
+from build.serving.host_settings import HostSettings
 from build.serving.pbtxt import Ensemble, Step
 from build.serving.steps import OnRequest, on_request
 from runtime.contract import Contract, TaskEntry
 
 
-def ensemble(name: str, preprocess: str, entries: Sequence[TaskEntry], contract: Contract) -> Ensemble:
+def ensemble(
+    name: str, preprocess: str, entries: Sequence[TaskEntry], contract: Contract, host: HostSettings
+) -> Ensemble:
     """The ensemble of these tasks behind a preprocessing step."""
     inputs = {"face_preprocess": tensors.FACE_INPUTS, "crop_preprocess": tensors.CROP_INPUTS}[preprocess]
     always = tensors.answers(entries, on_request=False)
@@ -25,7 +27,7 @@ def ensemble(name: str, preprocess: str, entries: Sequence[TaskEntry], contract:
         name=name,
         inputs=inputs,
         outputs=outputs,
-        max_batch_size=MAX_BATCH,
+        max_batch_size=host.max_batch,
         steps=(
             Step(
                 model=preprocess,

@@ -18,6 +18,7 @@ from build.files import shown
 from build.onnx_interface import read_graph
 from build.options import option
 from build.precisions import Precision
+from build.serving.host_settings import DEFAULT_SETTINGS
 from build.serving.notice import read_notice
 from build.serving_plan import ServingPlan
 from build.stages.common_options import detector_option, names, numbers
@@ -97,6 +98,13 @@ class PlanOverrides:
         f"({USUAL_LIMITS.min_face:g}); small ones take much longer",
         default=None,
     )
+    host_settings: Path | None = option(
+        flag="--settings",
+        help="a TOML file: instances, threads and queues of every step, as `python -m deploy.tune` measures "
+        f"and writes it; `{DEFAULT_SETTINGS}`: those that follow from this host's cores",
+        metavar="FILE",
+        default=None,
+    )
     notice: Path | None = option(
         help="a text file, UTF-8: what people whose faces are analysed are to be informed of, served beside "
         f"the contract; `{DEFAULT_NOTICE}`: the project's own text",
@@ -132,6 +140,7 @@ class PlanOverrides:
             detector=self.detector or plan.detector,
             max_faces=plan.max_faces if self.max_faces is None else self.max_faces,
             min_face=plan.min_face if self.min_face is None else self.min_face,
+            host_settings=self._host_settings(plan),
             notice=self._notice(plan),
         )
         if not self.choose_engine:
@@ -164,6 +173,11 @@ class PlanOverrides:
         # Without those of networks that are served no more.
         kept = [name for name in plan.tasks if "." not in name or name.rpartition(".")[0] in further]
         return tuple(kept) or None
+
+    def _host_settings(self, plan: ServingPlan) -> Path | None:
+        if self.host_settings is None:
+            return plan.host_settings
+        return None if self.host_settings == Path(DEFAULT_SETTINGS) else self.host_settings
 
     def _notice(self, plan: ServingPlan) -> str | None:
         if self.notice is None:

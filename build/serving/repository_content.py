@@ -9,6 +9,7 @@ from build.detector import find_detector, package_version
 from build.errors import BuildError
 from build.files import ROOT
 from build.manifest import Content, sha256_of
+from build.serving.host_settings import HostSettings
 from build.serving.photo_models import DETECTOR_FILE
 from build.serving.servable_network import ServableNetwork
 from build.serving.served_models import python_models
@@ -22,15 +23,16 @@ def content_of(
     *,
     detector: bytes,
     limits: SearchLimits,
+    host: HostSettings,
     notice: str | None = None,
 ) -> dict[str, Content]:
     """All files of a repository by their paths in it, but for its manifest.
 
     `served` are the networks as they are served, each with its engine's files; `detector` is the face
-    detector's .tflite; `limits` are the bounds of requests' parameters; `notice` is the text beside the
-    contract (None: the default one).
+    detector's .tflite; `limits` are the bounds of requests' parameters; `host` has the instances, threads
+    and queues; `notice` is the text beside the contract (None: the default one).
     """
-    files = _models([network for network, _ in served], limits=limits, notice=notice) | _library()
+    files = _models([network for network, _ in served], limits=limits, host=host, notice=notice) | _library()
     for network, servable in served:
         engine = f"models/{network.prefix}face_engine/1"
         files |= {f"{engine}/{name}": path for name, path in servable.files.items()}
@@ -54,12 +56,14 @@ def read_detector(path: Path | None) -> tuple[bytes, dict[str, Any]]:
     return data, stage | {"file": path.name, "sha256": sha256_of({"": data})[""]}
 
 
-def _models(networks: Sequence[Network], *, limits: SearchLimits, notice: str | None) -> dict[str, Content]:
+def _models(
+    networks: Sequence[Network], *, limits: SearchLimits, host: HostSettings, notice: str | None
+) -> dict[str, Content]:
     files: dict[str, Content] = {
         f"{model}/1/model.py": (MODEL_REPOSITORY / source / "1" / "model.py").read_bytes()
         for model, source in python_models(networks).items()
     }
-    files |= generated_for(networks, limits=limits, notice=notice)
+    files |= generated_for(networks, limits=limits, host=host, notice=notice)
     return {f"models/{name}": content for name, content in files.items()}
 
 

@@ -35,17 +35,17 @@ def exported_network(weights: Path, *, threads: int = 0) -> ServableNetwork:
     graph = read_graph(weights)
     engine = default_backend("cpu").settings(built_with={"threads": threads})
     stages = _onnx_stages(graph)
-    stages["engine"] = {"target": engine.backend.name, **engine.config().parameters}
+    stages["engine"] = {"target": engine.backend.name, "precision": engine.precision}
     return ServableNetwork(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
 
 
 def built_network(
-    built: Path, *, instances: int = 1, gpus: Sequence[int] = (), keep: bool = False
+    built: Path, *, instances: int | None = None, gpus: Sequence[int] = (), keep: bool = False
 ) -> ServableNetwork:
     """What `build.stages.compile` left in a directory; BuildError where it may not be served.
 
-    On GPUs it is loaded `instances` times on each of `gpus` (empty: on every one). `keep`: it is what is
-    served already, so a later build of it that failed is no reason to stop.
+    On GPUs it is loaded `instances` times (None: as the host's settings have it) on each of `gpus` (empty: on
+    every one). `keep`: it is what is served already, so a later build of it that failed is no reason to stop.
     """
     about = servable_engine(built, keep=keep)
     files = {name: built / name for name in about["files"]}

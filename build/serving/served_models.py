@@ -17,6 +17,7 @@ from build.backends import served_on
 from build.serving import notice as notices
 from build.serving.engine_model import face_engine
 from build.serving.ensembles import ensemble
+from build.serving.host_settings import REFERENCE_HOST, HostSettings
 from build.serving.pbtxt import Ensemble, Model, to_text
 from build.serving.photo_models import face_detect, face_detector, photo_analysis
 from build.serving.served_network import DETECTOR_MODELS, Network, check_names
@@ -36,26 +37,33 @@ NETWORKS_PARAMETER = "models"
 
 
 def config_files(
-    networks: Sequence[Network], *, limits: SearchLimits = USUAL_LIMITS, notice: str | None = None
+    networks: Sequence[Network],
+    *,
+    limits: SearchLimits = USUAL_LIMITS,
+    notice: str | None = None,
+    host: HostSettings = REFERENCE_HOST,
 ) -> dict[str, str]:
     """Every config.pbtxt of a repository, by its path below the repository's models.
 
     `limits` are the bounds of requests' parameters; `notice` is the text beside the contract of every model
-    that answers (None: the default one). Raises BuildError for networks whose models' names
-    can't be told apart.
+    that answers (None: the default one); `host` has the instances, threads and queues. Raises BuildError for
+    networks whose models' names can't be told apart.
     """
     check_names(
         networks,
-        first_models=[model.name for network in networks[:1] for model in served_models(network, limits)],
+        first_models=[
+            model.name for network in networks[:1] for model in served_models(network, limits, host)
+        ],
     )
     files: dict[str, str] = {}
     for network in networks:
-        models = served_models(network, limits)
+        models = served_models(network, limits, host)
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
         models = [_with_notice(model, notice or notices.DEFAULT) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
-        cpu = _named(face_engine(network.contract, network.heads, served_on("cpu", network.engine)), network)
+        engine = served_on("cpu", network.engine)
+        cpu = _named(face_engine(network.contract, network.heads, engine, host), network)
         files[f"{cpu.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(cpu)
     return files
 
@@ -80,24 +88,26 @@ def python_models(networks: Iterable[Network]) -> dict[str, str]:
     return programs
 
 
-def served_models(network: Network, limits: SearchLimits) -> list[Model | Ensemble]:
-    """The models that serve a network; the engine as it runs on a GPU."""
+def served_models(
+    network: Network, limits: SearchLimits, host: HostSettings = REFERENCE_HOST
+) -> list[Model | Ensemble]:
+    """The models that serve a network on a host; the engine as it runs on a GPU."""
     contract, heads, engine = network.contract, network.heads, network.engine
     entries = contract.tasks
     models: list[Model | Ensemble] = [
-        face_preprocess(contract),
-        crop_preprocess(contract),
-        face_engine(contract, heads, served_on("gpu", engine)),
-        *(postprocess(f"{entry.name}_postprocess", [entry], contract, heads) for entry in entries),
-        postprocess("face_postprocess", entries, contract, heads),
-        *(postprocess_on_request(request, contract, heads) for request in on_request(entries)),
-        *(ensemble(entry.name, "face_preprocess", [entry], contract) for entry in entries),
-        ensemble("face_analysis", "face_preprocess", entries, contract),
-        ensemble("crop_analysis", "crop_preprocess", entries, contract),
-        photo_analysis(contract, engine=network.model_name("face_engine"), limits=limits),
+        face_preprocess(contract, host),
+        crop_preprocess(contract, host),
+        face_engine(contract, heads, served_on("gpu", engine), host),
+        *(postprocess(f"{entry.name}_postprocess", [entry], contract, heads, host) for entry in entries),
+        postprocess("face_postprocess", entries, contract, heads, host),
+        *(postprocess_on_request(request, contract, heads, host) for request in on_request(entries)),
+        *(ensemble(entry.name, "face_preprocess", [entry], contract, host) for entry in entries),
+        ensemble("face_analysis", "face_preprocess", entries, contract, host),
+        ensemble("crop_analysis", "crop_preprocess", entries, contract, host),
+        photo_analysis(contract, engine=network.model_name("face_engine"), limits=limits, host=host),
     ]
     models = [_named(model, network) for model in models]
-    return models if network.prefix else [*models, face_detector(engine), face_detect(limits)]
+    return models if network.prefix else [*models, face_detector(engine, host), face_detect(limits, host)]
 
 
 def _named(model: Model | Ensemble, network: Network) -> Model | Ensemble:

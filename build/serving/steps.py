@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from build.onnx_interface import Head
 from build.serving import tensors
-from build.serving.batching_and_queues import MAX_BATCH, MAX_QUEUED_FACES
+from build.serving.host_settings import FirstStepSettings, HostSettings, StepSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor
 from runtime.contract import ALIGNED, Contract, TaskEntry
 
@@ -27,42 +27,58 @@ class OnRequest:
         return f"{self.tensor.name}_postprocess"
 
 
-def face_preprocess(contract: Contract) -> Model:
+def face_preprocess(contract: Contract, host: HostSettings) -> Model:
     """A photo and where the face is -> the engine's pixels."""
     return Model(
         name="face_preprocess",
         inputs=tensors.FACE_INPUTS,
         outputs=_crop_outputs(contract),
-        max_batch_size=MAX_BATCH,
-        batching=Batching(max_queue_size=MAX_QUEUED_FACES),
-        instances=Instances(count=2),
+        max_batch_size=host.max_batch,
+        batching=_first_batching(host.face_preprocess),
+        instances=Instances(count=host.face_preprocess.instances),
         parameters=_crop_parameters(contract),
     )
 
 
-def crop_preprocess(contract: Contract) -> Model:
+def crop_preprocess(contract: Contract, host: HostSettings) -> Model:
     """A crop -> the engine's pixels."""
     return Model(
         name="crop_preprocess",
         inputs=tensors.CROP_INPUTS,
         outputs=_crop_outputs(contract),
-        max_batch_size=MAX_BATCH,
-        batching=Batching(max_queue_size=MAX_QUEUED_FACES),
+        max_batch_size=host.max_batch,
+        batching=_first_batching(host.crop_preprocess),
+        instances=Instances(count=host.crop_preprocess.instances),
         parameters=_crop_parameters(contract),
     )
 
 
 def postprocess(
-    name: str, entries: Sequence[TaskEntry], contract: Contract, heads: Mapping[str, Head]
+    name: str,
+    entries: Sequence[TaskEntry],
+    contract: Contract,
+    heads: Mapping[str, Head],
+    host: HostSettings,
 ) -> Model:
     """The heads of these tasks -> their answers, but for what is answered on request only."""
     outputs = (*tensors.answers(entries, on_request=False), tensors.CONTRACT_HASH)
-    return _postprocess(name, entries, contract, heads, outputs=outputs)
+    settings = host.face_postprocess if name == "face_postprocess" else host.task_postprocess
+    return _postprocess(name, entries, contract, heads, host.max_batch, settings, outputs=outputs)
 
 
-def postprocess_on_request(request: OnRequest, contract: Contract, heads: Mapping[str, Head]) -> Model:
+def postprocess_on_request(
+    request: OnRequest, contract: Contract, heads: Mapping[str, Head], host: HostSettings
+) -> Model:
     """The head of a task -> one tensor of its answer."""
-    return _postprocess(request.model, [request.entry], contract, heads, outputs=(request.tensor,))
+    return _postprocess(
+        request.model,
+        [request.entry],
+        contract,
+        heads,
+        host.max_batch,
+        host.task_postprocess,
+        outputs=(request.tensor,),
+    )
 
 
 def on_request(entries: Sequence[TaskEntry]) -> tuple[OnRequest, ...]:
@@ -79,6 +95,8 @@ def _postprocess(
     entries: Sequence[TaskEntry],
     contract: Contract,
     heads: Mapping[str, Head],
+    max_batch: int,
+    settings: StepSettings,
     *,
     outputs: tuple[Tensor, ...],
 ) -> Model:
@@ -86,10 +104,15 @@ def _postprocess(
         name=name,
         inputs=tensors.head_tensors(entries, heads) + tensors.about_photo(entries),
         outputs=outputs,
-        max_batch_size=MAX_BATCH,
-        batching=Batching(),
+        max_batch_size=max_batch,
+        batching=Batching(max_queue_delay_us=settings.queue_delay_us),
+        instances=Instances(count=settings.instances),
         parameters=tensors.contract_parameter(contract),
     )
+
+
+def _first_batching(settings: FirstStepSettings) -> Batching:
+    return Batching(max_queue_delay_us=settings.queue_delay_us, max_queue_size=settings.max_queued)
 
 
 def _crop_outputs(contract: Contract) -> tuple[Tensor, ...]:

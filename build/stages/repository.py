@@ -20,8 +20,10 @@ from typing import Any
 from build.cli import run_cli
 from build.errors import BuildError
 from build.files import ROOT
+from build.machine import usable_cores
 from build.manifest import content_hash, manifest, sha256_of
 from build.options import from_options, option, parser_of
+from build.serving.host_settings import read_settings
 from build.serving.plan_overrides import PlanOverrides
 from build.serving.repository_content import content_of, read_detector
 from build.serving.servable_network import ServableNetwork, built_network, exported_network
@@ -63,17 +65,20 @@ def assemble(
     network = first.network(tasks=tasks_of_first)
     others = {name: other.network(tasks=tasks_of_further[name], name=name) for name, other in further.items()}
     _check_devices(first, further)
+    host = read_settings(plan.host_settings, device=first.engine.backend.device, cores=usable_cores())
     detector, detector_stage = read_detector(plan.detector)
     files = content_of(
         [(network, first), *((others[name], other) for name, other in further.items())],
         detector=detector,
         limits=plan.limits,
+        host=host,
         notice=plan.notice,
     )
     stages: dict[str, Any] = dict(first.stages)
     if further:
         stages["also"] = {name: other.stages for name, other in further.items()}
     stages["detector"] = detector_stage
+    stages["host"] = host.to_json()
     stages = json.loads(json.dumps(stages))  # as they are read again, and hashed to verify
     digests = sha256_of(files)
     about = manifest(
@@ -100,8 +105,7 @@ def _further_network(path: Path, plan: ServingPlan, *, keep: bool) -> ServableNe
 
 
 def _built(engine: Path, plan: ServingPlan, *, keep: bool) -> ServableNetwork:
-    instances = 1 if plan.instances is None else plan.instances
-    return built_network(engine, instances=instances, gpus=plan.gpus or (), keep=keep)
+    return built_network(engine, instances=plan.instances, gpus=plan.gpus or (), keep=keep)
 
 
 def _tasks_by_network(plan: ServingPlan) -> tuple[list[str] | None, dict[str, list[str] | None]]:

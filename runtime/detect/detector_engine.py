@@ -9,14 +9,16 @@ from runtime.detect.blazeface import LOGITS, REGRESSORS, TILE_SIZE, TILES
 from runtime.engines.openvino import OpenVinoEngine, read_model
 
 
-def load_detector(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> OpenVinoEngine:
+def load_detector(
+    path: str | Path, *, precision: str = "fp32", threads: int | None = None, streams: int = 1
+) -> OpenVinoEngine:
     """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect.faces`.
 
     Input `tiles` UINT8 [T, 192, 192, 3] RGB (the graph normalises to -1..1 itself); outputs `regressors`
     FP32 [T, 2304, 16] and `logits` FP32 [T, 2304, 1].
     Raises ValueError where the model's tensors are not those of that detector.
     """
-    return OpenVinoEngine(_detector_model(path), precision=precision, threads=threads)
+    return OpenVinoEngine(_detector_model(path), precision=precision, threads=threads, streams=streams)
 
 
 def _detector_model(path: str | Path) -> Any:

@@ -60,4 +60,5 @@ class FaceDetector(FaceEngine):
             self.directory / self.parameters["file"],
             precision=self.parameters["precision"],
             threads=int(self.parameters["threads"]) or None,
+            streams=int(self.parameters["streams"]),
         )

@@ -11,7 +11,6 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-import build.serving.photo_models
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
@@ -27,9 +26,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of models before which only a few photos may wait inside Triton."""
     folder = tmp_path_factory.mktemp("overload")
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.serving.photo_models, "MAX_QUEUED_PHOTOS", MAY_WAIT)
-        return assemble(ServingPlan(weights=weights), output=folder / "var")
+    settings = folder / "settings.toml"
+    settings.write_text(
+        f"[photo_analysis]\nmax_queued = {MAY_WAIT}\n[face_detect]\nmax_queued = {MAY_WAIT}\n"
+    )
+    return assemble(ServingPlan(weights=weights, host_settings=settings), output=folder / "var")
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ class PlanBackend(Backend):
         *,
         precision: Precision | None = None,
         built_with: Mapping[str, Any] | None = None,
-        instances: int = 1,
+        instances: int | None = None,
         gpus: Sequence[int] = (),
     ) -> PlanSettings:
         """Served by Triton's TensorRT backend."""

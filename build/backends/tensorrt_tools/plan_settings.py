@@ -1,10 +1,14 @@
 """How a TensorRT plan is served."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from build.errors import BuildError
 from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import EngineConfig, EngineSettings
+
+if TYPE_CHECKING:
+    from build.serving.host_settings import HostSettings
 
 PLAN_FILE = "model.plan"
 
@@ -28,10 +32,9 @@ class Profile:
         """The profile of a plan that is built for batches of 1 to `max_batch`."""
         return cls(opt=min(cls.opt, max_batch), max=max_batch)
 
-    @property
-    def prepared(self) -> tuple[int, ...]:
-        """The batches that a server prepares for."""
-        return tuple(sorted({1, min(self.opt, MAX_BATCH), MAX_BATCH}))
+    def prepared(self, max_batch: int) -> tuple[int, ...]:
+        """The batches that a server of batches of up to `max_batch` prepares for."""
+        return tuple(sorted({1, min(self.opt, max_batch), max_batch}))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,27 +42,28 @@ class PlanSettings(EngineSettings):
     """A plan that Triton's TensorRT backend runs."""
 
     profile: Profile = Profile()
-    instances: int = 1  # on each GPU
+    instances: int | None = None  # on each GPU; None: as the host's settings have it
     gpus: tuple[int, ...] = ()  # the numbers of those to use; empty: every GPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.instances < 1:
+        if self.instances is not None and self.instances < 1:
             raise BuildError(f"{self.instances} instances answer nothing: choose 1 or more")
         if any(gpu < 0 for gpu in self.gpus) or len(set(self.gpus)) != len(self.gpus):
             raise BuildError(
                 f"the GPUs {list(self.gpus)} can't be meant: name each once, by its number from 0"
             )
 
-    def config(self) -> EngineConfig:
+    def config(self, host: "HostSettings") -> EngineConfig:
         """Warm, and with its work recorded as CUDA graphs, for each batch of the profile."""
+        prepared = self.profile.prepared(host.max_batch)
         return EngineConfig(
             filename=PLAN_FILE,
             backend="tensorrt",
             platform="tensorrt_plan",
             instance_kind="KIND_GPU",
-            instances=self.instances,
+            instances=self.instances or host.engine_on("gpu").instances,
             gpus=self.gpus,
-            warmup=self.profile.prepared,
-            cuda_graphs=self.profile.prepared,
+            warmup=prepared,
+            cuda_graphs=prepared,
         )

@@ -12,6 +12,7 @@ from build.errors import BuildError
 from build.onnx_interface import Graph, read_graph
 from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
+from build.serving.host_settings import REFERENCE_HOST as HOST
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
 from build.serving.served_models import config_files
 from build.serving.served_network import network_of
@@ -84,8 +85,8 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
                 "runtime": "openvino",
                 "file": "model.xml",
                 "precision": "int8",
-                "threads": "0",
-                "streams": "1",
+                "threads": str(HOST.engine.threads),
+                "streams": str(HOST.engine.streams),
             },
         ),
         (
@@ -94,18 +95,18 @@ def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph)
                 "runtime": "onnxruntime",
                 "file": "model.onnx",
                 "precision": "fp32",
-                "threads": "0",
+                "threads": str(HOST.engine.threads),
                 "streams": "1",
             },
         ),
         # Beside a plan, a CPU runs the exported network.
         (
-            settings("tensorrt", precision="fp16", threads=2),
+            settings("tensorrt", precision="fp16", threads=1),
             {
                 "runtime": "openvino",
                 "file": "model.onnx",
                 "precision": "fp32",
-                "threads": "2",
+                "threads": "1",
                 "streams": "1",
             },
         ),
@@ -145,10 +146,15 @@ def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph
 
 
 def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
-    engine = settings(precision="bf16", threads=2)
+    engine = settings(precision="bf16", threads=1)
     files = config_files([network_of(graph, engine=engine)])
     detector = parse(files["face_detector/config.pbtxt"])
-    assert parameters(detector) == {"file": "detector.tflite", "precision": "fp32", "threads": "2"}
+    assert parameters(detector) == {
+        "file": "detector.tflite",
+        "precision": "fp32",
+        "threads": "1",
+        "streams": "1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -165,9 +171,9 @@ def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) ->
         ({"target": "tensorrt", "gpus": (-1,)}, r"the GPUs \[-1\] can't be meant"),
         (
             {"instances": 2},
-            "OpenVINO on the CPU runs once and on no GPU: .* for an engine on a GPU only",
+            "OpenVINO on the CPU runs on no GPU: .* for an engine on a GPU only",
         ),
-        ({"target": "onnxruntime", "gpus": (0,)}, "ONNX Runtime runs once and on no GPU"),
+        ({"target": "onnxruntime", "gpus": (0,)}, "ONNX Runtime runs on no GPU"),
     ],
 )
 def test_settings_that_nothing_can_run_are_refused(wrong: dict[str, Any], sentence: str) -> None:

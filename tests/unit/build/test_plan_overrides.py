@@ -60,20 +60,20 @@ def test_an_engine_whose_last_build_failed_is_not_served_by_name_but_goes_on_bei
 def test_what_is_not_said_stays_as_it_is_served(weights: Path, output: Path, tmp_path: Path) -> None:
     common = ["--output", str(output)]
 
-    def served(*options: str) -> tuple[str, list[str], str | None]:
+    def served(*options: str) -> tuple[str, list[str], int | None]:
         assert repository.main([*options, *common]) == 0
         manifest = manifest_of(output / "repository")
         engine = manifest["stages"]["engine"]
-        return engine["precision"], manifest["tasks"], engine.get("threads")
+        return engine["precision"], manifest["tasks"], manifest["plan"]["threads"]
 
     everything = ["expression", "age", "head_pose"]
-    assert served("--weights", str(weights), "--threads", "1") == ("fp32", everything, "1")
-    assert served("--tasks", "age") == ("fp32", ["age"], "1")
-    assert served("--threads", "2") == ("fp32", ["age"], "2")
+    assert served("--weights", str(weights), "--threads", "1") == ("fp32", everything, 1)
+    assert served("--tasks", "age") == ("fp32", ["age"], 1)
+    assert served("--threads", "2") == ("fp32", ["age"], 2)
     engine = standin.write_engine(output / "build" / weights.stem / "openvino-bf16" / "engine", weights)
     assert served("--weights", str(weights), "--precision", "bf16") == ("bf16", ["age"], None)
     assert served("--tasks", "expression") == ("bf16", ["expression"], None)
-    assert served("--weights", str(weights)) == ("fp32", ["expression"], "0")
+    assert served("--weights", str(weights)) == ("fp32", ["expression"], None)
     assert served("--engine", str(engine)) == ("bf16", ["expression"], None)
     assert served("--tasks", "default") == ("bf16", everything, None)
     assert served() == ("bf16", everything, None)
@@ -185,7 +185,7 @@ def test_without_a_word_about_what_to_serve_the_same_is_assembled_again(weights:
     assert repository.main(common) == 0
     assert (output / "repository").resolve() != first
     assert manifest_of(output / "repository")["tasks"] == ["age"]
-    assert manifest_of(output / "repository")["stages"]["engine"]["threads"] == "1"
+    assert manifest_of(output / "repository")["plan"]["threads"] == 1
     built = standin.write_engine(output / "engine", weights)
     assert repository.main(["--engine", str(built), *common]) == 0
     assert repository.main(common) == 0
@@ -217,6 +217,7 @@ def test_tasks_come_from_the_environment_where_none_are_named(
             gpus=(0, 1),
             further_networks={"other": Path("/other.onnx")},
             detector=Path("/x.tflite"),
+            host_settings=Path("/x.toml"),
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from build.serving.batching_and_queues import MAX_QUEUED_FACES, MAX_QUEUED_PHOTOS
+from build.serving.batching_and_queues import MAX_QUEUED
 from deploy.gateway.admission.admission import Admission, Slot
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal, unavailable
@@ -301,4 +301,4 @@ async def test_a_longer_queue_than_the_default_lets_more_wait() -> None:
 
 def test_triton_s_own_queues_take_all_that_is_let_in() -> None:
     """A queue of Triton's that is full would refuse what was accepted."""
-    assert Limits().in_flight <= min(MAX_QUEUED_FACES, MAX_QUEUED_PHOTOS)
+    assert Limits().in_flight <= MAX_QUEUED

@@ -1,0 +1,272 @@
+"""The numbers that follow from the host: how often each step is loaded, its threads, and how requests wait.
+
+`HostSettings.for_host` has the defaults of a device and a number of cores. A TOML file may replace any of
+them: `python -m build.stages.repository --settings FILE` (make: SETTINGS=FILE) serves with it, and
+`python -m deploy.tune` measures and writes one. docs/performance.md has a table of the keys.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from build.errors import BuildError
+from build.serving.batching_and_queues import MAX_BATCH, MAX_QUEUED
+from build.serving.engine_settings import Device
+
+Table = TypeVar("Table")
+
+MOST_INSTANCES = 256
+MOST_THREADS = 1024
+LONGEST_DELAY = 1_000_000  # us
+DEFAULT_DELAY = 100  # us
+
+_HEADER = "# The settings of a host: `make serve SETTINGS=FILE` serves with them; see docs/performance.md.\n"
+
+
+def number(help: str, *, default: int = dataclasses.MISSING, least: int = 0, most: int) -> Any:  # type: ignore[assignment]
+    """A field that is a whole number from `least` to `most`; `help` describes it, with its unit."""
+    return dataclasses.field(default=default, metadata={"help": help, "least": least, "most": most})
+
+
+class Numbers:
+    """Refuses numbers outside of their fields' bounds at construction."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if "least" in field.metadata:
+                _check(field.name, getattr(self, field.name), field.metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepSettings(Numbers):
+    """A step that batches the requests of several clients."""
+
+    instances: int = number(
+        "how often it is loaded; each is a process", default=1, least=1, most=MOST_INSTANCES
+    )
+    queue_delay_us: int = number(
+        "how long a request may wait for others of its batch, in microseconds",
+        default=DEFAULT_DELAY,
+        most=LONGEST_DELAY,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FirstStepSettings(StepSettings):
+    """The step that requests reach first; only there may Triton bound a queue."""
+
+    max_queued: int = number("requests that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotoSettings(Numbers):
+    """A model that answers whole photos, one at a time and instance."""
+
+    instances: int = number(
+        "how often it is loaded; each is a process", default=1, least=1, most=MOST_INSTANCES
+    )
+    max_queued: int = number("photos that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkSettings(StepSettings):
+    """A network; threads and streams are for the CPU."""
+
+    instances: int = number(
+        "how often it is loaded: processes on a CPU, copies on each GPU",
+        default=1,
+        least=1,
+        most=MOST_INSTANCES,
+    )
+    threads: int = number("of each instance on a CPU; 0: every core", default=0, most=MOST_THREADS)
+    streams: int = number(
+        "over which an instance divides a batch on a CPU, and its threads",
+        default=1,
+        least=1,
+        most=MOST_THREADS,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.threads < self.streams:
+            raise ValueError(
+                f"streams = {self.streams} is more than threads = {self.threads}: give each stream a thread"
+            )
+
+    def with_threads(self, threads: int) -> "NetworkSettings":
+        """One instance of so many threads, each stream with as many as here; 0: these settings."""
+        if not threads:
+            return self
+        share = self.streams / self.threads if self.threads else 0
+        return dataclasses.replace(self, instances=1, threads=threads, streams=max(1, int(threads * share)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectorSettings(NetworkSettings):
+    """The detector, which models of whole photos call: it may refuse, and they pass that on."""
+
+    max_queued: int = number("requests that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostSettings(Numbers):
+    """Every number of a repository that follows from the device and the host's cores.
+
+    Raises ValueError, with the key, for a number that can't be.
+    """
+
+    device: Device = dataclasses.field(metadata={"help": "what runs the network: cpu or gpu"})
+    cores: int = number("of the host, from which the defaults follow", least=1, most=MOST_THREADS)
+    max_batch: int = number(
+        "the most faces of one inference, and of one request", default=MAX_BATCH, least=1, most=MAX_BATCH
+    )
+    engine: NetworkSettings = dataclasses.field(metadata={"help": "face_engine: the network"})
+    detector: DetectorSettings = dataclasses.field(
+        metadata={"help": "face_detector: finds the faces of a photo"}
+    )
+    face_preprocess: FirstStepSettings = dataclasses.field(
+        metadata={"help": "photo and box or landmarks -> crop: decoding and warping"}
+    )
+    crop_preprocess: FirstStepSettings = dataclasses.field(metadata={"help": "crop -> the network's pixels"})
+    face_postprocess: StepSettings = dataclasses.field(metadata={"help": "the answers of all tasks"})
+    task_postprocess: StepSettings = dataclasses.field(
+        metadata={"help": "the answers of a single task, of each one's step"}
+    )
+    photo_analysis: PhotoSettings = dataclasses.field(
+        metadata={"help": "photo -> its faces and the answers about each: decoding and crops"}
+    )
+    face_detect: PhotoSettings = dataclasses.field(metadata={"help": "photo -> its faces"})
+
+    @classmethod
+    def for_host(cls, device: Device, cores: int) -> "HostSettings":
+        """The defaults of a host with so many cores whose network runs on this device."""
+        return cls(
+            device=device,
+            cores=cores,
+            engine=NetworkSettings(threads=cores),
+            detector=DetectorSettings(threads=cores),
+            face_preprocess=FirstStepSettings(instances=2),
+            crop_preprocess=FirstStepSettings(),
+            face_postprocess=StepSettings(),
+            task_postprocess=StepSettings(),
+            photo_analysis=PhotoSettings(instances=4),
+            face_detect=PhotoSettings(instances=2),
+        )
+
+    def engine_on(self, device: Device) -> NetworkSettings:
+        """The network's settings where the same repository is started for this device."""
+        return (self if device == self.device else HostSettings.for_host(device, self.cores)).engine
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is recorded."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self, reasons: Mapping[str, str] | None = None) -> str:
+        """The text of a settings file; `reasons`: by a key ("engine.threads"), why it has its value."""
+        reasons = reasons or {}
+        lines, tables = [_HEADER], []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if dataclasses.is_dataclass(value):
+                tables.append(f"\n[{field.name}]  # {field.metadata['help']}")
+                for inner in dataclasses.fields(value):
+                    key = f"{field.name}.{inner.name}"
+                    tables += _line(inner, getattr(value, inner.name), reasons.get(key))
+            else:
+                lines += _line(field, value, reasons.get(field.name))
+        return "\n".join([*lines, *tables]) + "\n"
+
+    @classmethod
+    def from_toml(cls, text: str, *, where: str, device: Device, cores: int) -> "HostSettings":
+        """The settings in the text of a file, which `where` names; what it leaves out is `for_host`'s.
+
+        `device` is the one that they are for, `cores` are this host's, unless the file names others. Raises
+        BuildError with file and key for what is no TOML, no key, or no number within its bounds.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise BuildError(f"the settings {where} are not TOML ({error}): correct that line") from None
+        for_device = values.get("device", device)
+        if for_device != device:
+            raise BuildError(
+                f"the settings {where} are for device = {for_device!r}, and the network runs on the "
+                f"{device}: name a file for it with --settings, or `--settings {DEFAULT_SETTINGS}`"
+            )
+        try:
+            _check("cores", values.get("cores", cores), _field_of(cls, "cores").metadata)
+            defaults = cls.for_host(device, values.get("cores", cores))
+            return _replaced(defaults, values, table="")
+        except ValueError as error:
+            raise BuildError(f"the settings {where} can't be served: {error}") from None
+
+
+DEFAULT_SETTINGS = "default"  # instead of a file: the defaults of this host
+
+
+def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSettings:
+    """The settings in a file for this device; None: the defaults of a host with these cores.
+
+    Raises BuildError where the file can't be read or served.
+    """
+    if path is None:
+        return HostSettings.for_host(device, cores)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BuildError(
+            f"the settings {path} can't be read ({reason}): name a TOML file with --settings, or "
+            f"`--settings {DEFAULT_SETTINGS}`"
+        ) from None
+    return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
+
+
+def _line(field: "dataclasses.Field[Any]", value: object, reason: str | None) -> list[str]:
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    line = f"{field.name} = {shown}  # {field.metadata['help']}"
+    return [line] if reason is None else [f"# {reason}", line]
+
+
+def _replaced(defaults: Table, values: Mapping[str, Any], *, table: str) -> Table:
+    """The settings with these values in place of theirs; ValueError names what is no key of them."""
+    fields = {field.name: field for field in dataclasses.fields(defaults)}  # type: ignore[arg-type]
+    if unknown := sorted(values.keys() - fields.keys()):
+        place = f"[{table}] has" if table else "there is"
+        raise ValueError(f"{place} no key {unknown[0]!r}: choose from {', '.join(fields)}")
+    replaced = {}
+    for name, value in values.items():
+        inner = getattr(defaults, name)
+        if not dataclasses.is_dataclass(inner):
+            _check_type(f"{table}.{name}" if table else name, value, type(inner))
+            replaced[name] = value
+        elif not isinstance(value, dict):
+            raise ValueError(f"{name} is a table: write its keys below [{name}]")
+        else:
+            replaced[name] = _replaced(inner, value, table=name)
+    try:
+        return dataclasses.replace(defaults, **replaced)  # type: ignore[type-var]
+    except ValueError as error:
+        raise ValueError(f"in [{table}] {error}" if table else str(error)) from None
+
+
+def _check_type(key: str, value: object, kind: type) -> None:
+    if type(value) is not kind:
+        wanted = "a whole number" if kind is int else "text in quotation marks"
+        raise ValueError(f"{key} = {value!r} is not {wanted}")
+
+
+def _check(name: str, value: object, bounds: Mapping[str, Any]) -> None:
+    least, most = bounds["least"], bounds["most"]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} = {value!r} can't be: choose a whole number from {least} to {most}")
+
+
+def _field_of(settings: type[Any], name: str) -> "dataclasses.Field[Any]":
+    return next(field for field in dataclasses.fields(settings) if field.name == name)
+
+
+# What model_repository/ is generated for, whichever host that happens on.
+REFERENCE_HOST = HostSettings.for_host("cpu", 2)
