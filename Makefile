@@ -198,7 +198,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers fuzz; do \
+	for name in serve train teachers fuzz peers; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -214,15 +214,17 @@ clean: ## remove what was built here, but neither environments nor trained weigh
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-uv
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
-# .venv-fuzz has atheris, which is for CPython on Linux and macOS.
-.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz
+# .venv-fuzz has atheris, which is for CPython on Linux and macOS. .venv-peers has what people would take instead
+# of Q-Face, to be measured beside it.
+.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
 .venv-teachers: .venv-teachers/.made
 .venv-fuzz: .venv-fuzz/.made
+.venv-peers: .venv-peers/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -240,4 +242,8 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv-fuzz/.made: requirements/fuzz.txt requirements/overrides.txt client/pyproject.toml
 	@requirements/make-venv .venv-fuzz requirements/fuzz.txt
+	@touch $@
+
+.venv-peers/.made: requirements/peers.txt requirements/overrides.txt
+	@requirements/make-venv .venv-peers requirements/peers.txt
 	@touch $@

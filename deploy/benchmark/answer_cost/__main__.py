@@ -1,0 +1,87 @@
+"""What an answer costs: `make bench`, or `python -m deploy.benchmark.answer_cost`.
+
+Starts the gateway and its Triton over an assembled repository and prints, as Markdown, the processor time
+of one answer by process (client, gateway, tritonserver, each model), beside that of the bare engine, which
+is measured in the same rounds. Everything shares the machine's cores, and every answer is read by a
+FaceClient. docs/performance.md describes the rows.
+"""
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.benchmark.answer_cost.about import about
+from deploy.benchmark.answer_cost.measure import Peer, measure
+from deploy.benchmark.answer_cost.results import Run
+from deploy.benchmark.answer_cost.table import table
+from deploy.benchmark.answer_cost.workers import WorkerError
+from deploy.embedded import EmbeddedServerError
+from deploy.embedded.environment import PROJECT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmark.answer_cost", description=str(__doc__).partition("\n")[0]
+    )
+    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser.add_argument("--rounds", type=int, default=5, help="all rows take turns in each (default: 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a row in a round (default: 2)")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORDS", help="rows whose names hold one of these"
+    )
+    parser.add_argument(
+        "--client-processes", type=int, default=2, metavar="N", help="that 16 clients share (default: 2)"
+    )
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="TASK",
+        help="MediaPipe's face landmarker (.task), measured beside it; needs `make .venv-peers`",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the run is kept")
+    options = parser.parse_args(arguments)
+    log = functools.partial(print, file=sys.stderr, flush=True)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    settings = {name: getattr(options, name) for name in ("rounds", "seconds", "client_processes")}
+    try:
+        if options.rounds < 1 or options.client_processes < 1:
+            raise ValueError("--rounds and --client-processes are 1 or more")
+        header = about(options.repository, arguments=words, settings=settings)
+        rows = measure(
+            repository=options.repository,
+            only=options.only,
+            peer=None if options.peers is None else _mediapipe(options.peers),
+            progress=log,
+            **settings,
+        )
+        run = Run(rows=tuple(rows), about=header)
+        if options.json is not None:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(run.to_json(), indent=1) + "\n")
+    except (EmbeddedServerError, WorkerError, ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(table(run))
+    return 0
+
+
+def _mediapipe(model: Path) -> Peer:
+    python = PROJECT / ".venv-peers" / "bin" / "python"
+    if not python.is_file():
+        raise ValueError(f"there is no {python.parent.parent.name}: run `make .venv-peers`")
+    if not model.is_file():
+        raise ValueError(f"there is no {model}: name a face_landmarker*.task file")
+    return Peer(
+        name="MediaPipe's face landmarker, photo of one face",
+        python=python,
+        module="deploy.benchmark.answer_cost.mediapipe_process",
+        model=model.resolve(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

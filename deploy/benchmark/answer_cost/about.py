@@ -1,0 +1,59 @@
+"""What a run was measured with: the machine, the commit, and what was served."""
+
+import datetime
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from build.machine import describe
+from build.manifest import MANIFEST
+from deploy.benchmark.answer_cost.bare_process import model_parameters
+from deploy.embedded.environment import PROJECT
+
+_ENGINE_SETTINGS = ("runtime", "precision", "threads", "streams")
+
+
+def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Date, commit, command, machine, what is served, and the settings of the run."""
+    manifest = json.loads((repository / MANIFEST).read_text())
+    models = repository / "models"
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "command": shlex.join(("python", "-m", "deploy.benchmark.answer_cost", *arguments)),
+        "machine": {**describe(), "memory_gib": _memory_gib()},
+        "served": {
+            "contract": manifest["contract"],
+            "tasks": manifest["tasks"],
+            "engine": _settings(models / "face_engine"),
+            "detector": _settings(models / "face_detector"),
+        },
+        "settings": dict(settings),
+    }
+
+
+def commit() -> str:
+    """The commit of the sources, with "+" where something was changed since; "" outside a git checkout."""
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", *words], cwd=PROJECT, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + ("+" if changed else "")
+
+
+def _settings(model: Path) -> dict[str, str]:
+    parameters = model_parameters(model)
+    return {name: parameters[name] for name in _ENGINE_SETTINGS if name in parameters}
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

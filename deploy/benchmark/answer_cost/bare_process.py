@@ -1,0 +1,148 @@
+"""The engine alone, and all steps from a photo to its answers in one process, without a server.
+
+    python -m deploy.benchmark.answer_cost.bare_process REPOSITORY
+
+It is a worker (`workers.answer_requests`).
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from build.serving.pbtxt import parse
+from deploy.benchmark.answer_cost.workers import answer_requests
+from runtime.contract import Contract
+from runtime.detect.blazeface import TILES
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.faces import find_faces
+from runtime.engines import Engine, load_engine
+from runtime.image.crops import crop_of
+from runtime.image.decode import decode_image
+from runtime.kinds import kind_of
+from runtime.postprocess import heads_for, postprocess_all
+
+
+class Bare:
+    """The methods of the worker: what a repository serves, loaded into this process."""
+
+    def __init__(self, repository: Path) -> None:
+        cv2.setNumThreads(1)  # as in the server
+        self._models = repository / "models"
+        self._engine_parameters = model_parameters(self._models / "face_engine")
+        self._contract = Contract.parse(self._engine_parameters["contract"])
+        self._engine = functools.cache(self._load_engine)
+
+    def engine(
+        self, *, threads: int, streams: int, batch: int, crop: str, seconds: float
+    ) -> Mapping[str, Any]:
+        """Faces, seconds and processor seconds of the engine alone with so many threads and streams."""
+        engine = self._engine(threads, streams)
+        pixels = np.repeat(np.load(crop)[None], batch, axis=0)
+        engine.infer({"pixels": pixels})
+        faces, before, began = 0, time.process_time(), time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            engine.infer({"pixels": pixels})
+            faces += batch
+        return {
+            "faces": faces,
+            "seconds": time.perf_counter() - began,
+            "core_seconds": time.process_time() - before,
+        }
+
+    def photo(self, *, file: str, seconds: float) -> Mapping[str, Any]:
+        """Photos, faces of one, seconds, and processor seconds by step; one thread, all answers."""
+        encoded, steps = Path(file).read_bytes(), Steps()
+        faces = self._answer(encoded, Steps())
+        photos, began = 0, time.perf_counter()
+        while not photos or time.perf_counter() - began < seconds:
+            self._answer(encoded, steps)
+            photos += 1
+        return {
+            "photos": photos,
+            "faces": faces,
+            "seconds": time.perf_counter() - began,
+            "core_seconds": steps.seconds,
+        }
+
+    def _answer(self, encoded: bytes, steps: "Steps") -> int:
+        steps.begin()
+        image = decode_image(encoded)
+        steps.end("decode")
+        found = find_faces(image, self._detector)
+        steps.end("detect")
+        crop, size = crop_of(self._contract.crop), self._contract.input_size
+        cut = [
+            crop(image, box=box, landmarks=landmarks, size=size)
+            for box, landmarks in zip(found.boxes, found.landmarks, strict=True)
+        ]
+        steps.end("crop")
+        if cut:
+            heads = self._engine(1, 1).infer({"pixels": np.stack([pixels for pixels, _ in cut])})
+            steps.end("engine")
+            postprocess_all(
+                self._contract,
+                {name: heads[name] for name in self._heads},
+                np.stack([back for _, back in cut]),
+                photo_size=np.repeat([[image.shape[1], image.shape[0]]], len(cut), axis=0),
+            )
+            steps.end("postprocess")
+        return len(cut)
+
+    @functools.cached_property
+    def _heads(self) -> list[str]:
+        tensors = [
+            tensor.name for entry in self._contract.tasks for tensor in kind_of(entry).answer_tensors(entry)
+        ]
+        return heads_for(self._contract, tensors)
+
+    @functools.cached_property
+    def _detector_engine(self) -> Engine:
+        parameters = model_parameters(self._models / "face_detector")
+        return load_detector(
+            self._models / "face_detector" / "1" / parameters["file"],
+            precision=parameters["precision"],
+            threads=1,
+        )
+
+    def _detector(self, tiles: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        return self._detector_engine.infer({TILES: tiles})
+
+    def _load_engine(self, threads: int, streams: int) -> Engine:
+        chosen = {"threads": str(threads), "streams": str(streams)}
+        return load_engine(self._models / "face_engine" / "1", self._engine_parameters | chosen)
+
+
+class Steps:
+    """Processor seconds of this process by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = 0.0
+
+    def begin(self) -> None:
+        self._last = time.process_time()
+
+    def end(self, step: str) -> None:
+        """Counts what was taken since the last step ended."""
+        now = time.process_time()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+def model_parameters(model: Path) -> dict[str, str]:
+    """The parameters of a model as a CPU server loads it."""
+    for_cpu = model / "configs" / "cpu.pbtxt"
+    config = parse((for_cpu if for_cpu.is_file() else model / "config.pbtxt").read_text())
+    return {key: value.string_value for key, value in config.parameters.items()}
+
+
+if __name__ == "__main__":
+    bare = Bare(Path(sys.argv[1]))
+    answer_requests({"engine": bare.engine, "photo": bare.photo})

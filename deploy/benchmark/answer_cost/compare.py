@@ -1,0 +1,141 @@
+"""What differs between two kept runs beyond noise.
+
+    python -m deploy.benchmark.answer_cost.compare BEFORE.json AFTER.json
+
+A row differs where the rounds of one run are all above, or all below, those of the other, and the medians
+differ by more than a floor, which stands for what one run differs from its own repetition (memory that lies
+elsewhere, another process placed on other cores). It is looked at twice: in core-ms, which hold for one
+machine in one mood, and in multiples of the bare engine of the same run, from which a slower machine or
+busy neighbours cancel. With five rounds in both, chance alone separates the rounds of an unchanged row
+once in 126 times; with three, once in 10: compare runs of five or more.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.benchmark.answer_cost.results import Run
+
+FLOOR = 0.05
+_FEWEST_ROUNDS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One quantity of a row in both runs: the medians, and whether they differ beyond noise."""
+
+    before: float
+    after: float
+    beyond_noise: bool
+
+    @property
+    def change(self) -> float:
+        """0.1 is 10 % more than before."""
+        return self.after / self.before - 1 if self.before else 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A row that both runs have."""
+
+    name: str
+    core_ms: Difference
+    multiple: Difference
+    rate: Difference
+    p99_ms: Difference | None
+
+
+def difference(before: Sequence[float], after: Sequence[float], *, floor: float = FLOOR) -> Difference:
+    """Of the rounds of two runs; beyond noise are rounds that do not overlap, with medians a floor apart."""
+    first, second = statistics.median(before), statistics.median(after)
+    apart = max(before) < min(after) or max(after) < min(before)
+    return Difference(
+        before=first, after=second, beyond_noise=apart and abs(second - first) > floor * abs(first)
+    )
+
+
+def compare(before: Run, after: Run, *, floor: float = FLOOR) -> list[Comparison]:
+    """Every row of the same name; ValueError where there is none."""
+    rows = {row.name: row for row in after.rows}
+    found = [
+        Comparison(
+            name=row.name,
+            core_ms=difference(row.core_ms, other.core_ms, floor=floor),
+            multiple=difference(before.multiples(row), after.multiples(other), floor=floor),
+            rate=difference(row.rate, other.rate, floor=floor),
+            p99_ms=difference(row.p99_ms, other.p99_ms, floor=floor) if row.p99_ms and other.p99_ms else None,
+        )
+        for row in before.rows
+        if (other := rows.get(row.name)) is not None
+    ]
+    if not found:
+        raise ValueError("the two runs have no row in common")
+    return found
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """Markdown; what differs beyond noise is bold."""
+    lines = [
+        "| row | core-ms | of the bare engine's | answers/s | p99, ms |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {each.name} | {_cell(each.core_ms, 1)} | {_cell(each.multiple, 2)} | {_cell(each.rate, 1)} "
+        f"| {_cell(each.p99_ms, 0)} |"
+        for each in comparisons
+    ]
+    return "\n".join(lines)
+
+
+def warnings(before: Run, after: Run) -> list[str]:
+    """What the reader must know before the table is believed."""
+    found = []
+    if before.about["machine"] != after.about["machine"]:
+        found.append("the machines differ: core-ms and rates don't compare, multiples do")
+    for of in ("engine", "tasks"):
+        if before.about["served"][of] != after.about["served"][of]:
+            found.append(f"the {of} of the two runs differ: multiples have different denominators")
+    fewest = min(len(row.rate) for run in (before, after) for row in run.rows)
+    if fewest < _FEWEST_ROUNDS:
+        found.append(f"there are {fewest} rounds only: chance alone separates them often; measure five")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0, or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmark.answer_cost.compare",
+        description="What differs between two kept runs beyond noise.",
+    )
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument(
+        "--floor", type=float, default=FLOOR, help="a smaller relative difference is noise (default: 0.05)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        before, after = Run.read(options.before), Run.read(options.after)
+        compared = compare(before, after, floor=options.floor)
+    except (ValueError, OSError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    for warning in warnings(before, after):
+        print(f"compare: {warning}", file=sys.stderr)
+    print(table(compared))
+    differing = [each.name for each in compared if each.core_ms.beyond_noise or each.multiple.beyond_noise]
+    print(f"\n{len(differing)} of {len(compared)} rows cost more or less beyond noise (bold).")
+    return 0
+
+
+def _cell(value: Difference | None, digits: int) -> str:
+    if value is None:
+        return ""
+    text = f"{value.before:.{digits}f} → {value.after:.{digits}f} ({value.change:+.0%})"
+    return f"**{text}**" if value.beyond_noise else text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""A whole run: every row once in each round, all in turns, one server behind them."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.benchmark.answer_cost import rows
+from deploy.benchmark.answer_cost.pictures import PHOTOS, read_rgb, write_photo
+from deploy.benchmark.answer_cost.results import BARE, IN_PROCESS, PEER, Row, Sample, row_of
+from deploy.benchmark.answer_cost.rows import Request, ServedRow
+from deploy.benchmark.answer_cost.server_processes import (
+    GATEWAY,
+    ServerProcesses,
+    medians_by_part,
+    without_idle,
+)
+from deploy.benchmark.answer_cost.workers import Worker, call_together
+from deploy.benchmark.portrait import PORTRAIT
+from deploy.embedded.environment import PROJECT
+from deploy.gateway.operation.service import GatewayServer
+from qface_client import FaceClient
+from runtime.image.crops import crop_of
+
+CROP, FACE, ONE_TASK, PHOTO = "crop", "face in a photo", "face in a photo, one task", "photo of one face"
+MANY, FEW = 16, 4  # clients; fewer of photos that take long
+LOAD = 0.8
+
+_PACKAGE = "deploy.benchmark.answer_cost"
+# Fewer are refused for having waited: this is about the cost of answers.
+_PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
+_SETTLE_SECONDS, _IDLE_SECONDS = 0.5, 2.0
+_WARM_UP_SECONDS = 0.5
+
+Measure = Callable[[float], Sample]  # seconds -> what a round of that length gave
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Peer:
+    """What is measured beside ours, in an environment of its own."""
+
+    name: str
+    python: Path
+    module: str
+    model: Path
+
+
+def served_rows() -> list[ServedRow]:
+    """All rows that are asked of the server."""
+    several = [photo.name for photo in PHOTOS]
+    return [
+        *(
+            ServedRow(request=request, clients=clients, way=way)
+            for request in (CROP, FACE, PHOTO)
+            for clients in (1, MANY)
+            for way in (rows.GATEWAY, rows.DIRECT)
+        ),
+        ServedRow(request=ONE_TASK, clients=MANY),
+        *(ServedRow(request=request, clients=FEW) for request in several),
+        *(ServedRow(request=request, clients=MANY, load=LOAD) for request in (FACE, PHOTO)),
+    ]
+
+
+def measure(
+    *,
+    repository: Path,
+    rounds: int,
+    seconds: float,
+    only: Sequence[str],
+    client_processes: int,
+    peer: Peer | None,
+    progress: Callable[[str], None],
+) -> list[Row]:
+    """The rows whose names hold a word of `only`, and always the bare engine's.
+
+    EmbeddedServerError, WorkerError, ValueError or OSError where something can't be measured.
+    """
+    settings = rows.bare_settings(len(os.sched_getaffinity(0)))
+    in_process = f"{PHOTO}, in process, one thread"
+    wanted = served_rows()
+    names = [row.name for row in wanted] + [in_process]
+    names = rows.chosen(names, only)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-bench-")))
+        server = stack.enter_context(GatewayServer(repository, arguments=_PATIENT))
+        clients = [
+            stack.enter_context(Worker(sys.executable, f"{_PACKAGE}.client_process", folder=PROJECT))
+            for _ in range(client_processes)
+        ]
+        bare = stack.enter_context(
+            Worker(sys.executable, f"{_PACKAGE}.bare_process", str(repository.resolve()), folder=PROJECT)
+        )
+        wanted = [row for row in wanted if row.name in names]
+        requests = _requests(server.grpc_address, clients[0], folder, needed={r.request for r in wanted})
+        measured = _Served(server, clients, requests)
+        crop = requests[CROP].file
+        ways: dict[str, tuple[str, int, Measure]] = {}
+        for setting in settings:
+            ways[setting.name] = (BARE, 1, functools.partial(_bare_engine, bare, setting, crop))
+        for row in wanted:
+            ways[row.name] = (row.group, requests[row.request].faces, functools.partial(measured.row, row))
+        if in_process in names:
+            ways[in_process] = (IN_PROCESS, 1, functools.partial(_one_process, bare))
+        if peer is not None:
+            worker = Worker(str(peer.python), peer.module, str(peer.model), folder=PROJECT)
+            stack.enter_context(worker)
+            ways[peer.name] = (PEER, 1, functools.partial(_one_process, worker))
+        for name, (_, _, way) in ways.items():
+            progress(f"warming up: {name}")
+            way(_WARM_UP_SECONDS)
+        idle: list[dict[str, float]] = []
+        samples: dict[str, list[Sample]] = {name: [] for name in ways}
+        for number in range(1, rounds + 1):
+            if wanted:
+                time.sleep(_SETTLE_SECONDS)
+                idle.append(measured.processes.idle_load(_IDLE_SECONDS))
+            for name, (_, _, way) in ways.items():
+                sample = way(seconds)
+                samples[name].append(sample)
+                core_ms = 1e3 * sum(sample.core_seconds.values()) / max(1, sample.answers)
+                progress(f"round {number} of {rounds}: {name}: {core_ms:.1f} core-ms, {sample.rate:.1f}/s")
+    for row in wanted:
+        samples[row.name] = [without_idle(each, medians_by_part(idle)) for each in samples[row.name]]
+    return [
+        row_of(name, group=group, faces=faces, samples=samples[name])
+        for name, (group, faces, _) in ways.items()
+    ]
+
+
+class _Served:
+    """Measures rows of the server; the rates of a round's rows are the capacity of those under load."""
+
+    def __init__(
+        self, server: GatewayServer, clients: Sequence[Worker], requests: Mapping[str, Request]
+    ) -> None:
+        triton = next(each["address"] for each in server.status()["tritons"] if each["active"])
+        self._addresses = {rows.GATEWAY: server.grpc_address, rows.DIRECT: triton}
+        self._clients = clients
+        self._requests = requests
+        self._rates: dict[str, float] = {}
+        self._seed = 0
+        self.processes = ServerProcesses(server.supervisor_pid)
+
+    def row(self, row: ServedRow, seconds: float) -> Sample:
+        """A round of a row."""
+        if row.load is None:
+            sample = self._closed(row, seconds)
+            if row.way == rows.GATEWAY and row.clients == MANY:
+                self._rates[row.request] = sample.rate
+            return sample
+        if row.request not in self._rates:
+            self._closed(dataclasses.replace(row, load=None), seconds)
+            self._rates[row.request] = self._closed(dataclasses.replace(row, load=None), seconds).rate
+        self._seed += 1
+        rate = row.load * self._rates.pop(row.request)
+        worker, request = self._clients[0], {"rate": rate, "seconds": 2 * seconds, "seed": self._seed}
+        return self._sample(row, [(worker, {"do": "open", **request})])
+
+    def _closed(self, row: ServedRow, seconds: float) -> Sample:
+        used = self._clients[: row.clients]
+        share, more = divmod(row.clients, len(used))
+        return self._sample(
+            row,
+            [
+                (worker, {"do": "closed", "clients": share + (number < more), "seconds": seconds})
+                for number, worker in enumerate(used)
+            ],
+        )
+
+    def _sample(self, row: ServedRow, calls: Sequence[tuple[Worker, Mapping[str, Any]]]) -> Sample:
+        what = {"address": self._addresses[row.way], "request": self._plain(row.request)}
+        before, began = self.processes.seconds(), time.perf_counter()
+        answers = call_together([(worker, {**call, **what}) for worker, call in calls])
+        took = time.perf_counter() - began
+        spent = {part: now - before[part] for part, now in self.processes.seconds().items()}
+        if row.way == rows.DIRECT:
+            spent.pop(GATEWAY, None)  # it stands beside
+        latencies = [latency for answer in answers for latency in answer["latencies"]]
+        client = sum(answer["core_seconds"] for answer in answers)
+        return Sample(
+            answers=len(latencies),
+            seconds=took,
+            core_seconds={"client": client, **spent},
+            latencies=latencies,
+        )
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        return dataclasses.asdict(self._requests[name])
+
+
+def _requests(address: str, worker: Worker, folder: Path, *, needed: set[str]) -> dict[str, Request]:
+    """The requests by name; those that take long to make only where they are needed."""
+    place = worker.call(do="detect", address=address, file=str(PORTRAIT))
+    with FaceClient(address) as client:
+        contract = client.contract()
+    pixels, _ = crop_of(contract.crop)(
+        read_rgb(PORTRAIT), landmarks=place["landmarks"], size=contract.input_size
+    )
+    np.save(folder / "crop.npy", pixels)
+    face = Request(file=str(PORTRAIT), box=tuple(place["box"]), landmarks=place["landmarks"])
+    found = {
+        CROP: Request(file=str(folder / "crop.npy"), crop=True),
+        FACE: face,
+        ONE_TASK: dataclasses.replace(face, tasks=(contract.tasks[0].name,)),
+        PHOTO: Request(file=str(PORTRAIT)),
+    }
+    for photo in PHOTOS:
+        if photo.name in needed:
+            request = Request(file=str(write_photo(photo, folder)))
+            seen = worker.call(do="look", address=address, request=dataclasses.asdict(request))
+            found[photo.name] = dataclasses.replace(request, faces=seen["faces"])
+    return found
+
+
+def _bare_engine(worker: Worker, setting: rows.BareSetting, crop: str, seconds: float) -> Sample:
+    answer = worker.call(do="engine", **dataclasses.asdict(setting), crop=crop, seconds=seconds / 2)
+    return Sample(
+        answers=answer["faces"],
+        seconds=answer["seconds"],
+        core_seconds={"engine": answer["core_seconds"]},
+    )
+
+
+def _one_process(worker: Worker, seconds: float) -> Sample:
+    answer = worker.call(do="photo", file=str(PORTRAIT), seconds=seconds / 2)
+    if answer["faces"] != 1:
+        raise ValueError(f"{answer['faces']} faces were found in {PORTRAIT}, which shows one")
+    return Sample(answers=answer["photos"], seconds=answer["seconds"], core_seconds=answer["core_seconds"])

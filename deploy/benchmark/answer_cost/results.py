@@ -1,0 +1,143 @@
+"""What a run measured: rows with one number a round, the machine and the command, kept as JSON."""
+
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+# Groups of rows.
+BARE, SERVED, LOADED, IN_PROCESS, PEER = "bare engine", "served", "under load", "in process", "peer"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one round of one row gave.
+
+    core_seconds: processor time by process (of what runs in one process: by step), idle time subtracted.
+    latencies: seconds, one an answer; none where answers are not waited for one by one.
+    """
+
+    answers: int
+    seconds: float
+    core_seconds: Mapping[str, float]
+    latencies: Sequence[float] = ()
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.answers / self.seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One thing that was measured; a tuple has one number a round."""
+
+    name: str
+    group: str
+    faces: int  # of one answer
+    parts: Mapping[str, tuple[float, ...]]  # core-ms an answer, by process or step
+    rate: tuple[float, ...]  # answers a second
+    p50_ms: tuple[float, ...] = ()
+    p99_ms: tuple[float, ...] = ()
+
+    @property
+    def core_ms(self) -> tuple[float, ...]:
+        """Of an answer, all processes together."""
+        return tuple(sum(numbers) for numbers in zip(*self.parts.values(), strict=True))
+
+    @property
+    def face_core_ms(self) -> tuple[float, ...]:
+        """Of each face of an answer; of an answer without a face, of the answer."""
+        return tuple(value / max(1, self.faces) for value in self.core_ms)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """Rows, and what they were measured with."""
+
+    rows: tuple[Row, ...]
+    about: Mapping[str, Any]  # date, commit, command, machine, served, settings
+
+    def denominator(self) -> Row:
+        """The cheapest setting of the bare engine; ValueError where none was measured."""
+        bare = [row for row in self.rows if row.group == BARE]
+        if not bare:
+            raise ValueError("the run has no row of the bare engine, so nothing is a multiple of it")
+        return min(bare, key=lambda row: statistics.median(row.core_ms))
+
+    def multiples(self, row: Row) -> tuple[float, ...]:
+        """Core-ms a face over the bare engine's, round by round: what slows both cancels."""
+        bare = self.denominator().face_core_ms
+        return tuple(face / engine for face, engine in zip(row.face_core_ms, bare, strict=True))
+
+    def rate_shares(self, row: Row) -> tuple[float, ...]:
+        """Faces a second over those of the bare engine's fastest setting, round by round."""
+        bare = max(
+            (each for each in self.rows if each.group == BARE), key=lambda each: statistics.median(each.rate)
+        )
+        return tuple(row.faces * rate / engine for rate, engine in zip(row.rate, bare.rate, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        return {"format": FORMAT, **self.about, "rows": rounded(rows)}
+
+    @classmethod
+    def read(cls, path: Path) -> "Run":
+        """A kept run; ValueError with a sentence for a file that is none."""
+        try:
+            content = json.loads(path.read_text())
+            if content.pop("format") != FORMAT:
+                raise ValueError("another format")
+            rows = tuple(_row(each) for each in content.pop("rows"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is not a run of deploy.benchmark.answer_cost ({error}): "
+                "give a file that --json wrote"
+            ) from None
+        return cls(rows=rows, about=content)
+
+
+def row_of(name: str, *, group: str, faces: int, samples: Sequence[Sample]) -> Row:
+    """A row of its rounds' samples; ValueError for a round without an answer."""
+    if any(sample.answers < 1 for sample in samples):
+        raise ValueError(f"nothing was answered in a round of {name!r}: measure longer with --seconds")
+    parts = dict.fromkeys(part for sample in samples for part in sample.core_seconds)
+    timed = bool(samples) and all(sample.latencies for sample in samples)
+    return Row(
+        name=name,
+        group=group,
+        faces=faces,
+        parts={
+            part: tuple(1e3 * sample.core_seconds.get(part, 0.0) / sample.answers for sample in samples)
+            for part in parts
+        },
+        rate=tuple(sample.rate for sample in samples),
+        p50_ms=tuple(1e3 * percentile(sample.latencies, 0.5) for sample in samples) if timed else (),
+        p99_ms=tuple(1e3 * percentile(sample.latencies, 0.99) for sample in samples) if timed else (),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(1, math.ceil(share * len(ordered))) - 1]
+
+
+def rounded(value: Any) -> Any:
+    """The same plain data with floats of five digits: a file that people can read."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, Mapping):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _row(content: Mapping[str, Any]) -> Row:
+    lists = {name: tuple(content[name]) for name in ("rate", "p50_ms", "p99_ms")}
+    parts = {name: tuple(values) for name, values in content["parts"].items()}
+    return Row(name=content["name"], group=content["group"], faces=content["faces"], parts=parts, **lists)

@@ -1,0 +1,71 @@
+"""Which rows there are: what is sent, by how many clients, which way."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from deploy.benchmark.answer_cost.results import LOADED, SERVED
+
+GATEWAY, DIRECT = "gateway", "direct"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a client sends: a photo, a photo with a face's place, or a crop (.npy).
+
+    tasks: None for all that are served.
+    """
+
+    file: str
+    faces: int = 1  # of its answer
+    crop: bool = False
+    box: tuple[float, ...] | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    tasks: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedRow:
+    """A request, and how it is sent; `load` is a share of the capacity, None: as fast as it is answered."""
+
+    request: str  # its name
+    clients: int
+    way: str = GATEWAY
+    load: float | None = None
+
+    @property
+    def name(self) -> str:
+        if self.load is not None:
+            return f"{self.request}, at {self.load:.0%} of capacity"
+        clients = "one client" if self.clients == 1 else f"{self.clients} clients"
+        return f"{self.request}, {clients}, {self.way}"
+
+    @property
+    def group(self) -> str:
+        return SERVED if self.load is None else LOADED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BareSetting:
+    """How the engine runs by itself."""
+
+    threads: int
+    streams: int
+    batch: int = 8
+
+    @property
+    def name(self) -> str:
+        return f"bare engine, batch {self.batch}, threads {self.threads}, streams {self.streams}"
+
+
+def bare_settings(cores: int) -> tuple[BareSetting, ...]:
+    """One thread; all cores together; a stream a core."""
+    pairs = dict.fromkeys([(1, 1), (cores, 1), (cores, cores)])
+    return tuple(BareSetting(threads=threads, streams=streams) for threads, streams in pairs)
+
+
+def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Those names that hold one of the words of `only` (none: all); ValueError for a word that none holds."""
+    for words in only:
+        if not any(words in name for name in names):
+            raise ValueError(f"--only {words!r} is in no row's name: the rows are {'; '.join(names)}")
+    return [name for name in names if not only or any(words in name for words in only)]

@@ -1,0 +1,57 @@
+"""Whose processor time an answer takes on the server's side."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+
+from deploy.benchmark.answer_cost.results import Sample
+from deploy.benchmark.faults.processes import look, processes_below, role_of
+from deploy.benchmark.processor_time import cpu_seconds
+
+GATEWAY = "gateway"
+_OF_GATEWAY = ("supervisor", "main process", "front process", "guard")
+
+
+def part_of(command: str) -> str:
+    """The gateway, tritonserver, or the name of a model, which all its instances share."""
+    role = role_of(command)
+    return GATEWAY if role in _OF_GATEWAY else role
+
+
+class ServerProcesses:
+    """The processes from a gateway's supervisor down, as they are now."""
+
+    def __init__(self, supervisor: int) -> None:
+        found = processes_below(supervisor)
+        if (own := look(supervisor)) is not None:
+            found[supervisor] = own
+        self._pids: dict[str, list[int]] = {}
+        for pid, process in found.items():
+            if process.state not in "ZX":
+                self._pids.setdefault(part_of(process.command), []).append(pid)
+
+    def seconds(self) -> dict[str, float]:
+        """Processor time so far, by part; OSError once one of the processes has ended."""
+        return {part: cpu_seconds(*pids) for part, pids in self._pids.items()}
+
+    def idle_load(self, seconds: float) -> dict[str, float]:
+        """What the processes take while nobody calls: processor seconds a second, by part."""
+        before, began = self.seconds(), time.perf_counter()
+        time.sleep(seconds)
+        took = time.perf_counter() - began
+        return {part: (now - before[part]) / took for part, now in self.seconds().items()}
+
+
+def medians_by_part(loads: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of several measurements, part by part."""
+    return {part: statistics.median(load[part] for load in loads) for part in loads[0]}
+
+
+def without_idle(sample: Sample, idle: Mapping[str, float]) -> Sample:
+    """The sample without what its processes would have taken anyway; no part takes less than nothing."""
+    spent = {
+        part: max(0.0, seconds - idle.get(part, 0.0) * sample.seconds)
+        for part, seconds in sample.core_seconds.items()
+    }
+    return dataclasses.replace(sample, core_seconds=spent)
