@@ -146,6 +146,10 @@ hostile: .venv/.made repository ## some hundred hostile files and requests, each
 many-faces: .venv/.made ## which share of the faces of crowded photos is found: a table, about 2 minutes (ARGS=--by-size: by their size)
 	$(FULL) -m deploy.benchmark.many_faces $(ARGS)
 
+.PHONY: detector-benchmark
+detector-benchmark: .venv/.made ## recall, false finds and cost of finding faces: tables, about 6 minutes of a core (FACES=DIR NOFACES=DIR ARGS="--quick --output FILE --beside FILE")
+	$(FULL) -m deploy.benchmark.detector --faces $(FACES) --no-faces $(NOFACES) $(ARGS)
+
 .PHONY: perf-analyzer
 perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
 	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.benchmark.collages import match_faces, pictures_in, warped
 from deploy.benchmark.portrait import PORTRAIT
 from runtime.detect.blazeface import TILES
 from runtime.detect.detector_engine import load_detector
@@ -42,13 +43,10 @@ _LARGEST_CELL = 0.25
 _SCALES = (0.7, 1.0)  # of what a cell has room for
 _TURN = 15.0  # degrees to either side
 _LIGHT = (0.6, 1.2)
-# A box shows a face from this overlap on (intersection over union). Boxes of turned faces are not turned.
-_SAME = 0.3
 # Of --by-size: photos whose faces are about as small as the usual search looks for, and larger.
 _BY_SIZE_PHOTO = (3600, 2400)
 _BY_SIZE_COUNTS = range(90, 231, 20)
 _LARGE = 21  # canvas pixels
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,34 +153,11 @@ def _paste(
     face = corners.mean(axis=0)
     matrix = np.column_stack([linear, middle - low - linear @ face])
     width, height = (int(length) for length in high - low)
-    # A much smaller copy is made of an already smaller one: warping alone would skip pixels.
-    source, shrink = portrait.pixels, 1.0
-    if scale < 0.5:
-        shrink = max(2 * scale, 2 / min(source.shape[:2]))
-        source = np.asarray(cv2.resize(source, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
-        matrix[:, :2] /= shrink
-    patch = cv2.warpAffine(
-        source, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    patch = warped(portrait.pixels, matrix, width=width, height=height)
     lit = np.clip(patch * random.uniform(*_LIGHT), 0, 255).astype(np.uint8)
     photo[low[1] : high[1], low[0] : high[0]] = lit
     half = scale * (corners[1] - corners[0]) / 2
     return np.concatenate([middle - half, middle + half])
-
-
-def shown_faces(found: NDArray[Any], truth: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the faces `truth` [N, 4] have a box of `found` [M, 4]: [N]; a box counts for one face."""
-    free = np.ones(len(found), dtype=bool)
-    shown = np.zeros(len(truth), dtype=bool)
-    areas = (found[:, 2:] - found[:, :2]).prod(axis=1)
-    for number, box in enumerate(truth):
-        sides = np.minimum(box[2:], found[:, 2:]) - np.maximum(box[:2], found[:, :2])
-        common = np.maximum(sides, 0).prod(axis=1)
-        overlap = np.where(free, common / (areas + (box[2:] - box[:2]).prod() - common), 0.0)
-        if len(overlap) and overlap.max() >= _SAME:
-            free[int(overlap.argmax())] = False
-            shown[number] = True
-    return shown
 
 
 def measure(
@@ -204,7 +179,7 @@ def measure(
                 began = time.process_time()
                 found = detector.find(photo.pixels, search)
                 seconds = time.process_time() - began
-                hits = int(shown_faces(found.boxes, photo.boxes).sum())
+                hits = int((match_faces(found.boxes, photo.boxes) >= 0).sum())
                 yield Row(
                     width=width,
                     height=height,
@@ -240,7 +215,7 @@ def recall_by_size(detector: Detector, portraits: Sequence[Portrait], *, seed: i
             scale = float(tile_photo(photo.pixels).scale.max())
             sides = (photo.boxes[:, 2:] - photo.boxes[:, :2]).max(axis=1)
             sizes.append(np.minimum(np.rint(sides * scale), _LARGE).astype(int))
-            shown.append(shown_faces(detector.find(photo.pixels, Search()).boxes, photo.boxes))
+            shown.append(match_faces(detector.find(photo.pixels, Search()).boxes, photo.boxes) >= 0)
     all_sizes, all_shown = np.concatenate(sizes), np.concatenate(shown)
     for size in np.unique(all_sizes):
         of_size = all_shown[all_sizes == size]
@@ -292,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     detector = Detector()
     files = [PORTRAIT]
     if options.faces is not None:
-        files = sorted(path for path in options.faces.rglob("*") if path.suffix.lower() in _PICTURES)
+        files = pictures_in(options.faces)
     portraits = read_portraits(files, detector)
     if not portraits:
         print(f"there is no picture of one face in {options.faces}: name another folder", file=sys.stderr)
