@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from build.errors import BuildError
 from build.precisions import Precision
+from build.serving.pbtxt import CudaGraph
 
 if TYPE_CHECKING:
     from build.backends.base import Backend
@@ -27,7 +28,7 @@ class EngineConfig:
     instances: int = 1
     gpus: tuple[int, ...] = ()
     warmup: tuple[int, ...] = ()
-    cuda_graphs: tuple[int, ...] = ()
+    cuda_graphs: tuple[CudaGraph, ...] = ()
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 

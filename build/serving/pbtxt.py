@@ -1,6 +1,7 @@
 """Triton's config.pbtxt from typed objects, through Triton's own protobuf."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 from google.protobuf import text_format
@@ -68,6 +69,25 @@ class Instances:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CudaGraph:
+    """A batch whose work on a GPU is recorded once and then started as a whole: TensorRT only.
+
+    It also answers smaller batches, down to `smallest`: the rows that they lack are computed from what an
+    earlier batch left in the engine's input, and not returned. So no row may look at another one.
+    """
+
+    batch: int
+    smallest: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest <= self.batch:
+            raise ValueError(
+                f"a CUDA graph of a batch of {self.batch} can't answer {self.smallest}: "
+                f"choose 1 to {self.batch}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
     """A served model that computes something itself."""
 
@@ -83,17 +103,22 @@ class Model:
     # Batches that the model answers once before it is ready: what is set up for a batch's size on its first
     # sight is set up by then.
     warmup: tuple[int, ...] = ()
-    # Batches whose work on a GPU is recorded once and then started as a whole: TensorRT only.
-    cuda_graphs: tuple[int, ...] = ()
+    cuda_graphs: tuple[CudaGraph, ...] = ()  # in the order of their batches, none of which two of them answer
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        largest = max((*self.warmup, *self.cuda_graphs), default=0)
+        largest = max((*self.warmup, *(graph.batch for graph in self.cuda_graphs)), default=0)
         if largest > self.max_batch_size:
             raise ValueError(
                 f"model {self.name!r} prepares for a batch of {largest}, but takes no more than "
                 f"{self.max_batch_size}"
             )
+        for graph, following in itertools.pairwise(self.cuda_graphs):
+            if following.smallest <= graph.batch:
+                raise ValueError(
+                    f"model {self.name!r} has two CUDA graphs for a batch of {following.smallest}: "
+                    f"let the one of {following.batch} begin at {graph.batch + 1}"
+                )
 
     def config(self) -> triton.ModelConfig:
         """The model's configuration as Triton's protobuf."""
@@ -111,11 +136,15 @@ class Model:
                 sample_input = sample.inputs[tensor.name]
                 sample_input.data_type, sample_input.random_data = DATATYPES[tensor.datatype], True
                 sample_input.dims.extend(tensor.dims)
-        for batch in self.cuda_graphs:
+        for graph in self.cuda_graphs:
             config.optimization.cuda.graphs = True
-            graph = config.optimization.cuda.graph_spec.add(batch_size=batch)
+            spec = config.optimization.cuda.graph_spec.add(batch_size=graph.batch)
+            if graph.smallest < graph.batch:
+                spec.graph_lower_bound.batch_size = graph.smallest
             for tensor in self.inputs:
-                graph.input[tensor.name].dim.extend(tensor.dims)
+                spec.input[tensor.name].dim.extend(tensor.dims)
+                if graph.smallest < graph.batch:
+                    spec.graph_lower_bound.input[tensor.name].dim.extend(tensor.dims)
         if self.batching is not None:
             batching = config.dynamic_batching
             batching.max_queue_delay_microseconds = self.batching.max_queue_delay_us

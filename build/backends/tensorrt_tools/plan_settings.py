@@ -1,11 +1,13 @@
 """How a TensorRT plan is served."""
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 from build.errors import BuildError
 from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import EngineConfig, EngineSettings
+from build.serving.pbtxt import CudaGraph
 
 if TYPE_CHECKING:
     from build.serving.host_settings import HostSettings
@@ -55,8 +57,7 @@ class PlanSettings(EngineSettings):
             )
 
     def config(self, host: "HostSettings") -> EngineConfig:
-        """Warm, and with its work recorded as CUDA graphs, for each batch of the profile."""
-        prepared = self.profile.prepared(host.max_batch)
+        """Warm, and with its work recorded as CUDA graphs that answer every batch."""
         return EngineConfig(
             filename=PLAN_FILE,
             backend="tensorrt",
@@ -64,6 +65,21 @@ class PlanSettings(EngineSettings):
             instance_kind="KIND_GPU",
             instances=self.instances or host.engine_on("gpu").instances,
             gpus=self.gpus,
-            warmup=prepared,
-            cuda_graphs=prepared,
+            warmup=self.profile.prepared(host.max_batch),
+            cuda_graphs=graphs_up_to(host.max_batch),
         )
+
+
+def graphs_up_to(max_batch: int) -> tuple[CudaGraph, ...]:
+    """CUDA graphs of which each batch of 1 to `max_batch` hits exactly one.
+
+    Recorded are 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 ...: a batch is at most half as large again as what it
+    carries, and their number grows by two where the batch doubles. Triton takes the smallest that holds a
+    batch, and records each twice for every instance (it has two sets of events). Not run on a GPU yet.
+    """
+    powers = [2**power for power in range(max_batch.bit_length())]
+    recorded = {max_batch, *powers, *(3 * power for power in powers)}
+    batches = sorted(batch for batch in recorded if batch <= max_batch)
+    return tuple(
+        CudaGraph(batch=batch, smallest=before + 1) for before, batch in itertools.pairwise([0, *batches])
+    )

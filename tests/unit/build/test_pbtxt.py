@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from build.backends import servable_backend
-from build.backends.tensorrt_tools.plan_settings import Profile
+from build.backends.tensorrt_tools.plan_settings import Profile, graphs_up_to
 from build.errors import BuildError
 from build.onnx_interface import Graph, read_graph
 from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
 from build.serving.host_settings import REFERENCE_HOST as HOST
-from build.serving.pbtxt import Batching, Instances, Model, Tensor, parse
+from build.serving.pbtxt import Batching, CudaGraph, Instances, Model, Tensor, parse
 from build.serving.served_models import config_files
 from build.serving.served_network import network_of
 from tests.helpers.networks import standin_network as standin
@@ -41,7 +41,7 @@ def parameters(config: Any) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items() if key != "contract"}
 
 
-def test_a_gpu_s_engine_is_warm_and_its_work_recorded_for_each_batch_of_the_profile(graph: Graph) -> None:
+def test_a_gpu_s_engine_is_warm_and_its_work_recorded(graph: Graph) -> None:
     engine = settings("tensorrt", precision="fp16", profile={"min": 1, "opt": 4, "max": 64})
     config = configured(graph, engine)
     assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
@@ -54,8 +54,32 @@ def test_a_gpu_s_engine_is_warm_and_its_work_recorded_for_each_batch_of_the_prof
         assert sample.inputs["pixels"].data_type == config.input[0].data_type
     assert config.optimization.cuda.graphs
     recorded = config.optimization.cuda.graph_spec
-    assert [graph.batch_size for graph in recorded] == [1, 4, MAX_BATCH]
-    assert all(list(graph.input["pixels"].dim) == SHAPE for graph in recorded)
+    assert [spec.batch_size for spec in recorded] == [1, 2, 3, 4, 6, 8, 12, 16, 24, MAX_BATCH]
+    assert all(list(spec.input["pixels"].dim) == SHAPE for spec in recorded)
+    # Triton refuses a lower bound that leaves out an input, and one without a size.
+    bounds = [spec.graph_lower_bound for spec in recorded if spec.HasField("graph_lower_bound")]
+    assert [bound.batch_size for bound in bounds] == [5, 7, 9, 13, 17, 25]
+    assert all(list(bound.input["pixels"].dim) == SHAPE for bound in bounds)
+
+
+@pytest.mark.parametrize("max_batch", range(1, MAX_BATCH + 1))
+def test_every_batch_hits_exactly_one_recorded_graph_at_most_half_as_large_again(max_batch: int) -> None:
+    graphs = graphs_up_to(max_batch)
+    for batch in range(1, max_batch + 1):
+        (hit,) = [graph for graph in graphs if graph.smallest <= batch <= graph.batch]
+        assert hit.batch <= 1.5 * batch
+        # Triton takes the smallest that holds the batch: it must be the one whose bounds do.
+        assert hit.batch == min(graph.batch for graph in graphs if graph.batch >= batch)
+    assert max(graph.batch for graph in graphs) == max_batch, "nothing that the model would not take"
+
+
+def test_graphs_that_answer_the_same_batch_are_refused() -> None:
+    pixels = Tensor(name="pixels", datatype="UINT8", dims=(4,))
+    graphs = (CudaGraph(batch=2, smallest=1), CudaGraph(batch=4, smallest=2))
+    with pytest.raises(ValueError, match="two CUDA graphs for a batch of 2: let the one of 4 begin at 3"):
+        Model(name="m", inputs=(pixels,), outputs=(), max_batch_size=4, cuda_graphs=graphs)
+    with pytest.raises(ValueError, match="a batch of 2 can't answer 3: choose 1 to 2"):
+        CudaGraph(batch=2, smallest=3)
 
 
 def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph) -> None:
@@ -191,7 +215,7 @@ def test_a_profile_below_the_served_batch_is_refused() -> None:
 def test_a_model_prepares_for_no_batch_that_it_would_not_take() -> None:
     pixels = Tensor(name="pixels", datatype="UINT8", dims=(4,))
     rest: dict[str, Any] = {"name": "m", "inputs": (pixels,), "outputs": (), "batching": Batching()}
-    for wrong in ({"warmup": (1, 5)}, {"cuda_graphs": (5,)}):
+    for wrong in ({"warmup": (1, 5)}, {"cuda_graphs": (CudaGraph(batch=5, smallest=1),)}):
         with pytest.raises(ValueError, match="prepares for a batch of 5, but takes no more than 4"):
             Model(**rest, **wrong, max_batch_size=4)
 
