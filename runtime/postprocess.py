@@ -60,6 +60,39 @@ def postprocess(
     return kind.postprocess(entry, head, photo)
 
 
+class Postprocessor:
+    """Makes the answers of a contract's tasks; what it needs to know of the contract is looked up once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._entries = {entry.name: entry for entry in contract.tasks}
+        self._head_of = {  # by the name of an answer's tensor, in the contract's order
+            tensor.name: entry.name
+            for entry in contract.tasks
+            for tensor in kind_of(entry).answer_tensors(entry)
+        }
+
+    def heads_for(self, requested: Collection[str]) -> list[str]:
+        """The heads from which the answer tensors named in `requested` are made, in the contract's order."""
+        return list(dict.fromkeys(head for tensor, head in self._head_of.items() if tensor in requested))
+
+    def answers(
+        self,
+        heads: Mapping[str, NDArray[Any]],
+        crop_to_photo: ArrayLike | None = None,
+        *,
+        photo_size: ArrayLike | None = None,
+        requested: Collection[str] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """The answer tensors of every task that `heads` holds, as `postprocess` gives them."""
+        answers: dict[str, NDArray[Any]] = {}
+        for name, entry in self._entries.items():
+            if name in heads:
+                answers |= postprocess(
+                    entry, heads[name], crop_to_photo, photo_size=photo_size, requested=requested
+                )
+        return answers
+
+
 def postprocess_all(
     contract: Contract,
     heads: Mapping[str, NDArray[Any]],
@@ -68,23 +101,8 @@ def postprocess_all(
     photo_size: ArrayLike | None = None,
     requested: Collection[str] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """The answer tensors of every task of the contract that `heads` holds, as `postprocess` gives them."""
-    answers: dict[str, NDArray[Any]] = {}
-    for entry in contract.tasks:
-        if entry.name in heads:
-            answers |= postprocess(
-                entry, heads[entry.name], crop_to_photo, photo_size=photo_size, requested=requested
-            )
-    return answers
-
-
-def heads_for(contract: Contract, requested: Collection[str]) -> list[str]:
-    """The heads from which the answer tensors named in `requested` are made, in the contract's order."""
-    return [
-        entry.name
-        for entry in contract.tasks
-        if any(tensor.name in requested for tensor in kind_of(entry).answer_tensors(entry))
-    ]
+    """`Postprocessor.answers`, for a contract of which no more than this is needed."""
+    return Postprocessor(contract).answers(heads, crop_to_photo, photo_size=photo_size, requested=requested)
 
 
 def no_faces(contract: Contract, tasks: Collection[str]) -> dict[str, NDArray[Any]]:

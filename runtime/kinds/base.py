@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,12 +103,12 @@ class Kind(abc.ABC):
         return ""
 
 
-def text_tensor(texts: list[str]) -> NDArray[np.object_]:
+def text_tensor(texts: Sequence[str]) -> NDArray[np.object_]:
     """A BYTES tensor [len(texts), 1]."""
     return bytes_tensor([text.encode() for text in texts])
 
 
-def bytes_tensor(rows: list[bytes]) -> NDArray[np.object_]:
+def bytes_tensor(rows: Sequence[bytes]) -> NDArray[np.object_]:
     """A BYTES tensor [len(rows), 1]."""
     tensor = np.empty((len(rows), 1), dtype=np.object_)
     tensor[:, 0] = rows

@@ -3,8 +3,10 @@
 Answer of a task T: T_probabilities FP32 [B, K], and T_label BYTES [B, 1], the most probable label.
 """
 
+import functools
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
@@ -27,8 +29,14 @@ class Classes(Kind):
     def postprocess(
         self, entry: TaskEntry, head: NDArray[Any], photo: PhotoGeometry
     ) -> dict[str, NDArray[Any]]:
-        labels = [entry.labels[i] for i in head.argmax(axis=-1)]
-        return {f"{entry.name}_probabilities": head, f"{entry.name}_label": text_tensor(labels)}
+        labels = _label_tensor(entry.labels)[head.argmax(axis=-1)]
+        return {f"{entry.name}_probabilities": head, f"{entry.name}_label": labels}
+
+
+@functools.cache
+def _label_tensor(labels: tuple[str, ...]) -> NDArray[np.object_]:
+    """All labels of a task as BYTES [K, 1]."""
+    return text_tensor(labels)
 
 
 KIND = Classes()

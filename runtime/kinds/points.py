@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
-from runtime.image.align import transform
 from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
 
 
@@ -29,8 +28,9 @@ class Points(Kind):
         self, entry: TaskEntry, head: NDArray[Any], photo: PhotoGeometry
     ) -> dict[str, NDArray[Any]]:
         assert photo.maps is not None
-        moved = [transform(points, affine) for points, affine in zip(head, photo.maps, strict=True)]
-        return {f"{entry.name}_points": np.stack(moved) if moved else np.zeros(head.shape, np.float32)}
+        linear, shift = photo.maps[:, :, :2].astype(np.float64), photo.maps[:, None, :, 2]
+        moved = head.astype(np.float64) @ linear.swapaxes(1, 2) + shift
+        return {f"{entry.name}_points": moved.astype(np.float32)}
 
 
 KIND = Points()

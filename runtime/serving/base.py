@@ -69,6 +69,20 @@ class ServedModel:
         except Exception as error:
             return self.failure(error)
 
+    def respond_together(
+        self, requests: Sequence[Any], answer: Callable[[Sequence[Any]], Sequence[Answer]]
+    ) -> list[Any]:
+        """A response a request, of what `answer` computes for all of them at once.
+
+        Where that fails each is answered alone: only the requests that cause it may fail.
+        """
+        try:
+            return [response(*each) for each in zip(requests, answer(requests), strict=True)]
+        except Exception as error:
+            if len(requests) == 1:
+                return [self.failure(error)]
+        return [each for request in requests for each in self.respond_together([request], answer)]
+
     def failure(self, error: Exception) -> Any:
         """The response to a request that ended in an exception."""
         if isinstance(error, InvalidInput):
@@ -92,6 +106,11 @@ def tensor(request: Any, name: str) -> NDArray[Any]:
     """An input of a request."""
     values: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
     return values
+
+
+def input_tensors(request: Any) -> dict[str, Any]:
+    """The inputs of a request by name, as the backend's tensors."""
+    return {tensor.name(): tensor for tensor in request.inputs()}
 
 
 def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
@@ -118,7 +137,8 @@ async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequenc
     inferred = await request.async_exec()
     if inferred.has_error():
         raise Refused(model, inferred.error())
-    return {name: pb_utils.get_output_tensor_by_name(inferred, name).as_numpy() for name in outputs}
+    tensors = {tensor.name(): tensor for tensor in inferred.output_tensors()}
+    return {name: tensors[name].as_numpy() for name in outputs}
 
 
 async def infer_in_batches(

@@ -11,7 +11,7 @@ from runtime.detect.faces import Detections
 from runtime.errors import InvalidLandmarks
 from runtime.image.crops import Crop, crop_of
 from runtime.image.decode import decode_image
-from runtime.postprocess import CONTRACT_TENSOR, heads_for, no_faces, postprocess_all
+from runtime.postprocess import CONTRACT_TENSOR, Postprocessor, no_faces
 from runtime.serving.base import Answer, infer_in_batches, tensor
 from runtime.serving.detect import FaceSearch, detection_tensors, find_faces
 
@@ -23,6 +23,7 @@ class PhotoAnalysis(FaceSearch):
         """Parses the contract."""
         super().initialize(args)
         self.contract = self.parse_contract()
+        self.postprocessor = Postprocessor(self.contract)
         self.crop = crop_of(self.contract.crop)
         self.engine = self.parameters.get("engine", "face_engine")
         self.max_batch = int(self.parameters["max_batch"])
@@ -37,7 +38,7 @@ class PhotoAnalysis(FaceSearch):
         image = decode_image(tensor(request, "image"))
         found = await find_faces(image, search)
         requested = request.requested_output_names()
-        needed = heads_for(self.contract, requested)
+        needed = self.postprocessor.heads_for(requested)
         answers = detection_tensors(found, image)
         answers[CONTRACT_TENSOR] = np.array([self.contract.hash.encode()], dtype=np.object_)
         if not needed:
@@ -47,7 +48,7 @@ class PhotoAnalysis(FaceSearch):
         pixels, maps = _crops(image, found, crop=self.crop, size=self.contract.input_size)
         heads = await infer_in_batches(self.engine, "pixels", pixels, needed, max_batch=self.max_batch)
         sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
-        return answers | postprocess_all(self.contract, heads, maps, photo_size=sizes, requested=requested)
+        return answers | self.postprocessor.answers(heads, maps, photo_size=sizes, requested=requested)
 
 
 def _crops(

@@ -11,7 +11,7 @@ from runtime.contract import Contract, TaskEntry
 from runtime.kinds import kind_of
 from runtime.kinds.mask import OUTSIDE
 from runtime.pose import rotation_from_angles
-from runtime.postprocess import heads_for, no_faces, postprocess, postprocess_all
+from runtime.postprocess import Postprocessor, no_faces, postprocess, postprocess_all
 from tests.helpers.networks import standin_network as standin
 
 # A crop turned by 30 degrees in the photo, twice as large there, at (100, 50).
@@ -123,8 +123,8 @@ def test_a_mask_ends_where_its_photo_ends() -> None:
 
 
 def test_only_the_heads_behind_what_is_asked_for_are_needed() -> None:
-    contract = Contract.parse(standin.contract_of("expression", "age", "head_pose"))
-    assert heads_for(contract, ["boxes", "contract"]) == []
-    assert heads_for(contract, ["head_pose_angles", "expression_label"]) == ["expression", "head_pose"]
+    made = Postprocessor(Contract.parse(standin.contract_of("expression", "age", "head_pose")))
+    assert made.heads_for(["boxes", "contract"]) == []
+    assert made.heads_for(["head_pose_angles", "expression_label"]) == ["expression", "head_pose"]
     heads = {"age": np.array([[31.0]], np.float32)}
-    assert set(postprocess_all(contract, heads)) == {"age_value"}
+    assert set(made.answers(heads)) == {"age_value"}

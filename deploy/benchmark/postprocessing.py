@@ -1,0 +1,121 @@
+"""What postprocessing takes of the processor: `python -m deploy.benchmark.postprocessing`.
+
+Core-milliseconds a face, in this process and without a server, from the network's heads to the tensors that
+are answered, for several faces at once: with all tasks, and without masks, whose compression is most of it.
+The heads are the network's own, of crops of the portrait that are moved a little.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from build.serving.pbtxt import parse
+from deploy.benchmark.portrait import PORTRAIT
+from deploy.embedded.environment import PROJECT
+from runtime.contract import Contract
+from runtime.engines import load_engine
+from runtime.image.crops import crop_of
+from runtime.image.decode import decode_image
+from runtime.kinds import kind_of
+from runtime.postprocess import Postprocessor
+
+BATCHES = (1, 8, 32)
+_SHARE = 0.6  # of the portrait's sides, that a crop shows
+
+
+def core_ms(call: Callable[[], object], *, seconds: float, rounds: int) -> float:
+    """The median of the processor time of one call, in milliseconds."""
+    call()
+    taken = []
+    for _ in range(rounds):
+        began, calls = time.process_time(), 0
+        while time.process_time() < began + seconds:
+            call()
+            calls += 1
+        taken.append((time.process_time() - began) / calls * 1e3)
+    return statistics.median(taken)
+
+
+def crops_of(photo: Path, contract: Contract, *, count: int) -> tuple[NDArray[np.uint8], NDArray[Any], Any]:
+    """`count` crops of a photo's middle, each moved a little; their maps; the photo's width and height."""
+    image = decode_image(np.frombuffer(photo.read_bytes(), dtype=np.uint8))
+    height, width = image.shape[:2]
+    crop, moved = crop_of(contract.crop), np.random.default_rng(0).uniform(-0.05, 0.05, (count, 2))
+    half = np.array([width, height]) * _SHARE / 2
+    cut = []
+    for move in moved:
+        centre = np.array([width, height]) * (0.5 + move)
+        box = np.concatenate([centre - half, centre + half])
+        cut.append(crop(image, box=box, size=contract.input_size))
+    return np.stack([pixels for pixels, _ in cut]), np.stack([back for _, back in cut]), (width, height)
+
+
+def measure(*, repository: Path, photo: Path, seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """One row for each number of faces; OSError or ValueError where nothing can be measured."""
+    folder = repository / "models" / "face_engine"
+    config = parse((folder / "configs" / "cpu.pbtxt").read_text())
+    engine = load_engine(
+        folder / "1", {name: value.string_value for name, value in config.parameters.items()}
+    )
+    answers = parse((repository / "models" / "face_postprocess" / "config.pbtxt").read_text())
+    contract = Contract.parse(answers.parameters["contract"].string_value)
+    pixels, maps, size = crops_of(photo, contract, count=max(BATCHES))
+    heads = engine.infer({"pixels": pixels}, outputs=contract.names)
+    sizes = np.array([size] * len(pixels), dtype=np.int32)
+    # Those that need the photo's size are the masks: they mark where it ends.
+    without = {
+        name: head for name, head in heads.items() if not kind_of(contract.entry(name)).needs_photo_size
+    }
+    made = Postprocessor(contract)
+
+    def of(given: Mapping[str, NDArray[Any]], batch: int) -> float:
+        part = {name: head[:batch] for name, head in given.items()}
+        taken = core_ms(
+            lambda: made.answers(part, maps[:batch], photo_size=sizes[:batch]), seconds=seconds, rounds=rounds
+        )
+        return round(taken / batch, 4)
+
+    return [
+        {"faces": batch, "all": of(heads, batch), "without masks": of(without, batch)} for batch in BATCHES
+    ]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| faces at once | all tasks | without masks |", "|---:|---:|---:|"]
+    lines += [f"| {row['faces']} | {row['all']:.3f} | {row['without masks']:.3f} |" for row in rows]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.benchmark.postprocessing", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser.add_argument("--photo", type=Path, default=PORTRAIT)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of processor time, of each in each round")
+    parser.add_argument("--json", action="store_true", help="the same numbers as JSON")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    try:
+        rows = measure(
+            repository=options.repository, photo=options.photo, seconds=options.seconds, rounds=options.rounds
+        )
+    except (OSError, ValueError) as error:
+        print(f"postprocessing: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(rows) if options.json else table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
