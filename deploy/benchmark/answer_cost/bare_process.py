@@ -25,8 +25,7 @@ from runtime.detect.faces import find_faces
 from runtime.engines import Engine, load_engine
 from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image
-from runtime.kinds import kind_of
-from runtime.postprocess import heads_for, postprocess_all
+from runtime.postprocess import Postprocessor
 
 
 class Bare:
@@ -37,6 +36,7 @@ class Bare:
         self._models = repository / "models"
         self._engine_parameters = model_parameters(self._models / "face_engine")
         self._contract = Contract.parse(self._engine_parameters["contract"])
+        self._postprocessor = Postprocessor(self._contract)
         self._engine = functools.cache(self._load_engine)
 
     def engine(
@@ -86,21 +86,13 @@ class Bare:
         if cut:
             heads = self._engine(1, 1).infer({"pixels": np.stack([pixels for pixels, _ in cut])})
             steps.end("engine")
-            postprocess_all(
-                self._contract,
-                {name: heads[name] for name in self._heads},
+            self._postprocessor.answers(
+                {name: heads[name] for name in self._contract.names},
                 np.stack([back for _, back in cut]),
                 photo_size=np.repeat([[image.shape[1], image.shape[0]]], len(cut), axis=0),
             )
             steps.end("postprocess")
         return len(cut)
-
-    @functools.cached_property
-    def _heads(self) -> list[str]:
-        tensors = [
-            tensor.name for entry in self._contract.tasks for tensor in kind_of(entry).answer_tensors(entry)
-        ]
-        return heads_for(self._contract, tensors)
 
     @functools.cached_property
     def _detector_engine(self) -> Engine:
