@@ -8,7 +8,7 @@ from typing import Any
 
 def describe() -> dict[str, Any]:
     """Processor, cores this process may use, and the NVIDIA GPUs and driver where there are any."""
-    found: dict[str, Any] = {"processor": _processor(), "cores": usable_cores()}
+    found: dict[str, Any] = {"processor": processor(), "cores": usable_cores()}
     gpus = [
         line.partition(":")[2].strip()
         for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
@@ -36,18 +36,29 @@ def has_gpu() -> bool:
     return Path("/dev/nvidiactl").exists() and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name and what of its abilities decides which kernels run."""
-    name, flags = "unknown", set[str]()
+    name, flags = _cpuinfo()
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{name} ({', '.join(wide)})" if wide else name
+
+
+def instructions() -> frozenset[str]:
+    """The processor's abilities, as Linux spells them (avx512_bf16)."""
+    return _cpuinfo()[1]
+
+
+def _cpuinfo() -> tuple[str, frozenset[str]]:
+    """The first processor's name and abilities."""
+    name, flags = "unknown", frozenset[str]()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             name = value.strip()
         elif key.strip() == "flags":
-            flags = set(value.split())
+            flags = frozenset(value.split())
             break
-    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{name} ({', '.join(wide)})" if wide else name
+    return name, flags
 
 
 def _driver() -> str:

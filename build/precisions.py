@@ -4,6 +4,9 @@ import dataclasses
 from typing import Literal
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
+# On a command line: the precision is chosen here, by what the processor has and the acceptance gate finds.
+AUTOMATIC = "auto"
+PrecisionChoice = Literal["auto", "fp32", "fp16", "bf16", "int8", "fp8"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from build.config import WEIGHTS
 from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import PLAN, read_manifest
+from build.precisions import Precision
 from build.serving.notice import check_notice
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
@@ -22,6 +23,9 @@ class ServingPlan:
 
     weights: Path = WEIGHTS  # an exported network, which the CPU's default backend runs as it is
     engine: Path | None = None  # instead of it: a directory that build.stages.compile left
+    # Of exported networks: what was chosen; None: decided where the repository is assembled, by what the
+    # processor has and the acceptance gate finds. A built engine has its own.
+    precision: Precision | None = None
     threads: int | None = None  # of the exported network on the CPU; None or 0: every core
     instances: int | None = None  # of a GPU's engine on each GPU; None: one
     gpus: tuple[int, ...] | None = None  # the GPUs' numbers; None: every one
@@ -44,6 +48,12 @@ class ServingPlan:
                 f"--threads is for {cpu.title} in {cpu.default_precision} without `make engine`: a built "
                 "engine has the cores that it was measured with, so build it again with "
                 '`make engine ARGS="--threads N"`'
+            )
+        default = default_backend("cpu")
+        if self.precision not in (None, default.default_precision):
+            raise BuildError(
+                f"{default.title} runs an exported network in {default.default_precision}, or in what the "
+                f"acceptance gate accepts by itself: build one in {self.precision} with `make engine`"
             )
         if self.engine is None and (self.gpus is not None or self.instances is not None):
             raise BuildError(
@@ -68,6 +78,7 @@ class ServingPlan:
         return {
             "weights": shown(self.weights) if self.engine is None else None,
             "engine": _shown(self.engine),
+            "precision": self.precision,
             "threads": self.threads,
             "instances": self.instances,
             "gpus": None if self.gpus is None else list(self.gpus),
@@ -93,6 +104,7 @@ class ServingPlan:
             further_networks={name: ROOT / path for name, path in dict(recorded["also"]).items()},
             detector=_path(recorded["detector"]),
             # Plans that were recorded before these could be set have none of them.
+            precision=recorded.get("precision"),
             max_faces=recorded.get("max_faces"),
             min_face=recorded.get("min_face"),
             host_settings=_path(recorded.get("settings")),

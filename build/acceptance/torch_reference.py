@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from build.acceptance.parity import differences, tolerances, worst_beyond_tolerance
 from build.acceptance.reference import Reference
 from build.errors import BuildError
+from build.files import sha256_of_file
 from build.onnx_interface import PIXELS
 from build.serving.batching_and_queues import COMPARED_BATCHES
 
@@ -26,7 +27,7 @@ def make_reference(
     loaded = load_checkpoint(checkpoint)
     contract = loaded.contract
     answer = torch_predict(ExportWrapper(loaded.model, contract))
-    reference = Reference(pixels=pixels, answers=dict(answer(pixels)))
+    reference = Reference(network=sha256_of_file(onnx_file), pixels=pixels, answers=dict(answer(pixels)))
     session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     names = list(reference.answers)
     found = {}

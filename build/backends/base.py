@@ -194,6 +194,17 @@ class CpuBackend(Backend):
     device = "cpu"
     runtime: ClassVar[str]  # the NAME of the module of `runtime.engines` that serves it
     takes_streams: ClassVar[bool] = False  # whether it can divide a batch over several
+    # What libraries of the runtime read from the environment that decides which kernels run.
+    kernel_variables: ClassVar[tuple[str, ...]] = ()
+    # The processor's instructions for a precision lower than the default, best first, as Linux spells them.
+    fast_instructions: ClassVar[tuple[str, ...]] = ()
+
+    def fast_precision(self) -> tuple[Precision, str] | None:
+        """The precision in which this processor runs the exported file fastest, and its instruction for it.
+
+        None where it has none of `fast_instructions`.
+        """
+        return None
 
     @abc.abstractmethod
     def open_engine(self, network: Path, *, precision: Precision, threads: int) -> Engine:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from build import machine
 from build.backends.base import CpuBackend, Engine, Layer, LoweredNetwork, LoweringRequest
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE
-from runtime.engines.openvino import NAME, OpenVinoEngine
+from runtime.engines.openvino import NAME, OpenVinoEngine, openvino_core
 
 # OpenVINO's own format, with its weights beside it.
 IR_FILE, IR_WEIGHTS = "model.xml", "model.bin"
@@ -43,6 +44,18 @@ class OpenVino(CpuBackend):
     packages = (name,)
     takes_streams = True
     is_default = True
+    fast_instructions = ("amx_bf16", "avx512_bf16")
+    kernel_variables = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+    def fast_precision(self) -> tuple[Precision, str] | None:
+        """bf16, where OpenVINO lists it and the processor multiplies in it.
+
+        OpenVINO alone would emulate it on processors that only have AVX-512.
+        """
+        has = [name for name in self.fast_instructions if name in machine.instructions()]
+        if not has or "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return None
+        return "bf16", has[0]
 
     def served_file(self, precision: Precision) -> str:
         """OpenVINO's own format where it is quantised."""

@@ -17,7 +17,7 @@ from build.errors import BuildError
 from build.files import shown
 from build.onnx_interface import read_graph
 from build.options import option
-from build.precisions import Precision
+from build.precisions import AUTOMATIC, Precision, PrecisionChoice
 from build.serving.host_settings import DEFAULT_SETTINGS
 from build.serving.notice import read_notice
 from build.serving_plan import ServingPlan
@@ -61,9 +61,10 @@ class PlanOverrides:
         help="a directory that build.stages.compile left, instead of --weights", default=None
     )
     target: str | None = option(help=default_backend("cpu").name, choices=servable_backends, default=None)
-    precision: Precision | None = option(
-        help=f"default: {default_precisions()}; {_EXPORTED} runs the weights as they are, anything else "
-        "`make engine` builds first",
+    precision: PrecisionChoice | None = option(
+        help=f"`{AUTOMATIC}`, the default of exported weights: the fastest that the processor has and the "
+        f"acceptance gate accepts here; with a target alone: {default_precisions()}. {_EXPORTED} runs the "
+        "weights as they are, anything else `make engine` builds first",
         default=None,
     )
     threads: int | None = option(help=f"cores for {_EXPORTED} (0, which is all)", default=None)
@@ -160,10 +161,18 @@ class PlanOverrides:
             plan,
             weights=weights,
             engine=engine,
+            precision=self._chosen_precision if engine is None else None,
             threads=self.threads,
             instances=self.instances,
             gpus=self.gpus,
         )
+
+    @property
+    def _chosen_precision(self) -> Precision | None:
+        """Of exported weights; None: it is decided where the repository is assembled."""
+        if self.precision == AUTOMATIC or (self.precision is None and self.target is None):
+            return None
+        return default_backend("cpu").default_precision
 
     def _tasks(self, plan: ServingPlan, further: Mapping[str, Path]) -> tuple[str, ...] | None:
         if self.tasks is not None:
@@ -192,6 +201,15 @@ class PlanOverrides:
         """
         exported = default_backend("cpu")
         target = self.target or exported.name
+        if self.precision == AUTOMATIC:
+            if target != exported.name:
+                raise BuildError(
+                    f"the precision `{AUTOMATIC}` is for {exported.title}, which runs exported weights: name "
+                    f"one that was built for {target}"
+                )
+            return None
+        if self.precision is None and self.target is None:
+            return None  # weights alone were named
         precision = self.precision or backend(target).default_precision
         known, directory = [weights.stem], f"{target}-{precision}"
         place = _network_directory(served)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.acceptance.precision_decision import DECISION, decide_precision
 from build.backends import backend, default_backend, servable_backend
 from build.errors import BuildError
 from build.manifest import report_path
 from build.onnx_interface import Graph, read_graph
+from build.precisions import Precision
 from build.serving.engine_settings import NETWORK_FILE, EngineSettings
 from build.serving.served_network import Network, network_of
 from build.stages.artifacts import EXPORTED
@@ -30,12 +32,23 @@ class ServableNetwork:
         return network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
 
 
-def exported_network(weights: Path, *, threads: int = 0) -> ServableNetwork:
-    """An exported network as the CPU's default backend runs it. BuildError where it can't be served."""
+def exported_network(
+    weights: Path, *, precision: Precision | None = None, threads: int = 0, decisions: Path
+) -> ServableNetwork:
+    """An exported network as the CPU's default backend runs it. BuildError where it can't be served.
+
+    `precision` None: decided by what the processor has and the acceptance gate finds here; that is remembered
+    in the directory `decisions`.
+    """
     graph = read_graph(weights)
-    engine = default_backend("cpu").settings(built_with={"threads": threads})
+    decision = decide_precision(graph, memory=decisions) if precision is None else None
+    engine = default_backend("cpu").settings(
+        precision=precision if decision is None else decision.precision, built_with={"threads": threads}
+    )
     stages = _onnx_stages(graph)
     stages["engine"] = {"target": engine.backend.name, "precision": engine.precision}
+    if decision is not None:
+        stages["engine"][DECISION] = decision.to_json()
     return ServableNetwork(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
 
 

@@ -17,11 +17,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.acceptance.precision_decision import precision_lines
 from build.cli import run_cli
 from build.errors import BuildError
 from build.files import ROOT
 from build.machine import usable_cores
-from build.manifest import content_hash, manifest, sha256_of
+from build.manifest import content_hash, manifest, read_manifest, sha256_of
 from build.options import from_options, option, parser_of
 from build.serving.host_settings import read_settings
 from build.serving.plan_overrides import PlanOverrides
@@ -32,6 +33,7 @@ from build.stages.common_options import VAR, output_option
 from build.stages.repository_files import LINK, publish
 
 PROGRAM = "build.stages.repository"
+DECISIONS = ".precisions"  # below `output`/build: in which precision exported networks are served, and why
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,9 @@ def assemble(
     failed at; `keeps_further_networks`: so are the further networks. Raises BuildError with one sentence;
     then nothing was changed.
     """
-    first = _first_network(plan, keep=keeps_engine)
+    first = _first_network(plan, keep=keeps_engine, output=output)
     further = {
-        name: _further_network(path, plan, keep=keeps_further_networks)
+        name: _further_network(path, plan, keep=keeps_further_networks, output=output)
         for name, path in plan.further_networks.items()
     }
     tasks_of_first, tasks_of_further = _tasks_by_network(plan)
@@ -92,16 +94,21 @@ def assemble(
     return publish(f"{LINK}-{content_hash(digests, stages)}", files, about, output=output)
 
 
-def _first_network(plan: ServingPlan, *, keep: bool) -> ServableNetwork:
+def _first_network(plan: ServingPlan, *, keep: bool, output: Path) -> ServableNetwork:
     if plan.engine is None:
-        return exported_network(plan.weights, threads=plan.threads or 0)
+        return _exported(plan.weights, plan, threads=plan.threads or 0, output=output)
     return _built(plan.engine, plan, keep=keep)
 
 
-def _further_network(path: Path, plan: ServingPlan, *, keep: bool) -> ServableNetwork:
+def _further_network(path: Path, plan: ServingPlan, *, keep: bool, output: Path) -> ServableNetwork:
     if path.suffix == ".onnx":
-        return exported_network(path)
+        return _exported(path, plan, output=output)
     return _built(path, plan, keep=keep)
+
+
+def _exported(weights: Path, plan: ServingPlan, *, threads: int = 0, output: Path) -> ServableNetwork:
+    decisions = output / "build" / DECISIONS
+    return exported_network(weights, precision=plan.precision, threads=threads, decisions=decisions)
 
 
 def _built(engine: Path, plan: ServingPlan, *, keep: bool) -> ServableNetwork:
@@ -166,6 +173,8 @@ def _assemble(inputs: Inputs) -> int:
     )
     if not inputs.quiet or repository.resolve() != before:
         print(repository)
+        for line in precision_lines(read_manifest(repository)):
+            print(line, file=sys.stderr)
     return 0
 
 

@@ -26,7 +26,8 @@ def write_exported(place: Path, *, parameters: int) -> Path:
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     names = list(graph.contract.names)
     answers = dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
-    save_reference(place / REFERENCE, Reference(pixels=pixels, answers=answers))
+    reference = Reference(network=graph.sha256, pixels=pixels, answers=answers)
+    save_reference(place / REFERENCE, reference)
     report = {
         "onnx_sha256": graph.sha256,
         "checkpoint_sha256": "0" * 64,

@@ -44,6 +44,7 @@ def test_an_engine_whose_last_build_failed_is_not_served_by_name_but_goes_on_bei
     served = (output / "repository").resolve()
     failed = engine.with_name(f"{step}.FAILED.json")
     failed.write_text(json.dumps({"error": "age is 9 years off"}))
+    capsys.readouterr()
     for arguments in (chosen, ["--engine", str(engine), *common]):
         assert repository.main(arguments) == 2
         said = capsys.readouterr().err
