@@ -202,7 +202,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers fuzz peers; do \
+	for name in serve train teachers fuzz peers dali; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -218,17 +218,18 @@ clean: ## remove what was built here, but neither environments nor trained weigh
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-uv
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
 # .venv-fuzz has atheris, which is for CPython on Linux and macOS. .venv-peers has what people would take instead
-# of Q-Face, to be measured beside it.
-.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers
+# of Q-Face, to be measured beside it; .venv-dali has DALI, 1.1 GB of it.
+.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
 .venv-teachers: .venv-teachers/.made
 .venv-fuzz: .venv-fuzz/.made
 .venv-peers: .venv-peers/.made
+.venv-dali: .venv-dali/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -250,4 +251,8 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv-peers/.made: requirements/peers.txt requirements/overrides.txt
 	@requirements/make-venv .venv-peers requirements/peers.txt
+	@touch $@
+
+.venv-dali/.made: requirements/dali.txt requirements/overrides.txt client/pyproject.toml
+	@requirements/make-venv .venv-dali requirements/dali.txt
 	@touch $@

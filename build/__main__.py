@@ -174,6 +174,8 @@ def _serve(network: Network, done: Done[EngineReport], inputs: Inputs) -> bool:
         max_faces=served.max_faces,
         min_face=served.min_face,
         notice=served.notice,
+        preprocessing=served.preprocessing,
+        dali_pipeline=served.dali_pipeline,
     )
     repository = assemble(plan, output=inputs.output, keeps_further_networks=True)
     changed = bool(repository.resolve() != before)

@@ -19,7 +19,7 @@ from build.files import ROOT, replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.engine_settings import EngineSettings
 from build.serving.host_settings import REFERENCE_HOST, HostSettings
-from build.serving.pbtxt import HEADER
+from build.serving.pbtxt import HEADER, parse
 from build.serving.served_models import config_files, python_models
 from build.serving.served_network import Network, network_of
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
@@ -60,7 +60,8 @@ def generated_for(
         if model != source:
             files[f"{model}/1/model.py"] = (sources / source / "1" / "model.py").read_bytes()
     # Triton wants a version directory of an ensemble too, and git keeps no empty ones.
-    files |= {f"{path.split('/')[0]}/1/.gitkeep": b"" for path in files if path.split("/")[0] not in programs}
+    ensembles = {path.split("/")[0] for path, text in texts.items() if parse(text).platform == "ensemble"}
+    files |= {f"{model}/1/.gitkeep": b"" for model in sorted(ensembles)}
     return files
 
 

@@ -13,6 +13,7 @@ from build.errors import BuildError
 from build.files import ROOT, shown
 from build.manifest import PLAN, read_manifest
 from build.precisions import Precision
+from build.preprocessing.choice import Preprocessing
 from build.serving.notice import check_notice
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
@@ -38,10 +39,15 @@ class ServingPlan:
     min_face: float | None = None  # the smallest that requests may look for; None: the usual share
     host_settings: Path | None = None  # a file of `build.serving.host_settings`; None: this host's defaults
     notice: str | None = None  # of every model that answers; None: the default one
+    # What decodes and warps faces; None: on a GPU DALI, where it is installed or its pipeline is given.
+    preprocessing: Preprocessing | None = None
+    dali_pipeline: Path | None = None  # one that `python -m build.preprocessing` wrote
 
     def __post_init__(self) -> None:
         if self.notice is not None:
             check_notice(self.notice, where="of the plan")
+        if self.preprocessing == "opencv" and self.dali_pipeline is not None:
+            raise BuildError("--preprocessing opencv has no use for --dali-pipeline: leave out one of them")
         if self.engine is not None and self.threads is not None:
             cpu = default_backend("cpu")
             raise BuildError(
@@ -89,6 +95,8 @@ class ServingPlan:
             "min_face": self.min_face,
             "settings": _shown(self.host_settings),
             "notice": self.notice,
+            "preprocessing": self.preprocessing,
+            "dali_pipeline": _shown(self.dali_pipeline),
         }
 
     @classmethod
@@ -109,6 +117,8 @@ class ServingPlan:
             min_face=recorded.get("min_face"),
             host_settings=_path(recorded.get("settings")),
             notice=recorded.get("notice"),
+            preprocessing=recorded.get("preprocessing"),
+            dali_pipeline=_path(recorded.get("dali_pipeline")),
         )
 
 

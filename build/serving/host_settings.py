@@ -61,6 +61,21 @@ class FirstStepSettings(StepSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WarpSettings(StepSettings):
+    """The model that decodes and warps on a GPU, where the repository has it."""
+
+    instances: int = number(
+        "copies on each GPU; each has memory for a batch of decoded pictures",
+        default=1,
+        least=1,
+        most=MOST_INSTANCES,
+    )
+    threads: int = number(
+        "of its part on the CPU, which reads headers and prepares", default=4, least=1, most=MOST_THREADS
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PhotoSettings(Numbers):
     """A model that answers whole photos, one at a time and instance."""
 
@@ -129,6 +144,9 @@ class HostSettings(Numbers):
     face_preprocess: FirstStepSettings = dataclasses.field(
         metadata={"help": "photo and box or landmarks -> crop: decoding and warping"}
     )
+    face_warp: WarpSettings = dataclasses.field(
+        metadata={"help": "decoding and warping on a GPU, which face_preprocess calls"}
+    )
     crop_preprocess: FirstStepSettings = dataclasses.field(metadata={"help": "crop -> the network's pixels"})
     face_postprocess: StepSettings = dataclasses.field(metadata={"help": "the answers of all tasks"})
     task_postprocess: StepSettings = dataclasses.field(
@@ -148,6 +166,7 @@ class HostSettings(Numbers):
             engine=NetworkSettings(threads=cores),
             detector=DetectorSettings(threads=cores),
             face_preprocess=FirstStepSettings(instances=2),
+            face_warp=WarpSettings(),
             crop_preprocess=FirstStepSettings(),
             face_postprocess=StepSettings(),
             task_postprocess=StepSettings(),

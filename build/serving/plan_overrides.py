@@ -18,6 +18,7 @@ from build.files import shown
 from build.onnx_interface import read_graph
 from build.options import option
 from build.precisions import AUTOMATIC, Precision, PrecisionChoice
+from build.preprocessing.choice import Preprocessing
 from build.serving.host_settings import DEFAULT_SETTINGS
 from build.serving.notice import read_notice
 from build.serving_plan import ServingPlan
@@ -113,6 +114,16 @@ class PlanOverrides:
         default=None,
     )
 
+    preprocessing: Preprocessing | None = option(
+        help="what decodes and warps faces (where a GPU runs the engine, DALI, if it is installed here)",
+        default=None,
+    )
+    dali_pipeline: Path | None = option(
+        help="DALI's pipeline as `python -m build.preprocessing` wrote it, where DALI is not installed here",
+        metavar="FILE",
+        default=None,
+    )
+
     def __post_init__(self) -> None:
         for name in ("weights", "target", "precision", "threads"):
             if self.engine is not None and getattr(self, name) is not None:
@@ -143,6 +154,8 @@ class PlanOverrides:
             min_face=plan.min_face if self.min_face is None else self.min_face,
             host_settings=self._host_settings(plan),
             notice=self._notice(plan),
+            preprocessing=self.preprocessing or plan.preprocessing,
+            dali_pipeline=self._dali_pipeline(plan),
         )
         if not self.choose_engine:
             return dataclasses.replace(
@@ -192,6 +205,11 @@ class PlanOverrides:
         if self.notice is None:
             return plan.notice
         return None if self.notice == Path(DEFAULT_NOTICE) else read_notice(self.notice)
+
+    def _dali_pipeline(self, plan: ServingPlan) -> Path | None:
+        if self.preprocessing == "opencv":
+            return self.dali_pipeline
+        return self.dali_pipeline or plan.dali_pipeline
 
     def _built_engine(self, weights: Path, *, served: Path | None, output: Path) -> Path | None:
         """The built engine of this target and precision; None: the backend runs the weights as they are.

@@ -9,6 +9,7 @@ from build.detector import find_detector, package_version
 from build.errors import BuildError
 from build.files import ROOT
 from build.manifest import Content, sha256_of
+from build.preprocessing.face_warp import FACE_WARP, PIPELINE_FILE, PROGRAM
 from build.serving.host_settings import HostSettings
 from build.serving.photo_models import DETECTOR_FILE
 from build.serving.servable_network import ServableNetwork
@@ -36,6 +37,9 @@ def content_of(
     for network, servable in served:
         engine = f"models/{network.prefix}face_engine/1"
         files |= {f"{engine}/{name}": path for name, path in servable.files.items()}
+        if servable.pipeline is not None:
+            warp = f"models/{network.model_name(FACE_WARP)}/1"
+            files |= {f"{warp}/{PIPELINE_FILE}": servable.pipeline, f"{warp}/model.py": PROGRAM.read_bytes()}
     files[f"models/face_detector/1/{DETECTOR_FILE}"] = detector
     return files | _no_byte_code(files)
 

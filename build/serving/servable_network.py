@@ -26,10 +26,12 @@ class ServableNetwork:
     files: Mapping[str, Path]  # name in the engine's version directory -> file
     engine: EngineSettings
     stages: Mapping[str, Any]  # what it was made of, for the manifest
+    pipeline: bytes | None = None  # by which a GPU decodes and warps its faces; None: none does
 
     def network(self, *, tasks: Sequence[str] | None, name: str | None = None) -> Network:
         """As it is served: these tasks (None: those served by default); `name`: that of a further network."""
-        return network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
+        network = network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
+        return dataclasses.replace(network, face_warp=self.pipeline is not None)
 
 
 def exported_network(

@@ -5,6 +5,8 @@ image, box, landmarks -> face_preprocess -> face_engine -> face_postprocess     
 crop                  -> crop_preprocess -> face_engine -> face_postprocess     crop_analysis
 image -> face_detect, photo_analysis, which call face_detector and face_engine themselves
 
+With a GPU that decodes, face_preprocess calls face_warp itself.
+
 The first network's models have these plain names. Those of a further one begin with its own name
 (facexformer_face_engine, facexformer_photo_analysis ...), but for the detector's, which all share.
 """
@@ -14,6 +16,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from build.backends import served_on
+from build.preprocessing.face_warp import FACE_WARP, face_warp, face_warp_on_cpu
 from build.serving import notice as notices
 from build.serving.engine_model import face_engine
 from build.serving.ensembles import ensemble
@@ -62,9 +65,8 @@ def config_files(
             models = [_with_networks(model, networks) for model in models]
         models = [_with_notice(model, notice or notices.DEFAULT) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
-        engine = served_on("cpu", network.engine)
-        cpu = _named(face_engine(network.contract, network.heads, engine, host), network)
-        files[f"{cpu.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(cpu)
+        for model in _cpu_models(network, host):
+            files[f"{model.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(model)
     return files
 
 
@@ -94,10 +96,14 @@ def served_models(
     """The models that serve a network on a host; the engine as it runs on a GPU."""
     contract, heads, engine = network.contract, network.heads, network.engine
     entries = contract.tasks
+    gpu = served_on("gpu", engine)
+    warps = [face_warp(contract, host, gpus=gpu.config().gpus)] if network.face_warp else []
+    warp_model = network.model_name(FACE_WARP) if network.face_warp else None
     models: list[Model | Ensemble] = [
-        face_preprocess(contract, host),
+        face_preprocess(contract, host, warp_model=warp_model),
+        *warps,
         crop_preprocess(contract, host),
-        face_engine(contract, heads, served_on("gpu", engine), host),
+        face_engine(contract, heads, gpu, host),
         *(postprocess(f"{entry.name}_postprocess", [entry], contract, heads, host) for entry in entries),
         postprocess("face_postprocess", entries, contract, heads, host),
         *(postprocess_on_request(request, contract, heads, host) for request in on_request(entries)),
@@ -108,6 +114,14 @@ def served_models(
     ]
     models = [_named(model, network) for model in models]
     return models if network.prefix else [*models, face_detector(engine, host), face_detect(limits, host)]
+
+
+def _cpu_models(network: Network, host: HostSettings) -> list[Model | Ensemble]:
+    """Of the models that differ where there is no GPU, what they are there."""
+    models = [face_engine(network.contract, network.heads, served_on("cpu", network.engine), host)]
+    if network.face_warp:
+        models += [face_preprocess(network.contract, host), face_warp_on_cpu(network.contract, host)]
+    return [_named(model, network) for model in models]
 
 
 def _named(model: Model | Ensemble, network: Network) -> Model | Ensemble:

@@ -22,6 +22,7 @@ class Network:
     contract: Contract  # of the tasks that are served
     heads: Mapping[str, Head]  # all that it answers
     engine: EngineSettings  # as it runs on a GPU
+    face_warp: bool = False  # whether a GPU decodes and warps its faces, by a model of that name
     prefix: str = ""  # what its models' names begin with; empty for the first network of a repository
 
     def __post_init__(self) -> None:

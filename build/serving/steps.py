@@ -27,8 +27,9 @@ class OnRequest:
         return f"{self.tensor.name}_postprocess"
 
 
-def face_preprocess(contract: Contract, host: HostSettings) -> Model:
-    """A photo and where the face is -> the engine's pixels."""
+def face_preprocess(contract: Contract, host: HostSettings, *, warp_model: str | None = None) -> Model:
+    """A photo and where the face is -> the engine's pixels, with the help of `warp_model` on a GPU."""
+    warps = {} if warp_model is None else {"warp_model": warp_model}
     return Model(
         name="face_preprocess",
         inputs=tensors.FACE_INPUTS,
@@ -36,7 +37,7 @@ def face_preprocess(contract: Contract, host: HostSettings) -> Model:
         max_batch_size=host.max_batch,
         batching=_first_batching(host.face_preprocess),
         instances=Instances(count=host.face_preprocess.instances),
-        parameters=_crop_parameters(contract),
+        parameters=_crop_parameters(contract) | warps,
     )
 
 

@@ -24,6 +24,8 @@ from build.files import ROOT
 from build.machine import usable_cores
 from build.manifest import content_hash, manifest, read_manifest, sha256_of
 from build.options import from_options, option, parser_of
+from build.preprocessing.choice import fits, pipeline_of
+from build.preprocessing.face_warp import PIPELINE_FILE
 from build.serving.host_settings import read_settings
 from build.serving.plan_overrides import PlanOverrides
 from build.serving.repository_content import content_of, read_detector
@@ -63,10 +65,11 @@ def assemble(
         name: _further_network(path, plan, keep=keeps_further_networks, output=output)
         for name, path in plan.further_networks.items()
     }
+    _check_devices(first, further)
     tasks_of_first, tasks_of_further = _tasks_by_network(plan)
+    first, further = _with_pipelines(first, further, plan)
     network = first.network(tasks=tasks_of_first)
     others = {name: other.network(tasks=tasks_of_further[name], name=name) for name, other in further.items()}
-    _check_devices(first, further)
     host = read_settings(plan.host_settings, device=first.engine.backend.device, cores=usable_cores())
     detector, detector_stage = read_detector(plan.detector)
     files = content_of(
@@ -113,6 +116,24 @@ def _exported(weights: Path, plan: ServingPlan, *, threads: int = 0, output: Pat
 
 def _built(engine: Path, plan: ServingPlan, *, keep: bool) -> ServableNetwork:
     return built_network(engine, instances=plan.instances, gpus=plan.gpus or (), keep=keep)
+
+
+def _with_pipelines(
+    first: ServableNetwork, further: Mapping[str, ServableNetwork], plan: ServingPlan
+) -> tuple[ServableNetwork, dict[str, ServableNetwork]]:
+    """The networks, with the pipeline by which a GPU decodes and warps the faces of each that it fits."""
+    pipeline = pipeline_of(
+        first.graph.contract, first.engine, preprocessing=plan.preprocessing, file=plan.dali_pipeline
+    )
+
+    def equipped(network: ServableNetwork) -> ServableNetwork:
+        if pipeline is None or not fits(network.graph.contract, network.engine):
+            return network
+        digest = sha256_of({PIPELINE_FILE: pipeline})[PIPELINE_FILE]
+        stages = {**network.stages, "preprocessing": {"file": PIPELINE_FILE, "sha256": digest}}
+        return dataclasses.replace(network, pipeline=pipeline, stages=stages)
+
+    return equipped(first), {name: equipped(network) for name, network in further.items()}
 
 
 def _tasks_by_network(plan: ServingPlan) -> tuple[list[str] | None, dict[str, list[str] | None]]:

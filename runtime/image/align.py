@@ -5,6 +5,8 @@ the eyes and the mouth; where landmarks are missing the box takes their part, an
 missing the whole picture is the crop.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -186,26 +188,55 @@ def checked_landmarks(landmarks: ArrayLike | None, *, width: int, height: int) -
     return points
 
 
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The part of a picture that a crop shows: columns x0 to x1 and rows y0 to y1, without the last.
+
+    `reduced` is the width and height to which the part is averaged down before it is warped: along an axis
+    that shrinks to less than half, what the crop has of it, else the part's own.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    reduced: tuple[int, int]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the crop shows nothing of the picture."""
+        return self.x0 == self.x1 or self.y0 == self.y1
+
+    def from_picture(self) -> NDArray[np.float64]:
+        """The map [3, 3] from the picture's pixels to those of the reduced part, in pixel centres."""
+        sx = self.reduced[0] / max(1, self.x1 - self.x0)
+        sy = self.reduced[1] / max(1, self.y1 - self.y0)
+        return np.array([[sx, 0, sx * (0.5 - self.x0) - 0.5], [0, sy, sy * (0.5 - self.y0) - 0.5], [0, 0, 1]])
+
+
+def shown_window(*, width: int, height: int, matrix: ArrayLike, size: int) -> Window:
+    """What a `size` x `size` crop shows of a picture, from which `matrix` [2, 3] maps to the crop."""
+    affine = np.asarray(matrix, dtype=np.float64)
+    edges = np.array([[-1, -1], [size, -1], [size, size], [-1, size]], dtype=np.float64)
+    corners = transform(edges, cv2.invertAffineTransform(affine))
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width, height])
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, [x0, y0], [width, height])
+    zoom = np.linalg.norm(affine[:, :2], axis=0)
+    factors = np.where(zoom < 0.5, zoom, 1.0)
+    across, down = np.maximum(1, np.rint(factors * [x1 - x0, y1 - y0])).astype(int).tolist()
+    return Window(x0=int(x0), y0=int(y0), x1=int(x1), y1=int(y1), reduced=(across, down))
+
+
 def _shown_part(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of `image` that the crop shows, reduced where need be, and the map from it to the crop.
 
-    Along an axis that shrinks to less than half, the part is averaged down first. What is left is
-    small, so that a photo of any length can be warped: OpenCV's warp takes 32,766 pixels a side.
+    What is left is small, so that a photo of any length can be warped: OpenCV's warp takes 32,766 pixels a
+    side.
     """
-    height, width = image.shape[:2]
-    edges = np.array([[-1, -1], [size, -1], [size, size], [-1, size]], dtype=np.float64)
-    corners = transform(edges, cv2.invertAffineTransform(matrix))
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width, height])
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, [x0, y0], [width, height])
-    part = image[y0:y1, x0:x1]
-    zoom = np.linalg.norm(matrix[:, :2], axis=0)
-    factors = np.where(zoom < 0.5, zoom, 1.0)
-    reduced = np.maximum(1, np.rint(factors * [x1 - x0, y1 - y0])).astype(int)
-    if part.size and (factors < 1).any():
-        part = np.asarray(cv2.resize(part, reduced.tolist(), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    sx, sy = reduced / np.maximum(1, [x1 - x0, y1 - y0])
-    # From the photo to the part, in pixel centres.
-    to_part = np.array([[sx, 0, sx * (0.5 - x0) - 0.5], [0, sy, sy * (0.5 - y0) - 0.5], [0, 0, 1]])
-    return part, matrix @ np.linalg.inv(to_part)
+    window = shown_window(width=image.shape[1], height=image.shape[0], matrix=matrix, size=size)
+    part = image[window.y0 : window.y1, window.x0 : window.x1]
+    if part.size and part.shape[1::-1] != window.reduced:
+        part = np.asarray(cv2.resize(part, window.reduced, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return part, matrix @ np.linalg.inv(window.from_picture())

@@ -26,22 +26,28 @@ _NO_FILL = re.compile(rb"[^\xff]", re.DOTALL)
 # Bytes that are searched at once: other threads have to wait meanwhile.
 _WINDOW = 128 * 1024
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_RST0, _SOI, _EOI, _SOS, _DRI, _APP1 = 0xD0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
+_RST0, _SOI, _EOI, _SOS, _DRI, _APP1, _APP14 = 0xD0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1, 0xEE
+_BASELINE, _PROGRESSIVE = 0xC0, 0xC2
+# (number, sampling across and down) of each component of a grey JPEG, and of those in YCbCr.
+_ORDINARY = [[(1, 0x11)], *([(1, luma), (2, 0x11), (3, 0x11)] for luma in (0x11, 0x21, 0x12, 0x22))]
+_ADOBE_YCBCR = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Frame:
-    """shares: by component's number, its part of all samples."""
+    """shares: by component's number, its part of all samples. ordinary: as in `Picture`."""
 
     width: int
     height: int
     shares: Mapping[int, float]
+    ordinary: bool
 
 
 def read_jpeg(data: bytes) -> Picture:
     """Walks the segments up to the end marker. What follows it (some cameras append) is of no concern."""
     frame: _Frame | None = None
     orientation: int | None = None
+    other_colors = False  # than YCbCr, by Adobe's segment
     restarts, scans, passes, at = False, 0, 0.0, 2
     for _ in range(MAX_SEGMENTS):
         marker, at = _marker(data, at)
@@ -63,6 +69,8 @@ def read_jpeg(data: bytes) -> Picture:
             restarts = any(segment[:2])
         elif marker == _APP1 and segment.startswith(b"Exif\0\0") and orientation is None:
             orientation = exif_orientation(segment[6:])
+        elif marker == _APP14 and segment.startswith(b"Adobe"):
+            other_colors = segment[11:12] != bytes([_ADOBE_YCBCR])
         elif marker == _SOS:
             if frame is None:
                 raise damaged("JPEG", "its pixels come before its size")
@@ -82,6 +90,7 @@ def read_jpeg(data: bytes) -> Picture:
         orientation=orientation or 1,
         encoded=data,
         scans=passes,
+        ordinary=frame.ordinary and not other_colors,
     )
 
 
@@ -120,6 +129,8 @@ def _frame(segment: bytes, *, marker: int) -> _Frame:
         width=width,
         height=height,
         shares={number: count / sum(samples) for number, count in zip(numbers, samples, strict=True)},
+        ordinary=marker in (_BASELINE, _PROGRESSIVE)
+        and list(zip(numbers, factors, strict=True)) in _ORDINARY,
     )
 
 

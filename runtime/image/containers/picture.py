@@ -23,6 +23,8 @@ class Picture:
     `pixel_bytes` is how many bytes a pixel takes, at most, while it is decoded: channels x depth.
     `scans` is how often a decoder goes over all samples: 1, but for JPEG files of several scans, of which
     each counts by its part of the samples (an ordinary progressive one: 10 scans, 5 times all samples).
+    `ordinary` is a JPEG that every decoder makes the same pixels of: baseline or progressive, Huffman-coded,
+    grey or YCbCr, with the colour at full or at half resolution.
     """
 
     format: Format
@@ -34,6 +36,7 @@ class Picture:
     pixel_bytes: int = 3
     clear_grey: int | None = None
     scans: float = 1.0
+    ordinary: bool = False
 
 
 def max_segments(data: bytes) -> int:
