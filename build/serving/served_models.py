@@ -97,7 +97,7 @@ def served_models(
     contract, heads, engine = network.contract, network.heads, network.engine
     entries = contract.tasks
     gpu = served_on("gpu", engine)
-    warps = [face_warp(contract, host, gpus=gpu.config().gpus)] if network.face_warp else []
+    warps = [face_warp(contract, host, gpus=gpu.config(host).gpus)] if network.face_warp else []
     warp_model = network.model_name(FACE_WARP) if network.face_warp else None
     models: list[Model | Ensemble] = [
         face_preprocess(contract, host, warp_model=warp_model),

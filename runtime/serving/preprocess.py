@@ -55,6 +55,12 @@ class FacePreprocess(_Preprocess):
             self.loop = asyncio.new_event_loop()
             self.loop.set_default_executor(ThreadPoolExecutor(rows))
 
+    def finalize(self) -> None:
+        """Ends the threads that wait for the warp model; the backend calls it once."""
+        if self.warp_model is not None:
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
         if self.warp_model is None:
