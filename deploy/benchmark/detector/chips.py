@@ -131,7 +131,9 @@ def read_truth(file: Path) -> dict[str, Place | None]:
         key: None
         if entry is None
         else Place(
-            box=np.array(entry["box"]), points=np.array(entry["points"]).reshape(-1, 2), exact=entry["exact"]
+            box=np.array(entry["box"]),
+            points=np.array(entry["eyes_nose_mouth"]).reshape(-1, 2),
+            exact=entry["exact"],
         )
         for key, entry in content.items()
     }
@@ -146,7 +148,7 @@ def write_truth(file: Path, places: dict[str, Place | None]) -> None:
         if place is not None:
             entry = {
                 "box": place.box.round(4).tolist(),
-                "points": place.points.round(4).reshape(-1).tolist(),
+                "eyes_nose_mouth": place.points.round(4).reshape(-1).tolist(),
                 "exact": place.exact,
             }
         lines.append(f"{json.dumps(key)}: {json.dumps(entry)}")

@@ -16,7 +16,7 @@ from deploy.benchmark.detector.rows import FaceRow
 from runtime.detect.faces import Detections
 
 # Of `Row.means`: overlap of found and true box; landmark errors in parts of the distance between the eyes.
-_BOX, _EYES, _NOSE, _MOUTH = "box overlap", "eyes", "nose", "mouth"
+_BOX, _EYES, _NOSE, _MOUTH = "box overlap", "eyes", "nose tip", "mouth centre"
 WORSE_WHEN_LARGER = (_EYES, _NOSE, _MOUTH)
 _COST_ROUNDS = 5
 

@@ -61,7 +61,7 @@ def _rounded(value: Any) -> Any:
 
 
 HEADER = (
-    "| photos | faces | number | found, % | box overlap | eyes | nose | mouth | wrong a photo | canvases | "
+    "| photos | faces | number | found, % | box overlap | eyes | nose tip | mouth centre | wrong a photo | canvases | "
     "core-ms |\n"
     "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )

@@ -26,7 +26,7 @@ ROW = Row(
     finds_are_false=False,
     share=share_interval([True] * 90 + [False] * 10),
     means={"box overlap": Interval(value=0.9, low=0.88, high=0.92)}
-    | {"nose": Interval(value=0.06, low=0.05, high=0.07)},
+    | {"nose tip": Interval(value=0.06, low=0.05, high=0.07)},
     photos=100,
     wrong=0.02,
     canvases=6.0,
@@ -90,7 +90,7 @@ def test_a_face_is_where_the_collage_has_it(chip: Chip, finder: Finder) -> None:
     assert row.hits == "1"  # the larger one is there, and does not count
     assert row.wrong == 0
     assert row.means["box overlap"].value > 0.8
-    assert max(row.means[name].value for name in ("eyes", "nose", "mouth")) < 0.2
+    assert max(row.means[name].value for name in ("eyes", "nose tip", "mouth centre")) < 0.2
     assert row.canvases > 1
 
 
@@ -154,8 +154,8 @@ def test_a_row_is_marked_only_beyond_its_interval() -> None:
     assert worse(ROW, ROW) == worse(ROW, within) == []
     assert worse(ROW, beyond) == ["FEWER FOUND"]
     assert worse(ROW, dataclasses.replace(ROW, share=share_interval([True] * 100))) == []
-    off = {"nose": Interval(value=0.08, low=0.07, high=0.09)}
-    assert worse(ROW, dataclasses.replace(ROW, means=off)) == ["nose 6.0% to 8.0%"]
+    off = {"nose tip": Interval(value=0.08, low=0.07, high=0.09)}
+    assert worse(ROW, dataclasses.replace(ROW, means=off)) == ["nose tip 6.0% to 8.0%"]
     false = dataclasses.replace(ROW, finds_are_false=True)
     assert worse(false, dataclasses.replace(beyond, finds_are_false=True)) == []
     more = dataclasses.replace(false, share=share_interval([True] * 98 + [False] * 2))
