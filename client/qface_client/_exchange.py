@@ -102,7 +102,7 @@ class Exchange:
         """All faces of a photo that a search wants (request parameters), with the selected tasks."""
         deadline, names = self._deadline(), _names(tasks)
 
-        def request(prefix: str) -> Steps[Analysis]:
+        def request(prefix: str) -> "Steps[Analysis]":
             tensors, selected, contract = yield from self._request(
                 f"{prefix}{PHOTO_MODEL}",
                 {"image": photo.data},
@@ -150,7 +150,7 @@ class Exchange:
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
         names = _names(tasks)
 
-        def request(prefix: str) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+        def request(prefix: str) -> "Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]":
             model = f"{prefix}face_analysis"
             if names is not None and len(set(names)) == 1:
                 # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
@@ -184,7 +184,7 @@ class Exchange:
         names = _names(tasks)
         pixels = stack_crops(crops)
 
-        def request(prefix: str) -> Steps[list[Face]]:
+        def request(prefix: str) -> "Steps[list[Face]]":
             model = f"{prefix}crop_analysis"
             info = self._current.get(model) or (yield from self._read(model, deadline))
             size = max(1, info.max_batch_size)

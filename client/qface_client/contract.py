@@ -5,6 +5,7 @@ answer, so that a label is never read by a contract that is not the answer's own
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ class TaskSpec:
         """Whether this client knows the task's kind."""
         return self.kind in KINDS
 
-    @property
+    @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
         """Names of the tensors that answer this task; UnknownKind if this client can't read it."""
         if not self.readable:
@@ -80,7 +81,7 @@ class Contract:
         asked for by name and can't be read.
         """
         if names is None:
-            return tuple(task for task in self.tasks if task.readable)
+            return self._readable
         requested = (names,) if isinstance(names, str) else tuple(names)
         unknown = [name for name in requested if name not in self.names]
         if unknown:
@@ -90,6 +91,10 @@ class Contract:
             if not task.readable:
                 raise UnknownKind(unknown_kind(task))
         return selected
+
+    @functools.cached_property
+    def _readable(self) -> tuple[TaskSpec, ...]:
+        return tuple(task for task in self.tasks if task.readable)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""From a server's messages and tensors to typed answers. Everything that it promised is checked here.
+"""From a server's messages and tensors to typed answers.
+
+What the server promised is checked here: that the tensors are there, their shapes, labels and maps, and how
+masks begin. A mask is decompressed when it is looked at; where it is damaged that raises ServerError.
 
 Public for programs with a connection of their own, such as a gateway that speaks another protocol to its
 clients: what is read by this is what a FaceClient returns.
@@ -57,16 +60,16 @@ def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contrac
     """The faces of a photo from `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2], `photo_size` [2]
     (width, height), each task's tensors with N in front, and `faces_found` [1] and `smallest_face` [1] where
     they were answered."""
-    boxes = tensor(tensors, "boxes", shape=(None, 4))
+    boxes = tensor(tensors, "boxes", shape=(None, 4)).tolist()
     count = len(boxes)
-    scores = tensor(tensors, "scores", shape=(count,))
+    scores = tensor(tensors, "scores", shape=(count,)).tolist()
     landmarks = tensor(tensors, "landmarks", shape=(count, 5, 2))
     width, height = (int(side) for side in tensor(tensors, "photo_size", shape=(2,)))
     answers = read_tasks(tensors, tasks=tasks, count=count)
     faces = [
         Face(
             box=as_box(boxes[i]),
-            score=float(scores[i]),
+            score=scores[i],
             landmarks5=landmarks[i],
             answers=answers[i],
             contract=contract,

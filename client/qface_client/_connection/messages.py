@@ -1,11 +1,14 @@
 """tritonclient's objects in and out of numpy, and its only exception as one of ours."""
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
 from .._steps import Infer
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
@@ -24,20 +27,47 @@ def request(step: Infer) -> dict[str, Any]:
     return {
         "model_name": step.model,
         "inputs": inputs,
-        "outputs": [triton.InferRequestedOutput(name) for name in step.outputs],
+        "outputs": _requested(step.outputs),
         "client_timeout": step.timeout,
         "parameters": dict(step.parameters) or None,
     }
 
 
+@functools.lru_cache(maxsize=64)
+def _requested(names: tuple[str, ...]) -> Sequence[triton.InferRequestedOutput]:
+    return tuple(triton.InferRequestedOutput(name) for name in names)
+
+
 def answer(result: Any) -> dict[str, NDArray[Any]]:
     """An InferResult's tensors by name, read-only; ServerError if the bytes are not what they say."""
+    response = result.get_response()
+    raw = list(response.raw_output_contents)
     try:
-        return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+        if len(raw) < len(response.outputs):  # typed contents
+            return {output.name: result.as_numpy(output.name) for output in response.outputs}
+        # InferResult looks for each output among all.
+        return {
+            output.name: _elements(data, output.datatype).reshape(tuple(output.shape))
+            for output, data in zip(response.outputs, raw, strict=False)
+        }
     except ValueError as error:
         raise ServerError(
             f"the answer's tensors can't be read ({error}): look at the server's log"
         ) from error
+
+
+def _elements(data: bytes, datatype: str) -> NDArray[Any]:
+    """The elements of a tensor, in a row."""
+    if datatype != "BYTES":
+        return np.frombuffer(data, dtype=triton_to_np_dtype(datatype))
+    texts, begin = list[bytes](), 0
+    while begin < len(data):
+        start = begin + 4  # behind its length
+        begin = start + int.from_bytes(data[begin:start], "little")
+        texts.append(data[start:begin])
+    if begin != len(data):
+        raise ValueError("a text is longer than the tensor")
+    return np.array(texts, dtype=np.object_)
 
 
 def model_info(response: Any) -> ModelInfo:

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from ..errors import ServerError
 
 if TYPE_CHECKING:
     from PIL import Image
+    from typing_extensions import Self  # in typing since Python 3.11
 
     from ..contract import TaskSpec
 
@@ -104,6 +105,32 @@ class Answer(abc.ABC):
         """
 
 
+class Deferred(Answer):
+    """An answer some attributes of which are made when they are first read, as making them takes time."""
+
+    __slots__ = ("_makers",)
+
+    _makers: Mapping[str, Callable[[], Any]]
+
+    @classmethod
+    def deferred(cls, makers: Mapping[str, Callable[[], Any]], **attributes: Any) -> "Self":
+        """An answer with these attributes, and with those of `makers`, each made by a call."""
+        answer = cls.__new__(cls)
+        for name, value in attributes.items():
+            object.__setattr__(answer, name, value)
+        object.__setattr__(answer, "_makers", makers)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there: makes an attribute at its first use."""
+        makers = {} if name == "_makers" else getattr(self, "_makers", {})
+        if name not in makers:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = makers[name]()
+        object.__setattr__(self, name, value)
+        return value
+
+
 class Kind(abc.ABC):
     """How the tasks of one kind are read from a server's tensors."""
 
@@ -124,17 +151,19 @@ def tensor(tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None 
     found = tensors.get(name)
     if found is None:
         raise ServerError(f"the answer lacks {name!r}, which the server was asked for: look at its log")
-    fits = shape is None or (
-        len(shape) == found.ndim
-        and all(want in (None, got) for want, got in zip(shape, found.shape, strict=True))
-    )
-    if not fits:
-        promised = ", ".join("?" if side is None else str(side) for side in shape or ())
+    if shape is not None and found.shape != shape and not _fits(found.shape, shape):
+        promised = ", ".join("?" if side is None else str(side) for side in shape)
         raise ServerError(
             f"the answer's {name!r} has shape {list(found.shape)} and not [{promised}]: "
             f"the repository's parts do not belong together, build it again"
         )
     return found
+
+
+def _fits(shape: tuple[int, ...], promised: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(promised) and all(
+        want in (None, got) for want, got in zip(promised, shape, strict=True)
+    )
 
 
 def text(item: Any) -> str:
@@ -144,7 +173,7 @@ def text(item: Any) -> str:
 
 def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:
     """A row of numbers by the task's labels."""
-    return {label: float(value) for label, value in zip(task.labels, row, strict=True)}
+    return dict(zip(task.labels, row.tolist(), strict=True))
 
 
 def rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:

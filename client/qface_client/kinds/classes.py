@@ -1,13 +1,14 @@
 """classes: one label of several."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServerError
 from .base import (
     PROBABILITY,
-    Answer,
+    Deferred,
     Kind,
     Row,
     Tensors,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Classification(Answer):
+class Classification(Deferred):
     """One label of several: probabilities in [0, 1] that sum to 1."""
 
     label: str
@@ -60,7 +61,7 @@ class Classes(Kind):
             if label not in task.labels:
                 raise ServerError(f"{task.name} was answered {label!r}, which its contract does not have")
         return [
-            Classification(label=label, probabilities=named(task, row))
+            Classification.deferred({"probabilities": functools.partial(named, task, row)}, label=label)
             for label, row in zip(chosen, probabilities, strict=True)
         ]
 

@@ -2,7 +2,9 @@
 
 import colorsys
 import dataclasses
+import functools
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,9 @@ from PIL import Image
 from ..errors import ServerError
 from .base import (
     NUMBER,
-    Answer,
     Box,
     Colour,
+    Deferred,
     Kind,
     Row,
     Tensors,
@@ -38,7 +40,7 @@ _GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Mask(Answer):
+class Mask(Deferred):
     """A class id for each pixel of the face's crop, an index into `labels`; the first is the background.
 
     Where the crop reaches out of the photo the id is 255.
@@ -161,10 +163,15 @@ class Masks(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Mask]:
         pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1))
         maps = tensor(tensors, f"{task.name}_map", shape=(count, 2, 3))
-        return [
-            Mask(ids=_ids(png, task), labels=task.labels, to_photo=_invertible(to_photo, task))
-            for (png,), to_photo in zip(pictures, maps, strict=True)
-        ]
+        answers = []
+        for (png,), to_photo in zip(pictures, maps, strict=True):
+            ids = functools.partial(_ids, png, task)
+            if not _begins_as_grey_png(png):
+                ids()  # raises, with what is wrong
+            answers.append(
+                Mask.deferred({"ids": ids}, labels=task.labels, to_photo=_invertible(to_photo, task))
+            )
+        return answers
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         count, label = {"type": "integer", "minimum": 0}, {"type": "string", "enum": list(task.labels)}
@@ -176,6 +183,11 @@ class Masks(Kind):
                 "runs": array_schema(array_schema(count, length=2)),
             }
         )
+
+
+def _begins_as_grey_png(png: bytes) -> bool:
+    """Whether the first bytes are those of a PNG of 8-bit grey; the others are read where ids are wanted."""
+    return png[:8] == b"\x89PNG\r\n\x1a\n" and png[12:16] == b"IHDR" and png[24:26] == b"\x08\x00"
 
 
 def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
@@ -196,7 +208,8 @@ def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
 
 
 def _invertible(to_photo: NDArray[np.float32], task: "TaskSpec") -> NDArray[np.float32]:
-    if not np.isfinite(to_photo).all() or not np.linalg.det(to_photo[:, :2].astype(np.float64)):
+    (a, b, x), (c, d, y) = to_photo.tolist()
+    if not math.isfinite(a + b + c + d + x + y) or a * d == b * c:
         raise ServerError(f"the answer's {task.name}_map {to_photo.tolist()} leads to no place in the photo")
     return to_photo
 

@@ -1,11 +1,15 @@
 """multilabel: independent labels, and those that say whether points can be seen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .base import (
     PROBABILITY,
-    Answer,
+    Deferred,
     Kind,
     Row,
     Tensors,
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 TOP_LABELS = 4  # in a full caption
 
 
-class MultiLabel(Mapping[str, float], Answer):
+class MultiLabel(Mapping[str, float], Deferred):
     """Independent labels: label -> probability in [0, 1]; `active` are those that are present."""
 
     __slots__ = ("_active", "_probabilities")
@@ -32,6 +36,10 @@ class MultiLabel(Mapping[str, float], Answer):
     def __init__(self, probabilities: Mapping[str, float], *, active: Sequence[str]) -> None:
         self._probabilities = dict(probabilities)
         self._active = tuple(active)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What is pickled and copied: all of it, made by then."""
+        return None, {"_probabilities": self._probabilities, "_active": self._active}
 
     @property
     def active(self) -> list[str]:
@@ -87,6 +95,10 @@ class Visibility(MultiLabel):
         self.task = task
         self.indices = tuple(indices)
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        _, state = super().__getstate__()
+        return None, {**state, "task": self.task, "indices": self.indices}
+
     @property
     def hidden(self) -> list[int]:
         """Indices, in the task of the points, of those that can't be seen."""
@@ -115,20 +127,24 @@ class MultiLabels(Kind):
         active = tensor(tensors, f"{task.name}_active", shape=(count, size))
         answers: list[MultiLabel] = []
         for row, flags in zip(probabilities, active, strict=True):
-            probability = named(task, row)
-            active_labels = [label for label, on in zip(task.labels, flags, strict=True) if on]
+            makers: dict[str, Callable[[], Any]] = {
+                "_probabilities": functools.partial(named, task, row),
+                "_active": functools.partial(_active, task, flags),
+            }
             if task.points_task is None:
-                answers.append(MultiLabel(probability, active=active_labels))
+                answers.append(MultiLabel.deferred(makers))
             else:
-                answers.append(
-                    Visibility(probability, active=active_labels, task=task.points_task, indices=task.points)
-                )
+                answers.append(Visibility.deferred(makers, task=task.points_task, indices=task.points))
         return answers
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         if task.points_task is not None:
             return array_schema(PROBABILITY, length=len(task.labels))
         return object_schema(dict.fromkeys(task.labels, PROBABILITY))
+
+
+def _active(task: "TaskSpec", flags: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(label for label, on in zip(task.labels, flags.tolist(), strict=True) if on)
 
 
 KIND = MultiLabels()
