@@ -119,8 +119,9 @@ format: .venv/.made ## put the code into the format that lint wants
 	$(FULL) -m ruff format .
 
 .PHONY: bench
-bench: .venv/.made repository ## faces a second: torch, the bare engine, over gRPC, and what the gateway costs
-	$(FULL) -m deploy.benchmark.throughput $(ARGS)
+bench: .venv/.made repository ## what an answer costs: core-ms by process beside the bare engine's, rates, latencies; torch beside it (ARGS="--json FILE")
+	$(FULL) -m deploy.benchmark.throughput
+	$(FULL) -m deploy.benchmark.answer_cost $(ARGS)
 
 .PHONY: bench-facexformer
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe

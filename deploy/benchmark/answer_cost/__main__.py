@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.benchmark.answer_cost.about import about
 from deploy.benchmark.answer_cost.measure import Peer, measure
 from deploy.benchmark.answer_cost.results import Run
+from deploy.benchmark.answer_cost.rows import MEDIAPIPE
 from deploy.benchmark.answer_cost.table import table
 from deploy.benchmark.answer_cost.workers import WorkerError
 from deploy.embedded import EmbeddedServerError
@@ -76,7 +77,7 @@ def _mediapipe(model: Path) -> Peer:
     if not model.is_file():
         raise ValueError(f"there is no {model}: name a face_landmarker*.task file")
     return Peer(
-        name="MediaPipe's face landmarker, photo of one face",
+        name=MEDIAPIPE,
         python=python,
         module="deploy.benchmark.answer_cost.mediapipe_process",
         model=model.resolve(),

@@ -11,7 +11,7 @@ from typing import Any
 
 from build.machine import describe
 from build.manifest import MANIFEST
-from deploy.benchmark.answer_cost.bare_process import model_parameters
+from deploy.benchmark.model_parameters import model_parameters
 from deploy.embedded.environment import PROJECT
 
 _ENGINE_SETTINGS = ("runtime", "precision", "threads", "streams")
@@ -24,7 +24,7 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": shlex.join(("python", "-m", "deploy.benchmark.answer_cost", *arguments)),
+        "command": command(arguments),
         "machine": {**describe(), "memory_gib": _memory_gib()},
         "served": {
             "contract": manifest["contract"],
@@ -34,6 +34,12 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
         },
         "settings": dict(settings),
     }
+
+
+def command(arguments: Sequence[str]) -> str:
+    """The command line; of a path outside the project the last name only, as a run is kept for everybody."""
+    words = (Path(word).name if Path(word).is_absolute() else word for word in arguments)
+    return shlex.join(("python", "-m", "deploy.benchmark.answer_cost", *words))
 
 
 def commit() -> str:

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from build.serving.pbtxt import parse
 from deploy.benchmark.answer_cost.workers import answer_requests
+from deploy.benchmark.model_parameters import model_parameters
 from runtime.contract import Contract
 from runtime.detect.blazeface import TILES
 from runtime.detect.detector_engine import load_detector
@@ -126,13 +126,6 @@ class Steps:
         now = time.process_time()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
         self._last = now
-
-
-def model_parameters(model: Path) -> dict[str, str]:
-    """The parameters of a model as a CPU server loads it."""
-    for_cpu = model / "configs" / "cpu.pbtxt"
-    config = parse((for_cpu if for_cpu.is_file() else model / "config.pbtxt").read_text())
-    return {key: value.string_value for key, value in config.parameters.items()}
 
 
 if __name__ == "__main__":

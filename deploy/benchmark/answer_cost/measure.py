@@ -30,10 +30,6 @@ from deploy.gateway.operation.service import GatewayServer
 from qface_client import FaceClient
 from runtime.image.crops import crop_of
 
-CROP, FACE, ONE_TASK, PHOTO = "crop", "face in a photo", "face in a photo, one task", "photo of one face"
-MANY, FEW = 16, 4  # clients; fewer of photos that take long
-LOAD = 0.8
-
 _PACKAGE = "deploy.benchmark.answer_cost"
 # Fewer are refused for having waited: this is about the cost of answers.
 _PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
@@ -53,22 +49,6 @@ class Peer:
     model: Path
 
 
-def served_rows() -> list[ServedRow]:
-    """All rows that are asked of the server."""
-    several = [photo.name for photo in PHOTOS]
-    return [
-        *(
-            ServedRow(request=request, clients=clients, way=way)
-            for request in (CROP, FACE, PHOTO)
-            for clients in (1, MANY)
-            for way in (rows.GATEWAY, rows.DIRECT)
-        ),
-        ServedRow(request=ONE_TASK, clients=MANY),
-        *(ServedRow(request=request, clients=FEW) for request in several),
-        *(ServedRow(request=request, clients=MANY, load=LOAD) for request in (FACE, PHOTO)),
-    ]
-
-
 def measure(
     *,
     repository: Path,
@@ -84,9 +64,8 @@ def measure(
     EmbeddedServerError, WorkerError, ValueError or OSError where something can't be measured.
     """
     settings = rows.bare_settings(len(os.sched_getaffinity(0)))
-    in_process = f"{PHOTO}, in process, one thread"
-    wanted = served_rows()
-    names = [row.name for row in wanted] + [in_process]
+    wanted = rows.served_rows()
+    names = [row.name for row in wanted] + [rows.IN_PROCESS]
     names = rows.chosen(names, only)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-bench-")))
@@ -101,14 +80,14 @@ def measure(
         wanted = [row for row in wanted if row.name in names]
         requests = _requests(server.grpc_address, clients[0], folder, needed={r.request for r in wanted})
         measured = _Served(server, clients, requests)
-        crop = requests[CROP].file
+        crop = requests[rows.CROP].file
         ways: dict[str, tuple[str, int, Measure]] = {}
         for setting in settings:
             ways[setting.name] = (BARE, 1, functools.partial(_bare_engine, bare, setting, crop))
         for row in wanted:
             ways[row.name] = (row.group, requests[row.request].faces, functools.partial(measured.row, row))
-        if in_process in names:
-            ways[in_process] = (IN_PROCESS, 1, functools.partial(_one_process, bare))
+        if rows.IN_PROCESS in names:
+            ways[rows.IN_PROCESS] = (IN_PROCESS, 1, functools.partial(_one_process, bare))
         if peer is not None:
             worker = Worker(str(peer.python), peer.module, str(peer.model), folder=PROJECT)
             stack.enter_context(worker)
@@ -153,7 +132,7 @@ class _Served:
         """A round of a row."""
         if row.load is None:
             sample = self._closed(row, seconds)
-            if row.way == rows.GATEWAY and row.clients == MANY:
+            if row.way == rows.GATEWAY and row.clients == rows.MANY:
                 self._rates[row.request] = sample.rate
             return sample
         if row.request not in self._rates:
@@ -207,10 +186,10 @@ def _requests(address: str, worker: Worker, folder: Path, *, needed: set[str]) -
     np.save(folder / "crop.npy", pixels)
     face = Request(file=str(PORTRAIT), box=tuple(place["box"]), landmarks=place["landmarks"])
     found = {
-        CROP: Request(file=str(folder / "crop.npy"), crop=True),
-        FACE: face,
-        ONE_TASK: dataclasses.replace(face, tasks=(contract.tasks[0].name,)),
-        PHOTO: Request(file=str(PORTRAIT)),
+        rows.CROP: Request(file=str(folder / "crop.npy"), crop=True),
+        rows.FACE: face,
+        rows.ONE_TASK: dataclasses.replace(face, tasks=(contract.tasks[0].name,)),
+        rows.PHOTO: Request(file=str(PORTRAIT)),
     }
     for photo in PHOTOS:
         if photo.name in needed:

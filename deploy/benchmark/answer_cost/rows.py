@@ -3,9 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 
+from deploy.benchmark.answer_cost.pictures import PHOTOS
 from deploy.benchmark.answer_cost.results import LOADED, SERVED
 
 GATEWAY, DIRECT = "gateway", "direct"
+
+CROP, FACE, ONE_TASK, PHOTO = "crop", "face in a photo", "face in a photo, one task", "photo of one face"
+MANY, FEW = 16, 4  # clients; fewer of photos that take long
+LOAD = 0.8  # of the capacity
+IN_PROCESS = f"{PHOTO}, in process, one thread"
+MEDIAPIPE = f"{PHOTO}, MediaPipe's face landmarker in process"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,21 @@ def bare_settings(cores: int) -> tuple[BareSetting, ...]:
     """One thread; all cores together; a stream a core."""
     pairs = dict.fromkeys([(1, 1), (cores, 1), (cores, cores)])
     return tuple(BareSetting(threads=threads, streams=streams) for threads, streams in pairs)
+
+
+def served_rows() -> list[ServedRow]:
+    """All rows that are asked of the server."""
+    return [
+        *(
+            ServedRow(request=request, clients=clients, way=way)
+            for request in (CROP, FACE, PHOTO)
+            for clients in (1, MANY)
+            for way in (GATEWAY, DIRECT)
+        ),
+        ServedRow(request=ONE_TASK, clients=MANY),
+        *(ServedRow(request=photo.name, clients=FEW) for photo in PHOTOS),
+        *(ServedRow(request=request, clients=MANY, load=LOAD) for request in (FACE, PHOTO)),
+    ]
 
 
 def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:

@@ -3,6 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
+from deploy.benchmark.answer_cost.figures import figures
+from deploy.benchmark.answer_cost.figures import table as figures_table
 from deploy.benchmark.answer_cost.results import Row, Run
 
 _SMALLEST = 0.3  # core-ms: a process that takes less of every answer has no column of its own
@@ -12,8 +14,13 @@ def table(run: Run) -> str:
     """Medians of the rounds: what an answer takes by process, then rates and latencies."""
     served = [row for row in run.rows if "client" in row.parts]
     others = [row for row in run.rows if "client" not in row.parts]
+    related = figures(run)
     return "\n\n".join(
-        [_alone(run, others), *([_by_process(run, served), _rates(run, served)] if served else [])]
+        [
+            _alone(run, others),
+            *([_by_process(run, served), _rates(run, served)] if served else []),
+            *([figures_table(related)] if related else []),
+        ]
     )
 
 

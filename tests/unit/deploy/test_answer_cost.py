@@ -1,11 +1,14 @@
 """What an answer costs is shared out among processes, set beside the bare engine's, and compared."""
 
 import json
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from deploy.benchmark.answer_cost.about import command
 from deploy.benchmark.answer_cost.client_process import closed_loop, open_loop, read_answers
 from deploy.benchmark.answer_cost.compare import compare, difference, warnings
 from deploy.benchmark.answer_cost.compare import table as comparison_table
@@ -13,6 +16,7 @@ from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, Sample,
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
 from deploy.benchmark.answer_cost.server_processes import medians_by_part, part_of, without_idle
 from deploy.benchmark.answer_cost.table import table
+from deploy.benchmark.processor_time import cpu_seconds
 from qface_client import Face
 
 ABOUT = {"machine": {"cores": 2}, "served": {"engine": {}, "tasks": []}}
@@ -64,6 +68,13 @@ def test_idle_time_is_no_answers() -> None:
     assert without_idle(sample, idle).core_seconds == pytest.approx(
         {"client": 1.0, "gateway": 0.44, "model": 0.0}
     )
+
+
+def test_another_processs_time_is_read_by_its_id() -> None:
+    before = time.process_time()
+    read = cpu_seconds(os.getpid())
+    assert before <= read <= time.process_time()
+    assert cpu_seconds(os.getppid()) != read
 
 
 @pytest.mark.parametrize(
@@ -179,6 +190,11 @@ def test_rows_are_chosen_by_their_names() -> None:
     assert chosen(names, ["direct", "80%"]) == names[1:]
     with pytest.raises(ValueError, match="--only 'crop' is in no row's name"):
         chosen(names, ["crop"])
+
+
+def test_a_kept_command_names_no_folder_of_its_machine() -> None:
+    kept = command(["--peers", "/home/somebody/face.task", "--json", "benchmarks/run.json"])
+    assert kept.endswith("answer_cost --peers face.task --json benchmarks/run.json")
 
 
 def test_the_bare_engine_runs_with_one_thread_and_with_all() -> None:
