@@ -11,7 +11,7 @@ from typing import Any
 
 from build.machine import describe
 from build.manifest import MANIFEST
-from deploy.benchmark.model_parameters import model_parameters
+from deploy.benchmark.model_parameters import model_instances, model_parameters
 from deploy.embedded.environment import PROJECT
 
 _ENGINE_SETTINGS = ("runtime", "precision", "threads", "streams")
@@ -31,6 +31,10 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
             "tasks": manifest["tasks"],
             "engine": _settings(models / "face_engine"),
             "detector": _settings(models / "face_detector"),
+            # Of every model that is a process; an ensemble is none.
+            "instances": {
+                model.name: count for model in sorted(models.iterdir()) if (count := model_instances(model))
+            },
         },
         "settings": dict(settings),
     }

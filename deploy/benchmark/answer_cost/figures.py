@@ -1,4 +1,4 @@
-"""What rows say of each other: what the gateway adds, what more tasks cost, how long a loaded server takes."""
+"""What rows say of each other: what the gateway adds, what more tasks cost, how a loaded server answers."""
 
 import dataclasses
 import operator

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy.benchmark.answer_cost import rows
 from deploy.benchmark.answer_cost.about import command
 from deploy.benchmark.answer_cost.client_process import closed_loop, open_loop, read_answers
 from deploy.benchmark.answer_cost.compare import compare, difference, warnings
 from deploy.benchmark.answer_cost.compare import table as comparison_table
+from deploy.benchmark.answer_cost.figures import figures
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, Sample, percentile, row_of
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
 from deploy.benchmark.answer_cost.server_processes import medians_by_part, part_of, without_idle
@@ -177,6 +179,26 @@ def test_the_table_has_a_column_for_each_process_that_takes_time() -> None:
     )
     assert "| photo of 8 faces (8 found) | 84.1 | 1.05 | 20.0 | 60.0 | 4.0 | 0.1 |" in lines
     assert "| photo of 8 faces | 5.0 | 4.00 | 1 | 2 |" in lines
+
+
+def test_rows_are_set_beside_each_other_round_by_round() -> None:
+    run = run_of(
+        bare("bare", 10.0, 10.0),
+        served(ServedRow(request=rows.FACE, clients=16).name, 30.0, 33.0),
+        served(ServedRow(request=rows.FACE, clients=16, way=rows.DIRECT).name, 28.0, 32.0),
+        served(ServedRow(request=rows.ONE_TASK, clients=16).name, 20.0, 30.0),
+        served(ServedRow(request=rows.FACE, clients=1).name, 1.0, 1.0),
+        served(ServedRow(request=rows.FACE, clients=16, load=rows.LOAD).name, 1.0, 1.0),
+    )
+    run.rows[1].parts.update({"face_engine": (12.0, 14.0)})  # type: ignore[attr-defined]
+    found = {figure.name.rpartition(": ")[2]: figure.values for figure in figures(run)}
+    assert found == {
+        "the gateway adds, core-ms": (14.0, 15.0),
+        "p99 at 80% of capacity over p50 unloaded": (2.0, 2.0),
+        "the served engine's core-ms a face over the bare one's": (1.2, 1.4),
+        "all tasks of a face over one task, core-ms": (2.1, 47 / 30),
+    }
+    assert "| all tasks of a face over one task, core-ms | 1.83 | 1.57 to 2.10 |" in table(run)
 
 
 def test_rows_are_chosen_by_their_names() -> None:
