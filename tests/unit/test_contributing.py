@@ -26,8 +26,8 @@ DOCUMENTS = tuple(
         ROOT / "Makefile",
     )
 )
-ROOMS = "runtime|training|build|model_repository|client|deploy|tests|weights|requirements|docs"
-NO_ROOMS = {"weights/", "requirements/", "docs/"}
+ROOMS = "runtime|training|build|model_repository|client|deploy|tests|weights|requirements|docs|benchmarks"
+NO_ROOMS = {"weights/", "requirements/", "docs/", "benchmarks/"}
 PACKAGES = "runtime|training|build|deploy|qface_client|tests"
 MAKE = r"make((?: [a-z.][a-z-]*(?=[\s`]|$))+)"
 # What the worked examples add to a copy of the sources.

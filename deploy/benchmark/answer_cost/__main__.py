@@ -8,7 +8,6 @@ FaceClient. docs/performance.md describes the rows.
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         run = Run(rows=tuple(rows), about=header)
         if options.json is not None:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_text(json.dumps(run.to_json(), indent=1) + "\n")
+            run.write(options.json)
     except (EmbeddedServerError, WorkerError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

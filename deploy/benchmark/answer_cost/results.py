@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+_LIST = re.compile(r"\[([^\[\]{}]*)\]")  # of values that are no lists themselves
 
 # Groups of rows.
 BARE, SERVED, LOADED, IN_PROCESS, PEER = "bare engine", "served", "under load", "in process", "peer"
@@ -82,9 +84,12 @@ class Run:
         )
         return tuple(row.faces * rate / engine for rate, engine in zip(row.rate, bare.rate, strict=True))
 
-    def to_json(self) -> dict[str, Any]:
+    def write(self, path: Path) -> None:
+        """Keeps the run as JSON, each list of numbers in a line."""
         rows = [dataclasses.asdict(row) for row in self.rows]
-        return {"format": FORMAT, **self.about, "rows": rounded(rows)}
+        text = json.dumps(rounded({"format": FORMAT, **self.about, "rows": rows}), indent=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Run":

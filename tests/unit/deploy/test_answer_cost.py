@@ -1,6 +1,5 @@
 """What an answer costs is shared out among processes, set beside the bare engine's, and compared."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -121,8 +120,9 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 def test_a_kept_run_is_read_again(tmp_path: Path) -> None:
     run = run_of(bare("bare", 10.0, 11.0), served("face", 20.0, 22.0))
     file = tmp_path / "run.json"
-    file.write_text(json.dumps(run.to_json()))
+    run.write(file)
     assert Run.read(file) == run
+    assert '"rate": [5.0, 5.0]' in file.read_text()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": [{}]}'])
