@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.benchmark.answer_cost.results import Run
+from deploy.benchmark.answer_cost.results import Row, Run
 
 FLOOR = 0.05
 _FEWEST_ROUNDS = 4
@@ -46,6 +46,8 @@ class Comparison:
     multiple: Difference
     rate: Difference
     p99_ms: Difference | None
+    part: str  # the process or step whose core-ms changed most
+    of_part: Difference
 
 
 def difference(before: Sequence[float], after: Sequence[float], *, floor: float = FLOOR) -> Difference:
@@ -60,31 +62,47 @@ def difference(before: Sequence[float], after: Sequence[float], *, floor: float 
 def compare(before: Run, after: Run, *, floor: float = FLOOR) -> list[Comparison]:
     """Every row of the same name; ValueError where there is none."""
     rows = {row.name: row for row in after.rows}
-    found = [
-        Comparison(
-            name=row.name,
-            core_ms=difference(row.core_ms, other.core_ms, floor=floor),
-            multiple=difference(before.multiples(row), after.multiples(other), floor=floor),
-            rate=difference(row.rate, other.rate, floor=floor),
-            p99_ms=difference(row.p99_ms, other.p99_ms, floor=floor) if row.p99_ms and other.p99_ms else None,
+    found = []
+    for row in before.rows:
+        if (other := rows.get(row.name)) is None:
+            continue
+        parts = _by_part(row, other, floor=floor)
+        part = max(parts, key=lambda name: abs(parts[name].after - parts[name].before))
+        timed = row.p99_ms and other.p99_ms
+        found.append(
+            Comparison(
+                name=row.name,
+                core_ms=difference(row.core_ms, other.core_ms, floor=floor),
+                multiple=difference(before.multiples(row), after.multiples(other), floor=floor),
+                rate=difference(row.rate, other.rate, floor=floor),
+                p99_ms=difference(row.p99_ms, other.p99_ms, floor=floor) if timed else None,
+                part=part,
+                of_part=parts[part],
+            )
         )
-        for row in before.rows
-        if (other := rows.get(row.name)) is not None
-    ]
     if not found:
         raise ValueError("the two runs have no row in common")
     return found
 
 
+def _by_part(before: Row, after: Row, *, floor: float) -> dict[str, Difference]:
+    """Of every process of both rows; one that a row lacks took nothing of it."""
+    nothing = [(0.0,) * len(row.rate) for row in (before, after)]
+    return {
+        part: difference(before.parts.get(part, nothing[0]), after.parts.get(part, nothing[1]), floor=floor)
+        for part in {**before.parts, **after.parts}
+    }
+
+
 def table(comparisons: Sequence[Comparison]) -> str:
     """Markdown; what differs beyond noise is bold."""
     lines = [
-        "| row | core-ms | of the bare engine's | answers/s | p99, ms |",
-        "|---|---:|---:|---:|---:|",
+        "| row | core-ms | of the bare engine's | most changed, core-ms | answers/s | p99, ms |",
+        "|---|---:|---:|---|---:|---:|",
     ]
     lines += [
-        f"| {each.name} | {_cell(each.core_ms, 1)} | {_cell(each.multiple, 2)} | {_cell(each.rate, 1)} "
-        f"| {_cell(each.p99_ms, 0)} |"
+        f"| {each.name} | {_cell(each.core_ms, 1)} | {_cell(each.multiple, 2)} "
+        f"| {each.part} {_cell(each.of_part, 1)} | {_cell(each.rate, 1)} | {_cell(each.p99_ms, 0)} |"
         for each in comparisons
     ]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from deploy.benchmark.answer_cost.results import Sample
-from deploy.benchmark.faults.processes import look, processes_below, role_of
+from deploy.benchmark.faults.processes import look, processes_below, role_of, running
 from deploy.benchmark.processor_time import cpu_seconds
 
 GATEWAY = "gateway"
@@ -32,8 +32,14 @@ class ServerProcesses:
                 self._pids.setdefault(part_of(process.command), []).append(pid)
 
     def seconds(self) -> dict[str, float]:
-        """Processor time so far, by part; OSError once one of the processes has ended."""
-        return {part: cpu_seconds(*pids) for part, pids in self._pids.items()}
+        """Processor time so far, by part; ProcessLookupError once one of the processes has ended."""
+        try:
+            return {part: cpu_seconds(*pids) for part, pids in self._pids.items()}
+        except OSError as error:
+            ended = [part for part, pids in self._pids.items() if len(running(pids)) < len(pids)]
+            raise ProcessLookupError(
+                f"a process of {', '.join(ended)} ended while it was measured: look at the server's log"
+            ) from error
 
     def idle_load(self, seconds: float) -> dict[str, float]:
         """What the processes take while nobody calls: processor seconds a second, by part."""

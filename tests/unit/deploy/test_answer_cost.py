@@ -1,6 +1,7 @@
 """What an answer costs is shared out among processes, set beside the bare engine's, and compared."""
 
 import os
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,12 @@ from deploy.benchmark.answer_cost.compare import table as comparison_table
 from deploy.benchmark.answer_cost.figures import figures
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, Sample, percentile, row_of
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
-from deploy.benchmark.answer_cost.server_processes import medians_by_part, part_of, without_idle
+from deploy.benchmark.answer_cost.server_processes import (
+    ServerProcesses,
+    medians_by_part,
+    part_of,
+    without_idle,
+)
 from deploy.benchmark.answer_cost.table import table
 from deploy.benchmark.processor_time import cpu_seconds
 from qface_client import Face
@@ -76,6 +82,15 @@ def test_another_processs_time_is_read_by_its_id() -> None:
     read = cpu_seconds(os.getpid())
     assert before <= read <= time.process_time()
     assert cpu_seconds(os.getppid()) != read
+
+
+def test_a_process_that_ends_under_measurement_is_named() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        processes = ServerProcesses(process.pid)
+        assert list(processes.seconds()) == ["other"]
+        process.kill()
+    with pytest.raises(ProcessLookupError, match="a process of other ended"):
+        processes.seconds()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +171,9 @@ def test_a_slower_machine_changes_core_ms_but_no_multiple() -> None:
     assert compared[1].core_ms.beyond_noise
     assert not compared[1].multiple.beyond_noise
     last = comparison_table(compared).splitlines()[-1]
-    assert last.startswith("| face | **20.1 → 30.1 (+50%)** | 1.99 → 1.99 (+0%) |")
+    assert last.startswith(
+        "| face | **20.1 → 30.1 (+50%)** | 1.99 → 1.99 (+0%) | engine **15.1 → 22.6 (+50%)** |"
+    )
 
 
 def test_the_reader_is_warned_of_what_can_not_be_compared() -> None:
