@@ -14,6 +14,7 @@ from pathlib import Path
 from build.errors import BuildError
 from build.serving_plan import shipped_checkpoint
 from deploy.embedded import EmbeddedServerError
+from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.time()
     print("starting the gateway and the Triton server ...", file=sys.stderr)
     try:
+        for line in precisions_served(options.repository):
+            print(line, file=sys.stderr)
         with log.open("w") as sink, GatewayServer(options.repository, log=sink) as server:
             shipped = shipped_checkpoint(options.repository)
             of = f" of {shipped.stem}" if shipped is not None else ""

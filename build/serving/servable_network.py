@@ -27,11 +27,12 @@ class ServableNetwork:
     engine: EngineSettings
     stages: Mapping[str, Any]  # what it was made of, for the manifest
     pipeline: bytes | None = None  # by which a GPU decodes and warps its faces; None: none does
+    fallback: EngineSettings | None = None  # instead of the engine, on machines where it was not accepted
 
     def network(self, *, tasks: Sequence[str] | None, name: str | None = None) -> Network:
         """As it is served: these tasks (None: those served by default); `name`: that of a further network."""
         network = network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
-        return dataclasses.replace(network, face_warp=self.pipeline is not None)
+        return dataclasses.replace(network, face_warp=self.pipeline is not None, fallback=self.fallback)
 
 
 def exported_network(
@@ -43,15 +44,23 @@ def exported_network(
     in the directory `decisions`.
     """
     graph = read_graph(weights)
-    decision = decide_precision(graph, memory=decisions) if precision is None else None
-    engine = default_backend("cpu").settings(
-        precision=precision if decision is None else decision.precision, built_with={"threads": threads}
-    )
+    decision = None
+    if precision is None:
+        decision = decide_precision(graph, memory=decisions)
+        precision = decision.precision
+    full = default_backend("cpu").settings(built_with={"threads": threads})
+    engine = dataclasses.replace(full, precision=precision)
     stages = _onnx_stages(graph)
     stages["engine"] = {"target": engine.backend.name, "precision": engine.precision}
     if decision is not None:
         stages["engine"][DECISION] = decision.to_json()
-    return ServableNetwork(graph=graph, files={NETWORK_FILE: graph.path}, engine=engine, stages=stages)
+    return ServableNetwork(
+        graph=graph,
+        files={NETWORK_FILE: graph.path},
+        engine=engine,
+        stages=stages,
+        fallback=None if decision is None or engine == full else full,
+    )
 
 
 def built_network(

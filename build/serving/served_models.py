@@ -16,9 +16,11 @@ import json
 from collections.abc import Iterable, Sequence
 
 from build.backends import served_on
+from build.precisions import FULL_PRECISION
 from build.preprocessing.face_warp import FACE_WARP, face_warp, face_warp_on_cpu
 from build.serving import notice as notices
 from build.serving.engine_model import face_engine
+from build.serving.engine_settings import EngineSettings
 from build.serving.ensembles import ensemble
 from build.serving.host_settings import REFERENCE_HOST, HostSettings
 from build.serving.pbtxt import Ensemble, Model, to_text
@@ -35,6 +37,8 @@ from build.serving.tensors import CONTRACT_HASH
 from runtime.detect.search import USUAL_LIMITS, SearchLimits
 
 CPU_CONFIG = "cpu"  # `tritonserver --model-config-name=cpu` takes configs/cpu.pbtxt where there is one
+# Where a lower precision was accepted on another machine than the one that serves.
+FULL_PRECISION_CONFIG = f"{CPU_CONFIG}-{FULL_PRECISION}"
 # Of the first network's photo_analysis: by every network's name what its models' names begin with, in JSON.
 NETWORKS_PARAMETER = "models"
 
@@ -59,14 +63,20 @@ def config_files(
         ],
     )
     files: dict[str, str] = {}
+    falls_back = any(network.fallback is not None for network in networks)
     for network in networks:
         models = served_models(network, limits, host)
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
         models = [_with_notice(model, notice or notices.DEFAULT) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
-        for model in _cpu_models(network, host):
-            files[f"{model.name}/configs/{CPU_CONFIG}.pbtxt"] = to_text(model)
+        variants = {CPU_CONFIG: served_on("cpu", network.engine)}
+        if falls_back:
+            variants[FULL_PRECISION_CONFIG] = network.fallback or variants[CPU_CONFIG]
+        for variant, engine in variants.items():
+            for model in _cpu_models(network, engine, host):
+                if (text := to_text(model)) != files[f"{model.name}/config.pbtxt"]:
+                    files[f"{model.name}/configs/{variant}.pbtxt"] = text
     return files
 
 
@@ -116,11 +126,13 @@ def served_models(
     return models if network.prefix else [*models, face_detector(engine, host), face_detect(limits, host)]
 
 
-def _cpu_models(network: Network, host: HostSettings) -> list[Model | Ensemble]:
-    """Of the models that differ where there is no GPU, what they are there."""
-    models = [face_engine(network.contract, network.heads, served_on("cpu", network.engine), host)]
+def _cpu_models(network: Network, engine: EngineSettings, host: HostSettings) -> list[Model | Ensemble]:
+    """Of the models that may differ where there is no GPU, what they are there with this engine."""
+    models = [face_engine(network.contract, network.heads, engine, host)]
     if network.face_warp:
         models += [face_preprocess(network.contract, host), face_warp_on_cpu(network.contract, host)]
+    if not network.prefix:
+        models.append(face_detector(engine, host))
     return [_named(model, network) for model in models]
 
 

@@ -24,6 +24,7 @@ class Network:
     engine: EngineSettings  # as it runs on a GPU
     face_warp: bool = False  # whether a GPU decodes and warps its faces, by a model of that name
     prefix: str = ""  # what its models' names begin with; empty for the first network of a repository
+    fallback: EngineSettings | None = None  # what a CPU runs where the engine was not accepted
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

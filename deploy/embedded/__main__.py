@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.embedded import environment
+from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
 from deploy.embedded.host_check import check_host
@@ -128,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             server.start(cancel=stop, announce=_announce)
             took = time.monotonic() - began
+            for line in precisions_served(options.repository):
+                print(f"qface: {line}", file=sys.stderr, flush=True)
             _log(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
             stack.callback(ready.remove)
             try:

@@ -13,6 +13,7 @@ class Repository:
 
     folder: Path
     names: tuple[str, ...]
+    config_name: str  # which of each model's configs/ this machine's CPU takes
 
     @property
     def models(self) -> Path:
@@ -39,17 +40,35 @@ def open_repository(folder: Path) -> Repository:
             f"the model repository at {folder} has no model in it: run `make repository` again"
         )
     # Late, because `--check` runs before anything that this needs is installed.
+    from build.acceptance.precision_decision import decided_elsewhere
     from build.errors import BuildError
+    from build.serving.served_models import CPU_CONFIG, FULL_PRECISION_CONFIG
     from build.stages.verify import verify
 
     try:
-        verify(resolved, on_cpu=True)
+        manifest = verify(resolved, on_cpu=True)
     except BuildError as error:
         raise RepositoryDamaged(str(error)) from None
-    repository = Repository(folder=resolved, names=names)
+    config_name = FULL_PRECISION_CONFIG if decided_elsewhere(manifest) else CPU_CONFIG
+    repository = Repository(folder=resolved, names=names, config_name=config_name)
     if not repository.library.is_dir():
         raise RepositoryDamaged(f"{resolved} has no lib/ for its models: run `make repository` again")
     return repository
+
+
+def precisions_served(folder: Path) -> list[str]:
+    """In which precision the networks of a repository are served here, and why: a line for each.
+
+    None where its manifest can't be read, which `open_repository` reports.
+    """
+    from build.acceptance.precision_decision import precision_lines
+    from build.errors import BuildError
+    from build.manifest import read_manifest
+
+    try:
+        return precision_lines(read_manifest(folder))
+    except (BuildError, KeyError, TypeError, AttributeError):
+        return []
 
 
 class RepositoryUse:

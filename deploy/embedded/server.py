@@ -47,7 +47,7 @@ class EmbeddedServer:
     python          the Python whose environment carries the server (default: this one, else `.venv-serve`)
     cache           folder for the runnable copy of the server
     log             where the server's log goes; None keeps only its last lines (`log_tail`)
-    config_name     which of each model's configs/ to prefer
+    config_name     which of each model's configs/ to prefer (default: the one for this machine's CPU)
     start_timeout   seconds until every model must be ready and have answered
     grace           seconds that in-flight requests have at the end, before the server is killed
     niceness        added to that of this process: what loads beside a server at work shall not slow it
@@ -69,7 +69,7 @@ class EmbeddedServer:
         cache: Path | None = None,
         log: TextIO | None = None,
         log_prefix: str = "",
-        config_name: str = "cpu",
+        config_name: str | None = None,
         start_timeout: float = 180.0,
         grace: float = 20.0,
         niceness: int = 0,
@@ -185,14 +185,15 @@ class EmbeddedServer:
         announce: Callable[["EmbeddedServer"], None] | None,
     ) -> None:
         self.models = repository.names
-        check_room(repository.models, config_name=self._config_name)
+        config_name = self._config_name or repository.config_name
+        check_room(repository.models, config_name=config_name)
         carrier = environment.inspect(self._python or environment.default_python())
         for attempt in range(1, _ATTEMPTS + 1):
             self._endpoints = self._settle()
             installed = installation.prepare(carrier, cache=self._cache)
             try:
                 self._spawn(
-                    self._command(installed, models=repository.models),
+                    self._command(installed, models=repository.models, config_name=config_name),
                     variables=process_environment(carrier, library=repository.library),
                     library=repository.library,
                 )
@@ -260,12 +261,12 @@ class EmbeddedServer:
 
     # -- within -----------------------------------------------------------------------------------
 
-    def _command(self, installed: installation.Installation, *, models: Path) -> list[str]:
+    def _command(self, installed: installation.Installation, *, models: Path, config_name: str) -> list[str]:
         self._shm_prefix = _shm_prefix()
         return [
             str(installed.binary),
             f"--model-repository={shell_safe(models, prefix=self._shm_prefix)}",
-            f"--model-config-name={self._config_name}",
+            f"--model-config-name={config_name}",
             f"--backend-directory={shell_safe(installed.backends, prefix=self._shm_prefix)}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
             # Configs are generated whole; completing them would start every Python model twice.

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, PortTaken
 from deploy.gateway.admission.admission import Admission
 from deploy.gateway.admission.rates import Rates
@@ -29,7 +30,7 @@ from deploy.gateway.observability.metrics import Metrics
 from deploy.gateway.observability.pages import Pages
 from deploy.gateway.operation import places, reports
 from deploy.gateway.operation.command_line import ServeCommand, parse_serve
-from deploy.gateway.operation.console import fail, log
+from deploy.gateway.operation.console import fail, log, note
 from deploy.gateway.operation.control import ControlServer
 from deploy.gateway.operation.control_methods import ControlMethods
 from deploy.gateway.operation.failure_reports import fields_of
@@ -127,7 +128,7 @@ class MainProcess:
             identities=self._identities,
             access_log=self._access_log,
             further_fronts=self._further_fronts,
-            on_state=self._keep,
+            on_state=self._took_over,
             health=self.health,
             restarts=restarts,
         )
@@ -152,6 +153,7 @@ class MainProcess:
                 self._further_fronts.start(self._grpc_port, rest_port=self._options.rest_port)
                 if await self._start_pool():
                     await self._further_fronts.started()
+                    self._note_precisions()
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
                     self._reporter.send(reports.READY, models=self._models)
                     await self._stop.wanted.wait()
@@ -176,6 +178,15 @@ class MainProcess:
         state = kept or ServingState(repository=self._options.repository.resolve())
         self._keep(state)
         return state
+
+    def _took_over(self, state: ServingState) -> None:
+        """After a swap or a way back."""
+        self._keep(state)
+        self._note_precisions()
+
+    def _note_precisions(self) -> None:
+        for line in precisions_served(self._pool.repository):
+            note(line)
 
     def _keep(self, state: ServingState) -> None:
         self._leases.keep([path for path in (state.repository, state.previous) if path is not None])
