@@ -57,7 +57,20 @@ class StepSettings(Numbers):
 class FirstStepSettings(StepSettings):
     """The step that requests reach first; only there may Triton bound a queue."""
 
+    most_together: int = number(
+        "faces of several requests that one instance takes at once; 0: all that wait, up to max_batch",
+        default=0,
+        most=MAX_BATCH,
+    )
     max_queued: int = number("requests that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most_together and self.queue_delay_us:
+            raise ValueError(
+                f"most_together = {self.most_together} holds only where no request waits for others: set "
+                "queue_delay_us = 0, or most_together = 0"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,6 +173,8 @@ class HostSettings(Numbers):
     @classmethod
     def for_host(cls, device: Device, cores: int) -> "HostSettings":
         """The defaults of a host with so many cores whose network runs on this device."""
+        if device == "gpu":
+            return cls(device=device, cores=cores, **_beside_gpus(cores))
         return cls(
             device=device,
             cores=cores,
@@ -241,6 +256,40 @@ def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSetti
             f"`--settings {DEFAULT_SETTINGS}`"
         ) from None
     return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
+
+
+# Beside GPUs the cores belong to the Python steps. Each process takes about 30 MiB, and while it answers as
+# much as its pictures: a decoded one of 50 megapixels is 150 MB.
+_MOST_BESIDE_GPUS = 64
+
+
+def _beside_gpus(cores: int) -> dict[str, Any]:
+    """The defaults of a host of GPUs: each step may take its share of the cores where it is the busiest.
+
+    The shares are those of the steps' processor time in one answer, measured on a CPU (docs/performance.md
+    has them); as not all kinds of requests come at once, together they are more than the cores.
+    """
+
+    def processes(share: float) -> int:
+        return max(1, min(_MOST_BESIDE_GPUS, round(share * cores)))
+
+    detectors = max(1, cores // 8)
+    threads = max(1, cores // 2 // detectors)
+    return {
+        # While one instance's inputs and answers are copied, the other computes.
+        "engine": NetworkSettings(instances=2),
+        # Tiles are cheapest on one thread each.
+        "detector": DetectorSettings(instances=detectors, threads=threads, streams=threads),
+        # All that waits would go to one process while the others stand still.
+        "face_preprocess": FirstStepSettings(instances=processes(3 / 4), queue_delay_us=0, most_together=4),
+        "face_warp": WarpSettings(),
+        "crop_preprocess": FirstStepSettings(instances=processes(1 / 4), queue_delay_us=0, most_together=8),
+        "face_postprocess": StepSettings(instances=processes(1 / 4)),
+        "task_postprocess": StepSettings(instances=processes(1 / 32)),
+        # A process waits for the networks about as long as it computes.
+        "photo_analysis": PhotoSettings(instances=max(4, processes(1))),
+        "face_detect": PhotoSettings(instances=max(2, processes(1 / 4))),
+    }
 
 
 def _line(field: "dataclasses.Field[Any]", value: object, reason: str | None) -> list[str]:

@@ -51,6 +51,16 @@ class Batching:
     # Requests that may wait; a further one is turned away as UNAVAILABLE. 0: any number. Only where
     # requests come in: on a later step of an ensemble Triton 2.51 would leave the whole request hanging.
     max_queue_size: int = 0
+    # Rows of several requests in one batch; a request of more is one of its own. 0: max_batch_size. Triton
+    # 2.51 holds to it only where no request waits for others.
+    most_together: int = 0
+
+    def __post_init__(self) -> None:
+        if self.most_together and self.max_queue_delay_us:
+            raise ValueError(
+                f"Triton puts more than {self.most_together} rows together where requests wait for others: "
+                "let the delay be 0"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,6 +158,7 @@ class Model:
         if self.batching is not None:
             batching = config.dynamic_batching
             batching.max_queue_delay_microseconds = self.batching.max_queue_delay_us
+            batching.preferred_batch_size.extend(range(1, self.batching.most_together + 1))
             if self.batching.max_queue_size:
                 batching.default_queue_policy.max_queue_size = self.batching.max_queue_size
         return config

@@ -113,7 +113,11 @@ def _postprocess(
 
 
 def _first_batching(settings: FirstStepSettings) -> Batching:
-    return Batching(max_queue_delay_us=settings.queue_delay_us, max_queue_size=settings.max_queued)
+    return Batching(
+        max_queue_delay_us=settings.queue_delay_us,
+        max_queue_size=settings.max_queued,
+        most_together=settings.most_together,
+    )
 
 
 def _crop_outputs(contract: Contract) -> tuple[Tensor, ...]:

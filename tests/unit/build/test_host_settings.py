@@ -9,11 +9,13 @@ import pytest
 
 from build.errors import BuildError
 from build.serving.batching_and_queues import MAX_BATCH
-from build.serving.host_settings import HostSettings, NetworkSettings, read_settings
-from build.serving.pbtxt import parse
+from build.serving.host_settings import FirstStepSettings, HostSettings, NetworkSettings, read_settings
+from build.serving.pbtxt import parse, to_text
+from build.serving.steps import face_preprocess
 from build.serving_plan import ServingPlan
 from build.stages import repository
 from build.stages.repository import assemble
+from runtime.contract import Contract
 from tests.helpers.networks import standin_network as standin
 from tests.helpers.repositories import manifest_of
 
@@ -75,6 +77,10 @@ def test_what_a_file_leaves_out_follows_from_the_cores() -> None:
         ("[engine]\nthreads = 1.5", "engine.threads = 1.5 is not a whole number"),
         ("[engine]\nthreads = -1", r"in \[engine\] threads = -1 can't be: choose a whole number from 0 to"),
         ("[engine]\nthreads = 2\nstreams = 3", "streams = 3 is more than threads = 2: give each stream"),
+        (
+            "[face_preprocess]\nmost_together = 2",
+            r"in \[face_preprocess\] most_together = 2 holds only .* set queue_delay_us = 0, or",
+        ),
         ("[face_preprocess]\ninstances = 0", r"in \[face_preprocess\] instances = 0 can't be"),
         ("engine = 3", r"engine is a table: write its keys below \[engine\]"),
         ("cores = 0", "cores = 0 can't be"),
@@ -145,3 +151,27 @@ def test_a_file_of_settings_is_kept_until_the_default_is_named(tmp_path: Path) -
     assert served("--settings", "default") != 6
     (tmp_path / "settings.toml").unlink()
     assert served() != 6
+
+
+def test_beside_gpus_the_python_steps_share_the_cores_up_to_a_bound() -> None:
+    small, large, huge = (HostSettings.for_host("gpu", cores) for cores in (4, 64, 1024))
+    for step in ("face_preprocess", "crop_preprocess", "face_postprocess", "photo_analysis", "face_detect"):
+        few, many, most = (getattr(host, step).instances for host in (small, large, huge))
+        assert 1 <= few <= 4 < many <= 64, step
+        assert most == 64, "each is a process of its own"
+    # What decodes gets most of the cores: the rest of its answer costs less.
+    assert large.face_preprocess.instances > 2 * large.face_postprocess.instances
+    assert large.detector.instances * large.detector.threads == 32
+    assert large.engine.instances == small.engine.instances == 2, "on each GPU, whatever the cores"
+
+
+def test_a_first_step_beside_gpus_takes_few_faces_at_once() -> None:
+    host = HostSettings.for_host("gpu", 16)
+    contract = Contract.parse(standin.contract_of("age"))
+    config = parse(to_text(face_preprocess(contract, host)))
+    assert list(config.dynamic_batching.preferred_batch_size) == [1, 2, 3, 4]
+    assert config.dynamic_batching.max_queue_delay_microseconds == 0
+    assert config.max_batch_size == MAX_BATCH, "a request may have more rows"
+    unbounded = dataclasses.replace(host, face_preprocess=FirstStepSettings())
+    config = parse(to_text(face_preprocess(contract, unbounded)))
+    assert not config.dynamic_batching.preferred_batch_size

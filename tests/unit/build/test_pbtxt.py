@@ -82,12 +82,12 @@ def test_graphs_that_answer_the_same_batch_are_refused() -> None:
         CudaGraph(batch=2, smallest=3)
 
 
-def test_a_gpu_s_engine_is_on_every_gpu_once_unless_told_otherwise(graph: Graph) -> None:
+def test_a_gpu_s_engine_is_on_every_gpu_twice_unless_others_are_chosen(graph: Graph) -> None:
     (everywhere,) = configured(graph, settings()).instance_group
-    assert (everywhere.kind, everywhere.count, list(everywhere.gpus)) == (everywhere.KIND_GPU, 1, [])
-    chosen = settings("tensorrt", precision="fp16", instances=2, gpus=(1, 3))
+    assert (everywhere.kind, everywhere.count, list(everywhere.gpus)) == (everywhere.KIND_GPU, 2, [])
+    chosen = settings("tensorrt", precision="fp16", instances=3, gpus=(1, 3))
     (group,) = configured(graph, chosen).instance_group
-    assert (group.kind, group.count, list(group.gpus)) == (group.KIND_GPU, 2, [1, 3])
+    assert (group.kind, group.count, list(group.gpus)) == (group.KIND_GPU, 3, [1, 3])
 
 
 @pytest.mark.parametrize(
