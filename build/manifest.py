@@ -24,6 +24,7 @@ _PACKAGES = (
     "onnxruntime",
     "opencv-python-headless",
     "openvino",
+    "simplejpeg",
     "tritonclient",
     "nvidia-pytriton",
     "tensorrt",

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.errors import InvalidBox, InvalidLandmarks
+from runtime.image.photo import Photo, pixels_for, size_of
+from runtime.image.resample import average
 
 # The side of the crop in units of the face's scale (see `face_frame`). At 3.4 the eyes of a frontal
 # face lie 0.29 of the crop apart; brow, chin, ears and the hair at the sides are inside.
@@ -63,23 +65,24 @@ def photo_to_crop(
 
 
 def align_face(
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Photo,
     *,
     box: ArrayLike | None = None,
     landmarks: ArrayLike | None = None,
     size: int,
 ) -> tuple[NDArray[np.uint8], Affine]:
-    """The crop [size, size, 3] uint8 of a photo [H, W, 3] uint8, and the affine map [2, 3] back to it."""
-    height, width = image.shape[:2]
+    """The crop [size, size, 3] uint8 of a photo (or its pixels [H, W, 3] uint8), and the map [2, 3] back."""
+    width, height = size_of(image)
     forward = photo_to_crop(width=width, height=height, box=box, landmarks=landmarks, size=size)
     return warp(image, forward, size=size), invert(forward)
 
 
-def warp(image: NDArray[np.uint8], forward: ArrayLike, *, size: int) -> NDArray[np.uint8]:
+def warp(image: NDArray[np.uint8] | Photo, forward: ArrayLike, *, size: int) -> NDArray[np.uint8]:
     """The `size` x `size` picture that `forward` [2, 3] makes of `image`; black where there is no photo.
 
     Large reductions go through an area-averaged smaller picture first: a bilinear warp alone skips
-    pixels there, and a large photo's face would look unlike the same face in a small one.
+    pixels there, and a large photo's face would look unlike the same face in a small one. A Photo is
+    decoded only as finely as this picture shows it.
     """
     part, matrix = _shown_part(image, np.asarray(forward, dtype=np.float64), size=size)
     if part.size == 0:
@@ -228,15 +231,21 @@ def shown_window(*, width: int, height: int, matrix: ArrayLike, size: int) -> Wi
 
 
 def _shown_part(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int
+    image: NDArray[np.uint8] | Photo, matrix: NDArray[np.float64], *, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of `image` that the crop shows, reduced where need be, and the map from it to the crop.
 
     What is left is small, so that a photo of any length can be warped: OpenCV's warp takes 32,766 pixels a
     side.
     """
-    window = shown_window(width=image.shape[1], height=image.shape[0], matrix=matrix, size=size)
-    part = image[window.y0 : window.y1, window.x0 : window.x1]
-    if part.size and part.shape[1::-1] != window.reduced:
-        part = np.asarray(cv2.resize(part, window.reduced, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    width, height = size_of(image)
+    window = shown_window(width=width, height=height, matrix=matrix, size=size)
+    decoded = pixels_for(image, zoom=float(np.linalg.norm(matrix[:, :2], axis=0).max()))
+    if decoded.scale > 1 and not window.empty:
+        around, place = decoded.around([[window.x0, window.y0], [window.x1, window.y1]])
+        part = average(around, part=place, size=window.reduced)
+    else:
+        part = decoded.pixels[window.y0 : window.y1, window.x0 : window.x1]
+        if part.size and part.shape[1::-1] != window.reduced:
+            part = np.asarray(cv2.resize(part, window.reduced, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return part, matrix @ np.linalg.inv(window.from_picture())

@@ -12,33 +12,36 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.errors import InvalidLandmarks
 from runtime.image.align import BOX_SCALE, Affine, checked_box, checked_landmarks, face_frame
+from runtime.image.photo import Photo, pixels_for, size_of
+from runtime.image.resample import resample
 
 GROWTH = 0.25  # of the box's side, on each side
 _REACH = 2.0  # of the bicubic kernel, in pixels of the coarser picture
 # Beyond this shrinking an area average comes first, as a kernel over so many pixels costs too much.
 _LARGEST_SHRINK = 4.0
-_ROWS = 16  # that are sampled at once: they see a small part of the picture only
 
 
 def crop_box(
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Photo,
     *,
     box: ArrayLike | None = None,
     landmarks: ArrayLike | None = None,
     size: int,
 ) -> tuple[NDArray[np.uint8], Affine]:
-    """The crop [size, size, 3] uint8 of a photo [H, W, 3] uint8, and the affine map [2, 3] back to it.
+    """The crop [size, size, 3] uint8 of a photo (or its pixels [H, W, 3] uint8), and the map [2, 3] back.
 
     `box` and `landmarks` are as `runtime.image.align.photo_to_crop` takes them. Without a box its place is
     taken by one around the face that the landmarks show, of the size that the detector gives such a face;
     without both the whole picture is the crop. Raises what `photo_to_crop` raises.
     """
-    height, width = image.shape[:2]
+    width, height = size_of(image)
     x0, y0, x1, y1 = shown_part(width=width, height=height, box=box, landmarks=landmarks)
     sx, sy = (x1 - x0) / size, (y1 - y0) / size
     # Pixel centres: the part's edges go to the crop's edges.
     back = np.array([[sx, 0, x0 + (sx - 1) / 2], [0, sy, y0 + (sy - 1) / 2]], dtype=np.float32)
-    return resize_bicubic(image[y0:y1, x0:x1], size=size), back
+    reduced = pixels_for(image, zoom=1 / min(sx, sy))
+    part = reduced.place([[x0, y0], [x1, y1]])
+    return resize_bicubic(reduced.pixels, part=part, size=size), back
 
 
 def shown_part(
@@ -65,35 +68,31 @@ def shown_part(
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def resize_bicubic(image: NDArray[np.uint8], *, size: int) -> NDArray[np.uint8]:
-    """A picture [h, w, 3] uint8 as [size, size, 3], within a grey level or two of what Pillow gives."""
-    height, width = image.shape[:2]
-    factors = np.maximum(1, np.array([width, height]) / size // (_LARGEST_SHRINK / 2))
+def resize_bicubic(
+    image: NDArray[np.uint8], *, part: ArrayLike | None = None, size: int
+) -> NDArray[np.uint8]:
+    """A part of a picture [h, w, 3] uint8 as [size, size, 3], within a grey level or two of Pillow's answer.
+
+    `part` [2, 2] is its first and last corner, x and y, measured from the picture's edges; they may lie
+    within pixels. Without it the whole picture is resized.
+    """
+    edges = np.array([[0, 0], image.shape[1::-1]]) if part is None else np.asarray(part)
+    (left, top), (right, bottom) = np.floor(edges[0]).astype(int), np.ceil(edges[1]).astype(int)
+    image = image[top:bottom, left:right]
+    start, extent = edges[0] - (left, top), edges[1] - edges[0]
+    sides = np.array([right - left, bottom - top])
+    factors = np.maximum(1, sides / size // (_LARGEST_SHRINK / 2))
     if (factors > 1).any():
-        reduced = np.rint([width, height] / factors).astype(int)
+        reduced = np.rint(sides / factors).astype(int)
         image = np.asarray(cv2.resize(image, reduced.tolist(), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    across = _sampled(image.astype(np.float32).transpose(1, 0, 2), size=size)
-    both = _sampled(np.clip(across, 0, 255).transpose(1, 0, 2), size=size)
-    return np.asarray(np.clip(np.rint(both), 0, 255), dtype=np.uint8)
-
-
-def _sampled(values: NDArray[np.float32], *, size: int) -> NDArray[np.float32]:
-    """[n, m, 3] -> [size, m, 3], along the first axis."""
-    count = len(values)
-    flat = np.ascontiguousarray(values).reshape(count, -1)
-    step = count / size
-    wide = max(step, 1.0)
-    sampled = np.empty((size, flat.shape[1]), dtype=np.float32)
-    for start in range(0, size, _ROWS):
-        stop = min(start + _ROWS, size)
-        centers = (np.arange(start, stop) + 0.5) * step
-        first = max(0, int(centers[0] - _REACH * wide))
-        last = min(count, int(centers[-1] + _REACH * wide) + 2)
-        away = np.abs(np.arange(first, last) + 0.5 - centers[:, None]) / wide
-        weights = _bicubic(away)
-        weights /= weights.sum(axis=1, keepdims=True)
-        sampled[start:stop] = weights.astype(np.float32) @ flat[first:last]
-    return sampled.reshape(size, *values.shape[1:])
+        start, extent = start * reduced / sides, extent * reduced / sides
+    return resample(
+        image,
+        part=[start, start + extent],
+        size=(size, size),
+        kernel=lambda away, step: _bicubic(np.abs(away) / max(step, 1.0)),
+        reach=lambda step: _REACH * max(step, 1.0),
+    )
 
 
 def _bicubic(away: NDArray[np.float64]) -> NDArray[np.float64]:

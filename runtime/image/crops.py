@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 from runtime.contract import ALIGNED
 from runtime.image.align import Affine, align_face
 from runtime.image.box_crop import crop_box
+from runtime.image.photo import Photo
 
 
 class Crop(Protocol):
-    """A photo [H, W, 3] and where its face is -> the crop [size, size, 3] and the map [2, 3] back."""
+    """A photo (or its pixels [H, W, 3]), and where its face is -> the crop [size, size, 3], the map back."""
 
     def __call__(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | Photo,
         *,
         box: ArrayLike | None = None,
         landmarks: ArrayLike | None = None,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InvalidImage
 from runtime.image.containers import Picture, read_container
+from runtime.image.jpeg import jpeg_pixels
 from runtime.memory import lacks_memory
 
 MAX_PIXELS = 50_000_000
@@ -35,28 +36,29 @@ def decode_image(
 
     Raises InvalidImage for what `read_picture` refuses, and for what can't be decoded.
     """
-    view = data.reshape(-1).data if isinstance(data, np.ndarray) else memoryview(data)
-    picture = read_picture(view, max_pixels=max_pixels, max_scan_pixels=max_scan_pixels)
-    pixels = _ppm_pixels(picture) if picture.format == "PPM" else _to_rgb(_decoded(picture), picture)
-    return np.ascontiguousarray(_upright(pixels, orientation=picture.orientation))
+    return decode_picture(read_picture(data, max_pixels=max_pixels, max_scan_pixels=max_scan_pixels))
 
 
 def read_picture(
-    data: memoryview, *, max_pixels: int = MAX_PIXELS, max_scan_pixels: int = MAX_SCAN_PIXELS
+    data: bytes | memoryview | NDArray[np.uint8],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_scan_pixels: int = MAX_SCAN_PIXELS,
 ) -> Picture:
-    """What is known of an encoded picture (bytes) before it is decoded.
+    """What is known of an encoded picture (bytes or a uint8 array [n]) before it is decoded.
 
     Raises InvalidImage for what is empty, another format, damaged, cut short, a file of more than
     `MAX_FILE_BYTES`, of more than `max_pixels` pixels, so deep that its channels take more bytes than those
     of `max_pixels` pixels in 8-bit RGBA, or of so many scans that a decoder would go over more than
     `max_scan_pixels` pixels.
     """
-    largest = MAX_FILE_BYTES if bytes(data[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
-    if data.nbytes > largest:
+    view = data.reshape(-1).data if isinstance(data, np.ndarray) else memoryview(data)
+    largest = MAX_FILE_BYTES if bytes(view[:2]) != b"P6" else max(MAX_FILE_BYTES, 3 * max_pixels + 4096)
+    if view.nbytes > largest:
         raise InvalidImage(
-            f"The file is {data.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
+            f"The file is {view.nbytes:,} bytes, more than the {largest:,} accepted; send a smaller copy."
         )
-    whole = data.obj if isinstance(data.obj, bytes) and len(data.obj) == data.nbytes else data.tobytes()
+    whole = view.obj if isinstance(view.obj, bytes) and len(view.obj) == view.nbytes else view.tobytes()
     picture = read_container(whole)
     pixels = picture.width * picture.height
     if pixels > max_pixels:
@@ -79,6 +81,26 @@ def read_picture(
     return picture
 
 
+def decode_picture(picture: Picture, *, scale: int = 1) -> NDArray[np.uint8]:
+    """The pixels [H, W, 3] uint8 RGB, upright, of a picture that was read; `decode_image` says more.
+
+    `scale`: 1, or for a JPEG 2, 4 or 8, by which its sides are divided and rounded up.
+    Raises InvalidImage for what can't be decoded.
+    """
+    if picture.format == "JPEG":
+        pixels = jpeg_pixels(picture, scale=scale)
+    elif picture.format == "PPM":
+        pixels = _ppm_pixels(picture)
+    else:
+        pixels = _opencv_pixels(picture)
+    if pixels is None:
+        raise InvalidImage(
+            f"The {picture.format} of {picture.width} x {picture.height} pixels can't be decoded: it is "
+            "damaged or of a rare kind; save it again."
+        )
+    return _upright(pixels, orientation=picture.orientation)
+
+
 def _ppm_pixels(picture: Picture) -> NDArray[np.uint8]:
     count = picture.width * picture.height * 3
     pixels = np.frombuffer(picture.encoded, dtype=np.uint8, count=count, offset=picture.header)
@@ -86,29 +108,18 @@ def _ppm_pixels(picture: Picture) -> NDArray[np.uint8]:
     return pixels.reshape(picture.height, picture.width, 3).copy()
 
 
-def _decoded(picture: Picture) -> NDArray[Any]:
-    """What OpenCV makes of the picture: [H, W] or [H, W, 3 or 4] uint8 or uint16; colours in BGR order.
-
-    JPEG is decoded as colour, because only then OpenCV converts CMYK as printers mean it.
-    """
-    flags = (
-        cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if picture.format == "JPEG" else cv2.IMREAD_UNCHANGED
-    )
+def _opencv_pixels(picture: Picture) -> NDArray[np.uint8] | None:
+    """A PNG or WebP as OpenCV decodes it, brought to RGB; None where it can't be decoded."""
     try:
-        pixels: Any = cv2.imdecode(np.frombuffer(picture.encoded, dtype=np.uint8), flags)
+        data = np.frombuffer(picture.encoded, dtype=np.uint8)
+        # [H, W] or [H, W, 3 or 4] uint8 or uint16; colours in BGR order.
+        pixels: Any = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if lacks_memory(error):
             raise
-        pixels = None
+        return None
     if pixels is None or pixels.shape[:2] != (picture.height, picture.width):
-        raise InvalidImage(
-            f"The {picture.format} of {picture.width} x {picture.height} pixels can't be decoded: it is "
-            "damaged or of a rare kind; save it again."
-        )
-    return np.asarray(pixels)
-
-
-def _to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        return None
     rgb = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
     rows = max(1, _STRIP_PIXELS // picture.width)
     for top in range(0, picture.height, rows):
@@ -133,11 +144,18 @@ def _strip_to_rgb(pixels: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
 
 
 def _upright(pixels: NDArray[np.uint8], *, orientation: int) -> NDArray[np.uint8]:
-    """Undoes an Exif orientation: 2 to 4 mirror or turn by 180 degrees, 5 to 8 exchange the axes too."""
+    """Undoes an Exif orientation: 2 to 4 mirror or turn by 180 degrees, 5 to 8 exchange the axes too.
+
+    The pixels are mirrored where they lie; with the axes exchanged they are others.
+    """
     if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
+        pixels = np.asarray(cv2.transpose(pixels), dtype=np.uint8)
+    across, down = mirrored(orientation)
+    if across or down:
+        cv2.flip(pixels, -1 if across and down else int(across), dst=pixels)
     return pixels
+
+
+def mirrored(orientation: int) -> tuple[bool, bool]:
+    """Whether an Exif orientation mirrors across and down, after it exchanged the axes (5 to 8)."""
+    return orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)

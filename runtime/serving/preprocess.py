@@ -15,7 +15,8 @@ from runtime.contract import ALIGNED
 from runtime.errors import InvalidImage, InvalidInput
 from runtime.image.align import Affine, invert, photo_to_crop
 from runtime.image.crops import crop_of
-from runtime.image.decode import MAX_PIXELS, decode_image, read_picture
+from runtime.image.decode import MAX_PIXELS, read_picture
+from runtime.image.photo import Photo
 from runtime.image.stored_crop import StoredCrop, stored_crop
 from runtime.serving.base import Answer, Refused, ServedModel, infer, tensor
 
@@ -106,9 +107,9 @@ class FacePreprocess(_Preprocess):
         self, encoded: NDArray[np.uint8], box: NDArray[np.float32], landmarks: NDArray[np.float32]
     ) -> "_Cut":
         """One row, decoded and warped here."""
-        image = decode_image(encoded)
-        pixels, back = self.crop(image, box=box, landmarks=landmarks, size=self.size)
-        return pixels, back, image.shape[:2]
+        photo = Photo(encoded)
+        pixels, back = self.crop(photo, box=box, landmarks=landmarks, size=self.size)
+        return pixels, back, (photo.height, photo.width)
 
     async def _warped(self, image: NDArray[np.uint8], plan: "_Plan") -> NDArray[np.uint8] | None:
         """The warp model's crop of one picture [1, n]; None where it has to be made here."""

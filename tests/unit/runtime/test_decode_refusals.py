@@ -291,5 +291,6 @@ def test_memory_that_ran_out_is_not_the_picture_s_fault(
         raise error
 
     monkeypatch.setattr(cv2, "imdecode", fail)
-    with pytest.raises(cv2.error):
-        decode_image(encode(photo, "JPEG"))
+    for picture in (encode(photo, "PNG"), encode(photo.convert("CMYK"), "JPEG")):
+        with pytest.raises(cv2.error):
+            decode_image(picture)

@@ -1,0 +1,118 @@
+"""A photo whose pixels are decoded when they are needed, and no finer than they are needed.
+
+Most of what a large JPEG costs is its pixels, of which a search for faces and a face's crop need a part. The
+format's own transform gives a half, a quarter or an eighth of its size for less. Places in a photo (boxes,
+landmarks, maps) are in its full pixels, whatever was decoded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.image.decode import MAX_PIXELS, MAX_SCAN_PIXELS, decode_picture, mirrored, read_picture
+from runtime.image.jpeg import SCALES
+
+# What is made of a reduced photo is nearly what the full one gives (answers differ by a part of what bf16's
+# tolerances allow) where it has at least so many times the pixels, a side.
+FINER = 2
+_AROUND = 3  # pixels that count where a copy of a part is made, beyond its edges
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduced:
+    """A photo's pixels [h, w, 3] uint8 RGB, upright, each of which shows `scale` x `scale` pixels of it.
+
+    `offset` (x, y): where the first of them begins in the photo, in its pixels: 0, or less than 0 where the
+    pixels at an edge show less of the photo than the others.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: int = 1
+    offset: tuple[int, int] = (0, 0)
+
+    def place(self, corners: ArrayLike) -> NDArray[np.float64]:
+        """Points [n, 2] of the photo among these pixels; both measured from the outer edges, not centres."""
+        return np.asarray((np.asarray(corners, dtype=np.float64) - self.offset) / self.scale)
+
+    def around(self, corners: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The pixels that show a part of the photo and some around it, and its `place` among those.
+
+        `corners` [2, 2] are the part's first and last corner.
+        """
+        part = self.place(corners)
+        left, top = np.maximum(0, np.floor(part[0]).astype(int) - _AROUND)
+        right, bottom = np.ceil(part[1]).astype(int) + _AROUND
+        return self.pixels[top:bottom, left:right], part - (left, top)
+
+
+class Photo:
+    """An encoded picture that was checked, with its upright `width` and `height` in pixels.
+
+    Raises InvalidImage as `runtime.image.decode.read_picture` does, before anything is decoded. What can't be
+    decoded is noticed when its pixels are asked for, at every scale alike. Each scale is decoded once.
+    """
+
+    def __init__(
+        self,
+        data: bytes | memoryview | NDArray[np.uint8],
+        *,
+        max_pixels: int = MAX_PIXELS,
+        max_scan_pixels: int = MAX_SCAN_PIXELS,
+    ) -> None:
+        picture = read_picture(data, max_pixels=max_pixels, max_scan_pixels=max_scan_pixels)
+        stored = picture.width, picture.height
+        self.width, self.height = stored if picture.orientation < 5 else stored[::-1]
+        self._picture = picture
+        self._scales = SCALES if picture.format == "JPEG" else SCALES[:1]
+        self._decoded: dict[int, Reduced] = {}
+
+    def pixels(self, *, longer: int | None = None) -> NDArray[np.uint8]:
+        """The pixels [h, w, 3] uint8 RGB, upright: full ones, or as few as `reduced` gives for `longer`."""
+        return self.reduced(longer=longer).pixels
+
+    def reduced(self, *, longer: int | None = None) -> Reduced:
+        """The photo with a longer side of at least so many pixels, or of as many as it has (None: of all).
+
+        At the smallest of the decoder's scales that gives them (a JPEG's are 1, 1/2, 1/4 and 1/8, of other
+        formats there is only 1), or at a finer one that was decoded before.
+        """
+        whole = max(self.width, self.height)
+        return self._at_most([scale for scale in self._scales if longer and -(-whole // scale) >= longer])
+
+    def for_zoom(self, zoom: float) -> Reduced:
+        """The photo for a copy of `zoom` times its size: where it is reduced, with FINER times its pixels."""
+        return self._at_most([scale for scale in self._scales if FINER * zoom * scale <= 1])
+
+    def _at_most(self, scales: Sequence[int]) -> Reduced:
+        """The coarsest of these scales, 1 where there is none, or the next finer one that is there."""
+        coarsest = max(scales, default=1)
+        there = [scale for scale in self._decoded if scale <= coarsest]
+        if not there:
+            self._decoded[coarsest] = self._decode(coarsest)
+        return self._decoded[max(there, default=coarsest)]
+
+    def _decode(self, scale: int) -> Reduced:
+        pixels = decode_picture(self._picture, scale=scale)
+        height, width = pixels.shape[:2]
+        across, down = mirrored(self._picture.orientation)
+        # The pixels that show less than the others are the last that are stored.
+        return Reduced(
+            pixels=pixels,
+            scale=scale,
+            offset=(
+                self.width - scale * width if across else 0,
+                self.height - scale * height if down else 0,
+            ),
+        )
+
+
+def size_of(image: NDArray[np.uint8] | Photo) -> tuple[int, int]:
+    """Width and height in pixels of a photo, or of one that is an array [H, W, 3]."""
+    return (image.width, image.height) if isinstance(image, Photo) else (image.shape[1], image.shape[0])
+
+
+def pixels_for(image: NDArray[np.uint8] | Photo, *, zoom: float) -> Reduced:
+    """What `Photo.for_zoom` gives, or an array [H, W, 3] as it is."""
+    return image.for_zoom(zoom) if isinstance(image, Photo) else Reduced(pixels=image)
