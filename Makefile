@@ -135,6 +135,10 @@ faults: .venv/.made repository ## do every fault to what is served, under load, 
 fuzz: .venv-fuzz/.made ## atheris on decoding, crops and the reading of requests: a table, 35 minutes (ARGS="--minutes 1": of each of five targets)
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
+.PHONY: check-dali
+check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on the CPU and held to OpenCV's: a report, a minute (ARGS="--report FILE")
+	@PYTHONPATH=. .venv-dali/bin/python -W ignore -m tests.dali $(ARGS)
+
 .PHONY: soak
 soak: .venv/.made repository ## 20,000 requests of all sorts: does any process grow? A table in var/soak, about 20 minutes (ARGS="--requests N --rest")
 	$(FULL) -m deploy.benchmark.soak $(ARGS)
@@ -213,7 +217,7 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/fuzz var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json
+	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
