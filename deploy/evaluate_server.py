@@ -24,6 +24,7 @@ from build.stages.artifacts import EXPORTED
 from build.stages.repository import assemble
 from build.stages.repository_files import LINK
 from deploy.embedded import EmbeddedServerError
+from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             evaluation_options += ["--beside", shown(shipped)]
         print("starting the gateway and the Triton server ...", file=sys.stderr)
+        for line in precisions_served(repository):
+            print(line, file=sys.stderr)
         with log.open("w") as sink, GatewayServer(repository, log=sink) as server:
             command = [sys.executable, "-m", "training.evaluation.evaluate", f"grpc://{server.grpc_address}"]
             files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]

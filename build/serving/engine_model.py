@@ -30,5 +30,9 @@ def face_engine(
         instances=Instances(count=config.instances, kind=config.instance_kind, gpus=config.gpus),
         warmup=config.warmup,
         cuda_graphs=config.cuda_graphs,
-        parameters={**tensors.contract_parameter(contract), **config.parameters},
+        parameters={
+            **tensors.contract_parameter(contract),
+            "precision": engine.precision,
+            **config.parameters,
+        },
     )

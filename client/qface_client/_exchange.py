@@ -31,6 +31,7 @@ from .errors import (
 from .kinds.base import Tensors
 from .reading import (
     CONTRACT_OUTPUT,
+    ENGINE_MODEL,
     FACE_OUTPUTS,
     PHOTO_MODEL,
     SEARCH_OUTPUTS,
@@ -85,6 +86,18 @@ class Exchange:
                 network, deadline, lambda prefix: self._read(f"{prefix}{PHOTO_MODEL}", deadline)
             )
         )
+
+    def precision(self, *, network: str | None) -> Steps[str]:
+        """In which precision a network's engine multiplies; "" where the server does not state it."""
+        deadline = self._deadline()
+
+        def read(prefix: str) -> Steps[str]:
+            return (yield from self._read_model(f"{prefix}{ENGINE_MODEL}", deadline)).precision
+
+        try:
+            return (yield from self._with_network(network, deadline, read))
+        except NotServed:
+            return ""
 
     def networks(self) -> Steps[tuple[str, ...]]:
         """The names of the networks that the server has now."""

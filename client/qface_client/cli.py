@@ -221,12 +221,14 @@ def _analyze(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     with _client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
-        notice = client.notice(model=options.model)
+        notice, precision = client.notice(model=options.model), client.precision(model=options.model)
     if options.json:
-        _write(json.dumps({**contract.to_json(), "models": list(models), "notice": notice}))
+        about = {"models": list(models), "precision": precision, "notice": notice}
+        _write(json.dumps({**contract.to_json(), **about}))
         return OK
     wide = max((len(name) for name in contract.names), default=0)
-    lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels"]
+    computed = f"  computed in {_printable(precision)}" if precision else ""
+    lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
     lines += [
         f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
         for task in contract.tasks

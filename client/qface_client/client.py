@@ -170,6 +170,13 @@ class FaceClient:
         info = self._run(self._exchange.info(network=model), photo=None)
         return info.notice
 
+    def precision(self, *, model: str | None = None) -> str:
+        """The number format in which the server's engine computes ("fp32", "bf16"); "": it does not state it.
+
+        Answers differ by it within the tolerances of its acceptance gate.
+        """
+        return self._run(self._exchange.precision(network=model), photo=None)
+
     def models(self) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
         return self._run(self._exchange.networks(), photo=None)

@@ -111,6 +111,7 @@ class ModelInfo:
     parameters: tuple[str, ...] = ()  # names of what a request may bring beside its inputs
     # What people whose faces are analysed are to be informed of; "": the server has no such text.
     notice: str = ""
+    precision: str = ""  # in which an engine multiplies; "": the model is none, or does not state it
 
 
 def parse_networks(text: str) -> dict[str, str]:

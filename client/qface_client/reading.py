@@ -23,6 +23,7 @@ from .results import Analysis, Face
 __all__ = [
     "CONTRACT_OUTPUT",
     "FACE_OUTPUTS",
+    "ENGINE_MODEL",
     "PHOTO_MODEL",
     "SEARCH_OUTPUTS",
     "answered_hash",
@@ -35,6 +36,7 @@ __all__ = [
 
 # What answers photos, of the first network; those of others have a prefix.
 PHOTO_MODEL = "photo_analysis"
+ENGINE_MODEL = "face_engine"
 FACE_OUTPUTS = ("boxes", "scores", "landmarks", "photo_size")
 # Of how the photo was searched; servers from before these were answered have none of them.
 SEARCH_OUTPUTS = ("faces_found", "smallest_face")

@@ -36,7 +36,7 @@ def classes(name: str, labels: Sequence[str]) -> dict[str, Any]:
     return {"name": name, "kind": "classes", "labels": list(labels), "unit": "probability"}
 
 
-SERVED = ("photo_analysis", "face_analysis", "crop_analysis", "face_detect")
+SERVED = ("photo_analysis", "face_analysis", "crop_analysis", "face_detect", "face_engine")
 
 
 class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
@@ -55,6 +55,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             str, dict[str, Any]
         ] = {}  # by what their models' names begin with, their contracts
         self.notice: str | None = None  # None: as a server that knows of none
+        self.precision = ""  # "": as a server from before it was stated
         self.faces = faces
         self.faces_found: int | None = None  # None: those that are answered
         # What photo_analysis and face_detect have; () and "": a server from before searches had parameters.
@@ -90,6 +91,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         if self.networks is not None:
             response.config.parameters["models"].string_value = json.dumps(self.networks)
         response.config.parameters["contract"].string_value = json.dumps(contract)
+        if self.precision and request.name.endswith("face_engine"):
+            response.config.parameters["precision"].string_value = self.precision
         if self.notice is not None:
             response.config.parameters["notice"].string_value = self.notice
         return response

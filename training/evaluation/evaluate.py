@@ -251,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{options.network} answers nothing that {', '.join(faces.name for faces in sets)} "
                 "has labels for: prepare other sets"
             )
-        tables = as_markdown(results, comparison=options.beside)
+        tables = as_markdown(results, comparison=options.beside, precision=predictor.precision)
         print(tables)
         if options.json:
             write_text(

@@ -63,6 +63,7 @@ class Predictor:
     contract: str  # its hash
     crop: str = ALIGNED  # how its crops are cut, one of runtime.image.crops.CROPS
     analyze_photo: AnalyzePhoto | None = None  # thread-safe; None: it takes crops only
+    precision: str = ""  # in which it computes; "": that is not known
 
 
 def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
@@ -173,7 +174,7 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
     address = url.removeprefix(SERVER).rstrip("/")
     try:
         with FaceClient(address, timeout=timeout) as client:
-            contract = client.contract()
+            contract, precision = client.contract(), client.precision()
         pinned = FaceClient(address, timeout=timeout, expect_contract=contract.hash)
     except (QFaceError, ValueError) as error:
         raise ValueError(f"{url} can't be evaluated: {error}") from None
@@ -199,6 +200,7 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
         input_size=contract.input_size,
         contract=contract.hash,
         analyze_photo=pinned.analyze,
+        precision=precision,
     )
 
 

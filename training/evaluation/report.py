@@ -31,6 +31,7 @@ def as_json(
                 "format": FORMAT,
                 "network": predictor.name,
                 "contract": predictor.contract,
+                "precision": predictor.precision or None,
                 "beside": None
                 if comparison is None
                 else {"network": comparison.name, "contract": comparison.contract},
@@ -82,12 +83,13 @@ def result_as_json(result: TaskResult) -> dict[str, Any]:
     }
 
 
-def as_markdown(results: Sequence[TaskResult], *, comparison: str | None = None) -> str:
+def as_markdown(results: Sequence[TaskResult], *, comparison: str | None = None, precision: str = "") -> str:
     """Tables of the main metrics, of the other metrics, of subgroups, and for each task one of its labels.
 
-    `comparison` names the other network, which then has a column in each table.
+    `comparison` names the other network, which then has a column in each table; `precision` is the number
+    format in which this network computed ("": not known).
     """
-    parts = [_main_table(results, comparison), _legend(results, comparison)]
+    parts = [_main_table(results, comparison), _legend(results, comparison, precision)]
     if others := _others_table(results, comparison):
         parts.append(others)
     if subgroups := _subgroup_table(results, comparison):
@@ -128,7 +130,7 @@ def _main_table(results: Sequence[TaskResult], comparison: str | None) -> str:
     )
 
 
-def _legend(results: Sequence[TaskResult], comparison: str | None) -> str:
+def _legend(results: Sequence[TaskResult], comparison: str | None, precision: str) -> str:
     """The meaning of the main table's columns."""
     sentences = [
         "In brackets the 95 % interval (bootstrap over persons where they are known, else over faces).",
@@ -142,6 +144,8 @@ def _legend(results: Sequence[TaskResult], comparison: str | None) -> str:
             "further photos of the split, which are not in the prepared set, most often as no face was found "
             "in them then. What a mask says nothing of is background."
         )
+    if precision:
+        sentences.append(f"`this network` computed in {precision}.")
     if comparison:
         sentences.append(f"`{comparison}`: on the crops of the same faces.")
     sentences.append(

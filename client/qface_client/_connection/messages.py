@@ -84,6 +84,7 @@ def model_info(response: Any) -> ModelInfo:
         outputs=frozenset(output.name for output in config.output),
         parameters=parse_parameters(of_requests) if of_requests else (),
         notice=parameters.get("notice", ""),
+        precision=parameters.get("precision", ""),
     )
 
 

@@ -159,6 +159,14 @@ def test_info_lists_tasks_with_their_labels(url: str, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["tasks"][0]["labels"] == ["glad", "sad"]
 
 
+def test_info_prints_the_precision(fake: FakeServer, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.precision = "bf16"
+    assert cli.main(["info", "--url", url]) == 0
+    assert capsys.readouterr().out.partition("\n")[0].endswith("computed in bf16")
+    assert cli.main(["info", "--json", "--url", url]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "bf16"
+
+
 def test_info_prints_the_notice_and_none_where_there_is_none(
     fake: FakeServer, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

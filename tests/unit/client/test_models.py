@@ -157,6 +157,14 @@ def test_the_notice_is_the_operator_s_text_and_empty_where_there_is_none(
     assert asyncio.run(ask()) == "You are being counted."
 
 
+def test_the_precision_is_the_engine_s_and_empty_where_it_is_not_stated(
+    client: FaceClient, fake: FakeServer
+) -> None:
+    assert client.precision() == ""
+    fake.precision = "bf16"
+    assert client.precision() == client.precision(model="two") == "bf16"
+
+
 def test_the_asyncio_twin_picks_a_model_too(url: str) -> None:
     async def ask() -> tuple[str, tuple[str, ...]]:
         async with AsyncFaceClient(url, timeout=10) as client:
