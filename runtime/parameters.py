@@ -11,6 +11,8 @@ from typing import Any
 
 # The parameter of a model's configuration that holds the descriptions.
 REQUEST_PARAMETERS = "request_parameters"
+# Of the configuration of a model that only other models call: it trusts the numbers that it gets.
+INTERNAL = "internal"
 
 # A word of ours: values of the parameter, falling, below each of which an answer takes about STEP_FACTOR
 # times as long. Those who plan a server's work need it; those who send requests don't.

@@ -9,6 +9,7 @@ from build.serving.host_settings import HostSettings
 from build.serving.pbtxt import Batching, Instances, Model, Tensor
 from runtime.contract import Contract
 from runtime.image.stored_crop import WINDOW_ROWS
+from runtime.parameters import INTERNAL
 
 FACE_WARP = "face_warp"
 PIPELINE_FILE = "model.dali"
@@ -56,5 +57,5 @@ def _model(
         backend=backend,
         filename=filename,
         instances=instances,
-        parameters=parameters,
+        parameters={INTERNAL: "true", **parameters},
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.gateway.front.signatures import Signature, signature_of
+from deploy.gateway.front.signatures import Signature, is_internal, signature_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,5 +37,9 @@ class ServedModels:
 
     @functools.cached_property
     def signatures(self) -> Mapping[str, Signature]:
-        """By model, what it takes and answers; read from the messages at the first use."""
-        return {name: signature_of(config, self.metadata[name]) for name, config in self.configs.items()}
+        """By model that clients may call, what it takes and answers; read at the first use."""
+        return {
+            name: signature_of(config, self.metadata[name])
+            for name, config in self.configs.items()
+            if not is_internal(config)
+        }

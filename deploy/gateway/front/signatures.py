@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
-from runtime.parameters import REQUEST_PARAMETERS, Parameter, parse
+from runtime.parameters import INTERNAL, REQUEST_PARAMETERS, Parameter, parse
 
 WILDCARD = -1
 
@@ -65,6 +65,11 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
         ),
         parameters=_parameters(model),
     )
+
+
+def is_internal(config: bytes) -> bool:
+    """Whether a model, by its ModelConfigResponse, is called by other models alone."""
+    return INTERNAL in v2.ModelConfigResponse.FromString(config).config.parameters
 
 
 def _parameters(model: model_config_pb2.ModelConfig) -> Mapping[str, Parameter]:

@@ -67,7 +67,7 @@ def test_the_warping_model_is_dali_s_on_the_engine_s_gpus_with_the_pipeline_s_ow
     assert model.input[0].allow_ragged_batch, "pictures of different lengths share a batch"
     assert model.max_batch_size == HOST.max_batch
     assert model.HasField("dynamic_batching")
-    assert parameters(model) == {"num_threads": str(HOST.face_warp.threads)}
+    assert parameters(model) == {"num_threads": str(HOST.face_warp.threads), "internal": "true"}
     step, engine = (parse(files[f"{name}/config.pbtxt"]) for name in ("face_preprocess", "face_engine"))
     assert parameters(step)["warp_model"] == "face_warp"
     assert list(model.output) == list(engine.input) or model.output[0].dims == engine.input[0].dims

@@ -36,7 +36,13 @@ CROPS = model(
         {"name": "label", "data_type": STRING, "dims": [1]},
     ],
 )
-SERVED = served_models(FACES, WORDS, CROPS)
+INTERNAL = model(
+    "internal",
+    input=[{"name": "crop", "data_type": UINT8, "dims": [-1, -1, 3]}],
+    output=[{"name": "answer", "data_type": FP32, "dims": [2]}],
+    parameters={"internal": {"string_value": "true"}},
+)
+SERVED = served_models(FACES, WORDS, CROPS, INTERNAL)
 
 Change = Callable[["v2.ModelInferRequest"], object]
 
@@ -245,6 +251,12 @@ def test_an_unknown_model_is_not_found_in_tritons_words(name: str, version: str,
     refusal = refusal_of(request)
     assert refusal.code is grpc.StatusCode.NOT_FOUND
     assert refusal.sentence == f"Request for unknown model: {which} is not found"
+
+
+def test_a_model_that_only_other_models_call_is_not_there_for_clients() -> None:
+    refusal = refusal_of(v2.ModelInferRequest(model_name="internal"))
+    assert refusal.code is grpc.StatusCode.NOT_FOUND
+    assert refusal.sentence == "Request for unknown model: 'internal' is not found"
 
 
 def test_all_inputs_of_a_batch_have_as_many_rows() -> None:
