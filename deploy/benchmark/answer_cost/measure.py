@@ -15,7 +15,16 @@ import numpy as np
 
 from deploy.benchmark.answer_cost import rows
 from deploy.benchmark.answer_cost.pictures import PHOTOS, read_rgb, write_photo
-from deploy.benchmark.answer_cost.results import BARE, IN_PROCESS, PEER, Row, Sample, row_of
+from deploy.benchmark.answer_cost.results import (
+    BARE,
+    IN_PROCESS,
+    LOADED,
+    PEER,
+    SERVED,
+    Row,
+    Sample,
+    row_of,
+)
 from deploy.benchmark.answer_cost.rows import Request, ServedRow
 from deploy.benchmark.answer_cost.server_processes import (
     GATEWAY,
@@ -36,7 +45,14 @@ _PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
 _SETTLE_SECONDS, _IDLE_SECONDS = 0.5, 2.0
 _WARM_UP_SECONDS = 0.5
 
-Measure = Callable[[float], Sample]  # seconds -> what a round of that length gave
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How a row is measured: seconds -> what a round of that length gave."""
+
+    measure: Callable[[float], Sample]
+    group: str
+    faces: int = 1  # of an answer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,55 +79,68 @@ def measure(
 
     EmbeddedServerError, WorkerError, ValueError or OSError where something can't be measured.
     """
-    settings = rows.bare_settings(len(os.sched_getaffinity(0)))
-    wanted = rows.served_rows()
-    names = [row.name for row in wanted] + [rows.IN_PROCESS]
-    names = rows.chosen(names, only)
+    names = rows.chosen([row.name for row in rows.served_rows()] + [rows.IN_PROCESS], only)
+    wanted = [row for row in rows.served_rows() if row.name in names]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-bench-")))
         server = stack.enter_context(GatewayServer(repository, arguments=_PATIENT))
-        clients = [
-            stack.enter_context(Worker(sys.executable, f"{_PACKAGE}.client_process", folder=PROJECT))
-            for _ in range(client_processes)
-        ]
-        bare = stack.enter_context(
-            Worker(sys.executable, f"{_PACKAGE}.bare_process", str(repository.resolve()), folder=PROJECT)
-        )
-        wanted = [row for row in wanted if row.name in names]
+
+        def worker(module: str, *arguments: str, python: str = sys.executable) -> Worker:
+            return stack.enter_context(Worker(python, module, *arguments, folder=PROJECT))
+
+        # Threads of one engine would wait, and take time, beside those of another: each has its process.
+        bare = functools.partial(worker, f"{_PACKAGE}.bare_process", str(repository.resolve()))
+        clients = [worker(f"{_PACKAGE}.client_process") for _ in range(client_processes)]
         requests = _requests(server.grpc_address, clients[0], folder, needed={r.request for r in wanted})
-        measured = _Served(server, clients, requests)
-        crop = requests[rows.CROP].file
-        ways: dict[str, tuple[str, int, Measure]] = {}
-        for setting in settings:
-            ways[setting.name] = (BARE, 1, functools.partial(_bare_engine, bare, setting, crop))
+        served = _Served(server, clients, requests)
+        ways: dict[str, _Way] = {}
+        for setting in rows.bare_settings(len(os.sched_getaffinity(0))):
+            way = functools.partial(_bare_engine, bare(), setting, requests[rows.CROP].file)
+            ways[setting.name] = _Way(measure=way, group=BARE)
         for row in wanted:
-            ways[row.name] = (row.group, requests[row.request].faces, functools.partial(measured.row, row))
+            way = functools.partial(served.row, row)
+            ways[row.name] = _Way(measure=way, group=row.group, faces=requests[row.request].faces)
         if rows.IN_PROCESS in names:
-            ways[rows.IN_PROCESS] = (IN_PROCESS, 1, functools.partial(_one_process, bare))
+            ways[rows.IN_PROCESS] = _Way(measure=functools.partial(_one_process, bare()), group=IN_PROCESS)
         if peer is not None:
-            worker = Worker(str(peer.python), peer.module, str(peer.model), folder=PROJECT)
-            stack.enter_context(worker)
-            ways[peer.name] = (PEER, 1, functools.partial(_one_process, worker))
-        for name, (_, _, way) in ways.items():
-            progress(f"warming up: {name}")
-            way(_WARM_UP_SECONDS)
-        idle: list[dict[str, float]] = []
-        samples: dict[str, list[Sample]] = {name: [] for name in ways}
-        for number in range(1, rounds + 1):
-            if wanted:
-                time.sleep(_SETTLE_SECONDS)
-                idle.append(measured.processes.idle_load(_IDLE_SECONDS))
-            for name, (_, _, way) in ways.items():
-                sample = way(seconds)
-                samples[name].append(sample)
-                core_ms = 1e3 * sum(sample.core_seconds.values()) / max(1, sample.answers)
-                progress(f"round {number} of {rounds}: {name}: {core_ms:.1f} core-ms, {sample.rate:.1f}/s")
-    for row in wanted:
-        samples[row.name] = [without_idle(each, medians_by_part(idle)) for each in samples[row.name]]
+            beside = worker(peer.module, str(peer.model), python=str(peer.python))
+            ways[peer.name] = _Way(measure=functools.partial(_one_process, beside), group=PEER)
+        idle = served.processes.idle_load if wanted else None
+        samples = _rounds(ways, rounds=rounds, seconds=seconds, idle_load=idle, progress=progress)
     return [
-        row_of(name, group=group, faces=faces, samples=samples[name])
-        for name, (group, faces, _) in ways.items()
+        row_of(name, group=way.group, faces=way.faces, samples=samples[name]) for name, way in ways.items()
     ]
+
+
+def _rounds(
+    ways: Mapping[str, "_Way"],
+    *,
+    rounds: int,
+    seconds: float,
+    idle_load: Callable[[float], dict[str, float]] | None,
+    progress: Callable[[str], None],
+) -> dict[str, list[Sample]]:
+    """The samples of each row, what the server takes when idle subtracted."""
+    for name, way in ways.items():
+        progress(f"warming up: {name}")
+        way.measure(_WARM_UP_SECONDS)
+    samples: dict[str, list[Sample]] = {name: [] for name in ways}
+    idle: list[dict[str, float]] = []
+    for number in range(1, rounds + 1):
+        if idle_load is not None:
+            time.sleep(_SETTLE_SECONDS)
+            idle.append(idle_load(_IDLE_SECONDS))
+        for name, way in ways.items():
+            sample = way.measure(seconds)
+            samples[name].append(sample)
+            core_ms = 1e3 * sum(sample.core_seconds.values()) / max(1, sample.answers)
+            progress(f"round {number} of {rounds}: {name}: {core_ms:.1f} core-ms, {sample.rate:.1f}/s")
+    if idle:
+        medians = medians_by_part(idle)
+        for name, way in ways.items():
+            if way.group in (SERVED, LOADED):
+                samples[name] = [without_idle(sample, medians) for sample in samples[name]]
+    return samples
 
 
 class _Served:
