@@ -86,7 +86,8 @@ def decide_precision(graph: Graph, *, memory: Path) -> PrecisionDecision:
         return _full(str(error), here)
     fast = backend.fast_precision()
     if fast is None:
-        return _full(f"the processor lacks {' or '.join(backend.fast_instructions).upper()}", here)
+        known = (name.upper() for name in backend.fast_instructions)
+        return _full(f"the processor has neither {' nor '.join(known)}", here)
     decision = _tried(graph, backend, precision=fast[0], instruction=fast[1].upper(), reference=reference)
     with contextlib.suppress(OSError):  # where nothing can be written, the next start tries again
         memory.mkdir(parents=True, exist_ok=True)

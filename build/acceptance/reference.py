@@ -54,7 +54,8 @@ def load_reference(path: Path, *, network: str | None = None) -> Reference:
     `network` is the sha256 of the ONNX file that it must be of; None: of any.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves a file open that is no whole archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             of = str(arrays[_NETWORK])
             pixels = np.asarray(arrays[_PIXELS], dtype=np.uint8)
             answers = {

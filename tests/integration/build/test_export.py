@@ -14,6 +14,7 @@ import torch
 import build.onnx_export
 import build.stages.export
 from build.acceptance.comparison_pictures import pictures
+from build.acceptance.reference import load_reference, reference_path
 from build.errors import BuildError
 from build.onnx_interface import read_graph
 from runtime.engines.openvino import OpenVinoEngine
@@ -55,6 +56,8 @@ def test_the_file_says_what_it_answers_and_what_it_was_made_of(checkpoint: Path,
     assert json.loads(graph.metadata["config"])["name"] == "qface_tiny"
     assert json.loads(graph.metadata["card"]) == {"note": "random"}
     assert graph.metadata["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    reference = load_reference(reference_path(exported), network=graph.sha256)
+    assert set(reference.answers) == set(graph.contract.names)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 32])
