@@ -168,6 +168,9 @@ def test_run_lengths_are_not_made_unless_they_are_asked_for(plain: Any) -> None:
     before = made()
     for outputs in (["parsing_lapa_png"], ["contract"], ["landmarks_points", "contract"]):
         ask(*outputs)
+    everything = asking.ask_about_face(plain, "face_analysis", asking.ASTRONAUT.read_bytes())
+    assert "parsing_lapa_png" in everything
+    assert "parsing_lapa_runs" not in everything
     assert made() == before
     ask("parsing_lapa_runs")
     assert made() == before + 1

@@ -5,6 +5,8 @@ import dataclasses
 import functools
 import io
 import math
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
 OUTSIDE = 255
 MASK_ALPHA = 105  # of 255: the face is still seen through its mask
 TOP_AREAS = 4  # in a caption
+_PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_HEADER = struct.Struct(">8sI4sIIBBBBBI")  # the file's signature and all of its first chunk
+_PNG_CHUNK = struct.Struct(">I4s")  # its length and name
+_PNG_BITS, _PNG_GREY = 8, 0
+_MOST_PIXELS = 1 << 24  # of a mask that is not left to PIL
 _GRID = 1_000_000  # places that are looked up at once, which keeps a large photo's memory small
 _GOLDEN = 0.618034  # of the circle of hues: neighbouring classes lie far apart
 
@@ -187,11 +194,64 @@ class Masks(Kind):
 
 def _begins_as_grey_png(png: bytes) -> bool:
     """Whether the first bytes are those of a PNG of 8-bit grey; the others are read where ids are wanted."""
-    return png[:8] == b"\x89PNG\r\n\x1a\n" and png[12:16] == b"IHDR" and png[24:26] == b"\x08\x00"
+    if not isinstance(png, bytes) or len(png) < _PNG_HEADER.size:
+        return False
+    begin = png[: len(_PNG_BEGIN)]
+    *_, bits, colour, _, _, _, _ = _PNG_HEADER.unpack_from(png)
+    return (begin, bits, colour) == (_PNG_BEGIN, _PNG_BITS, _PNG_GREY)
 
 
 def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
-    """Class ids [h, w] from a PNG of 8-bit grey."""
+    """Class ids [h, w] from a PNG of 8-bit grey, read-only."""
+    ids = _unfiltered(png)
+    if ids is None:
+        ids = _by_pil(png, task)
+    if int(ids.max(initial=0)) >= len(task.labels):
+        foreign = ids[(ids >= len(task.labels)) & (ids != OUTSIDE)]
+        if foreign.size:
+            raise ServerError(
+                f"{task.name} was answered class {foreign[0]}, which its contract does not have"
+            )
+    return ids
+
+
+def _unfiltered(png: bytes) -> NDArray[np.uint8] | None:
+    """The pixels of a PNG that has them in one chunk and unfiltered, as servers write masks: a tenth of PIL's
+    time. None of any other, and of one that is damaged."""
+    if not _begins_as_grey_png(png):
+        return None
+    try:
+        header = _PNG_HEADER.unpack_from(png)
+        *_, width, height, _, _, compression, filters, interlaced, header_checksum = header
+        length, name = _PNG_CHUNK.unpack_from(png, _PNG_HEADER.size)
+        begin = _PNG_HEADER.size + _PNG_CHUNK.size
+        (checksum,) = struct.unpack_from(">I", png, begin + length)
+        size = height * (1 + width)
+        if name != b"IDAT" or (compression, filters, interlaced) != (0, 0, 0):
+            return None
+        if png[begin + length + 4 :] != _PNG_END:
+            return None
+        if not (width and height) or size > _MOST_PIXELS:
+            return None
+        found = (zlib.crc32(png[12:29]), zlib.crc32(png[begin - len(name) : begin + length]))
+        if found != (header_checksum, checksum):
+            return None
+        inflate = zlib.decompressobj()
+        rows = inflate.decompress(png[begin : begin + length], size + 1)
+    except (struct.error, zlib.error):
+        return None
+    if not inflate.eof or len(rows) != size:
+        return None
+    table = np.frombuffer(rows, np.uint8).reshape(height, 1 + width)
+    if table[:, 0].any():  # the rows' filters
+        return None
+    ids = table[:, 1:].copy()
+    ids.flags.writeable = False
+    return ids
+
+
+def _by_pil(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
+    """The pixels of any PNG of 8-bit grey; ServerError for what is none."""
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             mode, ids = picture.mode, np.asarray(picture)
@@ -201,9 +261,6 @@ def _ids(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
         ) from error
     if mode != "L":
         raise ServerError(f"the answer's {task.name}_png is of mode {mode} and not of 8-bit grey")
-    foreign = ids[(ids >= len(task.labels)) & (ids != OUTSIDE)]
-    if foreign.size:
-        raise ServerError(f"{task.name} was answered class {foreign[0]}, which its contract does not have")
     return ids
 
 

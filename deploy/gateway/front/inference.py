@@ -147,6 +147,9 @@ class Inference:
         if request.model in served.signatures:
             call.model = request.model
         validate(request, served)
+        usual_outputs = served.signatures[request.model].usual_outputs
+        if usual_outputs and not request.outputs:
+            call.request = request = request.naming(usual_outputs)
         if self._access_log is not None:
             call.tasks = sorted(tasks_of(model=request.model, outputs=request.outputs, served=served))
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)

@@ -73,6 +73,10 @@ class InferRequest:
             _update(hashed, b"" if tensor.raw is None else tensor.raw)
         return hashed.hexdigest()
 
+    def naming(self, outputs: bytes) -> "InferRequest":
+        """The same request, in whose `raw` these outputs are named (`Signature.usual_outputs`)."""
+        return dataclasses.replace(self, raw=self.raw + outputs)  # which protobuf reads as one message
+
 
 def read_request(data: bytes) -> InferRequest:
     """Reads a serialised ModelInferRequest; raises Refusal (INVALID_ARGUMENT) for what is none.

@@ -1,12 +1,15 @@
 """Signatures: what each served model takes and answers, as requests are compared with it."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping
 
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
+from runtime.contract import Contract
+from runtime.kinds import kind_of
 from runtime.parameters import INTERNAL, REQUEST_PARAMETERS, Parameter, parse
 
 WILDCARD = -1
@@ -34,6 +37,8 @@ class Signature:
     counted         outputs whose first dimension is not known before: in a model without a batch dimension it
                     is the number of faces
     parameters      request parameters that it takes, beside those of every model
+    usual_outputs   part of a serialised ModelInferRequest: the outputs of a request that names none, where
+                    those are not all, as some are only made for a request that names them
     """
 
     versions: frozenset[str]
@@ -43,6 +48,7 @@ class Signature:
     outputs: frozenset[str]
     counted: frozenset[str]
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
+    usual_outputs: bytes = b""
 
 
 def signature_of(config: bytes, metadata: bytes) -> Signature:
@@ -64,6 +70,7 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
             tensor.name for tensor in model.output if tensor.dims and tensor.dims[0] == WILDCARD
         ),
         parameters=_parameters(model),
+        usual_outputs=_usual_outputs(model),
     )
 
 
@@ -83,6 +90,36 @@ def _parameters(model: model_config_pb2.ModelConfig) -> Mapping[str, Parameter]:
             "model %s takes no request parameters: %s; assemble its repository again", model.name, error
         )
         return {}
+
+
+def _usual_outputs(model: model_config_pb2.ModelConfig) -> bytes:
+    names = [tensor.name for tensor in model.output]
+    on_request = (
+        _on_request(model.parameters["contract"].string_value) if "contract" in model.parameters else ()
+    )
+    usual = [name for name in names if name not in on_request]
+    if not usual or len(usual) == len(names):
+        return b""
+    request = v2.ModelInferRequest(outputs=[{"name": name} for name in usual])
+    serialised: bytes = request.SerializeToString()
+    return serialised
+
+
+@functools.lru_cache(maxsize=16)  # most models of a repository carry the same
+def _on_request(contract: str) -> frozenset[str]:
+    """The tensors that answer a contract's tasks only where a request names them; none of one unreadable."""
+    try:
+        return frozenset(
+            tensor.name
+            for entry in Contract.parse(contract).tasks
+            for tensor in kind_of(entry).answer_tensors(entry)
+            if tensor.on_request
+        )
+    except ValueError as error:
+        _LOG.warning(
+            "requests that name no outputs get all of them, as the contract is unreadable: %s", error
+        )
+        return frozenset()
 
 
 def _datatype(number: int) -> str:

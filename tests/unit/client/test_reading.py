@@ -13,7 +13,10 @@ from PIL import Image
 
 from qface_client import Classification, MultiLabel, ServerError
 from qface_client.contract import TaskSpec, parse_contract
+from qface_client.kinds import mask as masks
 from qface_client.reading import read_tasks
+from qface_client.results import OUTSIDE
+from runtime.kinds.mask import as_png
 from training.contract import make_contract
 from training.tasks import CATALOGUE
 
@@ -107,13 +110,13 @@ def test_points_that_can_be_seen_are_read_with_the_task_of_the_points() -> None:
 def test_a_mask_is_decompressed_when_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     ids = np.arange(12).reshape(3, 4) % 3
-    open_picture = Image.open
+    decompress = masks._ids
 
-    def counted(*arguments: Any, **named: Any) -> Any:
-        opened.append("once")
-        return open_picture(*arguments, **named)
+    def counted(png: bytes, task: TaskSpec) -> Any:
+        opened.append(task.name)
+        return decompress(png, task)
 
-    monkeypatch.setattr("PIL.Image.open", counted)
+    monkeypatch.setattr(masks, "_ids", counted)
     first, second = masks_of(png_of(ids), png_of(ids[::-1]))
     assert opened == []
     assert first.to_photo.tolist() == [[1, 0, 2], [0, 1, 3]]
@@ -121,6 +124,35 @@ def test_a_mask_is_decompressed_when_it_is_looked_at(monkeypatch: pytest.MonkeyP
     assert first.ids is first.ids
     assert len(opened) == 1
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(second)).ids, ids[::-1])
+
+
+def test_a_mask_is_what_the_server_has_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PIL, which is for PNGs of other programs."""
+    ids = np.random.default_rng(0).integers(0, 3, (50, 40), dtype=np.uint8)
+    ids[:5] = OUTSIDE
+    monkeypatch.delattr("PIL.Image.open")
+    (mask,) = masks_of(as_png(ids))
+    np.testing.assert_array_equal(mask.ids, ids)
+    assert mask.ids.dtype == np.uint8
+    with pytest.raises(ValueError, match="read-only"):
+        mask.ids[0, 0] = 1
+
+
+def test_what_is_read_of_a_damaged_mask_is_what_pil_reads_of_it() -> None:
+    random = np.random.default_rng(0)
+    whole = as_png(random.integers(0, 3, (9, 12), dtype=np.uint8))
+    for _ in range(400):
+        damaged = bytearray(whole)
+        damaged[random.integers(len(whole))] = random.integers(256)
+        try:
+            expected: Any = np.asarray(Image.open(io.BytesIO(damaged), formats=["PNG"]))
+        except (OSError, SyntaxError, ValueError):
+            expected = None
+        try:
+            (mask,) = masks_of(bytes(damaged))
+            np.testing.assert_array_equal(mask.ids, expected)
+        except ServerError:
+            pass  # an end that PIL does not read to, or a class that the contract does not have
 
 
 @pytest.mark.parametrize(
