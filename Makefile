@@ -18,7 +18,8 @@ NOTICE ?=
 SETTINGS ?=
 # What `make engine` builds, in which precision, and for a quantised one a directory of photos of faces:
 # `make engine ARGS=--help` lists the targets, the precisions and what is the default. `make serve` and
-# `make repository` take both words too; without them they serve again what was served last.
+# `make repository` take both words too; without them they serve again what was served last, at first bf16 where the
+# processor has it and it is accepted here, else fp32 (PRECISION=auto: so again).
 TARGET ?=
 PRECISION ?=
 CALIBRATION ?=

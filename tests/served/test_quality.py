@@ -75,11 +75,10 @@ def running(
         yield request.getfixturevalue("server")
         return
     folder = tmp_path_factory.mktemp(network)
+    plan = ServingPlan(weights=weights, precision="fp32")  # the same figures on every machine
     with (
         (folder / "server.log").open("w") as sink,
-        GatewayServer(
-            assemble(ServingPlan(weights=weights), output=folder), log=sink, arguments=PATIENT
-        ) as other,
+        GatewayServer(assemble(plan, output=folder), log=sink, arguments=PATIENT) as other,
     ):
         yield other
 

@@ -109,7 +109,7 @@ def test_a_precision_or_target_alone_changes_no_network(
     """Or who serves a network that may be used for anything would get back one for research only."""
     common, other = ["--output", str(output)], WEIGHTS.with_name("qface-tiny-open.onnx")
     checkpoint = other.with_suffix(".safetensors")
-    assert repository.main(["--weights", str(other), *common]) == 0
+    assert repository.main(["--weights", str(other), "--precision", "fp32", *common]) == 0
     for word in ("--precision=fp32", "--target=openvino"):
         assert repository.main([word, *common]) == 0
         assert shipped_checkpoint(output / "repository") == checkpoint
@@ -241,7 +241,7 @@ def test_a_repository_from_before_plans_keeps_its_shipped_network(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shipped = WEIGHTS.with_name("qface-tiny-open.onnx")
-    assembled = assemble(ServingPlan(weights=shipped, tasks=("age",)), output=output)
+    assembled = assemble(ServingPlan(weights=shipped, tasks=("age",), precision="fp32"), output=output)
     manifest = manifest_of(assembled)
     del manifest["plan"]
     (assembled / "manifest.json").write_text(json.dumps(manifest | {"words": ["--weights", "x"]}))
