@@ -2,7 +2,6 @@
 
     python -m deploy.capacity --run RUN.json --faces-per-second E
     python -m deploy.capacity --run RUN.json --faces-per-second E --mix face=3 photo:8=1 --cores 16 64
-    python -m deploy.capacity --run RUN.json --check
 
 RUN.json is what `python -m deploy.benchmark.answer_cost --json RUN.json` kept, best of the GPU server itself:
 what the steps beside the network cost does not depend on where the network runs. E is measured on the GPU: of
@@ -20,7 +19,6 @@ from build.errors import BuildError
 from build.serving.host_settings import HostSettings, read_settings
 from deploy.benchmark.answer_cost.results import Run, rounded
 from deploy.benchmark.answer_cost.rows import DIRECT, GATEWAY
-from deploy.capacity import check
 from deploy.capacity.model import BUSY, PREPROCESS, Capacity, Gpus, capacity
 from deploy.capacity.requests import KINDS, RequestCost, request_cost
 
@@ -33,9 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m deploy.capacity", description=str(__doc__).partition("\n")[0]
     )
     parser.add_argument("--run", type=Path, required=True, help="a kept run of deploy.benchmark.answer_cost")
-    parser.add_argument("--check", action="store_true", help="set the run's own rates beside predicted ones")
     parser.add_argument(
-        "--faces-per-second", type=float, metavar="E", help="of the engine on one GPU, measured there"
+        "--faces-per-second",
+        type=float,
+        required=True,
+        metavar="E",
+        help="of the engine on one GPU, measured there: nothing stands for it",
     )
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--cores", type=int, nargs="+", default=CORES, help="of the host; a line each")
@@ -68,13 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         run = Run.read(options.run)
-        if options.check:
-            print(check.table(check.predictions(run, busy=options.busy)))
-            return 0
-        if options.faces_per_second is None:
-            raise ValueError(
-                "--faces-per-second is missing: measure the engine on the GPU, nothing stands for it"
-            )
         found = _capacities(run, options)
     except (ValueError, BuildError, OSError) as error:
         print(f"capacity: {error}", file=sys.stderr)

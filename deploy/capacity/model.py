@@ -27,7 +27,7 @@ GATEWAY, DETECTOR, PHOTO, PREPROCESS = "gateway", "face_detector", "photo_analys
 CORES, GPUS = "cores", "GPUs"
 # Core-ms of the main process for each request of a further front: docs/gateway.md, measured there.
 AUTHORITY_CORE_MS = 0.15
-# Of the cores' time; the rest is lost to waiting. docs/performance.md sets it beside measured rates.
+# Of the cores' time; the rest is lost to waiting. `deploy.capacity.validate` sets it beside measured rates.
 BUSY = 0.9
 
 
@@ -106,6 +106,15 @@ def capacity(
         core_ms=dict(sorted(core_ms.items(), key=lambda item: -item[1])),
         cores_for_gpus=bounds[GPUS] * sum(core_ms.values()) / (1e3 * busy),
     )
+
+
+def cpu_rate(mix: Sequence[tuple[float, RequestCost]], *, cores: int, busy: float = BUSY) -> float:
+    """Answers a second of a mix whose network and clients run on the same cores: 1000 N u / core-ms."""
+    whole = sum(share for share, _ in mix)
+    core_ms = sum(
+        share / whole * (sum(cost.steps.values()) + cost.engine + cost.client) for share, cost in mix
+    )
+    return 1e3 * cores * busy / core_ms
 
 
 def _process_bounds(

@@ -60,12 +60,7 @@ def request_cost(run: Run, kind: str, *, faces: int | None = None, way: str = GA
         raise ValueError(
             f"{kind}:{faces} can't be: only a photo has a number of faces, 1 or more, as photo:8"
         )
-    return crowd_cost(run, faces)
-
-
-def crowd_cost(run: Run, faces: int, *, left_out: int | None = None) -> RequestCost:
-    """The cost of a 1080p photo of so many faces; `left_out`: whose row is not looked at."""
-    known = [_cost(_row(run, name), name) for count, name in crowd_rows().items() if count != left_out]
+    known = [_cost(_row(run, name), name) for name in crowd_rows().values()]
     return _at(faces, known, name=f"photo:{faces}")
 
 
@@ -80,12 +75,17 @@ def _row(run: Run, name: str) -> Row:
 
 def _cost(row: Row, name: str) -> RequestCost:
     parts = {part: statistics.median(values) for part, values in row.parts.items()}
+    return cost_of(name, faces=row.faces, parts=parts)
+
+
+def cost_of(name: str, *, faces: int, parts: Mapping[str, float]) -> RequestCost:
+    """The cost of a request whose processes took these core-ms, the clients' and the engine's among them."""
     return RequestCost(
         name=name,
-        faces=row.faces,
-        engine=parts.pop(ENGINE, 0.0),
-        client=parts.pop(CLIENT, 0.0),
-        steps={step: cost for step, cost in parts.items() if cost >= NOISE},
+        faces=faces,
+        engine=parts.get(ENGINE, 0.0),
+        client=parts.get(CLIENT, 0.0),
+        steps={step: cost for step, cost in parts.items() if cost >= NOISE and step not in (ENGINE, CLIENT)},
     )
 
 

@@ -9,8 +9,7 @@ import pytest
 from build.serving.host_settings import HostSettings
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run
 from deploy.capacity import __main__ as program
-from deploy.capacity.check import predictions
-from deploy.capacity.model import Capacity, Gpus, capacity
+from deploy.capacity.model import Capacity, Gpus, capacity, cpu_rate
 from deploy.capacity.requests import RequestCost, crowd_rows, request_cost
 
 FACE = RequestCost(
@@ -100,6 +99,13 @@ def test_a_gpu_that_decodes_has_less_time_for_faces() -> None:
     assert one(PHOTO, gpus=gpus).bounds["GPUs"] == pytest.approx(6000 / 4)
 
 
+def test_on_a_cpu_network_and_clients_take_their_part_of_the_cores() -> None:
+    assert cpu_rate([(1, FACE)], cores=2, busy=0.9) == pytest.approx(1800 / (8 + 12 + 2))
+    assert cpu_rate([(3, FACE), (1, PHOTO)], cores=4, busy=1.0) == pytest.approx(
+        4000 / ((3 * 22 + 68 + 50 + 3) / 4)
+    )
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
 def test_a_gpu_needs_a_rate_that_can_be(rate: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
@@ -166,16 +172,6 @@ def test_requests_without_a_cost_are_refused(run: Run, kind: str, faces: int | N
         request_cost(run, kind, faces=faces)
 
 
-def test_predicted_rates_stand_beside_the_measured_ones(run: Run) -> None:
-    through, past, crowd = predictions(run, busy=0.9)
-    assert through.predicted == pytest.approx(1000 * 2 * 0.9 / 21.01)
-    assert through.measured == 80.0
-    assert through.error == pytest.approx(1800 / 21.01 / 80 - 1)
-    assert past.predicted == pytest.approx(1800 / 20)
-    assert crowd.figure == "core-ms"
-    assert crowd.predicted == pytest.approx(crowd.measured), "the middle of a straight line"
-
-
 # -- the command ------------------------------------------------------------------------------------
 
 
@@ -213,7 +209,6 @@ def test_the_command_prints_a_line_for_each_host_and_keeps_the_figures(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "--faces-per-second is missing: measure the engine on the GPU"),
         (["--faces-per-second", "10", "--mix", "face"], "'face' is no NAME=NUMBER: write face=1"),
         (["--faces-per-second", "10", "--mix", "photo:x=1"], "'photo:x' has no number of faces"),
         (["--faces-per-second", "10", "--cost", "decode=1"], "no request of the mix has a step 'decode'"),
