@@ -273,8 +273,7 @@ def _beside_gpus(cores: int) -> dict[str, Any]:
     def processes(share: float) -> int:
         return max(1, min(_MOST_BESIDE_GPUS, round(share * cores)))
 
-    detectors = max(1, cores // 8)
-    threads = max(1, cores // 2 // detectors)
+    detectors, threads = max(1, cores // 4), min(4, cores)
     return {
         # While one instance's inputs and answers are copied, the other computes.
         "engine": NetworkSettings(instances=2),

@@ -161,7 +161,7 @@ def test_beside_gpus_the_python_steps_share_the_cores_up_to_a_bound() -> None:
         assert most == 64, "each is a process of its own"
     # What decodes gets most of the cores: the rest of its answer costs less.
     assert large.face_preprocess.instances > 2 * large.face_postprocess.instances
-    assert large.detector.instances * large.detector.threads == 32
+    assert large.detector.instances * large.detector.threads == 64, "the detector runs on the CPU"
     assert large.engine.instances == small.engine.instances == 2, "on each GPU, whatever the cores"
 
 
