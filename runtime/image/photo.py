@@ -8,6 +8,7 @@ landmarks, maps) are in its full pixels, whatever was decoded.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -106,6 +107,43 @@ class Photo:
                 self.height - scale * height if down else 0,
             ),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A part of a photo at another size: pixels [h, w, 3] uint8 RGB.
+
+    `scale` [2] and `offset` [2], x and y: copy = photo * scale + offset, both measured from the outer edges.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+
+def copy_of(
+    image: NDArray[np.uint8] | Photo, *, size: tuple[int, int], part: ArrayLike | None = None
+) -> Copy:
+    """A photo (or its pixels [H, W, 3] uint8) at a `size` (width, height), averaged or interpolated.
+
+    `part` [2, 2] are the first and the last corner, in whole pixels of the photo, of the part to copy;
+    without it all is copied. Of a reduced photo the copy begins and ends with its pixels: it shows up to one
+    of them more, which `scale` and `offset` account for.
+    """
+    corners = np.array([[0, 0], size_of(image)]) if part is None else np.asarray(part)
+    decoded = pixels_for(image, zoom=float((size / (corners[1] - corners[0])).max()))
+    places = decoded.place(corners)
+    (left, top), (right, bottom) = first, last = (
+        np.floor(places[0]).astype(int),
+        np.ceil(places[1]).astype(int),
+    )
+    pixels = decoded.pixels[top:bottom, left:right]
+    if pixels.shape[1::-1] != size:
+        smaller = size[0] < pixels.shape[1]
+        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
+    scale = size / ((last - first) * decoded.scale)
+    return Copy(pixels=pixels, scale=scale, offset=-(first * decoded.scale + decoded.offset) * scale)
 
 
 def size_of(image: NDArray[np.uint8] | Photo) -> tuple[int, int]:

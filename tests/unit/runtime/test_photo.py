@@ -14,7 +14,7 @@ from runtime.image import photo as photo_module
 from runtime.image.containers import Picture
 from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image, decode_picture
-from runtime.image.photo import Photo
+from runtime.image.photo import Photo, copy_of
 from tests.helpers.encoded_pictures import encode
 from tests.helpers.paths import ASTRONAUT
 from tests.helpers.requests import BOX, LANDMARKS
@@ -59,6 +59,25 @@ def test_crops_and_maps_of_a_reduced_photo_are_those_of_the_full_one(
         assert photo.reduced(longer=1).scale == scale, "it was decoded for a crop of twice the pixels, a side"
         assert np.abs(crop.astype(int) - expected).mean() < 0.5
         assert moved(crop, expected) < 0.01
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_copy_states_where_it_lies_in_the_photo(enlarged: Mapping[int, bytes], orientation: int) -> None:
+    full, photo = decode_image(enlarged[orientation]), Photo(enlarged[orientation])
+    for part, size in ((None, (480, 360)), ([[1205, 403], [2201, 1399]], (96, 96))):
+        expected = copy_of(full, size=size, part=part)
+        copy = copy_of(photo, size=size, part=part)
+        assert copy.pixels.shape == expected.pixels.shape
+        # From the expected copy's pixel centres to the other's.
+        scale = copy.scale / expected.scale
+        shift = copy.offset - 0.5 - scale * (expected.offset - 0.5)
+        back = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        seen = cv2.warpAffine(copy.pixels, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        assert moved(np.asarray(seen, np.uint8), expected.pixels) < 0.02
+        corners = np.array([[0, 0], [3997, 2997]] if part is None else part)
+        # What it shows begins and ends with decoded pixels: here of 4 and of 8.
+        assert (np.abs(corners * copy.scale + copy.offset - [[0, 0], size]) < 1).all()
 
 
 def test_a_crop_that_shows_all_of_its_pixels_is_made_of_the_full_photo(
