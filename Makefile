@@ -137,7 +137,7 @@ fuzz: .venv-fuzz/.made ## atheris on decoding, crops and the reading of requests
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: check-dali
-check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on the CPU and held to OpenCV's: a report, a minute (ARGS="--report FILE")
+check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on the CPU and held to the CPU's own: a report, a minute (ARGS="--report FILE")
 	@PYTHONPATH=. .venv-dali/bin/python -W ignore -m tests.dali $(ARGS)
 
 .PHONY: soak

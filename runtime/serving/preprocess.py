@@ -2,9 +2,9 @@
 
 import abc
 import asyncio
-import json
+import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,21 +40,18 @@ class _Preprocess(ServedModel, abc.ABC):
 class FacePreprocess(_Preprocess):
     """An encoded image [B, n], box [B, 4] and landmarks [B, 5, 2] (NaN: none) -> pixels, crop_to_photo.
 
-    With the parameter `warp_model` that model decodes and warps what it can, on a GPU. It gets each picture
-    alone and puts them together by itself; whatever it does not answer is decoded here: pictures of other
-    kinds, and all of a batch in which one was damaged.
+    With the parameter `warp_model` that model decodes and warps what it can, on a GPU. What it does not
+    answer is decoded here: pictures of other kinds, and all of a batch in which it could not decode one.
     """
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Reads which model warps, and has as many threads wait for it as a batch has rows."""
+        """Reads which model warps."""
         super().initialize(args)
         self.warp_model = self.parameters.get("warp_model")
         if self.warp_model is not None:
             if self.parameters.get("crop", ALIGNED) != ALIGNED:
                 raise ValueError(f"{self.warp_model} makes {ALIGNED} crops only")
-            rows = int(json.loads(args["model_config"])["max_batch_size"])
             self.loop = asyncio.new_event_loop()
-            self.loop.set_default_executor(ThreadPoolExecutor(rows))
 
     def finalize(self) -> None:
         """Ends the threads that wait for the warp model; the backend calls it once."""
@@ -66,13 +63,13 @@ class FacePreprocess(_Preprocess):
         """One response a request, in order."""
         if self.warp_model is None:
             return super().execute(requests)
-
-        async def answers() -> list[Any]:
-            return await asyncio.gather(
-                *(self.respond_async(request, self.answer_by_warp_model) for request in requests)
-            )
-
-        return self.loop.run_until_complete(answers())
+        looked_at = [self._look_at(request) for request in requests]
+        faces = [face for found in looked_at if isinstance(found, list) for face in found]
+        self.loop.run_until_complete(self._warp([face for face in faces if face.stored is not None]))
+        return [
+            self.respond(request, functools.partial(self._answer, found))
+            for request, found in zip(requests, looked_at, strict=True)
+        ]
 
     def answer(self, request: Any) -> Answer:
         """`pixels` [B, S, S, 3] uint8 RGB, `crop_to_photo` [B, 2, 3] and `photo_size` [B, 2]."""
@@ -81,27 +78,52 @@ class FacePreprocess(_Preprocess):
             _row_by_row(lambda row: self._cut(images[row], boxes[row], points[row]), rows=len(images))
         )
 
-    async def answer_by_warp_model(self, request: Any) -> Answer:
-        """The same, by the warp model as far as it can."""
-        images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
+    def _look_at(self, request: Any) -> "list[_Face] | Exception":
+        """Where the faces of a request lie, or what is wrong with it: it is answered with the others."""
+        try:
+            images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
+            return _row_by_row(
+                lambda row: _look_at(images[row], box=boxes[row], landmarks=points[row], size=self.size),
+                rows=len(images),
+            )
+        except Exception as error:
+            return error
 
-        def plan(row: int) -> _Plan:
-            return _plan(images[row], box=boxes[row], landmarks=points[row], size=self.size)
+    def _answer(self, found: "list[_Face] | Exception", _: Any) -> Answer:
+        """The answer to a request in which this was found."""
+        if isinstance(found, Exception):
+            raise found
+        return _joined(_row_by_row(lambda row: self._cut_out(found[row]), rows=len(found)))
 
-        plans = _row_by_row(plan, rows=len(images))
-        # Every request of this batch is looked at before the first is sent on: they arrive there together.
-        await asyncio.sleep(0)
-        warped = await asyncio.gather(
-            *(self._warped(images[row : row + 1], plan) for row, plan in enumerate(plans))
-        )
+    async def _warp(self, faces: Sequence["_Face"]) -> None:
+        """Gives the faces the pixels that the warp model makes of them, as far as it does."""
+        # The pictures of one call are filled up to the longest: here to at most twice their length.
+        groups: dict[int, list[_Face]] = {}
+        for face in faces:
+            groups.setdefault(face.image.size.bit_length(), []).append(face)
+        await asyncio.gather(*(self._warp_together(group) for group in groups.values()))
 
-        def cut(row: int) -> _Cut:
-            plan, pixels = plans[row], warped[row]
-            if pixels is None:
-                return self._cut(images[row], boxes[row], points[row])
-            return pixels, invert(plan.forward), plan.photo_size[::-1]
+    async def _warp_together(self, faces: Sequence["_Face"]) -> None:
+        """The same for faces whose pictures are about as long, in one call."""
+        assert self.warp_model is not None
+        images = np.zeros((len(faces), max(face.image.size for face in faces)), dtype=np.uint8)
+        for filled, face in zip(images, faces, strict=True):
+            filled[: face.image.size] = face.image
+        crops = [face.stored for face in faces if face.stored is not None]
+        inputs: Answer = {
+            "image": images,
+            "window": np.stack([crop.window for crop in crops]),
+            "matrix": np.stack([crop.matrix for crop in crops]),
+        }
+        with contextlib.suppress(Refused):  # the model's statistics count it
+            answer = await infer(self.warp_model, inputs, ["pixels"])
+            for face, pixels in zip(faces, answer["pixels"], strict=True):
+                face.pixels = pixels
 
-        return _joined(_row_by_row(cut, rows=len(images)))
+    def _cut_out(self, face: "_Face") -> "_Cut":
+        if face.pixels is None:
+            return self._cut(face.image, face.box, face.landmarks)
+        return face.pixels, invert(face.forward), face.photo_size[::-1]
 
     def _cut(
         self, encoded: NDArray[np.uint8], box: NDArray[np.float32], landmarks: NDArray[np.float32]
@@ -110,22 +132,6 @@ class FacePreprocess(_Preprocess):
         photo = Photo(encoded)
         pixels, back = self.crop(photo, box=box, landmarks=landmarks, size=self.size)
         return pixels, back, (photo.height, photo.width)
-
-    async def _warped(self, image: NDArray[np.uint8], plan: "_Plan") -> NDArray[np.uint8] | None:
-        """The warp model's crop of one picture [1, n]; None where it has to be made here."""
-        if plan.stored is None:
-            return None
-        assert self.warp_model is not None
-        inputs: Answer = {
-            "image": image,
-            "window": plan.stored.window[None],
-            "matrix": plan.stored.matrix[None],
-        }
-        try:
-            answer = await infer(self.warp_model, inputs, ["pixels"])
-        except Refused:  # the model's statistics count it
-            return None
-        return np.asarray(answer["pixels"][0])
 
 
 class CropPreprocess(_Preprocess):
@@ -159,26 +165,36 @@ _Cut = tuple[NDArray[np.uint8], Affine, tuple[int, ...]]
 _Row = TypeVar("_Row")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """Where a face's crop lies in its picture, before a pixel is decoded."""
+@dataclass(kw_only=True)
+class _Face:
+    """A row of a request, and where its crop lies in the picture, before a pixel is decoded."""
 
+    image: NDArray[np.uint8]  # encoded
+    box: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
     photo_size: tuple[int, int]  # width and height, upright
     forward: Affine  # from the photo's pixels to the crop's
     stored: StoredCrop | None  # None: not a picture for another decoder than ours
+    pixels: NDArray[np.uint8] | None = None  # as the warp model made them
 
 
-def _plan(
+def _look_at(
     image: NDArray[np.uint8], *, box: NDArray[np.float32], landmarks: NDArray[np.float32], size: int
-) -> _Plan:
-    """The plan of one row; raises InvalidInput for a picture, box or landmarks that can't be used."""
+) -> _Face:
+    """The face of one row; raises InvalidInput for a picture, box or landmarks that can't be used."""
     picture = read_picture(image.data)
     width, height = picture.width, picture.height
     if picture.orientation >= 5:
         width, height = height, width
     forward = photo_to_crop(width=width, height=height, box=box, landmarks=landmarks, size=size)
-    stored = stored_crop(picture, forward, size=size) if picture.ordinary else None
-    return _Plan(photo_size=(width, height), forward=forward, stored=stored)
+    return _Face(
+        image=image,
+        box=box,
+        landmarks=landmarks,
+        photo_size=(width, height),
+        forward=forward,
+        stored=stored_crop(picture, forward, size=size) if picture.ordinary else None,
+    )
 
 
 def _row_by_row(function: Callable[[int], _Row], *, rows: int) -> list[_Row]:

@@ -1,9 +1,9 @@
-"""DALI's pipeline for faces, serialised, read again and run on a CPU, beside OpenCV: `make check-dali`.
+"""DALI's pipeline for faces, serialised, read again and run on a CPU: `make check-dali`.
 
     make check-dali                                   # prints the report
     make check-dali ARGS="--report docs/reports/X.md"
 
-The status is 1 where a crop lies more than 1 of 255 from OpenCV's on average, the answers about a face move
+The status is 1 where a crop lies more than 1 of 255 from the CPU's on average, the answers about a face move
 by more than bf16 may move them, or a request of a batch came to anything but what it should. The pipeline for
 a GPU is left in var/dali.
 """

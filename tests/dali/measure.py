@@ -1,4 +1,4 @@
-"""What is measured of the pipeline: crops and answers beside OpenCV's, batches with a bad file, the cost."""
+"""What is measured of the pipeline: crops and answers beside the CPU's, batches with a bad file, the cost."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _ROUNDS = 20
 @dataclass(frozen=True, kw_only=True)
 class CropRow:
     """One picture. `share`: of bf16's tolerance, used up by the task whose answer moved most; `rounded`: what
-    bf16 itself uses up of it on OpenCV's crop."""
+    bf16 itself uses up of it on the step's own crop."""
 
     case: Case
     size: tuple[int, int]
@@ -131,7 +131,7 @@ def batch_rows(cases: Sequence[Case], alone: Step, helped: Step, warp: CpuPipeli
         "one of them cut short": ([*jpegs[:3], short, *jpegs[4:]], (7, 1)),
         "one of them damaged within its compressed data": ([*jpegs[:3], broken, *jpegs[4:]], (8, 0)),
         "one of them without its quantisation tables": ([*jpegs[:3], undecodable, *jpegs[4:]], (7, 1)),
-        "four JPEGs and four that OpenCV decodes": (mixed, (8, 0)),
+        "four JPEGs and four of other kinds": (mixed, (8, 0)),
         "the same, and one cut short": ([*mixed[:2], short, *mixed[3:]], (7, 1)),
     }
     rows = []
@@ -157,15 +157,15 @@ def batch_rows(cases: Sequence[Case], alone: Step, helped: Step, warp: CpuPipeli
 
 
 def costs(cases: Sequence[Case], alone: Step) -> Iterator[tuple[str, float, float]]:
-    """Of a JPEG of each size: core-ms of the step with OpenCV, and of what stays on the CPU beside a GPU."""
-    module = __import__("runtime.serving.preprocess", fromlist=["_plan"])
+    """Of a JPEG of each size: core-ms of the step by itself, and of what stays on the CPU beside a GPU."""
+    module = __import__("runtime.serving.preprocess", fromlist=["_look_at"])
     for case in cases:
         if not case.name.endswith(", landmarks"):
             continue
         image = np.frombuffer(case.data, np.uint8)
 
         def look(image: NDArray[np.uint8] = image, case: Case = case) -> None:
-            module._plan(image, box=case.box, landmarks=case.landmarks, size=112)
+            module._look_at(image, box=case.box, landmarks=case.landmarks, size=112)
 
         yield case.name.partition(",")[0], _core_ms(lambda case=case: alone.answer([case])), _core_ms(look)
 
@@ -181,7 +181,7 @@ def _core_ms(work: Any) -> float:
 
 
 def _right(case: Case, response: Response, alone: Step) -> bool:
-    """Whether a request got the crop that OpenCV gives it."""
+    """Whether a request got the crop that the step gives it by itself."""
     if response.has_error():
         return False
     (wanted,) = alone.answer([case])

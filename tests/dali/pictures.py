@@ -32,7 +32,7 @@ class Case:
 
     name: str
     data: bytes
-    for_dali: bool  # else OpenCV decodes it
+    for_dali: bool  # else face_preprocess decodes it
     shows_face: bool = True  # upright and whole, as the network learned it: only then are its answers held
     box: NDArray[np.float32] = field(default_factory=lambda: NO_BOX)
     landmarks: NDArray[np.float32] = field(default_factory=lambda: NO_LANDMARKS)
@@ -85,7 +85,7 @@ def stored_in_every_way() -> Iterator[Case]:
 
 
 def of_every_kind() -> Iterator[Case]:
-    """What another decoder than OpenCV's is not trusted with."""
+    """What another decoder than our own is not trusted with."""
     photo, scale, shift = portrait(900, 640)
     landmarks = placed(LANDMARKS, scale, shift)
     deep = np.asarray(photo.convert("L")).astype(np.uint16) * 257

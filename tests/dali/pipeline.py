@@ -31,12 +31,13 @@ class CpuPipeline:
         self.failures: list[str] = []
         self._open()
 
-    def __call__(self, rows: Sequence[dict[str, NDArray[Any]]]) -> NDArray[np.uint8]:
-        """The crops of these rows; RuntimeError where DALI can't make all of them."""
-        self.batches.append(len(rows))
+    def __call__(self, calls: Sequence[dict[str, NDArray[Any]]]) -> NDArray[np.uint8]:
+        """The crops of all rows of these calls; RuntimeError where DALI can't make all of them."""
+        self.batches.append(sum(len(call[IMAGE]) for call in calls))
         try:
             for name in (IMAGE, WINDOW, MATRIX):
-                self._pipeline.feed_input(name, [np.ascontiguousarray(row[name][0]) for row in rows])
+                rows = [np.ascontiguousarray(row) for call in calls for row in call[name]]
+                self._pipeline.feed_input(name, rows)
             (crops,) = self._pipeline.run()
             return np.array(crops.as_array())
         except RuntimeError as error:
@@ -79,7 +80,7 @@ class Step:
 
 @contextlib.contextmanager
 def steps(warp: CpuPipeline, *, size: int) -> Iterator[tuple[Step, Step]]:
-    """face_preprocess with OpenCV alone, and with the pipeline."""
+    """face_preprocess by itself, and with the pipeline."""
     with pytest.MonkeyPatch.context() as patch, fake_backend.installed(patch) as module:
         module.InferenceRequest = _requests_to(warp)
         preprocess = importlib.import_module("runtime.serving.preprocess").FacePreprocess
@@ -103,8 +104,11 @@ def _requests_to(warp: CpuPipeline) -> type:
             for _, future in batch:
                 future.set_result(Response(error=TritonError(str(error))))
             return
-        for (_, future), crop in zip(batch, crops, strict=True):
-            future.set_result(Response([Tensor("pixels", crop[None])]))
+        first = 0
+        for inputs, future in batch:
+            rows = len(inputs[IMAGE])
+            future.set_result(Response([Tensor("pixels", crops[first : first + rows])]))
+            first += rows
 
     class InferenceRequest:
         def __init__(self, *, inputs: Sequence[Tensor], **_: Any) -> None:

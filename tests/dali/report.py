@@ -21,7 +21,7 @@ _CROPS = (
     "by bf16 itself",
 )
 _BATCHES = ("requests", "right answers", "refused", "runs of the pipeline (rows)", "runs that failed")
-_COSTS = ("JPEG", "with OpenCV", "beside DALI")
+_COSTS = ("JPEG", "by itself", "beside DALI")
 
 _LEFT = (
     "Triton's DALI backend itself: that it loads the file, batches ragged pictures, and answers a "
@@ -33,7 +33,7 @@ _LEFT = (
     "DALI's resizing and warping on a GPU, which are other code than those on the CPU.",
     "Memory: each decoded part stays on the GPU until its batch is done. 32 whole pictures of 50 "
     "million pixels are 4.8 GB; the parts around faces are a fraction of it. A run without memory "
-    "fails, and OpenCV decodes.",
+    "fails, and the CPU decodes.",
     "Speed: JPEGs a second, by the numbers of instances and threads of face_warp, and how large its "
     "batches become.",
     "CUDA graphs: none are recorded over DALI. The engine's own begin behind the copy of the crops to it.",
@@ -72,7 +72,7 @@ class Report:
         refusal = next((row.message for row in self.batches if row.message), "")
         return "\n\n".join(
             (
-                "# Decoding and warping by DALI, beside OpenCV, on a CPU",
+                "# Decoding and warping by DALI, beside the CPU's own step",
                 _filled(
                     f"""Written by `make check-dali ARGS="--report FILE"`: {PACKAGE} {version(PACKAGE)}
                     (Apache-2.0) in an environment of its own, OpenCV {cv2.__version__}, OpenVINO
@@ -88,18 +88,19 @@ class Report:
                 ),
                 "## Crops",
                 _filled(
-                    f"""Of {len(by_dali)} JPEGs that DALI decodes the crop differs from OpenCV's by at
-                    most {furthest.mean:.2f} of 255 on average ({furthest.case.name}; allowed:
-                    {LARGEST_MEAN:g}). The shipped network's answers (fp32) about a face move by at most
-                    {moved.share:.2f} of what bf16 may move them ({moved.task}, {moved.case.name}). The
-                    {len(others)} crops marked * show no face as the network knows it, and their answers
-                    are not held: DALI moves them by up to {max(row.share for row in others):.2f} of
-                    that tolerance, bf16 itself by up to {max(row.rounded for row in others):.2f}."""
+                    f"""Of {len(by_dali)} JPEGs that DALI decodes the crop differs from that of the
+                    CPU's own step by at most {furthest.mean:.2f} of 255 on average
+                    ({furthest.case.name}; allowed: {LARGEST_MEAN:g}). The shipped network's answers
+                    (fp32) about a face move by at most {moved.share:.2f} of what bf16 may move them
+                    ({moved.task}, {moved.case.name}). The {len(others)} crops marked * show no face as
+                    the network knows it, and their answers are not held: DALI moves them by up to
+                    {max(row.share for row in others):.2f} of that tolerance, bf16 itself by up to
+                    {max(row.rounded for row in others):.2f}."""
                 ),
                 _filled(
                     f"""{len(self.crops) - len(by_dali)} pictures are of kinds that decoders differ on.
-                    They never reach DALI, and their crops are OpenCV's own. The maps back to the photo
-                    are equal everywhere."""
+                    They never reach DALI, and the step decodes them as on a CPU. The maps back to the
+                    photo are equal everywhere."""
                 ),
                 _table(_CROPS, map(_crop_cells, self.crops), numbers=(3, 4, 6)),
                 "## Batches",
@@ -112,9 +113,9 @@ class Report:
                 _filled(f'The refusal: "{refusal}"{_failure_note(self.failures)}'),
                 "## What stays on the CPU",
                 _filled(
-                    """Core-ms of one face (median of 20): `face_preprocess` with OpenCV, and what it
-                    does where DALI decodes. It walks the file's structure and computes the map.
-                    Triton's part of the call to face_warp comes on top and was not measured."""
+                    """Core-ms of one face (median of 20): `face_preprocess` by itself, and what it does
+                    where DALI decodes. It walks the file's structure and computes the map. Triton's
+                    part of the call to face_warp comes on top and was not measured."""
                 ),
                 _table(_COSTS, map(_cost_cells, self.costs), numbers=(1, 2)),
                 "## Left for a machine with a GPU",
@@ -142,7 +143,7 @@ def _crop_cells(row: CropRow) -> Sequence[str]:
     return (
         row.case.name if row.case.shows_face else f"{row.case.name} *",
         f"{width} x {height}",
-        "DALI" if row.by_dali else "OpenCV",
+        "DALI" if row.by_dali else "the step",
         f"{row.mean:.2f}",
         str(row.most),
         moved if row.passed else f"{moved} **too far**",
@@ -169,6 +170,5 @@ def _cost_cells(row: tuple[str, float, float]) -> Sequence[str]:
 def _failure_note(failures: Sequence[str]) -> str:
     if not failures:
         return ""
-    lines = [line.strip() for line in failures[0].splitlines()]
-    first = next((line for line in lines if line and not line.endswith(":")), "")
-    return f' DALI\'s reason for the run that failed: "{first}"'
+    first = next((line for line in failures[0].splitlines() if line.startswith("Failed")), failures[0])
+    return f' DALI\'s reason for the run that failed: "{first.strip(" :")}"'

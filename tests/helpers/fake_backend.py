@@ -111,7 +111,6 @@ def initialize(model: Any, *, inputs: Sequence[str] = ("x",), **parameters: str)
         "name": "model",
         "input": [{"name": name} for name in inputs],
         "output": [],
-        "max_batch_size": 8,
         "parameters": {key: {"string_value": value} for key, value in parameters.items()},
     }
     model.initialize({"model_config": json.dumps(config), "model_repository": "/r", "model_version": "1"})

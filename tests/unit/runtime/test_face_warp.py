@@ -48,11 +48,16 @@ def step(backend: Any) -> Iterator[Any]:
 
 
 def warp(model: str, outputs: Sequence[str], inputs: dict[str, NDArray[Any]]) -> Response:
-    """What face_warp answers: each picture alone."""
+    """What face_warp answers."""
     assert (model, list(outputs)) == ("face_warp", ["pixels"])
     warped = importlib.import_module("runtime.serving.warp").warped
     rows = zip(inputs["image"], inputs["window"], inputs["matrix"], strict=True)
     return Response([Tensor("pixels", np.stack([warped(*row) for row in rows]))])
+
+
+def sent(backend: Any) -> list[int]:
+    """How many pictures each call of the model brought it."""
+    return [len(inputs["image"]) for _, _, inputs in backend.asked]
 
 
 def unable(*_: Any) -> Response:
@@ -79,7 +84,7 @@ def test_of_eight_with_a_corrupt_one_seven_are_answered_and_one_is_refused(step:
     for picture, response in zip(pictures, responses, strict=True):
         if picture is not CUT_SHORT:
             check(response, picture)
-    assert len(backend.asked) == 7, "the corrupt one is not sent, where it would fail all"
+    assert sent(backend) == [7], "in one call, without the corrupt one, which would fail all"
 
 
 def test_what_the_model_does_not_answer_is_decoded_here(step: Any, backend: Any) -> None:
@@ -87,7 +92,7 @@ def test_what_the_model_does_not_answer_is_decoded_here(step: Any, backend: Any)
     backend.answer = unable
     pictures = [jpeg(0), DAMAGED, jpeg(1)]
     responses = step.execute([about(picture) for picture in pictures])
-    assert len(backend.asked) == 3
+    assert sent(backend) == [3]
     for picture, response in zip(pictures, responses, strict=True):
         check(response, picture, exactly=True)
     assert not backend.logged
@@ -114,37 +119,23 @@ def test_grey_and_progressive_pictures_are_for_the_model(step: Any, backend: Any
     pictures = [grey, jpeg(progressive=True)]
     for picture, response in zip(pictures, step.execute([about(each) for each in pictures]), strict=True):
         check(response, picture)
-    assert len(backend.asked) == 2
+    assert sent(backend) == [2]
 
 
-def test_every_picture_of_a_batch_is_looked_at_before_the_first_is_sent(
-    step: Any, backend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that they reach the model together and share its batch."""
-    module = importlib.import_module("runtime.serving.preprocess")
-    looked: list[int] = []
-    read = module.read_picture
-
-    def read_picture(data: memoryview) -> Any:
-        looked.append(len(data))
-        return read(data)
-
-    monkeypatch.setattr(module, "read_picture", read_picture)
-    seen_at_first: list[int] = []
-
-    def answer(*what: Any) -> Response:
-        seen_at_first.append(len(looked))
-        return warp(*what)
-
-    backend.answer = answer
-    step.execute([about(jpeg(number)) for number in range(5)])
-    assert seen_at_first[0] == 5
+def test_short_pictures_are_not_filled_up_to_the_length_of_far_longer_ones(step: Any, backend: Any) -> None:
+    short = encode(Image.fromarray(astronaut()), "JPEG", quality=20)
+    long = encode(Image.fromarray(np.tile(astronaut(), (3, 3, 1))), "JPEG", quality=95)
+    pictures = [short, long, short, long]
+    for picture, response in zip(pictures, step.execute([about(each) for each in pictures]), strict=True):
+        check(response, picture)
+    lengths = [inputs["image"].shape for _, _, inputs in backend.asked]
+    assert sorted(lengths) == sorted([(2, len(short)), (2, len(long))])
 
 
 def test_the_rows_of_one_request_are_joined_in_order(step: Any, backend: Any) -> None:
     pictures = [jpeg(0), encode(Image.fromarray(astronaut()), "PNG"), jpeg(2)]
     (response,) = step.execute([about(*pictures)])
-    assert len(backend.asked) == 2
+    assert sent(backend) == [2]
     for pixels, picture in zip(response.tensors["pixels"].as_numpy(), pictures, strict=True):
         wanted, _ = align_face(decode_image(picture), landmarks=LANDMARKS, size=SIZE)
         assert np.abs(pixels.astype(int) - wanted).mean() <= 1
