@@ -39,6 +39,7 @@ def photos_of(
     networks: Mapping[str, str] | None = None,
     further: Mapping[str, Mapping[str, Any]] | None = None,
     notice: str = "",
+    precision: str = "",
 ) -> ServedModels:
     """What a Triton serves whose photo model has this contract, and further ones by their prefix."""
     parameters = {
@@ -47,7 +48,10 @@ def photos_of(
         **({"notice": notice} if notice else {}),
     }
     every = {"": contract, **(further or {})}
+    engine = model("face_engine", input=[], output=[])
+    engine.config.parameters["precision"].string_value = precision
     return served_models(
+        *([engine] if precision else []),
         *(_photo_model(f"{prefix}photo_analysis", each, parameters) for prefix, each in every.items()),
         generation=generation,
     )

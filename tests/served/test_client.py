@@ -80,6 +80,10 @@ def test_a_photo_is_answered_with_every_task_that_the_server_has(client: FaceCli
     assert right_eye[0] < left_eye[0]
 
 
+def test_the_server_states_in_which_precision_it_computes(client: FaceClient) -> None:
+    assert client.precision() == "fp32"  # as `make test` assembles it, whatever the processor has
+
+
 def test_path_bytes_and_array_give_the_same_answer(client: FaceClient, portrait: Face) -> None:
     for photo in (str(PORTRAIT), PORTRAIT.read_bytes(), PIXELS):
         np.testing.assert_allclose(numbers(client.analyze(photo)[0]), numbers(portrait), atol=0.06)

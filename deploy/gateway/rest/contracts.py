@@ -12,7 +12,7 @@ from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.refusals import Refusal
 from qface_client.contract import Contract, ModelInfo
 from qface_client.errors import ContractError
-from qface_client.reading import PHOTO_MODEL, model_info
+from qface_client.reading import ENGINE_MODEL, PHOTO_MODEL, model_info
 from runtime.parameters import Parameter
 
 _GENERATIONS = 3  # that are kept: during a swap requests for two of them come in turns
@@ -34,6 +34,7 @@ class ServedPhotos:
 
     networks: Mapping[str, PhotoModel]
     first: PhotoModel
+    precision: str = ""  # in which the first network's engine computes; "": it is not stated
 
     def model(self, network: str | None) -> PhotoModel:
         """Refusal (NOT_FOUND) for a network that is not served."""
@@ -87,8 +88,19 @@ def _read(served: ServedModels) -> ServedPhotos:
         name: _photo_model(served, f"{prefix}{PHOTO_MODEL}") for name, prefix in first.info.networks.items()
     }
     return ServedPhotos(
-        networks={name: model for name, model in networks.items() if model is not None}, first=first
+        networks={name: model for name, model in networks.items() if model is not None},
+        first=first,
+        precision=_precision(served),
     )
+
+
+def _precision(served: ServedModels) -> str:
+    if ENGINE_MODEL not in served.configs:
+        return ""
+    try:
+        return model_info(v2.ModelConfigResponse.FromString(served.configs[ENGINE_MODEL])).precision
+    except ContractError:
+        return ""
 
 
 def _photo_model(served: ServedModels, name: str) -> PhotoModel | None:

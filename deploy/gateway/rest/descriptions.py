@@ -85,6 +85,7 @@ def described(photos: ServedPhotos) -> dict[str, Any]:
     return {
         **first.contract.to_json(),
         "models": list(photos.networks),
+        "precision": photos.precision,
         "notice": first.info.notice,
         "request_parameters": {name: each.to_json() for name, each in first.parameters.items()},
     }

@@ -216,10 +216,11 @@ def _tasks_schema() -> dict[str, Any]:
             "crop": _TEXT,
             "tasks": {"type": "array", "items": task},
             "models": names,
+            "precision": {"type": "string", "description": "In which the network computes: fp32, bf16."},
             "notice": _TEXT,
             "request_parameters": {"type": "object", "additionalProperties": {"type": "object"}},
         },
-        "required": ["contract", "tasks", "models", "notice", "request_parameters"],
+        "required": ["contract", "tasks", "models", "precision", "notice", "request_parameters"],
     }
 
 

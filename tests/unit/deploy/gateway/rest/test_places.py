@@ -48,9 +48,10 @@ def test_tasks_is_the_contract_and_what_a_request_may_name() -> None:
         assert [task["name"] for task in found["tasks"]] == ["size", "colour"]
         assert found["models"] == ["first"]
         assert found["notice"] == "Faces are analysed by a network."
+        assert found["precision"] == "bf16"
         assert found["request_parameters"] == {name: each.to_json() for name, each in PARAMETERS.items()}
 
-    with_rest(test, models=photos_of(CONTRACT, notice="Faces are analysed by a network."))
+    with_rest(test, models=photos_of(CONTRACT, notice="Faces are analysed by a network.", precision="bf16"))
 
 
 def test_health_is_the_authoritys_until_the_door_closes() -> None:
