@@ -49,6 +49,10 @@ def angles_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
 
 def rotate_in_plane(rotation: ArrayLike, degrees: ArrayLike) -> NDArray[np.float64]:
     """The rotations [..., 3, 3] after the picture is turned clockwise by `degrees` [...]."""
-    angle = np.asarray(degrees, dtype=np.float64)
-    turn = rotation_from_angles(np.stack([np.zeros_like(angle), np.zeros_like(angle), angle], axis=-1))
+    angle = np.radians(np.asarray(degrees, dtype=np.float64))
+    turn = np.zeros((*angle.shape, 3, 3))
+    turn[..., 0, 0] = turn[..., 1, 1] = np.cos(angle)
+    turn[..., 1, 0] = np.sin(angle)
+    turn[..., 0, 1] = 0 - turn[..., 1, 0]
+    turn[..., 2, 2] = 1
     return turn @ np.asarray(rotation, dtype=np.float64)

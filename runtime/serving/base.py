@@ -115,10 +115,10 @@ def input_tensors(request: Any) -> dict[str, Any]:
 
 def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
     """A response with those tensors of an answer that the request names."""
-    requested = request.requested_output_names()
+    requested = set(request.requested_output_names())
     return pb_utils.InferenceResponse(
         output_tensors=[
-            pb_utils.Tensor(name, np.ascontiguousarray(values))
+            pb_utils.Tensor(name, values if values.flags.c_contiguous else np.ascontiguousarray(values))
             for name, values in answer.items()
             if name in requested
         ]
