@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops
+from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops, task_names
 from ._retries import Retries, Timeout
 from ._steps import Infer, Pause, ReadModel, Steps
 from .contract import Contract, ModelInfo, TaskSpec
@@ -113,7 +113,7 @@ class Exchange:
         search: Mapping[str, int | float],
     ) -> Steps[Analysis]:
         """All faces of a photo that a search wants (request parameters), with the selected tasks."""
-        deadline, names = self._deadline(), _names(tasks)
+        deadline, names = self._deadline(), task_names(tasks)
 
         def request(prefix: str) -> "Steps[Analysis]":
             tensors, selected, contract = yield from self._request(
@@ -161,7 +161,7 @@ class Exchange:
         """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
         deadline = self._deadline()
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
-        names = _names(tasks)
+        names = task_names(tasks)
 
         def request(prefix: str) -> "Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]":
             model = f"{prefix}face_analysis"
@@ -194,7 +194,7 @@ class Exchange:
         if len(crops) == 0:
             return []
         deadline = self._deadline()
-        names = _names(tasks)
+        names = task_names(tasks)
         pixels = stack_crops(crops)
 
         def request(prefix: str) -> "Steps[list[Face]]":
@@ -396,13 +396,3 @@ class Exchange:
                 f"no whole answer within {self._timeout.request:g} s: give it a longer timeout"
             )
         return left
-
-
-def _names(tasks: Iterable[str] | None) -> tuple[str, ...] | None:
-    if tasks is None:
-        return None
-    names = (tasks,) if isinstance(tasks, str) else tuple(tasks) if isinstance(tasks, Iterable) else (tasks,)
-    for name in names:
-        if not isinstance(name, str):
-            raise InvalidInput(f"tasks are named by strings, not by {name!r}: `qface info` lists them")
-    return names

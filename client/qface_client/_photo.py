@@ -1,4 +1,4 @@
-"""What callers hand in, as the bytes and arrays that the server takes."""
+"""What callers hand in, as the bytes, arrays and names that the server takes."""
 
 import asyncio
 import dataclasses
@@ -7,7 +7,7 @@ import math
 import numbers
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,17 @@ def search_parameters(
             raise InvalidInput(f"max_faces is 1 or more, not {max_faces}")
         parameters["max_faces"] = int(max_faces)
     return parameters
+
+
+def task_names(tasks: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The named tasks; None: all. InvalidInput for what is no name."""
+    if tasks is None:
+        return None
+    names = (tasks,) if isinstance(tasks, str) else tuple(tasks) if isinstance(tasks, Iterable) else (tasks,)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidInput(f"tasks are named by strings, not by {name!r}: `qface info` lists them")
+    return names
 
 
 def _check_number(name: str, value: Any, kind: type[Any], taken: str) -> None:
