@@ -228,7 +228,7 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
 # .venv-fuzz has atheris, which is for CPython on Linux and macOS. .venv-peers has what people would take instead
-# of Q-Face, to be measured beside it; .venv-dali has DALI, 1.1 GB of it.
+# of Q-Face, to be measured beside it; .venv-dali has DALI: 1.5 GB.
 .PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made

@@ -20,6 +20,9 @@ from runtime.image.photo import Photo
 from runtime.image.stored_crop import StoredCrop, stored_crop
 from runtime.serving.base import Answer, Refused, ServedModel, infer, tensor
 
+# Of pictures that go to the warp model at once: a batch of the largest files would take 2 GiB.
+_CALL_BYTES = 64 * 1024 * 1024
+
 
 class _Preprocess(ServedModel, abc.ABC):
     def initialize(self, args: Mapping[str, str]) -> None:
@@ -101,10 +104,15 @@ class FacePreprocess(_Preprocess):
         groups: dict[int, list[_Face]] = {}
         for face in faces:
             groups.setdefault(face.image.size.bit_length(), []).append(face)
-        await asyncio.gather(*(self._warp_together(group) for group in groups.values()))
+        await asyncio.gather(*(self._warp_in_turn(group) for group in groups.values()))
+
+    async def _warp_in_turn(self, faces: Sequence["_Face"]) -> None:
+        """The same for faces whose pictures are about as long: in one call, very long ones in several."""
+        count = max(1, _CALL_BYTES // max(face.image.size for face in faces))
+        for first in range(0, len(faces), count):
+            await self._warp_together(faces[first : first + count])
 
     async def _warp_together(self, faces: Sequence["_Face"]) -> None:
-        """The same for faces whose pictures are about as long, in one call."""
         assert self.warp_model is not None
         images = np.zeros((len(faces), max(face.image.size for face in faces)), dtype=np.uint8)
         for filled, face in zip(images, faces, strict=True):

@@ -132,6 +132,17 @@ def test_short_pictures_are_not_filled_up_to_the_length_of_far_longer_ones(step:
     assert sorted(lengths) == sorted([(2, len(short)), (2, len(long))])
 
 
+def test_very_long_pictures_go_in_several_calls(
+    step: Any, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [jpeg(number) for number in range(5)]
+    module = importlib.import_module("runtime.serving.preprocess")
+    monkeypatch.setattr(module, "_CALL_BYTES", 2 * max(map(len, pictures)) + 100)
+    for picture, response in zip(pictures, step.execute([about(each) for each in pictures]), strict=True):
+        check(response, picture)
+    assert sent(backend) == [2, 2, 1]
+
+
 def test_the_rows_of_one_request_are_joined_in_order(step: Any, backend: Any) -> None:
     pictures = [jpeg(0), encode(Image.fromarray(astronaut()), "PNG"), jpeg(2)]
     (response,) = step.execute([about(*pictures)])
