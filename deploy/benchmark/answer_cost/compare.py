@@ -21,6 +21,7 @@ from deploy.benchmark.answer_cost.results import Row, Run
 
 FLOOR = 0.05
 _FEWEST_ROUNDS = 4
+_ENGINE = ("runtime", "precision")  # of what is served: what its bare engine's cost depends on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,9 +114,9 @@ def warnings(before: Run, after: Run) -> list[str]:
     found = []
     if before.about["machine"] != after.about["machine"]:
         found.append("the machines differ: core-ms and rates don't compare, multiples do")
-    for of in ("engine", "tasks"):
-        if before.about["served"][of] != after.about["served"][of]:
-            found.append(f"the {of} of the two runs differ: multiples have different denominators")
+    engines = [[run.about["served"]["engine"].get(name) for name in _ENGINE] for run in (before, after)]
+    if engines[0] != engines[1] or before.about["served"]["contract"] != after.about["served"]["contract"]:
+        found.append("the networks or their precisions differ: multiples have different denominators")
     fewest = min(len(row.rate) for run in (before, after) for row in run.rows)
     if fewest < _FEWEST_ROUNDS:
         found.append(f"there are {fewest} rounds only: chance alone separates them often; measure five")

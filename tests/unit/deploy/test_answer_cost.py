@@ -26,7 +26,7 @@ from deploy.benchmark.answer_cost.table import table
 from deploy.benchmark.processor_time import cpu_seconds
 from qface_client import Face
 
-ABOUT = {"machine": {"cores": 2}, "served": {"engine": {}, "tasks": []}}
+ABOUT = {"machine": {"cores": 2}, "served": {"engine": {"precision": "fp32"}, "contract": "c"}}
 
 
 def bare(name: str, *rounds: float, rate: float = 10.0) -> Row:
@@ -181,6 +181,8 @@ def test_the_reader_is_warned_of_what_can_not_be_compared() -> None:
     other = Run(rows=run.rows, about={**ABOUT, "machine": {"cores": 8}})
     assert warnings(run, run) == []
     assert "machines differ" in warnings(run, other)[0]
+    lower = Run(rows=run.rows, about={**ABOUT, "served": {"engine": {"precision": "bf16"}, "contract": "c"}})
+    assert "precisions differ" in warnings(run, lower)[0]
     assert "2 rounds only" in warnings(run, run_of(bare("bare", 10, 10)))[0]
     with pytest.raises(ValueError, match="no row in common"):
         compare(run, run_of(bare("another", 1.0)))
