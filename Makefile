@@ -14,7 +14,7 @@ export PYTHON ?=
 export SERVED_TASKS ?=
 # A text file: what people whose faces are analysed are to be informed of; NOTICE=default is the project's own text.
 NOTICE ?=
-# A file of instances, threads and queues; SETTINGS=default is what follows from the cores.
+# A file of instances, threads and queues, as `make tune` writes it; SETTINGS=default is what follows from the cores.
 SETTINGS ?=
 # What `make engine` builds, in which precision, and for a quantised one a directory of photos of faces:
 # `make engine ARGS=--help` lists the targets, the precisions and what is the default. `make serve` and
@@ -123,6 +123,10 @@ format: .venv/.made ## put the code into the format that lint wants
 bench: .venv/.made repository ## what an answer costs: core-ms by process beside the bare engine's, rates, latencies; torch beside it (ARGS="--json FILE")
 	$(FULL) -m deploy.benchmark.throughput
 	$(FULL) -m deploy.benchmark.answer_cost $(ARGS)
+
+.PHONY: tune
+tune: .venv-serve/.made repository ## find the settings that suit this machine: var/settings.toml, about 10 minutes (ARGS="--minutes N --json FILE")
+	@$(SERVE) -m deploy.tune $(ARGS)
 
 .PHONY: bench-facexformer
 bench-facexformer: .venv/.made ## FaceXFormer, all tasks in one request, beside the released recipe

@@ -13,7 +13,7 @@ from build.errors import BuildError
 from build.onnx_interface import PIXELS
 from build.precisions import Precision, format_of
 from build.serving.engine_settings import NETWORK_FILE
-from runtime.engines.openvino import NAME, OpenVinoEngine, openvino_core
+from runtime.engines.openvino import NAME, OpenVinoEngine, batches_for, openvino_core
 
 # OpenVINO's own format, with its weights beside it.
 IR_FILE, IR_WEIGHTS = "model.xml", "model.bin"
@@ -87,7 +87,13 @@ def engine_of(network: Path, *, precision: Precision, threads: int = 0, streams:
     `threads` 0 is every core. Raises BuildError where OpenVINO refuses the network.
     """
     try:
-        compiled = OpenVinoEngine(network, precision=precision, threads=threads or None, streams=streams)
+        compiled = OpenVinoEngine(
+            network,
+            precision=precision,
+            threads=threads or None,
+            streams=streams,
+            batches=batches_for(network),
+        )
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         raise BuildError(f"OpenVINO can't compile {network} ({_last_line(error)})") from None
 

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from build.files import ROOT
-from runtime.engines.openvino import OpenVinoEngine
+from runtime.engines import openvino
+from runtime.engines.openvino import BATCHES, OpenVinoEngine, batches_for
 from tests.helpers.networks import standin_network as standin
 
 
@@ -19,7 +21,7 @@ def network(tmp_path: Path) -> Path:
 def test_the_engine_is_pinned_to_no_core(network: Path) -> None:
     """Engine and detector are two processes: pinned, both would take the same cores."""
     engine = OpenVinoEngine(network, precision="fp32")
-    assert engine._compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert engine._compiled_for(1).get_property("ENABLE_CPU_PINNING") is False
 
 
 def test_an_unknown_precision_and_a_missing_file_are_told(network: Path, tmp_path: Path) -> None:
@@ -31,7 +33,8 @@ def test_an_unknown_precision_and_a_missing_file_are_told(network: Path, tmp_pat
 
 _CTRL_C = """
 import signal, sys, threading
-from runtime.engines.openvino import OpenVinoEngine
+from runtime.engines import openvino
+from runtime.engines.openvino import BATCHES, OpenVinoEngine, batches_for
 
 engines = [OpenVinoEngine(sys.argv[1], precision="fp32")]
 thread = threading.Thread(target=engines.clear)
@@ -49,3 +52,58 @@ def test_ctrl_c_is_no_crash_after_another_thread_dropped_the_last_engine(network
         [sys.executable, "-c", _CTRL_C, str(network)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 13, 32])
+def test_a_batch_that_is_cut_into_parts_gets_the_answers_of_its_rows_in_order(
+    network: Path, rows: int, streams: int
+) -> None:
+    random = np.random.default_rng(rows)
+    pixels = random.integers(0, 256, (rows, standin.SIZE, standin.SIZE, 3), dtype=np.uint8)
+    whole = OpenVinoEngine(network, precision="fp32").infer({"pixels": pixels})
+    cut = OpenVinoEngine(network, precision="fp32", streams=streams, batches=(1, 2, 4))
+    answers = cut.infer({"pixels": pixels})
+    for name, values in whole.items():
+        np.testing.assert_allclose(answers[name], values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "streams", "parts"),
+    [
+        (1, 1, [1]),
+        (7, 1, [4, 2, 1]),
+        (32, 1, [8, 8, 8, 8]),
+        (8, 2, [4, 4]),
+        (5, 2, [2, 2, 1]),
+        (1, 4, [1]),
+        (3, 4, [1, 1, 1]),
+        (32, 4, [8, 8, 8, 8]),
+    ],
+)
+def test_the_parts_of_a_batch_are_as_large_as_keeps_every_stream_busy(
+    network: Path, rows: int, streams: int, parts: list[int]
+) -> None:
+    engine = OpenVinoEngine(network, precision="fp32", streams=streams, batches=BATCHES)
+    assert engine._parts(rows) == parts
+
+
+@pytest.mark.parametrize(
+    ("rows", "streams", "parts"), [(5, 1, [5]), (5, 2, [2, 3]), (1, 2, [1]), (6, 3, [2, 2, 2])]
+)
+def test_without_sizes_a_batch_is_divided_evenly(
+    network: Path, rows: int, streams: int, parts: list[int]
+) -> None:
+    assert sorted(OpenVinoEngine(network, precision="fp32", streams=streams)._parts(rows)) == parts
+
+
+def test_sizes_that_can_t_make_up_every_batch_are_refused(network: Path) -> None:
+    with pytest.raises(ValueError, match="Batches of 2 and more can't make up every batch; add 1"):
+        OpenVinoEngine(network, precision="fp32", batches=(4, 2))
+
+
+def test_a_large_network_is_compiled_once(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size would have a copy of its weights."""
+    assert batches_for(network) == BATCHES
+    monkeypatch.setattr(openvino, "LARGEST_FILE", 1)
+    assert batches_for(network) == ()
