@@ -1,5 +1,6 @@
 """The engine alone: processor time and faces a second by threads, streams and batch."""
 
+import contextlib
 import dataclasses
 import statistics
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.benchmark.answer_cost.bare_process import model_parameters
 from deploy.benchmark.answer_cost.pictures import FACE, read_rgb
 from deploy.benchmark.answer_cost.workers import Worker
+from deploy.benchmark.model_parameters import model_parameters
 from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded.environment import PROJECT
 from deploy.tune.knobs import Form
@@ -19,6 +20,7 @@ from runtime.contract import Contract
 from runtime.image.crops import crop_of
 
 BATCHES = (1, 8, 32)
+_PROCESS = "deploy.benchmark.answer_cost.bare_process"
 COMPARED_BATCH = 8
 # A form whose threads take so much more processor time for a face than the cheapest's is not served at all.
 TOO_DEAR = 1.25
@@ -47,20 +49,20 @@ def sweep(
     threads_streams = sorted({(form.threads, form.streams) for form in forms})
     ways = [(threads, streams, batch) for threads, streams in threads_streams for batch in BATCHES]
     measured: dict[tuple[int, int, int], list[tuple[float, float]]] = {way: [] for way in ways}
-    with (
-        tempfile.TemporaryDirectory(prefix="qface-tune-") as folder,
-        Worker(
-            sys.executable,
-            "deploy.benchmark.answer_cost.bare_process",
-            str(repository.resolve()),
-            folder=PROJECT,
-        ) as worker,
-    ):
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-tune-"))
         crop = _write_crop(repository, Path(folder) / "crop.npy")
+        # A process each: idle threads of another would take time from this one's.
+        workers = {
+            way: stack.enter_context(
+                Worker(sys.executable, _PROCESS, str(repository.resolve()), folder=PROJECT)
+            )
+            for way in threads_streams
+        }
         for number in range(rounds):
             progress(f"the engine alone: round {number + 1} of {rounds}")
             for threads, streams, batch in ways:
-                answer = worker.call(
+                answer = workers[threads, streams].call(
                     do="engine",
                     threads=threads,
                     streams=streams,

@@ -1,5 +1,6 @@
 """What is tried: for each knob of a host's settings its positions, as the number of cores suggests them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -109,8 +110,9 @@ def _form(network: str, workload: str, chosen: Iterable[Form]) -> Knob:
 def _number(table: str, key: str, workload: str, numbers: Iterable[int]) -> Knob:
     def positions(settings: HostSettings) -> Iterable[Position]:
         for number in numbers:
-            changed = dataclasses.replace(getattr(settings, table), **{key: number})
-            yield Position(name=str(number), settings=_with(settings, table, changed))
+            with contextlib.suppress(ValueError):  # what the rest of the settings rules out
+                changed = dataclasses.replace(getattr(settings, table), **{key: number})
+                yield Position(name=str(number), settings=_with(settings, table, changed))
 
     name = f"{table}.{key}"
     return Knob(name=name, keys=(name,), workload=workload, positions=positions)
