@@ -173,21 +173,8 @@ class HostSettings(Numbers):
     @classmethod
     def for_host(cls, device: Device, cores: int) -> "HostSettings":
         """The defaults of a host with so many cores whose network runs on this device."""
-        if device == "gpu":
-            return cls(device=device, cores=cores, **_beside_gpus(cores))
-        return cls(
-            device=device,
-            cores=cores,
-            engine=NetworkSettings(threads=cores),
-            detector=DetectorSettings(threads=cores),
-            face_preprocess=FirstStepSettings(instances=2),
-            face_warp=WarpSettings(),
-            crop_preprocess=FirstStepSettings(),
-            face_postprocess=StepSettings(),
-            task_postprocess=StepSettings(),
-            photo_analysis=PhotoSettings(instances=4),
-            face_detect=PhotoSettings(instances=2),
-        )
+        tables = _beside_gpus(cores) if device == "gpu" else _on_cpu(cores)
+        return cls(device=device, cores=cores, **tables)
 
     def engine_on(self, device: Device) -> NetworkSettings:
         """The network's settings where the same repository is started for this device."""
@@ -256,6 +243,37 @@ def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSetti
             f"`--settings {DEFAULT_SETTINGS}`"
         ) from None
     return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
+
+
+# A process of a network takes some 400 MiB with all that it has compiled, so streams come before processes;
+# but a batch of up to 32 faces keeps no more streams than these busy.
+_STREAMS = 8
+
+
+def _on_cpu(cores: int) -> dict[str, Any]:
+    """The defaults of a host whose cores run everything, chosen by the sweep that docs/performance.md shows.
+
+    A network is cheapest on one thread for each part of a batch, so its threads are streams. A step's
+    processes are its share of the processor time of an answer, and some more, as not all kinds of requests
+    come at once.
+    """
+    engines = max(1, cores // _STREAMS)
+    detectors = max(min(cores, 2), cores // 4)
+    return {
+        "engine": NetworkSettings(instances=engines, threads=cores // engines, streams=cores // engines),
+        # Photos come one by one, each with few tiles: processes share the work better than streams.
+        "detector": DetectorSettings(
+            instances=detectors, threads=cores // detectors, streams=cores // detectors
+        ),
+        "face_preprocess": FirstStepSettings(instances=max(2, cores // 3)),
+        "face_warp": WarpSettings(),
+        "crop_preprocess": FirstStepSettings(instances=max(1, cores // 16)),
+        "face_postprocess": StepSettings(instances=max(1, cores // 8)),
+        "task_postprocess": StepSettings(instances=max(1, cores // 32)),
+        # A process waits for the networks longer than it computes.
+        "photo_analysis": PhotoSettings(instances=min(64, max(4, cores))),
+        "face_detect": PhotoSettings(instances=max(2, cores // 4)),
+    }
 
 
 # Beside GPUs the cores belong to the Python steps. Each process takes about 30 MiB, and while it answers as
