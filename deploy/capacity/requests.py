@@ -47,8 +47,8 @@ def crowd_rows() -> dict[int, str]:
 def request_cost(run: Run, kind: str, *, faces: int | None = None, way: str = GATEWAY) -> RequestCost:
     """A kind's cost: the medians of its row with many clients, whose batches are full.
 
-    kind: a key of `KINDS`. faces: of a 1080p photo, through the gateway; costs between those that were
-    measured are interpolated, beyond the last two they go on as between them. None: of the benchmark's
+    kind: a key of `KINDS`. faces: of a 1080p photo; costs between those that were measured are
+    interpolated, beyond the last two they go on as between them. None: of the benchmark's
     request of this kind, which has one face in 512 pixels. Raises ValueError for another kind, for a number
     of faces of what is no photo, and where the run lacks a row.
     """
@@ -61,7 +61,11 @@ def request_cost(run: Run, kind: str, *, faces: int | None = None, way: str = GA
             f"{kind}:{faces} can't be: only a photo has a number of faces, 1 or more, as photo:8"
         )
     known = [_cost(_row(run, name), name) for name in crowd_rows().values()]
-    return _at(faces, known, name=f"photo:{faces}")
+    crowd = _at(faces, known, name=f"photo:{faces}")
+    if way == GATEWAY:
+        return crowd
+    past = {step: cost for step, cost in crowd.steps.items() if step != GATEWAY}
+    return dataclasses.replace(crowd, steps=past)
 
 
 def _row(run: Run, name: str) -> Row:

@@ -130,7 +130,7 @@ def row(name: str, *, faces: int = 1, rate: float = 50.0, group: str = SERVED, *
 @pytest.fixture
 def run() -> Run:
     crowds = {
-        faces: row(name, faces=faces, face_detector=100.0, photo_analysis=10.0 + 2 * faces, client=1.0)
+        faces: row(name, faces=faces, gateway=3.0, photo_analysis=10.0 + 2 * faces, client=1.0)
         for faces, name in crowd_rows().items()
     }
     steps = {"client": 2.0, "face_engine": 12.0, "face_preprocess": 4.0, "tritonserver": 2.0}
@@ -155,7 +155,9 @@ def test_photos_of_any_number_of_faces_lie_on_the_line_of_the_measured_ones(
 ) -> None:
     cost = request_cost(run, "photo", faces=faces)
     assert cost.faces == faces
-    assert cost.steps == {"face_detector": pytest.approx(100.0), "photo_analysis": pytest.approx(expected)}
+    assert cost.steps == {"gateway": pytest.approx(3.0), "photo_analysis": pytest.approx(expected)}
+    past = request_cost(run, "photo", faces=faces, way="direct")
+    assert past.steps == {"photo_analysis": pytest.approx(expected)}
 
 
 @pytest.mark.parametrize(
