@@ -3,7 +3,7 @@
 In a lower one than its own, where the processor multiplies in it and the engine passes the acceptance gate on
 this machine; else in full precision. The gate compares with torch's answers about real faces. They lie beside
 the network (`reference_path`), so torch itself is not needed. The decision is remembered for the same
-network, reference, tolerances, processor and runtime.
+network, reference, tolerances, processor, runtime and code.
 """
 
 import contextlib
@@ -24,12 +24,13 @@ from build.acceptance.reference import Reference, load_reference, reference_path
 from build.backends import default_backend
 from build.backends.base import CpuBackend
 from build.errors import BuildError
-from build.files import replace_file, sha256_of_file
+from build.files import ROOT, replace_file, sha256_of_file
 from build.manifest import package_versions
 from build.onnx_interface import Graph
 from build.precisions import FULL_PRECISION, PRECISIONS, Precision
 from build.serving.batching_and_queues import COMPARED_BATCHES
 
+_DECIDING_CODE = (Path(__file__).parent, ROOT / "runtime" / "engines")
 DECISION = "decision"  # its key in what a manifest records of an engine
 
 
@@ -74,6 +75,7 @@ def decide_precision(graph: Graph, *, memory: Path) -> PrecisionDecision:
         "reference": sha256_of_file(beside) if beside.is_file() else None,
         "tolerances": [lower, TOLERATED_FP32_SHARE, COMPARED_BATCHES],
         "machine": machine_of_decision(),
+        "code": _code(),
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
     remembered = memory / f"{graph.path.stem}-{key}.json"
@@ -101,6 +103,15 @@ def machine_of_decision() -> dict[str, str]:
     assert isinstance(backend, CpuBackend)
     set_here = {name: os.environ[name] for name in backend.kernel_variables if name in os.environ}
     return {"processor": machine.processor()} | package_versions(*backend.packages) | set_here
+
+
+def _code() -> str:
+    """One sha256 over what compiles and measures an engine: another version of it decides anew."""
+    digest = hashlib.sha256()
+    for folder in _DECIDING_CODE:
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _full(why: str, here: Mapping[str, str], **measured: Any) -> PrecisionDecision:
