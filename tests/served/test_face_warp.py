@@ -10,18 +10,11 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from build.backends import default_backend
-from build.config import WEIGHTS
-from build.onnx_interface import read_graph
-from build.serving.host_settings import HostSettings
-from build.serving.repository_content import content_of
-from build.serving.servable_network import ServableNetwork
 from deploy.embedded import EmbeddedServer
-from runtime.detect.search import USUAL_LIMITS
 from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from tests.helpers import requests as asking
-from tests.helpers import tiny_repository
+from tests.helpers import warp_repository
 from tests.helpers.encoded_pictures import encode
 
 SIZE = 112
@@ -30,24 +23,9 @@ SIZE = 112
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """To a server of the two models alone, as for a GPU, and of another step whose face_warp is missing."""
-    gpu = default_backend("gpu").settings()
-    network = ServableNetwork(graph=read_graph(WEIGHTS), files={}, engine=gpu, stages={}, pipeline=b"")
-    host = HostSettings.for_host("gpu", 2)
-    networks = [(network.network(tasks=None), network), (network.network(tasks=None, name="other"), network)]
-    files = content_of(networks, detector=b"", limits=USUAL_LIMITS, host=host)
-    folder = tmp_path_factory.mktemp("face-warp")
-    parts = (
-        "lib/",
-        *(f"models/{name}/" for name in ("face_preprocess", "other_face_preprocess", "face_warp")),
-    )
-    for name, content in files.items():
-        # The steps' own configurations for a CPU would call no other model.
-        if name.startswith(parts) and not name.endswith("preprocess/configs/cpu.pbtxt"):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    repository = warp_repository.write(tmp_path_factory.mktemp("face-warp"))
     with (
-        EmbeddedServer(tiny_repository.seal(folder)) as server,
+        EmbeddedServer(repository) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,
     ):
         yield connected
@@ -95,4 +73,4 @@ def test_requests_that_come_together_share_its_batches_and_fail_alone(client: An
 def test_where_it_is_missing_every_picture_is_decoded_all_the_same(client: Any) -> None:
     picture = jpeg(0)
     wanted, _ = align_face(decode_image(picture), landmarks=asking.LANDMARKS, size=SIZE)
-    np.testing.assert_array_equal(preprocess(client, picture, "other_face_preprocess")["pixels"][0], wanted)
+    np.testing.assert_array_equal(preprocess(client, picture, warp_repository.LONELY)["pixels"][0], wanted)
