@@ -114,8 +114,8 @@ class Report:
                 "## What stays on the CPU",
                 _filled(
                     """Core-ms of one face (median of 20): `face_preprocess` by itself, and what it does
-                    where DALI decodes. It walks the file's structure and computes the map. Triton's
-                    part of the call to face_warp comes on top and was not measured."""
+                    where DALI decodes. It walks the file's structure and computes the map. The call to
+                    face_warp comes on top: `python -m tests.dali.call_cost` measures it, in a server."""
                 ),
                 _table(_COSTS, map(_cost_cells, self.costs), numbers=(1, 2)),
                 "## Left for a machine with a GPU",
