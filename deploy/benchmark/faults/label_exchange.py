@@ -8,6 +8,8 @@ from pathlib import Path
 
 import onnx
 
+from build.manifest import read_manifest
+from build.precisions import FULL_PRECISION
 from build.serving_plan import ServingPlan, recorded_plan
 from build.stages.repository import assemble
 from deploy.benchmark.faults.fault import Fault, Scene
@@ -45,8 +47,12 @@ class _LabelExchange:
     def prepare(self, scene: Scene) -> None:
         """Assembles the next version: the same network, by a contract with two labels exchanged."""
         plan = recorded_plan(scene.repository)
-        if plan.engine is not None:  # a built engine has its contract in it: the exported network is used
-            plan = dataclasses.replace(plan, engine=None, weights=ServingPlan().weights)
+        precision = read_manifest(scene.repository)["stages"]["engine"].get("precision")
+        if plan.engine is not None or precision != FULL_PRECISION:
+            # A built engine has its contract in it, so the exported network is used; and as the exchanged one is
+            # served in full precision, for nothing shows that a lower one is right for it, this one is too.
+            weights = plan.weights if plan.engine is None else ServingPlan().weights
+            plan = dataclasses.replace(plan, engine=None, weights=weights, precision=FULL_PRECISION)
             scene.gateway.swap(assemble(plan, output=scene.kept / "exported"))
         self._naming = naming = Naming(scene.gateway.grpc_address, task=_task(scene), crop=_CROP)
         contract, numbers = naming.contract(), naming.numbers()
