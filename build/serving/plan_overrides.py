@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from build.backends import backend, default_backend, default_precisions, servable_backends
 from build.config import WEIGHTS
@@ -154,8 +155,7 @@ class PlanOverrides:
             min_face=plan.min_face if self.min_face is None else self.min_face,
             host_settings=self._host_settings(plan),
             notice=self._notice(plan),
-            preprocessing=self.preprocessing or plan.preprocessing,
-            dali_pipeline=self._dali_pipeline(plan),
+            **self._preprocessing(plan),
         )
         if not self.choose_engine:
             return dataclasses.replace(
@@ -206,10 +206,15 @@ class PlanOverrides:
             return plan.notice
         return None if self.notice == Path(DEFAULT_NOTICE) else read_notice(self.notice)
 
-    def _dali_pipeline(self, plan: ServingPlan) -> Path | None:
+    def _preprocessing(self, plan: ServingPlan) -> dict[str, Any]:
+        """Of the plan's fields about preprocessing, those that are given and do not contradict each other."""
+        kept = dataclasses.replace(plan, preprocessing=None) if self.dali_pipeline else plan
         if self.preprocessing == "opencv":
-            return self.dali_pipeline
-        return self.dali_pipeline or plan.dali_pipeline
+            kept = dataclasses.replace(kept, dali_pipeline=None)
+        return {
+            "preprocessing": self.preprocessing or kept.preprocessing,
+            "dali_pipeline": self.dali_pipeline or kept.dali_pipeline,
+        }
 
     def _built_engine(self, weights: Path, *, served: Path | None, output: Path) -> Path | None:
         """The built engine of this target and precision; None: the backend runs the weights as they are.

@@ -1,5 +1,6 @@
 """A repository whose faces are decoded and warped on a GPU: its models, its files, and when there is one."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from build.preprocessing import choice, dali_pipeline
 from build.preprocessing.choice import pipeline_of
 from build.serving.host_settings import HostSettings
 from build.serving.pbtxt import parse
+from build.serving.plan_overrides import PlanOverrides
 from build.serving.repository_content import content_of
 from build.serving.servable_network import ServableNetwork
 from build.serving.served_models import config_files
-from build.serving_plan import ServingPlan
+from build.serving_plan import ServingPlan, recorded_plan
+from build.stages.repository import assemble
+from build.stages.verify import verify
 from runtime.detect.search import USUAL_LIMITS
 from tests.helpers.networks import standin_network as standin
 from training.contract import make_contract
@@ -150,6 +154,37 @@ def test_dali_is_refused_for_what_it_can_t_serve(tmp_path: Path, graph: Graph) -
 def test_the_choice_is_recorded_in_the_plan() -> None:
     for plan in (ServingPlan(preprocessing="opencv"), ServingPlan(dali_pipeline=Path("/x.dali"))):
         assert ServingPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_an_assembled_repository_records_its_pipeline_and_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("build.backends.tensorrt.check_plan", lambda *_, gpus: None)
+    weights = standin.write(tmp_path / "x.onnx", standin.contract_of("age"))
+    changes = {"target": GPU.backend.name, "files": {"model.plan": "0" * 64}, "settings": {}, "versions": {}}
+    engine = standin.write_engine(tmp_path / "engine", weights, precision="fp16", **changes)
+    (engine / "model.plan").write_bytes(b"a plan")
+    pipeline = tmp_path / "face_warp.dali"
+    pipeline.write_bytes(PIPELINE)
+    plan = ServingPlan(engine=engine, dali_pipeline=pipeline)
+    repository = assemble(plan, output=tmp_path / "var")
+    assert (repository / "models/face_warp/1/model.dali").read_bytes() == PIPELINE
+    stages = verify(repository)["stages"]
+    assert stages["preprocessing"]["sha256"] == hashlib.sha256(PIPELINE).hexdigest()
+    assert recorded_plan(tmp_path / "var" / "repository").dali_pipeline == pipeline
+    without = assemble(ServingPlan(engine=engine, preprocessing="opencv"), output=tmp_path / "var")
+    assert not (without / "models/face_warp").exists()
+
+
+def test_what_is_chosen_last_counts(tmp_path: Path) -> None:
+    file = tmp_path / "face_warp.dali"
+    plan = PlanOverrides(dali_pipeline=file).over(ServingPlan(preprocessing="opencv"), output=tmp_path)
+    assert (plan.preprocessing, plan.dali_pipeline) == (None, file)
+    assert PlanOverrides(max_faces=7).over(plan, output=tmp_path).dali_pipeline == file
+    plan = PlanOverrides(preprocessing="opencv").over(plan, output=tmp_path)
+    assert (plan.preprocessing, plan.dali_pipeline) == ("opencv", None)
+    with pytest.raises(BuildError, match="leave out one of them"):
+        PlanOverrides(preprocessing="opencv", dali_pipeline=file).over(plan, output=tmp_path)
 
 
 def test_the_command_states_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
