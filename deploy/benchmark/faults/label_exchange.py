@@ -49,8 +49,8 @@ class _LabelExchange:
         plan = recorded_plan(scene.repository)
         precision = read_manifest(scene.repository)["stages"]["engine"].get("precision")
         if plan.engine is not None or precision != FULL_PRECISION:
-            # A built engine has its contract in it, so the exported network is used; and as the exchanged one is
-            # served in full precision, for nothing shows that a lower one is right for it, this one is too.
+            # A built engine has its contract in it, so the exported network is used. The exchanged one is
+            # served in full precision, as nothing shows that a lower one is right for it: so is this one.
             weights = plan.weights if plan.engine is None else ServingPlan().weights
             plan = dataclasses.replace(plan, engine=None, weights=weights, precision=FULL_PRECISION)
             scene.gateway.swap(assemble(plan, output=scene.kept / "exported"))
