@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.errors import BuildError
-from runtime.detect.blazeface import TILES
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import find_faces
 from runtime.image.align import align_face
@@ -39,7 +38,7 @@ def real_crops(
     except (OSError, ValueError) as error:
         raise BuildError(f"the photo {photo} can't be read ({error}): name another with --photo") from None
     engine = load_detector(detector)
-    found = find_faces(image, lambda tiles: engine.infer({TILES: tiles}))
+    found = find_faces(image, engine.infer)
     if not len(found):
         raise BuildError(f"no face is found in {photo}: name another with --photo")
     random = np.random.default_rng(seed)

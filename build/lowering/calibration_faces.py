@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 
 from build.detector import find_detector
 from build.errors import BuildError
-from runtime.detect.blazeface import TILES
-from runtime.detect.detector_engine import load_detector
+from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.faces import find_faces
-from runtime.engines.openvino import OpenVinoEngine
 from runtime.errors import InvalidImage, InvalidInput
 from runtime.image.align import align_face
 from runtime.image.crops import Crop
@@ -97,12 +95,12 @@ def _pictures_below(directory: Path) -> list[Path]:
 
 
 def _face(
-    image: NDArray[np.uint8], *, size: int, engine: OpenVinoEngine, crop: Crop
+    image: NDArray[np.uint8], *, size: int, engine: DetectorEngine, crop: Crop
 ) -> NDArray[np.uint8] | None:
     """The largest face's crop; None where there is no face."""
     if image.shape[:2] == (size, size):
         return image
-    found = find_faces(image, lambda tiles: engine.infer({TILES: tiles}))
+    found = find_faces(image, engine.infer)
     if not len(found):
         return None
     sides = found.boxes[:, 2:] - found.boxes[:, :2]

@@ -96,6 +96,9 @@ class PhotoSettings(Numbers):
         "how often it is loaded; each is a process", default=1, least=1, most=MOST_INSTANCES
     )
     max_queued: int = number("photos that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
+    detector_threads: int = number(
+        "of each instance's face detector; one costs least", default=1, least=1, most=MOST_THREADS
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,13 +135,6 @@ class NetworkSettings(StepSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectorSettings(NetworkSettings):
-    """The detector, which models of whole photos call: it may refuse, and they pass that on."""
-
-    max_queued: int = number("requests that may wait; 0: any number", default=MAX_QUEUED, most=2**31 - 1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class HostSettings(Numbers):
     """Every number of a repository that follows from the device and the host's cores.
 
@@ -151,9 +147,6 @@ class HostSettings(Numbers):
         "the most faces of one inference, and of one request", default=MAX_BATCH, least=1, most=MAX_BATCH
     )
     engine: NetworkSettings = dataclasses.field(metadata={"help": "face_engine: the network"})
-    detector: DetectorSettings = dataclasses.field(
-        metadata={"help": "face_detector: finds the faces of a photo"}
-    )
     face_preprocess: FirstStepSettings = dataclasses.field(
         metadata={"help": "photo and box or landmarks -> crop: decoding and warping"}
     )
@@ -258,26 +251,21 @@ def _on_cpu(cores: int) -> dict[str, Any]:
     come at once.
     """
     engines = max(1, cores // _STREAMS)
-    detectors = max(min(cores, 2), cores // 4)
     return {
         "engine": NetworkSettings(instances=engines, threads=cores // engines, streams=cores // engines),
-        # Photos come one by one, each with few tiles: processes share the work better than streams.
-        "detector": DetectorSettings(
-            instances=detectors, threads=cores // detectors, streams=cores // detectors
-        ),
         "face_preprocess": FirstStepSettings(instances=max(2, cores // 3)),
         "face_warp": WarpSettings(),
         "crop_preprocess": FirstStepSettings(instances=max(1, cores // 16)),
         "face_postprocess": StepSettings(instances=max(1, cores // 8)),
         "task_postprocess": StepSettings(instances=max(1, cores // 32)),
-        # A process waits for the networks longer than it computes.
+        # A process waits for the network as long as it computes.
         "photo_analysis": PhotoSettings(instances=min(64, max(4, cores))),
         "face_detect": PhotoSettings(instances=max(2, cores // 4)),
     }
 
 
-# Beside GPUs the cores belong to the Python steps. Each process takes about 30 MiB, and while it answers as
-# much as its pictures: a decoded one of 50 megapixels is 150 MB.
+# Beside GPUs the cores belong to the Python steps. Each process takes about 30 MiB, one that finds
+# faces 150, and while it answers as much as its pictures: a decoded one of 50 megapixels is 150 MB.
 _MOST_BESIDE_GPUS = 64
 
 
@@ -291,12 +279,9 @@ def _beside_gpus(cores: int) -> dict[str, Any]:
     def processes(share: float) -> int:
         return max(1, min(_MOST_BESIDE_GPUS, round(share * cores)))
 
-    detectors, threads = max(1, cores // 4), min(4, cores)
     return {
         # While one instance's inputs and answers are copied, the other computes.
         "engine": NetworkSettings(instances=2),
-        # Tiles are cheapest on one thread each.
-        "detector": DetectorSettings(instances=detectors, threads=threads, streams=threads),
         # All that waits would go to one process while the others stand still.
         "face_preprocess": FirstStepSettings(instances=processes(3 / 4), queue_delay_us=0, most_together=4),
         "face_warp": WarpSettings(),

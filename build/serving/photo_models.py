@@ -1,46 +1,22 @@
-"""The models that take a whole photo, and the detector behind them."""
+"""The models that take a whole photo; each has a detector of its own."""
 
 import dataclasses
 
+from build.precisions import FULL_PRECISION, Precision, format_of
 from build.serving import tensors
-from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
-from build.serving.host_settings import HostSettings
-from build.serving.pbtxt import Batching, Instances, Model, Tensor
+from build.serving.host_settings import HostSettings, PhotoSettings
+from build.serving.pbtxt import Batching, Instances, Model
 from runtime.contract import Contract
-from runtime.detect.blazeface import GRID, LOGITS, REGRESSORS, TILE_SIZE, TILES
 from runtime.detect.search import SearchLimits
 from runtime.parameters import REQUEST_PARAMETERS, to_text
 
 DETECTOR_FILE = "detector.tflite"
+# It finds as many faces as fp32, for half the time; where the processor has no bf16 it is fp32.
+_LOWER_PRECISION: Precision = "bf16"
 
 
-def face_detector(engine: EngineSettings, host: HostSettings) -> Model:
-    """Tiles of photos -> the detector's raw answers."""
-    settings = host.detector.with_threads(engine.threads)
-    return Model(
-        name="face_detector",
-        inputs=(Tensor(name=TILES, datatype="UINT8", dims=(TILE_SIZE, TILE_SIZE, 3)),),
-        outputs=(
-            Tensor(name=REGRESSORS, datatype="FP32", dims=(GRID * GRID, 16)),
-            Tensor(name=LOGITS, datatype="FP32", dims=(GRID * GRID, 1)),
-        ),
-        max_batch_size=MAX_BATCH,
-        batching=Batching(
-            max_queue_delay_us=settings.queue_delay_us, max_queue_size=host.detector.max_queued
-        ),
-        instances=Instances(count=settings.instances),
-        # In bf16 boxes move by pixels, and the detector is a small part of the work: always fp32.
-        parameters={
-            "file": DETECTOR_FILE,
-            "precision": "fp32",
-            "threads": str(settings.threads),
-            "streams": str(settings.streams),
-        },
-    )
-
-
-def face_detect(limits: SearchLimits, host: HostSettings) -> Model:
+def face_detect(engine: EngineSettings, *, limits: SearchLimits, host: HostSettings) -> Model:
     """A photo -> where its faces are."""
     return Model(
         name="face_detect",
@@ -50,13 +26,15 @@ def face_detect(limits: SearchLimits, host: HostSettings) -> Model:
         # Without a batch to put together: it is what bounds the queue.
         batching=Batching(max_queue_size=host.face_detect.max_queued),
         instances=Instances(count=host.face_detect.instances),
-        parameters=_request_parameters(limits),
+        parameters=_request_parameters(limits) | _detector(engine, host.face_detect),
     )
 
 
-def photo_analysis(contract: Contract, *, engine: str, limits: SearchLimits, host: HostSettings) -> Model:
-    """A photo -> where its faces are, and the answers about each."""
-    own = {} if engine == "face_engine" else {"engine": engine}
+def photo_analysis(
+    contract: Contract, engine: EngineSettings, *, engine_model: str, limits: SearchLimits, host: HostSettings
+) -> Model:
+    """A photo -> where its faces are, and the answers about each, which `engine_model` computes."""
+    own = {} if engine_model == "face_engine" else {"engine": engine_model}
     per_face = tuple(
         dataclasses.replace(tensor, dims=(-1, *tensor.dims)) for tensor in tensors.answers(contract.tasks)
     )
@@ -71,9 +49,20 @@ def photo_analysis(contract: Contract, *, engine: str, limits: SearchLimits, hos
         instances=Instances(count=host.photo_analysis.instances),
         parameters=tensors.contract_parameter(contract)
         | _request_parameters(limits)
+        | _detector(engine, host.photo_analysis)
         | {"max_batch": str(host.max_batch)}
         | own,
     )
+
+
+def _detector(engine: EngineSettings, settings: PhotoSettings) -> dict[str, str]:
+    """The detector of a model. Beside a network in fp32 it has fp32: answers depend on no processor."""
+    full = format_of(engine.precision).full
+    return {
+        "detector": DETECTOR_FILE,
+        "detector_precision": FULL_PRECISION if full else _LOWER_PRECISION,
+        "detector_threads": str(settings.detector_threads),
+    }
 
 
 def _request_parameters(limits: SearchLimits) -> dict[str, str]:

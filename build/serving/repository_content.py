@@ -40,7 +40,8 @@ def content_of(
         if servable.pipeline is not None:
             warp = f"models/{network.model_name(FACE_WARP)}/1"
             files |= {f"{warp}/{PIPELINE_FILE}": servable.pipeline, f"{warp}/model.py": PROGRAM.read_bytes()}
-    files[f"models/face_detector/1/{DETECTOR_FILE}"] = detector
+        files[f"models/{network.model_name('photo_analysis')}/1/{DETECTOR_FILE}"] = detector
+    files[f"models/face_detect/1/{DETECTOR_FILE}"] = detector
     return files | _no_byte_code(files)
 
 

@@ -3,7 +3,7 @@
 image, box, landmarks -> face_preprocess -> face_engine -> face_postprocess     face_analysis
                                                         -> <task>_postprocess   <task>
 crop                  -> crop_preprocess -> face_engine -> face_postprocess     crop_analysis
-image -> face_detect, photo_analysis, which call face_detector and face_engine themselves
+image -> face_detect, photo_analysis, which calls face_engine itself
 
 With a GPU that decodes, face_preprocess calls face_warp itself.
 
@@ -24,8 +24,8 @@ from build.serving.engine_settings import EngineSettings
 from build.serving.ensembles import ensemble
 from build.serving.host_settings import REFERENCE_HOST, HostSettings
 from build.serving.pbtxt import Ensemble, Model, to_text
-from build.serving.photo_models import face_detect, face_detector, photo_analysis
-from build.serving.served_network import DETECTOR_MODELS, Network, check_names
+from build.serving.photo_models import face_detect, photo_analysis
+from build.serving.served_network import SHARED_MODELS, Network, check_names
 from build.serving.steps import (
     crop_preprocess,
     face_preprocess,
@@ -87,7 +87,7 @@ def python_models(networks: Iterable[Network]) -> dict[str, str]:
         "crop_preprocess",
         "face_engine",
         "face_postprocess",
-        *DETECTOR_MODELS,
+        *SHARED_MODELS,
         "photo_analysis",
     )
     programs: dict[str, str] = {}
@@ -120,10 +120,12 @@ def served_models(
         *(ensemble(entry.name, "face_preprocess", [entry], contract, host) for entry in entries),
         ensemble("face_analysis", "face_preprocess", entries, contract, host),
         ensemble("crop_analysis", "crop_preprocess", entries, contract, host),
-        photo_analysis(contract, engine=network.model_name("face_engine"), limits=limits, host=host),
+        photo_analysis(
+            contract, engine, engine_model=network.model_name("face_engine"), limits=limits, host=host
+        ),
     ]
     models = [_named(model, network) for model in models]
-    return models if network.prefix else [*models, face_detector(engine, host), face_detect(limits, host)]
+    return models if network.prefix else [*models, face_detect(engine, limits=limits, host=host)]
 
 
 def _cpu_models(network: Network, engine: EngineSettings, host: HostSettings) -> list[Model | Ensemble]:
@@ -131,8 +133,6 @@ def _cpu_models(network: Network, engine: EngineSettings, host: HostSettings) ->
     models = [face_engine(network.contract, network.heads, engine, host)]
     if network.face_warp:
         models += [face_preprocess(network.contract, host), face_warp_on_cpu(network.contract, host)]
-    if not network.prefix:
-        models.append(face_detector(engine, host))
     return [_named(model, network) for model in models]
 
 

@@ -10,8 +10,8 @@ from build.onnx_interface import Graph, Head, family_of, select_tasks
 from build.serving.engine_settings import EngineSettings
 from runtime.contract import Contract
 
-# The detector's models, which all networks of a repository share.
-DETECTOR_MODELS = ("face_detector", "face_detect")
+# Models that all networks of a repository share.
+SHARED_MODELS = ("face_detect",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Network:
 
     def model_name(self, model: str) -> str:
         """The name that a model has as one of this network's."""
-        return model if model in DETECTOR_MODELS else f"{self.prefix}{model}"
+        return model if model in SHARED_MODELS else f"{self.prefix}{model}"
 
 
 def network_of(

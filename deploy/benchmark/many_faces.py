@@ -5,7 +5,8 @@ a little and lit differently, so that the place of every face is known. Each is 
 it, with the usual search and with smaller `min_face`. Prints a Markdown table: the faces in the photo and the
 median of their sizes in pixels; the share of them found and answered, how many boxes show no face, faces
 found and faces answered (the best, where a limit leaves some out), the smallest face that was looked for,
-tiles, and the search's processor time (the network's time for each answered face comes on top).
+how much the detector was shown, in canvases of
+192 x 192 pixels, and the search's processor time (the network's time for each answered face comes on top).
 With --by-size: by a face's size as the detector sees it, which share of them the usual search finds.
 """
 
@@ -23,12 +24,11 @@ from numpy.typing import NDArray
 
 from deploy.benchmark.collages import match_faces, pictures_in, warped
 from deploy.benchmark.portrait import PORTRAIT
-from runtime.detect.blazeface import TILES
+from runtime.detect.canvases import whole_looks
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.detector_file import find_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.detect.search import MAX_FACES, Search
-from runtime.detect.tiles import tile_photo
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
 
@@ -84,8 +84,11 @@ class Row:
     found: int
     answered: int
     smallest_face: float
-    tiles: int
+    canvases: float
     core_seconds: float
+
+
+_CANVAS = 192  # pixels a side
 
 
 class Detector:
@@ -93,10 +96,15 @@ class Detector:
 
     def __init__(self) -> None:
         self._engine = load_detector(find_detector(), threads=1)
+        self.shown = 0.0  # until now, in canvases of 192 x 192 pixels
 
     def find(self, photo: NDArray[np.uint8], search: Search) -> Detections:
         """The faces of a photo uint8 [H, W, 3]."""
-        return find_faces(photo, lambda tiles: self._engine.infer({TILES: tiles}), search=search)
+        return find_faces(photo, self._infer, search=search)
+
+    def _infer(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        self.shown += canvases.size / (3 * _CANVAS**2)
+        return self._engine.infer(canvases)
 
 
 def read_portraits(files: Sequence[Path], detector: Detector) -> list[Portrait]:
@@ -176,7 +184,7 @@ def measure(
             photo = collage(portraits, width=width, height=height, count=count, seed=seed)
             for min_face in min_faces:
                 search = Search(max_faces=max_faces, min_face=min_face)
-                began = time.process_time()
+                detector.shown, began = 0.0, time.process_time()
                 found = detector.find(photo.pixels, search)
                 seconds = time.process_time() - began
                 hits = int((match_faces(found.boxes, photo.boxes) >= 0).sum())
@@ -191,7 +199,7 @@ def measure(
                     found=found.faces_found,
                     answered=len(found),
                     smallest_face=found.smallest_face,
-                    tiles=len(tile_photo(photo.pixels, min_face=min_face).pixels),
+                    canvases=detector.shown,
                     core_seconds=seconds,
                 )
 
@@ -212,7 +220,7 @@ def recall_by_size(detector: Detector, portraits: Sequence[Portrait], *, seed: i
     for count in _BY_SIZE_COUNTS:
         for each in (seed, seed + 1):
             photo = collage(portraits, width=width, height=height, count=count, seed=each)
-            scale = float(tile_photo(photo.pixels).scale.max())
+            scale = float(whole_looks(photo.pixels)[-1].views.scale.max())
             sides = (photo.boxes[:, 2:] - photo.boxes[:, :2]).max(axis=1)
             sizes.append(np.minimum(np.rint(sides * scale), _LARGE).astype(int))
             shown.append(match_faces(detector.find(photo.pixels, Search()).boxes, photo.boxes) >= 0)
@@ -233,7 +241,7 @@ def size_line(row: SizeRow) -> str:
 
 HEADER = (
     "| photo | faces | their size | `min_face` | of them answered | wrong boxes | `faces_found` | answered | "
-    "`smallest_face` | tiles | core-ms |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "`smallest_face` | canvases | core-ms |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -242,7 +250,7 @@ def line(row: Row) -> str:
     wanted = "usual" if row.min_face is None else f"{row.min_face:g}"
     return (
         f"| {row.width} x {row.height} | {row.faces} | {row.face_size:.0f} | {wanted} | {row.recall:.1%} | "
-        f"{row.wrong} | {row.found} | {row.answered} | {row.smallest_face:.1f} | {row.tiles} | "
+        f"{row.wrong} | {row.found} | {row.answered} | {row.smallest_face:.1f} | {row.canvases:.1f} | "
         f"{row.core_seconds * 1000:.0f} |"
     )
 

@@ -91,9 +91,7 @@ def knobs(cores: int, *, engine_forms: Iterable[Form]) -> list[Knob]:
         _number("face_preprocess", "instances", FACE, counts(cores, most=32)),
         _number("face_preprocess", "queue_delay_us", FACE, DELAYS[:3]),
         _number("face_postprocess", "instances", FACE, counts(cores // 2, most=8)),
-        _form("detector", PHOTO, forms(cores)),
         _number("photo_analysis", "instances", PHOTO, [2 * n for n in counts(cores, most=32)]),
-        _number("detector", "queue_delay_us", PHOTO, DELAYS[:3]),
     ]
 
 

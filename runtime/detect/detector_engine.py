@@ -4,25 +4,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from runtime.detect.blazeface import LOGITS, REGRESSORS, TILE_SIZE, TILES
+from runtime.detect.blazeface import CANVASES, LOGITS, REGRESSORS
 from runtime.engines.openvino import OpenVinoEngine, read_model
 
+_FILE_SIDE = 192  # of the canvas that the file fixes
+# What is kept of each shape of canvases that is met (`runtime.detect.canvases` has a dozen): a layer's each.
+_EXECUTORS = 1500
 
-def load_detector(
-    path: str | Path, *, precision: str = "fp32", threads: int | None = None, streams: int = 1
-) -> OpenVinoEngine:
+
+class DetectorEngine:
+    """The compiled detector. Thread-safe."""
+
+    def __init__(self, model: Any, *, precision: str, threads: int | None) -> None:
+        self._engine = OpenVinoEngine(model, precision=precision, threads=threads, executors=_EXECUTORS)
+        self.hint = self._engine.hint  # what it really computes in
+
+    def infer(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """`regressors` FP32 [B, N, 16] and `logits` FP32 [B, N, 1] for canvases [B, H, W, 3] uint8 RGB.
+
+        H and W are multiples of 32, N is the number of cells (`runtime.detect.blazeface`).
+        """
+        return self._engine.infer({CANVASES: canvases})
+
+
+def load_detector(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> DetectorEngine:
     """The BlazeFace full-range detector at `path` (.tflite), ready for `runtime.detect.faces`.
 
-    Input `tiles` UINT8 [T, 192, 192, 3] RGB (the graph normalises to -1..1 itself); outputs `regressors`
-    FP32 [T, 2304, 16] and `logits` FP32 [T, 2304, 1].
-    Raises ValueError where the model's tensors are not those of that detector.
+    `threads` bounds its cores (None: all). Raises ValueError where the model's tensors are not those of that
+    detector, FileNotFoundError where there is no such file.
     """
-    return OpenVinoEngine(_detector_model(path), precision=precision, threads=threads, streams=streams)
+    return DetectorEngine(_detector_model(path), precision=precision, threads=threads)
 
 
 def _detector_model(path: str | Path) -> Any:
-    """The detector with a free batch size, UINT8 input and names of our own."""
+    """The detector for any number and size of canvases: UINT8 input, scaled to -1..1, names of our own."""
     import openvino
     from openvino import opset13
     from openvino.preprocess import PrePostProcessor
@@ -30,23 +47,42 @@ def _detector_model(path: str | Path) -> Any:
     model = read_model(path)
     names = {16: REGRESSORS, 1: LOGITS}
     shapes = [tuple(port.shape) for port in model.outputs]
-    if tuple(model.input().shape) != (1, TILE_SIZE, TILE_SIZE, 3) or sorted(s[-1] for s in shapes) != sorted(
-        names
-    ):
+    if tuple(model.input().shape) != (1, _FILE_SIDE, _FILE_SIDE, 3) or sorted(
+        s[-1] for s in shapes
+    ) != sorted(names):
         raise ValueError(
             f"{path} is not the BlazeFace full-range detector; take face_detection_full_range*.tflite."
         )
-    model.reshape([-1, TILE_SIZE, TILE_SIZE, 3])
+    # The file fixes its canvas in two places: where the network enlarges, and in the last reshapes.
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Interpolate":
+            node.output(0).replace(_doubled(node).output(0))
     for result, shape in zip(model.get_results(), shapes, strict=True):
-        # The file's last reshapes fix the batch at 1, which would fold all tiles into one.
-        reshape = result.input_value(0).get_node()
-        target = opset13.constant(np.array([-1, *shape[1:]], dtype=np.int64))
-        reshape.input(1).replace_source_output(target.output(0))
-        result.output(0).get_tensor().set_names({names[shape[-1]]})
-        reshape.output(0).get_tensor().set_names({names[shape[-1]]})
-    model.input().get_tensor().set_names({TILES})
+        cells = result.input_value(0).get_node().input_value(0)
+        flat = opset13.reshape(cells, opset13.constant(np.array([0, -1, shape[-1]])), special_zero=True)
+        result.input(0).replace_source_output(flat.output(0))
+        for tensor in (result.output(0).get_tensor(), flat.output(0).get_tensor()):
+            tensor.set_names({names[shape[-1]]})
+    model.input().get_tensor().set_names({CANVASES})
+    model.reshape([-1, -1, -1, 3])
     model.validate_nodes_and_infer_types()
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8)
     steps.input().preprocess().convert_element_type(openvino.Type.f32).mean(127.5).scale(127.5)
     return steps.build()
+
+
+def _doubled(node: Any) -> Any:
+    """An enlargement [B, H, W, C] to a fixed size as one by the factor 2, which it is at the file's size."""
+    from openvino import opset11, opset13
+
+    attributes = node.get_attributes()
+    return opset11.interpolate(
+        node.input_value(0),
+        opset13.constant(np.array([2.0, 2.0], dtype=np.float32)),
+        attributes["mode"],
+        "scales",
+        axes=opset13.constant(np.array([1, 2])),
+        coordinate_transformation_mode=attributes["coordinate_transformation_mode"],
+        nearest_mode=attributes["nearest_mode"],
+    )

@@ -1,20 +1,25 @@
-"""Finding the faces of a photo: tiles of it, the detector's raw answers about them, each face once.
+"""Finding the faces of a photo: looks at it, the detector's raw answers about them, each face once."""
 
-It works the same whether the detector is called here (`find_faces`) or runs in a server (`tile_photo`,
-`usable_candidates` of each batch of its tiles, then `merge_faces`).
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import TILE_SIZE, decode
+from runtime.detect.blazeface import decode
+from runtime.detect.canvases import (
+    SMALLEST_FACE,
+    Canvases,
+    check_photo,
+    closer_looks,
+    crowd_looks,
+    fine_looks,
+    finest_face,
+    whole_looks,
+)
 from runtime.detect.search import USUAL_SEARCH, Search
 from runtime.detect.suppression import merge_candidates
-from runtime.detect.tiles import MAX_TILES, SMALLEST_FACE, VAGUE, Tiles, tile_photo
 
 # A picture made to look like thousands of faces would keep this code busy: so many candidates of a photo are
 # looked at, and more where more faces than usual are wanted.
@@ -22,11 +27,24 @@ _MAX_CANDIDATES = 8192
 _CANDIDATES_A_FACE = 16
 # A face is smaller than wanted where its box is smaller than this part of it: small boxes are not exact.
 _CLEARLY_SMALLER = 0.8
-# A box that runs this part of its size over a tile's inner edge belongs to a face that the tile cuts.
+# A box that runs this part of its size over a view's inner edge belongs to a face that the view cuts.
 _CUT = 0.05
 # Landmarks are best where a face measures this on the canvas (error on aligned portraits: 6 % of the
 # distance between the eyes at 45 to 75 pixels, 13 % at 17).
 _BEST_SIZE = 55.0
+
+# From this score on a candidate of a whole look is a trace of a face, which a closer look may find: where the
+# whole looks show a face, and where they show none.
+_TRACE, _ONLY_TRACE = 0.05, 0.02
+# A face that a whole look shows at this size on the canvas needs no closer look.
+_WELL_SEEN = 36.0
+# Closer looks at one photo at traces, where the whole looks show a face and where they show none; and at as
+# many more as there are faces that need one.
+_MOST_TRACES, _MOST_ONLY_TRACES = 4, 8
+# Where more places than these deserve one there is a crowd, of which all is looked at more finely instead.
+_CROWD = 40
+# A trace this near to a face or to another trace (in their sizes) is the same one's.
+_NEAR = 0.75
 
 Infer = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]
 
@@ -54,117 +72,212 @@ class Detections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UsableCandidates:
-    """Candidates of some tiles that may become faces; several of them show the same one.
+class _Candidates:
+    """Candidates of some views that may become faces; several of them show the same one.
 
-    points [n, 8, 2] in photo pixels, as `blazeface.Candidates`. score [n]: 0..1. whole [n]: whether the tile
-    shows all of the face. fits [n]: 0..1, how well its size on the canvas suits the detector.
+    points [n, 8, 2] in photo pixels, as `blazeface.Candidates`. score [n]: 0..1. seen [n]: the longer side on
+    the canvas. whole [n]: whether the view shows all of the face.
     """
 
     points: NDArray[np.float64]
     score: NDArray[np.float64]
+    seen: NDArray[np.float64]
     whole: NDArray[np.bool_]
-    fits: NDArray[np.float64]
+
+    @property
+    def fits(self) -> NDArray[np.float64]:
+        """0..1, how well a face's size on the canvas suits the detector."""
+        return np.asarray(np.exp(-np.abs(np.log(np.maximum(self.seen, 1.0) / _BEST_SIZE))))
+
+    def where(self, chosen: NDArray[Any]) -> "_Candidates":
+        """Those with these numbers, or of this mask."""
+        return _Candidates(
+            points=self.points[chosen],
+            score=self.score[chosen],
+            seen=self.seen[chosen],
+            whole=self.whole[chosen],
+        )
 
 
 def find_faces(image: NDArray[np.uint8], infer: Infer, *, search: Search = USUAL_SEARCH) -> Detections:
     """All faces of a photo [H, W, 3] uint8 RGB, upright, that a search wants.
 
-    `infer` takes up to MAX_TILES tiles [T, 192, 192, 3] uint8 and returns `regressors` [T, 2304, 16] and
-    `logits` [T, 2304, 1]. With an engine of `runtime.detect.detector_engine`:
-    `lambda tiles: engine.infer({TILES: tiles})`.
+    `infer` takes canvases [B, H, W, 3] uint8 and returns the detector's raw answers about them: that of a
+    `runtime.detect.detector_engine.DetectorEngine`.
+    Raises InvalidImage for an array of another shape or type.
     """
-    tiles = tile_photo(image, min_face=search.min_face)
-    candidates = [
-        usable_candidates(tiles, infer(tiles.pixels[first : first + MAX_TILES]), search=search, first=first)
-        for first in range(0, len(tiles.pixels), MAX_TILES)
-    ]
-    return merge_faces(tiles, candidates, search=search)
+    check_photo(image)
+    found = _search(image, infer, search)
+    # A face that is hardly seen is often seen in a mirror; where there are none a look costs little else.
+    if not len(found):
+        found = _mirrored(_search(np.ascontiguousarray(image[:, ::-1]), infer, search), width=image.shape[1])
+    return found
 
 
-def decode_faces(
-    tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, search: Search = USUAL_SEARCH
+def _mirrored(found: Detections, *, width: int) -> Detections:
+    """What was found in the mirror image of a photo of this width."""
+    boxes = found.boxes.copy()
+    boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+    landmarks = found.landmarks[:, [1, 0, 2, 4, 3]]
+    landmarks[..., 0] = width - 1 - landmarks[..., 0]
+    return replace(found, boxes=boxes, landmarks=landmarks)
+
+
+def _search(image: NDArray[np.uint8], infer: Infer, search: Search) -> Detections:
+    photo_size = (image.shape[1], image.shape[0])
+    wanted = 0.0 if search.min_face is None else search.min_face * max(photo_size)
+
+    def look(looks: Iterable[Canvases], *, min_score: float = search.min_score) -> _Candidates:
+        return _look(looks, infer, min_score=min_score, photo_size=photo_size, most=_most(search))
+
+    seen = look(whole_looks(image), min_score=min(_ONLY_TRACE, search.min_score))
+    found = [seen.where(seen.score >= search.min_score)]
+    places = _places(seen, min_score=search.min_score, wanted=wanted)
+    if places is not None:
+        centers, sizes = places
+        found.append(look(closer_looks(image, centers=centers, sizes=sizes)))
+    if search.min_face is not None:
+        found.append(look(fine_looks(image, from_size=wanted)))
+    elif places is None:
+        found.append(look(crowd_looks(image)))
+    smallest = finest_face(np.array(photo_size), from_size=None if search.min_face is None else wanted)
+    return _merged(
+        _together(found), search=search, photo_size=photo_size, wanted=wanted, smallest_face=smallest
+    )
+
+
+def _look(
+    looks: Iterable[Canvases], infer: Infer, *, min_score: float, photo_size: tuple[int, int], most: int
+) -> _Candidates:
+    """What all of these looks show, of very many the best."""
+    found = [_candidates(canvases, infer(canvases.pixels), min_score=min_score) for canvases in looks]
+    together = _together(found)
+    # A box outside the photo, as a padded canvas may suggest, has nothing to see.
+    seen = np.clip(together.points[:, :2], 0, photo_size)
+    usable = together.where((seen[:, 1] - seen[:, 0]).min(axis=1) >= SMALLEST_FACE / 2)
+    return _best(usable, most=most)
+
+
+def _candidates(canvases: Canvases, raw: Mapping[str, NDArray[Any]], *, min_score: float) -> _Candidates:
+    views = canvases.views
+    found = decode(raw, width=canvases.pixels.shape[2], min_score=min_score)
+    inside = (views.canvas == found.canvas[:, None]) & (
+        (found.anchor[:, None] >= views.area[:, :2]) & (found.anchor[:, None] < views.area[:, 2:])
+    ).all(axis=2)
+    number, view = np.nonzero(inside)  # an anchor between views, or on a black canvas, shows nothing
+    points = found.points[number]
+    area, edges = views.area[view], views.inner_edges[view]
+    return _Candidates(
+        points=(points - views.offset[view][:, None]) / views.scale[view][:, None],
+        score=found.score[number],
+        seen=found.size[number].max(axis=1),
+        whole=~_is_cut(points[:, :2], area=area, edges=edges),
+    )
+
+
+def _places(
+    seen: _Candidates, *, min_score: float, wanted: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Centres [n, 2] and sizes [n] in photo pixels of what a closer look should show; None: of a crowd.
+
+    That is faces that are small on their canvas, and traces of others. None clearly smaller than `wanted`.
+    """
+    sure = seen.where(seen.score >= min_score)
+    merged = list(merge_candidates(sure.points, sure.score, whole=sure.whole, fits=sure.fits))
+    centers, sizes = _squares(np.array([points for points, _, _ in merged]).reshape(-1, 8, 2))
+    small = np.array([sure.seen[shown].max() < _WELL_SEEN for _, _, shown in merged], dtype=bool)
+    small &= sizes >= _CLEARLY_SMALLER * wanted
+    chosen = [(centers[i], sizes[i]) for i in np.flatnonzero(small)]
+
+    trace, most = (_TRACE, _MOST_TRACES + len(chosen)) if merged else (_ONLY_TRACE, _MOST_ONLY_TRACES)
+    weak = seen.where((seen.score < min_score) & (seen.score >= trace) & (seen.seen < _WELL_SEEN))
+    weak = weak.where(np.argsort(-weak.score, kind="stable"))
+    weak_centers, weak_sizes = _squares(weak.points)
+    free = weak_sizes >= _CLEARLY_SMALLER * wanted
+    for center, size in zip(centers, sizes, strict=True):
+        free &= _apart(weak_centers, weak_sizes, center=center, size=size)
+    traces: list[tuple[NDArray[np.float64], float]] = []
+    clear = 0  # of the traces, those that would count beside faces too
+    while free.any() and len(chosen) + clear <= _CROWD and (len(traces) < most or clear == len(traces)):
+        first = int(np.argmax(free))
+        clear += int(weak.score[first] >= _TRACE)
+        traces.append((weak_centers[first], weak_sizes[first]))
+        free &= _apart(weak_centers, weak_sizes, center=weak_centers[first], size=weak_sizes[first])
+    if len(chosen) + clear > _CROWD:
+        return None
+    chosen += traces[:most]
+    return (
+        np.array([center for center, _ in chosen]).reshape(-1, 2),
+        np.array([size for _, size in chosen], dtype=np.float64),
+    )
+
+
+def _squares(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres [n, 2] and longer sides [n] of the boxes of points [n, 8, 2]."""
+    return points[:, :2].mean(axis=1), (points[:, 1] - points[:, 0]).max(axis=1)
+
+
+def _apart(
+    centers: NDArray[np.float64], sizes: NDArray[np.float64], *, center: NDArray[np.float64], size: float
+) -> NDArray[np.bool_]:
+    """Which of some places [n] are not those of one place."""
+    return np.asarray(np.abs(centers - center).max(axis=1) > _NEAR * np.maximum(size, sizes))
+
+
+def _merged(
+    candidates: _Candidates,
+    *,
+    search: Search,
+    photo_size: tuple[int, int],
+    wanted: float,
+    smallest_face: float,
 ) -> Detections:
-    """The faces that the detector's raw answers show, each once.
-
-    `raw` holds `regressors` [T, 2304, 16] and `logits` [T, 2304, 1] for the T tiles.
-    """
-    return merge_faces(tiles, [usable_candidates(tiles, raw, search=search)], search=search)
-
-
-def usable_candidates(
-    tiles: Tiles, raw: Mapping[str, NDArray[Any]], *, search: Search, first: int = 0
-) -> UsableCandidates:
-    """What the raw answers about the tiles from number `first` on show; of very many the best."""
-    candidates = decode(raw, min_score=search.min_score)
-    tile, points, size = candidates.tile + first, candidates.points, candidates.size
-    whole = ~_is_cut(points[:, :2], edges=tiles.inner_edges[tile])
-    points = (points - tiles.offset[tile][:, None]) / tiles.scale[tile][:, None]
-    fits = np.exp(-np.abs(np.log(np.maximum(size.max(axis=1), 1.0) / _BEST_SIZE)))
-
-    vague = (size.max(axis=1) < VAGUE) & (tiles.scale[tile] < tiles.scale.max(axis=0)).any(axis=1)
-    # A box outside the photo, as a padded tile may suggest, has nothing left to see either.
-    seen = np.clip(points[:, :2], 0, tiles.photo_size)
-    tiny = (seen[:, 1] - seen[:, 0]).min(axis=1) < SMALLEST_FACE
-    usable = ~tiny & ~vague
-    return _best(
-        UsableCandidates(
-            points=points[usable], score=candidates.score[usable], whole=whole[usable], fits=fits[usable]
-        ),
-        most=_most_candidates(search),
-    )
-
-
-def merge_faces(tiles: Tiles, parts: Sequence[UsableCandidates], *, search: Search) -> Detections:
-    """The faces that the candidates of all tiles show, each once."""
-    together = UsableCandidates(
-        points=np.concatenate([part.points for part in parts]),
-        score=np.concatenate([part.score for part in parts]),
-        whole=np.concatenate([part.whole for part in parts]),
-        fits=np.concatenate([part.fits for part in parts]),
-    )
-    candidates = _best(together, most=_most_candidates(search))
-    wanted = 0.0 if search.min_face is None else search.min_face * max(tiles.photo_size)
+    """The faces that the candidates show, each once."""
+    candidates = _best(candidates, most=_most(search))
     faces: list[tuple[NDArray[np.float64], float]] = []
     found = 0
-    for points, score in merge_candidates(
+    for points, score, _ in merge_candidates(
         candidates.points, candidates.score, whole=candidates.whole, fits=candidates.fits
     ):
-        if (points[1] - points[0]).max() < _CLEARLY_SMALLER * wanted:
+        size = points[1] - points[0]
+        if size.max() < _CLEARLY_SMALLER * wanted or size.min() < SMALLEST_FACE:
             continue
         found += 1
         if found <= search.max_faces:
             faces.append((points, score))
     return _detections(
-        faces,
-        photo_size=tiles.photo_size,
-        faces_found=found,
-        smallest_face=max(tiles.smallest_face, wanted),
+        faces, photo_size=photo_size, faces_found=found, smallest_face=max(smallest_face, wanted)
     )
 
 
-def _most_candidates(search: Search) -> int:
+def _together(parts: Sequence[_Candidates]) -> _Candidates:
+    return _Candidates(
+        points=np.concatenate([np.zeros((0, 8, 2)), *(part.points for part in parts)]),
+        score=np.concatenate([np.zeros(0), *(part.score for part in parts)]),
+        seen=np.concatenate([np.zeros(0), *(part.seen for part in parts)]),
+        whole=np.concatenate([np.zeros(0, dtype=bool), *(part.whole for part in parts)]),
+    )
+
+
+def _most(search: Search) -> int:
     return max(_MAX_CANDIDATES, _CANDIDATES_A_FACE * search.max_faces)
 
 
-def _best(candidates: UsableCandidates, *, most: int) -> UsableCandidates:
+def _best(candidates: _Candidates, *, most: int) -> _Candidates:
     """So many of the candidates: those that are surest and best seen."""
     if len(candidates.score) <= most:
         return candidates
-    worth = candidates.score * candidates.fits
-    kept = np.argpartition(worth, -most)[-most:]
-    return UsableCandidates(
-        points=candidates.points[kept],
-        score=candidates.score[kept],
-        whole=candidates.whole[kept],
-        fits=candidates.fits[kept],
-    )
+    return candidates.where(np.argpartition(candidates.score * candidates.fits, -most)[-most:])
 
 
-def _is_cut(corners: NDArray[np.float64], *, edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which boxes [n, 2, 2] (canvas pixels) run over an inner edge [n, 4] of their tile."""
+def _is_cut(
+    corners: NDArray[np.float64], *, area: NDArray[np.float64], edges: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which boxes [n, 2, 2] (canvas pixels) run over an inner edge [n, 4] of their view's area [n, 4]."""
     margin = _CUT * (corners[:, 1] - corners[:, 0])
-    over = np.concatenate([corners[:, 0] < -margin, corners[:, 1] > TILE_SIZE + margin], axis=1)
+    over = np.concatenate(
+        [corners[:, 0] < area[:, :2] - margin, corners[:, 1] > area[:, 2:] + margin], axis=1
+    )
     return np.asarray((over & edges).any(axis=1))
 
 

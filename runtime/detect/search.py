@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.detect.tiles import level_shares
+from runtime.detect.canvases import level_shares
 from runtime.errors import InvalidInput
 from runtime.parameters import Parameter
 

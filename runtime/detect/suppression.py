@@ -19,8 +19,10 @@ def merge_candidates(
     *,
     whole: NDArray[np.bool_],
     fits: NDArray[np.float64],
-) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Weighted non-maximum suppression: points [n, 8, 2] and score of each face, those best seen first.
+) -> Iterator[tuple[NDArray[np.float64], float, NDArray[np.int_]]]:
+    """Weighted non-maximum suppression of points [n, 8, 2]; the faces that are best seen come first.
+
+    Of each face its points [8, 2], its score and the numbers of the candidates that show it.
 
     The best candidate gathers all that show the same face; what is answered is their mean, weighted
     by score and by how well the face's size suited the detector. A face cut by a tile's edge only
@@ -39,7 +41,8 @@ def merge_candidates(
         shown = same & whole[left.number] if whole[first] else same
         close = left.number[shown & (overlap >= _CLOSE)]
         mean = np.average(points[close], axis=0, weights=weight[close])
-        yield mean, float(score[left.number[shown]].max())
+        members = left.number[shown]
+        yield mean, float(score[members].max()), members
         left = left.without(same)
 
 

@@ -1,28 +1,35 @@
-"""Finding the faces of a photo with face_detector, which shares its batches between photos."""
+"""Finding the faces of a photo, by a detector in the model's own process: to call another costs as much."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import LOGITS, REGRESSORS, TILES
-from runtime.detect.faces import Detections, merge_faces, usable_candidates
+from runtime.detect.canvases import CLOSER_BATCHES, CLOSER_SHAPE, FIRST_SHAPE
+from runtime.detect.detector_engine import load_detector
+from runtime.detect.faces import Detections, find_faces
 from runtime.detect.search import Search, read_search
-from runtime.detect.tiles import MAX_TILES, tile_photo
 from runtime.image.decode import decode_image
 from runtime.parameters import REQUEST_PARAMETERS, parse
-from runtime.serving.base import Answer, ServedModel, read_in_batches, tensor
+from runtime.serving.base import Answer, ServedModel, tensor
 
 
 class FaceSearch(ServedModel):
     """A model that finds the faces of whole photos, as each request's parameters want it."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Reads what parameters requests may bring."""
+        """Reads what parameters requests may bring, and loads the detector."""
         super().initialize(args)
         self.request_parameters = parse(self.parameters[REQUEST_PARAMETERS])
+        self.detector = load_detector(
+            self.directory / self.parameters["detector"],
+            precision=self.parameters["detector_precision"],
+            threads=int(self.parameters["detector_threads"]),
+        )
+        # The shapes that ordinary photos need are prepared before the first request.
+        for shape in ((1, *FIRST_SHAPE), *((count, *CLOSER_SHAPE) for count in CLOSER_BATCHES)):
+            self.detector.infer(np.zeros((*shape, 3), dtype=np.uint8))
 
     def search(self, request: Any) -> Search:
         """What the request wants found; InvalidInput for parameters that are not taken."""
@@ -32,29 +39,15 @@ class FaceSearch(ServedModel):
 class FaceDetect(FaceSearch):
     """An encoded image [n] -> boxes, scores and landmarks of its faces, and its size."""
 
-    async def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
-        return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
+        return [self.respond(request, self.answer) for request in requests]
 
-    async def answer(self, request: Any) -> Answer:
+    def answer(self, request: Any) -> Answer:
         """What `detection_tensors` gives."""
         search = self.search(request)
         image = decode_image(tensor(request, "image"))
-        return detection_tensors(await find_faces(image, search), image)
-
-
-async def find_faces(image: NDArray[np.uint8], search: Search) -> Detections:
-    """The faces of a photo [H, W, 3] uint8 RGB; no face is an ordinary answer."""
-    tiles = tile_photo(image, min_face=search.min_face)
-    candidates = await read_in_batches(
-        "face_detector",
-        TILES,
-        tiles.pixels,
-        (REGRESSORS, LOGITS),
-        max_batch=MAX_TILES,
-        read=lambda first, raw: usable_candidates(tiles, raw, search=search, first=first),
-    )
-    return merge_faces(tiles, candidates, search=search)
+        return detection_tensors(find_faces(image, self.detector.infer, search=search), image)
 
 
 def detection_tensors(found: Detections, image: NDArray[np.uint8]) -> Answer:

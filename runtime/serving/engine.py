@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.detect.detector_engine import load_detector
-from runtime.engines import Engine, load_engine
+from runtime.engines import load_engine
 from runtime.serving.base import Answer, ServedModel, response, tensor
 
 
@@ -16,11 +15,7 @@ class FaceEngine(ServedModel):
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads the network; the parameters name the file, what runs it and how."""
         super().initialize(args)
-        self.engine = self.load()
-
-    def load(self) -> Engine:
-        """The loaded network."""
-        return load_engine(self.directory, self.parameters)
+        self.engine = load_engine(self.directory, self.parameters)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order, from one inference over all of them."""
@@ -49,16 +44,3 @@ class FaceEngine(ServedModel):
     def _alone(self, request: Any) -> Answer:
         (name,) = self.inputs
         return self.engine.infer({name: tensor(request, name)})
-
-
-class FaceDetector(FaceEngine):
-    """tiles [B, 192, 192, 3] uint8 -> the detector's raw answers, which runtime.detect.faces decodes."""
-
-    def load(self) -> Engine:
-        """The compiled detector."""
-        return load_detector(
-            self.directory / self.parameters["file"],
-            precision=self.parameters["precision"],
-            threads=int(self.parameters["threads"]) or None,
-            streams=int(self.parameters["streams"]),
-        )

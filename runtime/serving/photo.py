@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.faces import Detections
+from runtime.detect.faces import Detections, find_faces
 from runtime.errors import InvalidLandmarks
 from runtime.image.crops import Crop, crop_of
 from runtime.image.decode import decode_image
 from runtime.postprocess import CONTRACT_TENSOR, Postprocessor, no_faces
 from runtime.serving.base import Answer, infer_in_batches, tensor
-from runtime.serving.detect import FaceSearch, detection_tensors, find_faces
+from runtime.serving.detect import FaceSearch, detection_tensors
 
 
 class PhotoAnalysis(FaceSearch):
-    """One decode a photo; its tiles go to face_detector, its crops to face_engine, in shared batches."""
+    """One decode a photo; its crops go to face_engine, in batches shared with other photos."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Parses the contract."""
@@ -27,16 +27,22 @@ class PhotoAnalysis(FaceSearch):
         self.crop = crop_of(self.contract.crop)
         self.engine = self.parameters.get("engine", "face_engine")
         self.max_batch = int(self.parameters["max_batch"])
+        # For `async def execute` the backend would make a loop, and its threads, for each request.
+        self.loop = asyncio.new_event_loop()
 
-    async def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response a request, in order; while one waits for the engine, another goes on."""
-        return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response a request, in order."""
+
+        async def answers() -> list[Any]:
+            return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
+
+        return self.loop.run_until_complete(answers())
 
     async def answer(self, request: Any) -> Answer:
         """What `detection_tensors` gives, `contract`, and the requested answers [N, ...]."""
         search = self.search(request)
         image = decode_image(tensor(request, "image"))
-        found = await find_faces(image, search)
+        found = find_faces(image, self.detector.infer, search=search)
         requested = request.requested_output_names()
         needed = self.postprocessor.heads_for(requested)
         answers = detection_tensors(found, image)

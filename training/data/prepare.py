@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.detector_engine import load_detector
+from runtime.detect.canvases import check_photo
+from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.detector_file import find_detector
-from runtime.detect.faces import Detections, decode_faces
-from runtime.detect.tiles import Tiles, tile_photo
-from runtime.engines.openvino import OpenVinoEngine
+from runtime.detect.faces import Detections, find_faces
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
 from training.data.crops import (
@@ -47,9 +46,7 @@ from training.data.sample import BadSample, Sample
 from training.data.teacher_labels import TeacherLabels, complete
 
 _WORKERS = 2
-# Pictures read ahead, and tiles in one batch of the detector: few large photos, or many small ones.
-_PREFETCH = 16
-_DETECTOR_BATCH = 48
+_PREFETCH = 16  # pictures ahead
 
 Progress = Callable[[int, int], None]
 
@@ -79,15 +76,6 @@ class _Skipped:
     reason: str  # unreadable, bad_labels, no_face or missing: the name of its count
     key: str
     detail: str  # a few words for people
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Loaded:
-    """A decoded picture, and its tiles for the detector."""
-
-    sample: Sample
-    image: NDArray[np.uint8]
-    tiles: Tiles
 
 
 def prepare_set(
@@ -132,7 +120,7 @@ def prepare_set(
         detector=digest,
         options=provenance,
     ) as writer:
-        engine = load_detector(detector, precision="fp32")
+        engine = load_detector(detector, precision="fp32", threads=1)
         remaining = read_entries(reader, source, inventory, numbers=numbers[writer.processed :])
         for outcome in _outcomes(remaining, engine=engine, teachers=teachers, size=options.size):
             if isinstance(outcome, Face):
@@ -171,57 +159,37 @@ def _check_unusable(
 def _outcomes(
     samples: Iterable[Sample | BadSample],
     *,
-    engine: OpenVinoEngine,
+    engine: DetectorEngine,
     teachers: Sequence[TeacherLabels],
     size: int,
 ) -> Iterator[Face | _Skipped]:
-    """A face or a reason for each sample, in their order.
-
-    Threads read, decode and crop while the detector runs.
-    """
+    """A face or a reason for each sample, in their order; threads read, decode, detect and crop."""
+    queue: deque[Future[Face | _Skipped]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
-        upcoming = _read_ahead(samples, pool)
-        while group := list(_group(upcoming)):
-            tiles = [loaded.tiles.pixels for loaded in group if isinstance(loaded, _Loaded)]
-            raw = engine.infer({"tiles": np.concatenate(tiles)}) if tiles else {}
-            start = 0
-            waiting: list[_Skipped | Future[Face | _Skipped]] = []
-            for loaded in group:
-                if isinstance(loaded, _Skipped):
-                    waiting.append(loaded)
-                    continue
-                count = len(loaded.tiles.pixels)
-                part = {name: values[start : start + count] for name, values in raw.items()}
-                start += count
-                waiting.append(pool.submit(_face, loaded, part, teachers=teachers, size=size))
-            for outcome in waiting:
-                yield outcome if isinstance(outcome, _Skipped) else outcome.result()
-
-
-def _read_ahead(
-    samples: Iterable[Sample | BadSample], pool: ThreadPoolExecutor
-) -> Iterator[_Loaded | _Skipped]:
-    queue: deque[Future[_Loaded | _Skipped]] = deque()
-    for sample in samples:
-        picture: NDArray[np.uint8] | _Skipped | None = None
-        if isinstance(sample, Sample) and not isinstance(sample.picture, Path):
-            # Frames of a video are decoded in their order, which threads would not keep.
-            picture = _decode_callable(sample)
-        queue.append(pool.submit(_load, sample, picture))
-        if len(queue) > _PREFETCH:
+        for sample in samples:
+            picture: NDArray[np.uint8] | _Skipped | None = None
+            if isinstance(sample, Sample) and not isinstance(sample.picture, Path):
+                # Frames of a video are decoded in their order, which threads would not keep.
+                picture = _decode_callable(sample)
+            queue.append(pool.submit(_outcome, sample, picture, engine=engine, teachers=teachers, size=size))
+            if len(queue) > _PREFETCH:
+                yield queue.popleft().result()
+        while queue:
             yield queue.popleft().result()
-    while queue:
-        yield queue.popleft().result()
 
 
-def _group(upcoming: Iterator[_Loaded | _Skipped]) -> Iterator[_Loaded | _Skipped]:
-    """The next samples, as many as one batch of the detector."""
-    tiles = 0
-    for loaded in upcoming:
-        yield loaded
-        tiles += len(loaded.tiles.pixels) if isinstance(loaded, _Loaded) else 1
-        if tiles >= _DETECTOR_BATCH:
-            return
+def _outcome(
+    sample: Sample | BadSample,
+    picture: NDArray[np.uint8] | _Skipped | None,
+    *,
+    engine: DetectorEngine,
+    teachers: Sequence[TeacherLabels],
+    size: int,
+) -> Face | _Skipped:
+    loaded = _load(sample, picture)
+    if isinstance(loaded, _Skipped):
+        return loaded
+    return _face(*loaded, engine=engine, teachers=teachers, size=size)
 
 
 def _decode_callable(sample: Sample) -> NDArray[np.uint8] | _Skipped:
@@ -232,7 +200,10 @@ def _decode_callable(sample: Sample) -> NDArray[np.uint8] | _Skipped:
         return _Skipped(reason="unreadable", key=sample.key, detail=_summary(error))
 
 
-def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | None) -> _Loaded | _Skipped:
+def _load(
+    sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | None
+) -> tuple[Sample, NDArray[np.uint8]] | _Skipped:
+    """The sample and its picture [H, W, 3]."""
     if isinstance(sample, BadSample):
         return _Skipped(reason="bad_labels", key=sample.key, detail=sample.reason)
     if isinstance(picture, _Skipped):
@@ -243,15 +214,20 @@ def _load(sample: Sample | BadSample, picture: NDArray[np.uint8] | _Skipped | No
         if picture is None:
             assert isinstance(sample.picture, Path)
             picture = decode_image(sample.picture.read_bytes())
-        return _Loaded(sample=sample, image=picture, tiles=tile_photo(picture))
+        check_photo(picture)
+        return sample, picture
     except (OSError, InvalidInput) as error:
         return _Skipped(reason="unreadable", key=sample.key, detail=_summary(error))
 
 
 def _face(
-    loaded: _Loaded, raw: dict[str, NDArray[Any]], *, teachers: Sequence[TeacherLabels], size: int
+    sample: Sample,
+    image: NDArray[np.uint8],
+    *,
+    engine: DetectorEngine,
+    teachers: Sequence[TeacherLabels],
+    size: int,
 ) -> Face | _Skipped:
-    sample, image = loaded.sample, loaded.image
     picture_size = (image.shape[1], image.shape[0])
     try:
         own = {task: checked(task, label, picture=picture_size) for task, label in sample.labels.items()}
@@ -264,7 +240,7 @@ def _face(
         mask = _mask(sample, shape=image.shape[:2])
     except (OSError, ValueError) as error:
         return _Skipped(reason="bad_labels", key=sample.key, detail=_summary(error))
-    faces = decode_faces(loaded.tiles, raw)
+    faces = find_faces(image, engine.infer)
     landmarks = _landmarks(faces, sample, picture_size=picture_size, five=five, teachers_five=completed.five)
     if landmarks is None:
         return _Skipped(reason="no_face", key=sample.key, detail="the detector finds none where it is meant")

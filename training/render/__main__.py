@@ -90,7 +90,7 @@ def _write_set(args: argparse.Namespace, backgrounds: list[Path]) -> None:
             seed=args.seed,
             processes=args.processes,
         )
-        for key, face in workers.faces(drawing, infer=lambda t: engine.infer({"tiles": t}), size=args.size):
+        for key, face in workers.faces(drawing, infer=engine.infer, size=args.size):
             if face is None:
                 writer.skip("no_face", key)
             else:

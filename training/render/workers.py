@@ -3,16 +3,14 @@
 import hashlib
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.faces import decode_faces
-from runtime.detect.tiles import tile_photo
+from runtime.detect.faces import Infer, find_faces
 from runtime.errors import InvalidInput
 from training.data.crops import crop_with_margin, select_face, transform_label, transform_mask
 from training.data.labels import checked
@@ -25,9 +23,6 @@ from training.render.scene.scene import draw_scene
 
 PICTURE_SIDE, CROP_SIDE = 384, 112  # the picture that a crop of 112 pixels is taken from
 TEST_EVERY = 20  # every so many pictures one is for testing
-_DETECTOR_BATCH = 16
-
-Detector = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 
 # One a process.
 _renderer: Renderer | None = None
@@ -91,28 +86,21 @@ def _work(job: tuple[int, int, int]) -> tuple[int, Picture]:
 
 
 def faces(
-    rendered: Iterable[tuple[int, Picture]], *, infer: Detector | None, size: int
+    rendered: Iterable[tuple[int, Picture]], *, infer: Infer | None, size: int
 ) -> Iterator[tuple[str, Face | None]]:
     """For each picture its key and its face, cropped by the detector's landmarks as in serving.
 
     Where the detector finds no face there (or `infer` is None), the picture's own landmarks crop it.
     None where the crop would lie outside of the picture.
     """
-    upcoming = iter(rendered)
-    while group := list(itertools.islice(upcoming, _DETECTOR_BATCH)):
-        tiles = [tile_photo(picture.pixels) for _, picture in group]
-        raw = infer(np.concatenate([t.pixels for t in tiles])) if infer else {}
-        at = 0
-        for (number, picture), tile in zip(group, tiles, strict=True):
-            five = five_of_68(picture.landmarks)
-            landmarks = five
-            if infer:
-                part = {name: values[at : at + len(tile.pixels)] for name, values in raw.items()}
-                height, width = picture.pixels.shape[:2]
-                found = select_face(decode_faces(tile, part), width=width, height=height, five=five)
-                landmarks = five if found is None else found
-            at += len(tile.pixels)
-            yield key_of(number), _face(number, picture, landmarks, size=size)
+    for number, picture in rendered:
+        five = five_of_68(picture.landmarks)
+        landmarks = five
+        if infer:
+            height, width = picture.pixels.shape[:2]
+            found = select_face(find_faces(picture.pixels, infer), width=width, height=height, five=five)
+            landmarks = five if found is None else found
+        yield key_of(number), _face(number, picture, landmarks, size=size)
 
 
 def _face(number: int, picture: Picture, landmarks: NDArray[np.float64], *, size: int) -> Face | None:

@@ -30,7 +30,11 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
             "contract": manifest["contract"],
             "tasks": manifest["tasks"],
             "engine": _settings(models / "face_engine"),
-            "detector": _settings(models / "face_detector"),
+            "detector": {
+                name: value
+                for name, value in model_parameters(models / "photo_analysis").items()
+                if name.startswith("detector")
+            },
             # Of every model that is a process; an ensemble is none.
             "instances": {
                 model.name: count for model in sorted(models.iterdir()) if (count := model_instances(model))

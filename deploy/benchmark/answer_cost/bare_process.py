@@ -14,13 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.benchmark.answer_cost.workers import answer_requests
 from deploy.benchmark.model_parameters import model_parameters
 from runtime.contract import Contract
-from runtime.detect.blazeface import TILES
-from runtime.detect.detector_engine import load_detector
+from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.faces import find_faces
 from runtime.engines import Engine, load_engine
 from runtime.image.crops import crop_of
@@ -75,7 +73,7 @@ class Bare:
         steps.begin()
         image = decode_image(encoded)
         steps.end("decode")
-        found = find_faces(image, self._detector)
+        found = find_faces(image, self._detector.infer)
         steps.end("detect")
         crop, size = crop_of(self._contract.crop), self._contract.input_size
         cut = [
@@ -95,16 +93,13 @@ class Bare:
         return len(cut)
 
     @functools.cached_property
-    def _detector_engine(self) -> Engine:
-        parameters = model_parameters(self._models / "face_detector")
+    def _detector(self) -> DetectorEngine:
+        parameters = model_parameters(self._models / "photo_analysis")
         return load_detector(
-            self._models / "face_detector" / "1" / parameters["file"],
-            precision=parameters["precision"],
+            self._models / "photo_analysis" / "1" / parameters["detector"],
+            precision=parameters["detector_precision"],
             threads=1,
         )
-
-    def _detector(self, tiles: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        return self._detector_engine.infer({TILES: tiles})
 
     def _load_engine(self, threads: int, streams: int) -> Engine:
         chosen = {"threads": str(threads), "streams": str(streams)}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detect.blazeface import TILE_SIZE, TILES
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.detector_file import find_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.detect.search import MIN_SCORE, Search
 
+_CANVAS = 192
 # A photo uint8 [H, W, 3] -> its faces.
 Find = Callable[[NDArray[np.uint8]], Detections]
 
@@ -41,6 +41,6 @@ class Finder:
         """The faces of a photo uint8 [H, W, 3]."""
         return find_faces(photo, self._infer, search=Search(min_score=self.min_score))
 
-    def _infer(self, tiles: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
-        self.canvases += tiles.size / (3 * TILE_SIZE**2)
-        return self._engine.infer({TILES: tiles})
+    def _infer(self, canvases: NDArray[np.uint8]) -> Mapping[str, NDArray[Any]]:
+        self.canvases += canvases.size / (3 * _CANVAS**2)
+        return self._engine.infer(canvases)

@@ -99,9 +99,7 @@ def test_queues_are_bounded_where_requests_come_in_and_nowhere_else(committed: d
         for name, model in committed.items()
         if model.dynamic_batching.default_queue_policy.max_queue_size
     }
-    assert bounded == {"face_preprocess", "crop_preprocess", "photo_analysis", "face_detect"} | {
-        "face_detector"  # no step of an ensemble: models of whole photos call it, and pass its refusal on
-    }
+    assert bounded == {"face_preprocess", "crop_preprocess", "photo_analysis", "face_detect"}
 
 
 def test_a_changed_committed_file_is_found(graph: Graph, tmp_path: Path) -> None:

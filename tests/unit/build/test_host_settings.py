@@ -62,7 +62,7 @@ def test_what_a_file_leaves_out_follows_from_the_cores() -> None:
     assert settings.face_preprocess == dataclasses.replace(
         defaults.face_preprocess, instances=5, max_queued=7
     )
-    assert settings.detector == defaults.detector
+    assert settings.photo_analysis == defaults.photo_analysis
     assert read("", cores=3) == HostSettings.for_host("cpu", 3)
 
 
@@ -161,7 +161,6 @@ def test_beside_gpus_the_python_steps_share_the_cores_up_to_a_bound() -> None:
         assert most == 64, "each is a process of its own"
     # What decodes gets most of the cores: the rest of its answer costs less.
     assert large.face_preprocess.instances > 2 * large.face_postprocess.instances
-    assert large.detector.instances * large.detector.threads == 64, "the detector runs on the CPU"
     assert large.engine.instances == small.engine.instances == 2, "on each GPU, whatever the cores"
 
 

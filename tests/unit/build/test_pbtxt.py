@@ -10,6 +10,7 @@ from build.backends import servable_backend
 from build.backends.tensorrt_tools.plan_settings import Profile, graphs_up_to
 from build.errors import BuildError
 from build.onnx_interface import Graph, read_graph
+from build.precisions import Precision
 from build.serving.batching_and_queues import MAX_BATCH
 from build.serving.engine_settings import EngineSettings
 from build.serving.host_settings import REFERENCE_HOST as HOST
@@ -169,16 +170,15 @@ def test_the_engine_declares_every_head_and_the_rest_only_the_served_tasks(graph
         ]
 
 
-def test_the_detector_runs_in_fp32_whatever_the_network_runs_in(graph: Graph) -> None:
-    engine = settings(precision="bf16", threads=1)
-    files = config_files([network_of(graph, engine=engine)])
-    detector = parse(files["face_detector/config.pbtxt"])
-    assert parameters(detector) == {
-        "file": "detector.tflite",
-        "precision": "fp32",
-        "threads": "1",
-        "streams": "1",
-    }
+@pytest.mark.parametrize(("network", "detector"), [("fp32", "fp32"), ("bf16", "bf16"), ("int8", "bf16")])
+def test_the_detector_runs_in_fp32_beside_a_network_in_fp32_alone(
+    graph: Graph, network: Precision, detector: str
+) -> None:
+    files = config_files([network_of(graph, engine=settings(precision=network))])
+    for model in ("photo_analysis", "face_detect"):
+        found = parameters(parse(files[f"{model}/config.pbtxt"]))
+        assert found["detector_precision"] == detector
+        assert (found["detector"], found["detector_threads"]) == ("detector.tflite", "1")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ def test_the_link_leads_to_models_library_and_manifest(weights: Path, output: Pa
     assert (output / "repository").resolve() == assembled.resolve()
     assert {path.name for path in assembled.iterdir()} == {"models", "lib", "manifest.json"}
     assert (assembled / "models/face_engine/1/model.onnx").read_bytes() == weights.read_bytes()
-    assert (assembled / "models/face_detector/1/detector.tflite").is_file()
+    for model in ("photo_analysis", "face_detect"):
+        assert (assembled / "models" / model / "1/detector.tflite").is_file()
     assert (assembled / "lib/runtime/image/align.py").is_file()
     assert not any(path.name.startswith(".repository-") for path in output.iterdir() if path.is_dir())
 

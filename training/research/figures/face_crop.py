@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from runtime.engines.openvino import OpenVinoEngine
+    from runtime.detect.detector_engine import DetectorEngine
 
 
 def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
@@ -25,7 +25,7 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
         photo = decode_image(path.read_bytes())
         if aligned:
             return align_face(photo, size=size)[0]
-        found = find_faces(photo, lambda tiles: _detector().infer({"tiles": tiles}))
+        found = find_faces(photo, _detector().infer)
         if not len(found.boxes):
             raise ValueError(f"there is no face in {path}: give a photo of one, or --aligned for a crop")
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
@@ -38,7 +38,7 @@ def face_crop(path: Path, *, size: int, aligned: bool) -> NDArray[np.uint8]:
 
 
 @functools.cache
-def _detector() -> "OpenVinoEngine":
+def _detector() -> "DetectorEngine":
     from runtime.detect.detector_engine import load_detector
     from runtime.detect.detector_file import find_detector
 

@@ -17,6 +17,6 @@ def test_a_models_error_is_passed_on_without_the_servers_paths() -> None:
 
 
 def test_a_model_that_can_not_answer_now_is_tried_again() -> None:
-    refusal = of_model(grpc.StatusCode.UNAVAILABLE, "face_detector has no memory left for this request")
+    refusal = of_model(grpc.StatusCode.UNAVAILABLE, "face_engine has no memory left for this request")
     assert refusal.retry_after is not None
     assert of_model(grpc.StatusCode.INTERNAL, "photo_analysis failed on this request").retry_after is None

@@ -29,7 +29,7 @@ from deploy.gateway.operation.process_settings import DescriptorWatch
 from deploy.gateway.refusals import no_shared_memory
 
 FULL = (
-    "face_detector did not answer: Failed to increase the shared memory pool size for key 'qface_1_2_3' to "
+    "face_engine did not answer: Failed to increase the shared memory pool size for key 'qface_1_2_3' to "
     "1048576 bytes. If you are running Triton inside docker, use '--shm-size' flag to control the shared "
     "memory region size. Error: No space left on device"
 )

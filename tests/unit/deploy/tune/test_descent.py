@@ -81,7 +81,7 @@ def test_the_best_position_of_every_knob_is_found_and_what_does_not_matter_stays
     assert settings.engine.threads == settings.engine.streams
     assert settings.face_preprocess.instances == 2
     assert settings.photo_analysis == start.photo_analysis
-    assert settings.detector == start.detector
+    assert settings.face_detect == start.face_detect
     assert all(trial.duel is not None for trial in trials)
 
 

@@ -183,5 +183,5 @@ def test_the_repository_as_it_stands_gives_each_task_to_its_key_alone() -> None:
         assert allowed(who, "face_detect", among=real)
         for other in ensembles:
             assert allowed(who, other, among=real) == (other == task)
-        for step in ("face_engine", "face_preprocess", "crop_preprocess", "face_detector"):
+        for step in ("face_engine", "face_preprocess", "crop_preprocess"):
             assert not allowed(who, step, among=real)
