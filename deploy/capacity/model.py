@@ -11,8 +11,8 @@ Of a mix of requests, with w_i the share of kind i, f_i the faces of its answer,
     GPUs        G / (F / E + P / D)  G GPUs of E faces a second; P pictures a request, of which a GPU decodes
                                      and warps D a second where it does (else P / D = 0)
 
-Requests a second are the least of these. H_s is C_s, but a photo's process also waits: for the detector
-(its core-ms over the threads of one instance) and for the engine, at most two full batches (2 B / E).
+Requests a second are the least of these. H_s is C_s, but a photo's process also waits for the engine, at
+most two full batches (2 B / E).
 Decoding and the engine share the GPU, as if nothing of it had hardware of its own: never too good.
 """
 
@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from build.serving.host_settings import HostSettings
 from deploy.capacity.requests import RequestCost
 
-GATEWAY, DETECTOR, PHOTO, PREPROCESS = "gateway", "face_detector", "photo_analysis", "face_preprocess"
+GATEWAY, PHOTO, PREPROCESS = "gateway", "photo_analysis", "face_preprocess"
 CORES, GPUS = "cores", "GPUs"
 # Core-ms of the main process for each request of a further front: docs/gateway.md, measured there.
 AUTHORITY_CORE_MS = 0.15
@@ -130,7 +130,7 @@ def _process_bounds(
     if PHOTO in held:
         photos = sum(share for share, cost in mix if PHOTO in cost.steps) / sum(share for share, _ in mix)
         batches = 2e3 * host.max_batch / gpus.faces_per_second
-        held[PHOTO] += held.get(DETECTOR, 0.0) / max(1, host.detector.threads) + photos * batches
+        held[PHOTO] += photos * batches
     if GATEWAY in held:
         others = 1 - 1 / gateway_processes
         held[GATEWAY] = held[GATEWAY] / gateway_processes + AUTHORITY_CORE_MS * others
@@ -144,7 +144,5 @@ def _threads(step: str, host: HostSettings) -> int | None:
     """How many requests a step computes at a time; None where only the cores bound it."""
     if step == GATEWAY:
         return 1
-    if step == DETECTOR:
-        return host.detector.instances * max(1, host.detector.threads)
     settings = getattr(host, step, host.task_postprocess if step.endswith("_postprocess") else None)
     return None if settings is None else int(settings.instances)

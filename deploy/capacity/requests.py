@@ -17,7 +17,7 @@ KINDS = {"crop": CROP, "face": FACE, "photo": PHOTO}  # of a mix, and the reques
 class RequestCost:
     """One kind of request: the faces of its answer, and the core-ms that each step takes for it.
 
-    steps: of every process but the clients and the engine (face_detector, which runs on the CPU, is one).
+    steps: of every process but the clients and the engine.
     engine: of the engine where it runs on the CPU.
     """
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.engines import load_engine
+from runtime.engines import Engine, load_engine
 from runtime.serving.base import Answer, ServedModel, response, tensor
 
 
@@ -15,7 +15,11 @@ class FaceEngine(ServedModel):
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads the network; the parameters name the file, what runs it and how."""
         super().initialize(args)
-        self.engine = load_engine(self.directory, self.parameters)
+        self.engine = self.load()
+
+    def load(self) -> Engine:
+        """The loaded network."""
+        return load_engine(self.directory, self.parameters)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order, from one inference over all of them."""

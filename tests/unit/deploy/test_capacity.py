@@ -22,13 +22,11 @@ FACE = RequestCost(
 PHOTO = RequestCost(
     name="photo:4",
     faces=4,
-    steps={"photo_analysis": 20.0, "face_detector": 40.0, "tritonserver": 4.0, "gateway": 4.0},
+    steps={"photo_analysis": 60.0, "tritonserver": 4.0, "gateway": 4.0},
     engine=50.0,
     client=3.0,
 )
-HOST = HostSettings.for_host(
-    "gpu", 64
-)  # 48 face_preprocess, 16 face_postprocess, 64 photo_analysis, 16 x 4 tiles
+HOST = HostSettings.for_host("gpu", 64)  # 48 face_preprocess, 16 face_postprocess, 64 photo_analysis
 FAST = Gpus(faces_per_second=1e6)
 
 
@@ -77,16 +75,15 @@ def test_a_host_with_few_cores_feeds_a_share_of_a_gpu() -> None:
 def test_a_mix_costs_what_its_shares_cost() -> None:
     found = capacity([(3, FACE), (1, PHOTO)], HOST, FAST, busy=1.0)
     assert found.core_ms["tritonserver"] == pytest.approx((3 * 1 + 4) / 4)
-    assert found.core_ms["face_detector"] == pytest.approx(40 / 4)
+    assert found.core_ms["photo_analysis"] == pytest.approx(60 / 4)
     assert found.faces / found.requests == pytest.approx((3 * 1 + 4) / 4)
     assert found.bounds["face_preprocess"] == pytest.approx(1000 * 48 / (3 * 4 / 4))
 
 
-def test_a_photo_holds_its_process_while_detector_and_engine_work() -> None:
+def test_a_photo_holds_its_process_while_the_engine_works() -> None:
     found = one(without_gateway(PHOTO), gpus=Gpus(faces_per_second=6400))
-    # 20 of its own, 40 over the four threads of a detector, and two batches of 32 faces: 10 ms.
-    assert found.bounds["photo_analysis"] == pytest.approx(1000 * 64 / (20 + 10 + 10))
-    assert found.bounds["face_detector"] == pytest.approx(1000 * 64 / 40)
+    # 60 of its own, and two batches of 32 faces: 10 ms.
+    assert found.bounds["photo_analysis"] == pytest.approx(1000 * 64 / (60 + 10))
 
 
 def test_a_gpu_that_decodes_has_less_time_for_faces() -> None:
