@@ -10,7 +10,6 @@ from build.acceptance.parity import differences, tolerances
 from build.config import WEIGHTS
 from build.detector import find_detector
 from build.onnx_interface import read_graph
-from runtime.detect.blazeface import TILES
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import find_faces
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -32,7 +31,7 @@ def test_answers_of_reduced_photos_lie_within_the_tolerances_of_bf16() -> None:
     reduced: list[NDArray[np.uint8]] = []
     for path, subsampling in zip(PICTURES, itertools.cycle(SUBSAMPLINGS), strict=False):
         small = decode_image(path.read_bytes())
-        landmarks = find_faces(small, lambda tiles: detector.infer({TILES: tiles})).landmarks[0]
+        landmarks = find_faces(small, detector.infer).landmarks[0]
         zoom = (PIXELS / (small.shape[0] * small.shape[1])) ** 0.5
         large = cv2.resize(small, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
         options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, subsampling]
