@@ -161,6 +161,8 @@ class CropPreprocess(_Preprocess):
                 f"the crop is {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} accepted: "
                 "send a smaller one"
             )
+        if height == width == self.size:  # as most are sent: every kind of crop leaves it as it is
+            return _joined([(crop, _UNMOVED, (height, width)) for crop in crops])
         return _joined(
             _row_by_row(
                 lambda row: (*self.crop(crops[row], size=self.size), (height, width)), rows=len(crops)
@@ -171,6 +173,8 @@ class CropPreprocess(_Preprocess):
 # A crop's pixels, the map back to its photo, and the photo's height and width.
 _Cut = tuple[NDArray[np.uint8], Affine, tuple[int, ...]]
 _Row = TypeVar("_Row")
+
+_UNMOVED: Affine = np.eye(2, 3, dtype=np.float32)
 
 
 @dataclass(kw_only=True)

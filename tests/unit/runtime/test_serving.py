@@ -16,6 +16,7 @@ import pytest
 import threadpoolctl
 
 from runtime.errors import InvalidBox
+from runtime.image.crops import CROPS
 from tests.helpers import requests as asking
 from tests.helpers.fake_backend import Request, Response, Tensor, TritonError, initialize
 from tests.helpers.paths import ROOT
@@ -253,3 +254,17 @@ def test_every_model_program_is_thin() -> None:
     assert len(programs) >= 7
     for program in programs:
         assert len(program.read_text().splitlines()) <= 40, program
+
+
+@pytest.mark.parametrize("kind", sorted(CROPS))
+def test_a_crop_of_the_network_s_size_goes_to_it_as_it_is(backend: Any, kind: str) -> None:
+    served = importlib.import_module("runtime.serving.preprocess").CropPreprocess
+    model = initialize(served(), inputs=["crop"], input_size="16", crop=kind)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    (answered,) = model.execute([Request(["pixels", "crop_to_photo", "photo_size"], crop=crops)])
+    np.testing.assert_array_equal(answered.tensors["pixels"].values, crops)
+    for row, crop in enumerate(crops):
+        pixels, back = CROPS[kind](crop, size=16)
+        np.testing.assert_array_equal(pixels, crop)
+        np.testing.assert_array_equal(answered.tensors["crop_to_photo"].values[row], back)
+    assert answered.tensors["photo_size"].values.tolist() == [[16, 16]] * 3
