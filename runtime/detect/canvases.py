@@ -13,11 +13,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InvalidImage
+from runtime.image.photo import Copy, Photo, copy_of, size_of
 
 # The first look: the photo within 192 x 192 pixels, and beside it within 77 x 77.
 FIRST_SHAPE = (192, 288)
@@ -35,6 +35,11 @@ CLOSER_FACE = 48.0
 _MOST_ENLARGED = 2.0
 # So many at once, filled up with black ones: each other number would be another shape to compile.
 CLOSER_BATCHES = (1, 2, 4, 8)
+
+# How many times the pixels of a look, a side, a photo's reduced copy has at least. A closer look may be made
+# of half: a face that the whole looks are sure to show is not enlarged then; for others, most of which are no
+# faces, the photo is not decoded again.
+_FINER, _CLOSER_FINER = 1.5, 0.5
 
 # Finer levels are cut into tiles of this size, which share so many pixels: a larger face is found on the
 # level before.
@@ -79,8 +84,10 @@ class Canvases:
     views: Views
 
 
-def check_photo(image: NDArray[np.uint8]) -> None:
-    """Raises InvalidImage for what is no photo [H, W, 3] uint8."""
+def check_photo(image: NDArray[np.uint8] | Photo) -> None:
+    """Raises InvalidImage for an array that is no photo [H, W, 3] uint8."""
+    if isinstance(image, Photo):
+        return
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise InvalidImage(
             f"A photo of shape {image.shape} and type {image.dtype} can't be searched for faces; "
@@ -88,11 +95,11 @@ def check_photo(image: NDArray[np.uint8]) -> None:
         )
 
 
-def whole_looks(image: NDArray[np.uint8]) -> list[Canvases]:
-    """The looks at all of a photo [H, W, 3] uint8, the coarsest first."""
+def whole_looks(image: NDArray[np.uint8] | Photo) -> list[Canvases]:
+    """The looks at all of a photo (or its pixels [H, W, 3] uint8), the coarsest first."""
     photo = _size(image)
     if photo.max() < _SECOND_FROM:
-        return [_first_look(image, photo=photo)]
+        return [_first_look(_within(image, side=int(photo.max()), photo=photo), photo=photo)]
     # The coarser copies are made from the finer one, so a large photo is read only once.
     base = _within(image, side=_SECOND, photo=photo)
     return [_first_look(base, photo=photo), _second_look(base, photo=photo)]
@@ -111,9 +118,9 @@ def seen_from(photo: NDArray[np.int_]) -> float:
 
 
 def closer_looks(
-    image: NDArray[np.uint8], *, centers: NDArray[np.float64], sizes: NDArray[np.float64]
+    image: NDArray[np.uint8] | Photo, *, centers: NDArray[np.float64], sizes: NDArray[np.float64]
 ) -> Iterator[Canvases]:
-    """Looks at places of a photo [H, W, 3] uint8.
+    """Looks at places of a photo (or its pixels [H, W, 3] uint8).
 
     centers [n, 2] and sizes [n]: of the faces that are supposed there, in its pixels.
     """
@@ -130,23 +137,22 @@ def closer_looks(
         yield _canvases([pixels for pixels, _ in part] + black, [[view] for _, view in part])
 
 
-def fine_looks(image: NDArray[np.uint8], *, from_size: float) -> Iterator[Canvases]:
-    """The tiles of finer levels of a photo [H, W, 3] uint8, for faces from so many of its pixels on.
+def fine_looks(image: NDArray[np.uint8] | Photo, *, from_size: float) -> Iterator[Canvases]:
+    """The tiles of finer levels of a photo or its pixels, for faces from so many of its pixels on.
 
     Of at most MOST_TILES; what they show is `finest_face`.
     """
     photo = _size(image)
     for side in fine_levels(photo, from_size=from_size):
-        copy = _within(image, side=side, photo=photo)
-        yield from _tiles(copy, photo=photo)
+        yield from _tiles(_within(image, side=side, photo=photo))
 
 
-def crowd_looks(image: NDArray[np.uint8]) -> Iterator[Canvases]:
-    """The tiles of the next finer level of a photo [H, W, 3] uint8 than the whole looks."""
+def crowd_looks(image: NDArray[np.uint8] | Photo) -> Iterator[Canvases]:
+    """The tiles of the next finer level of a photo or its pixels than the whole looks."""
     photo = _size(image)
     longer = int(photo.max())
     side = min(longer, round(_STEP * _whole_side(longer)))
-    yield from _tiles(_within(image, side=side, photo=photo), photo=photo)
+    yield from _tiles(_within(image, side=side, photo=photo))
 
 
 def fine_levels(photo: NDArray[np.int_], *, from_size: float) -> list[int]:
@@ -179,27 +185,27 @@ def finest_face(photo: NDArray[np.int_], *, from_size: float | None) -> float:
 _View = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 
-def _first_look(image: NDArray[np.uint8], *, photo: NDArray[np.int_]) -> Canvases:
+def _first_look(copy: Copy, *, photo: NDArray[np.int_]) -> Canvases:
     canvas = np.zeros((*FIRST_SHAPE, 3), dtype=np.uint8)
     height, width = FIRST_SHAPE
     views = [
-        _letterbox(image, canvas, area=np.array([0, 0, _WHOLE, height]), side=_WHOLE, photo=photo),
-        _letterbox(image, canvas, area=np.array([_WHOLE, 0, width, height]), side=_SHRUNKEN, photo=photo),
+        _letterbox(copy, canvas, area=np.array([0, 0, _WHOLE, height]), side=_WHOLE, photo=photo),
+        _letterbox(copy, canvas, area=np.array([_WHOLE, 0, width, height]), side=_SHRUNKEN, photo=photo),
     ]
     return _canvases([canvas], [views])
 
 
-def _second_look(image: NDArray[np.uint8], *, photo: NDArray[np.int_]) -> Canvases:
-    size = _size(image)
+def _second_look(copy: Copy, *, photo: NDArray[np.int_]) -> Canvases:
+    size = _size(copy.pixels)
     short = next(side for side in _SECOND_SHORT_SIDES if side >= size.min())
     width, height = (_SECOND, short) if size[0] >= size[1] else (short, _SECOND)
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
     area = np.array([0, 0, width, height])
-    return _canvases([canvas], [[_letterbox(image, canvas, area=area, side=_SECOND, photo=photo)]])
+    return _canvases([canvas], [[_letterbox(copy, canvas, area=area, side=_SECOND, photo=photo)]])
 
 
 def _letterbox(
-    image: NDArray[np.uint8],
+    copy: Copy,
     canvas: NDArray[np.uint8],
     *,
     area: NDArray[np.int_],
@@ -207,49 +213,49 @@ def _letterbox(
     photo: NDArray[np.int_],
 ) -> _View:
     """Puts the photo into the middle of a canvas's area, its longer side `side` pixels."""
-    copy = _within(image, side=side, photo=photo)
-    size = _size(copy)
+    smaller = copy_of(copy.pixels, size=_sized(photo, side=side))
+    size = _size(smaller.pixels)
     left, top = at = area[:2] + (area[2:] - area[:2] - size) // 2
-    canvas[top : top + size[1], left : left + size[0]] = copy
-    return area.astype(np.float64), size / photo, at.astype(np.float64), np.zeros(4, dtype=bool)
+    canvas[top : top + size[1], left : left + size[0]] = smaller.pixels
+    scale, offset = copy.scale * smaller.scale, copy.offset * smaller.scale + at
+    return area.astype(np.float64), scale, offset, np.zeros(4, dtype=bool)
 
 
 def _spot(
-    image: NDArray[np.uint8], *, center: NDArray[np.float64], scale: float, side: NDArray[np.int_]
+    image: NDArray[np.uint8] | Photo, *, center: NDArray[np.float64], scale: float, side: NDArray[np.int_]
 ) -> tuple[NDArray[np.uint8], _View]:
     """A part of the photo at some scale, as large as a canvas of `side` (width, height)."""
     photo = _size(image)
     low = np.clip(np.floor(center - side / scale / 2).astype(int), 0, photo - 1)
     high = np.clip(np.ceil(center + side / scale / 2).astype(int), low + 1, photo)
     size = np.clip(np.rint((high - low) * scale).astype(int), 1, side)
-    part = _resize(image[low[1] : high[1], low[0] : high[0]], size)
+    copy = copy_of(image, part=[low, high], size=(int(size[0]), int(size[1])), finer=_CLOSER_FINER)
     canvas = np.zeros((side[1], side[0], 3), dtype=np.uint8)
-    canvas[: size[1], : size[0]] = part
-    exact = size / (high - low)
+    canvas[: size[1], : size[0]] = copy.pixels
     edges = np.concatenate([low > 0, high < photo])
-    return canvas, (np.array([0, 0, *size], dtype=np.float64), exact, -low * exact, edges)
+    return canvas, (np.array([0, 0, *size], dtype=np.float64), copy.scale, copy.offset, edges)
 
 
-def _tiles(image: NDArray[np.uint8], *, photo: NDArray[np.int_]) -> Iterator[Canvases]:
+def _tiles(copy: Copy) -> Iterator[Canvases]:
     """A level's tiles, evenly spread over it and its edges included."""
-    size = _size(image)
+    size = _size(copy.pixels)
     spare = np.maximum(0, size - _TILE)
     counts = _counts(size)
     columns, rows = (np.rint(np.linspace(0, s, n)).astype(int) for s, n in zip(spare, counts, strict=True))
     for y in rows:
         for x in columns:
             canvas = np.zeros((_TILE, _TILE, 3), dtype=np.uint8)
-            part = image[y : y + _TILE, x : x + _TILE]
+            part = copy.pixels[y : y + _TILE, x : x + _TILE]
             canvas[: part.shape[0], : part.shape[1]] = part
             edges = np.array([x > 0, y > 0, x + _TILE < size[0], y + _TILE < size[1]])
             area = np.array([0, 0, part.shape[1], part.shape[0]], dtype=np.float64)
-            view = area, size / photo, -np.array([x, y], dtype=np.float64), edges
+            view = area, copy.scale, copy.offset - [x, y], edges
             yield _canvases([canvas], [[view]])
 
 
 def _count(photo: NDArray[np.int_], *, side: int) -> int:
     """The tiles of the level whose longer side has so many pixels."""
-    return int(_counts(_sized(photo, side=side)).prod())
+    return int(_counts(np.array(_sized(photo, side=side))).prod())
 
 
 def _counts(size: NDArray[np.int_]) -> NDArray[np.int_]:
@@ -277,22 +283,15 @@ def _whole_side(longer: int) -> int:
     return _WHOLE if longer < _SECOND_FROM else _SECOND
 
 
-def _size(image: NDArray[np.uint8]) -> NDArray[np.int_]:
-    return np.array([image.shape[1], image.shape[0]])
+def _size(image: NDArray[np.uint8] | Photo) -> NDArray[np.int_]:
+    return np.array(size_of(image))
 
 
-def _sized(photo: NDArray[np.int_], *, side: int) -> NDArray[np.int_]:
+def _sized(photo: NDArray[np.int_], *, side: int) -> tuple[int, int]:
     """A photo's size when its longer side has so many pixels."""
-    return np.asarray(np.maximum(1, np.rint(photo * (side / photo.max())).astype(int)))
+    width, height = np.maximum(1, np.rint(photo * (side / photo.max())).astype(int)).tolist()
+    return width, height
 
 
-def _within(image: NDArray[np.uint8], *, side: int, photo: NDArray[np.int_]) -> NDArray[np.uint8]:
-    return _resize(image, _sized(photo, side=side))
-
-
-def _resize(image: NDArray[np.uint8], size: NDArray[np.int_]) -> NDArray[np.uint8]:
-    if image.shape[1] == size[0] and image.shape[0] == size[1]:
-        return image
-    smaller = size[0] < image.shape[1]
-    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (int(size[0]), int(size[1])), interpolation=method), dtype=np.uint8)
+def _within(image: NDArray[np.uint8] | Photo, *, side: int, photo: NDArray[np.int_]) -> Copy:
+    return copy_of(image, size=_sized(photo, side=side), finer=_FINER)

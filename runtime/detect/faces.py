@@ -20,6 +20,7 @@ from runtime.detect.canvases import (
 )
 from runtime.detect.search import USUAL_SEARCH, Search
 from runtime.detect.suppression import merge_candidates
+from runtime.image.photo import Photo, mirror_of, size_of
 
 # A picture made to look like thousands of faces would keep this code busy: so many candidates of a photo are
 # looked at, and more where more faces than usual are wanted.
@@ -99,8 +100,10 @@ class _Candidates:
         )
 
 
-def find_faces(image: NDArray[np.uint8], infer: Infer, *, search: Search = USUAL_SEARCH) -> Detections:
-    """All faces of a photo [H, W, 3] uint8 RGB, upright, that a search wants.
+def find_faces(
+    image: NDArray[np.uint8] | Photo, infer: Infer, *, search: Search = USUAL_SEARCH
+) -> Detections:
+    """All faces of a photo (or its pixels [H, W, 3] uint8 RGB, upright) that a search wants.
 
     `infer` takes canvases [B, H, W, 3] uint8 and returns the detector's raw answers about them: that of a
     `runtime.detect.detector_engine.DetectorEngine`.
@@ -110,7 +113,7 @@ def find_faces(image: NDArray[np.uint8], infer: Infer, *, search: Search = USUAL
     found = _search(image, infer, search)
     # A face that is hardly seen is often seen in a mirror; where there are none a look costs little else.
     if not len(found):
-        found = _mirrored(_search(np.ascontiguousarray(image[:, ::-1]), infer, search), width=image.shape[1])
+        found = _mirrored(_search(mirror_of(image), infer, search), width=size_of(image)[0])
     return found
 
 
@@ -123,8 +126,8 @@ def _mirrored(found: Detections, *, width: int) -> Detections:
     return replace(found, boxes=boxes, landmarks=landmarks)
 
 
-def _search(image: NDArray[np.uint8], infer: Infer, search: Search) -> Detections:
-    photo_size = (image.shape[1], image.shape[0])
+def _search(image: NDArray[np.uint8] | Photo, infer: Infer, search: Search) -> Detections:
+    photo_size = size_of(image)
     wanted = 0.0 if search.min_face is None else search.min_face * max(photo_size)
 
     def look(looks: Iterable[Canvases], *, min_score: float = search.min_score) -> _Candidates:

@@ -6,7 +6,7 @@ landmarks, maps) are in its full pixels, whatever was decoded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -82,20 +82,33 @@ class Photo:
         whole = max(self.width, self.height)
         return self._at_most([scale for scale in self._scales if longer and -(-whole // scale) >= longer])
 
-    def for_zoom(self, zoom: float) -> Reduced:
-        """The photo for a copy of `zoom` times its size: where it is reduced, with FINER times its pixels."""
-        return self._at_most([scale for scale in self._scales if FINER * zoom * scale <= 1])
+    def for_zoom(self, zoom: float, *, finer: float = FINER) -> Reduced:
+        """The photo for a copy of `zoom` times its size; if reduced, it has `finer` times that or more."""
+        return self._at_most([scale for scale in self._scales if finer * zoom * scale <= 1])
+
+    def mirrored(self) -> "Photo":
+        """The photo's mirror image, left and right exchanged; what was decoded of the one is of the other."""
+        mirror = object.__new__(Photo)
+        mirror.width, mirror.height, mirror._scales = self.width, self.height, self._scales
+        # Of two orientations, 1 and 2 to 7 and 8, the one is the other mirrored across.
+        orientation = self._picture.orientation
+        mirror._picture = replace(self._picture, orientation=orientation + (1 if orientation % 2 else -1))
+        mirror._decoded = {
+            scale: mirror._placed(np.asarray(cv2.flip(reduced.pixels, 1), dtype=np.uint8), scale=scale)
+            for scale, reduced in self._decoded.items()
+        }
+        return mirror
 
     def _at_most(self, scales: Sequence[int]) -> Reduced:
         """The coarsest of these scales, 1 where there is none, or the next finer one that is there."""
         coarsest = max(scales, default=1)
         there = [scale for scale in self._decoded if scale <= coarsest]
         if not there:
-            self._decoded[coarsest] = self._decode(coarsest)
+            pixels = decode_picture(self._picture, scale=coarsest)
+            self._decoded[coarsest] = self._placed(pixels, scale=coarsest)
         return self._decoded[max(there, default=coarsest)]
 
-    def _decode(self, scale: int) -> Reduced:
-        pixels = decode_picture(self._picture, scale=scale)
+    def _placed(self, pixels: NDArray[np.uint8], *, scale: int) -> Reduced:
         height, width = pixels.shape[:2]
         across, down = mirrored(self._picture.orientation)
         # The pixels that show less than the others are the last that are stored.
@@ -122,28 +135,42 @@ class Copy:
 
 
 def copy_of(
-    image: NDArray[np.uint8] | Photo, *, size: tuple[int, int], part: ArrayLike | None = None
+    image: NDArray[np.uint8] | Photo,
+    *,
+    size: tuple[int, int],
+    part: ArrayLike | None = None,
+    finer: float = FINER,
 ) -> Copy:
     """A photo (or its pixels [H, W, 3] uint8) at a `size` (width, height), averaged or interpolated.
 
     `part` [2, 2] are the first and the last corner, in whole pixels of the photo, of the part to copy;
-    without it all is copied. Of a reduced photo the copy begins and ends with its pixels: it shows up to one
-    of them more, which `scale` and `offset` account for.
+    without it all is copied. A photo that is reduced has at least `finer` times the copy's pixels, a side.
+    The copy then begins and ends with its pixels: it shows up to one of them more, which `scale` and
+    `offset` account for.
     """
     corners = np.array([[0, 0], size_of(image)]) if part is None else np.asarray(part)
-    decoded = pixels_for(image, zoom=float((size / (corners[1] - corners[0])).max()))
+    zoom = float((size / (corners[1] - corners[0])).max())
+    decoded = pixels_for(image, zoom=zoom, finer=finer)
     places = decoded.place(corners)
     (left, top), (right, bottom) = first, last = (
         np.floor(places[0]).astype(int),
         np.ceil(places[1]).astype(int),
     )
-    pixels = decoded.pixels[top:bottom, left:right]
-    if pixels.shape[1::-1] != size:
-        smaller = size[0] < pixels.shape[1]
-        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
+    pixels = _resized(decoded.pixels[top:bottom, left:right], size)
     scale = size / ((last - first) * decoded.scale)
     return Copy(pixels=pixels, scale=scale, offset=-(first * decoded.scale + decoded.offset) * scale)
+
+
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    if (width, height) == size:
+        return pixels
+    # Halves are made many times as fast as other parts.
+    while min(width / size[0], height / size[1]) >= 4 and width % 2 == height % 2 == 0:
+        width, height = width // 2, height // 2
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
 
 
 def size_of(image: NDArray[np.uint8] | Photo) -> tuple[int, int]:
@@ -151,6 +178,11 @@ def size_of(image: NDArray[np.uint8] | Photo) -> tuple[int, int]:
     return (image.width, image.height) if isinstance(image, Photo) else (image.shape[1], image.shape[0])
 
 
-def pixels_for(image: NDArray[np.uint8] | Photo, *, zoom: float) -> Reduced:
+def pixels_for(image: NDArray[np.uint8] | Photo, *, zoom: float, finer: float = FINER) -> Reduced:
     """What `Photo.for_zoom` gives, or an array [H, W, 3] as it is."""
-    return image.for_zoom(zoom) if isinstance(image, Photo) else Reduced(pixels=image)
+    return image.for_zoom(zoom, finer=finer) if isinstance(image, Photo) else Reduced(pixels=image)
+
+
+def mirror_of(image: NDArray[np.uint8] | Photo) -> NDArray[np.uint8] | Photo:
+    """A photo, or an array [H, W, 3], with left and right exchanged."""
+    return image.mirrored() if isinstance(image, Photo) else np.asarray(cv2.flip(image, 1), dtype=np.uint8)

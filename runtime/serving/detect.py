@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.detect.canvases import CLOSER_BATCHES, CLOSER_SHAPE, FIRST_SHAPE
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.detect.search import Search, read_search
-from runtime.image.decode import decode_image
+from runtime.image.photo import Photo
 from runtime.parameters import REQUEST_PARAMETERS, parse
 from runtime.serving.base import Answer, ServedModel, tensor
 
@@ -46,22 +45,21 @@ class FaceDetect(FaceSearch):
     def answer(self, request: Any) -> Answer:
         """What `detection_tensors` gives."""
         search = self.search(request)
-        image = decode_image(tensor(request, "image"))
-        return detection_tensors(find_faces(image, self.detector.infer, search=search), image)
+        photo = Photo(tensor(request, "image"))
+        return detection_tensors(find_faces(photo, self.detector.infer, search=search), photo)
 
 
-def detection_tensors(found: Detections, image: NDArray[np.uint8]) -> Answer:
+def detection_tensors(found: Detections, photo: Photo) -> Answer:
     """What is answered about the faces themselves.
 
     `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2]; `photo_size` [2], width and height after EXIF
     rotation; `faces_found` [1] and `smallest_face` [1] as in `Detections`.
     """
-    height, width = image.shape[:2]
     return {
         "boxes": found.boxes,
         "scores": found.scores,
         "landmarks": found.landmarks,
-        "photo_size": np.array([width, height], dtype=np.int32),
+        "photo_size": np.array([photo.width, photo.height], dtype=np.int32),
         "faces_found": np.array([found.faces_found], dtype=np.int32),
         "smallest_face": np.array([found.smallest_face], dtype=np.float32),
     }

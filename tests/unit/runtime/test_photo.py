@@ -10,6 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from build.detector import find_detector
+from runtime.detect.detector_engine import DetectorEngine, load_detector
+from runtime.detect.faces import find_faces
 from runtime.image import photo as photo_module
 from runtime.image.containers import Picture
 from runtime.image.crops import crop_of
@@ -78,6 +81,37 @@ def test_a_copy_states_where_it_lies_in_the_photo(enlarged: Mapping[int, bytes],
         corners = np.array([[0, 0], [3997, 2997]] if part is None else part)
         # What it shows begins and ends with decoded pixels: here of 4 and of 8.
         assert (np.abs(corners * copy.scale + copy.offset - [[0, 0], size]) < 1).all()
+
+
+@pytest.fixture(scope="module")
+def detector() -> DetectorEngine:
+    return load_detector(find_detector(), threads=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_faces_found_in_a_reduced_photo_lie_where_they_do_in_the_full_one(
+    enlarged: Mapping[int, bytes], detector: DetectorEngine, orientation: int
+) -> None:
+    photo = Photo(enlarged[orientation])
+    found = find_faces(photo, detector.infer)
+    expected = find_faces(decode_image(enlarged[orientation]), detector.infer)
+    assert photo.reduced(longer=1).scale == 4, "it was decoded for the look that needs most"
+    face = float(np.ptp(BOX)) * ENLARGED
+    assert np.abs(found.boxes[0] - expected.boxes[0]).max() < 0.01 * face
+    assert np.abs(found.landmarks[0] - expected.landmarks[0]).max() < 0.01 * face
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_mirror_image_of_a_photo_is_decoded_as_it_is(
+    enlarged: Mapping[int, bytes], orientation: int
+) -> None:
+    photo = Photo(enlarged[orientation])
+    before = photo.mirrored().reduced(longer=300)
+    seen = photo.reduced(longer=300)
+    after = photo.mirrored().reduced(longer=300)
+    np.testing.assert_array_equal(before.pixels, seen.pixels[:, ::-1])
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+    assert before.offset == after.offset == (3997 - 1000 * 4 - seen.offset[0], seen.offset[1])
 
 
 def test_a_crop_that_shows_all_of_its_pixels_is_made_of_the_full_photo(
