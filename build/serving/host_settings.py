@@ -238,19 +238,20 @@ def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSetti
     return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
 
 
-# A process of a network takes some 400 MiB with all that it has compiled, so streams come before processes;
-# but a batch of up to 32 faces keeps no more streams than these busy.
-_STREAMS = 8
+# A process of the network takes some 450 MiB with all that it has compiled. On many cores each has streams; more
+# than these no batch of up to 32 faces keeps busy.
+_PROCESSES, _STREAMS = 4, 8
 
 
 def _on_cpu(cores: int) -> dict[str, Any]:
     """The defaults of a host whose cores run everything, chosen by the sweep that docs/performance.md shows.
 
-    A network is cheapest on one thread for each part of a batch, so its threads are streams. A step's
+    A network is cheapest on one thread for each part of a batch. Processes of one thread answer more than one
+    process of streams: while one computes, another takes its next batch, and hands on its answers. A step's
     processes are its share of the processor time of an answer, and some more, as not all kinds of requests
     come at once.
     """
-    engines = max(1, cores // _STREAMS)
+    engines = max(min(cores, _PROCESSES), cores // _STREAMS)
     return {
         "engine": NetworkSettings(instances=engines, threads=cores // engines, streams=cores // engines),
         "face_preprocess": FirstStepSettings(instances=max(2, cores // 3)),
