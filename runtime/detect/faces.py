@@ -37,8 +37,10 @@ _BEST_SIZE = 55.0
 # From this score on a candidate of a whole look is a trace of a face, which a closer look may find: where the
 # whole looks show a face, and where they show none.
 _TRACE, _ONLY_TRACE = 0.05, 0.02
-# A face that a whole look shows at this size on the canvas needs no closer look.
+# A face that a whole look shows at this size on the canvas, and with this score, needs no closer look. With a
+# lower score it counts where a closer look shows it too: of twelve finds where no face is, one is left so.
 _WELL_SEEN = 36.0
+_CERTAIN = 0.7
 # Closer looks at one photo at traces, where the whole looks show a face and where they show none; and at as
 # many more as there are faces that need one.
 _MOST_TRACES, _MOST_ONLY_TRACES = 4, 8
@@ -77,13 +79,15 @@ class _Candidates:
     """Candidates of some views that may become faces; several of them show the same one.
 
     points [n, 8, 2] in photo pixels, as `blazeface.Candidates`. score [n]: 0..1. seen [n]: the longer side on
-    the canvas. whole [n]: whether the view shows all of the face.
+    the canvas. whole [n]: whether the view shows all of the face. certain [n]: whether it counts even if no
+    other look shows it.
     """
 
     points: NDArray[np.float64]
     score: NDArray[np.float64]
     seen: NDArray[np.float64]
     whole: NDArray[np.bool_]
+    certain: NDArray[np.bool_]
 
     @property
     def fits(self) -> NDArray[np.float64]:
@@ -97,6 +101,7 @@ class _Candidates:
             score=self.score[chosen],
             seen=self.seen[chosen],
             whole=self.whole[chosen],
+            certain=self.certain[chosen],
         )
 
 
@@ -134,8 +139,9 @@ def _search(image: NDArray[np.uint8] | Photo, infer: Infer, search: Search) -> D
         return _look(looks, infer, min_score=min_score, photo_size=photo_size, most=_most(search))
 
     seen = look(whole_looks(image), min_score=min(_ONLY_TRACE, search.min_score))
-    found = [seen.where(seen.score >= search.min_score)]
     places = _places(seen, min_score=search.min_score, wanted=wanted)
+    certain = (seen.score >= _CERTAIN) if places is not None else np.ones(len(seen.score), dtype=bool)
+    found = [replace(seen, certain=certain).where(seen.score >= search.min_score)]
     if places is not None:
         centers, sizes = places
         found.append(look(closer_looks(image, centers=centers, sizes=sizes)))
@@ -175,6 +181,7 @@ def _candidates(canvases: Canvases, raw: Mapping[str, NDArray[Any]], *, min_scor
         score=found.score[number],
         seen=found.size[number].max(axis=1),
         whole=~_is_cut(points[:, :2], area=area, edges=edges),
+        certain=np.ones(len(number), dtype=bool),
     )
 
 
@@ -183,14 +190,17 @@ def _places(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Centres [n, 2] and sizes [n] in photo pixels of what a closer look should show; None: of a crowd.
 
-    That is faces that are small on their canvas, and traces of others. None clearly smaller than `wanted`.
+    That is faces that are small on their canvas or not certain, and traces of others. None clearly smaller
+    than `wanted`.
     """
     sure = seen.where(seen.score >= min_score)
     merged = list(merge_candidates(sure.points, sure.score, whole=sure.whole, fits=sure.fits))
     centers, sizes = _squares(np.array([points for points, _, _ in merged]).reshape(-1, 8, 2))
-    small = np.array([sure.seen[shown].max() < _WELL_SEEN for _, _, shown in merged], dtype=bool)
-    small &= sizes >= _CLEARLY_SMALLER * wanted
-    chosen = [(centers[i], sizes[i]) for i in np.flatnonzero(small)]
+    unsure = np.array(
+        [score < _CERTAIN or sure.seen[shown].max() < _WELL_SEEN for _, score, shown in merged], dtype=bool
+    )
+    unsure &= sizes >= _CLEARLY_SMALLER * wanted
+    chosen = [(centers[i], sizes[i]) for i in np.flatnonzero(unsure)]
 
     trace, most = (_TRACE, _MOST_TRACES + len(chosen)) if merged else (_ONLY_TRACE, _MOST_ONLY_TRACES)
     weak = seen.where((seen.score < min_score) & (seen.score >= trace) & (seen.seen < _WELL_SEEN))
@@ -239,10 +249,12 @@ def _merged(
     candidates = _best(candidates, most=_most(search))
     faces: list[tuple[NDArray[np.float64], float]] = []
     found = 0
-    for points, score, _ in merge_candidates(
+    for points, score, shown in merge_candidates(
         candidates.points, candidates.score, whole=candidates.whole, fits=candidates.fits
     ):
         size = points[1] - points[0]
+        if not candidates.certain[shown].any():
+            continue
         if size.max() < _CLEARLY_SMALLER * wanted or size.min() < SMALLEST_FACE:
             continue
         found += 1
@@ -259,6 +271,7 @@ def _together(parts: Sequence[_Candidates]) -> _Candidates:
         score=np.concatenate([np.zeros(0), *(part.score for part in parts)]),
         seen=np.concatenate([np.zeros(0), *(part.seen for part in parts)]),
         whole=np.concatenate([np.zeros(0, dtype=bool), *(part.whole for part in parts)]),
+        certain=np.concatenate([np.zeros(0, dtype=bool), *(part.certain for part in parts)]),
     )
 
 

@@ -39,6 +39,7 @@ class Painted:
     most: float = 150.0
     traced: float = 1e9
     mirrored: bool = False
+    logit: float = SURE
     shapes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
 
     def __call__(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
@@ -57,7 +58,9 @@ class Painted:
                     y, h = (y + h - size if y == 0 else y), size
                 if self.mirrored and canvas[y + h // 2, x + w // 4, 0] < 128:
                     continue
-                logit = SURE if self.least <= size <= self.most else -2.5 if size >= self.traced else -100
+                logit = (
+                    self.logit if self.least <= size <= self.most else -2.5 if size >= self.traced else -100
+                )
                 if size > self.most:
                     continue
                 middle = np.clip([x + w / 2, y + h / 2], 0, [width - 1, height - 1])
@@ -113,6 +116,15 @@ def test_a_small_face_is_looked_at_more_closely_which_places_it_better(width: in
     assert_found(found, box, within=max(1.0, side / 25))
     points = POINTS[[0, 1, 2, 3, 3]] * side + box[:2] - 0.5
     assert np.abs(found.landmarks[0] - points).max() < max(1.5, side / 15)
+
+
+@pytest.mark.parametrize(("logit", "least", "found"), [(0.2, 60, 0), (0.2, 40, 1), (SURE, 60, 1)])
+def test_a_face_that_is_not_certain_counts_where_a_closer_look_shows_it_too(
+    logit: float, least: float, found: int
+) -> None:
+    """At 48 pixels, where the detector is at its best."""
+    detector = Painted(least=least, most=100.0, logit=logit)
+    assert len(find_faces(photo_of((512, 400), (150, 100, 360, 310)), detector)) == found
 
 
 def test_a_trace_is_followed_and_nothing_is_found_where_there_is_none() -> None:
