@@ -92,6 +92,7 @@ def knobs(cores: int, *, engine_forms: Iterable[Form]) -> list[Knob]:
         _number("face_preprocess", "queue_delay_us", FACE, DELAYS[:3]),
         _number("face_postprocess", "instances", FACE, counts(cores // 2, most=8)),
         _number("photo_analysis", "instances", PHOTO, [2 * n for n in counts(cores, most=32)]),
+        _number("photo_analysis", "detector_threads", PHOTO, counts(cores // 2, most=4)),
     ]
 
 
