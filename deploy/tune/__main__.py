@@ -29,14 +29,14 @@ from deploy.benchmark.answer_cost.workers import WorkerError
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.tune.bare_engine import sweep, worth_serving
-from deploy.tune.descent import NotMeasured, descend, reasons
+from deploy.tune.descent import NotMeasured, confirmed, descend, reasons
 from deploy.tune.knobs import FACE, PHOTO, forms, knobs
 from deploy.tune.record import Run, table
 from deploy.tune.served import Load, Servers
 
 Log = Callable[[str], None]
 
-_TRIALS_SHARE = 0.9  # of the time; then the chosen settings are compared with those of the start
+_TRIALS_SHARE = 0.9  # of the time; then what was taken is compared with the start
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("--rounds, --seconds and --minutes are more than 0")
         run = _tune(options, words, log)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        text = run.chosen.to_toml(reasons(run.trials, run.chosen))
+        why = reasons(run.trials, run.chosen, not_confirmed=run.chosen != run.taken)
+        text = run.chosen.to_toml(why)
         replace_file(options.output, text.encode())
         if options.json is not None:
             options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -101,16 +102,17 @@ def _tune(options: argparse.Namespace, words: Sequence[str], log: Log) -> Run:
         for workload in (FACE, PHOTO) if settings != start else ():
             try:
                 checks[workload] = servers.compare(start, settings, workload)
-                log(f"{workload}: chosen against start: {checks[workload].reason}")
+                log(f"{workload}: all that was taken against the start: {checks[workload].reason}")
             except NotMeasured as error:
-                log(f"{workload}: chosen against start: not measured, {error}")
+                log(f"{workload}: all that was taken against the start: not measured, {error}")
     return Run(
         about=header,
         bare=tuple(bare),
         trials=tuple(trials),
         checks=checks,
         start=start,
-        chosen=settings,
+        taken=settings,
+        chosen=settings if confirmed(checks.values()) else start,
     )
 
 

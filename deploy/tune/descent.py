@@ -55,6 +55,11 @@ class Duel:
         )
 
     @property
+    def lost(self) -> bool:
+        """Whether the incumbent would have won as the challenger."""
+        return Duel(incumbent=self.challenger, challenger=self.incumbent).won
+
+    @property
     def reason(self) -> str:
         """The comparison in words."""
         return f"{self.rate:.2f} times the answers a second for {self.core_ms:.2f} times the processor time"
@@ -126,6 +131,15 @@ def descend(
     return settings, trials
 
 
+def confirmed(checks: Iterable[Duel]) -> bool:
+    """Whether settings, as challengers of the start's, are better for one load and worse for none.
+
+    What was better step by step may have been so by chance.
+    """
+    duels = list(checks)
+    return any(duel.won for duel in duels) and not any(duel.lost for duel in duels)
+
+
 def own_position(knob: Knob, settings: HostSettings) -> str:
     """The position of a knob that the settings have, as its positions are called where it is one of them."""
     for position in knob.positions(settings):
@@ -138,9 +152,19 @@ def own_position(knob: Knob, settings: HostSettings) -> str:
     return ", ".join(values)
 
 
-def reasons(trials: Sequence[Trial], settings: HostSettings) -> dict[str, str]:
-    """By a key of the settings file, what of the trials its value follows from."""
+def reasons(
+    trials: Sequence[Trial], settings: HostSettings, *, not_confirmed: bool = False
+) -> dict[str, str]:
+    """By a key of the settings file, what of the trials its value follows from.
+
+    `not_confirmed`: the settings are those of the start, whatever was taken.
+    """
     found = {}
+    if not_confirmed:
+        found["device"] = (
+            "What was better step by step was no better than the start when all of it was measured together, "
+            "so these are the settings of the start."
+        )
     for knob in dict.fromkeys(trial.knob for trial in trials):
         about = [
             _sentence(trial.position, trial.incumbent, trial.duel, trial.why_not)

@@ -20,9 +20,10 @@ class Run:
     about: Mapping[str, Any]  # date, commit, command, machine, served
     bare: tuple[BareRow, ...]
     trials: tuple[Trial, ...]
-    checks: Mapping[str, Duel]  # by workload, the chosen settings against those of the start
+    checks: Mapping[str, Duel]  # by workload, the settings that were taken against those of the start
     start: HostSettings
-    chosen: HostSettings
+    taken: HostSettings  # step by step
+    chosen: HostSettings  # those, or the start's where they were no better together
 
     def to_json(self) -> dict[str, Any]:
         trials = [
@@ -42,8 +43,9 @@ class Run:
             **self.about,
             "bare_engine": rounded([dataclasses.asdict(row) for row in self.bare]),
             "trials": rounded(trials),
-            "chosen_against_start": rounded({name: _duel(duel) for name, duel in self.checks.items()}),
+            "taken_against_start": rounded({name: _duel(duel) for name, duel in self.checks.items()}),
             "start": self.start.to_json(),
+            "taken": self.taken.to_json(),
             "chosen": self.chosen.to_json(),
         }
 
@@ -69,7 +71,7 @@ def table(run: Run) -> str:
         end = "taken" if trial.duel is not None and trial.duel.won else ""
         lines.append(f"{begin}{_cells(trial.duel)}| {end} |")
     for workload, duel in run.checks.items():
-        lines.append(f"| all, {workload} | chosen | start {_cells(duel)}| |")
+        lines.append(f"| all, {workload} | what was taken | start {_cells(duel)}| |")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from build.serving.host_settings import HostSettings
-from deploy.tune.descent import Duel, NotMeasured, Round, Trial, descend, reasons
+from deploy.tune.descent import Duel, NotMeasured, Round, Trial, confirmed, descend, reasons
 from deploy.tune.knobs import Form, Knob, forms, knobs
 
 START = HostSettings.for_host("cpu", 4)
@@ -71,6 +71,24 @@ def test_a_challenger_wins_by_more_answers_or_by_cheaper_ones_in_most_rounds(
     compared: Duel, won: bool
 ) -> None:
     assert compared.won is won
+
+
+@pytest.mark.parametrize(
+    ("checks", "good"),
+    [
+        ([duel(rate=1.2), duel()], True),
+        ([duel(), duel()], False),
+        ([duel(rate=1.2), duel(rate=0.8)], False),
+        ([duel(core_ms=0.9), duel(core_ms=1.1)], False),
+        ([], False),
+    ],
+)
+def test_what_was_taken_is_kept_if_all_of_it_together_is_better_than_the_start(
+    checks: list[Duel], good: bool
+) -> None:
+    assert confirmed(checks) is good
+    if not good:
+        assert "no better than the start" in reasons([], START, not_confirmed=True)["device"]
 
 
 def test_the_best_position_of_every_knob_is_found_and_what_does_not_matter_stays() -> None:
