@@ -238,20 +238,19 @@ def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSetti
     return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
 
 
-# A process of the network takes some 450 MiB with all that it has compiled. On many cores each has streams; more
-# than these no batch of up to 32 faces keeps busy.
-_PROCESSES, _STREAMS = 4, 8
+# Of a process of the network, which takes some 450 MiB with all that it has compiled. No batch of up to 32 faces
+# keeps more of them busy.
+_STREAMS = 8
 
 
 def _on_cpu(cores: int) -> dict[str, Any]:
     """The defaults of a host whose cores run everything, chosen by the sweep that docs/performance.md shows.
 
-    A network is cheapest on one thread for each part of a batch. Processes of one thread answer more than one
-    process of streams: while one computes, another takes its next batch, and hands on its answers. A step's
-    processes are its share of the processor time of an answer, and some more, as not all kinds of requests
-    come at once.
+    A network is cheapest on one thread for each part of a batch, and as many streams of one process answer
+    as much as processes of one thread, in half the memory. A step's processes are its share of the processor
+    time of an answer, and some more, as not all kinds of requests come at once.
     """
-    engines = max(min(cores, _PROCESSES), cores // _STREAMS)
+    engines = max(1, cores // _STREAMS)
     return {
         "engine": NetworkSettings(instances=engines, threads=cores // engines, streams=cores // engines),
         "face_preprocess": FirstStepSettings(instances=max(2, cores // 3)),
