@@ -12,3 +12,8 @@ def answers_of(entry: Mapping[str, Any]) -> tuple[AnswerTensor, ...]:
     """The tensors of the answer to the task of this entry."""
     parsed = TaskEntry.parse(entry, number=0)
     return kind_of(parsed).answer_tensors(parsed)
+
+
+def usual_answers_of(entry: Mapping[str, Any]) -> tuple[AnswerTensor, ...]:
+    """Those that the gateway lets a model make for a request that names none."""
+    return tuple(answer for answer in answers_of(entry) if not answer.on_request)

@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
-from tests.helpers.answers import answers_of
+from tests.helpers.answers import usual_answers_of
 
 KIND_DATATYPES = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
 
@@ -37,7 +37,7 @@ def all_answers(client: Any) -> dict[str, np.ndarray]:
 
 
 def names_of(contract: dict[str, Any]) -> set[str]:
-    return {answer.name for entry in contract["tasks"] for answer in answers_of(entry)} | {"contract"}
+    return {answer.name for entry in contract["tasks"] for answer in usual_answers_of(entry)} | {"contract"}
 
 
 def test_face_analysis_answers_every_task_in_the_types_and_shapes_of_its_kind(
@@ -45,7 +45,7 @@ def test_face_analysis_answers_every_task_in_the_types_and_shapes_of_its_kind(
 ) -> None:
     assert set(all_answers) == names_of(contract)
     for entry in contract["tasks"]:
-        for answer in answers_of(entry):
+        for answer in usual_answers_of(entry):
             values = all_answers[answer.name]
             assert values.dtype == KIND_DATATYPES[answer.datatype], answer.name
             assert values.shape == (1, *answer.dims), answer.name
@@ -82,7 +82,7 @@ def test_each_task_s_own_ensemble_answers_what_face_analysis_answers(
         own = asking.ask_about_face(
             client, entry["name"], portrait, box=asking.BOX, landmarks=asking.LANDMARKS
         )
-        assert set(own) == {answer.name for answer in answers_of(entry)} | {"contract"}
+        assert set(own) == {answer.name for answer in usual_answers_of(entry)} | {"contract"}
         for name, values in own.items():
             np.testing.assert_array_equal(values, all_answers[name], err_msg=name)
 

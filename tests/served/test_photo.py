@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
-from tests.helpers.answers import answers_of
+from tests.helpers.answers import usual_answers_of
 
 COLUMNS, ROWS = 8, 5  # more faces than the engine takes in one batch
 ONE_A_PHOTO = ("photo_size", "faces_found", "smallest_face", "contract")
@@ -44,7 +44,7 @@ def test_a_photo_without_a_face_gets_empty_answers_and_no_engine_call(client: An
     assert answered["photo_size"].tolist() == [400, 300]
     assert answered["contract"].tolist() == [contract["hash"].encode()]
     for entry in contract["tasks"]:
-        for answer in answers_of(entry):
+        for answer in usual_answers_of(entry):
             shape = (0, *(max(size, 0) for size in answer.dims))
             assert answered[answer.name].shape == shape, answer.name
     assert asking.engine_counts(client) == before
@@ -89,7 +89,7 @@ def test_a_single_task_is_answered_alone(client: Any) -> None:
     portrait = asking.ASTRONAUT.read_bytes()
     everything = asking.ask_about_photo(client, portrait)
     for entry in contract["tasks"]:
-        names = [answer.name for answer in answers_of(entry)]
+        names = [answer.name for answer in usual_answers_of(entry)]
         answered = asking.ask_about_photo(client, portrait, outputs=["boxes", *names])
         assert set(answered) == {"boxes", *names}
         for name in names:

@@ -21,8 +21,8 @@ from runtime.contract import Contract
 from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.faces import find_faces
 from runtime.engines import Engine, load_engine
-from runtime.image.crops import crop_of
-from runtime.image.decode import decode_image
+from runtime.image.crops import crop_of, crops_of, decode_for_crops
+from runtime.image.photo import Photo
 from runtime.postprocess import Postprocessor
 
 
@@ -71,26 +71,24 @@ class Bare:
 
     def _answer(self, encoded: bytes, steps: "Steps") -> int:
         steps.begin()
-        image = decode_image(encoded)
+        photo, size = Photo(encoded), self._contract.input_size
+        decode_for_crops(photo, size=size)
         steps.end("decode")
-        found = find_faces(image, self._detector.infer)
+        found = find_faces(photo, self._detector.infer)
         steps.end("detect")
-        crop, size = crop_of(self._contract.crop), self._contract.input_size
-        cut = [
-            crop(image, box=box, landmarks=landmarks, size=size)
-            for box, landmarks in zip(found.boxes, found.landmarks, strict=True)
-        ]
+        crop = crop_of(self._contract.crop)
+        pixels, maps = crops_of(photo, boxes=found.boxes, landmarks=found.landmarks, crop=crop, size=size)
         steps.end("crop")
-        if cut:
-            heads = self._engine(1, 1).infer({"pixels": np.stack([pixels for pixels, _ in cut])})
+        if len(found):
+            heads = self._engine(1, 1).infer({"pixels": pixels})
             steps.end("engine")
             self._postprocessor.answers(
                 {name: heads[name] for name in self._contract.names},
-                np.stack([back for _, back in cut]),
-                photo_size=np.repeat([[image.shape[1], image.shape[0]]], len(cut), axis=0),
+                maps,
+                photo_size=np.repeat([[photo.width, photo.height]], len(found), axis=0),
             )
             steps.end("postprocess")
-        return len(cut)
+        return len(found)
 
     @functools.cached_property
     def _detector(self) -> DetectorEngine:
