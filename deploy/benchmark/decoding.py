@@ -23,12 +23,11 @@ from deploy.benchmark.portrait import PORTRAIT
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.image.align import align_face
+from runtime.image.crops import decode_for_crops
 from runtime.image.decode import decode_image
 from runtime.image.photo import Photo
 
 CROP = 112
-# Of a photo whose faces are searched for: what `runtime.serving.photo` asks for first.
-_FIRST = 12 * CROP
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ def steps(data: bytes, infer: Infer) -> dict[str, Callable[[], object]]:
     def photo(run: Infer, begin: Callable[[], None]) -> Detections:
         begin()
         reduced = Photo(data)
-        reduced.reduced(longer=_FIRST)
+        decode_for_crops(reduced, size=CROP)
         return searched(reduced, run)
 
     def full(run: Infer, begin: Callable[[], None]) -> Detections:
