@@ -61,8 +61,8 @@ def _rounded(value: Any) -> Any:
 
 
 HEADER = (
-    "| photos | faces | number | found, % | box overlap | eyes | nose tip | mouth centre | wrong a photo | canvases | "
-    "core-ms |\n"
+    "| photos | faces | number | found, % | box overlap | eyes | nose tip | mouth centre | wrong a photo | "
+    "canvases | core-ms |\n"
     "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 COST_HEADER = "| photo | number | core-ms | canvases |\n|---|---:|---:|---:|"
