@@ -238,8 +238,8 @@ def read_settings(path: Path | None, *, device: Device, cores: int) -> HostSetti
     return HostSettings.from_toml(text, where=str(path), device=device, cores=cores)
 
 
-# Of a process of the network, which takes some 450 MiB with all that it has compiled. No batch of up to 32 faces
-# keeps more of them busy.
+# Of a process of the network, which takes some 450 MiB with all that it has compiled. No batch of up to 32
+# faces keeps more of them busy.
 _STREAMS = 8
 
 
