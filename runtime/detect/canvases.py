@@ -34,7 +34,7 @@ CLOSER_FACE = 48.0
 # ... the photo enlarged by no more than this.
 _MOST_ENLARGED = 2.0
 # So many at once, filled up with black ones: each other number would be another shape to compile.
-CLOSER_BATCHES = (1, 2, 4, 8)
+CLOSER_BATCHES = (1, 4, 8)
 
 # How many times the pixels of a look, a side, a photo's reduced copy has at least. A closer look may be made
 # of half: a face that the whole looks are sure to show is not enlarged then; for others, most of which are no

@@ -1,5 +1,6 @@
 """The detector's file as an OpenVINO engine."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.detect.blazeface import CANVASES, LOGITS, REGRESSORS
+from runtime.detect.canvases import CLOSER_BATCHES, CLOSER_SHAPE, FIRST_SHAPE
 from runtime.engines.openvino import OpenVinoEngine, read_model
 
 _FILE_SIDE = 192  # of the canvas that the file fixes
-# What is kept of each shape of canvases that is met (`runtime.detect.canvases` has a dozen): a layer's each.
-_EXECUTORS = 1500
 
 
 class DetectorEngine:
-    """The compiled detector. Thread-safe."""
+    """The detector, compiled for each shape of canvases that it meets. Thread-safe.
+
+    There are few of them (`runtime.detect.canvases`), and one network for all shapes costs nearly twice as
+    much where they take turns.
+    """
 
     def __init__(self, model: Any, *, precision: str, threads: int | None) -> None:
-        self._engine = OpenVinoEngine(model, precision=precision, threads=threads, executors=_EXECUTORS)
-        self.hint = self._engine.hint  # what it really computes in
+        self._model = model
+        self._precision, self._threads = precision, threads
+        self._engines: dict[tuple[int, ...], OpenVinoEngine] = {}
+        self._compiling = threading.Lock()
+        self.hint = self._engine_for((1, *FIRST_SHAPE, 3)).hint  # what it really computes in
+
+    def prepare(self) -> None:
+        """Compiles it for the looks that ordinary photos take; others are when they first come."""
+        for count in CLOSER_BATCHES:
+            self._engine_for((count, *CLOSER_SHAPE, 3))
 
     def infer(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """`regressors` FP32 [B, N, 16] and `logits` FP32 [B, N, 1] for canvases [B, H, W, 3] uint8 RGB.
 
         H and W are multiples of 32, N is the number of cells (`runtime.detect.blazeface`).
         """
-        return self._engine.infer({CANVASES: canvases})
+        return self._engine_for(canvases.shape).infer({CANVASES: canvases})
+
+    def _engine_for(self, shape: tuple[int, ...]) -> OpenVinoEngine:
+        with self._compiling:
+            if shape not in self._engines:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                self._engines[shape] = OpenVinoEngine(model, precision=self._precision, threads=self._threads)
+            return self._engines[shape]
 
 
 def load_detector(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> DetectorEngine:

@@ -65,15 +65,13 @@ class OpenVinoEngine:
         threads: int | None = None,
         streams: int = 1,
         batches: Sequence[int] = (),
-        executors: int = _EXECUTORS,
     ) -> None:
         """Compiles `model`: a file's path, or an openvino.Model. `threads` bounds its cores (None: all).
 
         A batch is divided over `streams`, which share those cores. It is cut into parts of the sizes
         `batches`, 1 among them, each of which is compiled when it first comes, or by `prepare`; without any
-        the model is compiled once for all sizes. `executors`: how many layers' preparations for shapes that
-        were met are kept. Raises FileNotFoundError where there is no such file, ValueError for an unknown
-        precision, no stream, or sizes that can't make up every batch.
+        the model is compiled once for all sizes. Raises FileNotFoundError where there is no such file,
+        ValueError for an unknown precision, no stream, or sizes that can't make up every batch.
         """
         import openvino
 
@@ -92,7 +90,7 @@ class OpenVinoEngine:
             "NUM_STREAMS": streams,
             # Engine and detector are processes of their own: pinned, both would sit on the same cores.
             "ENABLE_CPU_PINNING": False,
-            "CPU_RUNTIME_CACHE_CAPACITY": executors,
+            "CPU_RUNTIME_CACHE_CAPACITY": _EXECUTORS,
         }
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = threads

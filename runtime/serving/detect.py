@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from runtime.detect.canvases import CLOSER_BATCHES, CLOSER_SHAPE, FIRST_SHAPE
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.detect.search import Search, read_search
@@ -26,9 +25,7 @@ class FaceSearch(ServedModel):
             precision=self.parameters["detector_precision"],
             threads=int(self.parameters["detector_threads"]),
         )
-        # The shapes that ordinary photos need are prepared before the first request.
-        for shape in ((1, *FIRST_SHAPE), *((count, *CLOSER_SHAPE) for count in CLOSER_BATCHES)):
-            self.detector.infer(np.zeros((*shape, 3), dtype=np.uint8))
+        self.detector.prepare()
 
     def search(self, request: Any) -> Search:
         """What the request wants found; InvalidInput for parameters that are not taken."""
