@@ -38,7 +38,7 @@ _BEST_SIZE = 55.0
 # whole looks show a face, and where they show none.
 _TRACE, _ONLY_TRACE = 0.05, 0.02
 # A face that a whole look shows at this size on the canvas, and with this score, needs no closer look. With a
-# lower score it counts where a closer look shows it too: of twelve finds where no face is, one is left so.
+# lower score it counts where a closer look shows it too: half of the finds where no face is go so.
 _WELL_SEEN = 36.0
 _CERTAIN = 0.7
 # A face that takes this part of the photo's side is certain too: a closer look shows no more around it.
