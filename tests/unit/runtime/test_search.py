@@ -118,13 +118,18 @@ def test_a_small_face_is_looked_at_more_closely_which_places_it_better(width: in
     assert np.abs(found.landmarks[0] - points).max() < max(1.5, side / 15)
 
 
-@pytest.mark.parametrize(("logit", "least", "found"), [(0.2, 60, 0), (0.2, 40, 1), (SURE, 60, 1)])
+@pytest.mark.parametrize(("logit", "least", "found"), [(0.2, 52, 0), (0.2, 40, 1), (SURE, 52, 1)])
 def test_a_face_that_is_not_certain_counts_where_a_closer_look_shows_it_too(
     logit: float, least: float, found: int
 ) -> None:
     """At 48 pixels, where the detector is at its best."""
     detector = Painted(least=least, most=100.0, logit=logit)
-    assert len(find_faces(photo_of((512, 400), (150, 100, 360, 310)), detector)) == found
+    assert len(find_faces(photo_of((512, 400), (150, 100, 300, 250)), detector)) == found
+
+
+def test_a_face_that_fills_the_photo_needs_no_closer_look_s_consent() -> None:
+    detector = Painted(least=52.0, most=150.0, logit=0.2)
+    assert len(find_faces(photo_of((512, 400), (100, 40, 420, 360)), detector)) == 1
 
 
 def test_a_trace_is_followed_and_nothing_is_found_where_there_is_none() -> None:
