@@ -102,7 +102,7 @@ def whole_looks(image: NDArray[np.uint8] | Photo) -> list[Canvases]:
         return [_first_look(_within(image, side=int(photo.max()), photo=photo), photo=photo)]
     # The coarser copies are made from the finer one, so a large photo is read only once.
     base = _within(image, side=_SECOND, photo=photo)
-    return [_first_look(base, photo=photo), _second_look(base, photo=photo)]
+    return [_first_look(base, photo=photo), _second_look(base)]
 
 
 def level_shares() -> tuple[float, ...]:
@@ -188,37 +188,39 @@ _View = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDA
 def _first_look(copy: Copy, *, photo: NDArray[np.int_]) -> Canvases:
     canvas = np.zeros((*FIRST_SHAPE, 3), dtype=np.uint8)
     height, width = FIRST_SHAPE
+    whole = _smaller(copy, side=_WHOLE, photo=photo)
+    shrunken = _smaller(whole, side=_SHRUNKEN, photo=photo)
     views = [
-        _letterbox(copy, canvas, area=np.array([0, 0, _WHOLE, height]), side=_WHOLE, photo=photo),
-        _letterbox(copy, canvas, area=np.array([_WHOLE, 0, width, height]), side=_SHRUNKEN, photo=photo),
+        _letterbox(whole, canvas, area=np.array([0, 0, _WHOLE, height])),
+        _letterbox(shrunken, canvas, area=np.array([_WHOLE, 0, width, height])),
     ]
     return _canvases([canvas], [views])
 
 
-def _second_look(copy: Copy, *, photo: NDArray[np.int_]) -> Canvases:
+def _second_look(copy: Copy) -> Canvases:
     size = _size(copy.pixels)
     short = next(side for side in _SECOND_SHORT_SIDES if side >= size.min())
     width, height = (_SECOND, short) if size[0] >= size[1] else (short, _SECOND)
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
-    area = np.array([0, 0, width, height])
-    return _canvases([canvas], [[_letterbox(copy, canvas, area=area, side=_SECOND, photo=photo)]])
+    return _canvases([canvas], [[_letterbox(copy, canvas, area=np.array([0, 0, width, height]))]])
 
 
-def _letterbox(
-    copy: Copy,
-    canvas: NDArray[np.uint8],
-    *,
-    area: NDArray[np.int_],
-    side: int,
-    photo: NDArray[np.int_],
-) -> _View:
-    """Puts the photo into the middle of a canvas's area, its longer side `side` pixels."""
+def _smaller(copy: Copy, *, side: int, photo: NDArray[np.int_]) -> Copy:
+    """A copy of a photo's copy, its longer side `side` pixels."""
     smaller = copy_of(copy.pixels, size=_sized(photo, side=side))
-    size = _size(smaller.pixels)
+    return Copy(
+        pixels=smaller.pixels,
+        scale=copy.scale * smaller.scale,
+        offset=copy.offset * smaller.scale + smaller.offset,
+    )
+
+
+def _letterbox(copy: Copy, canvas: NDArray[np.uint8], *, area: NDArray[np.int_]) -> _View:
+    """Puts a copy of the photo into the middle of a canvas's area."""
+    size = _size(copy.pixels)
     left, top = at = area[:2] + (area[2:] - area[:2] - size) // 2
-    canvas[top : top + size[1], left : left + size[0]] = smaller.pixels
-    scale, offset = copy.scale * smaller.scale, copy.offset * smaller.scale + at
-    return area.astype(np.float64), scale, offset, np.zeros(4, dtype=bool)
+    canvas[top : top + size[1], left : left + size[0]] = copy.pixels
+    return area.astype(np.float64), copy.scale, copy.offset + at, np.zeros(4, dtype=bool)
 
 
 def _spot(
