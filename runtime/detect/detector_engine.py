@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.detect.blazeface import CANVASES, LOGITS, REGRESSORS
-from runtime.detect.canvases import CLOSER_BATCHES, CLOSER_SHAPE, FIRST_SHAPE
+from runtime.detect.canvases import FIRST_SHAPE
 from runtime.engines.openvino import OpenVinoEngine, read_model
 
 _FILE_SIDE = 192  # of the canvas that the file fixes
 
 
 class DetectorEngine:
-    """The detector, compiled for each shape of canvases that it meets. Thread-safe.
+    """The detector, compiled for each shape of canvases when it first meets it. Thread-safe.
 
     There are few of them (`runtime.detect.canvases`), and one network for all shapes costs nearly twice as
     much where they take turns.
@@ -27,11 +27,6 @@ class DetectorEngine:
         self._engines: dict[tuple[int, ...], OpenVinoEngine] = {}
         self._compiling = threading.Lock()
         self.hint = self._engine_for((1, *FIRST_SHAPE, 3)).hint  # what it really computes in
-
-    def prepare(self) -> None:
-        """Compiles it for the looks that ordinary photos take; others are when they first come."""
-        for count in CLOSER_BATCHES:
-            self._engine_for((count, *CLOSER_SHAPE, 3))
 
     def infer(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """`regressors` FP32 [B, N, 16] and `logits` FP32 [B, N, 1] for canvases [B, H, W, 3] uint8 RGB.

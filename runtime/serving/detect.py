@@ -25,7 +25,6 @@ class FaceSearch(ServedModel):
             precision=self.parameters["detector_precision"],
             threads=int(self.parameters["detector_threads"]),
         )
-        self.detector.prepare()
 
     def search(self, request: Any) -> Search:
         """What the request wants found; InvalidInput for parameters that are not taken."""
