@@ -39,13 +39,13 @@ _BEST_SIZE = 55.0
 _TRACE, _ONLY_TRACE = 0.05, 0.02
 # A face that a whole look shows at this size on the canvas, and with this score, needs no closer look. With a
 # lower score it counts where a closer look shows it too: half of the finds where no face is go so.
-_WELL_SEEN = 36.0
+_WELL_SEEN = 45.0
 _CERTAIN = 0.7
 # A face that takes this part of the photo's side is certain too: a closer look shows no more around it.
 _FILLS = 0.6
 # Closer looks at one photo at traces, where the whole looks show a face and where they show none; and at as
 # many more as there are faces that need one.
-_MOST_TRACES, _MOST_ONLY_TRACES = 4, 8
+_MOST_TRACES, _MOST_ONLY_TRACES = 3, 8
 # Where more places than these deserve one there is a crowd, of which all is looked at more finely instead.
 _CROWD = 40
 # A trace this near to a face or to another trace (in their sizes) is the same one's.

@@ -1,4 +1,4 @@
-"""A request that names no outputs is sent on with those that are made for everybody, and without the others."""
+"""A request that names no outputs is sent on with those that are made for everybody, without the others."""
 
 from typing import Any
 
