@@ -260,7 +260,7 @@ def _on_cpu(cores: int) -> dict[str, Any]:
         "task_postprocess": StepSettings(instances=max(1, cores // 32)),
         # A process waits for the network as long as it computes.
         "photo_analysis": PhotoSettings(instances=min(64, max(4, cores))),
-        "face_detect": PhotoSettings(instances=max(1, cores // 4)),
+        "face_detect": PhotoSettings(instances=max(2, cores // 4)),
     }
 
 

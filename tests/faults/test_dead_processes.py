@@ -43,7 +43,8 @@ def under_load(gateway: GatewayServer, samples: Samples, fault: str, pid: int) -
         for number in FAULTS[fault]:
             if number is signal.SIGCONT:
                 time.sleep(0.5)
-            with contextlib.suppress(PermissionError):  # it was found and killed before it could go on
+            # It may have been found and killed before it could go on.
+            with contextlib.suppress(PermissionError, ProcessLookupError):
                 send(pid, number, below=supervisor)
         seconds = seconds_until(
             lambda: is_whole(gateway, python_models(samples), without=[pid, triton]), timeout=REPAIR_SECONDS
