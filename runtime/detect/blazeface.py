@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 CANVASES, REGRESSORS, LOGITS = "canvases", "regressors", "logits"
 
 STRIDE = 4  # canvas pixels a cell
-SIDES = 32  # of which a canvas's sides are multiples
 
 
 @dataclass(frozen=True, kw_only=True)

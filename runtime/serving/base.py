@@ -10,7 +10,7 @@ import json
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +23,6 @@ from runtime.errors import InvalidInput
 from runtime.memory import lacks_memory
 
 Answer = dict[str, NDArray[Any]]
-T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -144,34 +143,18 @@ async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequenc
 async def infer_in_batches(
     model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
 ) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...]."""
-    answers = await read_in_batches(
-        model, name, rows, outputs, max_batch=max_batch, read=lambda _, answer: answer
-    )
-    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
+    """The outputs of a batching model for any number of rows [N > 0, ...].
 
-
-async def read_in_batches(
-    model: str,
-    name: str,
-    rows: NDArray[Any],
-    outputs: Sequence[str],
-    *,
-    max_batch: int,
-    read: Callable[[int, Answer], T],
-) -> list[T]:
-    """What `read` makes of the outputs of each batch, given the number of the batch's first row.
-
-    Two batches are requested at a time, so that a request of very many rows does not stand before all others;
-    and no more outputs are held than theirs and what `read` returns.
+    Two batches are requested at a time, so that a request of very many rows does not stand before all others.
     """
     free = asyncio.Semaphore(2)
 
-    async def answer(start: int) -> T:
+    async def answer(start: int) -> Answer:
         async with free:
-            return read(start, await infer(model, {name: rows[start : start + max_batch]}, outputs))
+            return await infer(model, {name: rows[start : start + max_batch]}, outputs)
 
-    return await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
+    answers = await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
+    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
 
 
 def _full_name(error: Exception) -> str:

@@ -10,20 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.image.align import transform
-from tests.helpers.encoded_pictures import encode, with_alpha
+from tests.helpers.encoded_pictures import STORED_AS, encode, with_alpha
 from tests.helpers.requests import BOX, LANDMARKS, NO_BOX, NO_LANDMARKS, astronaut
 
 GRAIN = 4.0  # grey levels of noise, so that a large picture has something in every pixel
 QUALITY = 92
-_UNDO = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +53,7 @@ def stored_in_every_way() -> Iterator[Case]:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        stored = photo.transpose(_UNDO[orientation]) if orientation in _UNDO else photo
+        stored = photo.transpose(STORED_AS[orientation]) if orientation in STORED_AS else photo
         data = encode(stored, "JPEG", quality=QUALITY, exif=exif)
         yield Case(name=f"Exif orientation {orientation}", data=data, for_dali=True, landmarks=landmarks)
     ways: dict[str, dict[str, Any]] = {

@@ -56,3 +56,15 @@ def refusal(data: bytes) -> str:
 def with_alpha(photo: Image.Image) -> Image.Image:
     ramp = np.tile(np.linspace(0, 255, photo.width).astype(np.uint8), (photo.height, 1))
     return Image.merge("RGBA", (*photo.split(), Image.fromarray(ramp)))
+
+
+# How an upright picture lies in a file of an Exif orientation; of 1 as it is.
+STORED_AS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}

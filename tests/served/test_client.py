@@ -28,6 +28,7 @@ from qface_client import (
     cli,
 )
 from qface_client._connection import error_of
+from tests.helpers.encoded_pictures import STORED_AS
 from tests.helpers.paths import ASTRONAUT
 
 PORTRAIT = ASTRONAUT
@@ -170,18 +171,9 @@ def test_more_faces_than_one_batch_are_all_answered(client: FaceClient, portrait
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_the_exif_rotation_is_honoured(client: FaceClient, portrait: Face, orientation: int) -> None:
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
     stored = PICTURE.crop((0, 0, 512, 400))
-    if orientation in undo:
-        stored = stored.transpose(undo[orientation])
+    if orientation in STORED_AS:
+        stored = stored.transpose(STORED_AS[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(stored, "JPEG", quality=95, exif=exif)

@@ -13,7 +13,7 @@ from runtime.image.align import align_face, photo_to_crop
 from runtime.image.containers import read_container
 from runtime.image.decode import decode_image
 from runtime.image.stored_crop import stored_crop
-from tests.helpers.encoded_pictures import encode
+from tests.helpers.encoded_pictures import STORED_AS, encode
 from tests.helpers.requests import BOX, LANDMARKS, astronaut
 
 SIZE = 112
@@ -24,16 +24,7 @@ def jpeg(width: int = 400, height: int = 512, *, orientation: int = 1, scale: fl
     """The portrait's left part, as it looks after its Exif orientation is applied."""
     upright = Image.fromarray(astronaut()).crop((0, 0, width, height))
     upright = upright.resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    stored = upright.transpose(STORED_AS[orientation]) if orientation in STORED_AS else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encode(stored, "JPEG", quality=95, subsampling=0, exif=exif)
