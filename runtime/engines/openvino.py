@@ -5,13 +5,17 @@ machine. So every engine is compiled with an explicit INFERENCE_PRECISION_HINT.
 """
 
 import functools
+import itertools
 import threading
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Inputs = Mapping[str, NDArray[Any]]
 
 NAME = "openvino"
 # What the layers run in whose type the file leaves open: in a quantised network, those that stayed
@@ -54,7 +58,7 @@ def batches_for(network: Path) -> tuple[int, ...]:
 class OpenVinoEngine:
     """A compiled ONNX, IR or TFLite model with named inputs and outputs and a free batch size.
 
-    Thread-safe: every call takes inference requests of its own.
+    Thread-safe: every call takes inference requests that no other one uses.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class OpenVinoEngine:
         self._model = model
         self._compiled: dict[int | None, Any] = {}  # by the size of a batch; None: of any
         self._compiling = threading.Lock()
+        # Inference requests that no call uses: to make one takes 0.1 core-ms.
+        self._free: defaultdict[Any, deque[Any]] = defaultdict(deque)  # by the compiled model
         compiled = self._compiled_for(1)
         self.precision = precision
         # What it came to: fp32's where the processor lacks what the hint asks for.
@@ -109,30 +115,57 @@ class OpenVinoEngine:
         for size in self._batches:
             self._compiled_for(size)
 
-    def infer(
-        self, inputs: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
-    ) -> dict[str, NDArray[Any]]:
+    def infer(self, inputs: Inputs, *, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Runs the model once on named inputs; returns the named outputs (all of them by default).
 
-        The arrays are copies, so they stay valid. Raises RuntimeError for an unknown output.
+        The arrays are copies, so they stay valid; the inputs may be kept until a later call. Raises
+        RuntimeError for an unknown output.
         """
-        rows = min(len(values) for values in inputs.values())
+        names = outputs or self.outputs
+        sizes = self._parts(min(len(values) for values in inputs.values()))
+        parts = [
+            (self._compiled_for(size), {name: values[end - size : end] for name, values in inputs.items()})
+            for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
+        ]
+        if len(parts) > 1 and self._streams > 1:
+            return self._side_by_side(parts, names)
+        answers = [self._alone(*part, names) for part in parts]
+        if len(answers) == 1:
+            return answers[0]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in names}
+
+    def _alone(self, compiled: Any, part: Inputs, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        request = self._take_request(compiled)
+        # Not start_async and wait: handing the call to another thread takes up to 0.3 core-ms more.
+        request.infer(part, share_inputs=True, share_outputs=True)
+        answer = {name: request.get_tensor(name).data.copy() for name in names}
+        self._free[compiled].append(request)
+        return answer
+
+    def _side_by_side(
+        self, parts: Sequence[tuple[Any, Inputs]], names: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
         requests: list[Any] = []
-        first = 0
-        for number, size in enumerate(self._parts(rows)):
+        for number, (compiled, part) in enumerate(parts):
             if number >= self._streams:  # no more at once than there are streams, whatever their sizes
                 requests[number - self._streams].wait()
-            request = self._compiled_for(size).create_infer_request()
-            part = {name: values[first : first + size] for name, values in inputs.items()}
-            request.start_async(part, share_inputs=True)
-            requests.append(request)
-            first += size
+            requests.append(self._take_request(compiled))
+            requests[-1].start_async(part, share_inputs=True)
         for request in requests[-self._streams :]:
             request.wait()
-        return {
-            name: np.concatenate([request.get_tensor(name).data for request in requests])
-            for name in outputs or self.outputs
+        answers = {
+            name: np.concatenate([request.get_tensor(name).data for request in requests]) for name in names
         }
+        for (compiled, _), request in zip(parts, requests, strict=True):
+            self._free[compiled].append(request)
+        return answers
+
+    def _take_request(self, compiled: Any) -> Any:
+        """A request that no call uses. One whose call fails is not given back: a later call makes another."""
+        try:
+            return self._free[compiled].pop()
+        except IndexError:
+            return compiled.create_infer_request()
 
     def _parts(self, rows: int) -> list[int]:
         """The sizes of the parts that a batch is cut into, so that all streams have about as much to do."""

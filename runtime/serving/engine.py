@@ -47,4 +47,5 @@ class FaceEngine(ServedModel):
 
     def _alone(self, request: Any) -> Answer:
         (name,) = self.inputs
-        return self.engine.infer({name: tensor(request, name)})
+        # A copy: the engine may keep what it gets until its next call, the request's memory is the backend's.
+        return self.engine.infer({name: tensor(request, name).copy()})

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,33 @@ def test_a_batch_that_is_cut_into_parts_gets_the_answers_of_its_rows_in_order(
     answers = cut.infer({"pixels": pixels})
     for name, values in whole.items():
         np.testing.assert_allclose(answers[name], values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("streams", "batches"), [(1, ()), (2, (1, 2))])
+def test_answers_stay_what_they_were_while_later_and_concurrent_calls_compute(
+    network: Path, streams: int, batches: tuple[int, ...]
+) -> None:
+    """Calls share the inference requests, and with them the memory of their answers."""
+    engine = OpenVinoEngine(network, precision="fp32", streams=streams, batches=batches)
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (3, standin.SIZE, standin.SIZE, 3), np.uint8) for _ in range(24)]
+    expected = OpenVinoEngine(network, precision="fp32").infer({"pixels": np.concatenate(pictures)})
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda pixels: engine.infer({"pixels": pixels}), pictures))
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.concatenate([answer[name] for answer in answers]), values, rtol=1e-5)
+
+
+def test_a_call_that_fails_is_followed_by_ones_that_do_not(network: Path) -> None:
+    engine = OpenVinoEngine(network, precision="fp32", batches=(1, 2))
+    pixels = np.zeros((3, standin.SIZE, standin.SIZE, 3), np.uint8)
+    before = engine.infer({"pixels": pixels})
+    with pytest.raises(RuntimeError):
+        engine.infer({"pixels": pixels}, outputs=["none"])
+    with pytest.raises(RuntimeError):
+        engine.infer({"pixels": pixels[:, 1:]})
+    after = engine.infer({"pixels": pixels})
+    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize(
