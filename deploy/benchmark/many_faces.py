@@ -220,7 +220,7 @@ def recall_by_size(detector: Detector, portraits: Sequence[Portrait], *, seed: i
     for count in _BY_SIZE_COUNTS:
         for each in (seed, seed + 1):
             photo = collage(portraits, width=width, height=height, count=count, seed=each)
-            scale = float(whole_looks(photo.pixels)[-1].views.scale.max())
+            scale = float(whole_looks(photo.pixels)[-1].scale.max())
             sides = (photo.boxes[:, 2:] - photo.boxes[:, :2]).max(axis=1)
             sizes.append(np.minimum(np.rint(sides * scale), _LARGE).astype(int))
             shown.append(match_faces(detector.find(photo.pixels, Search()).boxes, photo.boxes) >= 0)

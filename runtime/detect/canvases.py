@@ -1,11 +1,12 @@
-"""What the detector is shown of a photo: canvases, each with one or more views of it.
+"""What the detector is shown of a photo: canvases, each with a view of it.
 
 The detector finds faces of about a tenth to two fifths of a 192-pixel canvas, and works at any size of one.
-So a photo is first looked at as a whole: shrunken to 192 pixels, and to 77 for a face that fills it, both on
-one canvas; a larger one at 480 pixels too. Where such a look shows a face that is small on its canvas, or a
-trace of one, a closer look follows, at the size that suits the detector (`closer_looks`). Faces that leave no
-trace in a whole look are found by finer levels, which are cut into overlapping tiles (`fine_looks`): many
-canvases, only for a search that wants them.
+So a photo is first looked at as a whole: shrunken to 192 pixels, a larger one at 480 pixels too
+(`whole_looks`). Where such a look shows a face that is small on its canvas, or a trace of one, a closer look
+follows, at the size that suits the detector (`closer_looks`), and where it shows none for certain, or a very
+large one, the photo is shrunken to 77 pixels, for a face that fills it. Faces that leave no trace in a whole
+look are found by finer levels, which are cut into overlapping tiles (`fine_looks`): many canvases, only for a
+search that wants them.
 """
 
 import bisect
@@ -19,12 +20,11 @@ from numpy.typing import NDArray
 from runtime.errors import InvalidImage
 from runtime.image.photo import Copy, Photo, copy_of, size_of
 
-# The first look: the photo within 192 x 192 pixels, and beside it within 77 x 77.
-FIRST_SHAPE = (192, 288)
-_WHOLE, _SHRUNKEN = 192, 77
-# The second, of photos with more pixels than that: within 480 x 480, on the smallest of these canvases.
-_SECOND = 480
-_SECOND_SHORT_SIDES = (288, 384, 480)
+# The first look is the photo within 192 x 192 pixels, the second, of larger photos, within 480 x 480, each on
+# a canvas whose shorter side is the least of these. (Each shape takes the detector 19 MiB.)
+FIRST_SHAPE = (192, 192)
+_WHOLE, _SECOND = 192, 480
+_SHORT_SIDES = {_WHOLE: (160, 192), _SECOND: (288, 384, 480)}
 # Photos up to here have no second look: the closer ones show all that they hold.
 _SECOND_FROM = 720
 
@@ -33,8 +33,10 @@ CLOSER_SHAPE = (96, 96)
 CLOSER_FACE = 48.0
 # ... the photo enlarged by no more than this.
 _MOST_ENLARGED = 2.0
-# So many at once, filled up with black ones: each other number would be another shape to compile.
-CLOSER_BATCHES = (1, 4, 8)
+# As many at once as the first of these that there are; each other number would be another shape to compile.
+_CLOSER_BATCHES = (4, 2, 1)
+# The whole photo on such a canvas, for a face that fills it.
+_SHRUNKEN = 77
 
 # How many times the pixels of a look, a side, a photo's reduced copy has at least. A closer look may be made
 # of half: a face that the whole looks are sure to show is not enlarged then; for others, most of which are no
@@ -61,27 +63,21 @@ SMALLEST_FACE = 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
-    """Parts of canvases that show a part of the photo each.
+class Canvases:
+    """What one call of the detector gets, and what of the photo each canvas shows.
 
-    canvas [V]: the canvas's number. area [V, 4] float64: x0, y0, x1, y1 in canvas pixels. scale [V, 2] and
-    offset [V, 2] float64: photo = (canvas - offset) / scale, x then y. inner_edges [V, 4] bool: whether the
-    photo goes on beyond the area's left, top, right and bottom edge.
+    pixels [B, H, W, 3] uint8 RGB. area [B, 4] float64: where the photo is on the canvas, x0, y0, x1, y1 in
+    its pixels. scale [B, 2] and offset [B, 2] float64: photo = (canvas - offset) / scale, x then y.
+    inner_edges [B, 4] bool: whether the photo goes on beyond the area's left, top, right and bottom edge.
+    whole [B] bool: whether this is a look at all of the photo.
     """
 
-    canvas: NDArray[np.int_]
+    pixels: NDArray[np.uint8]
     area: NDArray[np.float64]
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
     inner_edges: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Canvases:
-    """What one call of the detector gets: pixels [B, H, W, 3] uint8 RGB, and what is to be seen there."""
-
-    pixels: NDArray[np.uint8]
-    views: Views
+    whole: NDArray[np.bool_]
 
 
 def check_photo(image: NDArray[np.uint8] | Photo) -> None:
@@ -99,10 +95,17 @@ def whole_looks(image: NDArray[np.uint8] | Photo) -> list[Canvases]:
     """The looks at all of a photo (or its pixels [H, W, 3] uint8), the coarsest first."""
     photo = _size(image)
     if photo.max() < _SECOND_FROM:
-        return [_first_look(_within(image, side=int(photo.max()), photo=photo), photo=photo)]
-    # The coarser copies are made from the finer one, so a large photo is read only once.
+        return [_whole_look(_within(image, side=int(photo.max()), photo=photo), side=_WHOLE, photo=photo)]
+    # The coarser copy is made from the finer one, so a large photo is read only once.
     base = _within(image, side=_SECOND, photo=photo)
-    return [_first_look(base, photo=photo), _second_look(base)]
+    return [_whole_look(base, side=side, photo=photo) for side in (_WHOLE, _SECOND)]
+
+
+def shrunken_look(first: Canvases) -> Canvases:
+    """The look at all of a photo for a face that fills it, made of the first one of `whole_looks`."""
+    canvas = Copy(pixels=first.pixels[0], scale=first.scale[0], offset=first.offset[0])
+    size = _sized(_size(canvas.pixels), side=_SHRUNKEN)
+    return _canvases([_letterbox(_smaller(canvas, size=size), shape=CLOSER_SHAPE)])
 
 
 def level_shares() -> tuple[float, ...]:
@@ -124,17 +127,15 @@ def closer_looks(
 
     centers [n, 2] and sizes [n]: of the faces that are supposed there, in its pixels.
     """
-    side = np.array(CLOSER_SHAPE[::-1])
-    scales = np.minimum(_MOST_ENLARGED, CLOSER_FACE / np.maximum(sizes, 1.0))
-    spots = [
-        _spot(image, center=center, scale=scale, side=side)
-        for center, scale in zip(centers, scales, strict=True)
+    looks = [
+        _look_at(image, center=center, size=size)
+        for center, size in zip(centers.tolist(), sizes.tolist(), strict=True)
     ]
-    for first in range(0, len(spots), CLOSER_BATCHES[-1]):
-        part = spots[first : first + CLOSER_BATCHES[-1]]
-        count = CLOSER_BATCHES[bisect.bisect_left(CLOSER_BATCHES, len(part))]
-        black = [np.zeros((*CLOSER_SHAPE, 3), dtype=np.uint8)] * (count - len(part))
-        yield _canvases([pixels for pixels, _ in part] + black, [[view] for _, view in part])
+    done = 0
+    for count in _CLOSER_BATCHES:
+        for _ in range((len(looks) - done) // count):
+            yield _canvases(looks[done : done + count])
+            done += count
 
 
 def fine_looks(image: NDArray[np.uint8] | Photo, *, from_size: float) -> Iterator[Canvases]:
@@ -181,33 +182,28 @@ def finest_face(photo: NDArray[np.int_], *, from_size: float | None) -> float:
     return min(usual, max(SMALLEST_FACE, SEEN * int(photo.max()) / levels[-1])) if levels else usual
 
 
-# Pixels of a canvas, and the views on it.
-_View = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """One canvas [H, W, 3] and what it shows, as in `Canvases`."""
+
+    pixels: NDArray[np.uint8]
+    area: tuple[int, int, int, int]
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    inner_edges: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    whole: bool = False
 
 
-def _first_look(copy: Copy, *, photo: NDArray[np.int_]) -> Canvases:
-    canvas = np.zeros((*FIRST_SHAPE, 3), dtype=np.uint8)
-    height, width = FIRST_SHAPE
-    whole = _smaller(copy, side=_WHOLE, photo=photo)
-    shrunken = _smaller(whole, side=_SHRUNKEN, photo=photo)
-    views = [
-        _letterbox(whole, canvas, area=np.array([0, 0, _WHOLE, height])),
-        _letterbox(shrunken, canvas, area=np.array([_WHOLE, 0, width, height])),
-    ]
-    return _canvases([canvas], [views])
+def _whole_look(copy: Copy, *, side: int, photo: NDArray[np.int_]) -> Canvases:
+    smaller = _smaller(copy, size=_sized(photo, side=side))
+    size = _size(smaller.pixels)
+    short = next(short for short in _SHORT_SIDES[side] if short >= size.min())
+    return _canvases([_letterbox(smaller, shape=(short, side) if size[0] >= size[1] else (side, short))])
 
 
-def _second_look(copy: Copy) -> Canvases:
-    size = _size(copy.pixels)
-    short = next(side for side in _SECOND_SHORT_SIDES if side >= size.min())
-    width, height = (_SECOND, short) if size[0] >= size[1] else (short, _SECOND)
-    canvas = np.zeros((height, width, 3), dtype=np.uint8)
-    return _canvases([canvas], [[_letterbox(copy, canvas, area=np.array([0, 0, width, height]))]])
-
-
-def _smaller(copy: Copy, *, side: int, photo: NDArray[np.int_]) -> Copy:
-    """A copy of a photo's copy, its longer side `side` pixels."""
-    smaller = copy_of(copy.pixels, size=_sized(photo, side=side))
+def _smaller(copy: Copy, *, size: tuple[int, int]) -> Copy:
+    """A copy of a photo's copy."""
+    smaller = copy_of(copy.pixels, size=size)
     return Copy(
         pixels=smaller.pixels,
         scale=copy.scale * smaller.scale,
@@ -215,27 +211,45 @@ def _smaller(copy: Copy, *, side: int, photo: NDArray[np.int_]) -> Copy:
     )
 
 
-def _letterbox(copy: Copy, canvas: NDArray[np.uint8], *, area: NDArray[np.int_]) -> _View:
-    """Puts a copy of the photo into the middle of a canvas's area."""
-    size = _size(copy.pixels)
-    left, top = at = area[:2] + (area[2:] - area[:2] - size) // 2
-    canvas[top : top + size[1], left : left + size[0]] = copy.pixels
-    return area.astype(np.float64), copy.scale, copy.offset + at, np.zeros(4, dtype=bool)
+def _letterbox(copy: Copy, *, shape: tuple[int, int]) -> _Look:
+    """A copy of the whole photo in the middle of a canvas."""
+    canvas = np.zeros((*shape, 3), dtype=np.uint8)
+    height, width = copy.pixels.shape[:2]
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas[top : top + height, left : left + width] = copy.pixels
+    # The canvas is the photo's, so that a face that the photo's edge cuts may have its middle beyond it.
+    return _Look(
+        pixels=canvas,
+        area=(0, 0, shape[1], shape[0]),
+        scale=copy.scale,
+        offset=copy.offset + np.array([left, top]),
+        whole=True,
+    )
 
 
-def _spot(
-    image: NDArray[np.uint8] | Photo, *, center: NDArray[np.float64], scale: float, side: NDArray[np.int_]
-) -> tuple[NDArray[np.uint8], _View]:
-    """A part of the photo at some scale, as large as a canvas of `side` (width, height)."""
-    photo = _size(image)
-    low = np.clip(np.floor(center - side / scale / 2).astype(int), 0, photo - 1)
-    high = np.clip(np.ceil(center + side / scale / 2).astype(int), low + 1, photo)
-    size = np.clip(np.rint((high - low) * scale).astype(int), 1, side)
-    copy = copy_of(image, part=[low, high], size=(int(size[0]), int(size[1])), finer=_CLOSER_FINER)
-    canvas = np.zeros((side[1], side[0], 3), dtype=np.uint8)
-    canvas[: size[1], : size[0]] = copy.pixels
-    edges = np.concatenate([low > 0, high < photo])
-    return canvas, (np.array([0, 0, *size], dtype=np.float64), copy.scale, copy.offset, edges)
+def _look_at(image: NDArray[np.uint8] | Photo, *, center: Sequence[float], size: float) -> _Look:
+    """The part of the photo around a face of this size, at which the face is best seen."""
+    scale = min(_MOST_ENLARGED, CLOSER_FACE / max(size, 1.0))
+    low, high, shown = [], [], []
+    for middle, end, side in zip(center, size_of(image), CLOSER_SHAPE[::-1], strict=True):
+        first = min(max(math.floor(middle - side / scale / 2), 0), end - 1)
+        last = min(max(math.ceil(middle + side / scale / 2), first + 1), end)
+        low.append(first)
+        high.append(last)
+        shown.append(min(max(round((last - first) * scale), 1), side))
+    copy = copy_of(
+        image, part=(low[0], low[1], high[0], high[1]), size=(shown[0], shown[1]), finer=_CLOSER_FINER
+    )
+    canvas = np.zeros((*CLOSER_SHAPE, 3), dtype=np.uint8)
+    canvas[: shown[1], : shown[0]] = copy.pixels
+    width, height = size_of(image)
+    return _Look(
+        pixels=canvas,
+        area=(0, 0, shown[0], shown[1]),
+        scale=copy.scale,
+        offset=copy.offset,
+        inner_edges=(low[0] > 0, low[1] > 0, high[0] < width, high[1] < height),
+    )
 
 
 def _tiles(copy: Copy) -> Iterator[Canvases]:
@@ -249,10 +263,14 @@ def _tiles(copy: Copy) -> Iterator[Canvases]:
             canvas = np.zeros((_TILE, _TILE, 3), dtype=np.uint8)
             part = copy.pixels[y : y + _TILE, x : x + _TILE]
             canvas[: part.shape[0], : part.shape[1]] = part
-            edges = np.array([x > 0, y > 0, x + _TILE < size[0], y + _TILE < size[1]])
-            area = np.array([0, 0, part.shape[1], part.shape[0]], dtype=np.float64)
-            view = area, copy.scale, copy.offset - [x, y], edges
-            yield _canvases([canvas], [[view]])
+            look = _Look(
+                pixels=canvas,
+                area=(0, 0, part.shape[1], part.shape[0]),
+                scale=copy.scale,
+                offset=copy.offset - [x, y],
+                inner_edges=(x > 0, y > 0, x + _TILE < size[0], y + _TILE < size[1]),
+            )
+            yield _canvases([look])
 
 
 def _count(photo: NDArray[np.int_], *, side: int) -> int:
@@ -269,14 +287,14 @@ def _finest(photo: NDArray[np.int_], *, tiles: int, side: int) -> int:
     return bisect.bisect_right(range(1, side + 1), tiles, key=lambda size: _count(photo, side=size))
 
 
-def _canvases(pixels: Sequence[NDArray[np.uint8]], views: Sequence[Sequence[_View]]) -> Canvases:
-    """Canvases and the views on each of them."""
-    every = [view for of_one in views for view in of_one]
-    area, scale, offset, edges = (np.stack(values) for values in zip(*every, strict=True))
-    canvas = np.repeat(np.arange(len(views)), [len(of_one) for of_one in views])
+def _canvases(looks: Sequence[_Look]) -> Canvases:
     return Canvases(
-        pixels=np.stack(pixels),
-        views=Views(canvas=canvas, area=area, scale=scale, offset=offset, inner_edges=edges),
+        pixels=np.stack([look.pixels for look in looks]),
+        area=np.array([look.area for look in looks], dtype=np.float64),
+        scale=np.stack([look.scale for look in looks]),
+        offset=np.stack([look.offset for look in looks]),
+        inner_edges=np.array([look.inner_edges for look in looks]),
+        whole=np.array([look.whole for look in looks]),
     )
 
 

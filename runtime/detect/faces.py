@@ -16,6 +16,7 @@ from runtime.detect.canvases import (
     crowd_looks,
     fine_looks,
     finest_face,
+    shrunken_look,
     whole_looks,
 )
 from runtime.detect.search import USUAL_SEARCH, Search
@@ -41,6 +42,8 @@ _TRACE, _ONLY_TRACE = 0.05, 0.02
 # lower score it counts where a closer look shows it too: half of the finds where no face is go so.
 _WELL_SEEN = 45.0
 _CERTAIN = 0.7
+# A face from this part of the photo's side on is large for a whole look.
+_LARGE = 0.4
 # A face that takes this part of the photo's side is certain too: a closer look shows no more around it.
 _FILLS = 0.6
 # Closer looks at one photo at traces, where the whole looks show a face and where they show none; and at as
@@ -140,12 +143,17 @@ def _search(image: NDArray[np.uint8] | Photo, infer: Infer, search: Search) -> D
     def look(looks: Iterable[Canvases], *, min_score: float = search.min_score) -> _Candidates:
         return _look(looks, infer, min_score=min_score, photo_size=photo_size, most=_most(search))
 
-    seen = look(whole_looks(image), min_score=min(_ONLY_TRACE, search.min_score))
+    whole = whole_looks(image)
+    trace = min(_ONLY_TRACE, search.min_score)
+    seen = look(whole, min_score=trace)
+    large = _squares(seen.points)[1] >= _LARGE * max(photo_size)
+    if large.any() or not (seen.score >= _CERTAIN).any():
+        seen = _together([seen, look([shrunken_look(whole[0])], min_score=trace)])
     places = _places(seen, min_score=search.min_score, wanted=wanted)
-    certain = (seen.score >= _CERTAIN) if places is not None else np.ones(len(seen.score), dtype=bool)
-    certain |= _squares(seen.points)[1] >= _FILLS * max(photo_size)
-    found = [replace(seen, certain=certain).where(seen.score >= search.min_score)]
-    if places is not None:
+    found = [seen.where(seen.score >= search.min_score)]
+    if places is None:
+        found = [replace(found[0], certain=np.ones(len(found[0].score), dtype=bool))]
+    else:
         centers, sizes = places
         found.append(look(closer_looks(image, centers=centers, sizes=sizes)))
     if search.min_face is not None:
@@ -162,7 +170,10 @@ def _look(
     looks: Iterable[Canvases], infer: Infer, *, min_score: float, photo_size: tuple[int, int], most: int
 ) -> _Candidates:
     """What all of these looks show, of very many the best."""
-    found = [_candidates(canvases, infer(canvases.pixels), min_score=min_score) for canvases in looks]
+    found = [
+        _candidates(canvases, infer(canvases.pixels), min_score=min_score, photo_size=photo_size)
+        for canvases in looks
+    ]
     together = _together(found)
     # A box outside the photo, as a padded canvas may suggest, has nothing to see.
     seen = np.clip(together.points[:, :2], 0, photo_size)
@@ -170,21 +181,24 @@ def _look(
     return _best(usable, most=most)
 
 
-def _candidates(canvases: Canvases, raw: Mapping[str, NDArray[Any]], *, min_score: float) -> _Candidates:
-    views = canvases.views
+def _candidates(
+    canvases: Canvases, raw: Mapping[str, NDArray[Any]], *, min_score: float, photo_size: tuple[int, int]
+) -> _Candidates:
     found = decode(raw, width=canvases.pixels.shape[2], min_score=min_score)
-    inside = (views.canvas == found.canvas[:, None]) & (
-        (found.anchor[:, None] >= views.area[:, :2]) & (found.anchor[:, None] < views.area[:, 2:])
-    ).all(axis=2)
-    number, view = np.nonzero(inside)  # an anchor between views, or on a black canvas, shows nothing
-    points = found.points[number]
-    area, edges = views.area[view], views.inner_edges[view]
+    area = canvases.area[found.canvas]
+    inside = ((found.anchor >= area[:, :2]) & (found.anchor < area[:, 2:])).all(axis=1)
+    if not inside.all():
+        found, area = found.where(inside), area[inside]
+    canvas, points = found.canvas, found.points
+    scale, offset = canvases.scale[canvas][:, None], canvases.offset[canvas][:, None]
+    in_photo = (points - offset) / scale
+    size = (in_photo[:, 1] - in_photo[:, 0]).max(axis=1)
     return _Candidates(
-        points=(points - views.offset[view][:, None]) / views.scale[view][:, None],
-        score=found.score[number],
-        seen=found.size[number].max(axis=1),
-        whole=~_is_cut(points[:, :2], area=area, edges=edges),
-        certain=np.ones(len(number), dtype=bool),
+        points=in_photo,
+        score=found.score,
+        seen=found.size.max(axis=1),
+        whole=~_is_cut(points[:, :2], area=area, edges=canvases.inner_edges[canvas]),
+        certain=~canvases.whole[canvas] | (found.score >= _CERTAIN) | (size >= _FILLS * max(photo_size)),
     )
 
 

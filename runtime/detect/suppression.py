@@ -40,7 +40,7 @@ def merge_candidates(
         same[0] = True
         shown = same & whole[left.number] if whole[first] else same
         close = left.number[shown & (overlap >= _CLOSE)]
-        mean = np.average(points[close], axis=0, weights=weight[close])
+        mean = np.tensordot(weight[close] / weight[close].sum(), points[close], axes=1)
         members = left.number[shown]
         yield mean, float(score[members].max()), members
         left = left.without(same)

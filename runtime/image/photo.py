@@ -139,27 +139,26 @@ def copy_of(
     image: NDArray[np.uint8] | Photo,
     *,
     size: tuple[int, int],
-    part: ArrayLike | None = None,
+    part: tuple[int, int, int, int] | None = None,
     finer: float = FINER,
 ) -> Copy:
     """A photo (or its pixels [H, W, 3] uint8) at a `size` (width, height), averaged or interpolated.
 
-    `part` [2, 2] are the first and the last corner, in whole pixels of the photo, of the part to copy;
-    without it all is copied. A photo that is reduced has at least `finer` times the copy's pixels, a side.
-    The copy then begins and ends with its pixels: it shows up to one of them more, which `scale` and
-    `offset` account for.
+    `part` x0, y0, x1, y1 is the part to copy, in whole pixels of the photo; without it all is copied. A photo
+    that is reduced has at least `finer` times the copy's pixels, a side. The copy then begins and ends with
+    its pixels: it shows up to one of them more, which `scale` and `offset` account for.
     """
-    corners = np.array([[0, 0], size_of(image)]) if part is None else np.asarray(part)
-    zoom = float((size / (corners[1] - corners[0])).max())
+    left, top, right, bottom = (0, 0, *size_of(image)) if part is None else part
+    zoom = max(size[0] / (right - left), size[1] / (bottom - top))
     decoded = pixels_for(image, zoom=zoom, finer=finer)
-    places = decoded.place(corners)
-    (left, top), (right, bottom) = first, last = (
-        np.floor(places[0]).astype(int),
-        np.ceil(places[1]).astype(int),
+    (ahead, above), step = decoded.offset, decoded.scale
+    x0, y0 = (left - ahead) // step, (top - above) // step
+    x1, y1 = -((ahead - right) // step), -((above - bottom) // step)
+    pixels = _resized(decoded.pixels[y0:y1, x0:x1], size)
+    scale = np.array([size[0] / ((x1 - x0) * step), size[1] / ((y1 - y0) * step)])
+    return Copy(
+        pixels=pixels, scale=scale, offset=-(np.array([x0 * step + ahead, y0 * step + above]) * scale)
     )
-    pixels = _resized(decoded.pixels[top:bottom, left:right], size)
-    scale = size / ((last - first) * decoded.scale)
-    return Copy(pixels=pixels, scale=scale, offset=-(first * decoded.scale + decoded.offset) * scale)
 
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import threadpoolctl
 
 from deploy.benchmark.answer_cost.workers import answer_requests
 from deploy.benchmark.model_parameters import model_parameters
@@ -30,7 +31,9 @@ class Bare:
     """The methods of the worker: what a repository serves, loaded into this process."""
 
     def __init__(self, repository: Path) -> None:
-        cv2.setNumThreads(1)  # as in the server
+        # As in the server.
+        cv2.setNumThreads(1)
+        threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         self._models = repository / "models"
         self._engine_parameters = model_parameters(self._models / "face_engine")
         self._contract = Contract.parse(self._engine_parameters["contract"])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import threadpoolctl
 from numpy.typing import NDArray
 
 from deploy.benchmark.detector.chips import choose_chips
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(arguments)
     cv2.setNumThreads(args.threads)
+    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
     try:
         before = read_run(args.beside) if args.beside else None
         run = _run(args)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from runtime.detect import blazeface
 from runtime.detect.canvases import (
-    FIRST_SHAPE,
     MOST_TILES,
     SMALLEST_FACE,
     fine_levels,
@@ -24,20 +23,22 @@ from runtime.detect.search import MAX_FACES, USUAL_SEARCH, Search
 # Eyes, nose, mouth and ears of a painted face, in its box.
 POINTS = np.array([[0.2, 0.3], [0.7, 0.35], [0.45, 0.5], [0.5, 0.8], [0.0, 0.4], [1.0, 0.4]])
 SURE = 3.0  # a logit: 0.95
+FIRST_LOOK, SHRUNKEN = (1, 160, 192), (1, 96, 96)  # at a photo of 512 x 400 pixels
 
 
 @dataclasses.dataclass(kw_only=True)
 class Painted:
     """A detector that finds green squares between `least` and `most` canvas pixels.
 
-    Of smaller ones from `traced` on it has a trace. `mirrored`: it sees a square only where its red half is
-    on the left. `shapes` are those of the canvases that it was shown. It completes
-    squares that an edge cuts.
+    Of smaller ones from `traced` on it has a trace, and of larger ones up to `large`. `mirrored`: it sees a
+    square only where its red half is on the left. `shapes` are those of the canvases that it was shown. It
+    completes squares that an edge cuts.
     """
 
     least: float = 17.0
     most: float = 150.0
     traced: float = 1e9
+    large: float = 0.0
     mirrored: bool = False
     logit: float = SURE
     shapes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
@@ -58,11 +59,10 @@ class Painted:
                     y, h = (y + h - size if y == 0 else y), size
                 if self.mirrored and canvas[y + h // 2, x + w // 4, 0] < 128:
                     continue
-                logit = (
-                    self.logit if self.least <= size <= self.most else -2.5 if size >= self.traced else -100
-                )
-                if size > self.most:
+                if size > max(self.most, self.large):
                     continue
+                seen, traced = self.least <= size <= self.most, size >= min(self.traced, self.most)
+                logit = self.logit if seen else -2.5 if traced else -100
                 middle = np.clip([x + w / 2, y + h / 2], 0, [width - 1, height - 1])
                 column, row = (middle // 4).astype(int)
                 cell = row * (width // 4) + column
@@ -102,8 +102,20 @@ def test_one_look_is_enough_for_a_face_that_is_well_seen() -> None:
     detector = Painted()
     box = (150, 100, 300, 260)
     found = find_faces(photo_of((512, 400), box), detector)
-    assert detector.shapes == [(1, *FIRST_SHAPE)]
+    assert detector.shapes == [FIRST_LOOK]
     assert_found(found, box, within=4)
+
+
+@pytest.mark.parametrize("others", [(), ((10, 20, 136, 146),)])
+def test_a_face_too_large_for_the_first_look_is_found_in_a_shrunken_one(
+    others: tuple[tuple[int, int, int, int], ...],
+) -> None:
+    """Beside one that is seen at once, too, if it leaves a trace."""
+    box = (160, 30, 505, 375)
+    detector = Painted(most=80.0, large=150.0)
+    found = find_faces(photo_of((512, 400), box, *others), detector)
+    assert detector.shapes == [FIRST_LOOK, SHRUNKEN]
+    assert_found(found, box, *others, within=5)
 
 
 @pytest.mark.parametrize(("width", "height"), [(512, 400), (300, 500), (3000, 2000), (700, 3000)])
@@ -139,7 +151,7 @@ def test_a_trace_is_followed_and_nothing_is_found_where_there_is_none() -> None:
     assert_found(find_faces(photo, Painted(traced=6.0)), box)
     untraced = Painted()
     find_faces(photo, untraced)
-    assert set(untraced.shapes) == {(1, *FIRST_SHAPE)}
+    assert untraced.shapes == 2 * [FIRST_LOOK, SHRUNKEN], "of the photo and of its mirror image"
 
 
 def test_beside_a_face_few_traces_are_followed() -> None:
@@ -148,7 +160,7 @@ def test_beside_a_face_few_traces_are_followed() -> None:
     detector = Painted(traced=3.0, most=90.0)
     found = find_faces(photo_of((512, 400), face, *traces[:20]), detector)
     assert len(found) >= 1
-    assert sum(shape[0] for shape in detector.shapes if shape[1:] == (96, 96)) == 4
+    assert sum(shape[0] for shape in detector.shapes if shape[1:] == (96, 96)) == 3
 
 
 def test_what_is_seen_in_the_mirror_alone_is_answered_in_the_photo_s_pixels() -> None:
@@ -160,7 +172,7 @@ def test_what_is_seen_in_the_mirror_alone_is_answered_in_the_photo_s_pixels() ->
     assert np.abs(found.landmarks[0] - (mirrored * 100 + box[:2] - 0.5)).max() < 4
     once = Painted(mirrored=True)
     find_faces(photo_of((512, 400), (60, 100, 200, 240), red="left"), once)
-    assert once.shapes == [(1, *FIRST_SHAPE)], "what is seen at once needs no mirror"
+    assert once.shapes == [FIRST_LOOK], "what is seen at once needs no mirror"
 
 
 def test_of_a_crowd_all_is_looked_at_more_finely() -> None:
@@ -195,7 +207,7 @@ def test_a_face_is_found_once_where_tiles_meet_and_where_one_cuts_it() -> None:
     size = (3000, 2000)
     (level,) = fine_levels(np.array(size), from_size=60.0)
     edges = [
-        float((tile.views.area[0, 2] - tile.views.offset[0, 0]) / tile.views.scale[0, 0])
+        float((tile.area[0, 2] - tile.offset[0, 0]) / tile.scale[0, 0])
         for tile in fine_looks(np.zeros((size[1], size[0], 3), np.uint8), from_size=60.0)
     ]
     boxes = [
