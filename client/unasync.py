@@ -26,7 +26,7 @@ _WORDS = (
      "Keep one per process: it is\n    thread-safe, and all its calls share one connection."),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"^import asyncio\n", ""),
-    (r"tritonclient\.grpc\.aio", "tritonclient.grpc"),
+    (r"\bgrpc\.aio\b", "grpc"),
     (r"\(await (self\.analyze_crops\([^)]*\))\)", r"\1"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),

@@ -311,6 +311,8 @@ class Exchange:
             contract = self._contracts.get(answered_by)
             if contract is None:
                 continue
+            if contract is info.contract and contract is self._current[model].contract:
+                return tensors, selected, contract  # as nearly always
             self._remember(dataclasses.replace(self._current[model], contract=contract), model=model)
             selected = contract.select(tasks)
             if all(output in outputs for task in selected for output in task.outputs):

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import io
-import math
 import numbers
 import os
 import stat
@@ -204,7 +203,7 @@ def _as_tensor(values: ArrayLike, *, shape: tuple[int, ...], what: str) -> NDArr
         raise InvalidInput(f"{what}, not {values!r}") from error
     if tensor.shape != shape:
         raise InvalidInput(f"{what}, not an array of shape {list(tensor.shape)}")
-    if any(math.isnan(value) for value in tensor.flat):
+    if np.isnan(tensor).any():
         raise InvalidInput(f"{what}, and NaN is none: leave the argument out where there is nothing to say")
     return tensor
 

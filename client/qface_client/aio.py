@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import grpc.aio
 import numpy as np
-import tritonclient.grpc.aio as triton
 from numpy.typing import ArrayLike
-from tritonclient.utils import InferenceServerException
 
 from . import _connection as connection
 from ._connection import Tls
@@ -69,8 +68,7 @@ class AsyncFaceClient:
     ) -> None:
         self._url = url
         files = connection.tls_files(tls)
-        arguments = connection.client_arguments(url, tls=files, options=options)
-        self._headers = connection.authorization(
+        self._metadata = connection.authorization(
             api_key, url=url, encrypted=files is not None, insecure_key=insecure_key
         )
         self._exchange = Exchange(
@@ -79,7 +77,8 @@ class AsyncFaceClient:
             retries=retries,
             hint=connection.proxy_hint(url),
         )
-        self._triton = triton.InferenceServerClient(**arguments)
+        self._channel = connection.open_channel(url, tls=files, options=options, library=grpc.aio)
+        self._calls = connection.Calls(self._channel)
         self._closed = False
 
     async def analyze(
@@ -184,7 +183,7 @@ class AsyncFaceClient:
     async def close(self) -> None:
         """End the connection. Calls after this raise RuntimeError."""
         self._closed = True
-        await self._triton.close()
+        await self._channel.close()
 
     async def __aenter__(self) -> "Self":
         return self
@@ -217,13 +216,13 @@ class AsyncFaceClient:
             return await self._pause(step.seconds)
         try:
             if isinstance(step, ReadModel):
-                response = await self._triton.get_model_config(
-                    step.model, headers=self._headers, client_timeout=step.timeout
-                )
-                return connection.model_info(response)
-            arguments = connection.request(step)
-            return connection.answer(await self._triton.infer(**arguments, headers=self._headers))
-        except InferenceServerException as error:
+                asked = connection.config_request(step)
+                config = await self._calls.config(asked, timeout=step.timeout, metadata=self._metadata)
+                return connection.model_info(config)
+            sent = connection.request(step)
+            answered = await self._calls.infer(sent, timeout=step.timeout, metadata=self._metadata)
+            return connection.answer(answered)
+        except grpc.RpcError as error:
             self._check_open()
             raise connection.error_of(error, url=self._url, model=step.model) from error
 

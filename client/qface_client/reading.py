@@ -10,7 +10,6 @@ clients: what is read by this is what a FaceClient returns.
 from collections.abc import Sequence
 from typing import Any
 
-import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from ._connection.messages import answer, model_info
@@ -45,7 +44,7 @@ CONTRACT_OUTPUT = "contract"
 
 def read_answer(response: Any) -> dict[str, NDArray[Any]]:
     """The tensors of a ModelInferResponse by name, read-only; ServerError where bytes don't fit shapes."""
-    return answer(triton.InferResult(response))
+    return answer(response)
 
 
 def answered_hash(tensors: Tensors) -> str:

@@ -56,22 +56,22 @@ def environment_files() -> dict[str, str]:
 
 def authorization(
     api_key: str | None, *, url: str, encrypted: bool, insecure_key: bool
-) -> dict[str, str] | None:
-    """The metadata that proves who calls; None without a key.
+) -> tuple[tuple[str, str], ...]:
+    """The metadata that proves who calls; empty without a key.
 
     InvalidInput where the key can't be sent, or would cross a network for everybody to read. No sentence
     has the key in it.
     """
     key = _key(api_key)
     if key is None:
-        return None
+        return ()
     if not (encrypted or insecure_key or is_this_machine(url)):
         raise InvalidInput(
             f"the API key would cross the network to {host_of(url)} unencrypted: encrypt the connection "
             f"(tls=True, {TLS}=1 or --tls), or allow it where the network is trusted (insecure_key=True or "
             "--insecure-key)"
         )
-    return {"authorization": f"Bearer {key}"}
+    return (("authorization", f"Bearer {key}"),)
 
 
 def read_key_file(path: str | os.PathLike[str]) -> str:

@@ -3,19 +3,19 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import tritonclient.grpc as triton
+import grpc
 
 from ..errors import InvalidInput
 from .access import Tls
 from .address import host_of, is_this_machine
 
-# tritonclient's defaults, which it drops as soon as one option is given; an answer of more than gRPC's own
-# 4 MB would then fail.
 _DEFAULT_OPTIONS: dict[str, Any] = {
-    "grpc.max_send_message_length": triton.MAX_GRPC_MESSAGE_SIZE,
-    "grpc.max_receive_message_length": triton.MAX_GRPC_MESSAGE_SIZE,
+    # gRPC's own bound of an answer is 4 MB.
+    "grpc.max_send_message_length": -1,
+    "grpc.max_receive_message_length": -1,
     # gRPC itself sends again only what no server has seen (all other tries are `_retries`'). It keeps what
     # it may have to send again, by default 256 KB: a photo is larger.
     "grpc.enable_retries": 1,
@@ -29,8 +29,8 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
-def client_arguments(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of tritonclient's InferenceServerClient; InvalidInput for an address that is none."""
+def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None, library: Any) -> Any:
+    """A channel of `library`, grpc or grpc.aio; InvalidInput for an address that is none."""
     if "://" in url or not url.strip():
         raise InvalidInput(
             f"the address is host:port of the server's gRPC, not {url!r}: leave the scheme out"
@@ -39,11 +39,13 @@ def client_arguments(url: str, *, tls: Tls | None, options: Mapping[str, Any] | 
     if is_this_machine(url):  # a proxy is never the way to this machine
         merged["grpc.enable_http_proxy"] = 0
     merged.update(options or {})
-    arguments: dict[str, Any] = {"url": url, "channel_args": list(merged.items())}
-    if tls is not None:
-        arguments["ssl"] = True
-        arguments.update({name: path for name, path in dataclasses.asdict(tls).items() if path is not None})
-    return arguments
+    if tls is None:
+        return library.insecure_channel(url, options=list(merged.items()))
+    files = {
+        name: None if path is None else Path(path).read_bytes()
+        for name, path in dataclasses.asdict(tls).items()
+    }
+    return library.secure_channel(url, grpc.ssl_channel_credentials(**files), options=list(merged.items()))
 
 
 def proxy_hint(url: str) -> str:

@@ -42,8 +42,8 @@ def pem(tmp_path: Path) -> str:
 
 
 def sent(api_key: str | None, *, url: str = "localhost:1", **arguments: Any) -> str | None:
-    headers = authorization(api_key, url=url, **{"encrypted": False, "insecure_key": False, **arguments})
-    return None if headers is None else headers["authorization"]
+    metadata = authorization(api_key, url=url, **{"encrypted": False, "insecure_key": False, **arguments})
+    return dict(metadata).get("authorization")
 
 
 def test_the_key_goes_with_every_call_of_both_clients(fake: FakeServer, url: str) -> None:
