@@ -10,6 +10,7 @@ from build.stages.repository import assemble
 from deploy.benchmark.load import Samples
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.networks import standin_network as standin
+from tests.helpers.repositories import FEW_PROCESSES
 from training.tasks import CATALOGUE
 
 
@@ -19,7 +20,7 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("standin")
     crops = [name for name, task in CATALOGUE.items() if not task.sensitive]
     weights = standin.write(folder / "standin.onnx", standin.contract_of(*crops))
-    return assemble(ServingPlan(weights=weights), output=folder / "var")
+    return assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=folder / "var")
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     task = next(name for name, task in CATALOGUE.items() if task.kind == "classes" and not task.sensitive)
     weights = standin.write(folder / "standin.onnx", standin.contract_of(task))
-    return assemble(ServingPlan(weights=weights), output=folder / "var")
+    return assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=folder / "var")
 
 
 @pytest.fixture(scope="session")

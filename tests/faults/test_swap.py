@@ -23,6 +23,7 @@ from tests.helpers import tiny_repository
 from tests.helpers.bystanders import CROP, DEADLINE, eventually, unhappy
 from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ASTRONAUT
+from tests.helpers.repositories import FEW_PROCESSES
 from training.tasks import CATALOGUE, Task
 
 CLIENTS = 8
@@ -50,7 +51,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     made = Pair(task=task, first=folder / "first", second=folder / "second")
     for path, labelled in ((made.first, task), (made.second, made.exchanged)):
         weights = standin.write(folder / f"{path.name}.onnx", standin.contract_with(labelled))
-        assemble(ServingPlan(weights=weights), output=path)
+        assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=path)
     return dataclasses.replace(made, first=made.first / "repository", second=made.second / "repository")
 
 

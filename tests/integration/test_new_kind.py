@@ -20,6 +20,7 @@ from tritonclient.grpc import model_config_pb2
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.gateways import PATIENT
 from tests.helpers.paths import ROOT
+from tests.helpers.repositories import FEW_PROCESSES
 
 # runtime/kinds/ordinal.py: from the engine's output to the served answer.
 SERVES = '''
@@ -248,7 +249,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def learned(source: Path, place: Path) -> Mapping[str, Any]:
     """What training and evaluation print, once for all tests."""
-    return run(LEARNS, place, source=source)
+    return run(LEARNS, place, FEW_PROCESSES, source=source)
 
 
 @pytest.fixture(scope="module")

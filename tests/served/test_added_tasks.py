@@ -20,6 +20,7 @@ from runtime.image.align import align_face, invert, photo_to_crop, transform
 from tests.helpers import requests as asking
 from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.gateways import PATIENT
+from tests.helpers.repositories import FEW_PROCESSES
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import TaskResult, evaluate, torch_predict
 from training.evaluation.report import format_metric
@@ -96,7 +97,7 @@ def checkpoint(file: pathlib.Path) -> Checkpoint:
 def client(file: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceClient]:
     folder = tmp_path_factory.mktemp("served")
     export(file, output=folder / "added.onnx")
-    assemble(ServingPlan(weights=folder / "added.onnx"), output=folder / "var")
+    assemble(ServingPlan(weights=folder / "added.onnx", host_settings=FEW_PROCESSES), output=folder / "var")
     with (
         GatewayServer(folder / "var" / "repository", arguments=PATIENT) as server,
         FaceClient(server.grpc_address) as connected,

@@ -19,6 +19,7 @@ from qface_client import Face, FaceClient, UnknownModel, UnknownTask, cli
 from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
+from tests.helpers.repositories import FEW_PROCESSES
 
 FIRST = painted.contract("landmarks", "expression")
 SECOND = painted.contract("landmarks", "visibility", "parsing_lapa", crop="box")
@@ -35,7 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def repository(folder: Path) -> Path:
     return assemble(
-        ServingPlan(weights=folder / "first.onnx", further_networks={"second": folder / "second.onnx"}),
+        ServingPlan(
+            weights=folder / "first.onnx",
+            further_networks={"second": folder / "second.onnx"},
+            host_settings=FEW_PROCESSES,
+        ),
         output=folder / "var",
     )
 
@@ -68,7 +73,9 @@ def everything(client: FaceClient, model: str | None) -> list[dict[str, object]]
 
 
 def test_each_answers_as_it_does_alone(client: FaceClient, folder: Path) -> None:
-    second = assemble(ServingPlan(weights=folder / "second.onnx"), output=folder / "alone")
+    second = assemble(
+        ServingPlan(weights=folder / "second.onnx", host_settings=FEW_PROCESSES), output=folder / "alone"
+    )
     with GatewayServer(second, arguments=PATIENT) as server, FaceClient(server.grpc_address) as alone:
         assert everything(client, "second") == everything(alone, None)
         assert alone.contract() == client.contract(model="second")

@@ -23,6 +23,7 @@ from tests.helpers import requests as asking
 from tests.helpers.certificates import Authority
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
+from tests.helpers.repositories import FEW_PROCESSES
 
 AUTHORITY = Authority()
 PORTRAIT = asking.ASTRONAUT.read_bytes()
@@ -52,7 +53,7 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("identity")
     weights = standin.write(folder / "standin.onnx", standin.contract_of("expression", "age", "landmarks"))
-    repository = assemble(ServingPlan(weights=weights), output=folder / "var")
+    repository = assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=folder / "var")
     certificate, private_key = AUTHORITY.issue(folder, "server")
     path = folder / "keys.toml"
     keys = {}

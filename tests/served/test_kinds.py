@@ -14,6 +14,7 @@ from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
+from tests.helpers.repositories import FEW_PROCESSES
 
 TASKS = ("expression", "action_units", "age", "head_pose", "race", "landmarks", "visibility", "parsing")
 
@@ -22,7 +23,9 @@ TASKS = ("expression", "action_units", "age", "head_pose", "race", "landmarks", 
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("kinds")
     weights = standin.write(folder / "standin.onnx", standin.contract_of(*TASKS))
-    assembled = assemble(ServingPlan(weights=weights, tasks=TASKS), output=folder / "var")
+    assembled = assemble(
+        ServingPlan(weights=weights, tasks=TASKS, host_settings=FEW_PROCESSES), output=folder / "var"
+    )
     with (
         GatewayServer(assembled, arguments=PATIENT) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,

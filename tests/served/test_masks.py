@@ -27,6 +27,7 @@ from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
+from tests.helpers.repositories import FEW_PROCESSES
 
 EYES_AND_MOUTH = np.array([[-20, -20], [20, -20], [0, 0], [-15, 20], [15, 20]], np.float32)
 
@@ -45,7 +46,7 @@ def crop(request: pytest.FixtureRequest) -> str:
 def repository(tmp_path_factory: pytest.TempPathFactory, crop: str) -> Path:
     folder = tmp_path_factory.mktemp(f"masks-{crop}")
     weights = painted.write(folder / "painted.onnx", painted.contract(crop=crop))
-    return assemble(ServingPlan(weights=weights), output=folder / "var")
+    return assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=folder / "var")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from runtime.pose import rotation_from_angles
 from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.label_order import Floats, area, areas, swapped
+from tests.helpers.repositories import FEW_PROCESSES
 from training.tasks import CATALOGUE
 
 HEADS = asking.ASSETS / "heads"
@@ -75,7 +76,8 @@ def running(
         yield request.getfixturevalue("server")
         return
     folder = tmp_path_factory.mktemp(network)
-    plan = ServingPlan(weights=weights, precision="fp32")  # the same figures on every machine
+    # In fp32 the figures are the same on every machine.
+    plan = ServingPlan(weights=weights, precision="fp32", host_settings=FEW_PROCESSES)
     with (
         (folder / "server.log").open("w") as sink,
         GatewayServer(assemble(plan, output=folder), log=sink, arguments=PATIENT) as other,

@@ -1,7 +1,8 @@
 """A program of test_new_kind.py, run with a copy of the sources that has the new kind.
 
-Trains a task of it, evaluates, exports and assembles, all below the folder that is named. Prints as JSON what
-torch answers about one crop, and the main metric with that of the best constant answer.
+Trains a task of it, evaluates, exports and assembles with the host settings of a file, all below the folder
+that is named. Prints as JSON what torch answers about one crop, and the main metric with that of the best
+constant answer.
 """
 
 import dataclasses
@@ -40,7 +41,7 @@ def made_face(i: int) -> Face:
     )
 
 
-def main(place: Path) -> None:
+def main(place: Path, settings: Path) -> None:
     data, folder = place / "data", place / "run"
     write_set(data / "made", [made_face(i) for i in range(18)], size=64, title="Made", licence="CC0")
     config = CONFIGS["qface_test"]
@@ -64,7 +65,7 @@ def main(place: Path) -> None:
     (result,) = evaluate(predict, checkpoint.contract.tasks, [test], input_size=64, bootstrap=20)
 
     export(folder / "model.safetensors", output=place / "network.onnx")
-    assemble(ServingPlan(weights=place / "network.onnx"), output=place / "var")
+    assemble(ServingPlan(weights=place / "network.onnx", host_settings=settings), output=place / "var")
 
     crop = np.full((1, 64, 64, 3), 90, np.uint8)
     np.save(place / "crop.npy", crop)
@@ -75,4 +76,4 @@ def main(place: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -16,6 +16,7 @@ from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
+from tests.helpers.repositories import FEW_PROCESSES
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.face_set import FaceSet
 from training.data.readers import reader_of
@@ -103,7 +104,11 @@ def painting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer
     folder = tmp_path_factory.mktemp("painting")
     weights = painted.write(folder / "painted.onnx", painted.contract())
     with GatewayServer(
-        assemble(ServingPlan(weights=weights, tasks=painted.TASKS), output=folder / "var"), arguments=PATIENT
+        assemble(
+            ServingPlan(weights=weights, tasks=painted.TASKS, host_settings=FEW_PROCESSES),
+            output=folder / "var",
+        ),
+        arguments=PATIENT,
     ) as running:
         yield running
 
