@@ -6,6 +6,10 @@ from pathlib import Path
 
 from tests.helpers.server_commands import until_ready
 
+# Seconds until a Triton that was asked to end is killed. By itself it takes three and sleeps meanwhile: only
+# the tests of its end have to wait for that.
+HURRIED = 0.1
+
 
 def processes_of(folder: Path) -> dict[int, str]:
     """Process ids and command lines of the servers, stubs and guards of a repository."""

@@ -15,6 +15,7 @@ from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from tests.helpers import requests as asking
 from tests.helpers import warp_repository
+from tests.helpers.embedded_servers import HURRIED
 from tests.helpers.encoded_pictures import encode
 
 SIZE = 112
@@ -25,7 +26,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """To a server of the two models alone, as for a GPU, and of another step whose face_warp is missing."""
     repository = warp_repository.write(tmp_path_factory.mktemp("face-warp"))
     with (
-        EmbeddedServer(repository) as server,
+        EmbeddedServer(repository, grace=HURRIED) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,
     ):
         yield connected

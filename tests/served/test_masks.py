@@ -24,6 +24,7 @@ from deploy.gateway.operation.service import GatewayServer
 from qface_client import FaceClient, InvalidInput, Mask, Points, Visibility, cli
 from runtime.kinds.mask import OUTSIDE
 from tests.helpers import requests as asking
+from tests.helpers.embedded_servers import HURRIED
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
 from tests.helpers.paths import ROOT
@@ -185,7 +186,7 @@ def test_run_lengths_are_text_for_those_who_speak_json_over_http(repository: Pat
         "inputs": [{"name": "crop", "shape": crop.shape, "datatype": "UINT8", "data": crop.ravel().tolist()}],
         "outputs": [{"name": "parsing_lapa_runs"}, {"name": "parsing_lapa_map"}],
     }
-    with EmbeddedServer(repository, http_port=0) as bare:
+    with EmbeddedServer(repository, http_port=0, grace=HURRIED) as bare:
         request = urllib.request.Request(
             f"http://{bare.http_address}/v2/models/crop_analysis/infer", json.dumps(question).encode()
         )

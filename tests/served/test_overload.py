@@ -16,6 +16,7 @@ from build.stages.repository import assemble
 from deploy.embedded import EmbeddedServer
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
+from tests.helpers.embedded_servers import HURRIED
 from tests.helpers.networks import standin_network as standin
 
 SENT, MAY_WAIT = 40, 3
@@ -36,7 +37,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def triton_alone(repository: Path) -> Iterator[Any]:
     with (
-        EmbeddedServer(repository) as server,
+        EmbeddedServer(repository, grace=HURRIED) as server,
         triton.InferenceServerClient(server.grpc_address) as connected,
     ):
         yield connected

@@ -35,7 +35,7 @@ from deploy.embedded import (
 )
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
-from tests.helpers.embedded_servers import processes_of, regions_of, remember_others
+from tests.helpers.embedded_servers import HURRIED, processes_of, regions_of, remember_others
 from tests.helpers.paths import ROOT
 
 
@@ -89,7 +89,7 @@ def test_the_models_import_the_repository_s_library_from_wherever_it_is_started(
     (elsewhere / "of_the_repository.py").write_text("raise ImportError('not this one')")
     (elsewhere / "json.py").write_text("raise ImportError('nor this one')")
     monkeypatch.chdir(elsewhere)
-    with EmbeddedServer(repository, cache=Path("cache")) as server:
+    with EmbeddedServer(repository, cache=Path("cache"), grace=HURRIED) as server:
         assert server.models == ("echo",)
 
 
@@ -103,7 +103,7 @@ def test_a_server_leaves_the_repository_as_its_manifest_says(server: GatewayServ
 def test_a_path_that_a_shell_would_take_apart_is_served_all_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "my faces; (2) $HOME"
     repository = tiny_repository.write(folder / "repository", echo=tiny_repository.ECHO)
-    with EmbeddedServer(repository, cache=folder / "cache", start_timeout=30) as server:
+    with EmbeddedServer(repository, cache=folder / "cache", start_timeout=30, grace=HURRIED) as server:
         assert server.models == ("echo",)
         assert [name for name in regions_of(os.getpid()) if name.endswith("_models")]
     assert not regions_of(os.getpid())
@@ -113,17 +113,17 @@ def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
     echo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with EmbeddedServer(echo, start_timeout=20) as server:
+    with EmbeddedServer(echo, start_timeout=20, grace=HURRIED) as server:
         assert server.running
 
 
 def test_without_a_port_for_it_there_is_no_http(echo: Path) -> None:
-    with EmbeddedServer(echo) as server:
+    with EmbeddedServer(echo, grace=HURRIED) as server:
         assert not server.speaks_http
         with pytest.raises(EmbeddedServerError, match="http_port"):
             _ = server.http_address
     with (
-        EmbeddedServer(echo, http_port=0) as server,
+        EmbeddedServer(echo, http_port=0, grace=HURRIED) as server,
         urllib.request.urlopen(f"http://{server.http_address}/v2/health/ready", timeout=10) as answer,
     ):
         assert answer.status == 200
@@ -131,7 +131,7 @@ def test_without_a_port_for_it_there_is_no_http(echo: Path) -> None:
 
 def test_on_sockets_only_this_user_gets_to_the_server(echo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sockets"
-    with EmbeddedServer(echo, sockets=folder) as server:
+    with EmbeddedServer(echo, sockets=folder, grace=HURRIED) as server:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert server.grpc_address.startswith(f"unix:{folder}/")
         with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
@@ -141,7 +141,7 @@ def test_on_sockets_only_this_user_gets_to_the_server(echo: Path, tmp_path: Path
 
 
 def test_pictures_in_shared_memory_and_in_dumps_are_for_nobody_else(echo: Path) -> None:
-    with EmbeddedServer(echo) as server:
+    with EmbeddedServer(echo, grace=HURRIED) as server:
         regions = [Path("/dev/shm") / name for name in regions_of(os.getpid())]
         assert regions
         assert {stat.S_IMODE(region.stat().st_mode) for region in regions} == {0o600}
@@ -172,14 +172,14 @@ def test_a_start_ends_at_once_when_its_repository_is_removed_or_replaced(echo: P
 
     began = time.monotonic()
     with pytest.raises(RepositoryNotFound, match="removed or replaced"):
-        EmbeddedServer(echo, start_timeout=600).start(announce=remove)
+        EmbeddedServer(echo, start_timeout=600, grace=HURRIED).start(announce=remove)
     assert time.monotonic() - began < 300
     assert not processes_of(echo)
 
 
 def test_a_repository_is_not_removed_as_an_old_one_while_a_server_uses_it(tmp_path: Path) -> None:
     old = tiny_repository.write(tmp_path / "repository-old", echo=tiny_repository.ECHO)
-    with EmbeddedServer(old):
+    with EmbeddedServer(old, grace=HURRIED):
         for number in range(3):
             publish(f"repository-{number}", {}, {"files": {}}, output=tmp_path)
         assert old.exists()
@@ -191,7 +191,7 @@ def test_names_the_port_that_is_taken(echo: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"port {port} .*HTTP.*--http-port"):
-            EmbeddedServer(echo, http_port=port).start()
+            EmbeddedServer(echo, http_port=port, grace=HURRIED).start()
     assert not processes_of(echo)
 
 
@@ -207,10 +207,10 @@ def test_does_not_start_from_a_repository_that_was_changed(echo: Path) -> None:
     model = echo / "models" / "echo" / "1" / "model.py"
     model.write_text(model.read_text() + "# changed\n")
     with pytest.raises(RepositoryDamaged, match=r"echo/1/model\.py was changed.*make repository"):
-        EmbeddedServer(echo).start()
+        EmbeddedServer(echo, grace=HURRIED).start()
     (echo / "manifest.json").unlink()
     with pytest.raises(RepositoryDamaged, match=r"has no manifest\.json"):
-        EmbeddedServer(echo).start()
+        EmbeddedServer(echo, grace=HURRIED).start()
     assert not processes_of(echo)
 
 
@@ -219,7 +219,7 @@ def test_names_the_model_that_does_not_load_and_the_reason(tmp_path: Path) -> No
         tmp_path / "repository", good=tiny_repository.ECHO, wrong=tiny_repository.NOT_LOADING
     )
     with pytest.raises(ModelFailed, match="a_module_that_nobody_wrote") as caught:
-        EmbeddedServer(repository).start()
+        EmbeddedServer(repository, grace=HURRIED).start()
     assert caught.value.model == "wrong"
     assert "\n" not in str(caught.value)
     assert not processes_of(repository)
@@ -231,14 +231,14 @@ def test_names_a_model_with_a_broken_config(tmp_path: Path) -> None:
     (repository / "models" / "wrong" / "config.pbtxt").write_text("nonsense: 1")
     tiny_repository.seal(repository)
     with pytest.raises(ModelFailed) as caught:
-        EmbeddedServer(repository).start()
+        EmbeddedServer(repository, grace=HURRIED).start()
     assert caught.value.model == "wrong"
 
 
 def test_a_model_that_loads_but_does_not_answer_is_not_ready(tmp_path: Path) -> None:
     repository = tiny_repository.write(tmp_path / "repository", crop_analysis=tiny_repository.REFUSING)
     with pytest.raises(CanaryFailed, match=r"crop_analysis.*no crop is good enough"):
-        EmbeddedServer(repository).start()
+        EmbeddedServer(repository, grace=HURRIED).start()
     assert not processes_of(repository)
 
 
@@ -252,7 +252,7 @@ def test_a_canary_that_never_comes_back_ends_in_a_timeout(tmp_path: Path) -> Non
 
 def test_an_option_that_this_server_lacks_is_named(echo: Path) -> None:
     with pytest.raises(CannotStart, match="--allow-client-shm"):
-        EmbeddedServer(echo, arguments=["--allow-client-shm=1"]).start()
+        EmbeddedServer(echo, arguments=["--allow-client-shm=1"], grace=HURRIED).start()
 
 
 def test_a_library_that_the_stub_misses_is_named_though_the_server_hangs(

@@ -10,6 +10,7 @@ import tritonclient.grpc as triton
 from build.serving.pbtxt import Batching, Instances, Model, Tensor, to_text
 from deploy.embedded.server import EmbeddedServer
 from tests.helpers import tiny_repository
+from tests.helpers.embedded_servers import HURRIED
 
 # Answers each row with the rows of its batch, and takes long enough that others wait meanwhile.
 _COUNTING = """
@@ -52,7 +53,10 @@ def test_a_bounded_step_takes_few_rows_at_once_and_a_larger_request_alone(tmp_pa
         (repository / "models" / name / "config.pbtxt").write_text(config(name, batching))
     tiny_repository.seal(repository)
 
-    with EmbeddedServer(repository) as server, triton.InferenceServerClient(server.grpc_address) as client:
+    with (
+        EmbeddedServer(repository, grace=HURRIED) as server,
+        triton.InferenceServerClient(server.grpc_address) as client,
+    ):
         start = threading.Barrier(CLIENTS)
 
         def rows_of_its_batch(name: str, rows: int) -> set[int]:
