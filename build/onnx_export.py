@@ -41,7 +41,21 @@ OPSET = 20
 _SMALL = 256
 # Numbers in the largest constant that is folded, more than any weight has.
 _LARGEST = 1 << 30
-_RULES = (
+
+
+class _OnSlices:
+    """`slice_split_rule`, tried on slices only: it looks through the whole graph wherever it is tried."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(rules.slice_split_rule, name)
+
+    def try_rewrite(self, model: Any, graph: Any, node: Any, **options: Any) -> Any:
+        if node.op_type != "Slice":
+            return None
+        return rules.slice_split_rule.try_rewrite(model, graph, node, **options)
+
+
+_RULES: tuple[Any, ...] = (
     rules.add_0_rule,
     rules.cast_cast_rule,
     rules.collapse_slice_rule,
@@ -50,7 +64,7 @@ _RULES = (
     rules.no_op_expand_rule,
     rules.no_op_transpose_rule,
     rules.reshape_reshape_rule,
-    rules.slice_split_rule,
+    _OnSlices(),
     rules.squeeze_reshape_1d_rule,
     rules.unsqueeze_unsqueeze_rule,
 )

@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.builds import SmallBuild, build
-from training.models import CONFIGS, save_checkpoint
+from tests.helpers.networks.few_layers import FEW_LAYERS
+from training.models import save_checkpoint
 from training.train.random_initialisation import random_checkpoint
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that claims to be trained, so that it may be served."""
-    config = dataclasses.replace(
-        CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("expression", "age", "head_pose")
-    )
+    config = dataclasses.replace(FEW_LAYERS, tasks=("expression", "age", "head_pose"))
     made = dataclasses.replace(random_checkpoint(config, seed=0), card={"sources": []})
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(path, made)

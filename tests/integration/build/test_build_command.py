@@ -12,6 +12,7 @@ from build.serving_plan import recorded_plan
 from build.stages import repository
 from build.stages.verify import verify
 from tests.helpers.builds import QUICK, SHIPPED, SmallBuild, build, refused
+from tests.helpers.networks.few_layers import FEW_LAYERS
 from training.models import CONFIGS
 
 
@@ -68,8 +69,7 @@ def test_a_gpu_target_without_a_gpu_is_refused_and_nothing_else_is_built(
 def test_untrained_weights_prove_structure_only_and_are_not_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2)
-    monkeypatch.setitem(CONFIGS, "qface_small", small)
+    monkeypatch.setitem(CONFIGS, "qface_small", FEW_LAYERS)
     assert main(["qface_small", "--output", str(tmp_path), *QUICK]) == 0
     said = capsys.readouterr().out
     assert "structural parity only: untrained weights" in said

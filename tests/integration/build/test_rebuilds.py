@@ -3,21 +3,17 @@
 import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
 from build.__main__ import main
-from build.files import ROOT
 from build.stages.stage import listing
 from build.stages.verify import verify
 from tests.helpers.builds import SmallBuild, build
-from training.models import CONFIGS, save_checkpoint
+from tests.helpers.killed_build import killed_build
+from tests.helpers.networks.few_layers import FEW_LAYERS
+from training.models import save_checkpoint
 from training.train.random_initialisation import random_checkpoint
 
 
@@ -28,6 +24,7 @@ def test_changed_pictures_code_or_photo_are_another_input(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = small_build.copy_to(tmp_path / "var")
+    monkeypatch.setattr("build.onnx_export._to_onnx", small_build.exported_again)
     monkeypatch.setattr("build.stages.stage.code_fingerprint", lambda *_, **__: "changed")
     assert build(small_build.checkpoint, output, "--rounds", "0") == 0
     assert "onnx: to be made again, because of another code" in capsys.readouterr().out
@@ -52,7 +49,7 @@ def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_noth
     output = small_build.copy_to(tmp_path / "var")
     assert build(own, output) == 0
     served = (output / "repository").resolve()
-    config = dataclasses.replace(CONFIGS["qface_tiny"], input_size=64, width=48, heads=2, tasks=("age",))
+    config = dataclasses.replace(FEW_LAYERS, tasks=("age",))
     save_checkpoint(own, dataclasses.replace(random_checkpoint(config, seed=1), card={}))
     monkeypatch.setattr("build.acceptance.parity_check.tolerances", lambda contract, **_: {"age": -1.0})
     assert build(own, output) == 2
@@ -68,44 +65,8 @@ def test_changed_weights_change_every_step_and_an_engine_that_fails_changes_noth
     assert not list((output / "build").rglob("*.FAILED.json"))
 
 
-_KILLED = """
-import sys, time
-from pathlib import Path
-import {module}
-from build.__main__ import main
-from build.backends import openvino
-from build.backends.base import Engine
-
-def half(*arguments, **named):
-    for place in Path(sys.argv[2]).rglob("*.unfinished"):
-        (place / "half").write_text("half")
-    Path(sys.argv[3]).write_text("here")
-    time.sleep(120)
-
-{module}.{function} = half
-main([sys.argv[1], "--output", sys.argv[2], "--rounds", "0"])
-"""
-
-
-def killed(checkpoint: Path, output: Path, sign: Path, *, module: str, function: str) -> None:
-    """Runs the build until a function is entered, and kills it there."""
-    code = textwrap.dedent(_KILLED.format(module=module, function=function))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(checkpoint), str(output), str(sign)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while not sign.exists() and process.poll() is None:
-            time.sleep(0.02)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert sign.exists(), "the build ended before it came to the step"
-
-
 def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_build: SmallBuild, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = (
         ("build.onnx_export", "_to_onnx", 0),
@@ -115,10 +76,10 @@ def test_a_build_that_was_killed_in_any_step_goes_on_where_it_was(
     )
     output = tmp_path / "var"
     for module, function, finished in steps:
-        killed(checkpoint, output, tmp_path / function, module=module, function=function)
+        killed_build(small_build, output, tmp_path / function, module=module, function=function)
         assert not (output / "repository").exists()
         assert len(list((output / "build").rglob("step.json"))) == finished
-    assert main([str(checkpoint), "--output", str(output), "--rounds", "0"]) == 0
+    assert main([str(small_build.checkpoint), "--output", str(output), "--rounds", "0"]) == 0
     said = capsys.readouterr().out
     assert said.count(": up to date") == 3
     assert not list(output.rglob("*unfinished*"))
