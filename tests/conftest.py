@@ -14,8 +14,13 @@ from tests.helpers.paths import ROOT
 
 switch_off()  # before a test module imports a library that reports
 
-# Folders whose tests share a server, a build or a checkpoint.
-TOGETHER = ("tests/served/", "tests/integration/build/", "tests/training/evaluation/", "tests/faults/")
+# Places whose tests share what is made once, with its name: the served repository, a build, a small server.
+TOGETHER = {
+    "tests/served/": "served",
+    "tests/training/evaluation/": "served",
+    "tests/integration/build/": "built",
+    "tests/faults/": "attacked",
+}
 
 
 def pytest_configure() -> None:
@@ -28,11 +33,11 @@ def pytest_configure() -> None:
 
 
 class SharedFixtures(LoadScopeScheduling):
-    """Tests that share what is made once share a worker: those of a folder in `TOGETHER`, else of a file."""
+    """Tests that share what is made once share a worker: those of places in `TOGETHER`, else of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if path.startswith(folder)), path)
+        return next((shared for place, shared in TOGETHER.items() if path.startswith(place)), path)
 
 
 @pytest.hookimpl(optionalhook=True)  # one worker alone has no scheduler

@@ -9,9 +9,11 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from build.stages.verify import verify
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import requests as asking
 from tests.helpers.answers import usual_answers_of
+from tests.helpers.paths import ROOT
 
 KIND_DATATYPES = {"FP32": np.float32, "BOOL": np.bool_, "UINT8": np.uint8, "BYTES": np.object_}
 
@@ -179,3 +181,16 @@ def test_an_unknown_model_or_output_is_refused_by_name(client: Any) -> None:
     with pytest.raises(InferenceServerException, match="smile_probabilities"):
         asking.ask_about_photo(client, portrait, outputs=["boxes", "smile_probabilities"])
     assert asking.ask_about_photo(client, portrait)["boxes"].shape == (1, 4)
+
+
+def test_every_assembled_model_is_ready(server: GatewayServer, client: Any) -> None:
+    ready = {name for name in server.models if client.is_model_ready(name, client_timeout=10)}
+    assert ready == set(server.models)
+    assert {"photo_analysis", "face_analysis", "crop_analysis"} <= set(server.models)
+
+
+def test_a_server_leaves_the_repository_as_its_manifest_says(server: GatewayServer) -> None:
+    assert server.running
+    repository = ROOT / "var" / "test" / "repository"
+    assert verify(repository.resolve())["files"]
+    assert not list(repository.resolve().rglob("*.pyc"))

@@ -17,7 +17,6 @@ import pytest
 import tritonclient.grpc as triton
 
 from build.stages.repository_files import publish
-from build.stages.verify import verify
 from deploy.embedded import (
     CanaryFailed,
     CannotStart,
@@ -33,7 +32,6 @@ from deploy.embedded import (
     environment,
     installation,
 )
-from deploy.gateway.operation.service import GatewayServer
 from tests.helpers import tiny_repository
 from tests.helpers.embedded_servers import HURRIED, processes_of, regions_of, remember_others
 from tests.helpers.paths import ROOT
@@ -91,13 +89,6 @@ def test_the_models_import_the_repository_s_library_from_wherever_it_is_started(
     monkeypatch.chdir(elsewhere)
     with EmbeddedServer(repository, cache=Path("cache"), grace=HURRIED) as server:
         assert server.models == ("echo",)
-
-
-def test_a_server_leaves_the_repository_as_its_manifest_says(server: GatewayServer) -> None:
-    assert server.running
-    repository = ROOT / "var" / "test" / "repository"
-    assert verify(repository.resolve())["files"]
-    assert not list(repository.resolve().rglob("*.pyc"))
 
 
 def test_a_path_that_a_shell_would_take_apart_is_served_all_the_same(tmp_path: Path) -> None:
@@ -288,11 +279,3 @@ def test_the_command_says_one_sentence_and_exits_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("qface: no model repository is assembled")
     assert done.stderr.count("\n") == 1
-
-
-def test_every_assembled_model_is_ready(server: GatewayServer) -> None:
-    with contextlib.closing(triton.InferenceServerClient(server.grpc_address)) as client:
-        assert {name for name in server.models if client.is_model_ready(name, client_timeout=10)} == set(
-            server.models
-        )
-    assert {"photo_analysis", "face_analysis", "crop_analysis"} <= set(server.models)
