@@ -5,10 +5,9 @@ answered, and the process lives on. What the sender can correct is INVALID_ARGUM
 that ran out UNAVAILABLE; anything else is INTERNAL. All but the sender's mistakes are in the server's log.
 """
 
-import asyncio
 import json
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,6 @@ class ServedModel:
         """`answer(request)` as a response, or the error that it ended in."""
         try:
             return response(request, answer(request))
-        except Exception as error:
-            return self.failure(error)
-
-    async def respond_async(self, request: Any, answer: Callable[[Any], Awaitable[Answer]]) -> Any:
-        """The same for an answer that waits for other models."""
-        try:
-            return response(request, await answer(request))
         except Exception as error:
             return self.failure(error)
 
@@ -124,37 +116,45 @@ def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
     )
 
 
-async def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
+def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
     """The outputs of another model of this server; raises Refused when it answers with an error."""
-    request = pb_utils.InferenceRequest(
+    return _outputs(model, _request(model, inputs, outputs).exec(), outputs)
+
+
+async def infer_async(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
+    """What `infer` gives, while other calls of the same process wait for theirs; it costs more."""
+    return _outputs(model, await _request(model, inputs, outputs).async_exec(), outputs)
+
+
+def infer_in_batches(
+    model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
+) -> Answer:
+    """The outputs of a batching model for any number of rows [N > 0, ...].
+
+    One batch after the other, so that a request of very many rows does not stand before all others.
+    """
+    parts = [
+        infer(model, {name: rows[start : start + max_batch]}, outputs)
+        for start in range(0, len(rows), max_batch)
+    ]
+    return {output: np.concatenate([part[output] for part in parts]) for output in outputs}
+
+
+def _request(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Any:
+    return pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor(name, np.ascontiguousarray(values)) for name, values in inputs.items()],
         # A GPU engine's answers would else stay in its memory, where as_numpy() can't read them.
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
-    inferred = await request.async_exec()
+
+
+def _outputs(model: str, inferred: Any, names: Sequence[str]) -> Answer:
     if inferred.has_error():
         raise Refused(model, inferred.error())
     tensors = {tensor.name(): tensor for tensor in inferred.output_tensors()}
-    return {name: tensors[name].as_numpy() for name in outputs}
-
-
-async def infer_in_batches(
-    model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
-) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...].
-
-    Two batches are requested at a time, so that a request of very many rows does not stand before all others.
-    """
-    free = asyncio.Semaphore(2)
-
-    async def answer(start: int) -> Answer:
-        async with free:
-            return await infer(model, {name: rows[start : start + max_batch]}, outputs)
-
-    answers = await asyncio.gather(*(answer(start) for start in range(0, len(rows), max_batch)))
-    return {output: np.concatenate([answer[output] for answer in answers]) for output in outputs}
+    return {name: tensors[name].as_numpy() for name in names}
 
 
 def _full_name(error: Exception) -> str:

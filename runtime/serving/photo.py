@@ -1,6 +1,5 @@
 """A whole photo in, every face in it out, with the answers about each."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,18 +24,12 @@ class PhotoAnalysis(FaceSearch):
         self.crop = crop_of(self.contract.crop)
         self.engine = self.parameters.get("engine", "face_engine")
         self.max_batch = int(self.parameters["max_batch"])
-        # For `async def execute` the backend would make a loop, and its threads, for each request.
-        self.loop = asyncio.new_event_loop()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
+        return [self.respond(request, self.answer) for request in requests]
 
-        async def answers() -> list[Any]:
-            return await asyncio.gather(*(self.respond_async(request, self.answer) for request in requests))
-
-        return self.loop.run_until_complete(answers())
-
-    async def answer(self, request: Any) -> Answer:
+    def answer(self, request: Any) -> Answer:
         """What `detection_tensors` gives, `contract`, and the requested answers [N, ...]."""
         search = self.search(request)
         photo = Photo(tensor(request, "image"))
@@ -57,6 +50,6 @@ class PhotoAnalysis(FaceSearch):
             crop=self.crop,
             size=self.contract.input_size,
         )
-        heads = await infer_in_batches(self.engine, "pixels", pixels, needed, max_batch=self.max_batch)
+        heads = infer_in_batches(self.engine, "pixels", pixels, needed, max_batch=self.max_batch)
         sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
         return answers | self.postprocessor.answers(heads, maps, photo_size=sizes, requested=requested)

@@ -18,7 +18,7 @@ from runtime.image.crops import crop_of
 from runtime.image.decode import MAX_PIXELS, read_picture
 from runtime.image.photo import Photo
 from runtime.image.stored_crop import StoredCrop, stored_crop
-from runtime.serving.base import Answer, Refused, ServedModel, infer, tensor
+from runtime.serving.base import Answer, Refused, ServedModel, infer_async, tensor
 
 # Of pictures that go to the warp model at once: a batch of the largest files would take 2 GiB.
 _CALL_BYTES = 64 * 1024 * 1024
@@ -124,7 +124,7 @@ class FacePreprocess(_Preprocess):
             "matrix": np.stack([crop.matrix for crop in crops]),
         }
         with contextlib.suppress(Refused):  # the model's statistics count it
-            answer = await infer(self.warp_model, inputs, ["pixels"])
+            answer = await infer_async(self.warp_model, inputs, ["pixels"])
             for face, pixels in zip(faces, answer["pixels"], strict=True):
                 face.pixels = pixels
 

@@ -92,10 +92,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace
             module.memory.append(preferred_memory)
             self.what = (model_name, requested_output_names, {t.name(): t.values for t in inputs})
 
-        async def async_exec(self) -> Response:
+        def exec(self) -> Response:
             module.asked.append(self.what)
             answered: Response = module.answer(*self.what)
             return answered
+
+        async def async_exec(self) -> Response:
+            return self.exec()
 
     module.InferenceRequest = InferenceRequest
     for name in [name for name in sys.modules if name.startswith("runtime.serving")]:

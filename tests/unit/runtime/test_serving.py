@@ -4,7 +4,6 @@ The backend's own module exists only inside the server, so a stand-in takes its 
 code runs against the real one in test_served_*.py.
 """
 
-import asyncio
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -207,33 +206,11 @@ def test_many_rows_are_asked_for_in_batches_and_come_back_in_order(backend: Any)
     base = importlib.import_module("runtime.serving.base")
     backend.answer = lambda model, names, inputs: Response([Tensor("y", inputs["x"] + 1)])
     rows = np.arange(70, dtype=np.float32)[:, None]
-    answered = asyncio.run(base.infer_in_batches("other", "x", rows, ["y"], max_batch=32))
+    answered = base.infer_in_batches("other", "x", rows, ["y"], max_batch=32)
     assert [len(inputs["x"]) for _, _, inputs in backend.asked] == [32, 32, 6]
     np.testing.assert_array_equal(answered["y"], rows + 1)
     # A GPU engine's answers must come to where numpy can read them.
     assert backend.memory == [("cpu", 0)] * 3
-
-
-def test_of_very_many_rows_two_batches_are_asked_for_at_a_time(
-    backend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base = importlib.import_module("runtime.serving.base")
-    at_once: list[int] = []
-    asked = 0
-
-    async def infer(model: str, inputs: dict[str, Any], outputs: list[str]) -> dict[str, Any]:
-        nonlocal asked
-        asked += 1
-        at_once.append(asked)
-        await asyncio.sleep(0)
-        asked -= 1
-        return {"y": inputs["x"]}
-
-    monkeypatch.setattr(base, "infer", infer)
-    rows = np.zeros((320, 1), np.float32)
-    assert len(asyncio.run(base.infer_in_batches("other", "x", rows, ["y"], max_batch=32))["y"]) == 320
-    assert len(at_once) == 10
-    assert max(at_once) == 2
 
 
 def test_another_model_s_refusal_keeps_its_code(backend: Any) -> None:
@@ -241,10 +218,10 @@ def test_another_model_s_refusal_keeps_its_code(backend: Any) -> None:
     model = initialize(base.ServedModel())
     backend.answer = lambda *_: Response(error=TritonError("queue full", TritonError.UNAVAILABLE))
 
-    async def answer(request: Request) -> Any:
-        return await base.infer("face_engine", {"x": column(1)}, ["y"])
+    def answer(request: Request) -> Any:
+        return base.infer("face_engine", {"x": column(1)}, ["y"])
 
-    response = asyncio.run(model.respond_async(Request(["y"]), answer))
+    response = model.respond(Request(["y"]), answer)
     assert response.error().code() == TritonError.UNAVAILABLE
     assert response.error().message() == "face_engine did not answer: queue full"
 
