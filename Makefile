@@ -47,8 +47,9 @@ SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
 ENGINE_OPTIONS = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
 TYPED := client/qface_client client/examples client/unasync.py runtime build deploy training
-# How many processes share the tests. Each has one thread for torch: more would only get in each other's way.
-WORKERS ?= 2
+# How many processes share the tests: one more than two cores, as tests wait for a sixth of their time. Each has one
+# thread for torch: more would only get in each other's way.
+WORKERS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 .PHONY: help

@@ -19,11 +19,14 @@ from tests.helpers.builds import SHIPPED, SmallBuild, bf16_refusal, build, manif
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 
+# How fast an engine is beside torch is measured where the small network is built.
+UNMEASURED = ("--rounds", "0")
+
 
 def test_bf16_is_really_bf16_and_within_its_tolerances_or_refused(
     shipped_output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = build(SHIPPED, shipped_output, "--target", "openvino", "--precision", "bf16")
+    status = build(SHIPPED, shipped_output, "--target", "openvino", "--precision", "bf16", *UNMEASURED)
     if (refusal := bf16_refusal()) is not None:
         assert status == 2
         assert refusal in capsys.readouterr().err
@@ -40,7 +43,9 @@ def test_bf16_is_really_bf16_and_within_its_tolerances_or_refused(
 def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
     shipped_output: Path, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
-    assert build(SHIPPED, shipped_output, "--target", "tensorrt-rtx", "--precision", precision) == 0
+    assert (
+        build(SHIPPED, shipped_output, "--target", "tensorrt-rtx", "--precision", precision, *UNMEASURED) == 0
+    )
     said = capsys.readouterr().out
     assert "| needs a GPU |" in said
     assert "Triton has no backend for TensorRT-RTX" in said
@@ -57,7 +62,10 @@ def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
 
 def test_half_the_bits_make_a_smaller_plan(shipped_output: Path) -> None:
     for precision in ("fp32", "fp16"):
-        assert build(SHIPPED, shipped_output, "--target", "tensorrt-rtx", "--precision", precision) == 0
+        assert (
+            build(SHIPPED, shipped_output, "--target", "tensorrt-rtx", "--precision", precision, *UNMEASURED)
+            == 0
+        )
     full, half = (manifest_of(shipped_output, f"tensorrt-rtx-{name}")["bytes"] for name in ("fp32", "fp16"))
     assert half < 0.75 * full
 
@@ -66,7 +74,7 @@ def test_an_engine_that_nobody_could_run_is_not_served(
     shipped_output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served = (shipped_output / "repository").resolve()
-    assert build(SHIPPED, shipped_output, "--target", "onnxruntime", "--precision", "fp16") == 0
+    assert build(SHIPPED, shipped_output, "--target", "onnxruntime", "--precision", "fp16", *UNMEASURED) == 0
     assert "nobody has run this engine yet: it needs a GPU" in capsys.readouterr().out
     assert (shipped_output / "repository").resolve() == served
 
@@ -76,16 +84,16 @@ def test_an_engine_that_a_converter_left_in_fp32_is_refused(
 ) -> None:
     """Layers whose values reach too far stay fp32, but no precision exclusion names them."""
     if not (shipped_output / "build" / SHIPPED.stem / "onnx").exists():
-        assert build(SHIPPED, shipped_output, "--rounds", "0") == 0
+        assert build(SHIPPED, shipped_output, *UNMEASURED) == 0
     exported = Path("build") / SHIPPED.stem / "onnx"
     shutil.copytree(shipped_output / exported, tmp_path / exported)
     monkeypatch.setattr("build.lowering.half_precision.FP16_LARGEST", 1.0)
-    assert build(SHIPPED, tmp_path, "--target", "tensorrt-rtx", "--precision", "fp16") == 2
+    assert build(SHIPPED, tmp_path, "--target", "tensorrt-rtx", "--precision", "fp16", *UNMEASURED) == 2
     assert "of its multiplying layers stayed fp32" in capsys.readouterr().err
 
 
 def test_the_faces_that_engines_are_judged_on_differ_in_every_answer(shipped_output: Path) -> None:
-    assert build(SHIPPED, shipped_output, "--rounds", "0") == 0
+    assert build(SHIPPED, shipped_output, *UNMEASURED) == 0
     record = json.loads((shipped_output / "build" / SHIPPED.stem / "onnx" / "step.json").read_text())
     assert record["report"]["faces"]["blind"] == []
     reference = load_reference(shipped_output / "build" / SHIPPED.stem / "onnx" / "reference.npz")
@@ -95,7 +103,7 @@ def test_the_faces_that_engines_are_judged_on_differ_in_every_answer(shipped_out
 
 
 def test_an_engine_of_onnx_runtime_is_served_as_such(shipped_output: Path) -> None:
-    assert build(SHIPPED, shipped_output, "--target", "onnxruntime") == 0
+    assert build(SHIPPED, shipped_output, "--target", "onnxruntime", *UNMEASURED) == 0
     about = verify((shipped_output / "repository").resolve())
     assert about["stages"]["engine"]["target"] == "onnxruntime"
     config = (shipped_output / "repository" / "models" / "face_engine" / "configs" / "cpu.pbtxt").read_text()
@@ -106,7 +114,7 @@ def test_every_engine_that_this_machine_can_build_stands_in_one_table(
     shipped_output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served = (shipped_output / "repository").resolve()
-    assert build(SHIPPED, shipped_output, "--all") == (0 if bf16_refusal() is None else 2)
+    assert build(SHIPPED, shipped_output, "--all", *UNMEASURED) == (0 if bf16_refusal() is None else 2)
     said = capsys.readouterr()
     rows = {
         tuple(cell.strip() for cell in line.split("|")[2:4])
