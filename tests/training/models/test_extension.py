@@ -42,9 +42,7 @@ from training.train.random_initialisation import random_checkpoint
 ONE, SEVEN, TWENTY_NINE, SIXTY_EIGHT, MASK = "age", "race", "visibility", "landmarks", "parsing"
 BASES = {
     "vit": dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "gender", "head_pose")),
-    "convolutional": dataclasses.replace(
-        CONFIGS["qface_tiny"], tasks=("expression", "gender", "head_pose"), input_size=64
-    ),
+    "convolutional": dataclasses.replace(CONFIGS["qface_quick"], tasks=("expression", "gender", "head_pose")),
 }
 
 
