@@ -14,7 +14,7 @@ from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import eventually, unharmed
 from tests.helpers.prometheus_page import Page
 
-TIMES = 200
+TIMES = 100
 
 
 def expire(address: str, messages: Sequence[bytes]) -> int:
