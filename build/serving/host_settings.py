@@ -258,8 +258,9 @@ def _on_cpu(cores: int) -> dict[str, Any]:
         "crop_preprocess": FirstStepSettings(instances=max(1, cores // 16)),
         "face_postprocess": StepSettings(instances=max(1, cores // 8)),
         "task_postprocess": StepSettings(instances=max(1, cores // 32)),
-        # A process waits for the network as long as it computes.
-        "photo_analysis": PhotoSettings(instances=min(64, max(4, cores))),
+        # A process has one photo, and waits for the network as long as it computes: with fewer processes
+        # the network's batches have hardly more than one face.
+        "photo_analysis": PhotoSettings(instances=min(64, max(6, cores))),
         "face_detect": PhotoSettings(instances=max(2, cores // 4)),
     }
 

@@ -44,8 +44,8 @@ def photo_analysis(
         outputs=(*tensors.DETECTIONS, *per_face, tensors.CONTRACT_HASH),
         max_batch_size=0,
         batching=Batching(max_queue_size=host.photo_analysis.max_queued),
-        # An asynchronous model still answers one request at a time and instance: several, so that the
-        # faces of several photos share the engine's batches.
+        # An instance answers one request at a time: several, so that the faces of several photos share
+        # the engine's batches.
         instances=Instances(count=host.photo_analysis.instances),
         parameters=tensors.contract_parameter(contract)
         | _request_parameters(limits)
