@@ -46,8 +46,8 @@ _CERTAIN = 0.7
 _LARGE = 0.4
 # A face that takes this part of the photo's side is certain too: a closer look shows no more around it.
 _FILLS = 0.6
-# Closer looks at one photo at traces, where the whole looks show a face and where they show none; and at as
-# many more as there are faces that need one.
+# Closer looks at one photo at traces: for each whole look where these show a face, and where they show none;
+# and at as many more as there are faces that need one.
 _MOST_TRACES, _MOST_ONLY_TRACES = 3, 8
 # Where more places than these deserve one there is a crowd, of which all is looked at more finely instead.
 _CROWD = 40
@@ -149,7 +149,7 @@ def _search(image: NDArray[np.uint8] | Photo, infer: Infer, search: Search) -> D
     large = _squares(seen.points)[1] >= _LARGE * max(photo_size)
     if large.any() or not (seen.score >= _CERTAIN).any():
         seen = _together([seen, look([shrunken_look(whole[0])], min_score=trace)])
-    places = _places(seen, min_score=search.min_score, wanted=wanted)
+    places = _places(seen, looks=len(whole), min_score=search.min_score, wanted=wanted)
     found = [seen.where(seen.score >= search.min_score)]
     if places is None:
         found = [replace(found[0], certain=np.ones(len(found[0].score), dtype=bool))]
@@ -203,12 +203,12 @@ def _candidates(
 
 
 def _places(
-    seen: _Candidates, *, min_score: float, wanted: float
+    seen: _Candidates, *, looks: int, min_score: float, wanted: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Centres [n, 2] and sizes [n] in photo pixels of what a closer look should show; None: of a crowd.
 
-    That is faces that are small on their canvas or not certain, and traces of others. None clearly smaller
-    than `wanted`.
+    That is faces that are small on their canvas or not certain, and traces of others, in so many whole looks.
+    None clearly smaller than `wanted`.
     """
     sure = seen.where(seen.score >= min_score)
     merged = list(merge_candidates(sure.points, sure.score, whole=sure.whole, fits=sure.fits))
@@ -219,7 +219,9 @@ def _places(
     unsure &= sizes >= _CLEARLY_SMALLER * wanted
     chosen = [(centers[i], sizes[i]) for i in np.flatnonzero(unsure)]
 
-    trace, most = (_TRACE, _MOST_TRACES + len(chosen)) if merged else (_ONLY_TRACE, _MOST_ONLY_TRACES)
+    trace, most = _ONLY_TRACE, _MOST_ONLY_TRACES
+    if merged:
+        trace, most = _TRACE, looks * _MOST_TRACES + len(chosen)
     weak = seen.where((seen.score < min_score) & (seen.score >= trace) & (seen.seen < _WELL_SEEN))
     weak = weak.where(np.argsort(-weak.score, kind="stable"))
     weak_centers, weak_sizes = _squares(weak.points)
