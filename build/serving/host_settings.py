@@ -289,8 +289,8 @@ def _beside_gpus(cores: int) -> dict[str, Any]:
         "crop_preprocess": FirstStepSettings(instances=processes(1 / 4), queue_delay_us=0, most_together=8),
         "face_postprocess": StepSettings(instances=processes(1 / 4)),
         "task_postprocess": StepSettings(instances=processes(1 / 32)),
-        # A process waits for the networks about as long as it computes.
-        "photo_analysis": PhotoSettings(instances=max(4, processes(1))),
+        # A process waits for the network about as long as it computes.
+        "photo_analysis": PhotoSettings(instances=max(4, processes(2))),
         "face_detect": PhotoSettings(instances=max(2, processes(1 / 4))),
     }
 

@@ -11,7 +11,6 @@ import argparse
 import functools
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from build.machine import usable_cores
 from build.manifest import read_manifest
 from build.serving.host_settings import read_settings
 from build.serving_plan import ServingPlan, recorded_plan
-from deploy.benchmark.answer_cost.about import about
+from deploy.benchmark.answer_cost.about import about, command
 from deploy.benchmark.answer_cost.workers import WorkerError
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
@@ -85,7 +84,7 @@ def _tune(options: argparse.Namespace, words: Sequence[str], log: Log) -> Run:
     measured_with = {name: getattr(options, name) for name in ("minutes", "rounds", "seconds")}
     header = {
         **about(options.repository, arguments=(), settings=measured_with),
-        "command": shlex.join(("python", "-m", "deploy.tune", *words)),
+        "command": command("deploy.tune", words),
         "load_before": os.getloadavg()[0],
     }
     bare = sweep(options.repository, forms(cores), rounds=3, seconds=options.seconds / 3, progress=log)

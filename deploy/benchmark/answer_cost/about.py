@@ -24,7 +24,7 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": command(arguments),
+        "command": command("deploy.benchmark.answer_cost", arguments),
         "machine": {**describe(), "memory_gib": _memory_gib()},
         "served": {
             "contract": manifest["contract"],
@@ -44,10 +44,10 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
     }
 
 
-def command(arguments: Sequence[str]) -> str:
-    """The command line; of a path outside the project the last name only, as a run is kept for everybody."""
+def command(module: str, arguments: Sequence[str]) -> str:
+    """A module's command line; of a path outside the project the last name only, as a run is for everybody."""
     words = (Path(word).name if Path(word).is_absolute() else word for word in arguments)
-    return shlex.join(("python", "-m", "deploy.benchmark.answer_cost", *words))
+    return shlex.join(("python", "-m", module, *words))
 
 
 def commit() -> str:

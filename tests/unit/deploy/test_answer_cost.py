@@ -234,7 +234,10 @@ def test_rows_are_chosen_by_their_names() -> None:
 
 
 def test_a_kept_command_names_no_folder_of_its_machine() -> None:
-    kept = command(["--peers", "/home/somebody/face.task", "--json", "benchmarks/run.json"])
+    kept = command(
+        "deploy.benchmark.answer_cost",
+        ["--peers", "/home/somebody/face.task", "--json", "benchmarks/run.json"],
+    )
     assert kept.endswith("answer_cost --peers face.task --json benchmarks/run.json")
 
 
