@@ -45,7 +45,7 @@ def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, 
 
 
 def command(module: str, arguments: Sequence[str]) -> str:
-    """A module's command line; of a path outside the project the last name only, as a run is for everybody."""
+    """A module's command line; of a path outside the project the last name only: kept runs are public."""
     words = (Path(word).name if Path(word).is_absolute() else word for word in arguments)
     return shlex.join(("python", "-m", module, *words))
 
