@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
-import tritonclient.grpc as triton
 from PIL import Image
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import service_pb2 as v2
+from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.gateway.operation.service import GatewayServer
 from qface_client import (
@@ -341,12 +342,17 @@ def test_the_table_names_every_task(server: GatewayServer, capsys: pytest.Captur
 
 
 def test_the_servers_words_that_the_client_reads_are_these(server: GatewayServer) -> None:
-    aura = [triton.InferRequestedOutput("aura_label")]
-    plain = triton.InferenceServerClient(server.grpc_address)
-    image = triton.InferInput("image", [3], "UINT8").set_data_from_numpy(np.zeros(3, np.uint8))
-    for model, words in (("photo_analysis", "inference output"), ("nowhere", "unknown model")):
-        with pytest.raises(InferenceServerException, match=words) as caught:
-            plain.infer(model, [image], outputs=aura, client_timeout=10)
-        kind = InvalidInput if model == "photo_analysis" else NotServed
-        assert type(error_of(caught.value, url=server.grpc_address, model=model)) is kind
-    plain.close()
+    image = {"name": "image", "datatype": "UINT8", "shape": [3]}
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        infer = v2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+        for model, words in (("photo_analysis", "inference output"), ("nowhere", "unknown model")):
+            asked = v2.ModelInferRequest(
+                model_name=model,
+                inputs=[image],
+                outputs=[{"name": "aura_label"}],
+                raw_input_contents=[b"000"],
+            )
+            with pytest.raises(grpc.RpcError, match=words) as caught:
+                infer(asked, timeout=10)
+            kind = InvalidInput if model == "photo_analysis" else NotServed
+            assert type(error_of(caught.value, url=server.grpc_address, model=model)) is kind
