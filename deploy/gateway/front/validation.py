@@ -177,7 +177,7 @@ def _check_tensor(tensor: InferInput, declared: TensorSignature, *, model: str, 
     ):
         raise _bad_input(
             f"input {quoted(tensor.name)} for model {quoted(model)} has the shape {_shape(shape)}; it takes "
-            f"{_shape(dims, batched=bool(max_batch_size))}"
+            f"{_declared(dims, batched=bool(max_batch_size))}"
         )
     if max_batch_size and not 1 <= shape[0] <= max_batch_size:
         raise _bad_input(
@@ -237,11 +237,13 @@ def _listed(names: "frozenset[str] | Mapping[str, object]") -> str:
     return ", ".join(ordered[:_NAMES]) + more
 
 
-def _shape(shape: tuple[int, ...], *, batched: bool = False) -> str:
-    shown = [_count(size) if size != WILDCARD or not batched else "any" for size in shape[:8]]
-    if batched and shape:
-        shown[0] = "rows"
-    return f"[{', '.join(shown)}{', ...' if len(shape) > 8 else ''}]"
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(_count, shape[:8]))}{', ...' if len(shape) > 8 else ''}]"
+
+
+def _declared(dims: tuple[int, ...], *, batched: bool) -> str:
+    sizes = ["any" if size == WILDCARD else str(size) for size in dims]
+    return f"[{', '.join(['rows', *sizes[1:]] if batched else sizes)}]"
 
 
 def _count(number: int) -> str:

@@ -299,6 +299,11 @@ def test_malformed_strings_are_refused(strings: bytes, count: int) -> None:
     assert "four little-endian bytes" in refusal_of(words_request(strings, count=count)).sentence
 
 
+def test_a_size_that_may_be_anything_is_named_so() -> None:
+    sentence = refusal_of(words_request(b"", count=-1)).sentence
+    assert sentence.endswith("has the shape [-1]; it takes [any]")
+
+
 def test_millions_of_strings_are_refused_uncounted() -> None:
     sentence = refusal_of(words_request(bytes(4), count=10**6)).sentence
     assert f"1000000 strings; it takes {MAX_STRINGS}" in sentence
