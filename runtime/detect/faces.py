@@ -49,9 +49,8 @@ _FILLS = 0.6
 # Closer looks at one photo at traces: for each whole look where these show a face, and where they show none;
 # and at as many more as there are faces that need one.
 _MOST_TRACES, _MOST_ONLY_TRACES = 3, 8
-# Where more places than these deserve one there is a crowd, of which all is looked at more finely instead:
-# faces, and traces with this score at least, as a texture has as many weaker ones.
-_CROWD, _CROWD_TRACE = 40, 0.08
+# Where more places than these deserve one there is a crowd, of which all is looked at more finely instead.
+_CROWD = 40
 # A trace this near to a face or to another trace (in their sizes) is the same one's.
 _NEAR = 0.75
 
@@ -230,10 +229,10 @@ def _places(
     for center, size in zip(centers, sizes, strict=True):
         free &= _apart(weak_centers, weak_sizes, center=center, size=size)
     traces: list[tuple[NDArray[np.float64], float]] = []
-    clear = 0  # of the traces, those that speak for a crowd
+    clear = 0  # of the traces, those that would count beside faces too
     while free.any() and len(chosen) + clear <= _CROWD and (len(traces) < most or clear == len(traces)):
         first = int(np.argmax(free))
-        clear += int(weak.score[first] >= _CROWD_TRACE)
+        clear += int(weak.score[first] >= _TRACE)
         traces.append((weak_centers[first], weak_sizes[first]))
         free &= _apart(weak_centers, weak_sizes, center=weak_centers[first], size=weak_sizes[first])
     if len(chosen) + clear > _CROWD:

@@ -184,14 +184,6 @@ def test_of_a_crowd_all_is_looked_at_more_finely() -> None:
     assert_found(found, *boxes, within=4)
 
 
-def test_a_texture_of_weak_traces_is_no_crowd() -> None:
-    traces = [(x, y, x + 10, y + 10) for x in range(220, 500, 24) for y in range(20, 380, 40)]
-    detector = Painted(traced=3.0, most=90.0)
-    find_faces(photo_of((512, 400), (40, 150, 200, 310), *traces), detector)
-    assert len(traces) > 100
-    assert {shape[1:] for shape in detector.shapes} == {FIRST_LOOK[1:], (96, 96)}
-
-
 def test_all_faces_are_counted_and_of_too_many_the_best_seen_answered() -> None:
     boxes = grid(400, size=40, gap=30, across=25)
     photo = photo_of((1800, 1200), *boxes)
