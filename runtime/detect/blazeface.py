@@ -33,16 +33,6 @@ class Candidates:
     size: NDArray[np.float64]
     points: NDArray[np.float64]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Candidates":
-        """Those of a mask."""
-        return Candidates(
-            canvas=self.canvas[chosen],
-            anchor=self.anchor[chosen],
-            score=self.score[chosen],
-            size=self.size[chosen],
-            points=self.points[chosen],
-        )
-
 
 def decode(raw: Mapping[str, NDArray[Any]], *, width: int, min_score: float) -> Candidates:
     """The anchors with at least this score on canvases so many pixels wide.

@@ -185,21 +185,19 @@ def _candidates(
     canvases: Canvases, raw: Mapping[str, NDArray[Any]], *, min_score: float, photo_size: tuple[int, int]
 ) -> _Candidates:
     found = decode(raw, width=canvases.pixels.shape[2], min_score=min_score)
-    area = canvases.area[found.canvas]
-    inside = ((found.anchor >= area[:, :2]) & (found.anchor < area[:, 2:])).all(axis=1)
-    if not inside.all():
-        found, area = found.where(inside), area[inside]
-    canvas, points = found.canvas, found.points
-    scale, offset = canvases.scale[canvas][:, None], canvases.offset[canvas][:, None]
-    in_photo = (points - offset) / scale
-    size = (in_photo[:, 1] - in_photo[:, 0]).max(axis=1)
-    return _Candidates(
-        points=in_photo,
+    canvas = found.canvas
+    area, offset, scale = canvases.area[canvas], canvases.offset[canvas], canvases.scale[canvas]
+    points = (found.points - offset[:, None]) / scale[:, None]
+    size = (points[:, 1] - points[:, 0]).max(axis=1)
+    candidates = _Candidates(
+        points=points,
         score=found.score,
         seen=found.size.max(axis=1),
-        whole=~_is_cut(points[:, :2], area=area, edges=canvases.inner_edges[canvas]),
+        whole=~_is_cut(found.points[:, :2], area=area, edges=canvases.inner_edges[canvas]),
         certain=~canvases.whole[canvas] | (found.score >= _CERTAIN) | (size >= _FILLS * max(photo_size)),
     )
+    # An anchor beside the photo shows nothing.
+    return candidates.where(((found.anchor >= area[:, :2]) & (found.anchor < area[:, 2:])).all(axis=1))
 
 
 def _places(

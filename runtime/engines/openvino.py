@@ -101,7 +101,7 @@ class OpenVinoEngine:
         self._model = model
         self._compiled: dict[int | None, Any] = {}  # by the size of a batch; None: of any
         self._compiling = threading.Lock()
-        # Inference requests that no call uses: to make one takes 0.1 core-ms.
+        # Inference requests that no call uses, as one takes time to make.
         self._free: defaultdict[Any, deque[Any]] = defaultdict(deque)  # by the compiled model
         compiled = self._compiled_for(1)
         self.precision = precision
@@ -136,7 +136,7 @@ class OpenVinoEngine:
 
     def _alone(self, compiled: Any, part: Inputs, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         request = self._take_request(compiled)
-        # Not start_async and wait: handing the call to another thread takes up to 0.3 core-ms more.
+        # Not start_async and wait: handing the call to another thread costs more.
         request.infer(part, share_inputs=True, share_outputs=True)
         answer = {name: request.get_tensor(name).data.copy() for name in names}
         self._free[compiled].append(request)

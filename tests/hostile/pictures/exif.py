@@ -5,21 +5,11 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from tests.helpers.encoded_pictures import chunk
+from tests.helpers.encoded_pictures import STORED_AS, chunk
 from tests.hostile.pictures.files import PORTRAIT, QUARTERS, HostileFile, portrait, quarters, save
 from tests.hostile.pictures.jpeg import SOI, segment
 
 _EXIF = b"Exif\0\0"
-_STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}  # how an upright picture lies in a file of that orientation
 
 
 def tiff(
@@ -34,7 +24,7 @@ def tiff(
 
 def lying(image: Image.Image, orientation: int) -> Image.Image:
     """The picture as it is stored in a file of this orientation."""
-    turn = _STORED.get(orientation)
+    turn = STORED_AS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
