@@ -97,7 +97,7 @@ client-wheel: ## the client as a wheel in var/wheels
 
 # In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
-test: .venv/.made .venv-serve/.made ## all tests, those against the real server too
+test: .venv/.made .venv-serve/.made .venv-deploy/.made ## all tests, those against the real server too
 	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
 	$(PYTEST) $(ARGS)
 
@@ -144,6 +144,12 @@ fuzz: .venv-fuzz/.made ## atheris on decoding, crops and the reading of requests
 .PHONY: check-dali
 check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on the CPU and held to the CPU's own: a report, a minute (ARGS="--report FILE")
 	@PYTHONPATH=. .venv-dali/bin/python -W ignore -m tests.dali $(ARGS)
+
+# Chart, rules, balancing and the CPU container's substance, with the tools of .venv-deploy and of the system (debootstrap,
+# nginx, prometheus: apt-get install them): each check is a module of tests/deploy that also runs alone.
+.PHONY: check-deploy
+check-deploy: .venv/.made .venv-serve/.made .venv-deploy/.made repository ## the heavy checks of deployment, to the end, with reports in docs/reports (ARGS="--only NAME"): about 25 minutes
+	$(FULL) -m tests.deploy $(ARGS)
 
 .PHONY: soak
 soak: .venv/.made repository ## 20,000 requests of all sorts: does any process grow? A table in var/soak, about 20 minutes (ARGS="--requests N --rest")
@@ -213,7 +219,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers fuzz peers dali; do \
+	for name in serve train teachers fuzz peers dali deploy; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -229,18 +235,19 @@ clean: ## remove what was built here, but neither environments nor trained weigh
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy .venv-uv
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
 # .venv-fuzz has atheris, which is for CPython on Linux and macOS. .venv-peers has what people would take instead
-# of Q-Face, to be measured beside it; .venv-dali has DALI: 1.5 GB.
-.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali
+# of Q-Face, to be measured beside it; .venv-dali has DALI: 1.5 GB; .venv-deploy has helm, envoy, hadolint and the like.
+.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
 .venv-teachers: .venv-teachers/.made
 .venv-fuzz: .venv-fuzz/.made
 .venv-peers: .venv-peers/.made
 .venv-dali: .venv-dali/.made
+.venv-deploy: .venv-deploy/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -266,4 +273,9 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv-dali/.made: requirements/dali.txt requirements/overrides.txt client/pyproject.toml
 	@requirements/make-venv .venv-dali requirements/dali.txt
+	@touch $@
+
+.venv-deploy/.made: requirements/deploy.txt requirements/deploy-nodeps.txt requirements/overrides.txt requirements/unpack_helm.py
+	@requirements/make-venv .venv-deploy requirements/deploy.txt -- requirements/deploy-nodeps.txt
+	@.venv-deploy/bin/python requirements/unpack_helm.py
 	@touch $@

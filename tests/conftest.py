@@ -20,6 +20,7 @@ TOGETHER = {
     "tests/training/evaluation/": "served",
     "tests/integration/build/": "built",
     "tests/faults/": "attacked",
+    "tests/deploy/served/": "served",
 }
 
 

@@ -1,0 +1,42 @@
+"""Programs that tests of deployment run, where this machine has them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+TOOLS = ROOT / ".venv-deploy" / "bin"
+# Program -> Debian's package of it. All else comes with `make .venv-deploy`.
+PACKAGES = {
+    "debootstrap": "debootstrap",
+    "nginx": "nginx-light",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+}
+# Set where a skip would hide what was to be tested: a missing program then fails the test.
+REQUIRED = "QFACE_REQUIRE_TOOLS"
+
+
+def find_tool(name: str) -> Path | None:
+    """Where a program lies: in .venv-deploy, else on PATH or in /usr/sbin; None where it is not installed."""
+    searched = os.pathsep.join((str(TOOLS), os.environ.get("PATH", os.defpath), "/usr/sbin"))
+    found = shutil.which(name, path=searched)
+    return Path(found) if found else None
+
+
+def how_to_install(name: str) -> str:
+    """The command that brings a program."""
+    return f"apt-get install {PACKAGES[name]}" if name in PACKAGES else "make .venv-deploy"
+
+
+def require_tool(name: str) -> Path:
+    """Where a program lies. Without it the test is skipped, or fails where QFACE_REQUIRE_TOOLS is set."""
+    if found := find_tool(name):
+        return found
+    sentence = f"{name} is not installed: {how_to_install(name)}"
+    if os.environ.get(REQUIRED):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
