@@ -21,7 +21,7 @@ DOCUMENTS = tuple(
         ROOT / "weights" / "README.md",
         ROOT / "client" / "README.md",
         ROOT / "SECURITY.md",
-        ROOT / "deploy" / "SECURITY.md",
+        *sorted((ROOT / "deploy").rglob("*.md")),
         ROOT / ".pre-commit-config.yaml",
         ROOT / "Makefile",
     )
@@ -149,7 +149,7 @@ def test_commands_in_documents_exist(document: str) -> None:
     modules = words(rf"-m ((?:{PACKAGES})(?:\.\w+)*)", document)
     assert [name for name in modules if not is_command(name)] == []
     targets = set(re.findall(r"^([\w./-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    targets |= {".venv", ".venv-serve", ".venv-teachers", ".venv-fuzz", ".venv-peers"}
+    targets |= {".venv", ".venv-serve", ".venv-teachers", ".venv-fuzz", ".venv-peers", ".venv-deploy"}
     # At the start of a line of code, or in text between ticks.
     text = (ROOT / document).read_text()
     code = "".join(text.split("```")[1::2])
