@@ -20,6 +20,7 @@ from build.cli import run_cli
 from build.errors import BuildError
 from build.manifest import content_hash, file_faults, read_manifest
 from build.options import argument, from_options, parser_of
+from build.serving.engine_settings import Device
 from build.serving_plan import shipped_checkpoint
 from build.stages.common_options import VAR
 from build.stages.repository_files import LINK
@@ -43,11 +44,24 @@ def verify(repository: Path, *, on_cpu: bool = False) -> dict[str, Any]:
     manifest = read_manifest(repository)
     faults = file_faults(repository, manifest["files"])
     faults += _name(repository, manifest)
-    faults += [*_contracts(repository, manifest), *_runtime(repository, manifest, on_cpu=on_cpu)]
+    faults += _contracts(repository, manifest)
+    misfits = _runtime(repository, manifest, on_cpu=on_cpu)
     if faults:
-        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise BuildError(f"the repository {repository} is not what its manifest says: {shown}: {_AGAIN}")
+        raise BuildError(
+            f"the repository {repository} is not what its manifest says: {_shown(faults + misfits)}: {_AGAIN}"
+        )
+    if misfits:
+        raise BuildError(f"the repository {repository} can't be served here: {_shown(misfits)}")
     return manifest
+
+
+def device_of(repository: Path) -> Device:
+    """On what the engines of a repository run; BuildError where it has no manifest that says so."""
+    return backend(read_manifest(repository)["stages"]["engine"]["target"]).device
+
+
+def _shown(faults: Sequence[str]) -> str:
+    return "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
 
 
 def _name(repository: Path, manifest: Mapping[str, Any]) -> list[str]:
@@ -102,7 +116,7 @@ def _engine(place: Path, engine: Mapping[str, Any], *, on_cpu: bool) -> list[str
     except BuildError as error:
         return [str(error)]
     fault = executes.runtime_fault(engine)
-    return [fault] if fault else []
+    return [f"{fault}: {_AGAIN}"] if fault else []
 
 
 def _gpus(config: Path) -> list[int]:

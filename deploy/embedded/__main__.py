@@ -12,11 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.embedded import environment
 from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
 from deploy.embedded.host_check import check_host
+from deploy.embedded.installations.wheel import check_interpreter
 from deploy.embedded.server import EmbeddedServer
 
 REPOSITORY = PROJECT / "var" / "repository"
@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command_line = argparse.ArgumentParser(
         prog="python -m deploy.embedded",
-        description="Serve the assembled model repository with a Triton server on this machine's CPU.",
+        description="Serve the assembled model repository with a Triton server: on this machine's CPU, or "
+        "with --triton on its GPUs where the repository has an engine for them.",
         epilog="What stands after -- goes to tritonserver as it is.",
     )
     command_line.add_argument("--repository", type=Path, default=REPOSITORY, help="default: var/repository")
@@ -47,7 +48,13 @@ def parser() -> argparse.ArgumentParser:
         help="speak HTTP too, on this port; 0: any free one (default: no)",
     )
     command_line.add_argument(
-        "--python", type=Path, help="the Python with the server (default: .venv-serve's)"
+        "--triton",
+        type=Path,
+        metavar="FOLDER",
+        help="an installed Triton, as /opt/tritonserver (default: that of the wheel nvidia-pytriton)",
+    )
+    command_line.add_argument(
+        "--python", type=Path, help="the Python that carries the models (default: .venv-serve's)"
     )
     command_line.add_argument(
         "--cache", type=Path, help="folder for a runnable copy of the server (default: var)"
@@ -84,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             check_host()
             # Of the Python that runs this, into which the server is about to be installed.
-            environment.check_interpreter(options.python or Path(sys.executable))
+            check_interpreter(options.python or Path(sys.executable))
         except CannotStart as error:
             return _fail(str(error), status=2)
         return 0
@@ -116,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             grpc_port=options.grpc_port,
             http_port=options.http_port,
             metrics_port=options.metrics_port,
+            triton=options.triton,
             python=options.python,
             cache=options.cache,
             log=log,

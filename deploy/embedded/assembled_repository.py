@@ -13,7 +13,8 @@ class Repository:
 
     folder: Path
     names: tuple[str, ...]
-    config_name: str  # which of each model's configs/ this machine's CPU takes
+    on_gpu: bool  # whether its engine is loaded on GPUs; else the exported network runs on the CPU
+    config_name: str | None  # which of each model's configs/ is to be preferred; None: config.pbtxt
 
     @property
     def models(self) -> Path:
@@ -24,11 +25,12 @@ class Repository:
         return self.folder / "lib"
 
 
-def open_repository(folder: Path) -> Repository:
+def open_repository(folder: Path, *, serves_gpus: bool = False) -> Repository:
     """Follow the link `var/repository` once, so that all of this server sees one assembled state.
 
-    Raises RepositoryNotFound where there is none, or none with a model in it; RepositoryDamaged where it is
-    not as its manifest says.
+    `serves_gpus`: the server can load a GPU's engine, and shall where the repository has one. Raises
+    RepositoryNotFound where there is none, or none with a model in it; RepositoryDamaged where it is not
+    as its manifest says, or where its engine can't run on this machine.
     """
     resolved = folder.resolve()
     models = resolved / "models"
@@ -43,14 +45,17 @@ def open_repository(folder: Path) -> Repository:
     from build.acceptance.precision_decision import decided_elsewhere
     from build.errors import BuildError
     from build.serving.served_models import CPU_CONFIG, FULL_PRECISION_CONFIG
-    from build.stages.verify import verify
+    from build.stages.verify import device_of, verify
 
     try:
-        manifest = verify(resolved, on_cpu=True)
+        on_gpu = serves_gpus and device_of(resolved) == "gpu"
+        manifest = verify(resolved, on_cpu=not on_gpu)
     except BuildError as error:
         raise RepositoryDamaged(str(error)) from None
-    config_name = FULL_PRECISION_CONFIG if decided_elsewhere(manifest) else CPU_CONFIG
-    repository = Repository(folder=resolved, names=names, config_name=config_name)
+    on_cpu = FULL_PRECISION_CONFIG if decided_elsewhere(manifest) else CPU_CONFIG
+    repository = Repository(
+        folder=resolved, names=names, on_gpu=on_gpu, config_name=None if on_gpu else on_cpu
+    )
     if not repository.library.is_dir():
         raise RepositoryDamaged(f"{resolved} has no lib/ for its models: run `make repository` again")
     return repository

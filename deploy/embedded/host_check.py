@@ -69,15 +69,18 @@ class SharedMemory:
         return f"{self.free // _MEBIBYTE} of {self.size // _MEBIBYTE} MiB are free"
 
 
-def model_process_count(models: Path, *, config_name: str) -> int:
-    """How many processes the Python models of these configurations take, one an instance."""
+def model_process_count(models: Path, *, config_name: str | None) -> int:
+    """How many processes the Python models of these configurations take, one an instance.
+
+    `config_name` is the variant that is preferred (None: no variant).
+    """
     from google.protobuf import text_format  # late, as in `open_repository`
     from tritonclient.grpc import model_config_pb2
 
     count = 0
     for folder in sorted(path for path in models.iterdir() if path.is_dir()):
         preferred = folder / "configs" / f"{config_name}.pbtxt"
-        path = preferred if preferred.exists() else folder / "config.pbtxt"
+        path = preferred if config_name is not None and preferred.exists() else folder / "config.pbtxt"
         try:
             config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
         except (OSError, ValueError, text_format.ParseError):
@@ -89,7 +92,7 @@ def model_process_count(models: Path, *, config_name: str) -> int:
     return count
 
 
-def check_room(models: Path, *, config_name: str, folder: Path = SHARED_MEMORY) -> None:
+def check_room(models: Path, *, config_name: str | None, folder: Path = SHARED_MEMORY) -> None:
     """Raises NoRoom where there is too little shared memory for a server of these models to start.
 
     CannotStart where there is none at all.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.embedded.environment import Environment
+from deploy.embedded.installations.base import RunnableTriton
 
 # The server calls nobody: neither proxies nor anything that opens a door elsewhere is for it.
 _WITHHELD = re.compile(
@@ -15,16 +15,17 @@ _WITHHELD = re.compile(
 
 
 def process_environment(
-    carrier: Environment, *, library: Path, inherited: Mapping[str, str] | None = None
+    triton: RunnableTriton, *, library: Path, inherited: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The launcher's variables without what the server has no use for, with the carrier's Python.
+    """The launcher's variables without what the server has no use for, with its libraries and its Python.
 
     library     the repository's lib/, which the models import from
     inherited   the launcher's variables (default: those of this process)
     """
     given = os.environ if inherited is None else inherited
     variables = {name: value for name, value in given.items() if not _WITHHELD.fullmatch(name)}
-    libraries = [str(carrier.wheel_libraries)]
+    carrier = triton.carrier
+    libraries = [*map(str, triton.libraries)]
     if carrier.library_folder is not None:
         libraries.append(str(carrier.library_folder))
     if further := variables.get("LD_LIBRARY_PATH"):

@@ -14,9 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from deploy.embedded import environment, installation, ports, process_guard
+from deploy.embedded import ports, process_guard
 from deploy.embedded.assembled_repository import Repository, RepositoryUse, open_repository
 from deploy.embedded.endpoints import SocketEndpoints, TcpEndpoints, private_endpoints
+from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import (
     CannotStart,
     EmbeddedServerError,
@@ -26,10 +27,11 @@ from deploy.embedded.errors import (
     StartTimeout,
 )
 from deploy.embedded.host_check import check_host, check_room
+from deploy.embedded.installations import triton_in
 from deploy.embedded.process_environment import process_environment
 from deploy.embedded.process_priority import raise_priority
+from deploy.embedded.server_command import server_command
 from deploy.embedded.server_log import ServerLog
-from deploy.embedded.shell_path import shell_safe
 
 _GUARD = Path(__file__).with_name("process_guard.py")
 _ATTEMPTS = 3  # a port that was free may be gone when the server binds it
@@ -44,10 +46,11 @@ class EmbeddedServer:
     *_port          0 means any free port; http_port None: no HTTP
     sockets         a folder, made where it is missing, for unix sockets in place of host and ports: only
                     this user may enter it, there is no HTTP, and it is removed when the server ends
-    python          the Python whose environment carries the server (default: this one, else `.venv-serve`)
+    triton          the folder of an installed Triton (default: the one of the wheel nvidia-pytriton)
+    python          the Python whose environment carries the models (default: this one, else `.venv-serve`)
     cache           folder for the runnable copy of the server
     log             where the server's log goes; None keeps only its last lines (`log_tail`)
-    config_name     which of each model's configs/ to prefer (default: the one for this machine's CPU)
+    config_name     which of each model's configs/ to prefer (default: on a CPU the one for it, else none)
     start_timeout   seconds until every model must be ready and have answered
     grace           seconds that in-flight requests have at the end, before the server is killed
     niceness        added to that of this process: what loads beside a server at work shall not slow it
@@ -65,6 +68,7 @@ class EmbeddedServer:
         http_port: int | None = None,
         metrics_port: int = 0,
         sockets: Path | None = None,
+        triton: Path | None = None,
         python: Path | None = None,
         cache: Path | None = None,
         log: TextIO | None = None,
@@ -79,8 +83,9 @@ class EmbeddedServer:
         self._wanted = ports.Ports(grpc=grpc_port, http=http_port, metrics=metrics_port)
         self._host = host
         self._sockets = sockets.absolute() if sockets is not None else None
+        self._triton = triton_in(triton)
         self._python = python
-        self._cache = environment.PROJECT / "var" if cache is None else cache.absolute()
+        self._cache = PROJECT / "var" if cache is None else cache.absolute()
         self._sink = log
         self._log_prefix = log_prefix
         self._config_name = config_name
@@ -96,6 +101,7 @@ class EmbeddedServer:
         self._log = ServerLog(None)
         self._shm_prefix = _shm_prefix()
         self.models: tuple[str, ...] = ()
+        self.on_gpu = False  # whether engines of it are on GPUs
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -172,7 +178,8 @@ class EmbeddedServer:
         if folder.exists():
             self._use = RepositoryUse(folder)
         try:
-            self._start(open_repository(folder), cancel=cancel or threading.Event(), announce=announce)
+            repository = open_repository(folder, serves_gpus=self._triton.serves_gpus)
+            self._start(repository, cancel=cancel or threading.Event(), announce=announce)
         except BaseException:
             self._release()
             raise
@@ -184,17 +191,25 @@ class EmbeddedServer:
         cancel: threading.Event,
         announce: Callable[["EmbeddedServer"], None] | None,
     ) -> None:
-        self.models = repository.names
+        self.models, self.on_gpu = repository.names, repository.on_gpu
         config_name = self._config_name or repository.config_name
         check_room(repository.models, config_name=config_name)
-        carrier = environment.inspect(self._python or environment.default_python())
         for attempt in range(1, _ATTEMPTS + 1):
             self._endpoints = self._settle()
-            installed = installation.prepare(carrier, cache=self._cache)
+            triton = self._triton.prepare(self._python, cache=self._cache)
             try:
+                self._shm_prefix = _shm_prefix()
+                command = server_command(
+                    triton,
+                    models=repository.models,
+                    config_name=config_name,
+                    gpu_metrics=repository.on_gpu,
+                    shm_prefix=self._shm_prefix,
+                    grace=self._grace,
+                )
                 self._spawn(
-                    self._command(installed, models=repository.models, config_name=config_name),
-                    variables=process_environment(carrier, library=repository.library),
+                    [*command, *self._endpoints.arguments(), *self._arguments],
+                    variables=process_environment(triton, library=repository.library),
                     library=repository.library,
                 )
                 if announce is not None:
@@ -260,22 +275,6 @@ class EmbeddedServer:
                 os.killpg(self._pid, signal.SIGKILL)
 
     # -- within -----------------------------------------------------------------------------------
-
-    def _command(self, installed: installation.Installation, *, models: Path, config_name: str) -> list[str]:
-        self._shm_prefix = _shm_prefix()
-        return [
-            str(installed.binary),
-            f"--model-repository={shell_safe(models, prefix=self._shm_prefix)}",
-            f"--model-config-name={config_name}",
-            f"--backend-directory={shell_safe(installed.backends, prefix=self._shm_prefix)}",
-            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
-            # Configs are generated whole; completing them would start every Python model twice.
-            "--disable-auto-complete-config",
-            "--allow-gpu-metrics=false",
-            f"--exit-timeout-secs={max(1, round(self._grace))}",
-            *self._endpoints.arguments(),
-            *self._arguments,
-        ]
 
     def _settle(self) -> TcpEndpoints | SocketEndpoints:
         if self._sockets is not None:

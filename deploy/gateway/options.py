@@ -78,7 +78,13 @@ class GatewayOptions:
     rest_port: int = option(help="REST: photos over HTTP, answers in JSON; 0: any free one", default=8000)
     no_rest: bool = option(help="no REST port", default=False)
     processes: int = option(help="fronts behind the gRPC port", default=1)
-    python: Path | None = option(help="the Python with the server (default: .venv-serve's)", default=None)
+    triton: Path | None = option(
+        help="folder of an installed Triton, as /opt/tritonserver (default: the wheel nvidia-pytriton)",
+        default=None,
+    )
+    python: Path | None = option(
+        help="the Python that carries the models (default: .venv-serve's)", default=None
+    )
     cache: Path | None = option(help="folder for a runnable copy of the server (default: var)", default=None)
     log: Path | None = option(help="file for Triton's log (default: standard error)", default=None)
     access_log: Path | None = option(

@@ -24,7 +24,10 @@ def check_plan(plan: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int] =
     built = f"{plan} was built by TensorRT {versions['tensorrt']} for {versions['gpu']}"
     visible = visible_gpus()
     if not visible:
-        raise BuildError(f"{built}, and this machine has no GPU: serve it where it was built")
+        raise BuildError(
+            f"{built}, and this process sees no GPU: see that nvidia-smi works here (a container wants "
+            "`--gpus all`), or serve a repository for the CPU"
+        )
     if gone := [number for number in gpus if number >= len(visible)]:
         raise BuildError(f"there is no GPU {gone[0]} here: choose from {_numbered(enumerate(visible))}")
     capability = versions["compute_capability"]

@@ -207,6 +207,7 @@ async def start_backend(
     server = EmbeddedServer(
         repository,
         sockets=folder,
+        triton=options.triton,
         python=options.python,
         cache=options.cache,
         log=log,

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from build.options import add_option, add_options, from_options
-from deploy.embedded import environment, ports
+from deploy.embedded import ports
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart
 from deploy.embedded.host_check import check_host
+from deploy.embedded.installations.wheel import check_interpreter
 from deploy.gateway.operation import places
 from deploy.gateway.operation.console import fail
 from deploy.gateway.operation.failure_reports import fields_of
@@ -70,8 +71,8 @@ def serve_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         usage=f"{PROGRAM} [serve] [options] [-- options of tritonserver]\n"
         f"       {PROGRAM} {{status,swap,rollback,reload,keys}} ... (each with its own --help)",
-        description="Serve the assembled model repository: a gateway, and behind it a Triton server on this "
-        "machine's CPU.",
+        description="Serve the assembled model repository: a gateway, and behind it a Triton server: on this "
+        "machine's CPU, or with --triton on its GPUs where the repository has an engine for them.",
         epilog="What stands after -- goes to tritonserver as it is.",
         formatter_class=_Help,
         allow_abbrev=False,
@@ -134,7 +135,7 @@ def serve(arguments: Sequence[str]) -> int:
         if command.check:
             check_host()
             # Of the Python that runs this, into which the server is about to be installed.
-            environment.check_interpreter(options.python or Path(sys.executable))
+            check_interpreter(options.python or Path(sys.executable))
             return 0
         if command.direct:
             return _direct(command)
@@ -227,6 +228,7 @@ def _direct(command: ServeCommand) -> int:
         *("--start-timeout", str(options.start_timeout), "--grace-seconds", str(options.grace_seconds)),
     ]
     for flag, path in (
+        ("--triton", options.triton),
         ("--python", options.python),
         ("--cache", options.cache),
         ("--log", options.log),

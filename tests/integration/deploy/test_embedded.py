@@ -29,9 +29,8 @@ from deploy.embedded import (
     RepositoryNotFound,
     StartCancelled,
     StartTimeout,
-    environment,
-    installation,
 )
+from deploy.embedded.installations.wheel import WheelTriton
 from tests.helpers import tiny_repository
 from tests.helpers.embedded_servers import HURRIED, processes_of, regions_of, remember_others
 from tests.helpers.paths import ROOT
@@ -249,12 +248,11 @@ def test_an_option_that_this_server_lacks_is_named(echo: Path) -> None:
 def test_a_library_that_the_stub_misses_is_named_though_the_server_hangs(
     echo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carrier = environment.inspect(environment.default_python())
-    copy = installation.prepare(carrier, cache=tmp_path / "cache")
+    copy = WheelTriton().prepare(None, cache=tmp_path / "cache")
     stub = copy.backends / "python" / "triton_python_backend_stub"
     # The loader finds the names of the libraries that a program needs as text in it.
     stub.write_bytes(stub.read_bytes().replace(b"libpython3", b"libabsent3"))
-    monkeypatch.setattr(installation, "prepare", lambda *args, **kwargs: copy)
+    monkeypatch.setattr(WheelTriton, "prepare", lambda *args, **kwargs: copy)
     with pytest.raises(LibraryNotFound, match="libabsent3"):
         EmbeddedServer(echo, grace=1).start()
     assert not processes_of(echo)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import environment
+from deploy.embedded.installations.wheel import default_python
 from deploy.gateway.operation.service import GatewayServer
 from runtime.telemetry import SWITCHES
 from tests.helpers.networks import standin_network
@@ -149,7 +149,7 @@ def test_the_gateway_and_the_served_models_report_nothing(seclusion: Seclusion) 
     seclusion.assert_untouched()
 
 
-@pytest.mark.parametrize("python", [Path(sys.executable), environment.default_python()])
+@pytest.mark.parametrize("python", [Path(sys.executable), default_python()])
 def test_the_environments_lack_the_package_that_reports(python: Path) -> None:
     found = subprocess.run(
         [python, "-c", "import importlib.util as u; print(u.find_spec('openvino_telemetry'))"],

@@ -18,11 +18,12 @@ from deploy.embedded import (
     LibraryNotFound,
     PortTaken,
     environment,
-    installation,
     ports,
 )
 from deploy.embedded.__main__ import main
 from deploy.embedded.host_check import check_host
+from deploy.embedded.installations import wheel
+from deploy.embedded.installations.base import RunnableTriton
 from deploy.embedded.server_log import ServerLog
 
 
@@ -43,11 +44,11 @@ def test_other_machines_are_refused(system: str, machine: str, glibc: str) -> No
 
 def said(folder: Path, **changes: Any) -> dict[str, Any]:
     """What a good Python says of itself, over a wheel in `folder`."""
-    wheel = folder / "pytriton"
+    pytriton = folder / "pytriton"
     for path in ("tritonserver/bin/tritonserver", "tritonserver/backends/python/libtriton_python.so"):
-        (wheel / path).parent.mkdir(parents=True, exist_ok=True)
-        (wheel / path).write_text(path)
-    stub = wheel / "tritonserver" / "python_backend_stubs" / "3.11" / "triton_python_backend_stub"
+        (pytriton / path).parent.mkdir(parents=True, exist_ok=True)
+        (pytriton / path).write_text(path)
+    stub = pytriton / "tritonserver" / "python_backend_stubs" / "3.11" / "triton_python_backend_stub"
     stub.parent.mkdir(parents=True, exist_ok=True)
     stub.write_text("stub")
     (folder / "nvidia_pytriton.libs").mkdir(exist_ok=True)
@@ -58,7 +59,7 @@ def said(folder: Path, **changes: Any) -> dict[str, Any]:
         "platlib": str(folder),
         "library": "libpython3.11.so.1.0",
         "library_folder": "/usr/lib",
-        "pytriton": str(wheel),
+        "pytriton": str(pytriton),
         "pytriton_version": "0.7.0",
         "numpy_version": "1.26.4",
         **changes,
@@ -79,14 +80,14 @@ def said(folder: Path, **changes: Any) -> dict[str, Any]:
 )
 def test_an_unusable_python_is_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(EnvironmentNotSupported, match=sentence):
-        environment.interpret(said(tmp_path, **changes), python=Path("python"))
+        wheel.interpret(said(tmp_path, **changes), python=Path("python"))
 
 
 def test_a_missing_libpython_is_told_before_anything_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = said(tmp_path, pytriton=None, pytriton_version=None, numpy_version=None)
-    monkeypatch.setattr(environment, "_probe", lambda python: bare)
+    monkeypatch.setattr(environment, "probe", lambda python: bare)
     assert main(["--check"]) == 0
     bare["library_folder"] = None
     assert main(["--check"]) == 2
@@ -95,7 +96,7 @@ def test_a_missing_libpython_is_told_before_anything_is_installed(
 
 def test_a_python_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentNotSupported, match="does not run"):
-        environment.inspect(tmp_path / "python")
+        environment.probe(tmp_path / "python")
 
 
 def test_only_a_port_that_is_taken_is_called_so() -> None:
@@ -155,9 +156,9 @@ def test_the_demo_ends_quietly_on_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_copy_can_run_and_the_wheel_stays_as_it_was(tmp_path: Path) -> None:
-    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    installed = wheel.interpret(said(tmp_path / "wheel"), python=Path("python"))
     before = {path: path.stat() for path in (tmp_path / "wheel").rglob("*")}
-    made = installation.prepare(carrier, cache=tmp_path / "cache")
+    made = wheel.runnable(installed, cache=tmp_path / "cache")
     assert made.binary.read_text() == "tritonserver/bin/tritonserver"
     assert os.access(made.binary, os.X_OK)
     assert os.access(made.backends / "python" / "triton_python_backend_stub", os.X_OK)
@@ -167,25 +168,23 @@ def test_the_copy_can_run_and_the_wheel_stays_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_damaged_copy_is_made_anew_and_a_good_one_is_kept(tmp_path: Path) -> None:
-    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
-    made = installation.prepare(carrier, cache=tmp_path / "cache")
+    installed = wheel.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    made = wheel.runnable(installed, cache=tmp_path / "cache")
     kept = made.binary.stat().st_ino
-    assert installation.prepare(carrier, cache=tmp_path / "cache").binary.stat().st_ino == kept
+    assert wheel.runnable(installed, cache=tmp_path / "cache").binary.stat().st_ino == kept
     made.binary.write_text("cut off")
-    assert installation.prepare(carrier, cache=tmp_path / "cache") == made
+    assert wheel.runnable(installed, cache=tmp_path / "cache") == made
     made.binary.chmod(0o100)
-    assert installation.prepare(carrier, cache=tmp_path / "cache") == made
+    assert wheel.runnable(installed, cache=tmp_path / "cache") == made
     assert made.binary.read_text() == "tritonserver/bin/tritonserver"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [made.binary.parents[1].name]
 
 
 def test_two_launchers_may_copy_at_once(tmp_path: Path) -> None:
-    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
-    copies: list[installation.Installation] = []
+    installed = wheel.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    copies: list[RunnableTriton] = []
     threads = [
-        threading.Thread(
-            target=lambda: copies.append(installation.prepare(carrier, cache=tmp_path / "cache"))
-        )
+        threading.Thread(target=lambda: copies.append(wheel.runnable(installed, cache=tmp_path / "cache")))
         for _ in range(8)
     ]
     for thread in threads:
@@ -197,10 +196,10 @@ def test_two_launchers_may_copy_at_once(tmp_path: Path) -> None:
 
 
 def test_another_wheel_gets_another_copy(tmp_path: Path) -> None:
-    carrier = environment.interpret(said(tmp_path / "wheel"), python=Path("python"))
-    first = installation.prepare(carrier, cache=tmp_path / "cache")
-    (carrier.wheel / "bin" / "tritonserver").write_text("newer")
-    second = installation.prepare(carrier, cache=tmp_path / "cache")
+    installed = wheel.interpret(said(tmp_path / "wheel"), python=Path("python"))
+    first = wheel.runnable(installed, cache=tmp_path / "cache")
+    (installed.folder / "bin" / "tritonserver").write_text("newer")
+    second = wheel.runnable(installed, cache=tmp_path / "cache")
     assert second.binary != first.binary
     assert second.binary.read_text() == "newer"
 

@@ -3,17 +3,20 @@
 from pathlib import Path
 
 from deploy.embedded.environment import Environment
+from deploy.embedded.installations.base import RunnableTriton
 from deploy.embedded.process_environment import process_environment
 
-CARRIER = Environment(
-    python=Path("/venv/bin/python"),
-    version=(3, 11),
-    prefix=Path("/venv"),
-    site_packages=(Path("/venv/packages"),),
-    library_folder=Path("/python/lib"),
-    wheel=Path("/venv/packages/pytriton/tritonserver"),
-    wheel_version="0.7.0",
-    wheel_libraries=Path("/venv/packages/nvidia_pytriton.libs"),
+TRITON = RunnableTriton(
+    binary=Path("/triton/bin/tritonserver"),
+    backends=Path("/triton/backends"),
+    libraries=(Path("/triton/lib"),),
+    carrier=Environment(
+        python=Path("/venv/bin/python"),
+        version=(3, 11),
+        prefix=Path("/venv"),
+        site_packages=(Path("/venv/packages"),),
+        library_folder=Path("/python/lib"),
+    ),
 )
 
 
@@ -31,11 +34,11 @@ def test_proxies_and_secrets_are_withheld_and_settings_are_not() -> None:
         "PATH": "/usr/bin",
         "LD_LIBRARY_PATH": "/further",
     }
-    assert process_environment(CARRIER, library=Path("/repository/lib"), inherited=inherited) == {
+    assert process_environment(TRITON, library=Path("/repository/lib"), inherited=inherited) == {
         "OMP_NUM_THREADS": "2",
         "HOME": "/home/me",
         "PATH": "/venv/bin:/usr/bin",
-        "LD_LIBRARY_PATH": "/venv/packages/nvidia_pytriton.libs:/python/lib:/further",
+        "LD_LIBRARY_PATH": "/triton/lib:/python/lib:/further",
         "PYTHONPATH": "/repository/lib:/venv/packages",
         "PYTHONNOUSERSITE": "1",
     }
