@@ -22,8 +22,8 @@ What is sent to the server, and in which order, stands in `_exchange`; this modu
 '''
 _WORDS = (
     (r'"""The asyncio client.*?"""\n', _MODULE),
-    (r"Keep one per event loop, made inside\n    it: all its calls share one connection\.",
-     "Keep one per process: it is\n    thread-safe, and all its calls share one connection."),
+    (r"Keep one per\n    event loop, made inside it: all its calls share one connection to each server\.",
+     "Keep one per\n    process: it is thread-safe, and all its calls share one connection to each server."),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"^import asyncio\n", ""),
     (r"\bgrpc\.aio\b", "grpc"),

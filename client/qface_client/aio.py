@@ -33,10 +33,11 @@ T = TypeVar("T")
 
 
 class AsyncFaceClient:
-    """A client of one server (or of one address that stands for many). Keep one per event loop, made inside
-    it: all its calls share one connection.
+    """A client of one server (or of one address that stands for many), or of several servers. Keep one per
+    event loop, made inside it: all its calls share one connection to each server.
 
-    `url`: host:port of the server's gRPC.
+    `url`: host:port of the server's gRPC. Several servers: their IP addresses, "10.0.0.5:8001,10.0.0.6:8001",
+    or a name that has all of them, "dns:///faces:8001". Requests go in turn to those that are ready.
     `timeout`: seconds, always finite; a number sets `Timeout.request`.
     `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
     otherwise. Without it the client follows the server's contract as it changes.

@@ -90,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
 
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument(
-        "--url", default=DEFAULT_URL, metavar="HOST:PORT", help="the server's gRPC (%(default)s)"
+        "--url",
+        default=DEFAULT_URL,
+        metavar="HOST:PORT",
+        help="the server's gRPC (%(default)s); several servers: IP:PORT,IP:PORT or dns:///NAME:PORT",
     )
     server.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"

@@ -129,6 +129,8 @@ _NOISE = re.compile(
 )
 # UNAVAILABLE comes from the server itself in these words, and from the connection in all others.
 _BUSY = ("maximum queue size", "timeout expired", "server is stopping", "server exiting", "exit in progress")
+# gRPC's words where all servers report by the health protocol that they are not ready.
+_UNHEALTHY = "backend unhealthy"
 # Of a model that the server has, while it is being unloaded or loaded.
 _RELOADING = ("no available versions", "not at ready state")
 _UNREADY = ("unknown model", "not ready")
@@ -182,6 +184,8 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
     lowered = text.lower()
     if code == "UNAVAILABLE" and any(phrase in lowered for phrase in _BUSY):
         return _busy(text, url=url, retry_after=0.0)
+    if _UNHEALTHY in lowered:
+        return _busy("none of them is ready", url=url, retry_after=0.0)
     if any(phrase in lowered for phrase in _RELOADING):
         return ServerBusy(
             f"the server at {url} is stopping or reloading {model!r} ({text}): try again later, or look "

@@ -16,6 +16,8 @@ from typing import Any
 
 import grpc
 import numpy as np
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
@@ -175,13 +177,22 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
 
 
 def serve(
-    fake: FakeServer, *, port: int = 0, credentials: grpc.ServerCredentials | None = None
+    fake: FakeServer,
+    *,
+    port: int = 0,
+    credentials: grpc.ServerCredentials | None = None,
+    health: HealthServicer | None = None,
 ) -> Iterator[str]:
-    """Run a fake server, on a free port unless one is given; gives its address."""
+    """Run a fake server, on a free port unless one is given; gives its address.
+
+    `health`: what it says by the health protocol, which it does not speak without.
+    """
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)]
     )
     v2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
+    if health is not None:
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
     address = f"127.0.0.1:{port}"
     if credentials is None:
         port = server.add_insecure_port(address)

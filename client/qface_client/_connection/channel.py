@@ -1,6 +1,7 @@
-"""The gRPC channel: its options, and the proxy that may stand in its way."""
+"""The gRPC channel: its options, how it balances, and the proxy that may stand in its way."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import grpc
 
 from ..errors import InvalidInput
 from .access import Tls
-from .address import host_of, is_this_machine
+from .address import host_of, is_several, is_this_machine, target_of
 
 _DEFAULT_OPTIONS: dict[str, Any] = {
     # gRPC's own bound of an answer is 4 MB.
@@ -23,7 +24,25 @@ _DEFAULT_OPTIONS: dict[str, Any] = {
     # A server that starts again is found within a second; gRPC's own pause grows to two minutes.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1000,
+    # A server that the network lost sends no word that its connections have ended: calls to it would wait for
+    # their deadline. With pings they break after 20 s at most, and go to another one.
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 10_000,
 }
+
+# Where the address names several servers: each request goes to the next one that is ready by its own word
+# (grpc.health.v1, which a server without it need not speak).
+_SEVERAL_OPTIONS: dict[str, Any] = {
+    "grpc.service_config": json.dumps(
+        {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+    ),
+    # The name is looked up again when a connection ends; gRPC's own least time in between is 30 s.
+    "grpc.dns_min_time_between_resolutions_ms": 5_000,
+    # By a proxy the client would see one server.
+    "grpc.enable_http_proxy": 0,
+}
+# gRPC compares a certificate's names with the whole list of addresses, unless this names one.
+_CERTIFICATE_NAME = "grpc.ssl_target_name_override"
 
 # Where gRPC looks for a proxy, in its order.
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -31,26 +50,30 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None, library: Any) -> Any:
     """A channel of `library`, grpc or grpc.aio; InvalidInput for an address that is none."""
-    if "://" in url or not url.strip():
-        raise InvalidInput(
-            f"the address is host:port of the server's gRPC, not {url!r}: leave the scheme out"
-        )
+    target = target_of(url)
     merged = dict(_DEFAULT_OPTIONS)
+    if is_several(url):
+        merged.update(_SEVERAL_OPTIONS)
     if is_this_machine(url):  # a proxy is never the way to this machine
         merged["grpc.enable_http_proxy"] = 0
     merged.update(options or {})
     if tls is None:
-        return library.insecure_channel(url, options=list(merged.items()))
+        return library.insecure_channel(target, options=list(merged.items()))
     files = {
         name: None if path is None else Path(path).read_bytes()
         for name, path in dataclasses.asdict(tls).items()
     }
-    return library.secure_channel(url, grpc.ssl_channel_credentials(**files), options=list(merged.items()))
+    if "," in target and _CERTIFICATE_NAME not in merged:
+        raise InvalidInput(
+            f"which name the certificates of {url} have can't be known: give it by "
+            f"options={{{_CERTIFICATE_NAME!r}: NAME}}, or a name with all these addresses as dns:///NAME:PORT"
+        )
+    return library.secure_channel(target, grpc.ssl_channel_credentials(**files), options=list(merged.items()))
 
 
 def proxy_hint(url: str) -> str:
     """The end of a sentence about a server that does not answer: the proxy that stands in between, if any."""
-    if is_this_machine(url):
+    if is_this_machine(url) or is_several(url):
         return ""
     for name in _PROXIES:
         if value := os.environ.get(name):

@@ -31,6 +31,7 @@ _STREAMS = 1024  # calls at a time on one connection: what one client may hold; 
 # A connection ends then and its client makes another, so that what it does not read is not kept for ever.
 _CONNECTION_SECONDS = 300
 _LAST_CALLS_SECONDS = 300  # on a connection that ends
+_CLIENTS_PING_SECONDS = 5  # at least, between two pings of a client; one that sends more is disconnected
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _READ_SECONDS = 60.0  # for a request to arrive
 # Of all methods but inference, some of which strangers may call: what has arrived of a request is in memory.
@@ -149,6 +150,8 @@ class Front:
             # A client that vanished without a word is noticed.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            # So may a client notice that this server vanished; gRPC's own bound is a ping in five minutes.
+            ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_PING_SECONDS * 1000),
             ("grpc.server_handshake_timeout_ms", 20_000),
             ("grpc.max_concurrent_streams", _STREAMS),
             ("grpc.max_allowed_incoming_connections", most_connections()),

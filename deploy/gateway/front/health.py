@@ -60,8 +60,10 @@ class Health:
         """The state now, and each one that follows."""
         service = await self._service(context)
         if self._watchers >= _WATCHERS:
+            # A gRPC client that balances takes this for a server without the protocol and sends it requests;
+            # after any other status it would leave the server alone.
             raise Refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                grpc.StatusCode.UNIMPLEMENTED,
                 f"{_WATCHERS} callers watch the health already: ask with Check",
                 reason="watchers",
             )

@@ -101,7 +101,9 @@ def test_a_watcher_of_a_model_to_come_is_sent_when_it_has_come() -> None:
     with_front(test)
 
 
-def test_watchers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchers_are_bounded_and_one_more_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("deploy.gateway.front.health._WATCHERS", 2)
 
     async def test(running: RunningFront) -> None:
@@ -110,7 +112,7 @@ def test_watchers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for watch in watches:
             await watch.read()
         error = await error_of(stub(running).Watch(request).read())
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
         for watch in watches:
             watch.cancel()
         assert await status(running, "") == SERVING
