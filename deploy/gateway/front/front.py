@@ -152,6 +152,7 @@ class Front:
             ("grpc.keepalive_timeout_ms", 20_000),
             # So may a client notice that this server vanished; gRPC's own bound is a ping in five minutes.
             ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_PING_SECONDS * 1000),
+            ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.server_handshake_timeout_ms", 20_000),
             ("grpc.max_concurrent_streams", _STREAMS),
             ("grpc.max_allowed_incoming_connections", most_connections()),
