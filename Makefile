@@ -225,11 +225,34 @@ lock: ## pin the requirements anew (requirements/*.in to *.txt)
 			--overrides requirements/overrides.txt \
 			requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
+	$(MAKE) --no-print-directory lock-container
+
+# The versions are those of serve.txt; only the hashes are looked up, for each container's own Python.
+CONTAINER_LOCK = requirements/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url \
+	--generate-hashes --only-binary :all: --python-platform x86_64-manylinux_2_35
+.PHONY: lock-container
+lock-container: ## pin the containers' requirements to those of serve.txt, with hashes (after each change of serve.txt)
+	for container in cpu:3.11 gpu:3.12; do \
+		name=requirements/serve-container-$${container%:*}; \
+		rm -f $$name.txt $$name-nodeps.txt; \
+		$(CONTAINER_LOCK) --python-version $${container#*:} --overrides requirements/overrides.txt \
+			$$name.in --output-file $$name.txt; \
+		$(CONTAINER_LOCK) --python-version $${container#*:} --no-deps $$name-nodeps.in --output-file $$name-nodeps.txt; \
+	done
+
+.PHONY: sbom
+sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX: var/sbom/q-face-cpu.cdx.json and -gpu
+	@mkdir -p var/sbom
+	@for container in cpu gpu; do \
+		cat requirements/serve-container-$$container.txt requirements/serve-container-$$container-nodeps.txt | \
+			.venv-deploy/bin/cyclonedx-py requirements --spec-version 1.6 --output-reproducible \
+				--output-file var/sbom/q-face-$$container.cdx.json -; \
+	done
 
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json
+	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -1,10 +1,10 @@
 """TensorRT's engine for the GPU that it is built on."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from build.backends.tensorrt_tools.module import tensorrt_module
 from build.backends.tensorrt_tools.plan_backend import PlanBackend
 from build.backends.tensorrt_tools.plan_check import check_plan
 from build.backends.tensorrt_tools.plan_settings import PLAN_FILE
@@ -25,11 +25,11 @@ class TensorRt(PlanBackend):
     def load_module(self) -> Any:
         """TensorRT's module."""
         try:
-            trt = importlib.import_module("tensorrt")
+            trt = tensorrt_module()
         except (ImportError, OSError) as error:  # OSError: a library of its own is missing
             raise BuildError(
-                f"TensorRT can't be loaded ({error}), and nothing else was built: run "
-                "`pip install tensorrt==$TRT_VERSION` inside the serving container, and build there"
+                f"TensorRT can't be loaded ({error}), and nothing else was built: build inside the serving "
+                "container (deploy/container), or run `pip install tensorrt` where a GPU is"
             ) from None
         version = tuple(int(part) for part in str(trt.__version__).split(".")[:2])
         if version < OLDEST:

@@ -1,11 +1,11 @@
 """Whether a plan can run on this machine: a plan fits one TensorRT and one kind of GPU."""
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from build.backends.tensorrt_tools.gpus import Gpu, visible_gpus
+from build.backends.tensorrt_tools.module import tensorrt_module
 from build.errors import BuildError
 
 _AGAIN = "build it again on this machine with `--target tensorrt`"
@@ -40,7 +40,7 @@ def check_plan(plan: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int] =
             f"{_AGAIN}{choose}"
         )
     try:
-        installed = str(importlib.import_module("tensorrt").__version__)
+        installed = str(tensorrt_module().__version__)
     except ImportError:
         return
     if installed != versions["tensorrt"]:

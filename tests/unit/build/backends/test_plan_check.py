@@ -61,7 +61,7 @@ def test_a_plan_of_another_tensorrt_or_gpu_is_refused(
         return SimpleNamespace(__version__=installed)
 
     monkeypatch.setattr(plan_check, "visible_gpus", lambda: gpus(*here))
-    monkeypatch.setattr(plan_check.importlib, "import_module", module)
+    monkeypatch.setattr("importlib.import_module", module)
     if sentence is None:
         plan_check.check_plan(PLAN, BUILT, gpus=chosen)
         return
