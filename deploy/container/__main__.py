@@ -5,7 +5,7 @@
 compose.yaml and the chart do the two in containers of their own. The options that every container shares come
 first, so that one given here wins. The environment says which image it is:
 
-    QFACE_TARGET    tensorrt or openvino, set by the image
+    QFACE_TARGET    what the engine is built for, set by the image
     QFACE_TRITON    the folder of an installed Triton; the wheel's where it is not set
     QFACE_PREPARE   further options of deploy.prepare, as a shell would split them
 """
@@ -25,7 +25,7 @@ def prepare_command(environment: Mapping[str, str]) -> list[str]:
     """The command of the first step."""
     return [
         *(sys.executable, "-m", "deploy.prepare", "--state", STATE),
-        *("--target", environment.get("QFACE_TARGET", "openvino")),
+        *("--target", environment["QFACE_TARGET"]),
         *shlex.split(environment.get("QFACE_PREPARE", "")),
     ]
 
