@@ -16,7 +16,9 @@ CHART = ROOT / "deploy" / "helm" / "q-face"
 RELEASE = "faces-now"
 NAMESPACE = "vision"
 # Those that are rendered as a whole: each a file of the chart's folder ci/.
-VALUES = tuple(sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml")))
+VALUES = tuple(
+    sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
+)
 KUBERNETES = ("1.33", "1.35", "1.37")
 
 Manifest = dict[str, Any]
@@ -83,7 +85,9 @@ def problems(manifests: Sequence[Manifest], *, versions: Sequence[str] = ()) -> 
     """What Kubernetes' and the custom resources' schemas refuse, a sentence each."""
     python = require_tool("kubernetes-validate").with_name("python")
     script = Path(__file__).with_name("validate_manifests.py")
-    asked = json.dumps({"versions": versions, "manifests": manifests, "schemas": str(ROOT / "tests/assets/crd")})
+    asked = json.dumps(
+        {"versions": versions, "manifests": manifests, "schemas": str(ROOT / "tests/assets/crd")}
+    )
     done = subprocess.run(
         [str(python), str(script)], input=asked, capture_output=True, text=True, check=False, timeout=120
     )

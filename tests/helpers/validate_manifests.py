@@ -23,9 +23,14 @@ utils.schema_contents = functools.cache(utils.schema_contents)
 _OF_COMPONENT = {"annotations", "labels", "minReplicas", "maxReplicas", "deploymentStrategy"}
 
 
+@functools.cache
+def _validator(schema: Path) -> Any:
+    return jsonschema.Draft7Validator(json.loads(schema.read_text()))
+
+
 def _custom(manifest: dict[str, Any], schemas: Path) -> str | None:
-    schema = json.loads((schemas / f"{manifest['kind']}.json").read_text())
-    error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(manifest))
+    validator = _validator(schemas / f"{manifest['kind']}.json")
+    error = jsonschema.exceptions.best_match(validator.iter_errors(manifest))
     return None if error is None else f"{error.json_path}: {error.message}"
 
 
