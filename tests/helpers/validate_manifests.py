@@ -1,7 +1,7 @@
 """Validates Kubernetes objects; a script for the Python of .venv-deploy, which has kubernetes-validate.
 
-Standard input: JSON with `versions` of Kubernetes, `manifests`, and `schemas`, the folder of custom resources'
-schemas. Standard output: a JSON list with a sentence for each object that is refused.
+Standard input: JSON with `versions` of Kubernetes, `manifests`, and `schemas`, the folder of the schemas of
+custom resources. Standard output: a JSON list with a sentence for each object that is refused.
 """
 
 import functools

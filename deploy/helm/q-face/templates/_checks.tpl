@@ -37,6 +37,15 @@
 {{- fail (printf "podDisruptionBudget.minAvailable %v of at least %d pod(s) lets no pod go, so that no node could ever be drained: lower it, set maxUnavailable instead, or more replicas" $least $pods) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- $none := and (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
+{{- if and .enabled $none -}}
+{{- fail "podDisruptionBudget has neither maxUnavailable nor minAvailable: set one, or enabled false" -}}
+{{- end -}}
+{{- if and .enabled (kindIs "invalid" .minAvailable) (has (toString .maxUnavailable) (list "0" "0%")) -}}
+{{- fail (printf "podDisruptionBudget.maxUnavailable %v lets no pod go, so that no node could ever be drained: raise it" .maxUnavailable) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (has (toString .Values.rollout.maxSurge) (list "0" "0%")) (has (toString .Values.rollout.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "rollout.maxSurge and rollout.maxUnavailable are both 0, and no pod could ever be replaced: raise one" -}}
 {{- end -}}
