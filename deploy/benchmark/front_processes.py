@@ -1,23 +1,28 @@
 """What a request costs the gateway, with one front process and with several.
 
     python -m deploy.benchmark.front_processes --processes 1 2
+    python -m deploy.benchmark.front_processes --processes 1 --trace-ratio 0.01
 
 Clients send raw crops (37 kB) as fast as they are answered, through a gateway, to a model of Triton's that
 does next to nothing. What counts is the processor time of the gateway's own processes a request, which
 says how many requests a second a core carries; the rate itself is that of clients, gateway and Triton
-on the same cores.
+on the same cores. With --trace-ratio such a share of the requests is traced, to a collector that is here too
+and throws the spans away.
 """
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
+import http.server
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +124,45 @@ async def load(address: str, *, clients: int, seconds: float) -> int:
     return answered
 
 
-def measure(repository: Path, *, processes: int, clients: int, seconds: float, rounds: int) -> Cost:
+class _Collector(http.server.BaseHTTPRequestHandler):
+    """Takes what is posted, and forgets it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@contextlib.contextmanager
+def tracing_arguments(ratio: float | None) -> Iterator[tuple[str, ...]]:
+    """The gateway's options to trace such a share of the requests; a collector for it while the block runs."""
+    if ratio is None:
+        yield ()
+        return
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        try:
+            endpoint = f"http://127.0.0.1:{collector.server_address[1]}"
+            yield ("--otlp-endpoint", endpoint, "--trace-ratio", str(ratio))
+        finally:
+            collector.shutdown()
+
+
+def measure(
+    repository: Path,
+    *,
+    processes: int,
+    clients: int,
+    seconds: float,
+    rounds: int,
+    trace_ratio: float | None = None,
+) -> Cost:
     """Medians over the rounds."""
 
     def run(length: float) -> int:
@@ -128,7 +171,10 @@ def measure(repository: Path, *, processes: int, clients: int, seconds: float, r
         return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
 
     costs: list[Cost] = []
-    with GatewayServer(repository, arguments=("--processes", str(processes))) as server:
+    with (
+        tracing_arguments(trace_ratio) as tracing,
+        GatewayServer(repository, arguments=("--processes", str(processes), *tracing)) as server,
+    ):
         status: dict[str, Any] = server.status()
         main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
         run(WARM_UP_SECONDS)
@@ -176,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8, help="connections (default: 8)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a round (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: 3)")
+    parser.add_argument("--trace-ratio", type=float, help="share that is traced (default: no tracing)")
     parser.add_argument("--load", help=argparse.SUPPRESS)  # be the clients of this address
     options = parser.parse_args(arguments)
     if options.load:
@@ -192,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     clients=options.clients,
                     seconds=options.seconds,
                     rounds=options.rounds,
+                    trace_ratio=options.trace_ratio,
                 )
         except EmbeddedServerError as error:
             print(f"bench: {error}", file=sys.stderr)

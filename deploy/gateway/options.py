@@ -1,6 +1,7 @@
 """GatewayOptions: all settings of a gateway, typed, with a line each. The command line is made of it."""
 
 import dataclasses
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +69,36 @@ class Identity:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Tracing:
+    """Where the traces of requests go."""
+
+    otlp_endpoint: str | None = option(
+        help="URL of a collector that takes OTLP over HTTP, as http://collector:4318: traces (default: none)",
+        default=None,
+    )
+    trace_ratio: float = option(
+        help="share of the requests that are traced, 0 to 1, of those whose client does not decide it",
+        default=0.01,
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trace_ratio <= 1:
+            raise ValueError(f"--trace-ratio is a share of 0 to 1, not {self.trace_ratio:g}")
+        if self.otlp_endpoint is None:
+            return
+        url = urllib.parse.urlsplit(self.otlp_endpoint)
+        if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query:
+            raise ValueError(
+                f"--otlp-endpoint is a URL as http://collector:4318, not {self.otlp_endpoint!r}: name a "
+                "collector that takes OTLP over HTTP, without a password or a query"
+            )
+        try:
+            url.port  # noqa: B018
+        except ValueError:
+            raise ValueError(f"--otlp-endpoint has a port that can't be: {self.otlp_endpoint!r}") from None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class GatewayOptions:
     """One gateway: what it serves, where it listens, and its rules. ValueError for what can't be."""
 
@@ -104,6 +135,7 @@ class GatewayOptions:
     limits: Limits = dataclasses.field(default_factory=Limits)
     repair: Repair = dataclasses.field(default_factory=Repair)
     identity: Identity = dataclasses.field(default_factory=Identity)
+    tracing: Tracing = dataclasses.field(default_factory=Tracing)
 
     def __post_init__(self) -> None:
         for name in ("grpc_port", "http_port", "rest_port"):

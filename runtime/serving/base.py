@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from runtime.contract import Contract
 from runtime.errors import InvalidInput
 from runtime.memory import lacks_memory
+from runtime.serving.step_spans import StepSpans
 
 Answer = dict[str, NDArray[Any]]
 
@@ -44,6 +45,7 @@ class ServedModel:
         threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         config = json.loads(args["model_config"])
         self.name: str = config["name"]
+        self.spans = StepSpans(self.name)
         self.inputs: list[str] = [tensor["name"] for tensor in config["input"]]
         self.outputs: list[str] = [tensor["name"] for tensor in config["output"]]
         self.parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
@@ -55,10 +57,12 @@ class ServedModel:
 
     def respond(self, request: Any, answer: Callable[[Any], Answer]) -> Any:
         """`answer(request)` as a response, or the error that it ended in."""
-        try:
-            return response(request, answer(request))
-        except Exception as error:
-            return self.failure(error)
+        with self.spans.step(request):
+            try:
+                return response(request, answer(request))
+            except Exception as error:
+                self.spans.failed(error)
+                return self.failure(error)
 
     def respond_together(
         self, requests: Sequence[Any], answer: Callable[[Sequence[Any]], Sequence[Answer]]
@@ -68,7 +72,8 @@ class ServedModel:
         Where that fails each is answered alone: only the requests that cause it may fail.
         """
         try:
-            return [response(*each) for each in zip(requests, answer(requests), strict=True)]
+            with self.spans.together(requests):
+                return [response(*each) for each in zip(requests, answer(requests), strict=True)]
         except Exception as error:
             if len(requests) == 1:
                 return [self.failure(error)]
@@ -116,9 +121,18 @@ def response(request: Any, answer: Mapping[str, NDArray[Any]]) -> Any:
     )
 
 
-def infer(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
-    """The outputs of another model of this server; raises Refused when it answers with an error."""
-    return _outputs(model, _request(model, inputs, outputs).exec(), outputs)
+def infer(
+    model: str,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Sequence[str],
+    *,
+    parameters: Mapping[str, str] | None = None,
+) -> Answer:
+    """The outputs of another model of this server; raises Refused when it answers with an error.
+
+    `parameters` are the request's, those of `StepSpans.parameters` for instance.
+    """
+    return _outputs(model, _request(model, inputs, outputs, parameters).exec(), outputs)
 
 
 async def infer_async(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Answer:
@@ -127,26 +141,38 @@ async def infer_async(model: str, inputs: Mapping[str, NDArray[Any]], outputs: S
 
 
 def infer_in_batches(
-    model: str, name: str, rows: NDArray[Any], outputs: Sequence[str], *, max_batch: int
+    model: str,
+    name: str,
+    rows: NDArray[Any],
+    outputs: Sequence[str],
+    *,
+    max_batch: int,
+    parameters: Mapping[str, str] | None = None,
 ) -> Answer:
     """The outputs of a batching model for any number of rows [N > 0, ...].
 
     One batch after the other, so that a request of very many rows does not stand before all others.
     """
     parts = [
-        infer(model, {name: rows[start : start + max_batch]}, outputs)
+        infer(model, {name: rows[start : start + max_batch]}, outputs, parameters=parameters)
         for start in range(0, len(rows), max_batch)
     ]
     return {output: np.concatenate([part[output] for part in parts]) for output in outputs}
 
 
-def _request(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Any:
+def _request(
+    model: str,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Sequence[str],
+    parameters: Mapping[str, str] | None = None,
+) -> Any:
     return pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb_utils.Tensor(name, np.ascontiguousarray(values)) for name, values in inputs.items()],
         # A GPU engine's answers would else stay in its memory, where as_numpy() can't read them.
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        **({} if parameters is None else {"parameters": dict(parameters)}),
     )
 
 

@@ -11,6 +11,7 @@ from runtime.detect.search import Search, read_search
 from runtime.image.photo import Photo
 from runtime.parameters import REQUEST_PARAMETERS, parse
 from runtime.serving.base import Answer, ServedModel, tensor
+from runtime.serving.step_spans import DETECT
 
 
 class FaceSearch(ServedModel):
@@ -42,7 +43,9 @@ class FaceDetect(FaceSearch):
         """What `detection_tensors` gives."""
         search = self.search(request)
         photo = Photo(tensor(request, "image"))
-        return detection_tensors(find_faces(photo, self.detector.infer, search=search), photo)
+        with self.spans.phase(DETECT):  # which decodes what it looks at
+            found = find_faces(photo, self.detector.infer, search=search)
+        return detection_tensors(found, photo)
 
 
 def detection_tensors(found: Detections, photo: Photo) -> Answer:

@@ -24,7 +24,8 @@ class FaceEngine(ServedModel):
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order, from one inference over all of them."""
         try:
-            return self._together(requests)
+            with self.spans.together(requests):
+                return self._together(requests)
         except Exception as error:
             if len(requests) == 1:
                 return [self.failure(error)]

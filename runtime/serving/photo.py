@@ -11,6 +11,7 @@ from runtime.image.photo import Photo
 from runtime.postprocess import CONTRACT_TENSOR, Postprocessor, no_faces
 from runtime.serving.base import Answer, infer_in_batches, tensor
 from runtime.serving.detect import FaceSearch, detection_tensors
+from runtime.serving.step_spans import CROP, DECODE, DETECT, ENGINE, POSTPROCESS
 
 
 class PhotoAnalysis(FaceSearch):
@@ -32,9 +33,11 @@ class PhotoAnalysis(FaceSearch):
     def answer(self, request: Any) -> Answer:
         """What `detection_tensors` gives, `contract`, and the requested answers [N, ...]."""
         search = self.search(request)
-        photo = Photo(tensor(request, "image"))
-        decode_for_crops(photo, size=self.contract.input_size)
-        found = find_faces(photo, self.detector.infer, search=search)
+        with self.spans.phase(DECODE):
+            photo = Photo(tensor(request, "image"))
+            decode_for_crops(photo, size=self.contract.input_size)
+        with self.spans.phase(DETECT):
+            found = find_faces(photo, self.detector.infer, search=search)
         requested = request.requested_output_names()
         needed = self.postprocessor.heads_for(requested)
         answers = detection_tensors(found, photo)
@@ -43,13 +46,23 @@ class PhotoAnalysis(FaceSearch):
             return answers
         if not len(found.boxes):
             return answers | no_faces(self.contract, needed)
-        pixels, maps = crops_of(
-            photo,
-            boxes=found.boxes,
-            landmarks=found.landmarks,
-            crop=self.crop,
-            size=self.contract.input_size,
-        )
-        heads = infer_in_batches(self.engine, "pixels", pixels, needed, max_batch=self.max_batch)
-        sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
-        return answers | self.postprocessor.answers(heads, maps, photo_size=sizes, requested=requested)
+        with self.spans.phase(CROP):
+            pixels, maps = crops_of(
+                photo,
+                boxes=found.boxes,
+                landmarks=found.landmarks,
+                crop=self.crop,
+                size=self.contract.input_size,
+            )
+        with self.spans.phase(ENGINE):
+            heads = infer_in_batches(
+                self.engine,
+                "pixels",
+                pixels,
+                needed,
+                max_batch=self.max_batch,
+                parameters=self.spans.parameters(),
+            )
+        with self.spans.phase(POSTPROCESS):
+            sizes = np.repeat(answers["photo_size"][None], len(pixels), axis=0)
+            return answers | self.postprocessor.answers(heads, maps, photo_size=sizes, requested=requested)

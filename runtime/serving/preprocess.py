@@ -66,9 +66,10 @@ class FacePreprocess(_Preprocess):
         """One response a request, in order."""
         if self.warp_model is None:
             return super().execute(requests)
-        looked_at = [self._look_at(request) for request in requests]
-        faces = [face for found in looked_at if isinstance(found, list) for face in found]
-        self.loop.run_until_complete(self._warp([face for face in faces if face.stored is not None]))
+        with self.spans.together(requests, name=self.warp_model):
+            looked_at = [self._look_at(request) for request in requests]
+            faces = [face for found in looked_at if isinstance(found, list) for face in found]
+            self.loop.run_until_complete(self._warp([face for face in faces if face.stored is not None]))
         return [
             self.respond(request, functools.partial(self._answer, found))
             for request, found in zip(requests, looked_at, strict=True)

@@ -13,6 +13,7 @@ from deploy.gateway.descriptors import most_connections
 from deploy.gateway.front.answers import Answers, not_ready
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.health import HEALTH_SERVICE, Health
+from deploy.gateway.front.inference import METHOD as INFER
 from deploy.gateway.front.inference import Inference
 from deploy.gateway.front.memory import MemoryWatch, resident_bytes
 from deploy.gateway.front.messages import MessageReader
@@ -22,6 +23,7 @@ from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, crowded, of_model
+from deploy.gateway.tracing.request_trace import Traces
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
 _SPARE_BYTES = 32 * 1024 * 1024
@@ -49,6 +51,7 @@ class Front:
     """Serves the V2 protocol and the health protocol. For one event loop.
 
     access_log  None: no line is written
+    traces      None: no request is traced
     log         gets a sentence when certificates were read again, could not be, or expire soon
     """
 
@@ -59,12 +62,14 @@ class Front:
         options: GatewayOptions,
         identities: Identities,
         access_log: AccessLog | None = None,
+        traces: Traces | None = None,
         log: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._authority = authority
         self._log = log
         self._options = options
         self._identities = identities
+        self._traces = traces
         self._channels = Channels()
         # What waits or is with Triton is there twice for moments: as it came, and on its way to Triton.
         memory = MemoryWatch(bound=resident_bytes() + 2 * options.limits.waiting_bytes, log=log)
@@ -170,7 +175,8 @@ class Front:
     def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
         match method.handling:
             case Handling.INFERRED:
-                return _taking_one_message(self._in_a_place(self._inference.infer))
+                infer = self._inference.infer if self._traces is None else self._traced(self._traces)
+                return _taking_one_message(self._in_a_place(infer))
             case Handling.ANSWERED:
                 return _taking_one_message(self._ending(name, self._answering(name, method)))
             case Handling.FORWARDED:
@@ -197,6 +203,20 @@ class Front:
                 self._calls -= 1
 
         return in_a_place
+
+    def _traced(self, traces: Traces) -> Handle:
+        """Inference, each call as a trace where it is sampled."""
+        name = f"{SERVICE}/{INFER}"
+
+        async def traced(context: Any) -> bytes:
+            trace = traces.begin(context.invocation_metadata(), name=name)
+            try:
+                return await self._inference.infer(context, trace)
+            finally:
+                status = {"rpc.grpc.status_code": grpc.StatusCode[trace.code].value[0]} if trace.code else {}
+                trace.finish({"rpc.system": "grpc", "rpc.method": name, **status})
+
+        return traced
 
     def _ending(self, name: str, handle: Handle) -> Handle:
         """`handle`, whose errors end the call."""

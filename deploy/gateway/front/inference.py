@@ -11,24 +11,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
 import grpc
-from google.protobuf.message import DecodeError
-from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.authority import Authority
-from deploy.gateway.front import wire
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.channels import Channels
+from deploy.gateway.front.found_faces import faces_in
 from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.replies import abort, own_failure
-from deploy.gateway.front.request import InferRequest, read_request
+from deploy.gateway.front.request import InferRequest, parameter, read_request
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.front.signatures import Signature
 from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
 from deploy.gateway.identity import Caller, Identities, permit, tasks_of
-from deploy.gateway.observability.access_log import AccessLog
+from deploy.gateway.observability.access_log import AccessLog, host_of
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, again
+from deploy.gateway.tracing.request_trace import UNTRACED, OpenSpan, RequestTrace
 from deploy.gateway.work import Cost, Ending, Ticket, Work
+from runtime.spans import CLIENT, TRACEPARENT
 
 METHOD = "ModelInfer"
 
@@ -38,7 +37,6 @@ End = Callable[[Any, Refusal], Awaitable[NoReturn]]  # of a call without an answ
 _STOP_SECONDS = 2.0  # for calls to notice that they have ended
 _LARGE = 1024 * 1024  # bytes
 _DOING = "on an inference"
-_OUTPUT = v2.ModelInferResponse.DESCRIPTOR.fields_by_name["outputs"].number
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -46,6 +44,7 @@ class _Call:
     """One call, as far as it has come."""
 
     context: Any
+    trace: RequestTrace
     began: float = dataclasses.field(default_factory=time.monotonic)  # later: when the request was read
     size: int = 0  # bytes of the request
     peer: str = ""
@@ -55,6 +54,7 @@ class _Call:
     tasks: Sequence[str] = ()  # that the request asks for, where a log wants to know it
     work: Work | None = None
     ticket: Ticket | None = None
+    attempt: OpenSpan | None = None  # to send it to a Triton
     left: bool = False  # the client waits no more
 
 
@@ -99,11 +99,14 @@ class Inference:
         """From now on every new request gets this refusal."""
         self._closed = refusal
 
-    async def infer(self, context: Any) -> bytes:
-        """Reads a ModelInferRequest and returns Triton's serialised answer; all else ends the call."""
-        call = _Call(context=context)
+    async def infer(self, context: Any, trace: RequestTrace = UNTRACED) -> bytes:
+        """Reads a ModelInferRequest and returns Triton's serialised answer; all else ends the call.
+
+        `trace` gets the spans of what happens, and how it ended.
+        """
+        call = _Call(context=context, trace=trace)
         if self._access_log is not None:
-            call.peer = _host(context.peer())
+            call.peer = host_of(context.peer())
         try:
             await self._prepare(call)
             return await self._within_timeout(call)
@@ -136,7 +139,9 @@ class Inference:
             raise again(self._closed)
         context = call.context
         call.caller = self._identities.identify(context.invocation_metadata(), context.auth_context)
-        data = await self._reader.read(context)
+        call.trace.known()
+        with call.trace.phase("receive"):
+            data = await self._reader.read(context)
         call.began, call.size = time.monotonic(), len(data)
         served = self._authority.served()
         if served is None:
@@ -192,7 +197,8 @@ class Inference:
 
     async def _admit_and_send(self, call: _Call) -> bytes:
         assert call.work is not None
-        call.ticket = await self._authority.admit(call.work)
+        with call.trace.phase("queue"):
+            call.ticket = await self._authority.admit(call.work)
         self._in_flight += 1
         try:
             sending = self._send(call)
@@ -231,7 +237,13 @@ class Inference:
         """Begins the call to Triton: without a deadline, and not to be cancelled."""
         assert call.ticket is not None
         assert call.request is not None
-        return self._channels.call(call.ticket.address, METHOD)(call.request.raw)
+        send = self._channels.call(call.ticket.address, METHOD)
+        if call.trace is UNTRACED:
+            return send(call.request.raw)
+        call.attempt = call.trace.span("triton", kind=CLIENT, generation=call.ticket.backend)
+        parent = call.attempt.context.header()
+        # In the metadata for Triton's own tracer, where an operator has switched that on.
+        return send(call.request.raw + parameter(TRACEPARENT, parent), metadata=((TRACEPARENT, parent),))
 
     async def _settle(self, call: _Call, sending: Any) -> bytes:
         """The answer; gives the ticket back, whatever happens."""
@@ -257,14 +269,18 @@ class Inference:
         while True:
             try:
                 answer: bytes = await sending
+                _end(call.attempt)
                 return answer
             except grpc.aio.AioRpcError as error:
                 code, details = error.code(), error.details() or ""
+                _end(call.attempt, code.name)
             assert call.ticket is not None
             digest = await digest_of(call.request)
+            repair = call.trace.span("repair")
             call.ticket = await self._authority.failed(
                 call.ticket, code, details, digest=digest, resend=not call.left
             )
+            repair.end()
             sending = self._send(call)
 
     def _failed_ourselves(self, call: _Call, error: Exception) -> Refusal:
@@ -298,24 +314,37 @@ class Inference:
             if call.work is None:  # else the authority refused it, and has counted it
                 self._authority.refused(call.model, refusal.reason)
             self._log(call, Ending.REFUSED, code=refusal.code, reason=refusal.reason)
+        elif call.left:  # it goes on without its client, whose span ends here
+            call.trace.outcome(refusal.code.name, outcome=Ending.REFUSED.value, reason=refusal.reason)
         await self._end(call.context, refusal)
         raise AssertionError("a call went on after its end")
 
     def _log(
         self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str, faces: int = 0
     ) -> None:
+        megapixels = 0.0 if call.work is None else call.work.cost.pixels / 1e6
+        call.trace.outcome(
+            code.name,
+            outcome=ending.value,
+            reason=reason,
+            model=call.model,
+            bytes=call.size,
+            megapixels=megapixels,
+            faces=faces,
+        )
         if self._access_log is None:
             return
         total = time.monotonic() - call.began
         queued = None if call.ticket is None else call.ticket.queued_seconds
         self._access_log.write(
+            trace=call.trace.id,
             id="" if call.request is None else call.request.id,
             model=call.model,
             client="" if call.caller is None else call.caller.name,
             peer=call.peer,
             tasks=call.tasks,
             bytes=call.size,
-            megapixels=0.0 if call.work is None else call.work.cost.pixels / 1e6,
+            megapixels=megapixels,
             faces=faces,
             outcome=ending.value,
             code=code.name,
@@ -325,6 +354,11 @@ class Inference:
             total_ms=total * 1e3,
             generation=None if call.ticket is None else call.ticket.backend,
         )
+
+
+def _end(attempt: OpenSpan | None, error: str = "") -> None:
+    if attempt is not None:
+        attempt.end(error)
 
 
 def _ended(sending: Any) -> "asyncio.Future[None]":
@@ -346,30 +380,6 @@ async def digest_of(request: InferRequest) -> str:
     return await asyncio.to_thread(request.digest)
 
 
-def faces_in(answer: bytes, work: Work, served: ServedModels) -> int:
-    """Faces that an answer is about: the rows of the batch, or those that were found in a photo.
-
-    Reads no more of the answer than its first outputs' shapes; 0 where it can't tell.
-    """
-    signature = served.signatures.get(work.model)
-    if signature is None:
-        return 0
-    return work.cost.rows if signature.max_batch_size else _found(answer, signature)
-
-
-def _found(answer: bytes, signature: Signature) -> int:
-    try:
-        for number, kind, _, start, end in wire.fields(answer):
-            if number != _OUTPUT or kind != wire.LENGTH_DELIMITED:
-                continue
-            output = v2.ModelInferResponse.InferOutputTensor.FromString(answer[start:end])
-            if output.name in signature.counted and output.shape:
-                return max(0, int(output.shape[0]))
-    except (ValueError, DecodeError):
-        pass
-    return 0
-
-
 def _seconds_left(remaining: float | None, request: InferRequest) -> float | None:
     """Until the client's deadline or the request's own timeout, whichever is nearer."""
     timeout = float(request.parameters.get(TIMEOUT, 0)) / 1e6
@@ -385,9 +395,3 @@ def _too_large(size: int, limits: Limits) -> Refusal:
         "fewer of them in one request",
         reason="request_bytes",
     )
-
-
-def _host(peer: str) -> str:
-    """The host of gRPC's name for a peer, "ipv4:127.0.0.1:5000"."""
-    kind, _, address = peer.partition(":")
-    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind

@@ -105,6 +105,13 @@ def read_request(data: bytes) -> InferRequest:
     )
 
 
+def parameter(name: str, value: str) -> bytes:
+    """What adds a parameter to a serialised ModelInferRequest where it is written behind it."""
+    added = v2.ModelInferRequest()
+    added.parameters[name].string_param = value
+    return bytes(added.SerializeToString())
+
+
 def quoted(text: str) -> str:
     """A client's word in quotes, for a sentence."""
     return f"'{shown(text)}'"

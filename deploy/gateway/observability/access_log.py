@@ -82,6 +82,7 @@ class AccessLog:
         triton_ms: float | None = None,
         total_ms: float | None = None,
         generation: int | None = None,  # of the Triton that had it last
+        trace: str = "",  # the id of its trace, where it has one
     ) -> None:
         """Takes one request's line; returns at once, whatever becomes of it."""
         if len(self._waiting) >= _WAITING_LINES or self._stopped:
@@ -105,6 +106,7 @@ class AccessLog:
                 "triton_ms": _rounded(triton_ms),
                 "total_ms": _rounded(total_ms),
                 "generation": generation,
+                "trace": trace,
             }
         )
         self._wake.set()
@@ -197,6 +199,12 @@ class AccessLog:
 def safe_text(text: str, *, limit: int) -> str:
     """What a client sent, as it may stand in a log: at most `limit` characters, each one printable."""
     return "".join(character if character.isprintable() else "?" for character in text[:limit])
+
+
+def host_of(peer: str) -> str:
+    """The host of gRPC's name for a peer, "ipv4:127.0.0.1:5000"."""
+    kind, _, address = peer.partition(":")
+    return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
 
 
 def _opened(path: Path) -> int:

@@ -75,6 +75,15 @@ class WatchedLog(Protocol):
     def lost(self) -> int: ...
 
 
+class WatchedSpans(Protocol):
+    """What is shown of the traces' spans."""
+
+    @property
+    def exported(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+
+
 class Metrics:
     """All series of one gateway: its own, and those of its Tritons. For one event loop.
 
@@ -89,6 +98,7 @@ class Metrics:
         self._admission: WatchedAdmission | None = None
         self._pool: WatchedPool | None = None
         self._log: WatchedLog | None = None
+        self._spans: WatchedSpans | None = None
         self._triton = TritonSeries()
         self._seen: dict[int, WatchedBackend] = {}  # by generation; those that may still count
 
@@ -174,10 +184,14 @@ class Metrics:
             self._results[kind].inc()
 
     def watch(
-        self, admission: WatchedAdmission, pool: WatchedPool, access_log: WatchedLog | None = None
+        self,
+        admission: WatchedAdmission,
+        pool: WatchedPool,
+        access_log: WatchedLog | None = None,
+        spans: WatchedSpans | None = None,
     ) -> None:
         """What is read at each scrape."""
-        self._admission, self._pool, self._log = admission, pool, access_log
+        self._admission, self._pool, self._log, self._spans = admission, pool, access_log, spans
 
     async def render(self) -> bytes:
         """The whole page. A Triton that does not give its series in time leaves those it gave before."""
@@ -254,6 +268,13 @@ class Metrics:
                 "Lines of the access log that could not be written.",
                 value=log.lost,
             )
+        if (spans := self._spans) is not None:
+            counted = CounterMetricFamily(
+                "qface_gateway_spans", "Spans of traced requests, by what became of them.", labels=["result"]
+            )
+            counted.add_metric(["exported"], spans.exported)
+            counted.add_metric(["dropped"], spans.dropped)
+            yield counted
 
 
 class _Ended:

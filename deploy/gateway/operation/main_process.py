@@ -41,6 +41,7 @@ from deploy.gateway.operation.workers.front_processes import AccessLogs, FrontPr
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import unavailable
 from deploy.gateway.repeating import repeat
+from deploy.gateway.tracing.span_export import span_export
 from deploy.ready_file import ReadyFile
 
 _HEARTBEAT_SECONDS = 1.0
@@ -87,6 +88,7 @@ class MainProcess:
                 f"the access log {options.access_log} can't be written: {error.strerror}; name another place"
             ) from error
         self._metrics = Metrics(restarts=restarts)
+        self._spans = span_export(options.tracing, log=log)
         self._pool = BackendPool(
             dataclasses.replace(options, repository=state.repository),
             on_change=self._on_change,
@@ -106,6 +108,7 @@ class MainProcess:
             options=options,
             identities=self._identities,
             access_log=self._access_log,
+            traces=None if self._spans is None else self._spans.traces,
             log=log,
         )
         self._further_fronts = FrontProcesses(
@@ -118,7 +121,9 @@ class MainProcess:
             event=self._metrics.event,
         )
         logs = AccessLogs(own=self._access_log, further=self._further_fronts)
-        self._metrics.watch(self._admission, self._pool, logs if options.access_log else None)
+        self._metrics.watch(
+            self._admission, self._pool, logs if options.access_log else None, spans=self._spans
+        )
         self._pages = Pages(
             metrics=self._metrics.render, health=self.health, served=self._dispatcher.served, log=log
         )
@@ -149,6 +154,8 @@ class MainProcess:
             )
             following = asyncio.create_task(self._metrics.follow(log))
             try:
+                if self._spans is not None:
+                    await self._spans.start()  # before the processes that send it theirs
                 await self._listen()
                 self._further_fronts.start(self._grpc_port, rest_port=self._options.rest_port)
                 if await self._start_pool():
@@ -321,6 +328,8 @@ class MainProcess:
         await self._pool.stop(hurried=self._stop.hurried)
         await self._pages.stop()
         await self._control.stop()
+        if self._spans is not None:
+            await self._spans.stop()
         if self._access_log is not None:
             await asyncio.to_thread(self._access_log.close)
 

@@ -25,6 +25,8 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
 _LARGE = 64 * 1024  # bytes of an answer: some ten faces
 
+_PROTOCOL = {"http.request.method": "POST", "http.route": "/v1/analyze"}  # in a span
+
 T = TypeVar("T")
 
 
@@ -48,22 +50,28 @@ class Analyze:
         """The answer, or the problem that a call ended in."""
         call = self._call_of(request)
         try:
-            return _response(await self._content(call), request_id=call.request_id)
+            response = _response(await self._content(call), request_id=call.request_id)
         except Problem as problem:
-            return problem.response(request_id=call.request_id)
+            response = problem.response(request_id=call.request_id)
+        except BaseException:
+            call.trace.finish(_PROTOCOL)
+            raise
+        call.trace.finish({**_PROTOCOL, "http.response.status_code": response.status})
+        return response
 
     async def _content(self, call: RestCall) -> bytes:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)
             try:
-                answer = await self._inference.infer(call)
+                answer = await self._inference.infer(call, call.trace)
             except Problem as problem:
                 if _lacks_output(problem.refusal) and attempt + 1 < _ATTEMPTS:
                     continue
                 raise
             try:
-                body = await self._body(call, answer)
+                with call.trace.phase("json"):
+                    body = await self._body(call, answer)
             except (ServerError, ValueError) as error:  # NaN is no JSON
                 raise self._unanswered(call, _unusable(error)) from error
             if body is not None:

@@ -18,6 +18,7 @@ from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.photo_query import TIMEOUT, PhotoQuery, read_query, read_timeout
 from deploy.gateway.rest.photo_request import photo_request
 from deploy.gateway.rest.problems import REQUEST_ID
+from deploy.gateway.tracing.request_trace import UNTRACED, Traces
 
 # What certificates are called in Python's ssl and in gRPC.
 _COMMON_NAME, _ALTERNATIVES = "x509_common_name", "x509_subject_alternative_name"
@@ -77,8 +78,11 @@ class RestCall(Head):
         identities: Identities,
         contracts: ServedContracts,
         limit: int,
+        traces: Traces | None = None,
     ) -> None:
         super().__init__(request)
+        name = f"{request.method} {request.path}"
+        self.trace = UNTRACED if traces is None else traces.begin(self.invocation_metadata(), name=name)
         self._authority = authority
         self._identities = identities
         self._contracts = contracts

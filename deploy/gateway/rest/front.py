@@ -26,6 +26,7 @@ from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.descriptions import Descriptions
 from deploy.gateway.rest.problems import REQUEST_ID, Problem, end
 from deploy.gateway.rest.routes import Routes
+from deploy.gateway.tracing.request_trace import Traces
 
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _READ_SECONDS = 60.0  # for a request to arrive
@@ -39,6 +40,7 @@ class RestFront:
     """Serves REST. For one event loop.
 
     access_log  None: no line is written
+    traces      None: no request is traced
     log         gets a sentence when certificates were read again, could not be, or expire soon
     """
 
@@ -49,12 +51,14 @@ class RestFront:
         options: GatewayOptions,
         identities: Identities,
         access_log: AccessLog | None = None,
+        traces: Traces | None = None,
         log: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         limits = options.limits
         self._authority = authority
         self._options = options
         self._identities = identities
+        self._traces = traces
         self._log = log
         self._channels = Channels()
         self._contracts = ServedContracts()
@@ -183,4 +187,5 @@ class RestFront:
             identities=self._identities,
             contracts=self._contracts,
             limit=self._options.limits.request_bytes,
+            traces=self._traces,
         )

@@ -19,7 +19,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.admission.picture_cost import cost_of
-from deploy.gateway.front.inference import faces_in
+from deploy.gateway.front.found_faces import faces_in
 from deploy.gateway.front.request import MAX_FIELDS, InferInput, InferRequest, read_request
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.validation import validate

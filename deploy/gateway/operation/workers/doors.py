@@ -9,6 +9,7 @@ from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal
+from deploy.gateway.tracing.request_trace import Traces
 
 GRPC, REST = "gRPC", "REST"
 
@@ -45,13 +46,18 @@ def open_door(
     options: GatewayOptions,
     identities: Identities,
     access_log: AccessLog | None,
+    traces: Traces | None,
     log: Callable[[str], None],
 ) -> Door:
     """What serves this door; it does not listen yet. A process imports no more than it serves."""
     if door == REST:
         from deploy.gateway.rest.front import RestFront
 
-        return RestFront(authority, options=options, identities=identities, access_log=access_log, log=log)
+        return RestFront(
+            authority, options=options, identities=identities, access_log=access_log, traces=traces, log=log
+        )
     from deploy.gateway.front.front import Front
 
-    return Front(authority, options=options, identities=identities, access_log=access_log, log=log)
+    return Front(
+        authority, options=options, identities=identities, access_log=access_log, traces=traces, log=log
+    )

@@ -29,6 +29,7 @@ from deploy.gateway.operation.workers.messages import Message
 from deploy.gateway.operation.workers.remote_authority import RemoteAuthority
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, unavailable
+from deploy.gateway.tracing.request_trace import traces_of_environment
 
 _PR_SET_PDEATHSIG = 1
 _RETRY_AFTER = 0.1  # seconds: the other fronts answer
@@ -70,6 +71,7 @@ class FrontProcess:
                 options=options,
                 identities=self._identities,
                 access_log=self._access_log,
+                traces=traces_of_environment(ratio=options.tracing.trace_ratio),
                 log=say,
             )
             port = await self._front.start(settings["port"])

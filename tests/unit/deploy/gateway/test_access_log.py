@@ -53,6 +53,7 @@ def test_a_request_is_one_json_line_with_all_fields(tmp_path: Path) -> None:
         triton_ms=41.0,
         total_ms=42.0,
         generation=3,
+        trace="0af7651916cd43dd8448eb211c80319c",
     )
     log.close()
     (line,) = read(path)
@@ -73,6 +74,7 @@ def test_a_request_is_one_json_line_with_all_fields(tmp_path: Path) -> None:
         "triton_ms": 41.0,
         "total_ms": 42.0,
         "generation": 3,
+        "trace": "0af7651916cd43dd8448eb211c80319c",
     }
 
 

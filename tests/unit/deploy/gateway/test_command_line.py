@@ -13,7 +13,7 @@ import pytest
 from deploy.embedded.errors import CannotStart
 from deploy.gateway.operation import command_line
 from deploy.gateway.operation.command_line import main, parse_serve, serve_parser
-from deploy.gateway.options import GatewayOptions, Identity, Limits, Repair
+from deploy.gateway.options import GatewayOptions, Identity, Limits, Repair, Tracing
 from deploy.ready_file import ReadyFile
 from tests.helpers.paths import ROOT
 
@@ -25,9 +25,9 @@ def test_without_words_the_defaults_hold() -> None:
 
 def test_every_setting_has_an_option() -> None:
     flags = {flag for action in serve_parser()._actions for flag in action.option_strings}
-    for part in (GatewayOptions, Limits, Repair, Identity):
+    for part in (GatewayOptions, Limits, Repair, Identity, Tracing):
         for field in dataclasses.fields(part):
-            if field.name not in ("triton_arguments", "limits", "repair", "identity"):
+            if field.name not in ("triton_arguments", "limits", "repair", "identity", "tracing"):
                 assert f"--{field.name.replace('_', '-')}" in flags
 
 

@@ -37,7 +37,7 @@ def first_cells(title: str) -> set[str]:
 class _Watched:
     """Something of everything that the gauges show."""
 
-    waiting = waiting_bytes = in_flight = limit = oldest_wait = lost = 0
+    waiting = waiting_bytes = in_flight = limit = oldest_wait = lost = exported = dropped = 0
     standby_ready = True
     generation = 1
     served = ServedModels(generation=1, server_metadata=b"", configs={"m": b""}, metadata={})
@@ -56,7 +56,7 @@ class _Watched:
 def series() -> dict[str, set[str]]:
     """Every series of the gateway's own, as the document names it -> its labels."""
     metrics, watched = Metrics(), _Watched()
-    metrics.watch(watched, watched, watched)
+    metrics.watch(watched, watched, watched, spans=watched)
     metrics.refused("m", "overload")
     metrics.event("repaired")
     for ending in Ending:

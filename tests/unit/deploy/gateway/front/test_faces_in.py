@@ -3,7 +3,7 @@
 import pytest
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.gateway.front.inference import faces_in
+from deploy.gateway.front.found_faces import faces_in
 from deploy.gateway.work import Cost, Work
 from tests.helpers.fronts import MODELS, RunningFront, crops_request, with_front
 
