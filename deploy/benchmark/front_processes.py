@@ -141,7 +141,7 @@ class _Collector(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def tracing_arguments(ratio: float | None) -> Iterator[tuple[str, ...]]:
-    """The gateway's options to trace such a share of the requests; a collector for it while the block runs."""
+    """The gateway's options to trace such a share of the requests; a collector takes them while this runs."""
     if ratio is None:
         yield ()
         return
