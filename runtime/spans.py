@@ -73,7 +73,11 @@ class Span:
 
 def read_line(line: bytes) -> Span | int:
     """A span, or a number of lost ones; ValueError for anything else."""
-    match json.loads(line):
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        read = None
+    match read:
         case int(lost):
             return lost
         case [
@@ -88,7 +92,7 @@ def read_line(line: bytes) -> Span | int:
             dict(attributes),
         ]:
             return Span(trace, own, parent, name, kind, begin, end, error, attributes)
-    raise ValueError("a line that is no span")
+    raise ValueError("a line is neither a span nor a number")
 
 
 def read_header(value: str) -> tuple[Context, bool] | None:
@@ -130,6 +134,12 @@ class SpanSender:
                 self._lost = 0
             self._waiting += span.line()
         self._flush()
+
+    def close(self) -> None:
+        """Ends the connection; what waits is lost."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _flush(self) -> None:
         if self._socket is None and not self._connect():

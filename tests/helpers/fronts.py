@@ -17,6 +17,7 @@ from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions, Identity, Limits
+from deploy.gateway.tracing.request_trace import Traces
 from tests.helpers.fake_authority import FakeAuthority, model, served_models
 
 UINT8, FP32, STRING = 2, 11, 13  # of model_config_pb2.DataType
@@ -123,6 +124,7 @@ async def running_front(
     limits: Limits | None = None,
     identity: Identity | None = None,
     access_log: AccessLog | None = None,
+    traces: Traces | None = None,
 ) -> AsyncIterator[RunningFront]:
     """A front on a free port of loopback."""
     identity = identity or Identity()
@@ -130,7 +132,9 @@ async def running_front(
     triton = FakeTriton()
     async with triton.listening() as behind:
         authority = FakeAuthority(models, behind)
-        front = Front(authority, options=options, identities=Identities(identity), access_log=access_log)
+        front = Front(
+            authority, options=options, identities=Identities(identity), access_log=access_log, traces=traces
+        )
         port = await front.start(0)
         address = f"127.0.0.1:{port}"
         unlimited = [("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]

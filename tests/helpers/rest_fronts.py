@@ -16,6 +16,7 @@ from deploy.gateway.identity import Identities
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions, Identity, Limits
 from deploy.gateway.rest.front import RestFront
+from deploy.gateway.tracing.request_trace import Traces
 from runtime.parameters import Parameter, to_text
 from tests.helpers import fake_v2_server
 from tests.helpers.fake_authority import FakeAuthority, model, served_models
@@ -151,6 +152,7 @@ async def running_rest(
     limits: Limits | None = None,
     identity: Identity | None = None,
     access_log: AccessLog | None = None,
+    traces: Traces | None = None,
     tls: ssl.SSLContext | None = None,
     log: Callable[[str], None] = lambda sentence: None,
 ) -> AsyncIterator[RunningRest]:
@@ -161,7 +163,12 @@ async def running_rest(
     with fake_v2_server.running(triton) as behind:
         authority = FakeAuthority(models or photos_of(contract), behind)
         front = RestFront(
-            authority, options=options, identities=Identities(identity), access_log=access_log, log=log
+            authority,
+            options=options,
+            identities=Identities(identity),
+            access_log=access_log,
+            traces=traces,
+            log=log,
         )
         port = await front.start(0)
         connector = aiohttp.TCPConnector(ssl=tls if tls is not None else True)
