@@ -14,11 +14,16 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from tritonclient.grpc import service_pb2 as v2
 
+from build.serving_plan import ServingPlan
+from build.stages.repository import assemble
 from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.gateways import PATIENT
-from tests.helpers.paths import ASTRONAUT, ROOT
+from tests.helpers.networks import standin_network as standin
+from tests.helpers.paths import ASTRONAUT
 from tests.helpers.prometheus_page import Page
+from tests.helpers.repositories import FEW_PROCESSES
 from tests.helpers.span_collector import SpanCollector, attributes_of
+from training.tasks import CATALOGUE
 
 PHOTO = ASTRONAUT.read_bytes()
 PARENT = "b7ad6b7169203331"
@@ -62,13 +67,16 @@ class Traced:
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     folder = tmp_path_factory.mktemp("traced")
+    task = next(name for name, task in CATALOGUE.items() if task.kind == "classes" and not task.sensitive)
+    weights = standin.write(folder / "standin.onnx", standin.contract_of(task))
+    repository = assemble(ServingPlan(weights=weights, host_settings=FEW_PROCESSES), output=folder / "var")
     collector, log = SpanCollector(), folder / "access.jsonl"
     words = ("--otlp-endpoint", collector.endpoint, "--trace-ratio", "0", "--processes", "2")
     with (
         (folder / "server.log").open("w") as sink,
         collector.listening(),
         GatewayServer(
-            ROOT / "var" / "test" / "repository",
+            repository,
             rest_port=0,
             log=sink,
             arguments=(*PATIENT, *words, "--access-log", str(log)),
