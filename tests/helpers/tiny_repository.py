@@ -49,13 +49,13 @@ def write(folder: Path, **models: str) -> Path:
     return seal(folder)
 
 
-def seal(folder: Path) -> Path:
-    """Make its manifest say what lies in the repository now."""
+def seal(folder: Path, *, contract: str = "none") -> Path:
+    """Make its manifest say what lies in the repository now, and by which contract it answers."""
     files = {
         str(path.relative_to(folder)): path
         for path in folder.rglob("*")
         if path.is_file() and path.name != MANIFEST
     }
-    about = {"files": sha256_of(files), "contract": "none", "stages": {"engine": {"target": "openvino"}}}
+    about = {"files": sha256_of(files), "contract": contract, "stages": {"engine": {"target": "openvino"}}}
     (folder / MANIFEST).write_text(json.dumps(about))
     return folder
