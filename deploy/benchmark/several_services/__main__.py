@@ -98,8 +98,9 @@ def _stage(options: argparse.Namespace) -> Iterator[tuple[Sequence[Service], Seq
         count = options.services
         where = stack.enter_context(places.namespaces(count)) if options.inside else places.loopback(count)
         gateways = [place.doors for place in where]
-        urls = {CLIENT: ",".join(doors.grpc for doors in gateways)}
-        ways = [Way(name=name, url=urls.get(name, _DOORS[name].grpc), key=new_key()) for name in options.ways]
+        urls = {name: doors.grpc for name, doors in _DOORS.items()}
+        urls[CLIENT] = ",".join(doors.grpc for doors in gateways)
+        ways = [Way(name=name, url=urls[name], key=new_key()) for name in options.ways]
         keys = write_keys(folder / "keys.toml", {way.key_name: way.key for way in ways})
         services = [
             Service(options.repository, place, log=log, arguments=("--keys", str(keys), *_PATIENT))
