@@ -6,6 +6,7 @@ Everything that `build` makes of a network rests on this, so the checks are here
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -88,6 +89,13 @@ def read_graph(path: Path) -> Graph:
     return Graph(
         path=path, sha256=hashlib.sha256(data).hexdigest(), contract=contract, heads=heads, metadata=metadata
     )
+
+
+def count_parameters(path: Path) -> int:
+    """The number of weights in an ONNX file."""
+    model = onnx.load(str(path))
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
 
 
 def select_tasks(contract: Contract, names: Sequence[str] | None) -> Contract:

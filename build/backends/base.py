@@ -20,6 +20,7 @@ from build import machine
 from build.errors import BuildError
 from build.files import link_or_copy
 from build.lowering.precision_exclusions import ExcludedNode
+from build.manifest import package_versions
 from build.precisions import Precision
 from build.serving.batching_and_queues import MAX_BATCH, check_max_batch
 from build.serving.engine_settings import NETWORK_FILE, CpuSettings, Device, EngineSettings
@@ -162,6 +163,10 @@ class Backend(abc.ABC):
             if fault := _package_fault(package, manifest):
                 return fault
         return None
+
+    def machine_key(self) -> dict[str, str]:
+        """What of this machine decides whether an engine runs on it. BuildError where that can't be found."""
+        return package_versions(*self.packages) if self.packages else {}
 
     def check_machine(  # noqa: B027
         self, directory: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int]

@@ -11,7 +11,6 @@ and the same faces and answers.
 import argparse
 import dataclasses
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from build.acceptance.reference import REFERENCE, Reference, reference_path, sav
 from build.cli import run_cli
 from build.detector import find_detector
 from build.manifest import package_versions
-from build.onnx_interface import read_graph
+from build.onnx_interface import count_parameters, read_graph
 from build.options import add_option, add_options, argument, from_options, option
 from build.serving.batching_and_queues import MAX_BATCH
 from build.stages.artifacts import NETWORK, ExportReport
@@ -74,7 +73,7 @@ class ExportStage(Stage[ExportReport]):
         return {
             **report,
             "faces": {"photo": self.photo.name, "count": len(pixels), "parity": parity, "blind": unseen},
-            "parameters": _parameters(place / NETWORK),
+            "parameters": count_parameters(place / NETWORK),
             "trained": json.loads(graph.metadata.get("card", "{}")).get("trained", True),
         }
 
@@ -105,14 +104,6 @@ def _unseen(contract: Contract, reference: Reference, *, log: Log) -> list[str]:
             "treats it: name another photo with --photo"
         )
     return unseen
-
-
-def _parameters(network: Path) -> int:
-    import onnx
-
-    model = onnx.load(str(network))
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ def visible_gpus() -> tuple[Gpu, ...]:
     They come from the driver itself, so CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER hold as they do for
     TensorRT. Not run on a GPU yet.
     """
-    cuda, count = _driver(), ctypes.c_int()
+    cuda, count = driver(), ctypes.c_int()
     if cuda is None or cuda.cuDeviceGetCount(ctypes.byref(count)):
         return ()
     gpus = []
@@ -51,8 +51,8 @@ def gpu_versions() -> dict[str, str]:
     } | _cuda()
 
 
-def _driver() -> Any:
-    """The driver's library, initialised; None where it is missing or finds no GPU."""
+def driver() -> Any:
+    """libcuda, the driver's library, initialised; None where it is missing or finds no GPU."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
         return None if cuda.cuInit(0) else cuda
@@ -74,7 +74,7 @@ def _gpu(cuda: Any, number: int) -> Gpu | None:
 
 
 def _cuda() -> dict[str, str]:
-    cuda, version = _driver(), ctypes.c_int()
+    cuda, version = driver(), ctypes.c_int()
     if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)):
         return {}
     # 12040 is CUDA 12.4.

@@ -42,6 +42,15 @@ class PlanBackend(Backend):
     def unopened(self, path: Path, reason: str) -> str:
         """What this machine lacks to open the plan that was built; BuildError where that is a fault."""
 
+    def machine_key(self) -> dict[str, str]:
+        """The compute capability of the first visible GPU, and the runtime's version."""
+        versions = gpu_versions()
+        self.check_gpus(versions)
+        return {
+            "gpu": versions.get("compute_capability", "none"),
+            self.name: str(self.load_module().__version__),
+        }
+
     def lower(self, request: LoweringRequest) -> LoweredNetwork:
         """model.onnx with its precision in it."""
         from build.lowering.strongly_typed import strongly_typed
@@ -103,8 +112,7 @@ class PlanBackend(Backend):
                 needs = self.unopened(path, _last(messages))
             else:
                 layers, layers_from = inspected_layers(inspect(trt, engine)), "engine inspector"
-                infer = runner(trt, engine)
-                needs = "" if infer is not None else "a PyTorch with CUDA"
+                infer, needs = runner(trt, engine), ""
         return Engine(
             files={PLAN_FILE: path},
             layers=layers,

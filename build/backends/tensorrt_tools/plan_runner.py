@@ -3,13 +3,15 @@
 Nothing here was run on a GPU yet.
 """
 
-import importlib.util
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from build.backends.base import Infer
+from build.backends.tensorrt_tools.gpu_memory import GpuError, GpuStream
+from build.backends.tensorrt_tools.gpus import driver
 from build.errors import BuildError
 from build.onnx_interface import PIXELS
 
@@ -25,17 +27,11 @@ def inspect(trt: Any, engine: Any) -> str:
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def runner(trt: Any, engine: Any) -> Infer | None:
-    """Runs the engine in PyTorch's memory; None without a PyTorch that has CUDA. Not run on a GPU yet.
+def runner(trt: Any, engine: Any) -> Infer:
+    """Runs the engine on the first visible GPU. Not run on a GPU yet.
 
     Raises BuildError where there is no memory for it; so do its answers where the GPU fails.
     """
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
     context = engine.create_execution_context()
     if context is None:
         raise BuildError(
@@ -44,33 +40,33 @@ def runner(trt: Any, engine: Any) -> Infer | None:
         )
     names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
     outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
-    types = {trt.DataType.FLOAT: torch.float32, trt.DataType.UINT8: torch.uint8}
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    types = {trt.DataType.FLOAT: np.float32, trt.DataType.UINT8: np.uint8}
 
-    def run(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        with torch.cuda.stream(stream):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to("cuda")
-            if not context.set_input_shape(PIXELS, tuple(batch.shape)):
-                raise RuntimeError("the batch is outside its profile")
-            context.set_tensor_address(PIXELS, batch.data_ptr())
-            answers = {}
-            for name in outputs:
-                shape, dtype = tuple(context.get_tensor_shape(name)), types[engine.get_tensor_dtype(name)]
-                answers[name] = torch.empty(shape, dtype=dtype, device="cuda")
-                context.set_tensor_address(name, answers[name].data_ptr())
-            if not context.execute_async_v3(stream.cuda_stream):
-                raise RuntimeError("TensorRT gives no reason")
-            return {name: values.cpu().numpy() for name, values in answers.items()}
+    def run(stream: GpuStream, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        if not context.set_input_shape(PIXELS, tuple(pixels.shape)):
+            raise GpuError("the batch is outside its profile")
+        context.set_tensor_address(PIXELS, stream.upload(pixels))
+        places = {}
+        for name in outputs:
+            shape = tuple(context.get_tensor_shape(name))
+            dtype = np.dtype(types[engine.get_tensor_dtype(name)])
+            address = stream.allocate(math.prod(shape) * dtype.itemsize)
+            context.set_tensor_address(name, address)
+            places[name] = address, shape, dtype
+        if not context.execute_async_v3(stream.handle):
+            raise GpuError("TensorRT gives no reason")
+        return {
+            name: stream.download(address, shape=shape, dtype=dtype)
+            for name, (address, shape, dtype) in places.items()
+        }
 
     def infer(pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         try:
-            return run(pixels)
-        except RuntimeError as error:  # torch's, out of memory among them, and those above
-            reason = next(
-                (line.strip() for line in str(error).splitlines() if line.strip()), "it gives no reason"
-            )
+            with GpuStream(driver()) as stream:
+                return run(stream, np.ascontiguousarray(pixels))
+        except GpuError as error:
             raise BuildError(
-                f"the TensorRT engine did not answer a batch of {len(pixels)} ({reason}): see with "
+                f"the TensorRT engine did not answer a batch of {len(pixels)} ({error}): see with "
                 "nvidia-smi that the GPU is free, and build again"
             ) from None
 
