@@ -18,6 +18,7 @@ from pathlib import Path
 
 from build.acceptance.precision_decision import precision_lines
 from build.backends import default_backend, servable_backend
+from build.backends.tensorrt_tools.gpus import gpu_versions
 from build.cli import run_cli
 from build.errors import BuildError
 from build.machine import has_gpu
@@ -29,8 +30,9 @@ from build.serving.plan_overrides import PlanOverrides
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from build.stages.repository_files import LINK
+from deploy.host.cuda import driver_fault, needed_cuda
+from deploy.host.nvidia_smi import NvidiaSmiError, read_gpus
 from deploy.prepare.engines import engine_for_this_machine
-from deploy.prepare.lock import only_one
 from deploy.prepare.lower import LOWERED
 
 PROGRAM = "deploy.prepare"
@@ -51,24 +53,25 @@ class Inputs:
 
 
 def prepare(inputs: Inputs) -> Path:
-    """The repository, assembled. BuildError with one sentence where it can't be; nothing is half done then."""
-    with only_one(inputs.state, log=_log):
-        try:
-            return _prepare(inputs)
-        except BuildError as error:
-            if (full := _full_volume(error)) is None:
-                raise
-            size = _weights(inputs).stat().st_size
-            raise BuildError(
-                f"the volume of {inputs.state} is full ({full.strerror}), and nothing was changed: make room "
-                f"for {6 * size // _MEBIBYTE + 64} MiB there, or name another folder with --state"
-            ) from None
+    """The repository, assembled. BuildError with one sentence where it can't be, and nothing half done."""
+    try:
+        return _prepare(inputs)
+    except BuildError as error:
+        if (full := _full_volume(error)) is None:
+            raise
+        size = _weights(inputs).stat().st_size
+        raise BuildError(
+            f"the volume of {inputs.state} is full ({full.strerror}), and nothing was changed: make room "
+            f"for {6 * size // _MEBIBYTE + 64} MiB there, or name another folder with --state"
+        ) from None
 
 
 def _prepare(inputs: Inputs) -> Path:
     given = inputs.overrides
     if given.engine is None and not _runs_as_exported(given):
         target = _target(given)
+        if servable_backend(target).device == "gpu":
+            _check_driver()
         engine = engine_for_this_machine(
             read_graph(_weights(inputs)),
             target=target,
@@ -79,6 +82,17 @@ def _prepare(inputs: Inputs) -> Path:
         )
         given = dataclasses.replace(given, weights=None, engine=engine, target=None, precision=None)
     return assemble(given.over(ServingPlan(), output=inputs.state), output=inputs.state)
+
+
+def _check_driver() -> None:
+    """BuildError where the driver is too old; where it can't be read, the build itself finds that out."""
+    try:
+        drivers = {gpu.driver for gpu in read_gpus()}
+    except NvidiaSmiError:
+        return
+    for driver in drivers:
+        if fault := driver_fault(driver, needed=needed_cuda(), library=gpu_versions().get("cuda")):
+            raise BuildError(fault)
 
 
 def _target(given: PlanOverrides) -> str:

@@ -1,4 +1,4 @@
-"""One step at a time on a volume that several hosts share; the others wait, and name whom they wait for."""
+"""One build at a time in a folder that several hosts share; the others wait, and name its holder."""
 
 import contextlib
 import fcntl
@@ -16,33 +16,33 @@ _AGAIN_SECONDS = 60.0  # between two lines of one that waits
 
 
 @contextlib.contextmanager
-def only_one(state: Path, *, log: Callable[[str], None]) -> Iterator[None]:
-    """Holds the lock of a state folder, which is made where it is missing.
+def only_one(folder: Path, *, log: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock of a folder, which is made where it is missing.
 
     The kernel releases it when its holder ends, however that is; over NFS too, as it is a record lock.
     BuildError where the folder can't be written.
     """
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise BuildError(
-            f"the state folder {state} can't be written by user {os.geteuid()} ({error.strerror}): give it "
-            "to this user (`chown`; in Kubernetes `fsGroup`), or name another with --state"
+            f"{folder} can't be written by user {os.geteuid()} ({error.strerror}): give it to this user "
+            "(`chown`; in Kubernetes `fsGroup`), or name another folder with --state"
         ) from None
     try:
-        _take(descriptor, state=state, log=log)
+        _take(descriptor, folder=folder, log=log)
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, *, state: Path, log: Callable[[str], None]) -> None:
+def _take(descriptor: int, *, folder: Path, log: Callable[[str], None]) -> None:
     told, at = "", -_AGAIN_SECONDS
     while not _try(descriptor):
         holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip() or "another process"
         if holder != told or time.monotonic() - at >= _AGAIN_SECONDS:
-            log(f"{holder} is at work on {state}: waiting for it to end")
+            log(f"{holder} is at work in {folder}: waiting for it to end")
             told, at = holder, time.monotonic()
         time.sleep(_TICK)
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())

@@ -37,6 +37,7 @@ WITHOUT_TRAINING = (
     "deploy.embedded.__main__",
     "deploy.gateway.__main__",
     "deploy.gateway.operation.main_process",
+    "deploy.prepare.__main__",
     "deploy.tune.__main__",
 )
 

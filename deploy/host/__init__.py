@@ -1,0 +1,1 @@
+"""What a host has that a deployment depends on: its NVIDIA GPUs and their driver."""
