@@ -10,6 +10,7 @@ import pytest
 
 from deploy.gateway.operation.command_line import ServeCommand, parse_serve, stop_seconds
 from deploy.gateway.operation.supervisor import Patience
+from deploy.gateway.options import Tracing
 from tests.helpers.charts import (
     VALUES,
     Manifest,
@@ -22,11 +23,6 @@ from tests.helpers.charts import (
 )
 
 BINARY = {"Mi": 2**20, "Gi": 2**30}
-COLLECTOR = "http://collector.observability:4318"
-TRACED = (
-    f"tracing.endpoint={COLLECTOR}",
-    r"networkPolicy.collector[0].namespaceSelector.matchLabels.kubernetes\.io/metadata\.name=observability",
-)
 
 
 def gateway(manifests: Sequence[Manifest]) -> Manifest:
@@ -84,9 +80,10 @@ def test_a_gpu_is_served_by_the_images_triton_and_a_cpu_by_the_wheels() -> None:
 
 
 def test_traces_are_off_unless_there_is_a_collector() -> None:
-    assert not [word for word in gateway(render())["args"] if "otlp" in word or "trace" in word]
-    words = gateway(render("default", *TRACED))["args"]
-    assert words[-2:] == [f"--otlp-endpoint={COLLECTOR}", "--trace-ratio=0.01"]
+    assert served(render()).options.tracing == Tracing()
+    tracing = served(render("everything")).options.tracing
+    assert tracing.otlp_endpoint == "http://collector.observability:4318"
+    assert tracing.trace_ratio == 0.1
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -300,7 +297,7 @@ def test_a_canary_gets_its_share() -> None:
 
 def test_nothing_leaves_the_pods_but_traces() -> None:
     assert only("NetworkPolicy", render())["spec"]["egress"] == []
-    collector, names = only("NetworkPolicy", render("default", *TRACED))["spec"]["egress"]
+    collector, names = only("NetworkPolicy", render("everything"))["spec"]["egress"]
     assert [port["port"] for port in collector["ports"]] == [4318]
     assert {port["port"] for port in names["ports"]} == {53}
 

@@ -146,6 +146,10 @@ REFUSED = {
         'tracing.endpoint="collector:4318"',
         "at '/tracing/endpoint': 'collector:4318' does not match pattern",
     ),
+    "a collector that can't be reached": (
+        'tracing.endpoint="http://collector:4318"',
+        "tracing.endpoint is out of the pods' reach: name in networkPolicy.collector",
+    ),
     "more than every request": ("tracing.ratio=2", "at '/tracing/ratio': maximum"),
     "a scrape each second": (
         'monitoring.interval="1s"',

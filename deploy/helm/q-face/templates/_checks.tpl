@@ -91,6 +91,9 @@
 {{- if and (eq .Values.variant "cpu") (has .Values.prepare.precision (list "fp16" "fp8")) -}}
 {{- fail (printf "prepare.precision %s is none of variant cpu: leave it empty, or choose fp32, bf16 or int8" .Values.prepare.precision) -}}
 {{- end -}}
+{{- if and .Values.tracing.endpoint .Values.networkPolicy.enabled (not .Values.networkPolicy.collector) -}}
+{{- fail "tracing.endpoint is out of the pods' reach: name in networkPolicy.collector where the collector is, or set networkPolicy.enabled false" -}}
+{{- end -}}
 {{- if and .Values.monitoring.rules (not (.Files.Glob "files/rules/*.yaml")) -}}
 {{- fail "monitoring.rules: this package of the chart has no files/rules: package it from the repository, where they are links to deploy/monitoring/rules" -}}
 {{- end -}}
