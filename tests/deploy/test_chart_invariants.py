@@ -8,9 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from build.options import from_options, parser_of
+from build.stages.repository_files import LINK
 from deploy.gateway.operation.command_line import ServeCommand, parse_serve, stop_seconds
 from deploy.gateway.operation.supervisor import Patience
 from deploy.gateway.options import Tracing
+from deploy.prepare.__main__ import Inputs as PrepareInputs
+from deploy.prepare.engines import ENGINES
 from tests.helpers.charts import (
     VALUES,
     Manifest,
@@ -21,6 +25,7 @@ from tests.helpers.charts import (
     pods,
     render,
 )
+from tests.helpers.paths import ROOT
 
 BINARY = {"Mi": 2**20, "Gi": 2**30}
 
@@ -84,6 +89,36 @@ def test_traces_are_off_unless_there_is_a_collector() -> None:
     tracing = served(render("everything")).options.tracing
     assert tracing.otlp_endpoint == "http://collector.observability:4318"
     assert tracing.trace_ratio == 0.1
+
+
+def prepared(manifests: Sequence[Manifest]) -> PrepareInputs:
+    """What deploy.prepare makes of its container's words."""
+    (container,) = pod_template(manifests)["spec"]["initContainers"]
+    assert container["command"][1:] == ["-m", "deploy.prepare"]
+    parser = parser_of(PrepareInputs, program="prepare", description=None)
+    return from_options(PrepareInputs, parser.parse_args(container["args"]))
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_what_prepares_takes_its_words_and_makes_what_the_gateway_serves(values: str) -> None:
+    inputs, options = prepared(render(values)), served(render(values)).options
+    assert inputs.state / LINK == options.repository
+    assert (inputs.overrides.target == "tensorrt") == (options.triton is not None)
+    assert f"{inputs.state / ENGINES}" == "/var/lib/q-face/engines"
+
+
+def test_every_setting_of_the_values_reaches_what_prepares() -> None:
+    manifests = render("everything")
+    overrides = prepared(manifests).overrides
+    assert (overrides.precision, overrides.tasks) == ("int8", ("age", "expression"))
+    assert str(overrides.weights) == "weights/qface-tiny.onnx"
+    assert (ROOT / str(overrides.weights)).exists()
+    (container,) = pod_template(manifests)["spec"]["initContainers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    (name,) = only("ConfigMap", manifests, name="faces-notice")["data"]
+    assert "--notice=" + mounts["notice"] + "/" + name in container["args"]
+    assert prepared(render("cpu")).overrides.precision == "auto"
+    assert prepared(render()).overrides.precision is None
 
 
 @pytest.mark.parametrize("values", VALUES)

@@ -53,6 +53,10 @@ REFUSED = {
         'variant="cpu",prepare.precision="fp8"',
         "prepare.precision fp8 is none of variant cpu",
     ),
+    "a CPU's precision on a GPU": (
+        'prepare.precision="auto"',
+        "prepare.precision auto is none of variant gpu",
+    ),
     "nobody knows who calls": (
         'auth.keysSecret=""',
         "nothing tells who calls: name a Secret in auth.keysSecret",

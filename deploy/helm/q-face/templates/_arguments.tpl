@@ -69,7 +69,7 @@
 {{- $prepare := .Values.prepare -}}
 - --state=/var/lib/q-face
 - --target={{ ternary "tensorrt" "openvino" (eq .Values.variant "gpu") }}
-{{- with $prepare.precision }}
+{{- with $prepare.precision | default (ternary "auto" "" (eq .Values.variant "cpu")) }}
 - --precision={{ . }}
 {{- end }}
 {{- with $prepare.weights }}

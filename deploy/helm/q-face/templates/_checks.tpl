@@ -88,8 +88,8 @@
 {{- if and .Values.ingress.enabled .Values.auth.clientCaSecret -}}
 {{- fail "auth.clientCaSecret (mutual TLS) ends at the pods, and an Ingress shows no client's certificate: set ingress.enabled false" -}}
 {{- end -}}
-{{- if and (eq .Values.variant "cpu") (has .Values.prepare.precision (list "fp16" "fp8")) -}}
-{{- fail (printf "prepare.precision %s is none of variant cpu: leave it empty, or choose fp32, bf16 or int8" .Values.prepare.precision) -}}
+{{- if has .Values.prepare.precision (ternary (list "fp16" "fp8") (list "auto") (eq .Values.variant "cpu")) -}}
+{{- fail (printf "prepare.precision %s is none of variant %s: leave it empty, or choose %s" .Values.prepare.precision .Values.variant (ternary "auto, fp32, bf16 or int8" "fp32, fp16, bf16, int8 or fp8" (eq .Values.variant "cpu"))) -}}
 {{- end -}}
 {{- if and .Values.tracing.endpoint .Values.networkPolicy.enabled (not .Values.networkPolicy.collector) -}}
 {{- fail "tracing.endpoint is out of the pods' reach: name in networkPolicy.collector where the collector is, or set networkPolicy.enabled false" -}}
