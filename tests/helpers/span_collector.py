@@ -19,7 +19,8 @@ PATIENCE = 30.0  # seconds for spans to arrive
 class SpanCollector:
     """Keeps what it is sent; set `status` and `rejected` to what it is to answer.
 
-    bodies   each request as it came
+    hangs_up   it ends each connection after an answer, without a word of it
+    bodies     each request as it came
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -35,12 +36,14 @@ class SpanCollector:
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+                self.close_connection = collector.hangs_up
 
             def log_message(self, format: str, *arguments: object) -> None:
                 return
 
         self.status = 200
         self.rejected = 0
+        self.hangs_up = False
         self.bodies: list[bytes] = []
         self.resources: list[Mapping[str, Any]] = []
         self._spans: list[Span] = []

@@ -154,7 +154,7 @@ class Inference:
         validate(request, served)
         usual_outputs = served.signatures[request.model].usual_outputs
         if usual_outputs and not request.outputs:
-            call.request = request = request.naming(usual_outputs)
+            call.request = request = request.extended(usual_outputs)
         if self._access_log is not None:
             call.tasks = sorted(tasks_of(model=request.model, outputs=request.outputs, served=served))
         permit(call.caller, model=request.model, outputs=request.outputs, served=served)
@@ -242,8 +242,9 @@ class Inference:
             return send(call.request.raw)
         call.attempt = call.trace.span("triton", kind=CLIENT, generation=call.ticket.backend)
         parent = call.attempt.context.header()
+        call.request = call.request.extended(parameter(TRACEPARENT, parent))
         # In the metadata for Triton's own tracer, where an operator has switched that on.
-        return send(call.request.raw + parameter(TRACEPARENT, parent), metadata=((TRACEPARENT, parent),))
+        return send(call.request.raw, metadata=((TRACEPARENT, parent),))
 
     async def _settle(self, call: _Call, sending: Any) -> bytes:
         """The answer; gives the ticket back, whatever happens."""

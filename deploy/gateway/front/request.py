@@ -73,9 +73,9 @@ class InferRequest:
             _update(hashed, b"" if tensor.raw is None else tensor.raw)
         return hashed.hexdigest()
 
-    def naming(self, outputs: bytes) -> "InferRequest":
-        """The same request, in whose `raw` these outputs are named (`Signature.usual_outputs`)."""
-        return dataclasses.replace(self, raw=self.raw + outputs)  # which protobuf reads as one message
+    def extended(self, fields: bytes) -> "InferRequest":
+        """The same request, with further fields in its `raw`: `Signature.usual_outputs`, a `parameter`."""
+        return dataclasses.replace(self, raw=self.raw + fields)  # which protobuf reads as one message
 
 
 def read_request(data: bytes) -> InferRequest:
@@ -106,7 +106,7 @@ def read_request(data: bytes) -> InferRequest:
 
 
 def parameter(name: str, value: str) -> bytes:
-    """What adds a parameter to a serialised ModelInferRequest where it is written behind it."""
+    """What adds a parameter to a serialised ModelInferRequest, or replaces it, where it stands behind it."""
     added = v2.ModelInferRequest()
     added.parameters[name].string_param = value
     return bytes(added.SerializeToString())

@@ -88,7 +88,7 @@ class MainProcess:
                 f"the access log {options.access_log} can't be written: {error.strerror}; name another place"
             ) from error
         self._metrics = Metrics(restarts=restarts)
-        self._spans = span_export(options.tracing, log=log)
+        self._spans = span_export(options.tracing, socket=places.span_socket(control), log=log)
         self._pool = BackendPool(
             dataclasses.replace(options, repository=state.repository),
             on_change=self._on_change,

@@ -1,4 +1,4 @@
-"""Where a gateway's control socket lies: in a private directory, under a name of its repository's."""
+"""Where a gateway's sockets lie: in a private directory, under a name of its repository's."""
 
 import contextlib
 import hashlib
@@ -42,6 +42,11 @@ def check_unused(control: Path) -> None:
 def state_file(control: Path) -> Path:
     """The file of `StateFile`, beside the control socket."""
     return control.with_name(f"{control.name}.state.json")
+
+
+def span_socket(control: Path) -> Path:
+    """The socket of `SpanExport`, beside the control socket."""
+    return control.with_name(f"{control.name}.spans")
 
 
 def private_directory() -> Path:

@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from runtime.spans import CLIENT, INTERNAL, SERVER, Span
 
 _PATH = "/v1/traces"
+_HEADERS = {"Content-Type": "application/x-protobuf"}
 _SECONDS = 5.0  # for a collector to take a batch
 _ANSWER_BYTES = 64 * 1024
 _KINDS = {
@@ -49,17 +50,13 @@ class Otlp:
     def post(self, spans: Sequence[Span]) -> int:
         """Sends the spans; how many of them were taken. OtlpError where none was."""
         body = self._request(spans).SerializeToString()
-        headers = {"Content-Type": "application/x-protobuf"}
         try:
-            self._connection.request("POST", self._path, body=body, headers=headers)
-            answer = self._connection.getresponse()
-            content = answer.read(_ANSWER_BYTES)
+            status, content = self._exchange(body)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise OtlpError(_reason(error)) from error
-        if answer.status != http.client.OK:
-            self._connection.close()  # there may be more of the answer
-            raise OtlpError(f"it answers with status {answer.status}")
+        if status != http.client.OK:
+            raise OtlpError(f"it answers with status {status}")
         try:
             rejected: int = ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans
         except DecodeError:
@@ -69,6 +66,25 @@ class Otlp:
     def close(self) -> None:
         """Ends the connection."""
         self._connection.close()
+
+    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        """The status and the content of the answer, over a new connection where one that stood has ended."""
+        stood = self._connection.sock is not None
+        try:
+            return self._exchange_once(body)
+        except ConnectionError:  # a collector ends what is idle, or was started anew
+            self._connection.close()
+            if not stood:
+                raise
+        return self._exchange_once(body)
+
+    def _exchange_once(self, body: bytes) -> tuple[int, bytes]:
+        self._connection.request("POST", self._path, body=body, headers=_HEADERS)
+        answer = self._connection.getresponse()
+        content = answer.read(_ANSWER_BYTES)
+        if not answer.isclosed():  # there is more of it, which nobody wants
+            self._connection.close()
+        return answer.status, content
 
     def _request(self, spans: Sequence[Span]) -> ExportTraceServiceRequest:
         scoped = trace_pb2.ScopeSpans(scope=InstrumentationScope(name="q-face"), spans=map(_message, spans))

@@ -9,14 +9,12 @@ import collections
 import contextlib
 import os
 import platform
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from deploy.embedded.errors import CannotStart
-from deploy.gateway.backends.backend import socket_folder
 from deploy.gateway.options import Tracing
 from deploy.gateway.tracing.request_trace import Traces
 from runtime.spans import SOCKET, Span, read_line
@@ -33,11 +31,12 @@ _SERVICE = "q-face"
 class SpanExport:
     """Of the main process: a queue, the socket through which other processes fill it, and its thread.
 
+    socket   where other processes bring theirs; nobody but this user may reach it
     log      gets a sentence when the collector takes nothing, and when it does again
     traces   for the front of this process
     """
 
-    def __init__(self, options: Tracing, *, log: Callable[[str], None]) -> None:
+    def __init__(self, options: Tracing, *, socket: Path, log: Callable[[str], None]) -> None:
         """CannotStart where what speaks to a collector is not installed."""
         try:  # late, as only who traces needs it
             from deploy.gateway.tracing.otlp import Otlp, OtlpError
@@ -61,7 +60,7 @@ class SpanExport:
         self._wake = threading.Event()
         self._stop_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
-        self._folder: Path | None = None
+        self._socket = socket
         self._server: asyncio.Server | None = None
 
     @property
@@ -75,11 +74,18 @@ class SpanExport:
         return self._dropped_before + self._failed
 
     async def start(self) -> None:
-        """Takes spans from now on, and lets processes that this one starts find the socket for theirs."""
-        self._folder = socket_folder()
-        path = self._folder / "spans"
-        self._server = await asyncio.start_unix_server(self._read, path, limit=_LINE_BYTES)
-        os.environ[SOCKET] = str(path)
+        """Takes spans from now on, and lets processes that this one starts find the socket for theirs.
+
+        CannotStart where the socket can't be made.
+        """
+        try:
+            self._server = await asyncio.start_unix_server(self._read, self._socket, limit=_LINE_BYTES)
+        except OSError as error:
+            raise CannotStart(
+                f"the socket {self._socket} for traces can't be made ({error}): name another place with "
+                "--control"
+            ) from error
+        os.environ[SOCKET] = str(self._socket)
         self._thread.start()
 
     def take(self, span: Span) -> None:
@@ -100,8 +106,7 @@ class SpanExport:
         self._wake.set()
         await asyncio.to_thread(self._thread.join, _LAST_SECONDS)
         os.environ.pop(SOCKET, None)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._socket.unlink(missing_ok=True)
 
     # -- within -------------------------------------------------------------------------------------
 
@@ -158,9 +163,9 @@ class SpanExport:
             )
 
 
-def span_export(options: Tracing, *, log: Callable[[str], None]) -> SpanExport | None:
+def span_export(options: Tracing, *, socket: Path, log: Callable[[str], None]) -> SpanExport | None:
     """None where no collector is named; then no process that this one starts sends spans either."""
     if options.otlp_endpoint is None:
         os.environ.pop(SOCKET, None)
         return None
-    return SpanExport(options, log=log)
+    return SpanExport(options, socket=socket, log=log)

@@ -6,13 +6,16 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.embedded.errors import CannotStart
 from deploy.gateway.options import Tracing
 from deploy.gateway.tracing import otlp, span_export
 from deploy.gateway.tracing.span_export import SpanExport
@@ -30,14 +33,17 @@ def exporting(
 ) -> tuple[SpanExport, list[str]]:
     """What is left of an export, and what it logged, after `talk` and its stop."""
     lines: list[str] = []
-    export = SpanExport(Tracing(otlp_endpoint=endpoint), log=lines.append)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "spans"
+        export = SpanExport(Tracing(otlp_endpoint=endpoint), socket=place, log=lines.append)
 
-    async def once() -> None:
-        await export.start()
-        await asyncio.wait_for(talk(export), timeout=30)
-        await export.stop()
+        async def once() -> None:
+            await export.start()
+            await asyncio.wait_for(talk(export), timeout=30)
+            await export.stop()
 
-    asyncio.run(once())
+        asyncio.run(once())
+        assert not place.exists()
     return export, lines
 
 
@@ -74,6 +80,27 @@ def test_what_a_collector_rejects_counts_as_dropped() -> None:
         collector.rejected = 2
         export, _ = exporting(collector.endpoint, talk)
     assert (export.exported, export.dropped) == (1, 2)
+
+
+def test_a_collector_that_ends_idle_connections_loses_nothing() -> None:
+    async def talk(export: SpanExport) -> None:
+        for count in (1, 2, 3):
+            export.take(span())
+            export._wake.set()
+            while export.exported < count:
+                await asyncio.sleep(0.01)
+
+    with SpanCollector().listening() as collector:
+        collector.hangs_up = True
+        export, lines = exporting(collector.endpoint, talk)
+    assert (export.exported, export.dropped, lines) == (3, 0, [])
+
+
+def test_a_socket_that_can_not_be_made_is_a_sentence(tmp_path: Path) -> None:
+    for place in (tmp_path / "absent" / "spans", tmp_path / ("x" * 120)):
+        export = SpanExport(Tracing(otlp_endpoint="http://collector:4318"), socket=place, log=print)
+        with pytest.raises(CannotStart, match="name another place with --control"):
+            asyncio.run(export.start())
 
 
 def test_a_collector_that_is_away_costs_its_spans_and_one_line_of_the_log() -> None:
@@ -156,7 +183,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(options: dict[str, Any], sent
 def test_without_a_collector_there_is_no_export_and_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOCKET, "/of/another/gateway")
     threads = threading.active_count()
-    assert span_export.span_export(Tracing(), log=print) is None
+    assert span_export.span_export(Tracing(), socket=Path("spans"), log=print) is None
     assert SOCKET not in os.environ
     assert threading.active_count() == threads
 
