@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from build.acceptance.answer_reference import answer_reference
 from build.acceptance.precision_decision import DECISION, decide_precision
 from build.backends import backend, default_backend, servable_backend
 from build.errors import BuildError
@@ -32,7 +33,12 @@ class ServableNetwork:
     def network(self, *, tasks: Sequence[str] | None, name: str | None = None) -> Network:
         """As it is served: these tasks (None: those served by default); `name`: that of a further network."""
         network = network_of(self.graph, tasks=tasks, engine=self.engine, further=name)
-        return dataclasses.replace(network, face_warp=self.pipeline is not None, fallback=self.fallback)
+        return dataclasses.replace(
+            network,
+            face_warp=self.pipeline is not None,
+            fallback=self.fallback,
+            answer_reference=answer_reference(self.graph),
+        )
 
 
 def exported_network(

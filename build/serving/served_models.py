@@ -15,6 +15,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 
+from build.acceptance.answer_reference import PARAMETER as REFERENCE_PARAMETER
 from build.backends import served_on
 from build.precisions import FULL_PRECISION
 from build.preprocessing.face_warp import FACE_WARP, face_warp, face_warp_on_cpu
@@ -69,6 +70,7 @@ def config_files(
         if not network.prefix:
             models = [_with_networks(model, networks) for model in models]
         models = [_with_notice(model, notice or notices.DEFAULT) for model in models]
+        models = [_with_reference(model, network) for model in models]
         files |= {f"{model.name}/config.pbtxt": to_text(model) for model in models}
         variants = {CPU_CONFIG: served_on("cpu", network.engine)}
         if falls_back:
@@ -157,3 +159,12 @@ def _with_notice(model: Model | Ensemble, notice: str) -> Model | Ensemble:
     if CONTRACT_HASH not in model.outputs:
         return model
     return dataclasses.replace(model, parameters={**model.parameters, notices.PARAMETER: notice})
+
+
+def _with_reference(model: Model | Ensemble, network: Network) -> Model | Ensemble:
+    """The model, with the reference of the network's answers where it is the one that photos go to."""
+    known = {task: network.answer_reference.get(task) for task in network.contract.names}
+    if model.name != network.model_name("photo_analysis") or not any(known.values()):
+        return model
+    text = json.dumps({task: labels for task, labels in known.items() if labels}, separators=(",", ":"))
+    return dataclasses.replace(model, parameters={**model.parameters, REFERENCE_PARAMETER: text})

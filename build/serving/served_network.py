@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from build.errors import BuildError
 from build.onnx_interface import Graph, Head, family_of, select_tasks
@@ -25,6 +26,8 @@ class Network:
     face_warp: bool = False  # whether a GPU decodes and warps its faces, by a model of that name
     prefix: str = ""  # what its models' names begin with; empty for the first network of a repository
     fallback: EngineSettings | None = None  # what a CPU runs where the engine was not accepted
+    # By task and label the mean and the standard deviation of answers on reference faces; empty: unknown.
+    answer_reference: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

@@ -10,6 +10,7 @@ from typing import Protocol
 import grpc
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_sums import AnswerBlock
 from deploy.gateway.work import Ending, Ticket, Work
 
 
@@ -48,6 +49,9 @@ class Authority(Protocol):
         self, ticket: Ticket, work: Work, ending: Ending, *, code: grpc.StatusCode, seconds: float, faces: int
     ) -> None:
         """Gives the ticket back and counts the request; called exactly once for each admitted work."""
+
+    def answered(self, block: AnswerBlock) -> None:
+        """Counts sums of answers."""
 
     def refused(self, model: str, reason: str) -> None:
         """Counts a request that was turned away before admission; `model` is "" where none such is served."""

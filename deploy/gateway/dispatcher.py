@@ -20,6 +20,7 @@ from deploy.gateway.backends.blame import Blame
 from deploy.gateway.backends.loss import lacks_shared_memory
 from deploy.gateway.backends.pool import BackendPool
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_sums import AnswerBlock
 from deploy.gateway.observability.metrics import Metrics
 from deploy.gateway.refusals import Refusal, blamed, no_shared_memory, of_model, unavailable
 from deploy.gateway.work import Ending, Ticket, Work
@@ -176,6 +177,9 @@ class Dispatcher:
             work=work, ticket=ticket, ending=ending, code=code, seconds=seconds, faces=faces
         )
         self._pulse()
+
+    def answered(self, block: AnswerBlock) -> None:
+        self._metrics.answered(block)
 
     def refused(self, model: str, reason: str) -> None:
         self._metrics.refused(model, reason)

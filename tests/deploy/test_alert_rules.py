@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deploy.gateway.observability.metrics import REQUEST_BUCKETS
+from deploy.monitoring.answer_reference import LEAST_DEVIATION
 from tests.helpers.paths import ROOT
 from tests.helpers.tools import require_tool
 
@@ -124,3 +125,8 @@ def test_every_recorded_series_that_is_named_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     named = set(re.findall(r"qface:[\w:]+", EXPRESSIONS))
     assert named <= recorded
+
+
+def test_the_least_deviation_is_the_one_that_the_references_table_was_made_with() -> None:
+    (rule,) = [rule for rule in rules() if rule.get("record") == "qface:bound:answer_least_deviation"]
+    assert rule["expr"] == f"vector({LEAST_DEVIATION:g})"

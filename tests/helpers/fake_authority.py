@@ -8,6 +8,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_sums import AnswerBlock
 from deploy.gateway.refusals import Refusal, of_model, unavailable
 from deploy.gateway.work import Ending, Ticket, Work
 
@@ -37,6 +38,7 @@ class FakeAuthority:
         self.next_addresses: list[str] = []
         self.admitted: list[Work] = []
         self.finished: list[Finished] = []
+        self.blocks: list[AnswerBlock] = []
         self.turned_away: list[tuple[str, str]] = []
         self.digests: list[str] = []
         self.suspected: list[str] = []
@@ -95,6 +97,9 @@ class FakeAuthority:
 
     def refused(self, model: str, reason: str) -> None:
         self.turned_away.append((model, reason))
+
+    def answered(self, block: AnswerBlock) -> None:
+        self.blocks.append(block)
 
 
 def served_models(*configs: "v2.ModelConfigResponse", generation: int = 1) -> ServedModels:

@@ -23,6 +23,7 @@ from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
 from deploy.gateway.identity import Caller, Identities, permit, tasks_of
 from deploy.gateway.observability.access_log import AccessLog, host_of
+from deploy.gateway.observability.answer_sums import AnswerSums
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, again
 from deploy.gateway.tracing.request_trace import UNTRACED, OpenSpan, RequestTrace
@@ -86,6 +87,7 @@ class Inference:
         self._limits = limits
         self._access_log = access_log
         self._cost_of = cost_of
+        self._answer_sums = AnswerSums(authority.answered)
         self._settling: set[asyncio.Task[bytes]] = set()
         self._in_flight = 0
         self._closed: Refusal | None = None
@@ -307,7 +309,7 @@ class Inference:
     def _faces(self, call: _Call, answer: bytes) -> int:
         served = self._authority.served()
         assert call.work is not None
-        return 0 if served is None else faces_in(answer, call.work, served)
+        return 0 if served is None else faces_in(answer, call.work, served, sums=self._answer_sums)
 
     async def _refuse(self, call: _Call, refusal: Refusal) -> NoReturn:
         """Ends the call; counts and logs a refusal that came before admission."""

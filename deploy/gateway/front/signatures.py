@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as v2
 
+from deploy.gateway.observability.answer_sums import Watched, watched_tensors
 from runtime.contract import Contract
 from runtime.kinds import kind_of
 from runtime.parameters import INTERNAL, REQUEST_PARAMETERS, Parameter, parse
@@ -39,6 +40,7 @@ class Signature:
     parameters      request parameters that it takes, beside those of every model
     usual_outputs   part of a serialised ModelInferRequest: the outputs of a request that names none, where
                     those are not all, as some are only made for a request that names them
+    watched         outputs of which means and spreads are counted
     """
 
     versions: frozenset[str]
@@ -49,6 +51,7 @@ class Signature:
     counted: frozenset[str]
     parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
     usual_outputs: bytes = b""
+    watched: Watched = dataclasses.field(default_factory=dict)
 
 
 def signature_of(config: bytes, metadata: bytes) -> Signature:
@@ -71,6 +74,9 @@ def signature_of(config: bytes, metadata: bytes) -> Signature:
         ),
         parameters=_parameters(model),
         usual_outputs=_usual_outputs(model),
+        watched=watched_tensors(model.parameters["contract"].string_value)
+        if "contract" in model.parameters
+        else {},
     )
 
 

@@ -1,5 +1,6 @@
 """server_credentials: TLS and mutual TLS from PEM files, which may be replaced while the gateway runs."""
 
+import contextlib
 import datetime
 import ssl
 from collections.abc import Callable
@@ -87,6 +88,27 @@ def check_identity(identity: Identity) -> None:
             "--client-authorities checks clients' certificates inside TLS: "
             "give --certificate and --private-key"
         )
+
+
+class CertificateExpiry:
+    """When the server's certificate expires, read again when its files change."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._certificate, self._private_key = identity.certificate, identity.private_key
+        self._states: tuple[FileState, ...] = ()
+        self._expires: float | None = None
+
+    def __call__(self) -> float | None:
+        """In seconds since 1970; None without TLS. Files that became unusable leave what was read before."""
+        if self._certificate is None or self._private_key is None:
+            return None
+        states = (state_of(self._certificate), state_of(self._private_key))
+        if states != self._states:
+            self._states = states
+            with contextlib.suppress(UnusableFile):
+                key = read_file(self._private_key, what=_PRIVATE_KEY, secret=True)
+                self._expires = check_pair(self._certificate, self._private_key, key=key).timestamp()
+        return self._expires
 
 
 class _Files(Generic[T]):

@@ -17,6 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_series import AnswerSeries
+from deploy.gateway.observability.answer_sums import AnswerBlock
 from deploy.gateway.observability.triton_metrics import TritonSeries
 from deploy.gateway.repeating import repeat
 from deploy.gateway.work import Ending, Ticket, Work
@@ -95,10 +97,13 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(_Present(self))
+        self._answers = AnswerSeries(self._served)
+        self._registry.register(self._answers)
         self._admission: WatchedAdmission | None = None
         self._pool: WatchedPool | None = None
         self._log: WatchedLog | None = None
         self._spans: WatchedSpans | None = None
+        self._certificate_expiry: Callable[[], float | None] = lambda: None
         self._triton = TritonSeries()
         self._seen: dict[int, WatchedBackend] = {}  # by generation; those that may still count
 
@@ -177,6 +182,10 @@ class Metrics:
         """Counts a request that was turned away; `model` is "" where no such model is served."""
         self._refused.labels(model, reason).inc()
 
+    def answered(self, block: AnswerBlock) -> None:
+        """Counts sums of answers."""
+        self._answers.add(block)
+
     def event(self, kind: str) -> None:
         """Counts what happened to the Tritons; `kind` is a word of the pool's own."""
         self._events.labels(kind).inc()
@@ -189,9 +198,12 @@ class Metrics:
         pool: WatchedPool,
         access_log: WatchedLog | None = None,
         spans: WatchedSpans | None = None,
+        *,
+        certificate_expiry: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """What is read at each scrape."""
+        """What is read at each scrape; `certificate_expiry` in seconds since 1970, None without TLS."""
         self._admission, self._pool, self._log, self._spans = admission, pool, access_log, spans
+        self._certificate_expiry = certificate_expiry
 
     async def render(self) -> bytes:
         """The whole page. A Triton that does not give its series in time leaves those it gave before."""
@@ -236,6 +248,10 @@ class Metrics:
             self._names.add(client)
         return client
 
+    def _served(self) -> ServedModels | None:
+        active = self._pool.active if self._pool is not None else None
+        return None if active is None else active.served
+
     def present(self) -> Iterable[Metric]:
         """The gauges, read at this moment."""
         if (admission := self._admission) is not None:
@@ -262,6 +278,10 @@ class Metrics:
                 for name in active.served.configs:
                     models.add_metric([name], float(pool.health(name)[0]))
                 yield models
+        if (expiry := self._certificate_expiry()) is not None:
+            yield _gauge(
+                "certificate_expiry_seconds", "When the server's certificate expires, since 1970.", expiry
+            )
         if (log := self._log) is not None:
             yield CounterMetricFamily(
                 "qface_gateway_access_log_lost",

@@ -25,6 +25,7 @@ from deploy.gateway.dispatcher import Dispatcher
 from deploy.gateway.front.front import Front
 from deploy.gateway.front.memory import MemoryTrim
 from deploy.gateway.identity import Identities, check_exposure
+from deploy.gateway.identity.tls import CertificateExpiry
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.observability.metrics import Metrics
 from deploy.gateway.observability.pages import Pages
@@ -122,7 +123,11 @@ class MainProcess:
         )
         logs = AccessLogs(own=self._access_log, further=self._further_fronts)
         self._metrics.watch(
-            self._admission, self._pool, logs if options.access_log else None, spans=self._spans
+            self._admission,
+            self._pool,
+            logs if options.access_log else None,
+            spans=self._spans,
+            certificate_expiry=CertificateExpiry(options.identity),
         )
         self._pages = Pages(
             metrics=self._metrics.render, health=self.health, served=self._dispatcher.served, log=log

@@ -6,6 +6,7 @@ From the front:
     cancel, id                              the client has left
     finish, number, ending, code, seconds, faces
     refused, model, reason
+    answered, block                         sums of answers
     listening, port                         it takes connections
     refusing                                `refuse` is done
     pong, in_flight, lost                   it is alive; lines lost of the access log
@@ -29,12 +30,14 @@ from typing import Any, TypeAlias
 import grpc
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_sums import AnswerBlock, WatchedTensor
 from deploy.gateway.refusals import Refusal
 from deploy.gateway.work import Cost, Ticket, Work
 
 Message: TypeAlias = list[Any]
 
 ADMIT, CANCEL, FAILED, FINISH, REFUSED = "admit", "cancel", "failed", "finish", "refused"
+ANSWERED = "answered"
 LISTENING, PONG, REFUSING = "listening", "pong", "refusing"
 START, STATE, GRANTED, DENIED = "start", "state", "granted", "denied"
 REFUSE, RELOAD, PING, STOP = "refuse", "reload", "ping", "stop"
@@ -82,6 +85,16 @@ def refusal_to_json(refusal: Refusal) -> list[Any]:
 def refusal_from_json(data: list[Any]) -> Refusal:
     code, sentence, reason, retry_after = data
     return Refusal(grpc.StatusCode[code], sentence, reason=reason, retry_after=retry_after)
+
+
+def block_to_json(block: AnswerBlock) -> dict[str, Any]:
+    return vars(block) | {"tensors": [vars(tensor) for tensor in block.tensors]}
+
+
+def block_from_json(data: Mapping[str, Any]) -> AnswerBlock:
+    tensors = [WatchedTensor(**{**each, "labels": tuple(each["labels"])}) for each in data["tensors"]]
+    sums = {name: tuple(data[name]) for name in ("positive", "negative", "squares")}
+    return AnswerBlock(**{**data, **sums, "tensors": tuple(tensors)})
 
 
 def served_to_json(served: ServedModels | None) -> dict[str, Any] | None:

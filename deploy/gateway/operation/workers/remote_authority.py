@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from deploy.gateway.front.served_models import ServedModels
+from deploy.gateway.observability.answer_sums import AnswerBlock
 from deploy.gateway.operation.workers import messages
 from deploy.gateway.operation.workers.messages import Message
 from deploy.gateway.work import Ending, Ticket, Work
@@ -75,6 +76,9 @@ class RemoteAuthority:
         self, ticket: Ticket, work: Work, ending: Ending, *, code: grpc.StatusCode, seconds: float, faces: int
     ) -> None:
         self._send([messages.FINISH, ticket.number, ending.value, code.name, seconds, faces])
+
+    def answered(self, block: AnswerBlock) -> None:
+        self._send([messages.ANSWERED, messages.block_to_json(block)])
 
     def refused(self, model: str, reason: str) -> None:
         self._send([messages.REFUSED, model, reason])

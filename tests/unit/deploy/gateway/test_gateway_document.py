@@ -1,18 +1,15 @@
 """docs/gateway.md names every option, reason, metric and log field that there is, and none that is not."""
 
 import argparse
-import asyncio
 import inspect
 import re
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.observability.access_log import AccessLog
-from deploy.gateway.observability.metrics import Metrics
 from deploy.gateway.operation.command_line import serve_parser
-from deploy.gateway.work import Cost, Ending, Ticket, Work
+from tests.helpers.full_metrics import full_page
 from tests.helpers.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "gateway.md").read_text()
@@ -34,42 +31,10 @@ def first_cells(title: str) -> set[str]:
     return {code for cell in cells for code in re.findall(r"`([^`]+)`", cell)}
 
 
-class _Watched:
-    """Something of everything that the gauges show."""
-
-    waiting = waiting_bytes = in_flight = limit = oldest_wait = lost = exported = dropped = 0
-    standby_ready = True
-    generation = 1
-    served = ServedModels(generation=1, server_metadata=b"", configs={"m": b""}, metadata={})
-
-    @property
-    def active(self) -> "_Watched":
-        return self
-
-    def health(self, model: str | None = None) -> tuple[bool, str]:
-        return True, ""
-
-    async def scrape(self) -> str:
-        return ""
-
-
 def series() -> dict[str, set[str]]:
     """Every series of the gateway's own, as the document names it -> its labels."""
-    metrics, watched = Metrics(), _Watched()
-    metrics.watch(watched, watched, watched, spans=watched)
-    metrics.refused("m", "overload")
-    metrics.event("repaired")
-    for ending in Ending:
-        metrics.finished(
-            work=Work(model="m", cost=Cost(bytes=1), client="shop"),
-            ticket=Ticket(number=1, backend=1, address="", queued_seconds=0.0),
-            ending=ending,
-            code=grpc.StatusCode.OK,
-            seconds=0.0,
-            faces=1,
-        )
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(asyncio.run(metrics.render()).decode()):
+    for family in text_string_to_metric_families(full_page()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if name.startswith("qface_"):
             found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}

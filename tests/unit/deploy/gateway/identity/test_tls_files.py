@@ -1,6 +1,7 @@
 """Certificates' files: each way in which they can be wrong has its sentence, before anything listens."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from deploy.gateway.front.front import Front
 from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.identity.protected_files import UnusableFile
+from deploy.gateway.identity.tls import CertificateExpiry
 from deploy.gateway.options import GatewayOptions, Identity
 from tests.helpers.certificates import Authority
 from tests.helpers.fake_authority import FakeAuthority
@@ -118,3 +120,22 @@ def test_authorities_must_be_authorities(tmp_path: Path) -> None:
     assert credentials(certificate, key, authorities=AUTHORITY.write(tmp_path / "ca.pem"))
     with pytest.raises(UnusableFile, match="holds no certificate of an authority"):
         credentials(certificate, key, authorities=certificate)
+
+
+def test_the_expiry_is_that_of_the_file_that_lies_there_now(tmp_path: Path) -> None:
+    certificate, private_key = AUTHORITY.issue(tmp_path, "server", days=30)
+    expiry = CertificateExpiry(Identity(certificate=certificate, private_key=private_key))
+    assert days_until(expiry()) == pytest.approx(30, abs=0.1)
+    AUTHORITY.issue(tmp_path, "server", days=60)
+    assert days_until(expiry()) == pytest.approx(60, abs=0.1)
+    certificate.write_text("damaged")
+    assert days_until(expiry()) == pytest.approx(60, abs=0.1)
+
+
+def test_there_is_no_expiry_without_tls() -> None:
+    assert CertificateExpiry(Identity())() is None
+
+
+def days_until(moment: float | None) -> float:
+    assert moment is not None
+    return (moment - time.time()) / 86400

@@ -1,0 +1,1 @@
+"""What watches a deployment: rules for Prometheus, a dashboard for Grafana, the reference of answers."""
