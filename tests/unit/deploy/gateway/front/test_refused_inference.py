@@ -154,7 +154,7 @@ def test_a_mistake_of_the_gateways_own_is_internal_and_one_line_without_the_requ
 def test_a_mistake_while_a_request_is_with_triton_gives_its_ticket_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(*arguments: Any) -> int:
+    def broken(*arguments: Any, **named: Any) -> int:
         raise KeyError("faces")
 
     monkeypatch.setattr("deploy.gateway.front.inference.faces_in", broken)
