@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -11,11 +11,13 @@ from tritonclient.grpc import service_pb2 as v2
 
 from build.acceptance.answer_reference import PARAMETER
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.observability.answer_sums import AnswerBlock, Watched, watched_tensors
+from deploy.gateway.observability.answer_sums import AnswerBlock, Watched, WatchedTensor, watched_tensors
 
 _CONTRACT = "contract"
 _LABELS = ("contract", "task", "label")
 _LOG = logging.getLogger(__name__)
+
+_NOTHING = (0.0, 0.0, 0.0)
 
 Place = tuple[str, str, str]  # contract, task, label
 
@@ -25,12 +27,12 @@ class _Described:
     """What the configurations of served models say of their answers."""
 
     served: ServedModels | None = None
-    contracts: frozenset[str] = frozenset()
+    tensors: Collection[WatchedTensor] = ()
     reference: Mapping[Place, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 class AnswerSeries(Collector):
-    """Adds up blocks; shows those of contracts that are served. For one event loop.
+    """Adds up blocks; shows those of contracts that are served, from 0 on. For one event loop.
 
     served  what is served now; None while nothing is
     """
@@ -59,21 +61,21 @@ class AnswerSeries(Collector):
         served = self._served()
         if served is not self._described.served:
             self._described = _Described() if served is None else _describe(served)
-        contracts = self._described.contracts
         faces = CounterMetricFamily(
             "qface_answer_faces", "Faces whose answers were added up: a sample.", labels=_LABELS[:2]
         )
-        for (contract, task), count in self._faces.items():
-            if contract in contracts:
-                faces.add_metric((contract, task), count)
         sums = CounterMetricFamily(
             "qface_answer_sum",
             "Sum of what answers are above 0, and of what below.",
             labels=(*_LABELS, "sign"),
         )
         squares = CounterMetricFamily("qface_answer_squares", "Sum of answers' squares.", labels=_LABELS)
-        for place, (positive, negative, squared) in self._sums.items():
-            if place[0] in contracts:
+        for tensor in self._described.tensors:
+            task = (tensor.contract, tensor.task)
+            faces.add_metric(task, self._faces.get(task, 0))
+            for label in tensor.labels:
+                place = (*task, label)
+                positive, negative, squared = self._sums.get(place, _NOTHING)
                 sums.add_metric((*place, "positive"), positive)
                 sums.add_metric((*place, "negative"), negative)
                 squares.add_metric(place, squared)
@@ -96,17 +98,17 @@ class AnswerSeries(Collector):
 
 
 def _describe(served: ServedModels) -> _Described:
-    contracts: set[str] = set()
+    watched: dict[WatchedTensor, None] = {}
     reference: dict[Place, tuple[float, float]] = {}
     for name, message in served.configs.items():
         parameters = v2.ModelConfigResponse.FromString(message).config.parameters
         if _CONTRACT not in parameters:
             continue
         tensors = watched_tensors(parameters[_CONTRACT].string_value)
-        contracts.update(tensor.contract for tensor in tensors.values())
+        watched |= dict.fromkeys(tensors.values())
         if PARAMETER in parameters:
             reference |= _reference(name, parameters[PARAMETER].string_value, tensors)
-    return _Described(served=served, contracts=frozenset(contracts), reference=reference)
+    return _Described(served=served, tensors=tuple(watched), reference=reference)
 
 
 def _reference(model: str, text: str, tensors: Watched) -> Mapping[Place, tuple[float, float]]:

@@ -26,6 +26,7 @@ class Page:
 
 def test_blocks_add_up() -> None:
     page = Page(served_models(with_contract()))
+    assert page.value("qface_answer_faces_total", **T) == 0
     page.series.add(block(faces=50, mean=0.5))
     page.series.add(block(faces=150, mean=0.25))
     assert page.value("qface_answer_faces_total", **T) == 200
