@@ -169,6 +169,8 @@ def from_grpc(
         )
     if code == "CANCELLED":  # by the server: who cancels a call of this package gets no error of it
         return _busy(f"it ended the call: {text}", url=url, retry_after=0.0)
+    if code == "INTERNAL" and "rst_stream" in text.lower():  # in mid answer: a proxy, say, whose server died
+        return _unavailable("UNAVAILABLE", f"connection reset: {text}", url=url, model=model, hint=hint)
     if code in ("UNAVAILABLE", "NOT_FOUND"):
         return _unavailable(code, text, url=url, model=model, hint=hint)
     if code == "UNIMPLEMENTED":

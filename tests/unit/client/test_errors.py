@@ -204,6 +204,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         ("UNIMPLEMENTED", "Received http2 header with status: 404", ConnectError),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", RequestTimeout),
         ("INTERNAL", "boom", ServerError),
+        ("INTERNAL", "Received RST_STREAM with error code 2", ConnectError),
         ("", "", ServerError),
         ("UNAUTHENTICATED", "this server asks for a key", NotAuthenticated),
         ("PERMISSION_DENIED", "the task age is not open to this key", NotPermitted),
