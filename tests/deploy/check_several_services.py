@@ -31,7 +31,7 @@ service may lose what it had under way.
 - **killed**: SIGKILL to supervisor, main process, Triton, all models at once; started again five seconds
   later.
 - **drained**: SIGTERM; started again five seconds later.
-- **slowed**: its main process is stopped for four fifths of ten seconds, in turns of half a second.
+- **slowed**: its main process is stopped for four fifths of ten seconds, in turns of two seconds.
 - **cut off**: the network of its namespace is down for 35 seconds, without a word to those at the other
   end.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import ssl
 import subprocess
 import threading
 import time
@@ -19,9 +20,10 @@ from deploy.benchmark.several_services.balancers import TEMPLATES, Doors, render
 from deploy.benchmark.several_services.places import Place
 from deploy.benchmark.several_services.service import Service, write_keys
 from deploy.gateway.identity.keys import new_key
-from qface_client import FaceClient, QFaceError
+from qface_client import FaceClient, QFaceError, Tls
 from tests.helpers import mean_repository
 from tests.helpers.bystanders import eventually
+from tests.helpers.certificates import Authority
 from tests.helpers.fake_v2_server import closed_port
 from tests.helpers.gateways import PATIENT
 from tests.helpers.tools import require_tool
@@ -204,6 +206,39 @@ def test_what_is_too_large_for_nginx_is_no_matter_of_another_try(stage: Stage, t
         error = error_of(url, bytes(1_000_000))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "larger than the balancer takes" in error.details()
+
+
+@pytest.mark.parametrize("way", ["envoy", "nginx"])
+def test_both_encrypt_the_way_to_them_where_the_file_has_the_lines(
+    stage: Stage, way: str, tmp_path: Path
+) -> None:
+    authority, doors = Authority(), free_doors()
+    chain, key = authority.issue(tmp_path, "tls")
+    exchanged = {
+        "#TLS ": "",
+        "/etc/faces/tls.crt": str(chain),
+        "/etc/faces/tls.key": str(key),
+        f"listen {doors.grpc} http2": f"listen {doors.grpc} ssl http2",
+        f"listen {doors.rest};": f"listen {doors.rest} ssl;",
+    }
+    gateways = [stage.services[1].place.doors]  # the first may be dead by now
+    tls = Tls(root_certificates=authority.write(tmp_path / "ca.pem"))
+    with contextlib.ExitStack() as stack:
+        if way == "envoy":
+            port = closed_port()
+            stack.enter_context(
+                balancers.envoy(tmp_path, gateways, doors=doors, admin_port=port, exchanged=exchanged)
+            )
+        else:
+            stack.enter_context(balancers.nginx(tmp_path, gateways, doors=doors, exchanged=exchanged))
+        client = stack.enter_context(FaceClient(doors.grpc, api_key=KEY, tls=tls))
+        assert brightness(client, 40) == 40
+        trusting = ssl.create_default_context(cafile=str(tls.root_certificates))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting)
+        )
+        with opener.open(f"https://{doors.rest}/v1/health/ready", timeout=30) as answer:
+            assert answer.status == 200
 
 
 def test_both_files_are_valid_for_several_gateways(tmp_path: Path) -> None:

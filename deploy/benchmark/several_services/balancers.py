@@ -71,12 +71,21 @@ def rendered(template: str, gateways: Sequence[Doors], *, doors: Doors, admin_po
 
 
 @contextlib.contextmanager
-def envoy(folder: Path, gateways: Sequence[Doors], *, doors: Doors, admin_port: int) -> Iterator[Doors]:
-    """A running Envoy that has found its gateways well; FileNotFoundError where there is no such program."""
+def envoy(
+    folder: Path,
+    gateways: Sequence[Doors],
+    *,
+    doors: Doors,
+    admin_port: int,
+    exchanged: Mapping[str, str] = _NOTHING,
+) -> Iterator[Doors]:
+    """A running Envoy; FileNotFoundError where there is no such program.
+
+    `exchanged`: words of its configuration, and what stands in their place.
+    """
     file = folder / "envoy.yaml"
-    file.write_text(
-        rendered((TEMPLATES / file.name).read_text(), gateways, doors=doors, admin_port=admin_port)
-    )
+    text = rendered((TEMPLATES / file.name).read_text(), gateways, doors=doors, admin_port=admin_port)
+    file.write_text(_with(text, exchanged))
     command = [
         *(_required("envoy"), "-c", str(file), "--concurrency", "1", "--log-level", "warning"),
         "--disable-hot-restart",
@@ -89,14 +98,10 @@ def envoy(folder: Path, gateways: Sequence[Doors], *, doors: Doors, admin_port: 
 def nginx(
     folder: Path, gateways: Sequence[Doors], *, doors: Doors, exchanged: Mapping[str, str] = _NOTHING
 ) -> Iterator[Doors]:
-    """A running nginx; FileNotFoundError where there is no such program.
-
-    `exchanged`: words of its configuration, and what stands in their place.
-    """
+    """A running nginx; FileNotFoundError where there is no such program. `exchanged`: as for Envoy."""
     command = nginx_command(folder, gateways, doors=doors)
     file = folder / "nginx.conf"
-    for words, others in exchanged.items():
-        file.write_text(file.read_text().replace(words, others))
+    file.write_text(_with(file.read_text(), exchanged))
     with _running(command, folder / "nginx.log", doors):
         yield doors
 
@@ -127,6 +132,12 @@ def _for(line: str, gateway: Doors) -> str:
     for port, its in ((_GRPC, gateway.grpc_port), (_REST, gateway.rest_port)):
         line = re.sub(rf"(:|port_value: ){port}\b", rf"\g<1>{its}", line)
     return line
+
+
+def _with(text: str, exchanged: Mapping[str, str]) -> str:
+    for words, others in exchanged.items():
+        text = text.replace(words, others)
+    return text
 
 
 def _required(name: str) -> str:

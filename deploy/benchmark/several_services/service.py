@@ -22,7 +22,7 @@ _SERIES = re.compile(
     r'^qface_gateway_client_requests_total\{client="([^"]*)",outcome="answered"\} (\S+)', re.M
 )
 # Its main process runs for a fifth of the time, in turns too short for its supervisor to find it hung.
-_STOPPED_SECONDS, _RUNNING_SECONDS = 0.4, 0.1
+_STOPPED_SECONDS, _RUNNING_SECONDS = 1.6, 0.4
 
 
 def write_keys(path: Path, keys: Mapping[str, str]) -> Path:
