@@ -230,8 +230,11 @@ def test_every_port_of_a_service_and_of_a_rule_is_one_of_the_pods(values: str) -
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_every_container_is_without_rights(values: str) -> None:
+def test_every_pod_is_without_rights_as_the_restricted_profile_wants(values: str) -> None:
+    kinds = {"configMap", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
     for spec in pods(render(values)):
+        assert {key for volume in spec["volumes"] for key in volume} <= kinds | {"name"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
         assert spec["automountServiceAccountToken"] is False
         pod = spec["securityContext"]
         assert (pod["runAsNonRoot"], pod["runAsUser"], pod["fsGroup"]) == (True, 10001, 10001)

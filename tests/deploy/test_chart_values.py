@@ -80,8 +80,17 @@ REFUSED = {
         "an Ingress shows no client's certificate",
     ),
     "a route to no port": (
-        'gateway.rest=false,gatewayApi.rest=true,gatewayApi.parentRefs=[{"name":"edge"}]',
-        "gatewayApi.rest needs the port that gateway.rest false leaves out",
+        'gateway.rest=false,gatewayApi.rest.enabled=true,gatewayApi.parentRefs=[{"name":"edge"}]',
+        "gatewayApi.rest.enabled needs the port that gateway.rest false leaves out",
+    ),
+    "one name for two kinds of routes": (
+        'gatewayApi.parentRefs=[{"name":"edge"}],gatewayApi.grpc.hostnames=["a.example"],'
+        'gatewayApi.rest.enabled=true,gatewayApi.rest.hostnames=["a.example"]',
+        "a.example is a hostname of both gatewayApi.grpc and gatewayApi.rest",
+    ),
+    "all names for two kinds of routes": (
+        'gatewayApi.rest.enabled=true,gatewayApi.parentRefs=[{"name":"edge"}]',
+        "gatewayApi.grpc and gatewayApi.rest need hostnames of their own",
     ),
     "a canary of itself": (
         'gatewayApi.canary.service="faces-now-q-face",gatewayApi.parentRefs=[{"name":"edge"}]',

@@ -78,8 +78,20 @@
 {{- if .Values.auth.clientCaSecret -}}
 {{- fail "auth.clientCaSecret (mutual TLS) ends at the pods, and a Gateway that routes by calls shows no client's certificate: leave gatewayApi.parentRefs empty and let clients use the headless Service, or end mutual TLS at the Gateway" -}}
 {{- end -}}
-{{- if and .Values.gatewayApi.rest (not .Values.gateway.rest) -}}
-{{- fail "gatewayApi.rest needs the port that gateway.rest false leaves out: set gateway.rest true, or gatewayApi.rest false" -}}
+{{- $grpc := .Values.gatewayApi.grpc -}}
+{{- $rest := .Values.gatewayApi.rest -}}
+{{- if and $rest.enabled (not .Values.gateway.rest) -}}
+{{- fail "gatewayApi.rest.enabled needs the port that gateway.rest false leaves out: set gateway.rest true, or gatewayApi.rest.enabled false" -}}
+{{- end -}}
+{{- if and $grpc.enabled $rest.enabled -}}
+{{- range $grpc.hostnames -}}
+{{- if has . $rest.hostnames -}}
+{{- fail (printf "%s is a hostname of both gatewayApi.grpc and gatewayApi.rest, and a Gateway takes one kind of route for a name: give REST a name of its own" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (not $grpc.hostnames) (not $rest.hostnames) -}}
+{{- fail "gatewayApi.grpc and gatewayApi.rest need hostnames of their own where both are enabled, as a Gateway takes one kind of route for a name" -}}
+{{- end -}}
 {{- end -}}
 {{- if eq .Values.gatewayApi.canary.service (include "q-face.fullname" .) -}}
 {{- fail (printf "gatewayApi.canary.service %s is this release's own Service: name that of the second release" .Values.gatewayApi.canary.service) -}}

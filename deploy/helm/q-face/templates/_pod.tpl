@@ -28,6 +28,12 @@ readOnlyRootFilesystem: true
 {{- end -}}
 {{- end }}
 fsGroupChangePolicy: OnRootMismatch
+{{- with .Values.podSecurityContext.supplementalGroups }}
+supplementalGroups:
+  {{- range . }}
+  - {{ int64 . }}
+  {{- end }}
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
