@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers.charts import (
     CHART,
@@ -117,6 +118,20 @@ def test_names_stay_short_enough_for_labels() -> None:
     names = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  name: ")]
     assert names
     assert max(map(len, names)) <= 63
+
+
+def test_rules_and_dashboard_are_those_of_the_project_to_the_letter() -> None:
+    monitoring = ROOT / "deploy" / "monitoring"
+    groups = [
+        group
+        for path in sorted((monitoring / "rules").glob("*.yaml"))
+        for group in yaml.load(path.read_text(), Loader=yaml.CSafeLoader)["groups"]
+    ]
+    assert len(groups) > 3
+    assert only("PrometheusRule", render("everything"))["spec"]["groups"] == groups
+    dashboard = only("ConfigMap", render("everything"), name="faces-dashboard")
+    assert dashboard["data"] == {"q-face.json": (monitoring / "q-face.dashboard.json").read_text()}
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 @pytest.mark.parametrize("values", VALUES)
