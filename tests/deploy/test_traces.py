@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import secrets
+import stat
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tritonclient.grpc import service_pb2 as v2
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.gateway.operation.service import GatewayServer
+from runtime.spans import SOCKET
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ASTRONAUT
@@ -194,6 +196,13 @@ def test_no_picture_answer_id_or_address_is_sent(traced: Traced) -> None:
     assert bytes.fromhex(trace) in sent
     for private in (b"secret-id", b"127.0.0.1", PHOTO[1000:1016], *answer.raw_output_contents):
         assert len(private) < 8 or private not in sent
+
+
+def test_nobody_but_this_user_reaches_the_socket_of_spans(traced: Traced) -> None:
+    variables = Path(f"/proc/{traced.gateway.triton_pid}/environ").read_text().split("\0")
+    (path,) = [each.partition("=")[2] for each in variables if each.startswith(f"{SOCKET}=")]
+    assert stat.S_ISSOCK(Path(path).stat().st_mode)
+    assert not Path(path).stat().st_mode & 0o077
 
 
 def test_lines_of_the_access_log_name_the_trace(traced: Traced) -> None:
