@@ -68,6 +68,10 @@ demo: repository ## start the gateway and its Triton, ask about a portrait, draw
 serve: repository ## serve on localhost:8001 (gRPC), 8000 (REST) and 8002 (metrics, health) until Ctrl-C; ARGS=--direct: without the gateway
 	@exec $(SERVE) -m deploy.gateway $(ARGS)
 
+.PHONY: doctor
+doctor: .venv-serve/.made ## check whether this host can run the service: a sentence for each thing (ARGS="--json", or options of the gateway)
+	@$(SERVE) -m deploy.doctor $(ARGS)
+
 .PHONY: status
 status: .venv-serve/.made ## what runs behind `make serve`, and whether it is well
 	@$(SERVE) -m deploy.gateway status $(ARGS)

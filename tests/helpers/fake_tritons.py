@@ -24,6 +24,7 @@ class SleepingServer:
     """What a Backend needs of an EmbeddedServer: two processes, "tritonserver" and one of a model."""
 
     metrics_address = "unix:/nowhere/metrics"
+    on_gpu = False
 
     def __init__(self) -> None:
         self.children = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]

@@ -21,14 +21,26 @@ class TritonInstallation(Protocol):
     """A Triton on this machine."""
 
     @property
+    def title(self) -> str:
+        """As people call it."""
+        ...
+
+    @property
     def serves_gpus(self) -> bool:
         """Whether it can run engines on GPUs. One that can't serves any repository on the CPU."""
+        ...
+
+    def inspect(self, python: Path | None) -> Environment:
+        """Checks the installation and the Python that carries its models (None: the usual one).
+
+        EnvironmentNotSupported where they can't be used. Writes nothing.
+        """
         ...
 
     def prepare(self, python: Path | None, *, cache: Path) -> RunnableTriton:
         """Makes it ready to be started, with the Python that carries its models (None: the usual one).
 
-        `cache` is a folder for files that have to be written. Raises EnvironmentNotSupported for an
-        installation or a Python that can't be used, NoRoom where `cache` can't be written.
+        `cache` is a folder for files that have to be written: NoRoom where that can't be. Raises what
+        `inspect` raises.
         """
         ...

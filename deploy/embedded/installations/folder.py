@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 
 from deploy.embedded import environment
-from deploy.embedded.environment import SERVE_PYTHON
+from deploy.embedded.environment import SERVE_PYTHON, Environment
 from deploy.embedded.errors import EnvironmentNotSupported
 from deploy.embedded.installations.base import RunnableTriton
 
 # What starts it uses --model-config-name, and tests run this version.
 OLDEST = (2, 51)
+_BINARY = Path("bin", "tritonserver")
 _STUB = Path("backends", "python", "triton_python_backend_stub")
 _LIBPYTHON = re.compile(rb"libpython(\d+)\.(\d+)\.so")
 _REINSTALL = "name the folder that has bin/, lib/ and backends/ (in NVIDIA's image: /opt/tritonserver)"
@@ -40,10 +41,24 @@ class FolderTriton:
         except (OSError, UnicodeDecodeError):
             return None
 
+    @property
+    def title(self) -> str:
+        """With its version and its folder."""
+        return f"Triton {self.version or 'of an unknown version'} in {self._folder}"
+
     def prepare(self, python: Path | None, *, cache: Path) -> RunnableTriton:
-        """Checks what is there; writes nothing."""
-        binary, stub = self._folder / "bin" / "tritonserver", self._folder / _STUB
-        for part in (binary, stub):
+        """Where it lies; nothing is written."""
+        return RunnableTriton(
+            carrier=self.inspect(python),
+            binary=self._folder / _BINARY,
+            backends=self._folder / "backends",
+            libraries=(self._folder / "lib",),
+        )
+
+    def inspect(self, python: Path | None) -> Environment:
+        """Checks its parts, its version, and whether the Python is the one of its stub."""
+        stub = self._folder / _STUB
+        for part in (self._folder / _BINARY, stub):
             if not os.access(part, os.X_OK):
                 what = "is not to be run by this user" if part.exists() else "is missing"
                 raise EnvironmentNotSupported(f"{part} {what}, so no Triton is installed here: {_REINSTALL}")
@@ -57,13 +72,7 @@ class FolderTriton:
                 f"the Python backend in {self._folder} is built for Python {needed}, and {python} is "
                 f"{written}: make the environment with python{needed}, and name its Python with --python"
             )
-        carrier = environment.interpret(report, python=python)
-        return RunnableTriton(
-            binary=binary,
-            backends=self._folder / "backends",
-            libraries=(self._folder / "lib",),
-            carrier=carrier,
-        )
+        return environment.interpret(report, python=python)
 
     def _check_version(self) -> None:
         numbers = re.match(r"(\d+)\.(\d+)", self.version or "")

@@ -31,10 +31,15 @@ class WheelTriton:
 
     serves_gpus = False  # it has no backend for them
 
+    title = "the Triton of nvidia-pytriton"
+
+    def inspect(self, python: Path | None) -> Environment:
+        """Whether the Python has the wheel, and a stub of its own version in it."""
+        return _installed(python).carrier
+
     def prepare(self, python: Path | None, *, cache: Path) -> RunnableTriton:
         """With a runnable copy below `cache`."""
-        python = python or default_python()
-        return runnable(interpret(environment.probe(python), python=python), cache=cache)
+        return runnable(_installed(python), cache=cache)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,11 @@ def default_python() -> Path:
     raise EnvironmentNotSupported(
         "no embedded server is installed: run `make .venv-serve`, or name a Python that has nvidia-pytriton"
     )
+
+
+def _installed(python: Path | None) -> Wheel:
+    python = python or default_python()
+    return interpret(environment.probe(python), python=python)
 
 
 def check_interpreter(python: Path) -> None:

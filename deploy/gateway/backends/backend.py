@@ -147,6 +147,11 @@ class Backend:
             if each.pid == self.pid
         )
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether engines of it are on GPUs."""
+        return self._server is not None and self._server.on_gpu
+
     async def memory(self) -> int:
         """Bytes of all its processes, what they share counted once."""
         return await in_thread(lambda: processes.proportional_bytes(self.processes))

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Literal, Protocol
 
 from deploy.embedded.process_priority import LOW, can_be_raised
-from deploy.gateway.backends.backend import Backend
+from deploy.gateway.backends.backend import Backend, in_thread
+from deploy.host.nvidia_smi import GpuState, NvidiaSmiError, read_gpus
 
 _LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0  # after a standby that did not start, or for which there was no memory
@@ -62,10 +63,32 @@ def _left(root: Path, path: str, *, limit: str, usage: str) -> int | None:
         folder = folder.parent
 
 
+def gpu_shortage(read: Callable[[], Iterable[GpuState]] = read_gpus) -> str | None:
+    """Why a second Triton would find no room on the GPUs; None where each has as much free as is in use.
+
+    Whose memory that is can't be read from inside a container, so all that is in use counts as the running
+    Triton's. Not run on a GPU yet.
+    """
+    try:
+        gpus = tuple(read())
+    except NvidiaSmiError as error:
+        return f"how much memory of the GPUs is free is not known: {error}"
+    for gpu in gpus:
+        if gpu.divided or gpu.free is None or gpu.used is None:
+            return f"how much memory of {gpu} is free is not known, as of one that is divided by MIG"
+        if gpu.free < gpu.used:
+            return (
+                f"{gpu.free // _MEBIBYTE} MiB of {gpu} are free, and as much as the "
+                f"{gpu.used // _MEBIBYTE} MiB in use is wanted"
+            )
+    return None if gpus else "nvidia-smi shows no GPU"
+
+
 class Standby:
     """Keeps at most one standby of the active Triton's repository.
 
-    mode        auto: where at least twice the memory of the active one is available; always; never
+    mode        auto: where at least twice the memory of the active one is available, and with an engine on
+                GPUs room on them too; always; never
     start       starts a Triton
     active      the Triton that answers now; None also while another one is started in its place
     on_event    one line each for the log
@@ -79,6 +102,7 @@ class Standby:
         active: Callable[[], Backend | None],
         on_event: Callable[[str, str], None],
         available: Callable[[], int] = available_bytes,
+        shortage: Callable[[], str | None] = gpu_shortage,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mode = mode
@@ -86,6 +110,7 @@ class Standby:
         self._active = active
         self._on_event = on_event
         self._available = available
+        self._shortage = shortage
         self._clock = clock
         self._backend: Backend | None = None
         self._measured: tuple[int, int] | None = None  # generation of the active one, its bytes
@@ -138,8 +163,11 @@ class Standby:
 
     async def make_room(self) -> None:
         """Ends the standby where a further Triton beside it would find no memory."""
-        wanted = self._measured[1] if self._measured is not None and self._mode == "auto" else 0
-        if self._backend is not None and self._available() < wanted:
+        if self._backend is None or self._measured is None or self._mode != "auto":
+            return
+        if self._available() < self._measured[1] or (
+            self._backend.on_gpu and await in_thread(self._shortage) is not None
+        ):
             await self.drop()
 
     async def allowed(self, active: Backend) -> bool:
@@ -148,18 +176,18 @@ class Standby:
             return self._mode == "always"
         if self._measured is None or self._measured[0] != active.generation:
             self._measured = active.generation, await active.memory()
-        available = self._available()
-        if available >= 2 * self._measured[1]:
-            self._refused = False
-            return True
-        if not self._refused:
-            self._refused = True
-            self._on_event(
-                "standby",
-                f"no standby: {available // _MEBIBYTE} MiB are available, and twice the "
-                f"{self._measured[1] // _MEBIBYTE} MiB of the running server are wanted",
+        available, shortage = self._available(), None
+        if available < 2 * self._measured[1]:
+            shortage = (
+                f"{available // _MEBIBYTE} MiB are available, and twice the "
+                f"{self._measured[1] // _MEBIBYTE} MiB of the running server are wanted"
             )
-        return False
+        elif active.on_gpu:
+            shortage = await in_thread(self._shortage)
+        if shortage is not None and not self._refused:
+            self._on_event("standby", f"no standby: {shortage}")
+        self._refused = shortage is not None
+        return shortage is None
 
     async def _keep(self) -> None:
         since = self._clock()

@@ -14,7 +14,7 @@ from deploy.gateway.options import Identity
 
 T = TypeVar("T")
 
-_SOON = datetime.timedelta(days=14)
+EXPIRES_SOON = datetime.timedelta(days=14)
 _CERTIFICATE = "the certificate"
 _PRIVATE_KEY = "the private key"
 _AUTHORITIES = "the file of client authorities"
@@ -157,7 +157,7 @@ class _Files(Generic[T]):
         chain = read_file(self._certificate, what=_CERTIFICATE, secret=False)
         key = read_file(self._private_key, what=_PRIVATE_KEY, secret=True)
         expires = check_pair(self._certificate, self._private_key, key=key)
-        if expires - datetime.datetime.now(datetime.UTC) < _SOON:
+        if expires - datetime.datetime.now(datetime.UTC) < EXPIRES_SOON:
             self._log(f"{_CERTIFICATE} {self._certificate} expires on {expires:%Y-%m-%d}: replace the file")
         authorities = None
         if self._authorities is not None:
@@ -166,6 +166,13 @@ class _Files(Generic[T]):
         made = self._make(self._identity, key, chain, authorities)
         self.authorities = authorities
         return made
+
+
+def read_pair(certificate: Path, private_key: Path) -> datetime.datetime:
+    """When a server's certificate expires; UnusableFile if it or its key can't be used, or must not be."""
+    read_file(certificate, what=_CERTIFICATE, secret=False)
+    key = read_file(private_key, what=_PRIVATE_KEY, secret=True)
+    return check_pair(certificate, private_key, key=key)
 
 
 def check_pair(certificate: Path, private_key: Path, *, key: bytes) -> datetime.datetime:

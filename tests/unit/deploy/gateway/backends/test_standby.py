@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.gateway.backends import standby as module
 from deploy.gateway.backends.backend import Backend
-from deploy.gateway.backends.standby import Standby, available_bytes
+from deploy.gateway.backends.standby import Standby, available_bytes, gpu_shortage
+from deploy.host.nvidia_smi import GpuState, NvidiaSmiError
 from tests.helpers.fake_tritons import FakeTritons
 
 MEBIBYTE = 1 << 20
@@ -100,6 +102,78 @@ def test_auto_takes_twice_the_measured_memory(
         assert "199 MiB are available, and twice the 100 MiB" in sentence
     else:
         assert not events
+
+
+def gpu(**changes: Any) -> GpuState:
+    values: dict[str, Any] = {
+        "index": 0,
+        "name": "NVIDIA L4",
+        "compute_capability": (8, 9),
+        "driver": "580.65.06",
+        "total": 23000 * MEBIBYTE,
+        "used": 1000 * MEBIBYTE,
+        "free": 22000 * MEBIBYTE,
+        "divided": False,
+        **changes,
+    }
+    return GpuState(**values)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        ([gpu()], None),
+        ([gpu(), gpu(index=1, used=22000 * MEBIBYTE, free=1000 * MEBIBYTE)], "1000 MiB of GPU 1, NVIDIA L4"),
+        ([gpu(divided=True)], "divided by MIG"),
+        ([gpu(free=None)], "is not known"),
+        ([], "no GPU"),
+    ],
+)
+def test_a_second_triton_wants_as_much_of_each_gpu_as_is_in_use(
+    gpus: list[GpuState], words: str | None
+) -> None:
+    found = gpu_shortage(lambda: gpus)
+    assert (found is None) is (words is None)
+    assert words is None or words in str(found)
+
+
+def test_gpus_that_cannot_be_read_get_no_standby() -> None:
+    def fails() -> list[GpuState]:
+        raise NvidiaSmiError("nvidia-smi can't be run (No such file or directory)")
+
+    assert "nvidia-smi can't be run" in str(gpu_shortage(fails))
+
+
+@pytest.mark.parametrize(("shortage", "wanted"), [(None, True), ("1 MiB of GPU 0 are free", False)])
+def test_an_engine_on_a_gpu_asks_its_memory_too(
+    tritons: FakeTritons,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shortage: str | None,
+    wanted: bool,
+) -> None:
+    async def measured(_backend: Backend) -> int:
+        return 100 * MEBIBYTE
+
+    monkeypatch.setattr(Backend, "memory", measured)
+    monkeypatch.setattr(Backend, "on_gpu", property(lambda backend: True))
+    events: list[str] = []
+
+    async def run() -> None:
+        active = await tritons.start(tmp_path, niceness=0)
+        standby = Standby(
+            "auto",
+            start=tritons.start,
+            active=lambda: active,
+            on_event=lambda kind, sentence: events.append(sentence),
+            available=lambda: 1 << 50,
+            shortage=lambda: shortage,
+        )
+        assert await standby.allowed(active) is wanted
+        await active.stop()
+
+    asyncio.run(run())
+    assert events == ([] if wanted else [f"no standby: {shortage}"])
 
 
 def test_a_standby_that_does_not_start_is_tried_again_and_taken_once(
