@@ -179,6 +179,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
 def serve(
     fake: FakeServer,
     *,
+    host: str = "127.0.0.1",
     port: int = 0,
     credentials: grpc.ServerCredentials | None = None,
     health: HealthServicer | None = None,
@@ -193,14 +194,14 @@ def serve(
     v2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
     if health is not None:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    address = f"127.0.0.1:{port}"
+    address = f"{host}:{port}"
     if credentials is None:
         port = server.add_insecure_port(address)
     else:
         port = server.add_secure_port(address, credentials)
     server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"{host}:{port}"
     finally:
         server.stop(grace=None).wait()
 

@@ -19,6 +19,7 @@ from qface_client._connection.address import host_of, is_several, is_this_machin
 from tests.helpers.bystanders import eventually
 from tests.helpers.certificates import Authority
 from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, refuse, running
+from tests.helpers.name_server import NameServer
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -72,10 +73,20 @@ def test_both_clients_ask_each_server_in_turn() -> None:
         assert sum(fake.infers for fake in servers) - sum(before) == 30
 
 
-def test_a_name_with_a_scheme_is_looked_up_for_all_its_servers() -> None:
-    (fake,) = fakes(1)
-    with running(fake) as url, FaceClient(f"dns:///localhost:{url.rpartition(':')[2]}") as client:
-        assert client.analyze(PHOTO)[0].mood.label == "glad"
+def test_a_name_is_looked_up_for_all_its_servers_and_again_when_one_ends() -> None:
+    first, second, third = fakes(3)
+    soon = {"grpc.dns_min_time_between_resolutions_ms": 100}
+    with contextlib.ExitStack() as stack:
+        port = int(stack.enter_context(running(third, host="127.0.0.3")).rpartition(":")[2])
+        stack.enter_context(running(second, host="127.0.0.2", port=port))
+        names = stack.enter_context(NameServer("127.0.0.1", "127.0.0.2").running())
+        url = f"dns://{names.address}/faces.example:{port}"
+        client = stack.enter_context(FaceClient(url, options=soon))
+        with running(first, port=port):
+            assert eventually(lambda: all_are_asked(client, [first, second]))
+            assert third.infers == 0
+            names.addresses = ["127.0.0.2", "127.0.0.3"]
+        assert eventually(lambda: all_are_asked(client, [third]))
 
 
 def test_the_server_that_is_not_there_is_passed_over() -> None:
