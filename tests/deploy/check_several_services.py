@@ -26,7 +26,8 @@ python -m tests.deploy.check_several_services --report FILE    # or: python -m {
 Callers by all three ways go on at once; a way has three FaceClients as they are and one with
 `retries=False`. They send crops and a photo, each compared with the answer of a service that is well.
 *Lost* is a call whose caller got an error; *sent once* are the calls without retries, of which a dying
-service may lose what it had under way.
+service may lose what it had under way. Over REST one caller posts the photo by each balancer, and never tries
+again.
 
 - **killed**: SIGKILL to supervisor, main process, Triton, all models at once; started again five seconds
   later.

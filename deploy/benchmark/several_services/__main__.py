@@ -6,7 +6,7 @@ Each service is a gateway with its Triton; as root each has a network namespace 
 loopback, where none can be cut off. Of each round the table has how the requests of FaceClients ended, whose
 answers are compared with those of a service that is well, and beside them those of clients that send each
 request once. A second table has the throughput of one service and of all. The status is 1 where a FaceClient
-got an error or a wrong answer.
+got an error or a wrong answer, or a caller over REST, who sends each photo once.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _stage(options) as (services, ways):
         requests = Requests(ways[0], photo=PORTRAIT.read_bytes())
         for fault in faults:
-            rows += rounds.run(fault, services, ways, requests.all)
+            rows += rounds.run(fault, services, ways, requests)
             for row in rows[-len(ways) :]:
                 _report(row)
         text = f"{_head(options)}\n\n{rounds.table(rows)}\n"
@@ -101,6 +101,11 @@ def _stage(options: argparse.Namespace) -> Iterator[tuple[Sequence[Service], Seq
         urls = {name: doors.grpc for name, doors in _DOORS.items()}
         urls[CLIENT] = ",".join(doors.grpc for doors in gateways)
         ways = [Way(name=name, url=urls[name], key=new_key()) for name in options.ways]
+        ways += [
+            Way(name=f"{name}, REST", url=_DOORS[name].rest, key=new_key(), rest=True)
+            for name in options.ways
+            if name in _DOORS
+        ]
         keys = write_keys(folder / "keys.toml", {way.key_name: way.key for way in ways})
         services = [
             Service(options.repository, place, log=log, arguments=("--keys", str(keys), *_PATIENT))
@@ -124,7 +129,9 @@ def _stage(options: argparse.Namespace) -> Iterator[tuple[Sequence[Service], Seq
 def _throughput(services: Sequence[Service], ways: Sequence[Way], requests: Requests) -> str:
     """Markdown: crops a second of one service, and of all of them by each way."""
     one = dataclasses.replace(ways[0], url=services[0].place.doors.grpc)
-    names = {"one service": one} | {f"{len(services)} services, by {way.name}": way for way in ways}
+    names = {"one service": one} | {
+        f"{len(services)} services, by {way.name}": way for way in ways if not way.rest
+    }
     lines = [f"| crops, {_THROUGHPUT_CALLERS} callers | answers a second |", "|---|---:|"]
     for name, way in names.items():
         senders = callers(way, requests.crops, ours=_THROUGHPUT_CALLERS, plain=0, deadline=rounds.DEADLINE)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deploy.benchmark.load import End, Load, Outcome
 from deploy.benchmark.several_services.faults import Fault
 from deploy.benchmark.several_services.service import Service
-from deploy.benchmark.several_services.traffic import Request, Way, callers, sort
+from deploy.benchmark.several_services.traffic import Requests, Way, callers, rest_caller, sort
 
 DEADLINE = 60.0  # seconds of a call, all its tries included: FaceClient's own default
 _PAUSE = 0.05  # seconds of a caller between an answer and its next request
@@ -64,15 +64,17 @@ class Row:
         return bool(self.ours.lost or self.ours.wrong or self.plain.wrong or not self.ours.right)
 
 
-def run(
-    fault: Fault, services: Sequence[Service], ways: Sequence[Way], requests: Sequence[Request]
-) -> list[Row]:
+def run(fault: Fault, services: Sequence[Service], ways: Sequence[Way], requests: Requests) -> list[Row]:
     """`fault` comes once callers by all ways are answered, and they go on after it."""
     before = [service.answered() for service in services]
     senders = [
         sender
         for way in ways
-        for sender in callers(way, requests, ours=_OURS, plain=_PLAIN, deadline=DEADLINE)
+        for sender in (
+            [rest_caller(way, requests)]
+            if way.rest
+            else callers(way, requests.all, ours=_OURS, plain=_PLAIN, deadline=DEADLINE)
+        )
     ]
     with Load(senders, deadline=DEADLINE, pause=_PAUSE) as load:
         load.wait_for(_ANSWERS)
@@ -109,6 +111,7 @@ def table(rows: Sequence[Row]) -> str:
         lines.append(
             f"| {row.fault} | {row.way} | {row.ours.sent} | {row.ours.right} | {row.ours.wrong} "
             f"| {row.ours.lost} | {1000 * row.ours.median:.0f} ms | {row.ours.slowest:.1f} s "
-            f"| {row.plain.sent} | {row.plain.lost} | {shares} | {row.seconds:.0f} |"
+            f"| {row.plain.sent or ''} | {row.plain.lost if row.plain.sent else ''} "
+            f"| {shares} | {row.seconds:.0f} |"
         )
     return "\n".join(lines)

@@ -2,15 +2,18 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from deploy.benchmark.load.clients import MakeSender, Reply, Sender, alike
+from deploy.benchmark.load.rest import RestClient
 from deploy.benchmark.load.sample_requests import LOW_PRECISION_TOLERANCE, picture
 from qface_client import ConnectError, FaceClient, QFaceError, RequestTimeout, ServerBusy
 
 OURS, PLAIN = "FaceClient", "without retries"
 _CROPS, _SIZE = 4, 112
+_OTHER = "another answer than that of a service that is well"
 _CODES: Sequence[tuple[type[QFaceError], str]] = (
     (RequestTimeout, "DEADLINE_EXCEEDED"),
     (ConnectError, "UNAVAILABLE"),
@@ -28,15 +31,21 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Way:
-    """Who balances, the address at which to ask for that, and a key: the gateways count by its name."""
+    """Who balances.
+
+    url     where to ask
+    key     of the callers; the gateways count by its name
+    rest    whether to ask over REST in place of gRPC
+    """
 
     name: str
     url: str
     key: str
+    rest: bool = False
 
     @property
     def key_name(self) -> str:
-        return self.name.replace(" ", "-")
+        return re.sub(r"\W+", "-", self.name)
 
     def client(self, *, retries: bool = True, timeout: float = 60.0) -> FaceClient:
         """With a connection of its own: else those of one process share it."""
@@ -61,6 +70,7 @@ class Requests:
 
         calls = [of_crop(number) for number in range(_CROPS)]
         calls.append(lambda client: client.analyze(photo).to_json())
+        self.encoded = photo
         with way.client() as client:
             self.all = [Request(call=call, answer=call(client)) for call in calls]
         for one, other in itertools.combinations(self.all, 2):
@@ -68,8 +78,17 @@ class Requests:
                 raise ValueError("two requests have the same answer: one that is mixed up would not show")
 
     @property
+    def photo(self) -> Request:
+        return self.all[-1]
+
+    @property
     def crops(self) -> Sequence[Request]:
         return self.all[:-1]
+
+
+def rest_caller(way: Way, requests: Requests) -> MakeSender:
+    """Posts the photo and never tries again, whatever comes; its outcomes' `model` is the first `sort`."""
+    return lambda: _RestCaller(way, requests)
 
 
 def callers(
@@ -91,6 +110,23 @@ def sort(way: Way, *, retries: bool) -> str:
     return f"{way.name}, {OURS if retries else PLAIN}"
 
 
+class _RestCaller(Sender):
+    def __init__(self, way: Way, requests: Requests) -> None:
+        self.model = sort(way, retries=True)
+        self._client = RestClient(way.url, metadata=[("Authorization", f"Bearer {way.key}")])
+        self._requests = requests
+
+    def send(self, deadline: float) -> Reply:
+        reply, answer = self._client.analyze(self._requests.encoded, query={}, deadline=deadline)
+        if reply.code != "OK":
+            return reply
+        right = alike(answer, self._requests.photo.answer, tolerance=LOW_PRECISION_TOLERANCE)
+        return Reply(right=right, details="" if right else _OTHER)
+
+    def close(self) -> None:
+        self._client.close()
+
+
 class _Caller(Sender):
     def __init__(
         self, way: Way, requests: Sequence[Request], *, first: int, retries: bool, deadline: float
@@ -108,9 +144,7 @@ class _Caller(Sender):
             code = next((code for kind, code in _CODES if isinstance(error, kind)), type(error).__name__)
             return Reply(code=code, details=str(error))
         right = alike(answer, request.answer, tolerance=LOW_PRECISION_TOLERANCE)
-        return Reply(
-            right=right, details="" if right else "another answer than that of a service that is well"
-        )
+        return Reply(right=right, details="" if right else _OTHER)
 
     def close(self) -> None:
         self._client.close()

@@ -47,6 +47,10 @@ def test_a_round_fails_where_a_client_that_tries_again_lost_or_anybody_got_a_wro
     assert row(ours, plain).bad is bad
 
 
+def test_a_way_over_rest_has_no_callers_that_send_once() -> None:
+    assert "| 0.5 s |  |  | 3 / 0 / 4 |" in table([row([ANSWERED], [])])
+
+
 def test_the_table_has_a_line_for_each_row() -> None:
     lines = table([row([ANSWERED] * 7, [ANSWERED, REFUSED])]).splitlines()
     assert len(lines) == 3
