@@ -35,6 +35,12 @@ def test_pipelines_name_what_is_configured_and_nothing_is_left_over(variables: d
     assert collector["service"]["pipelines"]["traces"]["processors"][0] == "memory_limiter"
 
 
+def test_it_is_yaml_before_variables_are_put_in_too() -> None:
+    """So the collector reads it: a variable is a value's whole text."""
+    exporters = yaml.safe_load(TEXT)["service"]["pipelines"]["traces"]["exporters"]
+    assert VARIABLE.fullmatch(exporters)
+
+
 def test_every_variable_has_a_default_and_is_explained() -> None:
     found = VARIABLE.findall(TEXT)
     document = (ROOT / "docs" / "gateway.md").read_text()
