@@ -1,11 +1,11 @@
 """The number formats that an engine can multiply in. They are named and described here only."""
 
 import dataclasses
-from typing import Literal
+from typing import Final, Literal
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 # On a command line: the precision is chosen here, by what the processor has and the acceptance gate finds.
-AUTOMATIC = "auto"
+AUTOMATIC: Final = "auto"
 PrecisionChoice = Literal["auto", "fp32", "fp16", "bf16", "int8", "fp8"]
 
 

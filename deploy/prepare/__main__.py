@@ -81,6 +81,9 @@ def _prepare(inputs: Inputs) -> Path:
             log=_log,
         )
         given = dataclasses.replace(given, weights=None, engine=engine, target=None, precision=None)
+    elif given.engine is None and given.precision is None:
+        # By its target alone it would be served in the default precision, not in the best accepted here.
+        given = dataclasses.replace(given, precision=AUTOMATIC)
     return assemble(given.over(ServingPlan(), output=inputs.state), output=inputs.state)
 
 

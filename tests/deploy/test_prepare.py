@@ -81,6 +81,12 @@ def test_the_tasks_of_the_command_are_served(weights: Path, state: Path) -> None
     assert read_manifest(state / "repository")["tasks"] == ["age"]
 
 
+def test_a_cpu_s_precision_is_decided_where_none_is_named(weights: Path, state: Path) -> None:
+    assert main(["--state", str(state), "--target", "openvino", "--weights", str(weights)]) == 0
+    engine = read_manifest(state / "repository")["stages"]["engine"]
+    assert engine["decision"]["machine"]["openvino"]
+
+
 # -- on a GPU ---------------------------------------------------------------------------------------
 
 

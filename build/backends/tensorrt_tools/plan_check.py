@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from build.backends.tensorrt_tools.gpus import Gpu, visible_gpus
-from build.backends.tensorrt_tools.module import tensorrt_module
+from build.backends.tensorrt_tools.module import tensorrt_version
 from build.errors import BuildError
 
 _AGAIN = "build it again on this machine with `--target tensorrt`"
@@ -39,11 +39,8 @@ def check_plan(plan: Path, manifest: Mapping[str, Any], *, gpus: Sequence[int] =
             f"{built} (compute capability {capability}), and it would run on {_numbered(others.items())}: "
             f"{_AGAIN}{choose}"
         )
-    try:
-        installed = str(tensorrt_module().__version__)
-    except ImportError:
-        return
-    if installed != versions["tensorrt"]:
+    installed = tensorrt_version(versions["tensorrt"])
+    if installed not in (None, versions["tensorrt"]):
         raise BuildError(f"{built}, and here is TensorRT {installed}: {_AGAIN}")
 
 

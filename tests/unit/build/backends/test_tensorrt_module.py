@@ -2,9 +2,12 @@
 
 import sys
 import types
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from build.backends.tensorrt_tools import module
 from build.backends.tensorrt_tools.module import tensorrt_module
 
 
@@ -37,3 +40,19 @@ def test_a_package_that_lacks_something_is_not_replaced_by_another(monkeypatch: 
     monkeypatch.setattr("build.backends.tensorrt_tools.module.importlib.import_module", broken)
     with pytest.raises(ModuleNotFoundError, match="tensorrt_libs"):
         tensorrt_module()
+
+
+def test_a_version_that_its_package_names_is_known_without_the_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {"tensorrt_bindings": ["tensorrt-cu13-bindings"]}
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: names)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "11.3.0.99")
+
+    def load() -> Any:
+        return SimpleNamespace(__version__="11.3.0.99.post1")
+
+    monkeypatch.setattr(module, "tensorrt_module", lambda: pytest.fail("the module was loaded"))
+    assert module.tensorrt_version("11.3.0.99") == "11.3.0.99"
+    monkeypatch.setattr(module, "tensorrt_module", load)
+    assert module.tensorrt_version("11.2.0.1") == "11.3.0.99.post1"
