@@ -166,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         graph = read_graph(options.network)
         sets = prepared_sets(options.data, names=options.sets)
         predict = onnx_predictor(options.network, threads=options.threads).predict
+        if CHECKPOINT not in graph.metadata:
+            raise ValueError(
+                f"{options.network} does not name the checkpoint that it came from: export it again"
+            )
     except (BuildError, ValueError) as error:
         print(f"answer_reference: {error}", file=sys.stderr)
         return 2
