@@ -9,5 +9,7 @@ from runtime.spans import SOCKET
 def test_triton_and_its_models_know_nothing_of_traces(server: GatewayServer) -> None:
     (triton,) = [each for each in server.status()["tritons"] if each["active"]]
     process = Path("/proc") / str(triton["pid"])
-    assert "trace" not in process.joinpath("cmdline").read_text()
+    words = process.joinpath("cmdline").read_text().split("\0")
+    assert any(word.startswith("--model-repository=") for word in words)
+    assert not [word for word in words if word.startswith("--trace")]
     assert SOCKET not in process.joinpath("environ").read_text()
