@@ -236,8 +236,8 @@ CONTAINER_LOCK = requirements/uv pip compile --quiet --no-header --no-annotate -
 	--generate-hashes --only-binary :all: --python-platform x86_64-manylinux_2_35
 .PHONY: lock-container
 lock-container: ## pin the containers' requirements to those of serve.txt, with hashes (after each change of serve.txt)
-	for container in cpu:3.11 gpu:3.12; do \
-		name=requirements/serve-container-$${container%:*}; \
+	for container in serve-container-cpu:3.11 serve-container-gpu:3.12 lower-container:3.11; do \
+		name=requirements/$${container%:*}; \
 		rm -f $$name.txt $$name-nodeps.txt; \
 		$(CONTAINER_LOCK) --python-version $${container#*:} --overrides requirements/overrides.txt \
 			$$name.in --output-file $$name.txt; \
