@@ -1,6 +1,5 @@
 """What a build of the container is sent: the files that Dockerfile.dockerignore leaves."""
 
-import fnmatch
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +37,5 @@ def _ignored(path: Path, patterns: list[tuple[bool, re.Pattern[str]]]) -> bool:
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """Docker's pattern: * stays within a name, ** does not."""
-    parts = []
-    for part in pattern.split("/"):
-        parts.append("(?:.*)" if part == "**" else fnmatch.translate(part).removesuffix(r"\Z").replace(".*", "[^/]*"))
-    text = "/".join(parts).replace("(?:.*)/", "(?:.*/)?")
-    return re.compile(text)
+    parts = [re.escape(part).replace(r"\*", "[^/]*") if part != "**" else "**" for part in pattern.split("/")]
+    return re.compile("/".join(parts).replace("**/", "(?:.*/)?"))

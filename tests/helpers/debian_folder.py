@@ -1,7 +1,7 @@
-"""A container's build, performed in folders: debootstrap in place of the base image, chroot in place of the engine.
+"""A container's build, performed in folders: debootstrap for the base image, chroot for the engine.
 
-As root, on Debian or Ubuntu. What a RUN line needs of this machine (packages' mirror, resolver, proxies, pip's index)
-is read from its configuration and mounted for that line alone, so that nothing of it stays in the folder.
+As root, on Debian or Ubuntu. What a RUN line needs of this machine (packages' mirror, resolver, proxies,
+pip's index) is read from its configuration and handed in for that line alone.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from tests.helpers.dockerfile import Dockerfile, Instruction, Stage
 from tests.helpers.paths import ROOT
 
 _SOURCES = Path("/etc/apt")
-# Of this process' environment, what reaches RUN lines; PIP_FIND_LINKS would name a folder that is not in there.
+# Of this process' environment, what reaches RUN lines. PIP_FIND_LINKS would name a folder that is not there.
 _PASSED = re.compile(r"(?i)^(https?_proxy|no_proxy|PIP_(?!FIND_LINKS|CERT|CONFIG).*)$")
 _HANDED_IN = "/mnt"  # an empty folder of Debian's, where files of this machine are mounted
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -87,7 +87,7 @@ class FolderBuilder:
 
     def _copy(self, instruction: Instruction, built: Built, variables: Mapping[str, str]) -> None:
         *sources, destination = instruction.words(variables)
-        target = inside(built.folder, os.path.join(built.directory, destination))
+        target = inside(built.folder, (Path(built.directory) / destination).as_posix())
         if stage := instruction.flags.get("from"):
             root = self.build(stage).folder
             files = None
@@ -125,14 +125,16 @@ def _copy_one(root: Path, source: str, target: Path, *, files: list[Path] | None
 
 
 def bootstrap(image: str, folder: Path, *, log: Callable[[str], None]) -> None:
-    """What `debian:SUITE-slim` has, and some more: debootstrap's smallest variant from this machine's mirror."""
+    """What `debian:SUITE-slim` has, and some more: debootstrap's smallest, from this machine's mirror."""
     match = re.fullmatch(r"debian:([a-z]+)-slim(@.*)?", image)
     if match is None:
         raise ValueError(f"{image} can't be made by debootstrap")
     command = ["debootstrap", "--variant=minbase", match[1], str(folder)]
     mirror = _mirror(match[1])
     log(f"debootstrap {match[1]}")
-    done = subprocess.run([*command, *([mirror] if mirror else [])], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *([mirror] if mirror else [])], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"debootstrap failed: {(done.stdout + done.stderr)[-2000:]}")
 
@@ -167,7 +169,8 @@ def run(text: str, built: Built, variables: Mapping[str, str]) -> None:
         mount --bind "$2" "$1/mnt"
         mount -t proc proc "$1/proc"
         mount --rbind /dev "$1/dev"
-        exec chroot "$1" env --ignore-environment --chdir="$3" DEBIAN_FRONTEND=noninteractive {assignments} /bin/sh -c "$4"
+        exec chroot "$1" env --ignore-environment --chdir="$3" DEBIAN_FRONTEND=noninteractive {assignments} \\
+            /bin/sh -c "$4"
     """
     names = sorted(environment)
     assignments = " ".join(f'"${{{number}}}"' for number in range(5, 5 + len(names)))

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 KNOWN = frozenset(
-    "ARG COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL RUN STOPSIGNAL USER VOLUME WORKDIR".split()
+    {"ARG", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "STOPSIGNAL"}
+    | {"USER", "VOLUME", "WORKDIR"}
 )
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])((?:[^${}]|\$\w+|\$\{\w+\})*))?\})")
 _FLAG = re.compile(r"--([a-z-]+)=(\S+)\s+")
