@@ -16,6 +16,7 @@ from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, StartCancelled
 from deploy.embedded.host_check import check_host
+from deploy.embedded.installations import triton_in
 from deploy.embedded.installations.wheel import check_interpreter
 from deploy.embedded.server import EmbeddedServer
 
@@ -137,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             server.start(cancel=stop, announce=_announce)
             took = time.monotonic() - began
-            for line in precisions_served(options.repository):
+            serves_gpus = triton_in(options.triton).serves_gpus
+            for line in precisions_served(options.repository, serves_gpus=serves_gpus):
                 print(f"qface: {line}", file=sys.stderr, flush=True)
             _log(f"ready: {len(server.models)} models after {took:.1f} s; Ctrl-C stops the server")
             stack.callback(ready.remove)

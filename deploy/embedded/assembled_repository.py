@@ -6,6 +6,12 @@ from pathlib import Path
 
 from deploy.embedded.errors import RepositoryDamaged, RepositoryNotFound
 
+_NO_GPU = (
+    "serving on the CPU in fp32, by the exported network: the engine in this repository is for a GPU, and "
+    "the wheel's Triton can't load it; --triton names an installed one, which the container has "
+    "(deploy/container)"
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Repository:
@@ -61,16 +67,20 @@ def open_repository(folder: Path, *, serves_gpus: bool = False) -> Repository:
     return repository
 
 
-def precisions_served(folder: Path) -> list[str]:
+def precisions_served(folder: Path, *, serves_gpus: bool = False) -> list[str]:
     """In which precision the networks of a repository are served here, and why: a line for each.
 
-    None where its manifest can't be read, which `open_repository` reports.
+    One line where its engine is for a GPU and the server can't load it. None where its manifest can't be
+    read, which `open_repository` reports.
     """
     from build.acceptance.precision_decision import precision_lines
     from build.errors import BuildError
     from build.manifest import read_manifest
+    from build.stages.verify import device_of
 
     try:
+        if not serves_gpus and device_of(folder) == "gpu":
+            return [_NO_GPU]
         return precision_lines(read_manifest(folder))
     except (BuildError, KeyError, TypeError, AttributeError):
         return []

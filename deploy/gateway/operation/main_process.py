@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.embedded.assembled_repository import precisions_served
 from deploy.embedded.errors import CannotStart, EmbeddedServerError, PortTaken
+from deploy.embedded.installations import triton_in
 from deploy.gateway.admission.admission import Admission
 from deploy.gateway.admission.rates import Rates
 from deploy.gateway.backends.blame import Blame
@@ -197,7 +198,8 @@ class MainProcess:
         self._note_precisions()
 
     def _note_precisions(self) -> None:
-        for line in precisions_served(self._pool.repository):
+        serves_gpus = triton_in(self._options.triton).serves_gpus
+        for line in precisions_served(self._pool.repository, serves_gpus=serves_gpus):
             note(line)
 
     def _keep(self, state: ServingState) -> None:

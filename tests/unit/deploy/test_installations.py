@@ -11,7 +11,7 @@ from build.errors import BuildError
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.embedded import EnvironmentNotSupported, RepositoryDamaged, environment
-from deploy.embedded.assembled_repository import open_repository
+from deploy.embedded.assembled_repository import open_repository, precisions_served
 from deploy.embedded.host_check import model_process_count
 from deploy.embedded.installations import RunnableTriton, triton_in
 from deploy.embedded.installations.folder import FolderTriton
@@ -165,6 +165,14 @@ def test_a_gpu_s_engine_without_its_gpu_is_refused_and_not_run_on_the_cpu(
     monkeypatch.setattr("build.backends.tensorrt.check_plan", no_gpu)
     with pytest.raises(RepositoryDamaged, match=r"can't be served here: this process sees no GPU$"):
         open_repository(plan_repository, serves_gpus=True)
+
+
+def test_a_gpu_s_engine_that_this_triton_can_not_load_is_stated(plan_repository: Path) -> None:
+    (line,) = precisions_served(plan_repository, serves_gpus=False)
+    assert line.startswith("serving on the CPU in fp32")
+    assert "--triton" in line
+    (line,) = precisions_served(plan_repository, serves_gpus=True)
+    assert line.endswith(" in fp16, as it was chosen")
 
 
 def test_the_engine_on_a_gpu_takes_no_process_of_shared_memory(plan_repository: Path) -> None:
