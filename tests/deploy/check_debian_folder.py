@@ -1,10 +1,12 @@
 """The CPU container's substance in a Debian folder: the Dockerfile's own lines, run as compose states.
 
     python -m tests.deploy.check_debian_folder --report FILE
+    python -m tests.deploy.check_debian_folder --report FILE --lowered
 
 As root, about eight minutes: debootstrap in place of the base image, chroot and namespaces in place of the
 engine. The service is started, asked over gRPC and REST, one of its processes killed, drained under load,
-and looked for afterwards.
+and looked for afterwards. --lowered performs the GPU container's own stage too, which stands on Debian: 3 GB
+of torch and about ten minutes more.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from tests.helpers.pinned import pins
 from tests.helpers.tools import find_tool, how_to_install
 
 TARGET = "cpu"
+LOWERED = "lowered"
 USER = 10001
 PYTHON = "/opt/q-face/.venv-serve/bin/python"
 START_SECONDS = 180
@@ -89,7 +92,19 @@ class Place:
         return answer
 
 
-def build(work: Path, findings: Findings) -> Built:
+def lower(builder: FolderBuilder, findings: Findings) -> None:
+    """The stage that brings the networks to 16 bits for the GPU container."""
+    began = time.monotonic()
+    folder = inside(builder.build(LOWERED).folder, "/opt/q-face/var/lowered")
+    networks = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/precision/*.onnx"))
+    findings.add(
+        "the networks at 16 bits for the GPU container",
+        len({path.split("/")[0] for path in networks}) == len(list((ROOT / "weights").glob("*.onnx"))),
+        f"{', '.join(networks)} in {time.monotonic() - began:.0f} s",
+    )
+
+
+def build(work: Path, findings: Findings, *, lowered: bool) -> Built:
     """Performs the Dockerfile."""
     dockerfile = read_dockerfile(DOCKERFILE)
     builder = FolderBuilder(
@@ -104,6 +119,8 @@ def build(work: Path, findings: Findings) -> Built:
         f"{len(runs)} RUN, {sum(one.keyword == 'COPY' for one in builder.performed)} COPY in "
         f"{time.monotonic() - began:.0f} s",
     )
+    if lowered:
+        lower(builder, findings)
     site = next(inside(built.folder, "/opt/q-face/.venv-serve/lib").glob("python3.*")) / "site-packages"
     installed = {_normal(path.name.removesuffix(".dist-info")) for path in site.glob("*.dist-info")}
     wanted = {
@@ -334,6 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 where all held, 1 where something did not, 2 where this machine can't do it."""
     parser = argparse.ArgumentParser(prog="python -m tests.deploy.check_debian_folder", description=__doc__)
     parser.add_argument("--report", type=Path, help="where to write what was found")
+    parser.add_argument("--lowered", action="store_true", help="the GPU container's 16-bit networks too")
     options = parser.parse_args(arguments)
     missing = [name for name in ("debootstrap", "docker-compose") if find_tool(name) is None]
     if missing or os.geteuid() != 0:
@@ -344,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = Path(tempfile.mkdtemp(prefix="qface-debian-", dir=ROOT / "var"))
     work.chmod(0o755)
     try:
-        built = build(work, findings)
+        built = build(work, findings, lowered=options.lowered)
         with prepared(built, work) as place:
             prepare(place, findings)
             serve(place, findings)
