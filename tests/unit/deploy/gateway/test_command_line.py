@@ -56,6 +56,8 @@ def test_options_reach_their_parts_and_what_stands_after_dashes_goes_to_triton()
         (["--probe-seconds", "-1"], "--probe-seconds is above 0"),
         (["--drain-seconds", "-1"], "--drain-seconds is 0 or more seconds"),
         (["--standby", "perhaps"], "invalid choice"),
+        (["--otlp-endpoint", "collector:4318"], "--otlp-endpoint is a URL"),
+        (["--trace-ratio", "2"], "--trace-ratio is a share of 0 to 1"),
         (["--grpc", "1"], "unrecognized arguments"),
     ],
 )

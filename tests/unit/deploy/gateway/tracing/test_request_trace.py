@@ -135,6 +135,22 @@ def test_a_client_that_leaves_ends_its_request_s_span_and_the_attempt_goes_on() 
     assert sent[2].id == sent[3].parent
 
 
+def test_a_request_whose_own_timeout_passes_ends_with_that_and_the_attempt_goes_on() -> None:
+    async def talk(running: RunningFront) -> None:
+        running.triton.go_on.clear()
+        request = crops_request()
+        request.parameters["timeout"].int64_param = 50_000  # microseconds
+        await error_of(running.service.ModelInfer(request, metadata=header(secrets.token_hex(16))))
+        running.triton.go_on.set()
+
+    sent = spans_of(talk)
+    by_name = {span.name: span for span in sent}
+    assert by_name[METHOD].error == "DEADLINE_EXCEEDED"
+    assert by_name[METHOD].attributes["qface.reason"] == "timeout"
+    assert by_name["triton"].error == ""
+    assert by_name["triton"].end > by_name[METHOD].end
+
+
 def test_a_stranger_s_request_is_not_traced(tmp_path: Any) -> None:
     key, keys = new_key(), tmp_path / "keys.toml"
     keys.write_text(f'[keys.shop]\nsha256 = "{hash_of(key).hex()}"\n')
