@@ -1,7 +1,9 @@
 """compose.yaml is what docker-compose takes, and its words fit the image, the gateway and what watches it."""
 
+import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +171,9 @@ def test_every_image_is_of_one_version(projects: dict[str, dict[str, Any]], prof
         assert re.match(r"v?\d+\.\d+", tag), name
         if name in SERVICES[profile]:
             assert tag.endswith(f"-{profile}")
-    # Built once: the service has the image of what comes before it.
-    built = projects[profile]["services"][SERVICES[profile][1]]["build"]
-    assert built["target"] == profile
-    assert (Path(built["context"]) / built["dockerfile"]) == DOCKERFILE
+            built = one["build"]  # else compose would look for it in a registry
+            assert built["target"] == profile
+            assert (Path(built["context"]) / built["dockerfile"]) == DOCKERFILE
 
 
 def test_the_images_tag_is_the_dockerfiles_version(projects: dict[str, dict[str, Any]]) -> None:
@@ -230,6 +231,33 @@ def test_tls_is_added_by_a_second_file(profile: str) -> None:
     files = {str(path) for path in (identity.keys, identity.certificate, identity.private_key)}
     assert files == {secret["target"] for secret in one["secrets"]}
     assert len(files) == 3
+
+
+def test_the_readmes_docker_run_is_what_compose_states(projects: dict[str, dict[str, Any]]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    match = re.search(r"docker run --detach(.*?)\n\n", readme, re.DOTALL)
+    assert match is not None
+    words = shlex.split(match[1].replace("\\\n", " "))
+    one = service(projects, "gpu")
+    given: dict[str, list[str]] = {}
+    for flag, value in itertools.pairwise(words):
+        given.setdefault(flag, []).append(value)
+    assert dict(text.split(":", 1) for text in given["--tmpfs"]) == tmpfs_of(one)
+    assert given["--stop-timeout"] == [str(int(seconds(one["stop_grace_period"])))]
+    assert given["--shm-size"] == [f"{int(one['shm_size']) // GIGABYTE}g"]
+    assert (given["--cap-drop"], given["--security-opt"]) == (["ALL"], ["no-new-privileges"])
+    assert "--read-only" in words
+    ports = {(port.get("host_ip"), port["target"]) for port in one["ports"]}
+    published = {tuple(text.rsplit(":", 2)) for text in given["--publish"]}
+    assert {(host[0] if len(host) == 3 else None, int(host[-1])) for host in published} == ports
+    image, *options = words[words.index(one["image"]) :]
+    assert image == one["image"]
+    assert (
+        parse_serve(gateway_command(options, {})[4:]).options.identity
+        == parse_serve(words_of(one)[4:]).options.identity
+    )
+    mounted = {text.split(":")[1] for text in given["--volume"]}
+    assert mounted == {"/var/lib/q-face", "/run/secrets/q-face/keys.toml"}
 
 
 def test_keys_that_lie_beside_compose_stay_out_of_git() -> None:
