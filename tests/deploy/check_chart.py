@@ -181,6 +181,13 @@ class Kubelet:
         assert status == 0, text
         self.saw("rights in a container", text.strip())
 
+    def memory(self, container: subprocess.Popen[str]) -> None:
+        """What its processes hold, shared pages once, and what of it lies in volumes."""
+        first = first_process(container)
+        held = sum(proportional_bytes(pid) for pid in (first, *descendants(first)))
+        limit = self.container["resources"]["limits"]["memory"]
+        self.saw("memory with a standby", f"{held / 2**30:.1f} GiB of its processes; the limit is {limit}")
+
     def repair(self, container: subprocess.Popen[str]) -> None:
         """Ends Triton under the gateway, the standby too, and looks as often as no kubelet does."""
         tritons = [pid for pid in descendants(first_process(container)) if is_triton(pid)]
@@ -240,6 +247,15 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(child)
 
 
+def proportional_bytes(pid: int) -> int:
+    """A process's memory, with its share of what several map."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def is_triton(pid: int) -> bool:
     """Whether a process is a Triton server itself."""
     with contextlib.suppress(OSError):
@@ -257,6 +273,7 @@ def check(folder: Path) -> list[tuple[str, str]]:
     with kubelet.serving() as container:
         kubelet.start()
         kubelet.saw("`helm test`", kubelet.test("test"))
+        kubelet.memory(container)
         kubelet.repair(container)
         kubelet.rotate()
         kubelet.end(container)
