@@ -41,12 +41,12 @@ REFUSED = {
     "no GPU": ("gpu.count=0", "at '/gpu/count': minimum"),
     "memory without a unit": ('sharedMemory.size="2"', "at '/sharedMemory/size': '2' does not match pattern"),
     "no room for shared memory": (
-        'sharedMemory.size="11Gi"',
-        "resources.limits.memory 12Gi has no room for sharedMemory.size 11Gi",
+        'sharedMemory.size="15Gi"',
+        "resources.limits.memory 16Gi has no room for sharedMemory.size 15Gi",
     ),
     "more wanted than allowed": (
-        'resources.requests.memory="13Gi"',
-        "resources.requests.memory 13Gi is more than resources.limits.memory 12Gi",
+        'resources.requests.memory="17Gi"',
+        "resources.requests.memory 17Gi is more than resources.limits.memory 16Gi",
     ),
     "a precision of no engine": ('prepare.precision="fp4"', "at '/prepare/precision': value must be one of"),
     "a GPU's precision on a CPU": (
