@@ -159,6 +159,11 @@ def test_a_balancer_has_no_health_of_one_gateway_to_watch(stage: Stage, way: str
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_a_client_balances_over_several_balancers(stage: Stage) -> None:
+    with FaceClient(f"{stage.ways['envoy']},{stage.ways['nginx']}", api_key=KEY) as client:
+        assert [brightness(client, level) for level in LEVELS] == list(LEVELS)
+
+
 def test_no_answer_is_lost_when_a_whole_service_is_killed(stage: Stage) -> None:
     callers = {way: Caller(url) for way, url in stage.ways.items()}
     for caller in callers.values():
