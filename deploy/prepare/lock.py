@@ -38,12 +38,12 @@ def only_one(folder: Path, *, log: Callable[[str], None]) -> Iterator[None]:
 
 
 def _take(descriptor: int, *, folder: Path, log: Callable[[str], None]) -> None:
-    told, at = "", -_AGAIN_SECONDS
+    logged, at = "", -_AGAIN_SECONDS
     while not _try(descriptor):
         holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip() or "another process"
-        if holder != told or time.monotonic() - at >= _AGAIN_SECONDS:
+        if holder != logged or time.monotonic() - at >= _AGAIN_SECONDS:
             log(f"{holder} is at work in {folder}: waiting for it to end")
-            told, at = holder, time.monotonic()
+            logged, at = holder, time.monotonic()
         time.sleep(_TICK)
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     holder = f"process {os.getpid()} of {platform.node()} (since {since})"
