@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = re.match(r"# (\w+\.yaml)\n", text)
         assert name
         (place / name[1]).write_text(text)
-    for name in ("keys.toml", "shop.key"):
+    for name in ("keys.toml", "shop.key", "ca.crt"):
         (place / name).write_text("")
     certificate, key = Authority().issue(place, "tls")
     certificate.rename(place / "tls.crt")
@@ -91,7 +91,7 @@ def test_releases_are_rendered_as_the_commands_say(folder: Path) -> None:
             shown = run(helm, "install", *rest, "--dry-run=client", folder=folder)
         assert "kind: Deployment" in shown
         rendered.append(shown)
-    assert len(rendered) >= 7
+    assert len(rendered) >= 6
     assert any("canary-q-face" in each and "weight: 90" in each for each in rendered)
 
 
@@ -133,7 +133,7 @@ def test_secrets_are_made_as_the_commands_say(folder: Path, kubectl: Path) -> No
         if "create" in words
     ]
     names = {name for text in made for name in re.findall(r"^  name: (\S+)", text, re.MULTILINE)}
-    assert {"vision", "q-face-keys", "q-face-tls", "q-face-test-key"} == names
+    assert {"vision", "q-face-keys", "q-face-tls", "q-face-test-key", "inner-ca"} == names
     assert any("type: kubernetes.io/tls" in text for text in made)
 
 
