@@ -118,12 +118,16 @@ class Backend(abc.ABC):
         """Whether the engine's file has its weights at this precision, so that its size can prove it."""
         return True
 
-    def check_available(self, precision: str) -> None:
-        """Raises BuildError where no engine of this precision can be built here."""
+    def check_precision(self, precision: str) -> None:
+        """Raises BuildError for a precision that its engines don't have."""
         if precision not in self.precisions:
             raise BuildError(
                 f"{self.title} is not built in {precision!r} here: choose from {', '.join(self.precisions)}"
             )
+
+    def check_available(self, precision: str) -> None:
+        """Raises BuildError where no engine of this precision can be built here."""
+        self.check_precision(precision)
         if self.needs_gpu and not machine.has_gpu():
             from build.backends import default_backend
 

@@ -160,6 +160,17 @@ def test_the_image_s_network_at_a_precision_is_used_and_its_folder_only_read(
     assert not (state / "engines" / "lowered").exists()
 
 
+def test_a_network_is_brought_to_a_precision_where_no_gpu_is(
+    weights: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.prepare import lower
+
+    monkeypatch.setattr("build.machine.has_gpu", lambda: False)
+    options = ("--target", "tensorrt", "--precision", "fp32", "--weights", str(weights))
+    assert lower.main([*options, "--output", str(state)]) == 0
+    assert (state / "network" / "tensorrt-fp32" / "precision" / "model.onnx").is_file()
+
+
 # -- what can't work --------------------------------------------------------------------------------
 
 
