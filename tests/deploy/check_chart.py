@@ -55,8 +55,8 @@ _ABOUT = """# A pod of the chart, {date}
 The rendered pod of `deploy/helm/q-face` (variant `cpu`, TLS, keys), started as a kubelet would start it: its
 init container, then its container, with their commands, users, rights, volumes, probes and signals, on this
 machine's own Debian in place of an image. The project lies at /opt/q-face, read-only like the rest of the
-root. No cluster, no GPU, no limits of processors or memory, no seccomp: those are not shown. Seconds are of two
-cores, which other programs may have used too.
+root. No cluster, no GPU, no limits of processors or memory, no seccomp: those are not shown. Seconds are of
+two cores, which other programs may have used too.
 
 ```bash
 python -m tests.deploy.check_chart --report FILE
