@@ -7,11 +7,14 @@ from deploy.doctor.findings import Finding, Host, attempt
 from deploy.gateway.identity.exposure import check_exposure
 from deploy.gateway.identity.keys import read_keys
 from deploy.gateway.identity.tls import EXPIRES_SOON, check_authorities, check_identity, read_pair
+from deploy.gateway.options import Identity
 
 
 def exposure(host: Host) -> Iterator[Finding]:
     """Whether the address may be listened on with these keys and certificates."""
     options = host.options
+    if host.runs and options.identity == Identity():
+        return  # it has options of its own for this, and was let start with them
     warnings: list[str] = []
 
     def check() -> None:

@@ -92,7 +92,7 @@ def test_a_port_that_is_taken_stops(repository: Path, capsys: pytest.CaptureFixt
     assert f"port {port} of 127.0.0.1, wanted for gRPC, is taken" in stop_of(found, "ports")
 
 
-def test_the_ports_of_a_gateway_that_runs_are_its_own(
+def test_ports_and_exposure_of_a_gateway_that_runs_are_its_own(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     control = tmp_path / "control"
@@ -100,9 +100,10 @@ def test_the_ports_of_a_gateway_that_runs_are_its_own(
         listening.bind(str(control))
         listening.listen()
         port = str(other.getsockname()[1])
-        words = ("--control", str(control), "--grpc-port", port)
+        words = ("--control", str(control), "--grpc-port", port, "--host", "0.0.0.0")
         found = examined(repository, *words, capsys=capsys, status=0)
     assert "a gateway of this repository runs" in found["ports"][0][1]
+    assert "exposure" not in found  # it runs with its own keys, which this command line does not have
 
 
 # -- identity ---------------------------------------------------------------------------------------

@@ -294,9 +294,9 @@ def test_of_two_replicas_one_builds_and_the_other_waits_and_uses_it(
             assert f"process {first.pid} of " in waiting
             built.touch()
             read_until(second, "is as its manifest says, and is used")
-            assert second.wait(timeout=60) == 0
+            assert second.wait(timeout=300) == 0
         read_until(first, "leads to repository-")
-        assert first.wait(timeout=60) == 0
+        assert first.wait(timeout=300) == 0
     assert len(plans(state)) == 1
 
 

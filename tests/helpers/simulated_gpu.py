@@ -69,7 +69,7 @@ def _build(
     path = directory / PLAN
     shutil.copyfile(lowered.network, path)
     log("  the simulated builder is at work")
-    until, deadline = os.environ.get("SIMULATED_BUILD_UNTIL"), time.monotonic() + 60
+    until, deadline = os.environ.get("SIMULATED_BUILD_UNTIL"), time.monotonic() + 300
     while until and not Path(until).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     return Engine(
