@@ -211,6 +211,29 @@ class Kubelet:
             f"ready again within {max(unready, 0.5):.0f} s, live at every look, no restart of the container",
         )
 
+    def restart(self, container: subprocess.Popen[str]) -> None:
+        """Ends the gateway's main process: its supervisor is quicker than the liveness probe."""
+        first = first_process(container)
+        (main_process,) = (pid for pid in descendants(first) if "main_process" in command_of(pid))
+        os.kill(main_process, signal.SIGKILL)
+        began = time.monotonic()
+        while not self.probe("liveness"):
+            time.sleep(0.1)
+        gone = time.monotonic() - began
+        settings = self.container["livenessProbe"]
+        patience = settings["periodSeconds"] * settings["failureThreshold"]
+        assert gone < patience
+        while not self.probe("readiness"):
+            assert self.probe("liveness")
+            assert time.monotonic() - began < 300
+            time.sleep(0.1)
+        assert container.poll() is None
+        self.saw(
+            "main process killed",
+            f"live again after {gone:.0f} s, of {patience} s that the liveness probe gives it, and ready "
+            f"after {time.monotonic() - began:.0f} s",
+        )
+
     def rotate(self) -> None:
         key = self.new_key("second")
         self._secrets["q-face-keys"] = {"keys.toml": self._keys.read_bytes()}
@@ -248,6 +271,13 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(child)
 
 
+def command_of(pid: int) -> str:
+    """A process's command line."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 def proportional_bytes(pid: int) -> int:
     """A process's memory, with its share of what several map."""
     with contextlib.suppress(OSError):
@@ -276,6 +306,7 @@ def check(folder: Path) -> list[tuple[str, str]]:
         kubelet.saw("`helm test`", kubelet.test("test"))
         kubelet.memory(container)
         kubelet.repair(container)
+        kubelet.restart(container)
         kubelet.rotate()
         kubelet.end(container)
     return kubelet.rows

@@ -291,6 +291,15 @@ def test_a_gpu_is_given_to_what_builds_and_to_what_serves() -> None:
     assert "tolerations" not in pod_template(render("cpu"))["spec"]
 
 
+def test_all_pods_go_where_they_are_let_and_where_the_image_is() -> None:
+    for values in ("default", "cpu", "everything"):
+        served, asking = pods(render(values))
+        for name in ("nodeSelector", "tolerations"):
+            assert served.get(name) == asking.get(name)
+    keys = [each["key"] for each in pods(render("everything"))[0]["tolerations"]]
+    assert keys == ["nvidia.com/gpu", "dedicated"]
+
+
 def test_shared_engines_are_the_only_thing_that_pods_share() -> None:
     for container in containers(pod_template(render("gpu"))["spec"]):
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}

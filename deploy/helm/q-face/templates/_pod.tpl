@@ -38,6 +38,17 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* Empty where there are none. */}}
+{{- define "q-face.tolerations" -}}
+{{- $all := .Values.tolerations -}}
+{{- if and (eq .Values.variant "gpu") .Values.gpu.tolerate -}}
+{{- $all = prepend $all (dict "key" "nvidia.com/gpu" "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- with $all -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "q-face.stateMounts" -}}
 - name: state
   mountPath: /var/lib/q-face
@@ -78,16 +89,9 @@ nodeSelector:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if or .Values.tolerations (and (eq .Values.variant "gpu") .Values.gpu.tolerate) }}
+{{- with include "q-face.tolerations" . }}
 tolerations:
-  {{- if and (eq .Values.variant "gpu") .Values.gpu.tolerate }}
-  - key: nvidia.com/gpu
-    operator: Exists
-    effect: NoSchedule
-  {{- end }}
-  {{- with .Values.tolerations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with .Values.topologySpread }}
 topologySpreadConstraints:
