@@ -41,7 +41,7 @@ def read_gpus() -> tuple[GpuState, ...]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except OSError as error:
-        raise NvidiaSmiError(f"{PROGRAM} can't be run ({error.strerror})") from None
+        raise NvidiaSmiError(f"{PROGRAM} can't be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise NvidiaSmiError(f"{PROGRAM} does not answer within {_SECONDS} seconds") from None
     if done.returncode:

@@ -44,7 +44,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("size", "free", "status", "words"),
     [
         (64, 1, 1, "is too full: 1 of 64 MiB are free"),
-        (64, 60, 0, "it starts, and under large requests"),
+        (64, 60, 0, "the service starts, and for large requests"),
     ],
 )
 def test_a_small_dev_shm_stops_or_is_noted(
