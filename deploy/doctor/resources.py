@@ -33,8 +33,9 @@ def shared_memory(host: Host) -> Iterator[Finding]:
         yield Finding(
             check="shared memory",
             level="note",
-            sentence=f"/dev/shm is small, {now.shown}: the service starts, and for large requests {wanted} MiB "
-            f"are wanted: enlarge it (`docker run --shm-size={wanted}m`, `mount -o remount,size={wanted}m /dev/shm`)",
+            sentence=f"/dev/shm is small, {now.shown}: the service starts, and for large requests {wanted} "
+            f"MiB are wanted: enlarge it (`docker run --shm-size={wanted}m`, "
+            f"`mount -o remount,size={wanted}m /dev/shm`)",
         )
     else:
         yield Finding(check="shared memory", level="ok", sentence=f"/dev/shm is large enough: {now.shown}")
