@@ -23,6 +23,7 @@ DRAWN = (
 )
 _FIRING = 'max by (alertname) (ALERTS{alertstate="firing"})'
 _MOST_LINES = 6
+_STEP = 2  # seconds
 
 
 def plot(
@@ -60,13 +61,15 @@ def _draw(axis: "plt.Axes", prometheus: LivePrometheus, panel: Shown, *, start: 
     axis.set_title(f"{panel.title} ({panel.unit})" if panel.unit != "short" else panel.title, fontsize=10)
     for query in panel.queries:
         expr = with_values(query.expr).replace("[1m]", "[10s]")
-        found = prometheus.query_range(expr, start=start, end=end, step=2)
+        found = prometheus.query_range(expr, start=round(start), end=end, step=_STEP)
         found.sort(key=lambda series: -max(float(value) for _, value in series["values"]))
         for series in found[:_MOST_LINES]:
             label = query.legend
             for name, value in series["metric"].items():
                 label = label.replace(f"{{{{{name}}}}}", value)
-            times = [float(moment) - start for moment, _ in series["values"]]
-            axis.plot(times, [float(value) for _, value in series["values"]], linewidth=1, label=label)
+            values = {round(float(moment)): float(value) for moment, value in series["values"]}
+            times = range(min(values), max(values) + 1, _STEP)
+            drawn = [values.get(moment, float("nan")) for moment in times]  # a gap where there was nothing
+            axis.plot([moment - start for moment in times], drawn, linewidth=1, label=label)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=7, loc="upper left")

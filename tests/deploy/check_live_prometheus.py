@@ -43,7 +43,8 @@ SHORTENED = {
     r"\[(?:6h|3d)\]": "[60s]",
     r"for: 1m": "for: 1s",
     r"for: (?:2m|3m|5m)": "for: 3s",
-    r"for: (?:10m|15m|1h)": "for: 6s",
+    r"for: (?:10m|15m)": "for: 2s",
+    r"for: 1h": "for: 6s",
 }
 ALWAYS = {
     "QFaceCertificateExpires",
@@ -52,7 +53,7 @@ ALWAYS = {
 # What a busy machine may cause at any time.
 BUSY = {"QFaceLatencyBudgetBurnsFast", "QFaceLatencyBudgetBurns", "QFaceQueueGrows"}
 DRIFT = {"QFaceAnswersShifted", "QFaceAnswersSpread"}
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 180.0
 CALM_SECONDS = 75.0
 MODELS = ROOT / "weights" / "qface-tiny.onnx"
 _FACES = 512
@@ -116,11 +117,9 @@ class Check:
         self.hold(fired <= allowed, f"calm: {sorted(fired - allowed)} fired")
         return fired
 
-    def settled(self) -> None:
-        """Waits until the gateway is ready again and what fired for it does no more."""
-        self.prometheus.wait_until(
-            lambda: self.prometheus.value("min(qface_gateway_ready)") == 1, what="ready again", seconds=180
-        )
+    def settled(self, gauge: str) -> None:
+        """Waits until this gauge is 1."""
+        self.prometheus.wait_until(lambda: self.prometheus.value(gauge) == 1, what=gauge, seconds=300)
 
     def hold(self, condition: bool, sentence: str) -> None:
         if not condition:
@@ -164,15 +163,16 @@ def faults(
             "qface_gateway_events_total",
         }
         check.hold(missing <= eventful, f"series that do not exist: {sorted(missing - eventful)}")
-        check.phase("Triton killed", {"QFaceTritonRepaired"}, running.kill_triton)
-        check.settled()
+        check.settled("qface_gateway_standby_ready")
+        check.phase("Triton killed", {"QFaceTritonRepaired", "QFaceStandbyMissing"}, running.kill_triton)
+        check.settled("qface_gateway_ready")
         damaged = folder / "damaged"
         (damaged / "models").mkdir(parents=True)
         check.phase("swap to a damaged repository", {"QFaceSwapFailed"}, lambda: running.swap_to(damaged))
         check.phase(
             "main process killed", {"QFaceGatewayRestarted", "QFaceNoReplicaReady"}, running.kill_main_process
         )
-        check.settled()
+        check.settled("qface_gateway_ready")
     with running.load([photo_request()], workers=48, pause=0.0, key="crowd"):
         check.phase("far more photos than can be answered", {"QFaceOverloaded", "QFaceErrorBudgetBurnsFast"})
     with running.load(batches(np.zeros_like(crops)), workers=1, pause=0.4):

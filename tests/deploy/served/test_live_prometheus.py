@@ -77,7 +77,7 @@ def test_every_series_that_is_named_exists(prometheus: LivePrometheus) -> None:
     assert named - prometheus.names() == set()
     own = {name for name in named if name.startswith(("qface_", "nv_inference_", "process_"))}
     live = {sample["metric"]["__name__"] for sample in prometheus.query('{job="q-face", __name__=~".+"}')}
-    assert own - live == EVENTFUL
+    assert own - live <= EVENTFUL  # other tests of the same gateway may have caused some
 
 
 def test_every_rule_is_evaluated_without_an_error(prometheus: LivePrometheus) -> None:
