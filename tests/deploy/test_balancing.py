@@ -8,12 +8,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 
 from deploy.benchmark.several_services import balancers
 from deploy.benchmark.several_services.balancers import TEMPLATES, Doors, rendered
@@ -24,12 +26,13 @@ from qface_client import FaceClient, QFaceError, Tls
 from tests.helpers import mean_repository
 from tests.helpers.bystanders import eventually
 from tests.helpers.certificates import Authority
-from tests.helpers.fake_v2_server import closed_port
+from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, refuse, running
 from tests.helpers.gateways import PATIENT
 from tests.helpers.tools import require_tool
 
 LEVELS = range(10, 250, 30)  # what all pixels of a crop are, and so the answer
 KEY = new_key()
+PHOTO = np.zeros((80, 100, 3), np.uint8)
 GATEWAYS = [
     Doors(host="10.0.0.5", grpc_port=8001, rest_port=8000),
     Doors(host="10.0.0.6", grpc_port=9001, rest_port=9000),
@@ -162,6 +165,30 @@ def test_a_balancer_has_no_health_of_one_gateway_to_watch(stage: Stage, way: str
 def test_a_client_balances_over_several_balancers(stage: Stage) -> None:
     with FaceClient(f"{stage.ways['envoy']},{stage.ways['nginx']}", api_key=KEY) as client:
         assert [brightness(client, level) for level in LEVELS] == list(LEVELS)
+
+
+def test_envoy_has_another_gateway_answer_what_one_refuses_that_is_idle_and_seems_well(
+    tmp_path: Path,
+) -> None:
+    require_tool("envoy")
+    fakes = [FakeServer(contract_of(classes("mood", ["glad", "sad"]))) for _ in range(2)]
+    fakes[0].before_infer = refuse(10**6, grpc.StatusCode.UNAVAILABLE, "server is stopping")
+    fakes[1].before_infer = lambda number, context: time.sleep(0.05)  # so it always has more under way
+    doors = free_doors()
+    with contextlib.ExitStack() as stack:
+        ports = [
+            int(stack.enter_context(running(fake, health=HealthServicer())).rpartition(":")[2])
+            for fake in fakes
+        ]
+        gateways = [Doors(host="127.0.0.1", grpc_port=port, rest_port=closed_port()) for port in ports]
+        stack.enter_context(balancers.envoy(tmp_path, gateways, doors=doors, admin_port=closed_port()))
+        client = stack.enter_context(FaceClient(doors.grpc))
+        assert client.analyze(PHOTO)  # once Envoy has found them well
+        once = stack.enter_context(FaceClient(doors.grpc, retries=False))
+        pool = stack.enter_context(ThreadPoolExecutor(6))
+        answers = list(pool.map(lambda _: once.analyze(PHOTO)[0].mood.label, range(60)))
+    assert answers == ["glad"] * 60
+    assert fakes[0].infers > 10  # it was asked, and refused
 
 
 def test_no_answer_is_lost_when_a_whole_service_is_killed(stage: Stage) -> None:

@@ -147,7 +147,8 @@ def _throughput(services: Sequence[Service], ways: Sequence[Way], requests: Requ
 
 def _head(options: argparse.Namespace) -> str:
     where = "each in a network namespace of its own" if options.inside else "on loopback"
-    return f"{machine()}; {options.services} services, {where}"
+    load = os.getloadavg()[2]  # other work included: it makes all times longer
+    return f"{machine()}, load of the last 15 minutes {load:.0f}; {options.services} services, {where}"
 
 
 def _report(row: rounds.Row) -> None:
