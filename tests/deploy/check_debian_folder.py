@@ -226,6 +226,9 @@ def look_inside(place: Place, service: Contained, findings: Findings) -> None:
         place, service, ["python", "-m", "deploy.gateway", "status", "--control", "/run/q-face/control"]
     )
     findings.add("`status` by its control socket", answer.returncode == 0, f"status {answer.returncode}")
+    answer = execute(place, service, ["python", "-m", "deploy.doctor"])
+    lines = answer.stdout.strip().splitlines()
+    findings.add("`deploy.doctor` in it", answer.returncode == 0, (lines or ["nothing"])[-1])
 
 
 def kill_triton(place: Place, service: Contained, findings: Findings) -> None:

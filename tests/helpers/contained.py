@@ -22,6 +22,7 @@ _SCRIPT = """
 set -eu
 mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
+mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$1/sys"
 mount -t tmpfs -o mode=755,size=1m,nosuid dev "$1/dev"
 for device in {devices}; do touch "$1/dev/$device"; mount --bind "/dev/$device" "$1/dev/$device"; done
 mkdir "$1/dev/shm"
