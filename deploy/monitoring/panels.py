@@ -303,6 +303,11 @@ PANELS: dict[str, Sequence[Shown]] = {
             (f"increase(qface_gateway_access_log_lost_total{{{ONE}}}{_RATE})", "{{instance}}"),
         ),
         _lines(
+            "Spans of traces",
+            (f"sum by (result) (rate(qface_gateway_spans_total{{{ONE}}}{_RATE}))", "{{result}}"),
+            about="Dropped ones were lost because the collector was away or too slow.",
+        ),
+        _lines(
             "Days until the certificate expires",
             (f"(qface_gateway_certificate_expiry_seconds{{{ONE}}} - time()) / 86400", "{{instance}}"),
         ),

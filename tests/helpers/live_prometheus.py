@@ -144,7 +144,8 @@ def page_served(text: str) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
-            self.wfile.write(text.encode())
+            with contextlib.suppress(ConnectionError):  # Prometheus ends in the middle of a look
+                self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             pass
