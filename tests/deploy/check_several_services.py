@@ -39,9 +39,9 @@ again.
 {{tables}}
 The counts of *answered by each* are the services' own, in their order; the first is killed, the second
 drained, the third slowed and cut off. All services, callers and balancers share one machine's cores, and a
-service is started anew on them meanwhile: so are the times. For the same reason three services answer about as much as
-one here, give or take what else the machine does, and the second table shows what spreading costs. On hosts
-of their own they add up, until what is in front is full.
+service is started anew on them meanwhile: so are the times. For the same reason three services answer about
+as much as one here, give or take what else the machine does, and the second table shows what spreading
+costs. On hosts of their own they add up, until what is in front is full.
 """
 
 
