@@ -22,11 +22,13 @@ RUN = "/run/q-face"
 
 
 def prepare_command(environment: Mapping[str, str]) -> list[str]:
-    """The command of the first step."""
+    """The command of the first step. A finished engine is of a target already and takes no other."""
+    further = shlex.split(environment.get("QFACE_PREPARE", ""))
+    finished = any(word.partition("=")[0] == "--engine" for word in further)
     return [
         *(sys.executable, "-m", "deploy.prepare", "--state", STATE),
-        *("--target", environment["QFACE_TARGET"]),
-        *shlex.split(environment.get("QFACE_PREPARE", "")),
+        *(() if finished else ("--target", environment["QFACE_TARGET"])),
+        *further,
     ]
 
 

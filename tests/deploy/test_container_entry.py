@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from build.backends.tensorrt import OLDEST
+from build.options import from_options, parser_of
 from deploy.container import __main__ as entry
 from deploy.container import releases
 from deploy.container.check_tensorrt import mismatch
 from deploy.gateway.operation.command_line import parse_serve
+from deploy.prepare.__main__ import Inputs
 from tests.helpers.paths import ROOT
 
 HEALTH = ROOT / "deploy" / "container" / "healthcheck.py"
@@ -80,6 +82,14 @@ def test_words_for_the_first_step_come_from_the_environment() -> None:
         *("--state", "/var/lib/q-face", "--target", "tensorrt"),
         *("--precision", "fp32", "--notice", "a file.txt"),
     ]
+
+
+@pytest.mark.parametrize("given", ["--engine /engines/own", "--engine=/engines/own"])
+def test_a_finished_engine_takes_the_place_of_the_images_target(given: str) -> None:
+    words = entry.prepare_command({"QFACE_TARGET": "tensorrt", "QFACE_PREPARE": given})
+    inputs = from_options(Inputs, parser_of(Inputs, program="", description="").parse_args(words[3:]))
+    assert inputs.overrides.engine == Path("/engines/own")
+    assert inputs.overrides.target is None
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
