@@ -323,15 +323,15 @@ PANELS: dict[str, Sequence[Shown]] = {
         _lines(
             "Power",
             (f"nv_gpu_power_usage{{{ONE}}}", "{{instance}} {{gpu_uuid}}"),
-            ("DCGM_FI_DEV_POWER_USAGE", "{{Hostname}} {{gpu}}"),
+            ("DCGM_FI_DEV_POWER_USAGE", "{{Hostname}}{{hostname}} {{gpu}}"),
             unit=_WATT,
         ),
-        _lines("Temperature", ("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}} {{gpu}}"), unit=_CELSIUS),
-        _lines("Clock", ("DCGM_FI_DEV_SM_CLOCK * 1e6", "{{Hostname}} {{gpu}}"), unit=_HERTZ),
+        _lines("Temperature", ("DCGM_FI_DEV_GPU_TEMP", "{{Hostname}}{{hostname}} {{gpu}}"), unit=_CELSIUS),
+        _lines("Clock", ("DCGM_FI_DEV_SM_CLOCK * 1e6", "{{Hostname}}{{hostname}} {{gpu}}"), unit=_HERTZ),
         _lines(
             "Faults",
-            ("DCGM_FI_DEV_XID_ERRORS", "last XID {{Hostname}} {{gpu}}"),
-            ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "remapped rows {{Hostname}} {{gpu}}"),
+            ("DCGM_FI_DEV_XID_ERRORS", "last XID {{Hostname}}{{hostname}} {{gpu}}"),
+            ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "remapped rows {{Hostname}}{{hostname}} {{gpu}}"),
         ),
     ],
     "Answers": [
