@@ -152,3 +152,27 @@ def test_without_its_rules_and_dashboard_a_chart_says_so(tmp_path: Path) -> None
         done = template("--set", f"monitoring.{name}=true", chart=bare)
         assert done.returncode != 0
         assert f"monitoring.{name}: this package of the chart has no files/" in done.stderr
+
+
+def test_a_budget_is_made_where_it_keeps_a_pod() -> None:
+    assert len(of_kind("PodDisruptionBudget", render("cpu", "replicas=2"))) == 1
+    assert not of_kind("PodDisruptionBudget", render("cpu", "replicas=1"))
+
+
+def test_a_release_and_its_canary_are_two_jobs_to_prometheus() -> None:
+    for values, kind in (("hpa", "PodMonitor"), ("keda", "ServiceMonitor")):
+        monitor = only(kind, render(values))
+        assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/instance"
+        assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "faces-now"
+
+
+def test_the_log_of_the_test_is_there_when_helm_reads_it() -> None:
+    (pod,) = [each for each in of_kind("Pod", render()) if "helm.sh/hook" in each["metadata"]["annotations"]]
+    assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+
+
+def test_a_root_filesystem_is_writable_where_the_nodes_runtime_needs_that() -> None:
+    manifests = render("gpu", "containerSecurityContext.readOnlyRootFilesystem=false")
+    found = list(containers(pod_template(manifests)["spec"]))
+    assert len(found) == 2
+    assert not any(each["securityContext"]["readOnlyRootFilesystem"] for each in found)

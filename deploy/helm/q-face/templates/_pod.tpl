@@ -17,7 +17,7 @@ capabilities:
   drop:
     - ALL
 privileged: false
-readOnlyRootFilesystem: true
+readOnlyRootFilesystem: {{ .Values.containerSecurityContext.readOnlyRootFilesystem }}
 {{- end -}}
 
 {{- define "q-face.podSecurityContext" -}}
