@@ -51,3 +51,17 @@ def test_headings_that_the_runbook_links_to_exist() -> None:
     linked = set(re.findall(r"\]\(#([\w-]+)\)", RUNBOOK))
     assert linked
     assert linked <= headings
+
+
+def test_commands_for_a_cluster_name_the_namespace() -> None:
+    """Without it kubectl takes the default one, and a key that leaked would still be good."""
+    commands = re.findall(r"(?:^|[`|;&] ?)((?:kubectl|helm) [a-z-][^`|;\n]+)", RUNBOOK, re.MULTILINE)
+    without = [
+        command
+        for command in commands
+        if not re.search(r" -n vision\b", command)
+        and not re.match(r"kubectl (create namespace|drain)\b", command)
+        and command != "helm test"  # the word in a sentence
+    ]
+    assert len(commands) > 30
+    assert without == []
