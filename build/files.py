@@ -61,4 +61,4 @@ def why_unwritten(error: OSError, *, size: int | None = None) -> str:
     remedy = "make room there" if is_full else "make that directory writable"
     if is_full and size is not None:
         remedy += f" for {1 + size // 1_000_000} MB"
-    return f"({reason}): {remedy}, or name another with --output"
+    return f"({reason}): {remedy}, or name another"

@@ -129,7 +129,7 @@ def _perform(stage: Stage[Report], inputs: Mapping[str, Any], *, log: Log) -> Do
         _remove(unfinished)
         raise BuildError(
             f"the step {stage.title} can't write {error.filename or unfinished} ({error.strerror}): make "
-            "room or that place writable, or name another with --output"
+            "room or that place writable, or name another"
         ) from None
     except BaseException:
         _remove(unfinished)

@@ -143,7 +143,7 @@ def _watch(server: "subprocess.Popen[bytes]", *, wake: int) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command until it ends or is to end, and leave nothing of it."""
+    """Run the command until it ends or is to end, and leave nothing of it. 2 where it can't be run."""
     grace, niceness, prefix, sockets = float(arguments[0]), int(arguments[1]), arguments[2], arguments[3]
     command = arguments[4:]
     _protect()
@@ -155,12 +155,16 @@ def main(arguments: list[str]) -> int:
     os.set_blocking(alarm, False)
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    server = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
-        preexec_fn=functools.partial(_in_child, niceness),
-    )
+    try:
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            preexec_fn=functools.partial(_in_child, niceness),
+        )
+    except OSError as error:
+        print(f"{command[0]} can't be run here ({error.strerror})", file=sys.stderr)
+        return 2
     try:
         with contextlib.suppress(BrokenPipeError):
             print(f"pid {server.pid}", flush=True)

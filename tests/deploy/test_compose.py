@@ -176,9 +176,19 @@ def test_every_image_is_of_one_version(projects: dict[str, dict[str, Any]], prof
         assert re.match(r"v?\d+\.\d+", tag), name
         if name in SERVICES[profile]:
             assert tag.endswith(f"-{profile}")
-            built = one["build"]  # else compose would look for it in a registry
-            assert built["target"] == profile
-            assert (Path(built["context"]) / built["dockerfile"]) == DOCKERFILE
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_image_is_built_once_and_never_looked_for_in_a_registry(
+    projects: dict[str, dict[str, Any]], profile: str
+) -> None:
+    """Two services that build one tag do so at once, and the second ends with "already exists"."""
+    answers, prepares = (projects[profile]["services"][name] for name in SERVICES[profile])
+    assert answers["image"] == prepares["image"]
+    assert "build" not in answers
+    assert answers["pull_policy"] == "never"
+    assert prepares["build"]["target"] == profile
+    assert (Path(prepares["build"]["context"]) / prepares["build"]["dockerfile"]) == DOCKERFILE
 
 
 def test_the_images_tag_is_the_dockerfiles_version(projects: dict[str, dict[str, Any]]) -> None:
@@ -263,6 +273,7 @@ def test_the_readmes_docker_run_is_what_compose_states(projects: dict[str, dict[
     )
     mounted = {text.split(":")[1] for text in given["--volume"]}
     assert mounted == {volume["target"] for volume in one["volumes"]}
+    assert given["--restart"] == [one["restart"]]  # also after the host has started anew
 
 
 def test_keys_that_lie_beside_compose_stay_out_of_git() -> None:

@@ -92,6 +92,28 @@ def test_a_finished_engine_takes_the_place_of_the_images_target(given: str) -> N
     assert inputs.overrides.target is None
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "QFACE_TARGET is not set"),
+        (
+            {"QFACE_TARGET": "openvino", "QFACE_PREPARE": "--tasks 'age"},
+            "close each quotation mark of --tasks 'age",
+        ),
+    ],
+)
+def test_a_wrong_environment_gets_a_sentence(
+    given: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("QFACE_TARGET", "QFACE_PREPARE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert entry.main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
+
+
 class _Page(http.server.BaseHTTPRequestHandler):
     status = 200
 

@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_the_old_repository_in_place(
         return write_bytes(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full_after_ten)
-    sentence = r"\(No space left on device\): make room there for \d+ MB, or name another with --output"
+    sentence = r"\(No space left on device\): make room there for \d+ MB, or name another"
     with pytest.raises(BuildError, match=sentence):
         assemble(ServingPlan(weights=weights, tasks=("head_pose",)), output=output)
     assert everything_below(output) == before

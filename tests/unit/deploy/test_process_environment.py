@@ -41,4 +41,5 @@ def test_proxies_and_secrets_are_withheld_and_settings_are_not() -> None:
         "LD_LIBRARY_PATH": "/triton/lib:/python/lib:/further",
         "PYTHONPATH": "/repository/lib:/venv/packages",
         "PYTHONNOUSERSITE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
     }

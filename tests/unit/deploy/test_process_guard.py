@@ -77,3 +77,19 @@ def test_what_it_starts_writes_for_this_user_only_and_dumps_no_core(prefix: str,
     assert no_core == "True"
     assert int(niceness) == min(os.nice(0) + 3, 19)
     assert not sockets.exists()
+
+
+def test_a_program_that_can_not_be_run_is_named_in_one_line(prefix: str, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF for another machine")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, process_guard.__file__, "1", "0", prefix, str(tmp_path / "sockets"), str(program)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"{program} can't be run here (Exec format error)\n"
