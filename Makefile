@@ -152,7 +152,7 @@ check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on 
 # Chart, rules, balancing and the CPU container's substance, with the tools of .venv-deploy and of the system (debootstrap,
 # nginx, prometheus: apt-get install them): each check is a module of tests/deploy that also runs alone.
 .PHONY: check-deploy
-check-deploy: .venv/.made .venv-serve/.made .venv-deploy/.made repository ## the heavy checks of deployment, to the end, with reports in docs/reports (ARGS="--only NAME"): about 25 minutes
+check-deploy: .venv/.made .venv-serve/.made .venv-deploy/.made repository ## the heavy checks of deployment, to the end, with reports in var/check-deploy (ARGS="--only NAME"): about 20 minutes, as root
 	$(FULL) -m tests.deploy $(ARGS)
 
 .PHONY: soak
@@ -256,7 +256,7 @@ sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
+	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

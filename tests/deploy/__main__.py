@@ -27,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.deploy", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=checks(), default=checks(), help="these checks alone")
     parser.add_argument(
-        "--reports", type=Path, default=ROOT / "docs" / "reports", help="folder for the reports"
+        "--reports", type=Path, default=ROOT / "var" / "check-deploy", help="folder for the reports"
     )
     options = parser.parse_args(arguments)
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    options.reports.mkdir(parents=True, exist_ok=True)
     failed = []
     for name in options.only:
         began = time.monotonic()
