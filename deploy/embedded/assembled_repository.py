@@ -41,7 +41,10 @@ def open_repository(folder: Path, *, serves_gpus: bool = False) -> Repository:
     resolved = folder.resolve()
     models = resolved / "models"
     if not models.is_dir():
-        raise RepositoryNotFound(f"no model repository is assembled at {folder}: run `make repository` first")
+        raise RepositoryNotFound(
+            f"no model repository is assembled at {folder}: run `make repository` first, or in a container "
+            "`python -m deploy.prepare`"
+        )
     names = tuple(sorted(path.name for path in models.iterdir() if path.is_dir()))
     if not names:
         raise RepositoryNotFound(
