@@ -17,6 +17,9 @@ import sysconfig
 
 # The Python backend's stub embeds this Python, and is linked against this file.
 LIBRARY = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
+# Where the loader looks by itself. Named to it they would come before what ldconfig puts first: in a GPU's
+# container on a host with an older driver that is libcuda of CUDA's compatibility package.
+_LOADERS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 
 
 # Annotations are quoted so that a Python too old for them can still say that it is.
@@ -27,7 +30,9 @@ def library_folder() -> "str | None":
     folders += [os.path.join(folder, multiarch) for folder in folders if folder and multiarch]  # noqa: PTH118
     for folder in folders:
         if folder and os.path.exists(os.path.join(folder, LIBRARY)):  # noqa: PTH110, PTH118
-            return str(folder)
+            own = multiarch and os.path.basename(folder) == multiarch  # noqa: PTH119
+            place = os.path.dirname(folder) if own else folder  # noqa: PTH120
+            return "" if place in _LOADERS else str(folder)
     try:
         ctypes.CDLL(LIBRARY)
     except OSError:

@@ -18,6 +18,7 @@ from deploy.embedded import (
     LibraryNotFound,
     PortTaken,
     environment,
+    interpreter_probe,
     ports,
 )
 from deploy.embedded.__main__ import main
@@ -92,6 +93,25 @@ def test_a_missing_libpython_is_told_before_anything_is_installed(
     bare["library_folder"] = None
     assert main(["--check"]) == 2
     assert "apt install libpython3.11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("libdir", "there", "folder"),
+    [
+        ("/usr/lib", "/usr/lib/x86_64-linux-gnu", ""),
+        ("/usr/lib64", "/usr/lib64", ""),
+        ("/opt/python/lib", "/opt/python/lib", "/opt/python/lib"),
+        ("/opt/python/lib", "/opt/python/lib/x86_64-linux-gnu", "/opt/python/lib/x86_64-linux-gnu"),
+    ],
+)
+def test_a_folder_of_the_loaders_own_is_not_put_before_the_others(
+    libdir: str, there: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"LIBDIR": libdir, "MULTIARCH": "x86_64-linux-gnu"}
+    monkeypatch.setattr(interpreter_probe.sysconfig, "get_config_var", variables.get)
+    found = f"{there}/{interpreter_probe.LIBRARY}"
+    monkeypatch.setattr(interpreter_probe.os.path, "exists", lambda path: path == found)
+    assert interpreter_probe.library_folder() == folder
 
 
 def test_a_python_that_is_not_there_is_refused(tmp_path: Path) -> None:
