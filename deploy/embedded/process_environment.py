@@ -28,8 +28,8 @@ def process_environment(
     libraries = [*map(str, triton.libraries)]
     if carrier.library_folder is not None:
         libraries.append(str(carrier.library_folder))
-    if further := variables.get("LD_LIBRARY_PATH"):
-        libraries.append(further)
+    # Without an empty entry, as OpenCV leaves one: it would mean the working directory.
+    libraries += filter(None, variables.get("LD_LIBRARY_PATH", "").split(":"))
     variables["LD_LIBRARY_PATH"] = ":".join(libraries)
     variables["PYTHONPATH"] = ":".join(map(str, (library, *carrier.site_packages)))
     variables["PYTHONNOUSERSITE"] = "1"

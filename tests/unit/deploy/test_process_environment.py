@@ -32,13 +32,13 @@ def test_proxies_and_secrets_are_withheld_and_settings_are_not() -> None:
         "OMP_NUM_THREADS": "2",
         "HOME": "/home/me",
         "PATH": "/usr/bin",
-        "LD_LIBRARY_PATH": "/further",
+        "LD_LIBRARY_PATH": "/further::/more:",
     }
     assert process_environment(TRITON, library=Path("/repository/lib"), inherited=inherited) == {
         "OMP_NUM_THREADS": "2",
         "HOME": "/home/me",
         "PATH": "/venv/bin:/usr/bin",
-        "LD_LIBRARY_PATH": "/triton/lib:/python/lib:/further",
+        "LD_LIBRARY_PATH": "/triton/lib:/python/lib:/further:/more",
         "PYTHONPATH": "/repository/lib:/venv/packages",
         "PYTHONNOUSERSITE": "1",
         "OPENBLAS_NUM_THREADS": "1",
