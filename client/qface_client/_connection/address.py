@@ -35,7 +35,10 @@ def target_of(url: str) -> str:
             f"the address is host:port of the server's gRPC, not {url!r}: leave the scheme out, or give "
             "dns:///NAME:PORT where each address of a name is a server of its own"
         )
-    if url.startswith(_SOCKETS) or not is_several(url) or url.startswith(_DNS):
+    if url.startswith(_DNS) and not _parts(url)[0]:
+        raise InvalidInput(f"the address {url!r} has no name: give dns:///NAME:PORT")
+    listed = url.startswith(tuple(_LISTS.values()))
+    if url.startswith((*_SOCKETS, _DNS)) or not (listed or is_several(url)):
         return url
     parts = _parts(url)
     versions = {_version(part, url=url) for part in parts}

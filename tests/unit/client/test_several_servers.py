@@ -181,6 +181,8 @@ def test_one_address_is_one_server(url: str) -> None:
         ("10.0.0.5:8001,", "'' of"),
         ("10.0.0.5:8001,10.0.0.6:80010", "'10.0.0.6:80010' of"),
         ("10.0.0.5:8001,[fd00::6]:8001", "all IPv4 or all IPv6"),
+        ("ipv4:10.0.0.5", "'10.0.0.5' of 'ipv4:10.0.0.5'"),
+        ("dns:///", "has no name: give dns:///NAME:PORT"),
         ("http://faces:8001,http://more:8001", "leave the scheme out, or give dns:///"),
     ],
 )
