@@ -127,7 +127,9 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
         (place / "half").write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place / "model.plan"))
 
-    with pytest.raises(BuildError, match=r"model\.plan \(No space left on device\): make room .*, or name another$"):
+    with pytest.raises(
+        BuildError, match=r"model\.plan \(No space left on device\): make room .*, or name another$"
+    ):
         done(tmp_path / "x", {"a": 1}, run=full)
     assert not (tmp_path / "x").exists()
     assert not list(tmp_path.glob("*unfinished*"))
