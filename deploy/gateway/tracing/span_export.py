@@ -42,7 +42,8 @@ class SpanExport:
             from deploy.gateway.tracing.otlp import Otlp, OtlpError
         except ImportError as error:
             raise CannotStart(
-                f"--otlp-endpoint needs the package opentelemetry-proto ({error}): `make .venv-serve` installs it"
+                f"--otlp-endpoint needs the package opentelemetry-proto ({error}): "
+                "`make .venv-serve` installs it"
             ) from error
         assert options.otlp_endpoint is not None
         self._endpoint = options.otlp_endpoint
