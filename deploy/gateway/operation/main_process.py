@@ -75,7 +75,7 @@ class MainProcess:
         self._memory = MemoryTrim()
         self._unwritten: dict[str, Callable[[], None]] = {}  # what is tried again, by what it is
         self._address = ""
-        self._listens = False
+        self._is_open = False  # whether every port takes connections, those of further processes too
         control = places.control_socket(options.control, repository=options.repository)
         self._state_file = StateFile(places.state_file(control))
         self._leases = RepositoryLeases()
@@ -150,7 +150,10 @@ class MainProcess:
         """Whether requests are welcome, and in a sentence why not."""
         if self._stop.wanted.is_set():
             return False, "the gateway stops"
-        return self._dispatcher.health(model)
+        is_ready, why = self._dispatcher.health(model)
+        if is_ready and not self._is_open:
+            return False, "a port of the gateway's further processes is not open yet"
+        return is_ready, why
 
     async def run(self) -> None:
         """Serves until a signal; raises an EmbeddedServerError where it can't."""
@@ -166,6 +169,8 @@ class MainProcess:
                 self._further_fronts.start(self._grpc_port, rest_port=self._options.rest_port)
                 if await self._start_pool():
                     await self._further_fronts.started()
+                    self._is_open = True
+                    self._show_readiness()
                     self._note_precisions()
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
                     self._reporter.send(reports.READY, models=self._models)
@@ -234,7 +239,6 @@ class MainProcess:
         pages = f"{options.host}:{http_port}"
         rest = "" if options.no_rest else f"{options.host}:{options.rest_port}"
         self._methods.addresses = {"grpc": self._address, "http": pages, "rest": rest}
-        self._listens = True
         scheme = "http" if options.identity.certificate is None else "https"
         door = f", REST {scheme}://{rest}/docs" if rest else ""
         log(f"starting: gRPC {self._address}{door}, metrics http://{pages}/metrics")
@@ -271,8 +275,12 @@ class MainProcess:
     def _on_change(self) -> None:
         self._dispatcher.pool_changed()
         self._further_fronts.changed()
+        self._show_readiness()
+
+    def _show_readiness(self) -> None:
+        """By the ready file."""
         is_ready, _ = self.health()
-        if not (is_ready and self._listens):
+        if not is_ready:
             self._unwritten.pop(_READY_FILE, None)
             self._ready_file.remove()
             return

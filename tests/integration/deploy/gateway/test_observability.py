@@ -109,3 +109,39 @@ def test_pages_answer_while_somebody_reads_them_all_the_time(server: GatewayServ
         for each in reading:
             each.result()
     assert page_of(server, "/v2/health/ready")[0] == 200
+
+
+# Imported by each Python that starts: REST's process waits until it may go on.
+_LATE = """
+import pathlib, sys, time
+if any("front_process" in word for word in sys.orig_argv):
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.05)
+"""
+
+
+def test_it_is_not_ready_before_rest_can_be_asked(folder: Path) -> None:
+    gate, ready_file = folder / "gate", folder / "ready"
+    (folder / "late").mkdir()
+    (folder / "late" / "sitecustomize.py").write_text(_LATE.format(gate=str(gate)))
+    late = GatewayServer(
+        folder / "repository",
+        rest_port=0,
+        arguments=["--ready-file", str(ready_file)],
+        environment={"PYTHONPATH": str(folder / "late")},
+    )
+    late.start(wait=False)
+    try:
+        page = "/v2/health/ready"
+        assert eventually(lambda: "not open yet" in str(page_of(late, page)[1]))
+        assert page_of(late, page)[0] == 503
+        assert not ready_file.exists()
+        ask(late.grpc_address, crop(1))  # whose port is open
+
+        gate.touch()
+        assert eventually(lambda: page_of(late, page)[0] == 200)
+        assert ready_file.exists()
+        with urllib.request.urlopen(f"http://{late.rest_address}/v1/health/live", timeout=30) as answer:
+            assert answer.status == 200
+    finally:
+        late.stop()
