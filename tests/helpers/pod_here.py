@@ -59,7 +59,9 @@ class PodHere:
             *("setpriv", f"--reuid={security['runAsUser']}", f"--regid={security['runAsGroup']}"),
             *(f"--groups={self._group}", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
         )
-        variables = {"PATH": "/opt/q-face/.venv-serve/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+        # The client lies there in the image; this environment's own way to it may lead below a volume.
+        client = {"PYTHONPATH": "/opt/q-face/client"}
+        variables = {"PATH": "/opt/q-face/.venv-serve/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"} | client
         variables |= {entry["name"]: entry["value"] for entry in container.get("env", ())}
         words = (*container["command"], *container["args"])
         clean = ("env", "-i", *(f"{name}={value}" for name, value in variables.items()))
