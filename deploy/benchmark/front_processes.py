@@ -1,13 +1,13 @@
 """What a request costs the gateway, with one front process and with several.
 
     python -m deploy.benchmark.front_processes --processes 1 2
-    python -m deploy.benchmark.front_processes --processes 1 --trace-ratio 0.01
+    python -m deploy.benchmark.front_processes --processes 1 --trace-ratio off 0.01 1
 
 Clients send raw crops (37 kB) as fast as they are answered, through a gateway, to a model of Triton's that
 does next to nothing. What counts is the processor time of the gateway's own processes a request, which
 says how many requests a second a core carries; the rate itself is that of clients, gateway and Triton
 on the same cores. With --trace-ratio such a share of the requests is traced, to a collector that is here too
-and throws the spans away.
+and throws the spans away. All gateways run at once, and are measured in turns.
 """
 
 import argparse
@@ -40,6 +40,7 @@ MODEL = "light"
 SIDE = 112  # of a crop, pixels
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_SECONDS = 1.0
+OFF = "off"
 BUSY_SECONDS = 0.05  # that a client waits after it was refused
 
 _SOURCE = """
@@ -61,6 +62,14 @@ input {{ name: "crop" data_type: TYPE_UINT8 dims: [ {SIDE}, {SIDE}, 3 ] }}
 output {{ name: "answer" data_type: TYPE_FP32 dims: [ 1 ] }}
 instance_group {{ kind: KIND_CPU count: 2 }}
 """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """One gateway."""
+
+    processes: int
+    trace_ratio: float | None  # None: no tracing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,62 +164,70 @@ def tracing_arguments(ratio: float | None) -> Iterator[tuple[str, ...]]:
 
 
 def measure(
-    repository: Path,
-    *,
-    processes: int,
-    clients: int,
-    seconds: float,
-    rounds: int,
-    trace_ratio: float | None = None,
-) -> Cost:
-    """Medians over the rounds."""
-
-    def run(length: float) -> int:
-        words = ("--load", server.grpc_address, "--clients", str(clients), "--seconds", str(length))
-        command = (sys.executable, "-m", "deploy.benchmark.front_processes", *words)
-        return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
-
-    costs: list[Cost] = []
-    with (
-        tracing_arguments(trace_ratio) as tracing,
-        GatewayServer(repository, arguments=("--processes", str(processes), *tracing)) as server,
-    ):
-        status: dict[str, Any] = server.status()
-        main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
-        run(WARM_UP_SECONDS)
+    repository: Path, setups: Sequence[Setup], *, clients: int, seconds: float, rounds: int
+) -> dict[Setup, Cost]:
+    """Medians over the rounds, in each of which all gateways have their turn."""
+    costs: dict[Setup, list[Cost]] = {setup: [] for setup in setups}
+    with contextlib.ExitStack() as stack:
+        running: dict[Setup, GatewayServer] = {}
+        for setup in costs:
+            tracing = stack.enter_context(tracing_arguments(setup.trace_ratio))
+            words = ("--processes", str(setup.processes), *tracing)
+            running[setup] = stack.enter_context(GatewayServer(repository, arguments=words))
+            _load_by_process(running[setup], clients=clients, seconds=WARM_UP_SECONDS)
         for _ in range(rounds):
-            before, began = (cpu_seconds(*main), cpu_seconds(*fronts)), time.monotonic()
-            answered = run(seconds)
-            took = time.monotonic() - began
-            costs.append(
-                Cost(
-                    rate=answered / min(took, seconds),
-                    main=1e3 * (cpu_seconds(*main) - before[0]) / answered,
-                    fronts=1e3 * (cpu_seconds(*fronts) - before[1]) / answered,
-                )
-            )
+            for setup, server in running.items():
+                costs[setup].append(_one_round(server, clients=clients, seconds=seconds))
+    return {
+        setup: Cost(
+            **{
+                field.name: statistics.median(getattr(cost, field.name) for cost in of_setup)
+                for field in dataclasses.fields(Cost)
+            }
+        )
+        for setup, of_setup in costs.items()
+    }
+
+
+def _one_round(server: GatewayServer, *, clients: int, seconds: float) -> Cost:
+    status: dict[str, Any] = server.status()
+    main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
+    before, began = (cpu_seconds(*main), cpu_seconds(*fronts)), time.monotonic()
+    answered = _load_by_process(server, clients=clients, seconds=seconds)
+    took = time.monotonic() - began
     return Cost(
-        **{
-            field.name: statistics.median(getattr(cost, field.name) for cost in costs)
-            for field in dataclasses.fields(Cost)
-        }
+        rate=answered / min(took, seconds),
+        main=1e3 * (cpu_seconds(*main) - before[0]) / answered,
+        fronts=1e3 * (cpu_seconds(*fronts) - before[1]) / answered,
     )
 
 
-def table(costs: dict[int, Cost]) -> str:
-    """A line for each number of processes."""
+def _load_by_process(server: GatewayServer, *, clients: int, seconds: float) -> int:
+    """`load` in a process of its own; answers."""
+    words = ("--load", server.grpc_address, "--clients", str(clients), "--seconds", str(seconds))
+    command = (sys.executable, "-m", "deploy.benchmark.front_processes", *words)
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
+
+
+def table(costs: dict[Setup, Cost]) -> str:
+    """A line for each gateway."""
     lines = [
-        "| front processes | answers/s here | core-ms a request: main process | further fronts | all "
-        "| requests/s on a core |",
-        "|---:|---:|---:|---:|---:|---:|",
+        "| front processes | traced | answers/s here | core-ms a request: main process | further fronts "
+        "| all | requests/s on a core |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for processes, cost in costs.items():
+    for setup, cost in costs.items():
         all_of_them = cost.main + cost.fronts
+        traced = OFF if setup.trace_ratio is None else f"{setup.trace_ratio:g}"
         lines.append(
-            f"| {processes} | {cost.rate:.0f} | {cost.main:.2f} | {cost.fronts:.2f} | {all_of_them:.2f} "
-            f"| {1e3 / all_of_them:.0f} |"
+            f"| {setup.processes} | {traced} | {cost.rate:.0f} | {cost.main:.2f} | {cost.fronts:.2f} "
+            f"| {all_of_them:.2f} | {1e3 / all_of_them:.0f} |"
         )
     return "\n".join(lines)
+
+
+def _ratio(word: str) -> float | None:
+    return None if word == OFF else float(word)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,25 +239,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8, help="connections (default: 8)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a round (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: 3)")
-    parser.add_argument("--trace-ratio", type=float, help="share that is traced (default: no tracing)")
+    parser.add_argument(
+        "--trace-ratio",
+        type=_ratio,
+        nargs="+",
+        default=[None],
+        help=f"shares that are traced (default: {OFF})",
+    )
     parser.add_argument("--load", help=argparse.SUPPRESS)  # be the clients of this address
     options = parser.parse_args(arguments)
     if options.load:
         print(asyncio.run(load(options.load, clients=options.clients, seconds=options.seconds)))
         return 0
-    costs: dict[int, Cost] = {}
+    setups = [
+        Setup(processes=processes, trace_ratio=ratio)
+        for processes in options.processes
+        for ratio in options.trace_ratio
+    ]
     with tempfile.TemporaryDirectory(prefix="qface-bench-") as folder:
-        repository = write_repository(Path(folder) / "repository")
         try:
-            for processes in options.processes:
-                costs[processes] = measure(
-                    repository,
-                    processes=processes,
-                    clients=options.clients,
-                    seconds=options.seconds,
-                    rounds=options.rounds,
-                    trace_ratio=options.trace_ratio,
-                )
+            costs = measure(
+                write_repository(Path(folder) / "repository"),
+                setups,
+                clients=options.clients,
+                seconds=options.seconds,
+                rounds=options.rounds,
+            )
         except EmbeddedServerError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 2

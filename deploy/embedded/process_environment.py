@@ -33,8 +33,8 @@ def process_environment(
     variables["LD_LIBRARY_PATH"] = ":".join(libraries)
     variables["PYTHONPATH"] = ":".join(map(str, (library, *carrier.site_packages)))
     variables["PYTHONNOUSERSITE"] = "1"
-    # Models use one each. By itself OpenBLAS starts a thread a core in every process and keeps them: 13,000
-    # on a host of 64 cores, more than a container may have.
+    # Models use one each. By itself OpenBLAS starts a thread a core in every process and keeps them: on a
+    # host of many cores more than a container may have.
     variables.setdefault("OPENBLAS_NUM_THREADS", "1")
     # The embedded interpreter takes its standard library from the first python3 on PATH.
     variables["PATH"] = f"{carrier.prefix / 'bin'}:{variables.get('PATH', os.defpath)}"
