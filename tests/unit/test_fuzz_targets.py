@@ -3,6 +3,8 @@
 import dataclasses
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from runtime.image.containers import Picture
 from tests.fuzz.mutations import change_bytes, mutate_picture, repaired, split
 from tests.fuzz.target import Broken, Target
 from tests.fuzz.targets import TARGETS, crop, decode, marker_walk, request_reader
+from tests.helpers.paths import ROOT
 
 CHANGES = 200
 
@@ -76,6 +79,20 @@ def test_memory_beyond_what_was_promised_is_found(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(decode, "decode_image", greedy)
     with pytest.raises(Broken, match="more than"):
         decode.run(decode.TARGET.seeds()[0])
+
+
+def test_memory_that_was_freed_before_counts_when_it_is_taken_again() -> None:
+    # In a process of its own, whose heap keeps what is freed (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD).
+    code = """
+import ctypes
+from tests.fuzz.work import peak_bytes
+for parameter in (-3, -1):
+    ctypes.CDLL(None).mallopt(parameter, 1 << 30)
+bytearray(b"x" * 60_000_000)
+print(peak_bytes(lambda: bytearray(b"x" * 40_000_000)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 40_000_000
 
 
 def test_a_crop_that_does_not_map_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
