@@ -31,10 +31,10 @@ from tritonclient.grpc import service_pb2 as v2
 
 from build.backends import default_backend
 from build.manifest import MANIFEST, sha256_of
-from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processor_time import cpu_seconds
 
 MODEL = "light"
 SIDE = 112  # of a crop, pixels

@@ -17,9 +17,9 @@ from typing import Any
 
 from deploy.benchmark.load.rest import RestClient
 from deploy.benchmark.portrait import PORTRAIT
-from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processor_time import cpu_seconds
 from qface_client import FaceClient
 from qface_client.results import Analysis
 

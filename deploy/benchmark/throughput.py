@@ -22,8 +22,8 @@ from build.acceptance import speed
 from build.errors import BuildError
 from build.manifest import MANIFEST
 from build.serving_plan import shipped_checkpoint
-from deploy.benchmark.model_parameters import model_parameters
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.model_parameters import model_parameters
 from runtime.engines import load_engine
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from build.errors import BuildError
 from build.serving.host_settings import HostSettings, read_settings
-from deploy.benchmark.answer_cost.results import Run, rounded
+from deploy.benchmark.answer_cost.results import Run
 from deploy.benchmark.answer_cost.rows import DIRECT, GATEWAY
 from deploy.capacity.model import BUSY, PREPROCESS, Capacity, Gpus, capacity
 from deploy.capacity.requests import KINDS, RequestCost, request_cost
+from deploy.measuring.plain_data import rounded
 
 CORES = (8, 16, 32, 64, 128)
 

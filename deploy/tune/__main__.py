@@ -23,10 +23,10 @@ from build.machine import usable_cores
 from build.manifest import read_manifest
 from build.serving.host_settings import read_settings
 from build.serving_plan import ServingPlan, recorded_plan
-from deploy.benchmark.answer_cost.about import about, command
-from deploy.benchmark.answer_cost.workers import WorkerError
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.about import about
+from deploy.measuring.workers import WorkerError
 from deploy.tune.bare_engine import sweep, worth_serving
 from deploy.tune.descent import NotMeasured, confirmed, descend, reasons
 from deploy.tune.knobs import FACE, PHOTO, forms, knobs
@@ -83,8 +83,7 @@ def _tune(options: argparse.Namespace, words: Sequence[str], log: Log) -> Run:
     start = read_settings(plan.host_settings, device="cpu", cores=cores)
     measured_with = {name: getattr(options, name) for name in ("minutes", "rounds", "seconds")}
     header = {
-        **about(options.repository, arguments=(), settings=measured_with),
-        "command": command("deploy.tune", words),
+        **about(options.repository, module="deploy.tune", arguments=words, settings=measured_with),
         "load_before": os.getloadavg()[0],
     }
     bare = sweep(options.repository, forms(cores), rounds=3, seconds=options.seconds / 3, progress=log)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from build.serving.host_settings import HostSettings
-from deploy.benchmark.answer_cost.results import rounded
+from deploy.measuring.plain_data import rounded
 from deploy.tune.bare_engine import BareRow
 from deploy.tune.descent import Duel, Round, Trial
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import tritonclient.grpc as triton
 
 from build.preprocessing.face_warp import FACE_WARP
-from deploy.benchmark.faults.processes import TRITON, processes_below, role_of
-from deploy.benchmark.processor_time import cpu_seconds
 from deploy.embedded import Crashed, EmbeddedServer
+from deploy.measuring.processes import TRITON, processes_below, role_of
+from deploy.measuring.processor_time import cpu_seconds
 from tests.helpers import requests as asking
 from tests.helpers import tiny_repository, warp_repository
 

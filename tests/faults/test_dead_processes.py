@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmark.faults.processes import model_processes, send, tritons
 from deploy.benchmark.faults.whole import is_whole, seconds_until
 from deploy.benchmark.load import End, Load, Samples, raw_sender
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import model_processes, send, tritons
 from tests.helpers import tiny_repository
 from tests.helpers.bystanders import DEADLINE, eventually, senders, unhappy
 

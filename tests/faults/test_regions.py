@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmark.faults.processes import processes_below, send, tritons
 from deploy.benchmark.faults.whole import is_ready
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import processes_below, send, tritons
 from tests.helpers import tiny_repository
 from tests.helpers.bystanders import eventually
 

@@ -18,13 +18,13 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.faults.private_mounts import NOBODY_MOUNTS, Filler, mounted, seen_by, way_to_mount
-from deploy.benchmark.faults.processes import model_processes
 from deploy.benchmark.faults.wall_clock import NO_COMPILER, ShiftedClock, shifted_clock
 from deploy.benchmark.faults.whole import is_ready
 from deploy.benchmark.load.sample_requests import CHANNEL
 from deploy.embedded.errors import NoRoom
 from deploy.embedded.process_guard import SHARED_MEMORY
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import model_processes
 from tests.helpers import tiny_repository
 
 SECONDS = 30.0

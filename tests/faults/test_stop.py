@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.benchmark.faults.processes import processes_below
 from deploy.benchmark.load import Load, Samples
 from deploy.benchmark.load.clients import Reply, reply_of
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import processes_below
 from tests.helpers import slow_repository as slow
 from tests.helpers.bystanders import DEADLINE, eventually, senders, stub_of, unhappy
 from tests.helpers.prometheus_page import Page

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from deploy.benchmark.faults.processes import byte_counts, processes_below, role_of
+from deploy.measuring.processes import byte_counts, processes_below, role_of
 
 
 def family(supervisor: int) -> dict[int, str]:

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.benchmark.answer_cost.about import about
 from deploy.benchmark.answer_cost.measure import Peer, measure
 from deploy.benchmark.answer_cost.results import Run
 from deploy.benchmark.answer_cost.rows import MEDIAPIPE
 from deploy.benchmark.answer_cost.table import table
-from deploy.benchmark.answer_cost.workers import WorkerError
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.about import about
+from deploy.measuring.workers import WorkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.rounds < 1 or options.client_processes < 1:
             raise ValueError("--rounds and --client-processes are 1 or more")
-        header = about(options.repository, arguments=words, settings=settings)
+        header = about(
+            options.repository,
+            module="deploy.benchmark.answer_cost",
+            arguments=words,
+            settings=settings,
+        )
         rows = measure(
             repository=options.repository,
             only=options.only,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import threadpoolctl
 
-from deploy.benchmark.answer_cost.workers import answer_requests
-from deploy.benchmark.model_parameters import model_parameters
+from deploy.measuring.model_parameters import model_parameters
+from deploy.measuring.workers import answer_requests
 from runtime.contract import Contract
 from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.faces import find_faces

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.benchmark.answer_cost.workers import answer_requests
+from deploy.measuring.workers import answer_requests
 from qface_client import Face, FaceClient
 
 _TIMEOUT = 60.0  # seconds, of a request

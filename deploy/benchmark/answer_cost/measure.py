@@ -22,20 +22,20 @@ from deploy.benchmark.answer_cost.results import (
     PEER,
     SERVED,
     Row,
-    Sample,
     row_of,
 )
 from deploy.benchmark.answer_cost.rows import Request, ServedRow
-from deploy.benchmark.answer_cost.server_processes import (
+from deploy.benchmark.portrait import PORTRAIT
+from deploy.embedded.environment import PROJECT
+from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.sample import Sample
+from deploy.measuring.server_processes import (
     GATEWAY,
     ServerProcesses,
     medians_by_part,
     without_idle,
 )
-from deploy.benchmark.answer_cost.workers import Worker, call_together
-from deploy.benchmark.portrait import PORTRAIT
-from deploy.embedded.environment import PROJECT
-from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.workers import Worker, call_together
 from qface_client import FaceClient
 from runtime.image.crops import crop_of
 

@@ -16,7 +16,7 @@ import mediapipe
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
-from deploy.benchmark.answer_cost.workers import answer_requests
+from deploy.measuring.workers import answer_requests
 
 
 class Landmarker:

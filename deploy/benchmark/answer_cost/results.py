@@ -2,37 +2,19 @@
 
 import dataclasses
 import json
-import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deploy.measuring.percentiles import percentile
+from deploy.measuring.plain_data import write_json
+from deploy.measuring.sample import Sample
+
 FORMAT = 1
-_LIST = re.compile(r"\[([^\[\]{}]*)\]")  # of values that are no lists themselves
 
 # Groups of rows.
 BARE, SERVED, LOADED, IN_PROCESS, PEER = "bare engine", "served", "under load", "in process", "peer"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What one round of one row gave.
-
-    core_seconds: processor time by process (of what runs in one process: by step), idle time subtracted.
-    latencies: seconds, one an answer; none where answers are not waited for one by one.
-    """
-
-    answers: int
-    seconds: float
-    core_seconds: Mapping[str, float]
-    latencies: Sequence[float] = ()
-
-    @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.answers / self.seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,9 +69,7 @@ class Run:
     def write(self, path: Path) -> None:
         """Keeps the run as JSON, each list of numbers in a line."""
         rows = [dataclasses.asdict(row) for row in self.rows]
-        text = json.dumps(rounded({"format": FORMAT, **self.about, "rows": rows}), indent=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
+        write_json({"format": FORMAT, **self.about, "rows": rows}, path)
 
     @classmethod
     def read(cls, path: Path) -> "Run":
@@ -125,21 +105,6 @@ def row_of(name: str, *, group: str, faces: int, samples: Sequence[Sample]) -> R
         p50_ms=tuple(1e3 * percentile(sample.latencies, 0.5) for sample in samples) if timed else (),
         p99_ms=tuple(1e3 * percentile(sample.latencies, 0.99) for sample in samples) if timed else (),
     )
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(1, math.ceil(share * len(ordered))) - 1]
-
-
-def rounded(value: Any) -> Any:
-    """The same plain data with floats of five digits: a file that people can read."""
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, Mapping):
-        return {key: rounded(each) for key, each in value.items()}
-    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _row(content: Mapping[str, Any]) -> Row:

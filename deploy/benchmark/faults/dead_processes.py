@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from deploy.benchmark.faults.fault import Fault, Scene
-from deploy.benchmark.faults.processes import (
+from deploy.gateway.operation.workers.doors import GRPC, REST
+from deploy.measuring.processes import (
     model_names,
     model_processes,
     processes_below,
@@ -15,7 +16,6 @@ from deploy.benchmark.faults.processes import (
     send,
     tritons,
 )
-from deploy.gateway.operation.workers.doors import GRPC, REST
 
 _UNDISTURBED = 6.0  # seconds of the row without a fault
 _FROZEN_SECONDS = 1.0  # between SIGSTOP and SIGCONT

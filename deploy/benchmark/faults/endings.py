@@ -12,11 +12,11 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.faults.fault import Fault, Scene
-from deploy.benchmark.faults.processes import processes_below, running
 from deploy.benchmark.load import End
 from deploy.benchmark.load.mix import EVERYTHING
 from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.sample_requests import CHANNEL
+from deploy.measuring.processes import processes_below, running
 
 _BURST = 12  # requests that are sent just before the signal, so that work is in flight
 _ARRIVED = 0.3  # seconds after which a request counts as arrived

@@ -10,13 +10,13 @@ from typing import Any
 
 import grpc
 
-from deploy.benchmark.faults.processes import model_names
 from deploy.benchmark.faults.whole import is_whole, seconds_until
 from deploy.benchmark.load import End, Load, Outcome, Samples
 from deploy.benchmark.load.clients import MakeSender, reply_of
 from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.sample_requests import Sample
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import model_names
 
 REPAIR_SECONDS = 300.0  # until a gateway must be whole again, on a machine that is many times slower
 

@@ -18,13 +18,13 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.faults.fault import Fault, Scene
 from deploy.benchmark.faults.private_mounts import NOBODY_MOUNTS, Filler, mounted, seen_by, way_to_mount
-from deploy.benchmark.faults.processes import model_processes, send
 from deploy.benchmark.load.mix import PHOTOS
 from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, request_for
 from deploy.embedded.environment import PROJECT
 from deploy.embedded.errors import CannotStart
 from deploy.embedded.process_guard import SHARED_MEMORY
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import model_processes, send
 
 _MEBIBYTE = 1 << 20
 _LARGE_SIDE = 2500  # pixels of a photo of noise

@@ -13,11 +13,11 @@ from build.precisions import FULL_PRECISION
 from build.serving_plan import ServingPlan, recorded_plan
 from build.stages.repository import assemble
 from deploy.benchmark.faults.fault import Fault, Scene
-from deploy.benchmark.faults.processes import model_names
 from deploy.benchmark.load.clients import MakeSender
 from deploy.benchmark.load.labelling import Naming, Truth, exchanged, labelling_clients
 from deploy.benchmark.load.mix import CROPS
 from deploy.benchmark.load.sample_requests import picture
+from deploy.measuring.processes import model_names
 from runtime.contract import Contract
 
 _CROP = picture(99, size=64)

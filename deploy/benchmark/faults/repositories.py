@@ -10,9 +10,9 @@ from pathlib import Path
 from build.files import sha256_of_file
 from build.manifest import MANIFEST
 from deploy.benchmark.faults.fault import Fault, Scene
-from deploy.benchmark.faults.processes import send
 from deploy.benchmark.load.mix import PHOTOS
 from deploy.gateway.operation.control import ControlError
+from deploy.measuring.processes import send
 
 _FAILING_SECONDS = 3.0  # in which repairs fail, before the file is mended
 _DAMAGED_BYTES = 64

@@ -12,11 +12,11 @@ import grpc
 
 from deploy.benchmark.faults import full_places, wall_clock
 from deploy.benchmark.faults.fault import Fault, Scene
-from deploy.benchmark.faults.processes import model_processes, processes_below
 from deploy.benchmark.faults.whole import is_ready
 from deploy.benchmark.load import End
 from deploy.benchmark.load.sample_requests import CHANNEL
 from deploy.gateway.front.methods import SERVICE
+from deploy.measuring.processes import model_processes, processes_below
 
 _FEW_DESCRIPTORS = 400  # of each process of the gateway
 _CONNECTIONS = 600  # of a client that holds more than that

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from deploy.benchmark.faults.processes import model_processes, processes_below
+from deploy.measuring.processes import model_processes, processes_below
 
 
 class Gateway(Protocol):

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from deploy.benchmark.faults.processes import processes_below
 from deploy.benchmark.several_services.places import Place
 from deploy.embedded.process_guard import remove_shared_memory
 from deploy.gateway.identity.keys import hash_of
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import processes_below
 
 _SERIES = re.compile(
     r'^qface_gateway_client_requests_total\{client="([^"]*)",outcome="answered"\} (\S+)', re.M

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.benchmark.faults.processes import (
+from deploy.measuring.processes import (
     OTHER,
     TRITON,
     Process,

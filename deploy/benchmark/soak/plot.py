@@ -5,8 +5,8 @@ from pathlib import Path
 
 import matplotlib
 
-from deploy.benchmark.faults.processes import OTHER
 from deploy.benchmark.soak.census import Sample
+from deploy.measuring.processes import OTHER
 
 matplotlib.use("Agg")  # no display is needed
 

@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from deploy.benchmark.faults.processes import OTHER, TRITON
 from deploy.benchmark.soak.census import Held, Sample
 from deploy.benchmark.soak.trends import HORIZON, PER, SETTLE, TOLERATED, Point, Trend, Verdict, trend
+from deploy.measuring.processes import OTHER, TRITON
 
 ALL = "all"  # in place of a role
 _MIB = 2**20

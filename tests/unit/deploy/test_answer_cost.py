@@ -9,21 +9,23 @@ from pathlib import Path
 import pytest
 
 from deploy.benchmark.answer_cost import rows
-from deploy.benchmark.answer_cost.about import command
 from deploy.benchmark.answer_cost.client_process import closed_loop, open_loop, read_answers
 from deploy.benchmark.answer_cost.compare import compare, difference, warnings
 from deploy.benchmark.answer_cost.compare import table as comparison_table
 from deploy.benchmark.answer_cost.figures import figures
-from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, Sample, percentile, row_of
+from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, row_of
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
-from deploy.benchmark.answer_cost.server_processes import (
+from deploy.benchmark.answer_cost.table import table
+from deploy.measuring.about import command
+from deploy.measuring.percentiles import percentile
+from deploy.measuring.processor_time import cpu_seconds
+from deploy.measuring.sample import Sample
+from deploy.measuring.server_processes import (
     ServerProcesses,
     medians_by_part,
     part_of,
     without_idle,
 )
-from deploy.benchmark.answer_cost.table import table
-from deploy.benchmark.processor_time import cpu_seconds
 from qface_client import Face
 
 ABOUT = {"machine": {"cores": 2}, "served": {"engine": {"precision": "fp32"}, "contract": "c"}}

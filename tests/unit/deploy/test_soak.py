@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deploy.benchmark.faults.processes import role_of
 from deploy.benchmark.load.clients import Reply
 from deploy.benchmark.soak import report, run
 from deploy.benchmark.soak.__main__ import main
 from deploy.benchmark.soak.census import Held, Sample
 from deploy.benchmark.soak.run import Plan, Recorder, Soak
 from deploy.benchmark.soak.trends import Point, Trend, Verdict, trend
+from deploy.measuring.processes import role_of
 
 MIB = 2**20
 REQUESTS = range(0, 20_001, 250)

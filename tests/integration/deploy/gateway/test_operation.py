@@ -18,7 +18,6 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.benchmark.faults import processes
 from deploy.embedded import (
     CannotStart,
     ModelFailed,
@@ -30,6 +29,7 @@ from deploy.embedded import (
 )
 from deploy.gateway.operation.control import ControlError
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring import processes
 from tests.helpers import slow_repository, tiny_repository
 from tests.helpers.bystanders import ask, eventually, stub_of
 from tests.helpers.paths import ROOT

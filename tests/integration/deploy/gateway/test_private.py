@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.benchmark.faults.processes import processes_below, tritons
 from deploy.gateway.identity.keys_command import main as keys_command
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.processes import processes_below, tritons
 from tests.helpers import tiny_repository
 
 SECRET = "a-secret-of-the-operators"

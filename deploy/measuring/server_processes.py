@@ -5,9 +5,9 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
-from deploy.benchmark.answer_cost.results import Sample
-from deploy.benchmark.faults.processes import look, processes_below, role_of, running
-from deploy.benchmark.processor_time import cpu_seconds
+from deploy.measuring.processes import look, processes_below, role_of, running
+from deploy.measuring.processor_time import cpu_seconds
+from deploy.measuring.sample import Sample
 
 GATEWAY = "gateway"
 _OF_GATEWAY = ("supervisor", "main process", "front process", "guard")

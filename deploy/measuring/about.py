@@ -11,36 +11,50 @@ from typing import Any
 
 from build.machine import describe
 from build.manifest import MANIFEST
-from deploy.benchmark.model_parameters import model_instances, model_parameters
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.model_parameters import model_instances, model_parameters
 
 _ENGINE_SETTINGS = ("runtime", "precision", "threads", "streams")
 
 
-def about(repository: Path, *, arguments: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Date, commit, command, machine, what is served, and the settings of the run."""
-    manifest = json.loads((repository / MANIFEST).read_text())
-    models = repository / "models"
+def about(
+    repository: Path, *, module: str, arguments: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Date, commit, command of the module, machine, what is served, and the settings of the run."""
+    return {
+        **run_header(module=module, arguments=arguments),
+        "served": served_here(repository),
+        "settings": dict(settings),
+    }
+
+
+def run_header(*, module: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Date, commit, command and machine of a run that measures something."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": command("deploy.benchmark.answer_cost", arguments),
+        "command": command(module, arguments),
         "machine": {**describe(), "memory_gib": _memory_gib()},
-        "served": {
-            "contract": manifest["contract"],
-            "tasks": manifest["tasks"],
-            "engine": _settings(models / "face_engine"),
-            "detector": {
-                name: value
-                for name, value in model_parameters(models / "photo_analysis").items()
-                if name.startswith("detector")
-            },
-            # Of every model that is a process; an ensemble is none.
-            "instances": {
-                model.name: count for model in sorted(models.iterdir()) if (count := model_instances(model))
-            },
+    }
+
+
+def served_here(repository: Path) -> dict[str, Any]:
+    """Of an assembled repository: contract, tasks, engine, detector, and the processes of each model."""
+    manifest = json.loads((repository / MANIFEST).read_text())
+    models = repository / "models"
+    return {
+        "contract": manifest["contract"],
+        "tasks": manifest["tasks"],
+        "engine": _settings(models / "face_engine"),
+        "detector": {
+            name: value
+            for name, value in model_parameters(models / "photo_analysis").items()
+            if name.startswith("detector")
         },
-        "settings": dict(settings),
+        # Of every model that is a process; an ensemble is none.
+        "instances": {
+            model.name: count for model in sorted(models.iterdir()) if (count := model_instances(model))
+        },
     }
 
 
