@@ -1,0 +1,1 @@
+"""Loads a V2 server and reports what it bore: `python -m deploy.loadtest`."""
