@@ -80,6 +80,7 @@ class Step:
     batch       requests that were computed at a time, on average
     queue, copy_in, infer, copy_out     means; of an ensemble `infer` is the time of its steps
     failed      requests that failed
+    infer_by_batch      size of a batch -> executions with it, and the mean `infer` of one
     """
 
     model: str
@@ -90,6 +91,7 @@ class Step:
     infer: float
     copy_out: float
     failed: int = 0
+    infer_by_batch: Mapping[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -299,9 +301,14 @@ def _stage(data: Mapping[str, Any]) -> Stage:
             "windows": tuple(_window(each) for each in data["windows"]),
             "generator": Generator(**data["generator"]),
             "failures": tuple(Failure(**each) for each in data["failures"]),
-            "server": Server(**{**server, "steps": tuple(Step(**each) for each in server["steps"])}),
+            "server": Server(**{**server, "steps": tuple(_step(each) for each in server["steps"])}),
         }
     )
+
+
+def _step(data: Mapping[str, Any]) -> Step:
+    batches = {size: (int(count), float(mean)) for size, (count, mean) in data["infer_by_batch"].items()}
+    return Step(**{**data, "infer_by_batch": batches})
 
 
 def _window(data: Mapping[str, Any]) -> Window:
