@@ -59,7 +59,7 @@ class Failure:
 class Generator:
     """What the generator measured of itself in a stage.
 
-    late_p99        seconds after it was due that a request went out, 99th percentile (open loop)
+    late_p99        seconds after it was due that a request went out, 99th percentile; 0 of a closed loop
     busiest         share of a core that the busiest of its processes took
     core_seconds    of all its processes
     limit           a sentence where the generator and not the server may have been the limit; else ""
@@ -102,6 +102,7 @@ class Server:
                 mean latency ("queue", "decode", "engine", "copies", "network and client" ...)
     steps       of each model
     core_ms     processor time of an answer by process, "client" among them, where all run here
+    core_ms_rounds  the same in equal parts of the measured time, one after the other, where they were taken
     memory      bytes held by process at the end, where all run here
     notes       sentences on what could not be measured, and why
     """
@@ -109,6 +110,7 @@ class Server:
     parts: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     steps: Sequence[Step] = ()
     core_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    core_ms_rounds: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     memory: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -247,13 +249,18 @@ class Run:
     ended: str = ""
 
     def write(self, path: Path) -> None:
-        write_json({"format": FORMAT, **_plain(self)}, path)
+        """Keeps the run as JSON, whole or not at all; ValueError for a number that JSON does not have."""
+        plain = _plain(self)
+        _check_finite(plain, "run")
+        beside = path.with_name(f"{path.name}.part")
+        write_json({"format": FORMAT, **plain}, beside)
+        beside.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """A kept run; ValueError with a sentence for a file that is none."""
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_text(), parse_constant=_refuse_constant)
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")
             return cls(
@@ -272,6 +279,22 @@ class Run:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _check_finite(value: Any, name: str) -> None:
+    """ValueError with the name of the first number in plain data that is NaN or infinite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, which JSON does not have: leave out what was not measured")
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_finite(each, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            _check_finite(each, f"{name}[{index}]")
 
 
 def _plain(value: Any) -> Any:
