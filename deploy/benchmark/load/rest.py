@@ -11,27 +11,12 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from deploy.benchmark.load.clients import Reply
+from deploy.measuring.http_statuses import code_of
 
 ANALYZE = "/v1/analyze"
 _IDLE = 1.0  # seconds after which a server may end a connection by itself
 _BOUNDARY = "qface-load-2d1c9f"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close drops the connection at once
-# HTTP statuses as the gRPC ones that they stand for.
-_CODES: Mapping[int, str] = {
-    200: "OK",
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    408: "DEADLINE_EXCEEDED",
-    413: "INVALID_ARGUMENT",
-    415: "INVALID_ARGUMENT",
-    422: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 class RestClient:
@@ -92,7 +77,7 @@ class RestClient:
         if answer.will_close:
             self.close()
         wait = answer.getheader("Retry-After")
-        code = _CODES.get(answer.status, f"HTTP {answer.status}")
+        code = code_of(answer.status)
         details = "" if answer.status == 200 else data.decode(errors="replace")[:500]
         return Reply(code=code, details=details, pushback=float(wait) if wait else None), value
 

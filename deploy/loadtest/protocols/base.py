@@ -1,9 +1,11 @@
 """What a way of asking a server is made of."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from deploy.loadtest.work.question import Question
 
@@ -36,7 +38,7 @@ class Target:
     """A server, and with what it is called; it goes to the generator's processes as it is.
 
     address             "HOST:PORT"
-    metadata            sent with each request: keys and the like; never in a report
+    metadata            sent with each request, as headers over HTTP: keys and the like; never in a report
     authorities         PEM file that the server's certificate is checked by; None with `secure`: the system's
     certificate,
     private_key         PEM files of this client
@@ -68,10 +70,22 @@ class Door(Protocol):
     def message(self, question: Question) -> Any:
         """The question as it is sent, made once; ValueError where this protocol can't send it."""
 
-    def connect(self, target: Target) -> Connection: ...
+    def connect(self, target: Target) -> Connection:
+        """Called in the event loop of the calls. It connects with the first request."""
 
-    def describe(self, target: Target, *, timeout: float) -> Mapping[str, Any]:
-        """What the server says of itself: `server`, `version`, `models` and what else it has.
+    def describe(self, target: Target, *, timeout: float, models: Sequence[str] = ()) -> Mapping[str, Any]:
+        """What the server returns about itself, as plain data within `timeout` seconds.
 
-        ConnectionError with a sentence where it can't be had.
+        `server` and `version` are texts. `models` has each ready model by its name, as
+        `descriptions.from_config` makes it; of a server that lists none, those of the argument.
+        ConnectionError with a sentence where it can't be had: nobody there, another protocol, TLS on one
+        side only, no key.
+        """
+
+    def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
+        """One whole answer, over a connection of its own, before a load.
+
+        Of a protocol whose answers are no tensors: those that it has by the V2 protocol's names.
+        ValueError with the server's sentence where it does not take the question, ConnectionError where
+        no answer came.
         """
