@@ -73,7 +73,7 @@ def test_a_form_holds_the_photo(server: ThreadingHTTPServer, client: RestClient)
 
 @pytest.mark.parametrize(
     ("status", "code", "pushback"),
-    [(422, "INVALID_ARGUMENT", None), (429, "RESOURCE_EXHAUSTED", 2.0), (500, "HTTP 500", None)],
+    [(422, "INVALID_ARGUMENT", None), (429, "RESOURCE_EXHAUSTED", 2.0), (500, "INTERNAL", None)],
 )
 def test_statuses_are_named_as_grpc_does(
     client: RestClient, status: int, code: str, pushback: float | None
