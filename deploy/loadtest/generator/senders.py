@@ -12,11 +12,11 @@ from deploy.loadtest.generator.records import CANCELLED, NOT_SENT, RecordBuffer
 from deploy.loadtest.loads import OpenLoop
 from deploy.loadtest.protocols.base import OK, Connection, Reply
 
-# Requests of a process that may be outstanding: a stalled server must not cost memory without end, and each of
-# them has its task and its copy of the message in gRPC's queue.
+# Requests of a process that may be outstanding: a stalled server must not cost memory without end, and each
+# has its task and its copy of the message in gRPC's queue.
 MOST_OUTSTANDING = 4096
-# Seconds that a client waits after an error, or as long as the server asks: one that asked again at once would
-# measure how fast a server refuses.
+# Seconds that a client waits after an error, or as long as the server asks: one that asked again at once
+# would measure how fast a server refuses.
 PAUSE = 0.25
 MOST_PAUSE = 5.0
 _GRACE = 1.0  # seconds beyond its deadline after which a request is given up by us
