@@ -1,9 +1,8 @@
-"""Photos put together of faces whose places are known, and which of those faces a search found."""
+"""Pictures in a folder, and which of the faces whose places are known a search found."""
 
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,33 +14,6 @@ SAME_FACE = 0.3
 def pictures_in(folder: Path) -> list[Path]:
     """All pictures below a folder, in a fixed order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-
-
-def warped(
-    pixels: NDArray[np.uint8],
-    matrix: NDArray[np.float64],
-    *,
-    width: int,
-    height: int,
-    border: int = cv2.BORDER_REPLICATE,
-) -> NDArray[np.uint8]:
-    """A picture uint8 [H, W, ...] under a map [2, 3] to a canvas of this size, without skipping pixels.
-
-    The map scales, turns and mirrors; it does not shear. Both sides are measured from the pictures' edges.
-    """
-    matrix = matrix.copy()
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    # A much smaller copy is made of an already smaller one: warping alone would skip pixels.
-    if scale < 0.5:
-        shrink = max(2 * scale, 2 / min(pixels.shape[:2]))
-        pixels = np.asarray(
-            cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
-        matrix[:, :2] /= shrink
-    # OpenCV measures from the middle of the first pixel.
-    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
-    copy = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(copy, dtype=np.uint8)
 
 
 def overlaps(found: NDArray[Any], truth: NDArray[np.float64]) -> NDArray[np.float64]:

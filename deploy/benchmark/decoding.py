@@ -19,7 +19,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from build.detector import find_detector
-from deploy.benchmark.portrait import PORTRAIT
+from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.image.align import align_face

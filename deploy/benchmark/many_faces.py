@@ -18,12 +18,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.benchmark.collages import match_faces, pictures_in, warped
-from deploy.benchmark.portrait import PORTRAIT
+from deploy.benchmark.collages import match_faces, pictures_in
+from deploy.measuring.pictures.collages import Portrait, collage
+from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.detect.canvases import whole_looks
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.detector_file import find_detector
@@ -36,38 +36,10 @@ SIZES = ((1920, 1080), (3600, 2400), (6000, 4000))
 COUNTS = (1, 10, 50, 100, 300, 600, 1000)
 MIN_FACES: tuple[float | None, ...] = (None, 0.01, 0.005)
 
-# Of a portrait, so many times the face's box around it are shown, and no more of a cell than a quarter of the
-# photo's height: a single face is not a whole wall.
-_AROUND = 2.0
-_LARGEST_CELL = 0.25
-_SCALES = (0.7, 1.0)  # of what a cell has room for
-_TURN = 15.0  # degrees to either side
-_LIGHT = (0.6, 1.2)
 # Of --by-size: photos whose faces are about as small as the usual search looks for, and larger.
 _BY_SIZE_PHOTO = (3600, 2400)
 _BY_SIZE_COUNTS = range(90, 231, 20)
 _LARGE = 21  # canvas pixels
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Portrait:
-    """A picture uint8 [H, W, 3], and the box of its face [4] in its pixels."""
-
-    pixels: NDArray[np.uint8]
-    box: NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Collage:
-    """A photo uint8 [H, W, 3], and the boxes of its faces [N, 4] in its pixels."""
-
-    pixels: NDArray[np.uint8]
-    boxes: NDArray[np.float64]
-
-    @property
-    def face_size(self) -> float:
-        """The median of the faces' widths in pixels."""
-        return float(np.median(self.boxes[:, 2] - self.boxes[:, 0]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,53 +91,6 @@ def read_portraits(files: Sequence[Path], detector: Detector) -> list[Portrait]:
         if len(found) == 1:
             portraits.append(Portrait(pixels=pixels, box=found.boxes[0].astype(np.float64)))
     return portraits
-
-
-def collage(portraits: Sequence[Portrait], *, width: int, height: int, count: int, seed: int) -> Collage:
-    """A photo of so many faces, in a grid that fills it."""
-    random = np.random.default_rng(seed)
-    columns, rows = max(
-        ((columns, -(-count // columns)) for columns in range(1, count + 1)),
-        key=lambda grid: min(width / grid[0], height / grid[1]),
-    )
-    cell = min(width / columns, height / rows, _LARGEST_CELL * height)
-    # Grey that is no flat colour: a photo's background has something in it.
-    small = random.integers(90, 150, (9, 16, 3)).astype(np.uint8)
-    pixels = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    boxes = []
-    for place in random.permutation(columns * rows)[:count]:
-        middle = (np.array([place % columns, place // columns]) + 0.5) * [width / columns, height / rows]
-        portrait = portraits[int(random.integers(len(portraits)))]
-        boxes.append(_paste(portrait, pixels, middle=middle, cell=cell, random=random))
-    return Collage(pixels=np.asarray(pixels, dtype=np.uint8), boxes=np.array(boxes))
-
-
-def _paste(
-    portrait: Portrait,
-    photo: NDArray[Any],
-    *,
-    middle: NDArray[np.float64],
-    cell: float,
-    random: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Puts a portrait into a photo, its face in the middle of a cell; the box of its face there [4]."""
-    corners = portrait.box.reshape(2, 2)
-    side = float((corners[1] - corners[0]).max())
-    scale = cell * random.uniform(*_SCALES) / (_AROUND * side)
-    mirrored = -1.0 if random.random() < 0.5 else 1.0
-    angle = np.deg2rad(random.uniform(-_TURN, _TURN))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = turn @ np.diag([mirrored, 1.0]) * scale
-    low = np.maximum(0, np.floor(middle - cell / 2)).astype(int)
-    high = np.minimum([photo.shape[1], photo.shape[0]], np.ceil(middle + cell / 2)).astype(int)
-    face = corners.mean(axis=0)
-    matrix = np.column_stack([linear, middle - low - linear @ face])
-    width, height = (int(length) for length in high - low)
-    patch = warped(portrait.pixels, matrix, width=width, height=height)
-    lit = np.clip(patch * random.uniform(*_LIGHT), 0, 255).astype(np.uint8)
-    photo[low[1] : high[1], low[0] : high[0]] = lit
-    half = scale * (corners[1] - corners[0]) / 2
-    return np.concatenate([middle - half, middle + half])
 
 
 def measure(

@@ -26,10 +26,10 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, picture, request_for
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 LOADS = (0.8, 4.0)
 WRONG = "WRONG"  # the end of a request that was answered with something else

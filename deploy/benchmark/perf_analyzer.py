@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.benchmark.load import Samples
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 MODELS = ("crop_analysis", "face_analysis", "photo_analysis")
 INPUT = PROJECT / "var" / "perf-analyzer-input.json"

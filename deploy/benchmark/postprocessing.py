@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.serving.pbtxt import parse
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.contract import Contract
 from runtime.engines import load_engine
 from runtime.image.crops import crop_of

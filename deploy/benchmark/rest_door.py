@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy.benchmark.load.rest import RestClient
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import cpu_seconds
 from qface_client import FaceClient
 from qface_client.results import Analysis

@@ -4,9 +4,9 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from deploy.benchmark.answer_cost.pictures import PHOTOS
 from deploy.benchmark.answer_cost.results import Row, Run
 from deploy.benchmark.answer_cost.rows import CROP, FACE, FEW, GATEWAY, MANY, PHOTO, ServedRow
+from deploy.measuring.pictures.photos import PHOTOS
 
 ENGINE, CLIENT = "face_engine", "client"
 NOISE = 0.05  # core-ms a request: what a process that has no part in it may seem to take

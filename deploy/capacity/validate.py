@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deploy.benchmark.answer_cost.client_process import closed_loop
-from deploy.benchmark.answer_cost.pictures import read_rgb
 from deploy.benchmark.answer_cost.rows import MANY
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.capacity.model import BUSY, cpu_rate
 from deploy.capacity.requests import RequestCost, cost_of
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.photos import read_rgb
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processes import processes_below
 from deploy.measuring.server_processes import ServerProcesses
 from qface_client import Face, FaceClient

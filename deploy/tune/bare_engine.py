@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.benchmark.answer_cost.pictures import FACE, read_rgb
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded.environment import PROJECT
 from deploy.measuring.model_parameters import model_parameters
+from deploy.measuring.pictures.photos import FACE, read_rgb
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.workers import Worker
 from deploy.tune.knobs import Form
 from runtime.contract import Contract

@@ -14,9 +14,9 @@ from build.serving.host_settings import HostSettings
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.benchmark.answer_cost.rows import Request
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.server_processes import ServerProcesses
 from deploy.measuring.workers import Worker, WorkerError, call_together
 from deploy.tune.descent import Duel, NotMeasured, Round

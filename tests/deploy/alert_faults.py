@@ -19,9 +19,9 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.gateway.operation.control import ControlError
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.portrait import PORTRAIT
 from tests.helpers.certificates import Authority
 from tests.helpers.paths import ROOT
 

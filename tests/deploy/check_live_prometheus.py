@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.onnx_interface import read_graph
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.gateway.observability.answer_sums import EVERY_SECONDS, AnswerSums, watched_tensors
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.monitoring.panels import queries
 from tests.deploy.alert_faults import Service, crops_request, photo_request, seconds_of, service
 from tests.deploy.alert_plots import plot

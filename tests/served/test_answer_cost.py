@@ -8,8 +8,8 @@ import numpy as np
 from deploy.benchmark.answer_cost.bare_process import Bare
 from deploy.benchmark.answer_cost.client_process import Clients
 from deploy.benchmark.answer_cost.rows import Request
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.server_processes import ServerProcesses
 from tests.helpers.paths import ROOT
 

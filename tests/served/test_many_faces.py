@@ -10,8 +10,9 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from deploy.benchmark.collages import match_faces
-from deploy.benchmark.many_faces import PORTRAIT, Collage, Portrait, collage
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.collages import Collage, Portrait, collage
+from deploy.measuring.pictures.portrait import PORTRAIT
 from qface_client import FaceClient, InvalidInput
 from runtime.image.decode import decode_image
 from tests.helpers import requests as asking

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from deploy.benchmark.answer_cost import rows
-from deploy.benchmark.answer_cost.pictures import PHOTOS, read_rgb, write_photo
 from deploy.benchmark.answer_cost.results import (
     BARE,
     IN_PROCESS,
@@ -25,9 +24,10 @@ from deploy.benchmark.answer_cost.results import (
     row_of,
 )
 from deploy.benchmark.answer_cost.rows import Request, ServedRow
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.pictures.photos import PHOTOS, read_rgb, write_photo
+from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.sample import Sample
 from deploy.measuring.server_processes import (
     GATEWAY,

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from deploy.benchmark.answer_cost.pictures import PHOTOS
 from deploy.benchmark.answer_cost.results import LOADED, SERVED
+from deploy.measuring.pictures.photos import PHOTOS
 
 GATEWAY, DIRECT = "gateway", "direct"
 

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.benchmark.collages import pictures_in, warped
+from deploy.benchmark.collages import pictures_in
 from deploy.benchmark.detector.chips import Chip
+from deploy.measuring.pictures.collages import warped
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
 

@@ -19,9 +19,9 @@ from deploy.benchmark.faults.bare import fates
 from deploy.benchmark.faults.fault import Fault
 from deploy.benchmark.faults.stage import DEADLINE, Stage
 from deploy.benchmark.faults.table import Row, machine, table
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 
 def all_faults(repository: Path, *, quick: bool) -> Iterator[Fault]:

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from deploy.benchmark.faults.table import machine
 from deploy.benchmark.load import End, Load
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.several_services import balancers, places, rounds
 from deploy.benchmark.several_services.faults import FAULTS
 from deploy.benchmark.several_services.service import Service, write_keys
 from deploy.benchmark.several_services.traffic import Requests, Way, callers
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.identity.keys import new_key
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 CLIENT, ENVOY, NGINX = "the client", "Envoy", "nginx"
 WAYS = (CLIENT, ENVOY, NGINX)

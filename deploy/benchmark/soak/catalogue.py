@@ -12,9 +12,9 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 from deploy.benchmark.load.mix import CROPS, EVERYTHING
 from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.sample_requests import CHANNEL, TIMEOUT, request_for
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.soak import pictures
 from deploy.benchmark.soak.pictures import Photo
+from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.parameters import REQUEST_PARAMETERS, parse
 
 _ROWS = ((1, 1.0), (3, 0.4), (8, 0.2), (32, 0.06))  # rows of a batch -> how often

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.benchmark.load.sample_requests import picture
-from deploy.benchmark.portrait import PORTRAIT
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 LARGE = 2_000_000  # pixels from which a photo is sent less often
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB

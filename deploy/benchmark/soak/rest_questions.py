@@ -7,8 +7,8 @@ from typing import Any
 from deploy.benchmark.load.outcomes import RETRYABLE
 from deploy.benchmark.load.rest import RestClient
 from deploy.benchmark.load.sample_requests import TIMEOUT
-from deploy.benchmark.portrait import PORTRAIT
 from deploy.benchmark.soak import pictures
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 _TASKS = "/v1/tasks"
 

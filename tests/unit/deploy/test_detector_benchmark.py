@@ -16,7 +16,7 @@ from deploy.benchmark.detector.measuring import Meter, Row, measure_faces, measu
 from deploy.benchmark.detector.photos import Shot, Wanted, photo_of, tight_photo
 from deploy.benchmark.detector.report import Run, beside, read_run, worse, write_run
 from deploy.benchmark.detector.rows import FaceRow
-from deploy.benchmark.portrait import PORTRAIT
+from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.image.decode import decode_image
 
 ROW = Row(

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.benchmark.many_faces import Portrait, collage
-from deploy.benchmark.portrait import PORTRAIT
+from deploy.measuring.pictures.collages import Portrait, collage
+from deploy.measuring.pictures.portrait import PORTRAIT
 
 FACE = (173.0, 69.0, 277.0, 172.0)  # the box of the portrait's face
 _QUALITY = 90
@@ -34,15 +34,21 @@ PHOTOS = (
 )
 
 
-def write_photo(photo: Photo, folder: Path) -> Path:
-    """The photo as a JPEG file."""
+def made_jpeg(photo: Photo) -> bytes:
+    """The photo as a JPEG file's bytes."""
     portrait = Portrait(pixels=read_rgb(PORTRAIT), box=np.array(FACE))
     made = collage([portrait], width=photo.width, height=photo.height, count=photo.faces, seed=_SEED)
     noise = np.random.default_rng(_SEED).normal(0.0, _NOISE, made.pixels.shape[:2])
     pixels = np.clip(made.pixels + noise[..., None], 0, 255).astype(np.uint8)
+    written, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert written
+    return data.tobytes()
+
+
+def write_photo(photo: Photo, folder: Path) -> Path:
+    """The photo as a JPEG file."""
     path = folder / f"{photo.width}x{photo.height}-{photo.faces}.jpg"
-    if not cv2.imwrite(str(path), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
-        raise OSError(f"{path} could not be written")
+    path.write_bytes(made_jpeg(photo))
     return path
 
 
