@@ -29,6 +29,7 @@ from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, pi
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.percentiles import percentile
 from deploy.measuring.pictures.portrait import PORTRAIT
 
 LOADS = (0.8, 4.0)
@@ -80,11 +81,6 @@ class Tally:
             refused=self.refused + more.refused,
             others=self.others + more.others,
         )
-
-
-def percentile(seconds: Sequence[float], share: float) -> float:
-    """In milliseconds; NaN of nothing."""
-    return 1e3 * sorted(seconds)[int(share * len(seconds))] if seconds else float("nan")
 
 
 # -- a client process -----------------------------------------------------------------------------------
@@ -214,8 +210,8 @@ def row(name: str, tally: Tally, *, offered: float, seconds: float) -> str:
         f"{len(tally.answered) / seconds:.1f}",
         f"{len(tally.refused) / seconds:.1f}",
         others,
-        *(f"{percentile(tally.answered, share):.0f}" for share in (0.5, 0.9, 0.99)),
-        f"{percentile(tally.refused, 0.99):.0f}",
+        *(f"{1e3 * percentile(tally.answered, share):.0f}" for share in (0.5, 0.9, 0.99)),
+        f"{1e3 * percentile(tally.refused, 0.99):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 

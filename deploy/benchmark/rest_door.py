@@ -8,22 +8,23 @@ its own.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from deploy.benchmark.load.rest import RestClient
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.loops import closed_loop
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.processor_time import cpu_seconds
+from deploy.measuring.server_processes import Parts
 from qface_client import FaceClient
 from qface_client.results import Analysis
 
-_WARM_UP = 5
+_MAIN, _DOOR = "main process", "REST door"
+_WARM_UP_SECONDS, _IDLE_SECONDS = 0.5, 2.0
 _FACES = (1, 10, 100, 320)
 _REPEATS = 5
 _SECONDS = 60.0  # that a photo over REST may take
@@ -34,19 +35,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--photo", type=Path, default=PORTRAIT)
-    parser.add_argument("--count", type=int, default=60, help="photos each way (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each way (default: %(default)s)")
     options = parser.parse_args()
     photo = options.photo.read_bytes()
     with GatewayServer(options.repository, rest_port=0) as server, FaceClient(server.grpc_address) as client:
         (door,) = (each["pid"] for each in server.status()["further_fronts"] if each["door"] == "REST")
         rest = RestClient(server.rest_address)
         print("| photos, one after the other | main process, core-ms | REST door, core-ms |\n|---|---:|---:|")
-        for name, send in (
+        processes = Parts({_MAIN: [server.pid], _DOOR: [door]})
+        idle = processes.idle_load(_IDLE_SECONDS)
+        for name, ask in (
             ("over gRPC", lambda: client.analyze(photo)),
             ("over REST", lambda: _post(rest, photo)),
         ):
-            in_main, in_door = _cost(send, server.pid, door, count=options.count)
-            print(f"| {name} | {in_main:.1f} | {in_door:.1f} |")
+            closed_loop(ask, clients=1, seconds=_WARM_UP_SECONDS)
+            send = functools.partial(closed_loop, ask, clients=1, seconds=options.seconds)
+            core_ms = processes.sample(send).without_idle(idle).core_ms
+            print(f"| {name} | {core_ms[_MAIN]:.1f} | {core_ms[_DOOR]:.1f} |")
         analysis = client.analyze(photo)
     print("\n| faces in an answer | JSON, kB | making it, core-ms |\n|---:|---:|---:|")
     for faces in _FACES:
@@ -58,16 +63,6 @@ def _post(rest: RestClient, photo: bytes) -> None:
     reply, _ = rest.analyze(photo, query={}, deadline=_SECONDS)
     if reply.code != "OK":
         raise SystemExit(f"the photo was not answered: {reply.code} {reply.details}")
-
-
-def _cost(send: Callable[[], Any], *pids: int, count: int) -> tuple[float, ...]:
-    """Milliseconds of processor time a call, by process."""
-    for _ in range(_WARM_UP):
-        send()
-    before = [cpu_seconds(pid) for pid in pids]
-    for _ in range(count):
-        send()
-    return tuple((cpu_seconds(pid) - began) / count * 1e3 for pid, began in zip(pids, before, strict=True))
 
 
 def _json_of(analysis: Analysis, faces: int) -> tuple[int, float]:

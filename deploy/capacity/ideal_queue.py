@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.measuring.percentiles import percentile
+
 
 def latencies(*, cores: int, load: float, requests: int, seed: int) -> NDArray[np.float64]:
     """The time from arrival to answer of each request [requests], in units of what one takes a core.
@@ -47,14 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for load in options.loads:
         long = latencies(cores=options.cores, load=load, requests=1_000_000, seed=0)
         rounds = [
-            float(
-                np.percentile(
-                    latencies(cores=options.cores, load=load, requests=options.requests, seed=n), 99
-                )
-            )
+            percentile(latencies(cores=options.cores, load=load, requests=options.requests, seed=n), 0.99)
             for n in range(1, 1001)
         ]
-        p50, p99 = np.percentile(long, [50, 99])
+        p50, p99 = (percentile(long, share) for share in (0.5, 0.99))
         print(f"| {load:.0%} | {p50:.1f} | {p99:.1f} | {statistics.median(rounds):.1f} |", flush=True)
     return 0
 

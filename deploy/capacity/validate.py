@@ -9,43 +9,35 @@ measured too; on a CPU the network, the gateway and the clients take their part 
 
 import argparse
 import contextlib
-import dataclasses
+import functools
 import os
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.benchmark.answer_cost.client_process import closed_loop
+from deploy.benchmark.answer_cost.client_process import read_answers
 from deploy.benchmark.answer_cost.rows import MANY
 from deploy.capacity.model import BUSY, cpu_rate
 from deploy.capacity.requests import RequestCost, cost_of
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.loops import Ask, closed_loop
 from deploy.measuring.pictures.photos import read_rgb
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processes import processes_below
-from deploy.measuring.server_processes import ServerProcesses
-from qface_client import Face, FaceClient
+from deploy.measuring.sample import Sample
+from deploy.measuring.server_processes import ServerProcesses, medians_by_part
+from qface_client import FaceClient
 from runtime.image.crops import crop_of
 
 MIX = {"crop": 0.5, "face": 0.3, "photo": 0.2}
 _PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
 _TIMEOUT = 60.0
 _PAUSE_SECONDS = 2.0  # between bursts: others have the machine again
-
-Ask = Callable[[], Sequence[Face]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Burst:
-    """Answers a second, and core-ms an answer by process; "client" is one of them."""
-
-    rate: float
-    parts: Mapping[str, float]
 
 
 def validate(
@@ -64,12 +56,13 @@ def validate(
         processes = ServerProcesses(server.supervisor_pid)
         for ask in asks.values():
             closed_loop(ask, clients=MANY, seconds=0.5)
-        bursts: dict[str, list[Burst]] = {name: [] for name in asks}
+        bursts: dict[str, list[Sample]] = {name: [] for name in asks}
         for _ in range(rounds):
             for name, ask in asks.items():
                 time.sleep(_PAUSE_SECONDS)
                 with _real_time(server.supervisor_pid) if real_time else contextlib.nullcontext():
-                    bursts[name].append(_burst(ask, processes, seconds=seconds))
+                    send = functools.partial(closed_loop, ask, clients=MANY, seconds=seconds)
+                    bursts[name].append(processes.sample(send))
     costs = {name: _cost(name, of_it) for name, of_it in bursts.items()}
     mixes = {name: [(1.0, costs[name])] for name in MIX}
     mixes["mix"] = [(share, costs[name]) for name, share in MIX.items()]
@@ -90,29 +83,17 @@ def _asks(client: FaceClient) -> dict[str, Ask]:
     contract = client.contract()
     crop, _ = crop_of(contract.crop)(read_rgb(PORTRAIT), landmarks=face.landmarks5, size=contract.input_size)
     asks: dict[str, Ask] = {
-        "crop": lambda: [client.analyze_crop(crop)],
-        "face": lambda: [client.analyze_face(encoded, box=face.box, landmarks=face.landmarks5)],
-        "photo": lambda: client.analyze(encoded),
+        "crop": lambda: read_answers([client.analyze_crop(crop)]),
+        "face": lambda: read_answers([client.analyze_face(encoded, box=face.box, landmarks=face.landmarks5)]),
+        "photo": lambda: read_answers(client.analyze(encoded)),
     }
     chance = random.Random(15)
     kinds, shares = list(MIX), list(MIX.values())
     return asks | {"mix": lambda: asks[chance.choices(kinds, shares)[0]]()}
 
 
-def _burst(ask: Ask, processes: ServerProcesses, *, seconds: float) -> Burst:
-    before, own, began = processes.seconds(), time.process_time(), time.perf_counter()
-    answers = len(closed_loop(ask, clients=MANY, seconds=seconds))
-    took, own = time.perf_counter() - began, time.process_time() - own
-    spent = {part: now - before[part] for part, now in processes.seconds().items()}
-    return Burst(
-        rate=answers / took,
-        parts={part: 1e3 * value / answers for part, value in {"client": own, **spent}.items()},
-    )
-
-
-def _cost(name: str, bursts: Sequence[Burst]) -> RequestCost:
-    parts = {part: statistics.median(burst.parts[part] for burst in bursts) for part in bursts[0].parts}
-    return cost_of(name, faces=1, parts=parts)
+def _cost(name: str, bursts: Sequence[Sample]) -> RequestCost:
+    return cost_of(name, faces=1, parts=medians_by_part([burst.core_ms for burst in bursts]))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deploy.measuring.percentiles import rank
+
 LEAST = 1e-5  # seconds: shorter ones count as this
 _STEP = math.log(1.01)
 BINS = 2048  # the last one begins after two hours
@@ -102,7 +104,7 @@ def percentile_of(counts: NDArray[np.int64], share: float, *, most: float = math
     reached = counts.cumsum()
     if not reached[-1]:
         return math.nan
-    wanted = max(1, math.ceil(share * int(reached[-1])))
+    wanted = rank(share, int(reached[-1]))
     return min(float(bounds()[int(np.searchsorted(reached, wanted))]), most)
 
 

@@ -3,24 +3,23 @@
 import contextlib
 import dataclasses
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deploy.embedded.environment import PROJECT
+from deploy.benchmark.answer_cost.callers import bare_engine, bare_worker
+from deploy.benchmark.answer_cost.rows import BareSetting
 from deploy.measuring.model_parameters import model_parameters
 from deploy.measuring.pictures.photos import FACE, read_rgb
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.workers import Worker
+from deploy.measuring.sample import Sample
 from deploy.tune.knobs import Form
 from runtime.contract import Contract
 from runtime.image.crops import crop_of
 
 BATCHES = (1, 8, 32)
-_PROCESS = "deploy.benchmark.answer_cost.bare_process"
 COMPARED_BATCH = 8
 # A form whose threads take so much more processor time for a face than the cheapest's is not served at all.
 TOO_DEAR = 1.25
@@ -47,42 +46,28 @@ def sweep(
 ) -> list[BareRow]:
     """The threads and streams of these forms, each with every batch, in turns."""
     threads_streams = sorted({(form.threads, form.streams) for form in forms})
-    ways = [(threads, streams, batch) for threads, streams in threads_streams for batch in BATCHES]
-    measured: dict[tuple[int, int, int], list[tuple[float, float]]] = {way: [] for way in ways}
+    ways = [
+        BareSetting(threads=threads, streams=streams, batch=batch)
+        for threads, streams in threads_streams
+        for batch in BATCHES
+    ]
+    measured: dict[BareSetting, list[Sample]] = {way: [] for way in ways}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-tune-"))
         crop = _write_crop(repository, Path(folder) / "crop.npy")
-        # A process each: idle threads of another would take time from this one's.
-        workers = {
-            way: stack.enter_context(
-                Worker(sys.executable, _PROCESS, str(repository.resolve()), folder=PROJECT)
-            )
-            for way in threads_streams
-        }
+        workers = {way: stack.enter_context(bare_worker(repository)) for way in threads_streams}
         for number in range(rounds):
             progress(f"the engine alone: round {number + 1} of {rounds}")
-            for threads, streams, batch in ways:
-                answer = workers[threads, streams].call(
-                    do="engine",
-                    threads=threads,
-                    streams=streams,
-                    batch=batch,
-                    crop=str(crop),
-                    seconds=seconds,
-                )
-                faces = answer["faces"]
-                measured[threads, streams, batch].append(
-                    (1e3 * answer["core_seconds"] / faces, faces / answer["seconds"])
-                )
+            for way in ways:
+                worker = workers[way.threads, way.streams]
+                measured[way].append(bare_engine(worker, way, crop=str(crop), seconds=seconds))
     return [
         BareRow(
-            threads=threads,
-            streams=streams,
-            batch=batch,
-            core_ms=tuple(core_ms for core_ms, _ in rounds_of),
-            rate=tuple(rate for _, rate in rounds_of),
+            **dataclasses.asdict(way),
+            core_ms=tuple(sum(sample.core_ms.values()) for sample in samples),
+            rate=tuple(sample.rate for sample in samples),
         )
-        for (threads, streams, batch), rounds_of in measured.items()
+        for way, samples in measured.items()
     ]
 
 

@@ -2,28 +2,26 @@
 
 import contextlib
 import dataclasses
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from build.serving.host_settings import HostSettings
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
+from deploy.benchmark.answer_cost.callers import ClientProcesses, clients_in
 from deploy.benchmark.answer_cost.rows import Request
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
-from deploy.embedded.environment import PROJECT
 from deploy.measuring.pictures.portrait import PORTRAIT
+from deploy.measuring.sample import CLIENT
 from deploy.measuring.server_processes import ServerProcesses
-from deploy.measuring.workers import Worker, WorkerError, call_together
+from deploy.measuring.workers import WorkerError
 from deploy.tune.descent import Duel, NotMeasured, Round
 from deploy.tune.knobs import FACE, PHOTO
 
 WARM_UP_SECONDS = 1.0
-_CLIENT_PROCESS = "deploy.benchmark.answer_cost.client_process"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,13 +54,10 @@ class Servers:
         self._plan = plan
         self._load = load
         self._running: dict[HostSettings, _Server] = {}
-        self._clients: list[Worker] = []
         self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        for _ in range(self._load.client_processes):
-            worker = Worker(sys.executable, _CLIENT_PROCESS, folder=PROJECT)
-            self._clients.append(self._resources.enter_context(worker))
+        self._clients = self._resources.enter_context(clients_in(self._load.client_processes))
         return self
 
     def __exit__(
@@ -95,43 +90,36 @@ class Servers:
 
     def _round(self, settings: HostSettings, workload: str, *, seconds: float) -> Round:
         if settings not in self._running:
-            self._running[settings] = _Server(settings, self._plan, self._clients[0])
+            self._running[settings] = _Server(settings, self._plan, self._clients)
         server = self._running[settings]
-        share, more = divmod(self._load.clients, len(self._clients))
-        call = {"do": "closed", "address": server.address, "request": server.requests[workload]}
-        before, began = server.processes.seconds(), time.perf_counter()
-        answers = call_together(
-            [
-                (worker, {**call, "clients": share + (number < more), "seconds": seconds})
-                for number, worker in enumerate(self._clients)
-            ]
+        sample = server.processes.sample(
+            lambda: self._clients.closed(
+                address=server.address,
+                request=server.requests[workload],
+                clients=self._load.clients,
+                seconds=seconds,
+            )
         )
-        took = time.perf_counter() - began
-        spent = {part: now - before[part] for part, now in server.processes.seconds().items()}
-        count = sum(len(answer["latencies"]) for answer in answers)
-        core_seconds = sum(spent.values()) + sum(answer["core_seconds"] for answer in answers)
+        core_ms = sample.core_ms
         return Round(
-            rate=count / took,
-            core_ms=1e3 * core_seconds / count,
-            parts={part: 1e3 * seconds / count for part, seconds in spent.items()},
+            rate=sample.rate,
+            core_ms=sum(core_ms.values()),
+            parts={part: value for part, value in core_ms.items() if part != CLIENT},
         )
 
 
 class _Server:
     """A server of settings, what is sent to it, and its processes."""
 
-    def __init__(self, settings: HostSettings, plan: ServingPlan, worker: Worker) -> None:
+    def __init__(self, settings: HostSettings, plan: ServingPlan, clients: ClientProcesses) -> None:
         with contextlib.ExitStack() as stack:
             repository = stack.enter_context(assembled(settings, plan))
             server = stack.enter_context(EmbeddedServer(repository))
             self.address = server.grpc_address
             self.processes = ServerProcesses(server.guard_pid)
-            place = worker.call(do="detect", address=self.address, file=str(PORTRAIT))
-            face = Request(file=str(PORTRAIT), box=tuple(place["box"]), landmarks=place["landmarks"])
-            photo = Request(file=str(PORTRAIT))
-            self.requests: Mapping[str, Any] = {
-                FACE: dataclasses.asdict(face),
-                PHOTO: dataclasses.asdict(photo),
+            self.requests: Mapping[str, Request] = {
+                FACE: clients.portrait(self.address),
+                PHOTO: Request(file=str(PORTRAIT)),
             }
             self._resources = stack.pop_all()
 

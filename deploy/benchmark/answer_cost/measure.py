@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,12 @@ from typing import Any
 import numpy as np
 
 from deploy.benchmark.answer_cost import rows
+from deploy.benchmark.answer_cost.callers import (
+    ClientProcesses,
+    bare_engine,
+    bare_worker,
+    clients_in,
+)
 from deploy.benchmark.answer_cost.results import (
     BARE,
     IN_PROCESS,
@@ -29,17 +34,11 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.pictures.photos import PHOTOS, read_rgb, write_photo
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.sample import Sample
-from deploy.measuring.server_processes import (
-    GATEWAY,
-    ServerProcesses,
-    medians_by_part,
-    without_idle,
-)
-from deploy.measuring.workers import Worker, call_together
+from deploy.measuring.server_processes import GATEWAY, ServerProcesses, medians_by_part
+from deploy.measuring.workers import Worker
 from qface_client import FaceClient
 from runtime.image.crops import crop_of
 
-_PACKAGE = "deploy.benchmark.answer_cost"
 # Fewer are refused for having waited: this is about the cost of answers.
 _PATIENT = ("--queue-seconds", "60", "--triton-seconds", "60")
 _SETTLE_SECONDS, _IDLE_SECONDS = 0.5, 2.0
@@ -84,26 +83,24 @@ def measure(
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-bench-")))
         server = stack.enter_context(GatewayServer(repository, arguments=_PATIENT))
-
-        def worker(module: str, *arguments: str, python: str = sys.executable) -> Worker:
-            return stack.enter_context(Worker(python, module, *arguments, folder=PROJECT))
-
-        # Threads of one engine would wait, and take time, beside those of another: each has its process.
-        bare = functools.partial(worker, f"{_PACKAGE}.bare_process", str(repository.resolve()))
-        clients = [worker(f"{_PACKAGE}.client_process") for _ in range(client_processes)]
-        requests = _requests(server.grpc_address, clients[0], folder, needed={r.request for r in wanted})
+        clients = stack.enter_context(clients_in(client_processes))
+        requests = _requests(server.grpc_address, clients, folder, needed={row.request for row in wanted})
         served = _Served(server, clients, requests)
         ways: dict[str, _Way] = {}
         for setting in rows.bare_settings(len(os.sched_getaffinity(0))):
-            way = functools.partial(_bare_engine, bare(), setting, requests[rows.CROP].file)
+            worker = stack.enter_context(bare_worker(repository))
+            way = functools.partial(_bare_engine, worker, setting, requests[rows.CROP].file)
             ways[setting.name] = _Way(measure=way, group=BARE)
         for row in wanted:
             way = functools.partial(served.row, row)
             ways[row.name] = _Way(measure=way, group=row.group, faces=requests[row.request].faces)
         if rows.IN_PROCESS in names:
-            ways[rows.IN_PROCESS] = _Way(measure=functools.partial(_one_process, bare()), group=IN_PROCESS)
+            worker = stack.enter_context(bare_worker(repository))
+            ways[rows.IN_PROCESS] = _Way(measure=functools.partial(_one_process, worker), group=IN_PROCESS)
         if peer is not None:
-            beside = worker(peer.module, str(peer.model), python=str(peer.python))
+            beside = stack.enter_context(
+                Worker(str(peer.python), peer.module, str(peer.model), folder=PROJECT)
+            )
             ways[peer.name] = _Way(measure=functools.partial(_one_process, beside), group=PEER)
         idle = served.processes.idle_load if wanted else None
         samples = _rounds(ways, rounds=rounds, seconds=seconds, idle_load=idle, progress=progress)
@@ -132,14 +129,18 @@ def _rounds(
             idle.append(idle_load(_IDLE_SECONDS))
         for name, way in ways.items():
             sample = way.measure(seconds)
+            if not sample.answers:
+                raise ValueError(
+                    f"nothing was answered in a round of {name!r}: measure longer with --seconds"
+                )
             samples[name].append(sample)
-            core_ms = 1e3 * sum(sample.core_seconds.values()) / max(1, sample.answers)
+            core_ms = sum(sample.core_ms.values())
             progress(f"round {number} of {rounds}: {name}: {core_ms:.1f} core-ms, {sample.rate:.1f}/s")
     if idle:
         medians = medians_by_part(idle)
         for name, way in ways.items():
             if way.group in (SERVED, LOADED):
-                samples[name] = [without_idle(sample, medians) for sample in samples[name]]
+                samples[name] = [sample.without_idle(medians) for sample in samples[name]]
     return samples
 
 
@@ -147,7 +148,7 @@ class _Served:
     """Measures rows of the server; the rates of a round's rows are the capacity of those under load."""
 
     def __init__(
-        self, server: GatewayServer, clients: Sequence[Worker], requests: Mapping[str, Request]
+        self, server: GatewayServer, clients: ClientProcesses, requests: Mapping[str, Request]
     ) -> None:
         triton = next(each["address"] for each in server.status()["tritons"] if each["active"])
         self._addresses = {rows.GATEWAY: server.grpc_address, rows.DIRECT: triton}
@@ -169,51 +170,29 @@ class _Served:
             self._rates[row.request] = self._closed(dataclasses.replace(row, load=None), seconds).rate
         self._seed += 1
         rate = row.load * self._rates.pop(row.request)
-        worker, request = self._clients[0], {"rate": rate, "seconds": 2 * seconds, "seed": self._seed}
-        return self._sample(row, [(worker, {"do": "open", **request})])
+        return self._sample(row, self._clients.open, rate=rate, seconds=2 * seconds, seed=self._seed)
 
     def _closed(self, row: ServedRow, seconds: float) -> Sample:
-        used = self._clients[: row.clients]
-        share, more = divmod(row.clients, len(used))
-        return self._sample(
-            row,
-            [
-                (worker, {"do": "closed", "clients": share + (number < more), "seconds": seconds})
-                for number, worker in enumerate(used)
-            ],
-        )
+        return self._sample(row, self._clients.closed, clients=row.clients, seconds=seconds)
 
-    def _sample(self, row: ServedRow, calls: Sequence[tuple[Worker, Mapping[str, Any]]]) -> Sample:
-        what = {"address": self._addresses[row.way], "request": self._plain(row.request)}
-        before, began = self.processes.seconds(), time.perf_counter()
-        answers = call_together([(worker, {**call, **what}) for worker, call in calls])
-        took = time.perf_counter() - began
-        spent = {part: now - before[part] for part, now in self.processes.seconds().items()}
-        if row.way == rows.DIRECT:
-            spent.pop(GATEWAY, None)  # it stands beside
-        latencies = [latency for answer in answers for latency in answer["latencies"]]
-        client = sum(answer["core_seconds"] for answer in answers)
-        return Sample(
-            answers=len(latencies),
-            seconds=took,
-            core_seconds={"client": client, **spent},
-            latencies=latencies,
-        )
-
-    def _plain(self, name: str) -> dict[str, Any]:
-        return dataclasses.asdict(self._requests[name])
+    def _sample(self, row: ServedRow, send: Callable[..., Sample], **how: Any) -> Sample:
+        what = {"address": self._addresses[row.way], "request": self._requests[row.request]}
+        sample = self.processes.sample(functools.partial(send, **what, **how))
+        if row.way == rows.GATEWAY:
+            return sample
+        beside = {part: spent for part, spent in sample.core_seconds.items() if part != GATEWAY}
+        return dataclasses.replace(sample, core_seconds=beside)
 
 
-def _requests(address: str, worker: Worker, folder: Path, *, needed: set[str]) -> dict[str, Request]:
+def _requests(
+    address: str, clients: ClientProcesses, folder: Path, *, needed: set[str]
+) -> dict[str, Request]:
     """The requests by name; those that take long to make only where they are needed."""
-    place = worker.call(do="detect", address=address, file=str(PORTRAIT))
+    face = clients.portrait(address)
     with FaceClient(address) as client:
         contract = client.contract()
-    pixels, _ = crop_of(contract.crop)(
-        read_rgb(PORTRAIT), landmarks=place["landmarks"], size=contract.input_size
-    )
+    pixels, _ = crop_of(contract.crop)(read_rgb(PORTRAIT), landmarks=face.landmarks, size=contract.input_size)
     np.save(folder / "crop.npy", pixels)
-    face = Request(file=str(PORTRAIT), box=tuple(place["box"]), landmarks=place["landmarks"])
     found = {
         rows.CROP: Request(file=str(folder / "crop.npy"), crop=True),
         rows.FACE: face,
@@ -223,22 +202,16 @@ def _requests(address: str, worker: Worker, folder: Path, *, needed: set[str]) -
     for photo in PHOTOS:
         if photo.name in needed:
             request = Request(file=str(write_photo(photo, folder)))
-            seen = worker.call(do="look", address=address, request=dataclasses.asdict(request))
-            found[photo.name] = dataclasses.replace(request, faces=seen["faces"])
+            found[photo.name] = dataclasses.replace(request, faces=clients.faces(address, request))
     return found
 
 
 def _bare_engine(worker: Worker, setting: rows.BareSetting, crop: str, seconds: float) -> Sample:
-    answer = worker.call(do="engine", **dataclasses.asdict(setting), crop=crop, seconds=seconds / 2)
-    return Sample(
-        answers=answer["faces"],
-        seconds=answer["seconds"],
-        core_seconds={"engine": answer["core_seconds"]},
-    )
+    return bare_engine(worker, setting, crop=crop, seconds=seconds / 2)
 
 
 def _one_process(worker: Worker, seconds: float) -> Sample:
     answer = worker.call(do="photo", file=str(PORTRAIT), seconds=seconds / 2)
-    if answer["faces"] != 1:
-        raise ValueError(f"{answer['faces']} faces were found in {PORTRAIT}, which shows one")
-    return Sample(answers=answer["photos"], seconds=answer["seconds"], core_seconds=answer["core_seconds"])
+    if (faces := answer.pop("faces")) != 1:
+        raise ValueError(f"{faces} faces were found in {PORTRAIT}, which shows one")
+    return Sample(**answer)

@@ -89,18 +89,14 @@ class Run:
 
 def row_of(name: str, *, group: str, faces: int, samples: Sequence[Sample]) -> Row:
     """A row of its rounds' samples; ValueError for a round without an answer."""
-    if any(sample.answers < 1 for sample in samples):
-        raise ValueError(f"nothing was answered in a round of {name!r}: measure longer with --seconds")
-    parts = dict.fromkeys(part for sample in samples for part in sample.core_seconds)
+    core_ms = [sample.core_ms for sample in samples]
+    parts = dict.fromkeys(part for each in core_ms for part in each)
     timed = bool(samples) and all(sample.latencies for sample in samples)
     return Row(
         name=name,
         group=group,
         faces=faces,
-        parts={
-            part: tuple(1e3 * sample.core_seconds.get(part, 0.0) / sample.answers for sample in samples)
-            for part in parts
-        },
+        parts={part: tuple(each.get(part, 0.0) for each in core_ms) for part in parts},
         rate=tuple(sample.rate for sample in samples),
         p50_ms=tuple(1e3 * percentile(sample.latencies, 0.5) for sample in samples) if timed else (),
         p99_ms=tuple(1e3 * percentile(sample.latencies, 0.99) for sample in samples) if timed else (),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from deploy.measuring.percentiles import middle
+
 _Z = 1.959964  # of 95 %
 _DRAWS = 1000
 
@@ -37,5 +39,5 @@ def mean_interval(values: ArrayLike) -> Interval:
     if not known.size:
         raise ValueError("a mean of no values")
     drawn = np.random.default_rng(0).integers(known.size, size=(_DRAWS, known.size))
-    low, high = np.percentile(known[drawn].mean(axis=1), [2.5, 97.5])
-    return Interval(value=float(known.mean()), low=float(low), high=float(high))
+    low, high = middle(known[drawn].mean(axis=1))
+    return Interval(value=float(known.mean()), low=low, high=high)

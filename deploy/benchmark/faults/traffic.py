@@ -16,7 +16,8 @@ from deploy.benchmark.load.mix import CROPS, EVERYTHING, PHOTOS
 from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.picture_bombs import progressive
 from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture, request_for
-from deploy.benchmark.overload import WRONG, Measurement, Share, percentile
+from deploy.benchmark.overload import WRONG, Measurement, Share
+from deploy.measuring.percentiles import percentile
 
 _OVERLOAD = 4.0  # times the measured capacity
 _OVERLOAD_SECONDS = 60.0
@@ -87,7 +88,7 @@ class _Overload:
         scene.notes.append(
             f"{_OVERLOAD * self._capacity:.0f} photos/s were offered for {share.seconds:.0f} s, of which "
             f"{len(tally.answered) / share.seconds:.1f}/s were answered (capacity: {self._capacity:.1f}/s); "
-            f"refusals took {percentile(tally.refused, 0.5):.0f} ms (p50)"
+            f"refusals took {1e3 * percentile(tally.refused, 0.5):.0f} ms (p50)"
         )
         assert set(tally.others) <= {WRONG}, f"other ends: {dict(tally.others)}"
         assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"

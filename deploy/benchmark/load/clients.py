@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import grpc
+import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
@@ -19,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 
 from deploy.benchmark.load.outcomes import SLACK, End, Outcome, Summary, end_of_error
 from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, Samples
+from deploy.loadtest.loads import OpenLoop
 from qface_client import (
     ConnectError,
     FaceClient,
@@ -30,6 +31,7 @@ from qface_client import (
 )
 
 _PUSHBACK = "grpc-retry-pushback-ms"
+_ARRIVAL_SECONDS = 10.0  # whose arrivals are drawn at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -294,7 +296,7 @@ class Load:
 
     def _closed_loop(self, number: int, sender: Sender) -> None:
         while not self._stop.is_set():
-            outcome = self._one(number, sender)
+            outcome = self._one(number, sender, time.monotonic())
             wait = self._pause
             if self._patient and outcome.pushback is not None:
                 wait = max(wait, outcome.pushback)
@@ -303,28 +305,29 @@ class Load:
             self._stop.wait(wait)
 
     def _open_loop(self, number: int, sender: Sender, *, rate: float) -> None:
-        chance = random.Random(number)
-        due = time.monotonic()
-        sent = []
+        arrivals, random = OpenLoop(rate=rate), np.random.default_rng(number)
+        begin, sent = time.monotonic(), list[threading.Thread]()
         while not self._stop.is_set():
-            due += chance.expovariate(rate)
-            self._stop.wait(max(0.0, due - time.monotonic()))
-            thread = threading.Thread(target=self._one, args=(number, sender), daemon=True)
-            thread.start()
-            sent.append(thread)
+            for due in begin + arrivals.dues(seconds=_ARRIVAL_SECONDS, share=1.0, random=random):
+                if self._stop.wait(max(0.0, due - time.monotonic())):
+                    break
+                thread = threading.Thread(target=self._one, args=(number, sender, float(due)), daemon=True)
+                thread.start()
+                sent.append(thread)
+            begin += _ARRIVAL_SECONDS
         for thread in sent:
             thread.join(timeout=self._deadline + 30 * SLACK)
 
-    def _one(self, number: int, sender: Sender) -> Outcome:
+    def _one(self, number: int, sender: Sender, due: float) -> Outcome:
         began = time.monotonic()
         reply = sender.send(self._deadline)
-        seconds = time.monotonic() - began
+        ended = time.monotonic()
         outcome = Outcome(
             client=f"client-{number}",
             model=sender.model,
-            began=began,
-            seconds=seconds,
-            end=end_of(reply, seconds=seconds, deadline=self._deadline),
+            began=due,
+            seconds=ended - due,
+            end=end_of(reply, seconds=ended - began, deadline=self._deadline),
             code=reply.code,
             details=reply.details,
             pushback=reply.pushback,

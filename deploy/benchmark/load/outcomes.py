@@ -2,8 +2,11 @@
 
 import dataclasses
 import enum
+import math
 from collections import Counter
 from collections.abc import Sequence
+
+from deploy.measuring.percentiles import percentile
 
 # Seconds that a client waits past its deadline for its own library to give up.
 SLACK = 1.0
@@ -31,7 +34,7 @@ class Outcome:
 
     client: str
     model: str
-    began: float  # seconds, time.monotonic: one clock for all processes of a machine
+    began: float  # when it was due: time.monotonic, one clock for all processes of a machine
     seconds: float  # until the client knew how it ended
     end: End
     code: str = "OK"  # the gRPC status by its name
@@ -71,18 +74,14 @@ class Summary:
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> "Summary":
-        answered = sorted(outcome.seconds for outcome in outcomes if outcome.end is End.ANSWERED)
-
-        def quantile(share: float) -> float:
-            return answered[min(len(answered) - 1, int(share * len(answered)))] if answered else float("nan")
-
+        answered = [outcome.seconds for outcome in outcomes if outcome.end is End.ANSWERED]
         return cls(
             sent=len(outcomes),
             ends=Counter(outcome.end for outcome in outcomes),
             refusals=Counter(outcome.code for outcome in outcomes if outcome.end is End.REFUSED),
-            median=quantile(0.5),
-            p99=quantile(0.99),
-            slowest=answered[-1] if answered else float("nan"),
+            median=percentile(answered, 0.5),
+            p99=percentile(answered, 0.99),
+            slowest=max(answered, default=math.nan),
         )
 
     @property

@@ -1,6 +1,7 @@
 """One round: callers by each way of balancing go on while something happens to one of the services."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from deploy.benchmark.load import End, Load, Outcome
 from deploy.benchmark.several_services.faults import Fault
 from deploy.benchmark.several_services.service import Service
 from deploy.benchmark.several_services.traffic import Requests, Way, callers, rest_caller, sort
+from deploy.measuring.percentiles import percentile
 
 DEADLINE = 60.0  # seconds of a call, all its tries included: FaceClient's own default
 _PAUSE = 0.05  # seconds of a caller between an answer and its next request
@@ -37,13 +39,13 @@ class Count:
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> "Count":
         ends = [outcome.end for outcome in outcomes]
-        seconds = sorted(outcome.seconds for outcome in outcomes) or [float("nan")]
+        seconds = [outcome.seconds for outcome in outcomes]
         return cls(
             sent=len(ends),
             right=ends.count(End.ANSWERED),
             wrong=ends.count(End.WRONG),
-            median=seconds[len(seconds) // 2],
-            slowest=seconds[-1],
+            median=percentile(seconds, 0.5),
+            slowest=max(seconds, default=math.nan),
         )
 
 

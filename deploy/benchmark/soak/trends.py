@@ -14,13 +14,14 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.measuring.percentiles import middle
+
 SETTLE = 500  # requests: what a process allocates with its first ones is no growth
 PER = 1_000  # requests of a slope
 HORIZON = 100_000  # requests over which growth is projected
 TOLERATED = 0.05  # of the start, over the horizon
 LEAST_POINTS = 8
 _REPLICATES = 300
-_CONFIDENCE = 0.95
 _ENDS = 5  # points whose median is the start or the end
 _MOST_POINTS = 240  # of one life: pairs grow with the square
 
@@ -147,9 +148,8 @@ def _slope(lives: Sequence[Life], *, seed: int) -> tuple[float, float, float]:
     replicates = [
         slope + median_slope([_blocks(of_one, random) for of_one in residuals]) for _ in range(_REPLICATES)
     ]
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return PER * slope, PER * float(low), PER * float(high)
+    low, high = middle(replicates)
+    return PER * slope, PER * low, PER * high
 
 
 def _thinned(life: Life) -> Life:

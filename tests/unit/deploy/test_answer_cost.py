@@ -1,31 +1,19 @@
 """What an answer costs is shared out among processes, set beside the bare engine's, and compared."""
 
-import os
-import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from deploy.benchmark.answer_cost import rows
-from deploy.benchmark.answer_cost.client_process import closed_loop, open_loop, read_answers
+from deploy.benchmark.answer_cost.client_process import read_answers
 from deploy.benchmark.answer_cost.compare import compare, difference, warnings
 from deploy.benchmark.answer_cost.compare import table as comparison_table
 from deploy.benchmark.answer_cost.figures import figures
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, row_of
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
 from deploy.benchmark.answer_cost.table import table
-from deploy.measuring.about import command
-from deploy.measuring.percentiles import percentile
-from deploy.measuring.processor_time import cpu_seconds
 from deploy.measuring.sample import Sample
-from deploy.measuring.server_processes import (
-    ServerProcesses,
-    medians_by_part,
-    part_of,
-    without_idle,
-)
 from qface_client import Face
 
 ABOUT = {"machine": {"cores": 2}, "served": {"engine": {"precision": "fp32"}, "contract": "c"}}
@@ -65,48 +53,8 @@ def test_a_row_has_core_ms_an_answer_by_process() -> None:
 
 
 def test_a_round_without_an_answer_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"'face'.*--seconds"):
+    with pytest.raises(ValueError, match="nothing was answered: measure longer"):
         row_of("face", group=SERVED, faces=1, samples=[Sample(answers=0, seconds=1.0, core_seconds={})])
-
-
-def test_idle_time_is_no_answers() -> None:
-    idle = medians_by_part(
-        [{"gateway": 0.01, "model": 0.5}, {"gateway": 0.03, "model": 0.5}, {"gateway": 0.9, "model": 0.5}]
-    )
-    sample = Sample(answers=1, seconds=2.0, core_seconds={"client": 1.0, "gateway": 0.5, "model": 0.1})
-    assert without_idle(sample, idle).core_seconds == pytest.approx(
-        {"client": 1.0, "gateway": 0.44, "model": 0.0}
-    )
-
-
-def test_another_processs_time_is_read_by_its_id() -> None:
-    before = time.process_time()
-    read = cpu_seconds(os.getpid())
-    assert before <= read <= time.process_time()
-    assert cpu_seconds(os.getppid()) != read
-
-
-def test_a_process_that_ends_under_measurement_is_named() -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
-        processes = ServerProcesses(process.pid)
-        assert list(processes.seconds()) == ["other"]
-        process.kill()
-    with pytest.raises(ProcessLookupError, match="a process of other ended"):
-        processes.seconds()
-
-
-@pytest.mark.parametrize(
-    ("command", "part"),
-    [
-        ("/x/bin/tritonserver --model-repository=/r", "tritonserver"),
-        ("/x/triton_python_backend_stub /r/models/face_engine/1/model.py triton_1", "face_engine"),
-        ("python -m deploy.gateway --repository r", "gateway"),
-        ("python -m deploy.gateway.operation.main_process", "gateway"),
-        ("python -I -S process_guard.py 20", "gateway"),
-    ],
-)
-def test_each_process_has_its_part(command: str, part: str) -> None:
-    assert part_of(command) == part
 
 
 def test_the_denominator_is_the_cheapest_bare_setting() -> None:
@@ -126,12 +74,6 @@ def test_rates_stand_beside_the_fastest_bare_setting() -> None:
         bare("cheap", 10, rate=50.0), bare("fast", 12, rate=100.0), served("photo of 8", 90, faces=8, rate=5)
     )
     assert run.rate_shares(run.rows[2]) == (0.4,)
-
-
-def test_a_percentile_is_a_value_that_was_measured() -> None:
-    values = [float(number) for number in range(1, 101)]
-    assert [percentile(values, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
-    assert percentile([3.0], 0.5) == 3.0
 
 
 def test_a_kept_run_is_read_again(tmp_path: Path) -> None:
@@ -235,37 +177,9 @@ def test_rows_are_chosen_by_their_names() -> None:
         chosen(names, ["crop"])
 
 
-def test_a_kept_command_names_no_folder_of_its_machine() -> None:
-    kept = command(
-        "deploy.benchmark.answer_cost",
-        ["--peers", "/home/somebody/face.task", "--json", "benchmarks/run.json"],
-    )
-    assert kept.endswith("answer_cost --peers face.task --json benchmarks/run.json")
-
-
 def test_the_bare_engine_runs_with_one_thread_and_with_all() -> None:
     assert [(each.threads, each.streams) for each in bare_settings(4)] == [(1, 1), (4, 1), (4, 4)]
     assert len(bare_settings(1)) == 1
-
-
-def test_every_client_is_answered_however_short_the_time() -> None:
-    assert len(closed_loop(lambda: [], clients=3, seconds=0.0)) == 3
-
-
-def test_requests_that_arrive_by_themselves_are_all_answered() -> None:
-    assert len(open_loop(lambda: [], rate=1e6, seconds=50e-6, seed=1)) == 50
-
-
-def test_a_client_that_fails_ends_the_round() -> None:
-    def fail() -> list[Face]:
-        raise ConnectionError("gone")
-
-    for loop in (
-        lambda: closed_loop(fail, clients=2, seconds=60.0),
-        lambda: open_loop(fail, rate=1e6, seconds=2e-6, seed=1),
-    ):
-        with pytest.raises(ConnectionError, match="gone"):
-            loop()
 
 
 def test_all_that_an_answer_holds_is_read() -> None:

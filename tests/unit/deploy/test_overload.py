@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import math
 from collections import Counter
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.benchmark import overload
-from deploy.benchmark.overload import Share, Tally, percentile, row
+from deploy.benchmark.overload import Share, Tally, row
 
 SERVICE = v2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 CODES = (grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
@@ -72,7 +71,5 @@ def test_tallies_of_several_processes_are_one() -> None:
     parts = [Tally(answered=[0.1], others=Counter(INTERNAL=1)), Tally(answered=[0.2], refused=[0.01])]
     whole = sum(parts, Tally())
     assert whole == Tally(answered=[0.1, 0.2], refused=[0.01], others=Counter(INTERNAL=1))
-    assert percentile(whole.answered, 0.99) == 200
-    assert math.isnan(percentile([], 0.5))
     line = row("4 x", whole, offered=40, seconds=2)
-    assert line == "| 4 x | 40.0 | 1.0 | 0.5 | 1 INTERNAL | 200 | 200 | 200 | 10 |"
+    assert line == "| 4 x | 40.0 | 1.0 | 0.5 | 1 INTERNAL | 100 | 200 | 200 | 10 |"
