@@ -123,7 +123,8 @@ def median(rounds: Sequence[float]) -> Blocks:
         half = reached[:, -1:] / 2
         low = ordered[(reached < half).sum(axis=1)]
         high = ordered[(reached <= half).sum(axis=1).clip(max=len(ordered) - 1)]
-        return (low + high) / 2
+        middle: NDArray[np.float64] = (low + high) / 2
+        return middle
 
     return Blocks(count=len(ordered), values=values)
 
