@@ -25,10 +25,10 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a model's metadata, for servers that return no configuration; their batches are unknown."""
+    """The same of a model's metadata, for servers that return no configuration: `max_batch_size` is None."""
     return {
         "platform": metadata.get("platform", ""),
-        "max_batch_size": 0,
+        "max_batch_size": None,
         "inputs": [_of_metadata(each) for each in metadata.get("inputs", ())],
         "outputs": [_of_metadata(each) for each in metadata.get("outputs", ())],
         "steps": [],

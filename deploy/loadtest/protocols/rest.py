@@ -117,9 +117,10 @@ async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapp
         raise ValueError(reply.details)
     if reply.code == "UNAUTHENTICATED":
         raise ConnectionError(sentence(reply, target=target, timeout=timeout))
-    faces = json_of(reply, content, target=target, timeout=timeout, path=ANALYZE)["faces"]
-    boxes, scores = FACE_OUTPUTS[:2]
+    answer = json_of(reply, content, target=target, timeout=timeout, path=ANALYZE)
+    faces, (boxes, scores, _, size) = answer["faces"], FACE_OUTPUTS
     return {
+        size: np.array([answer["width"], answer["height"]], np.int32),
         boxes: np.array([face["box"] for face in faces], np.float32).reshape(-1, 4),
         scores: np.array([face["score"] for face in faces], np.float32),
     }

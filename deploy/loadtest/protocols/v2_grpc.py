@@ -53,10 +53,10 @@ class _Message:
 
 class _Connection:
     def __init__(self, target: Target) -> None:
-        self._channel = _channel(grpc.aio, target)
+        self._channel = channel_of(grpc.aio, target)
         # Bytes in, bytes out: nothing is made of a message again for each request.
         self._infer = self._channel.unary_unary(f"{_SERVICE}/ModelInfer")
-        self._metadata = _metadata(target)
+        self._metadata = metadata_of(target)
 
     async def ask(self, message: _Message, *, deadline: float) -> Reply:
         try:
@@ -88,7 +88,7 @@ class GrpcDoor:
 
     def describe(self, target: Target, *, timeout: float, models: Sequence[str] = ()) -> Mapping[str, Any]:
         end = time.monotonic() + timeout
-        with _channel(grpc, target) as channel:
+        with channel_of(grpc, target) as channel:
 
             def call(method: str, **fields: Any) -> Any:
                 answer = getattr(v2, f"{method}Response")
@@ -99,7 +99,7 @@ class GrpcDoor:
                 )
                 left = max(0.001, end - time.monotonic())
                 request = getattr(v2, f"{method}Request")(**fields)
-                return stub(request, timeout=left, metadata=_metadata(target))
+                return stub(request, timeout=left, metadata=metadata_of(target))
 
             try:
                 server = call("ServerMetadata")
@@ -115,12 +115,12 @@ class GrpcDoor:
         }
 
     def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
-        with _channel(grpc, target) as channel:
+        with channel_of(grpc, target) as channel:
             infer = channel.unary_unary(
                 f"{_SERVICE}/ModelInfer", response_deserializer=v2.ModelInferResponse.FromString
             )
             try:
-                answer = infer(self.message(question).data, timeout=timeout, metadata=_metadata(target))
+                answer = infer(self.message(question).data, timeout=timeout, metadata=metadata_of(target))
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
                     raise ValueError(str(error.details())) from None
@@ -164,7 +164,7 @@ def reply_of(error: Any) -> Reply:
     return Reply(code=code, details=details)
 
 
-def _channel(library: Any, target: Target) -> Any:
+def channel_of(library: Any, target: Target) -> Any:
     """A channel of grpc or grpc.aio; ConnectionError for files that can't be used."""
     if not target.secure:
         return library.insecure_channel(target.address, options=_OPTIONS)
@@ -177,7 +177,8 @@ def _channel(library: Any, target: Target) -> Any:
     return library.secure_channel(target.address, credentials, options=_OPTIONS)
 
 
-def _metadata(target: Target) -> tuple[tuple[str, str], ...]:
+def metadata_of(target: Target) -> tuple[tuple[str, str], ...]:
+    """What goes with each call; gRPC takes keys in small letters alone."""
     return tuple((key.lower(), value) for key, value in target.metadata)
 
 
