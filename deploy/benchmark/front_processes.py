@@ -11,37 +11,39 @@ and throws the spans away. All gateways run at once, and are measured in turns.
 """
 
 import argparse
-import asyncio
 import contextlib
 import dataclasses
+import functools
 import http.server
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
-from tritonclient.grpc import service_pb2 as v2
+import numpy as np
 
 from build.backends import default_backend
 from build.manifest import MANIFEST, sha256_of
-from deploy.embedded.environment import PROJECT
+from deploy.benchmark.overload import Tally
 from deploy.embedded.errors import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
-from deploy.measuring.processor_time import cpu_seconds
+from deploy.loadtest.generator import GeneratorError, GeneratorPool
+from deploy.loadtest.loads import ClosedLoop
+from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.work.question import Question
+from deploy.measuring.sample import Sample
+from deploy.measuring.server_processes import Parts
 
 MODEL = "light"
 SIDE = 112  # of a crop, pixels
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_SECONDS = 1.0
 OFF = "off"
-BUSY_SECONDS = 0.05  # that a client waits after it was refused
+_DEADLINE = 30.0
+_MAIN, _FRONTS = "main process", "further fronts"
 
 _SOURCE = """
 import numpy
@@ -100,37 +102,9 @@ def write_repository(folder: Path) -> Path:
     return folder
 
 
-def request_bytes() -> bytes:
-    """A ModelInferRequest with one crop."""
-    request = v2.ModelInferRequest(model_name=MODEL, raw_input_contents=[bytes(SIDE * SIDE * 3)])
-    request.inputs.add(name="crop", datatype="UINT8", shape=[1, SIDE, SIDE, 3])
-    data: bytes = request.SerializeToString()
-    return data
-
-
-async def load(address: str, *, clients: int, seconds: float) -> int:
-    """Answers to so many clients, each with a connection of its own, in so many seconds."""
-    data = request_bytes()
-    end = time.monotonic() + seconds
-    answered = 0
-
-    async def client() -> None:
-        nonlocal answered
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-        async with grpc.aio.insecure_channel(address, options=options) as channel:
-            infer = channel.unary_unary(METHOD)
-            while time.monotonic() < end:
-                try:
-                    await infer(data, timeout=30)
-                except grpc.aio.AioRpcError as error:
-                    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                        raise
-                    await asyncio.sleep(BUSY_SECONDS)
-                else:
-                    answered += 1
-
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return answered
+def question() -> Question:
+    """One crop for the model."""
+    return Question(kind=MODEL, model=MODEL, inputs={"crop": np.zeros((1, SIDE, SIDE, 3), np.uint8)})
 
 
 class _Collector(http.server.BaseHTTPRequestHandler):
@@ -169,15 +143,18 @@ def measure(
     """Medians over the rounds, in each of which all gateways have their turn."""
     costs: dict[Setup, list[Cost]] = {setup: [] for setup in setups}
     with contextlib.ExitStack() as stack:
-        running: dict[Setup, GatewayServer] = {}
+        running: dict[Setup, _Loaded] = {}
         for setup in costs:
             tracing = stack.enter_context(tracing_arguments(setup.trace_ratio))
             words = ("--processes", str(setup.processes), *tracing)
-            running[setup] = stack.enter_context(GatewayServer(repository, arguments=words))
-            _load_by_process(running[setup], clients=clients, seconds=WARM_UP_SECONDS)
+            server = stack.enter_context(GatewayServer(repository, arguments=words))
+            target = Target(protocol="grpc", address=server.grpc_address)
+            pool = GeneratorPool(target, [question()], processes=1, deadline=_DEADLINE)
+            running[setup] = _Loaded(server, stack.enter_context(pool), clients=clients)
+            running[setup].round(WARM_UP_SECONDS)
         for _ in range(rounds):
-            for setup, server in running.items():
-                costs[setup].append(_one_round(server, clients=clients, seconds=seconds))
+            for setup, loaded in running.items():
+                costs[setup].append(loaded.round(seconds))
     return {
         setup: Cost(
             **{
@@ -189,24 +166,27 @@ def measure(
     }
 
 
-def _one_round(server: GatewayServer, *, clients: int, seconds: float) -> Cost:
-    status: dict[str, Any] = server.status()
-    main, fronts = [status["pid"]], [front["pid"] for front in status["further_fronts"]]
-    before, began = (cpu_seconds(*main), cpu_seconds(*fronts)), time.monotonic()
-    answered = _load_by_process(server, clients=clients, seconds=seconds)
-    took = time.monotonic() - began
-    return Cost(
-        rate=answered / min(took, seconds),
-        main=1e3 * (cpu_seconds(*main) - before[0]) / answered,
-        fronts=1e3 * (cpu_seconds(*fronts) - before[1]) / answered,
-    )
+class _Loaded:
+    """A gateway, and the clients that load it."""
 
+    def __init__(self, server: GatewayServer, pool: GeneratorPool, *, clients: int) -> None:
+        status: dict[str, Any] = server.status()
+        fronts = [front["pid"] for front in status["further_fronts"]]
+        self._processes = Parts({_MAIN: [status["pid"]], _FRONTS: fronts})
+        self._pool = pool
+        self._load = ClosedLoop(clients=clients)
 
-def _load_by_process(server: GatewayServer, *, clients: int, seconds: float) -> int:
-    """`load` in a process of its own; answers."""
-    words = ("--load", server.grpc_address, "--clients", str(clients), "--seconds", str(seconds))
-    command = (sys.executable, "-m", "deploy.benchmark.front_processes", *words)
-    return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
+    def round(self, seconds: float) -> Cost:
+        """ValueError where a request is neither answered nor refused."""
+        sample = self._processes.sample(functools.partial(self._send, seconds))
+        core_ms = sample.core_ms
+        return Cost(rate=sample.answers / seconds, main=core_ms[_MAIN], fronts=core_ms[_FRONTS])
+
+    def _send(self, seconds: float) -> Sample:
+        tally = Tally.of(*self._pool.run(self._load, seconds))
+        if tally.others:
+            raise ValueError(f"requests ended otherwise than with an answer: {dict(tally.others)}")
+        return Sample(answers=len(tally.answered), seconds=seconds, core_seconds={}, latencies=tally.answered)
 
 
 def table(costs: dict[Setup, Cost]) -> str:
@@ -246,11 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[None],
         help=f"shares that are traced (default: {OFF})",
     )
-    parser.add_argument("--load", help=argparse.SUPPRESS)  # be the clients of this address
     options = parser.parse_args(arguments)
-    if options.load:
-        print(asyncio.run(load(options.load, clients=options.clients, seconds=options.seconds)))
-        return 0
     setups = [
         Setup(processes=processes, trace_ratio=ratio)
         for processes in options.processes
@@ -265,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seconds=options.seconds,
                 rounds=options.rounds,
             )
-        except EmbeddedServerError as error:
+        except (EmbeddedServerError, GeneratorError, ValueError) as error:
             print(f"bench: {error}", file=sys.stderr)
             return 2
     print(table(costs))

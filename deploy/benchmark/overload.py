@@ -8,197 +8,91 @@ answered is at most three times the p99 at 80 %.
 """
 
 import argparse
-import asyncio
-import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
-import random
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import grpc
+import numpy as np
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
-from deploy.benchmark.load.sample_requests import CHANNEL, TOLERANCE, Sample, picture, request_for
+from deploy.benchmark.load.sample_requests import CHANNEL, picture, question_of, request_for
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.loadtest.generator import GeneratorError, GeneratorPool, Records
+from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
+from deploy.loadtest.protocols.base import OK, REFUSED, Target
+from deploy.loadtest.work.question import Question
 from deploy.measuring.percentiles import percentile
 from deploy.measuring.pictures.portrait import PORTRAIT
 
 LOADS = (0.8, 4.0)
-WRONG = "WRONG"  # the end of a request that was answered with something else
-REFUSED = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE})
 
-_METHOD = f"/{v2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
 _CLOSED_CLIENTS = 16  # that find the capacity: enough to fill batches
-_CHANNELS = 4  # connections of a process
 _LEARNING_SHARE = 0.25  # of the seconds go by before anything counts
-_PUSHBACK = "grpc-retry-pushback-ms"
-_REFUSED_PAUSE = (
-    0.25  # seconds before a refused client that finds the capacity sends again, or what it was given
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Share:
-    """What one client process sends. `rate` None: each of `clients` sends again once it was answered.
-
-    learning    part of `seconds` that goes by before anything counts
-    expected    the request's right answer, serialised, to compare answers with (b"": they are not read)
-    tolerance   of its numbers
-    """
-
-    address: str
-    request: bytes
-    seconds: float
-    deadline: float
-    rate: float | None = None
-    clients: int = 0
-    seed: int = 0
-    learning: float = _LEARNING_SHARE
-    expected: bytes = b""
-    tolerance: float = TOLERANCE
-
-
-@dataclasses.dataclass(kw_only=True)
 class Tally:
-    """Seconds of each answered and each refused request, and the other ends by status, or by WRONG."""
+    """Seconds of each answered and each refused request, and the other ends by their code."""
 
-    answered: list[float] = dataclasses.field(default_factory=list)
-    refused: list[float] = dataclasses.field(default_factory=list)
+    answered: Sequence[float] = ()
+    refused: Sequence[float] = ()
     others: Counter[str] = dataclasses.field(default_factory=Counter)
 
-    def __add__(self, more: "Tally") -> "Tally":
-        return Tally(
-            answered=self.answered + more.answered,
-            refused=self.refused + more.refused,
-            others=self.others + more.others,
+    @classmethod
+    def of(cls, records: Records, codes: Sequence[str]) -> Self:
+        """Of a generator's records, and the words of their codes."""
+        seconds, words = records["ended"] - records["due"], np.array(codes, dtype=object)[records["code"]]
+        refused = np.isin(words, list(REFUSED))
+        return cls(
+            answered=seconds[words == OK].tolist(),
+            refused=seconds[refused].tolist(),
+            others=Counter(words[~refused & (words != OK)].tolist()),
         )
-
-
-# -- a client process -----------------------------------------------------------------------------------
-
-
-def send(share: Share) -> Tally:
-    """Sends a process's share of the load."""
-    return asyncio.run(_send(share))
-
-
-async def _send(share: Share) -> Tally:
-    tally = Tally()
-    async with contextlib.AsyncExitStack() as stack:
-        calls = [
-            (
-                await stack.enter_async_context(grpc.aio.insecure_channel(share.address, options=CHANNEL))
-            ).unary_unary(_METHOD)
-            for _ in range(_CHANNELS)
-        ]
-        counts_from = time.monotonic() + share.learning * share.seconds
-        end = counts_from + share.seconds
-        expected = v2.ModelInferResponse.FromString(share.expected)
-        sample = Sample(request=v2.ModelInferRequest(), expected=expected) if share.expected else None
-
-        async def one(number: int, due: float) -> float:
-            """Seconds to wait before another try: 0 where it was answered."""
-            pause = 0.0
-            try:
-                answer = await calls[number % _CHANNELS](share.request, timeout=share.deadline)
-            except grpc.aio.AioRpcError as error:
-                pause = _pause(error)
-                if error.code() not in REFUSED:
-                    tally.others[error.code().name] += 1
-                    return pause
-            else:
-                if sample and sample.flaw(
-                    v2.ModelInferResponse.FromString(answer), tolerance=share.tolerance
-                ):
-                    tally.others[WRONG] += 1
-                    return pause
-            if due >= counts_from:
-                (tally.refused if pause else tally.answered).append(time.monotonic() - due)
-            return pause
-
-        await (_open(one, share, end=end) if share.rate else _closed(one, share, end=end))
-    return tally
-
-
-def _pause(error: grpc.aio.AioRpcError) -> float:
-    given = dict(error.trailing_metadata()).get(_PUSHBACK)
-    return max(int(given) / 1e3, _REFUSED_PAUSE) if given else _REFUSED_PAUSE
-
-
-_One = Callable[[int, float], Coroutine[Any, Any, float]]
-
-
-async def _open(one: _One, share: Share, *, end: float) -> None:
-    assert share.rate is not None
-    arrivals, due, number = random.Random(share.seed), time.monotonic(), 0
-    tasks: set[asyncio.Task[float]] = set()
-    while due < end:
-        await asyncio.sleep(due - time.monotonic())
-        task = asyncio.create_task(one(number, due))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        number += 1
-        due += arrivals.expovariate(share.rate)
-    await asyncio.gather(*tasks)
-
-
-async def _closed(one: _One, share: Share, *, end: float) -> None:
-    async def client(number: int) -> None:
-        while (due := time.monotonic()) < end:
-            await asyncio.sleep(await one(number, due))
-
-    await asyncio.gather(*(client(number) for number in range(share.clients)))
-
-
-# -- the measurement ------------------------------------------------------------------------------------
 
 
 class Measurement:
-    """Measures what becomes of a request to a server that `processes` client processes send, a share each."""
+    """What becomes of a question to a server that the processes of a pool ask.
 
-    def __init__(self, share: Share, *, processes: int) -> None:
-        self._processes = processes
-        self._share = share
+    learning    share of the seconds that goes by before anything counts
+    """
+
+    def __init__(self, pool: GeneratorPool, *, seconds: float, learning: float = _LEARNING_SHARE) -> None:
+        self._pool = pool
+        self._seconds = seconds
+        self._learning = learning
 
     def capacity(self) -> float:
         """Answers a second."""
-        clients = -(-_CLOSED_CLIENTS // self._processes)
-        tally = self._run([dataclasses.replace(self._share, clients=clients)] * self._processes)
-        return len(tally.answered) / self._share.seconds
+        return len(self._run(ClosedLoop(clients=_CLOSED_CLIENTS)).answered) / self._seconds
 
     def offered(self, rate: float) -> Tally:
         """What becomes of independent arrivals, `rate` a second."""
-        return self._run(
-            [
-                dataclasses.replace(self._share, rate=rate / self._processes, seed=seed)
-                for seed in range(self._processes)
-            ]
-        )
+        return self._run(OpenLoop(rate=rate))
 
-    def _run(self, shares: Sequence[Share]) -> Tally:
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(len(shares), mp_context=context) as pool:
-            return sum(pool.map(send, shares), Tally())
+    def _run(self, load: Load) -> Tally:
+        learning = self._learning * self._seconds
+        records, codes = self._pool.run(load, learning + self._seconds)
+        counted = records["due"] >= records["due"].min(initial=np.inf) + learning
+        return Tally.of(records[counted], codes)
 
 
-def sample_request(address: str, *, model: str, photo: bytes, crop_side: int) -> bytes:
-    """A serialised request of one picture to the model; ValueError where it takes something else."""
+def question_to(address: str, *, model: str, photo: bytes, crop_side: int) -> Question:
+    """One picture for the model; ValueError where it takes something else."""
     with grpc.insecure_channel(address, options=CHANNEL) as channel:
         stub = v2_grpc.GRPCInferenceServiceStub(channel)
         config = stub.ModelConfig(v2.ModelConfigRequest(name=model), timeout=10).config
     request = request_for(config, encoded=photo, pixels=picture(0, size=crop_side))
     if request is None:
         raise ValueError(f"the model {model} takes more than a picture: name another one with --model")
-    return bytes(request.SerializeToString())
+    return question_of(request)
 
 
 def row(name: str, tally: Tally, *, offered: float, seconds: float) -> str:
@@ -248,14 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--deadline", type=float, default=10.0, help="of each request, in seconds")
     options = parser.parse_args(arguments)
     try:
-        with _server(options) as address:
-            request = sample_request(
+        with contextlib.ExitStack() as stack:
+            address = stack.enter_context(_server(options))
+            question = question_to(
                 address, model=options.model, photo=options.photo.read_bytes(), crop_side=options.crop_side
             )
-            share = Share(
-                address=address, request=request, seconds=options.seconds, deadline=options.deadline
-            )
-            measured = Measurement(share, processes=options.processes)
+            target = Target(protocol="grpc", address=address)
+            pool = GeneratorPool(target, [question], processes=options.processes, deadline=options.deadline)
+            measured = Measurement(stack.enter_context(pool), seconds=options.seconds)
             capacity = options.capacity or measured.capacity()
             print(f"{options.model}: {capacity:.1f} answers a second\n\n{HEAD}", flush=True)
             p99: dict[float, float] = {}
@@ -264,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 p99[load] = percentile(tally.answered, 0.99)
                 line = row(f"{load:g} x", tally, offered=load * capacity, seconds=options.seconds)
                 print(line, flush=True)
-    except (EmbeddedServerError, ValueError, OSError, grpc.RpcError) as error:
+    except (EmbeddedServerError, GeneratorError, ValueError, OSError, grpc.RpcError) as error:
         print(f"overload: {error}", file=sys.stderr)
         return 2
     lowest, highest = min(p99), max(p99)

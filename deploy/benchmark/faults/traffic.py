@@ -1,5 +1,6 @@
 """Faults of traffic: too much of it, clients that leave or never finish, pictures that decode for minutes."""
 
+import contextlib
 import functools
 import itertools
 import time
@@ -15,8 +16,10 @@ from deploy.benchmark.load import End, half_open, http2, leaving
 from deploy.benchmark.load.mix import CROPS, EVERYTHING, PHOTOS
 from deploy.benchmark.load.outcomes import end_of_error
 from deploy.benchmark.load.picture_bombs import progressive
-from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture, request_for
-from deploy.benchmark.overload import WRONG, Measurement, Share
+from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture, question_of, request_for
+from deploy.benchmark.overload import Measurement
+from deploy.loadtest.generator import GeneratorPool
+from deploy.loadtest.protocols.base import WRONG, Target
 from deploy.measuring.percentiles import percentile
 
 _OVERLOAD = 4.0  # times the measured capacity
@@ -50,33 +53,32 @@ def faults() -> Iterator[Fault]:
 
 
 class _Overload:
-    """More independent arrivals than can be answered: what is too much is refused, and all stays typed."""
+    """More independent arrivals than can be answered: what is too much is refused, and all stays typed.
+
+    Of their answers the tensors are looked at alone; those of the scene's clients meanwhile are compared.
+    """
 
     def __init__(self) -> None:
         self._capacity = 0.0
 
-    def _share(self, scene: Scene, *, seconds: float) -> Share:
-        sample = scene.samples.of(PHOTOS, 0)
-        return Share(
-            address=scene.gateway.grpc_address,
-            request=sample.request.SerializeToString(),
-            expected=sample.expected.SerializeToString(),
-            tolerance=scene.samples.tolerance,
-            seconds=seconds * (_SHORT if scene.quick else 1.0),
-            deadline=_DEADLINE,
-            learning=0.0,
-        )
+    @contextlib.contextmanager
+    def _measurement(self, scene: Scene, *, seconds: float) -> Iterator[Measurement]:
+        target = Target(protocol="grpc", address=scene.gateway.grpc_address)
+        question = question_of(scene.samples.of(PHOTOS, 0).request)
+        with GeneratorPool(target, [question], processes=_SENDING_PROCESSES, deadline=_DEADLINE) as pool:
+            yield Measurement(pool, seconds=seconds, learning=0.0)
 
     def prepare(self, scene: Scene) -> None:
         """Measures the capacity while nobody else sends."""
-        share = self._share(scene, seconds=_CAPACITY_SECONDS)
-        self._capacity = Measurement(share, processes=_SENDING_PROCESSES).capacity()
+        with self._measurement(scene, seconds=_short(_CAPACITY_SECONDS, scene)) as measurement:
+            self._capacity = measurement.capacity()
         assert self._capacity > 0, "nothing was answered"
 
     def happen(self, scene: Scene) -> float:
         before = (scene.gateway.pid, scene.gateway.triton_pid)
-        share = self._share(scene, seconds=_OVERLOAD_SECONDS)
-        tally = Measurement(share, processes=_SENDING_PROCESSES).offered(_OVERLOAD * self._capacity)
+        offered_for = _short(_OVERLOAD_SECONDS, scene)
+        with self._measurement(scene, seconds=offered_for) as measurement:
+            tally = measurement.offered(_OVERLOAD * self._capacity)
         for seconds in tally.answered:
             scene.count(End.ANSWERED, seconds=seconds)
         for seconds in tally.refused:
@@ -86,13 +88,18 @@ class _Overload:
                 end = End.WRONG if code == WRONG else end_of_error(code, "", seconds=0, deadline=_DEADLINE)
                 scene.count(end, code=code)
         scene.notes.append(
-            f"{_OVERLOAD * self._capacity:.0f} photos/s were offered for {share.seconds:.0f} s, of which "
-            f"{len(tally.answered) / share.seconds:.1f}/s were answered (capacity: {self._capacity:.1f}/s); "
+            f"{_OVERLOAD * self._capacity:.0f} photos/s were offered for {offered_for:.0f} s, of which "
+            f"{len(tally.answered) / offered_for:.1f}/s were answered (capacity: {self._capacity:.1f}/s); "
             f"refusals took {1e3 * percentile(tally.refused, 0.5):.0f} ms (p50)"
         )
         assert set(tally.others) <= {WRONG}, f"other ends: {dict(tally.others)}"
         assert (scene.gateway.pid, scene.gateway.triton_pid) == before, "something was replaced"
         return scene.whole()
+
+
+def _short(whole: float, scene: Scene) -> float:
+    """Of seconds, or of so many times, what the scene's form takes."""
+    return whole * (_SHORT if scene.quick else 1.0)
 
 
 _Leave = Callable[[str, Sequence[bytes], int], Mapping[str, int]]
@@ -118,7 +125,7 @@ _WAYS: tuple[tuple[str, str, _Leave], ...] = (
 
 
 def _leave(end: str, leave: _Leave, scene: Scene) -> None:
-    _leave_one(end, leave, scene, EVERYTHING, int(_LEAVING * (_SHORT if scene.quick else 1.0)))
+    _leave_one(end, leave, scene, EVERYTHING, int(_short(_LEAVING, scene)))
 
 
 def _leave_all(end: str, leave: _Leave, scene: Scene) -> None:
@@ -149,7 +156,7 @@ def _slow_and_half_open(scene: Scene) -> None:
     address = scene.gateway.grpc_address
     message = scene.samples.of(CROPS, 0).request.SerializeToString()
     call = http2.call(message, authority=address)
-    end = time.monotonic() + _SLOW_SECONDS * (_SHORT if scene.quick else 1.0)
+    end = time.monotonic() + _short(_SLOW_SECONDS, scene)
     with (
         half_open.half_sent(address, message, _CONNECTIONS),
         half_open.connected(address, _CONNECTIONS) as slow,
@@ -185,7 +192,7 @@ def _bombs(scene: Scene) -> None:
         request = request_for(scene.samples.configs[PHOTOS], encoded=bomb, pixels=picture(0, size=64))
         assert request is not None
         requests.append(request)
-    count = int(_BOMBS * (_SHORT if scene.quick else 1.0))
+    count = int(_short(_BOMBS, scene))
     with (
         grpc.insecure_channel(scene.gateway.grpc_address, options=CHANNEL) as channel,
         ThreadPoolExecutor(_BOMBING_CLIENTS) as pool,

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
+from deploy.loadtest.work.question import Question
+
 CHANNEL = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", -1),
@@ -24,6 +26,7 @@ TOLERANCE = 1e-3
 LOW_PRECISION_TOLERANCE = 5e-2
 CONTRACT = "contract"  # the output with the hash of what the answer means
 _FLOATS = {"FP32": np.dtype(np.float32)}
+_TYPES: Mapping[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), **_FLOATS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,18 @@ def request_for(
         )
         request.raw_input_contents.append(raw * rows if batched else raw)
     return request
+
+
+def question_of(request: v2.ModelInferRequest) -> Question:
+    """The same request for the load test's generator."""
+    return Question(
+        kind=request.model_name,
+        model=request.model_name,
+        inputs={
+            tensor.name: np.frombuffer(raw, _TYPES[tensor.datatype]).reshape(tensor.shape)
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        },
+    )
 
 
 def _name_of(data_type: int) -> str:

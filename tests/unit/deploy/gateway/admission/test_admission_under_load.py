@@ -11,6 +11,7 @@ from deploy.gateway.admission.admission import Admission
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal
 from deploy.gateway.work import Cost, Work
+from deploy.measuring.percentiles import percentile
 from tests.helpers.simulated_triton import BatchingEngine, Instances, SimulatedTriton
 from tests.helpers.virtual_time import run_in_virtual_time
 
@@ -66,8 +67,8 @@ class Outcome:
     @property
     def p99(self) -> float:
         """Of all models together."""
-        latencies = sorted(seconds for of_model in self.latencies.values() for seconds in of_model)
-        return latencies[int(0.99 * len(latencies))]
+        latencies = [seconds for of_model in self.latencies.values() for seconds in of_model]
+        return percentile(latencies, 0.99)
 
 
 async def capacity(triton: SimulatedTriton, *, total: int = 1500) -> float:
