@@ -104,6 +104,8 @@ class Server:
     core_ms     processor time of an answer by process, "client" among them, where all run here
     core_ms_rounds  the same in equal parts of the measured time, one after the other, where they were taken
     memory      bytes held by process at the end, where all run here
+    refused     requests that a gateway turned away, by its reason
+    in_flight_limit     requests that the gateway let be with Triton at once, at the end; 0: not known
     notes       sentences on what could not be measured, and why
     """
 
@@ -112,6 +114,8 @@ class Server:
     core_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
     core_ms_rounds: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     memory: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    refused: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    in_flight_limit: float = 0.0
     notes: Sequence[str] = ()
 
 

@@ -104,7 +104,7 @@ def role_of(command: str) -> str:
         return match.group(1)
     if command.split(" ")[0].endswith("/tritonserver"):
         return TRITON
-    return next((role for words, role in _ROLES if words in command), OTHER)
+    return next((role for words, role in _ROLES if words in f"{command} "), OTHER)
 
 
 def byte_counts(pid: int, file: str) -> dict[str, int]:

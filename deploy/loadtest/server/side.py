@@ -1,0 +1,306 @@
+"""ServerSide: looks at a server's counters around the measured part of a stage, and what they add up to."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.results import Server
+from deploy.loadtest.server.local import LocalServer, server_roots
+from deploy.loadtest.server.metrics import Page, page_of
+from deploy.loadtest.server.model_graph import ModelGraph
+from deploy.loadtest.server.sources import PageReader, Source, source_of
+from deploy.loadtest.server.spans import SpanReceiver
+from deploy.loadtest.server.split import NOISE, Measured, split
+from deploy.loadtest.server.statistics import Counters, counters_of, difference, step_of
+from deploy.loadtest.work.question import Question
+from deploy.measuring.histogram import Histogram
+from deploy.measuring.sample import Sample
+from deploy.measuring.server_processes import without_idle
+
+_GATEWAY_PORTS = ("8000", "8001")  # of `make serve`, whose page of metrics is then at the port below
+_METRICS_PORT = 8002
+_OTHERS = 0.1  # share of further requests from which on others call the server too
+_FEW = 20  # requests, in which looks and the load may differ anyway
+_LEAST = 0.01  # core-ms of an answer: processes with less have no part in it
+_BUSY = 0.5  # cores from which on a server is not idle
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """A server's counters at one moment; None for what could not be read.
+
+    at          time.monotonic
+    wall        nanoseconds of the wall clock, by which spans are dated
+    processor   seconds by part; replaced: how often processes had ended by then
+    """
+
+    at: float
+    wall: int
+    statistics: Mapping[str, Counters] | None
+    page: Page | None
+    processor: Mapping[str, float] | None
+    replaced: int
+    notes: Sequence[str]
+
+
+class ServerSide:
+    """Made by `server_side`. Nothing here raises for what a server does not have: it is a note."""
+
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, Sequence[str]],
+        source: Source | None,
+        graph: ModelGraph,
+        metrics_url: str,
+        local: LocalServer | None,
+        spans: SpanReceiver | None,
+        bare: bool,
+        notes: Sequence[str],
+    ) -> None:
+        self._models = models
+        self._source = source
+        self._graph = graph
+        self._metrics_url = metrics_url
+        self._local = local
+        self._spans = spans
+        self._bare = bare
+        self._notes = notes
+        self._pages = PageReader()
+        self._begun: Look | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._source is not None:
+            self._source.close()
+
+    def begin(self) -> None:
+        """The measured part of a stage begins."""
+        self._begun = self.look()
+
+    def end(self, *, latency: Mapping[str, Histogram], client_core_seconds: float) -> Server:
+        """It has ended; the arguments are those of `between`."""
+        assert self._begun is not None
+        return self.between(
+            self._begun, self.look(), latency=latency, client_core_seconds=client_core_seconds
+        )
+
+    def look(self) -> Look:
+        """The counters now; takes milliseconds, and up to 20 seconds where the server does not answer."""
+        notes: list[str] = []
+        at, wall = time.monotonic(), time.time_ns()
+        processor = None
+        if self._local is not None:
+            with _noted(notes, "its processor time can't be read"):
+                processor = self._local.seconds()
+        statistics = None
+        if self._source is not None:
+            with _noted(notes, "the models' statistics can't be read"):
+                statistics = counters_of(self._source.statistics())
+        page = None
+        if self._metrics_url:
+            with _noted(notes, "the gateway's metrics can't be read"):
+                page = page_of(self._pages.read(self._metrics_url).decode())
+        replaced = 0 if self._local is None else self._local.replaced
+        return Look(
+            at=at,
+            wall=wall,
+            statistics=statistics,
+            page=page,
+            processor=processor,
+            replaced=replaced,
+            notes=notes,
+        )
+
+    def between(
+        self, before: Look, after: Look, *, latency: Mapping[str, Histogram], client_core_seconds: float
+    ) -> Server:
+        """The server's side of what was sent between two looks.
+
+        latency     of the answers, by kind
+        client_core_seconds     processor time of those who sent, in that time
+        """
+        notes = [*self._notes, *before.notes, *after.notes]
+        gateway = _page_between(before, after, notes)
+        spent = _spent_between(before, after, notes)
+        measured = Measured(
+            spent=spent,
+            graph=self._graph,
+            gateway=gateway,
+            phases={} if self._spans is None else self._spans.phases(before.wall, after.wall),
+            bare=self._bare,
+        )
+        answers = sum(each.count for each in latency.values())
+        return Server(
+            parts=self._parts(measured, latency, notes),
+            steps=[step_of(model, spent[model]) for model in sorted(spent)],
+            core_ms=self._core_ms(before, after, answers, client_core_seconds, notes),
+            memory={} if self._local is None else self._local.memory(),
+            refused={} if gateway is None else {key: int(count) for key, count in gateway.refused.items()},
+            in_flight_limit=0.0 if gateway is None else gateway.in_flight_limit,
+            notes=list(dict.fromkeys(notes)),
+        )
+
+    # -- within -------------------------------------------------------------------------------------
+
+    def _parts(
+        self, measured: Measured, latency: Mapping[str, Histogram], notes: list[str]
+    ) -> dict[str, Mapping[str, float]]:
+        parts: dict[str, Mapping[str, float]] = {}
+        users: dict[str, list[str]] = {}  # of each step
+        for model, kinds in self._models.items():
+            answered = Histogram.merged(latency[kind] for kind in kinds if kind in latency)
+            if not answered.count:
+                continue
+            found = split(model, latency_ms=1e3 * answered.mean, measured=measured)
+            if not found.parts:
+                continue
+            name = kinds[0]
+            if len(kinds) > 1:
+                name = model
+                notes.append(f"the server counts by model: {', '.join(kinds)} are one row, {model}")
+            parts[name] = found.parts
+            if found.excess > NOISE:
+                notes.append(
+                    f"{name}: the server counted {found.excess:.2f} times the time that clients measured, as "
+                    "its requests are not the very same: its parts are scaled to fit"
+                )
+            counted = measured.spent[model].requests if model in measured.spent else 0
+            if counted > answered.count * (1 + _OTHERS) + _FEW:
+                notes.append(
+                    f"the server answered {counted} requests of {model}, of which the load test had "
+                    f"{answered.count}: others call it too, or answers came late"
+                )
+            if hidden := self._graph.beside(model, measured.spent):
+                notes.append(f"{name}: {', '.join(hidden)} runs beside a longer step, and is no part")
+            for visit in self._graph.visits(model, measured.spent):
+                users.setdefault(visit.model, []).append(name)
+        for step, names in users.items():
+            if len(names) > 1 and step in measured.spent:
+                notes.append(f"{step} is shared by {', '.join(names)}: its mean request stands for each")
+        return parts
+
+    def _core_ms(
+        self, before: Look, after: Look, answers: int, client_core_seconds: float, notes: list[str]
+    ) -> dict[str, float]:
+        if self._local is None or before.processor is None or after.processor is None or not answers:
+            return {}
+        if after.replaced != before.replaced:
+            notes.append("no core-ms: a process of the server ended while it was measured")
+            return {}
+        spent = {part: now - before.processor.get(part, 0.0) for part, now in after.processor.items()}
+        sample = Sample(
+            answers=answers,
+            seconds=after.at - before.at,
+            core_seconds={"client": client_core_seconds, **spent},
+        )
+        found = without_idle(sample, self._local.idle).core_seconds
+        each = {part: 1e3 * seconds / answers for part, seconds in found.items()}
+        return {part: core_ms for part, core_ms in each.items() if core_ms >= _LEAST}
+
+
+def server_side(
+    target: Target,
+    questions: Sequence[Question],
+    *,
+    supervisor_pid: int | None = None,
+    grpc_address: str = "",
+    metrics_url: str = "",
+    spans: SpanReceiver | None = None,
+) -> ServerSide:
+    """What can be had of a server's side; ConnectionError and the like become notes.
+
+    supervisor_pid  of a gateway that this process started
+    grpc_address    "HOST:PORT" where statistics come from, for a protocol without any
+    metrics_url     of the gateway's page; "": the usual one is tried where the target has the usual port
+    spans           where the gateway's spans come to
+    """
+    notes: list[str] = []
+    models: dict[str, list[str]] = {}
+    for question in questions:
+        if question.kind not in (kinds := models.setdefault(question.model, [])):
+            kinds.append(question.kind)
+    source, graph = None, ModelGraph(ensembles={}, calls={})
+    with _noted(notes, "no statistics of the models"):
+        source = source_of(target, grpc_address=grpc_address)
+        source.statistics()
+    if notes and source is not None:
+        source.close()
+        source = None
+    if source is not None:
+        with _noted(notes, "no split by the steps of ensembles"):
+            graph = ModelGraph.read(list(models), source.config)
+    page_notes: list[str] = []
+    url = metrics_url or _usual_page(target)
+    is_gateway = bare = False
+    if url:
+        with _noted(page_notes, "no figures of a gateway"):
+            is_gateway = page_of(PageReader().read(url).decode()) is not None
+            bare = not is_gateway
+    if metrics_url:
+        notes += page_notes
+    if metrics_url and bare:
+        notes.append(f"no figures of a gateway: {url} has none")
+    local = None
+    with _noted(notes, "no processor time of the server"):
+        local = LocalServer(server_roots(target, supervisor_pid=supervisor_pid))
+        if (idle := sum(local.idle.values())) > _BUSY:
+            notes.append(f"the server took {idle:.1f} cores before anything was sent, which are subtracted")
+    return ServerSide(
+        models=models,
+        source=source,
+        graph=graph,
+        metrics_url=url if is_gateway else "",
+        local=local,
+        spans=spans,
+        bare=bare,
+        notes=notes,
+    )
+
+
+def _usual_page(target: Target) -> str:
+    host, _, port = target.address.rpartition(":")
+    return f"http://{host}:{_METRICS_PORT}/metrics" if port in _GATEWAY_PORTS else ""
+
+
+def _page_between(before: Look, after: Look, notes: list[str]) -> Page | None:
+    if before.page is None or after.page is None:
+        return None
+    between = after.page - before.page
+    if between.went_back:
+        notes.append("the gateway's counters began anew while it was measured: it was started again")
+        return None
+    return between
+
+
+def _spent_between(before: Look, after: Look, notes: list[str]) -> dict[str, Counters]:
+    if before.statistics is None or after.statistics is None:
+        return {}
+    if before.page is not None and after.page is not None and before.page.generation != after.page.generation:
+        notes.append("no split: the gateway changed to another Triton while it was measured")
+        return {}
+    try:
+        return difference(before.statistics, after.statistics)
+    except ValueError as error:
+        notes.append(f"no split: {error}")
+        return {}
+
+
+@contextlib.contextmanager
+def _noted(notes: list[str], what: str) -> Iterator[None]:
+    """What can't be had within the block becomes a note."""
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ConnectionError, PermissionError and ProcessLookupError among them
+        notes.append(f"{what}: {error}")
