@@ -59,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--step", required=True, help="the Python model that becomes slower")
     parser.add_argument("--milliseconds", type=float, default=50.0, help="of sleep in each execution of it")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="folder of the copy; not there yet"
-    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the copy; not there yet")
     options = parser.parse_args(arguments)
     try:
         plant(

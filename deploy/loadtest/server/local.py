@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.server.listeners import is_here, listeners
-from deploy.measuring.processes import OTHER, look, resident_bytes, role_of
+from deploy.measuring.processes import OTHER, look, processes_below, resident_bytes, role_of, running
 from deploy.measuring.server_processes import ServerProcesses
 
 IDLE_SECONDS = 1.0
@@ -26,16 +26,14 @@ class LocalServer:
         self.idle: Mapping[str, float] = _sum(
             [each.idle_load(IDLE_SECONDS / len(roots)) for each in self._found]
         )
-        self.replaced = 0  # how often processes ended, and the new ones were looked for
+        self.changes = 0  # how often other processes ran than at the look before
 
     def seconds(self) -> dict[str, float]:
-        """Processor time so far, of the processes found last; ProcessLookupError where none runs."""
-        try:
-            return _sum([each.seconds() for each in self._found])
-        except ProcessLookupError:
-            self.replaced += 1
+        """Processor time so far; ProcessLookupError where the server has ended."""
+        if self._running() != self._pids:
+            self.changes += 1
             self._find()
-            return _sum([each.seconds() for each in self._found])
+        return _sum([each.seconds() for each in self._found])
 
     def memory(self) -> dict[str, int]:
         """Bytes held now, by role: the proportional shares, where this user may read them."""
@@ -48,7 +46,11 @@ class LocalServer:
     def _find(self) -> None:
         if ended := [root for root in self._roots if look(root) is None]:
             raise ProcessLookupError(f"the server's process {ended[0]} has ended")
+        self._pids = self._running()
         self._found = [ServerProcesses(root) for root in self._roots]
+
+    def _running(self) -> set[int]:
+        return {*running({pid for root in self._roots for pid in (root, *processes_below(root))})}
 
 
 def server_roots(target: Target, *, supervisor_pid: int | None) -> list[int]:

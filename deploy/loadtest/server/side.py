@@ -35,7 +35,7 @@ class Look:
 
     at          time.monotonic
     wall        nanoseconds of the wall clock, by which spans are dated
-    processor   seconds by part; replaced: how often processes had ended by then
+    processor   seconds by part; changes: how often the server's processes had changed by then
     """
 
     at: float
@@ -43,7 +43,7 @@ class Look:
     statistics: Mapping[str, Counters] | None
     page: Page | None
     processor: Mapping[str, float] | None
-    replaced: int
+    changes: int
     notes: Sequence[str]
 
 
@@ -109,14 +109,14 @@ class ServerSide:
         if self._metrics_url:
             with _noted(notes, "the gateway's metrics can't be read"):
                 page = page_of(self._pages.read(self._metrics_url).decode())
-        replaced = 0 if self._local is None else self._local.replaced
+        changes = 0 if self._local is None else self._local.changes
         return Look(
             at=at,
             wall=wall,
             statistics=statistics,
             page=page,
             processor=processor,
-            replaced=replaced,
+            changes=changes,
             notes=notes,
         )
 
@@ -193,8 +193,8 @@ class ServerSide:
     ) -> dict[str, float]:
         if self._local is None or before.processor is None or after.processor is None or not answers:
             return {}
-        if after.replaced != before.replaced:
-            notes.append("no core-ms: a process of the server ended while it was measured")
+        if after.changes != before.changes:
+            notes.append("no core-ms: processes of the server ended or began while it was measured")
             return {}
         spent = {part: now - before.processor.get(part, 0.0) for part, now in after.processor.items()}
         sample = Sample(
