@@ -1,5 +1,6 @@
 """LocalServer: processor time and memory of a server's processes, where they run on this machine."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
@@ -30,9 +31,11 @@ class LocalServer:
 
     def seconds(self) -> dict[str, float]:
         """Processor time so far; ProcessLookupError where the server has ended."""
-        if self._running() != self._pids:
-            self.changes += 1
-            self._find()
+        if self._running() == self._pids:
+            with contextlib.suppress(ProcessLookupError):  # one ends in this moment
+                return _sum([each.seconds() for each in self._found])
+        self.changes += 1
+        self._find()
         return _sum([each.seconds() for each in self._found])
 
     def memory(self) -> dict[str, int]:

@@ -18,8 +18,7 @@ from deploy.loadtest.server.split import NOISE, Measured, split
 from deploy.loadtest.server.statistics import Counters, counters_of, difference, step_of
 from deploy.loadtest.work.question import Question
 from deploy.measuring.histogram import Histogram
-from deploy.measuring.sample import Sample
-from deploy.measuring.server_processes import without_idle
+from deploy.measuring.sample import CLIENT, Sample
 
 _GATEWAY_PORTS = ("8000", "8001")  # of `make serve`, whose page of metrics is then at the port below
 _METRICS_PORT = 8002
@@ -200,11 +199,10 @@ class ServerSide:
         sample = Sample(
             answers=answers,
             seconds=after.at - before.at,
-            core_seconds={"client": client_core_seconds, **spent},
+            core_seconds={CLIENT: client_core_seconds, **spent},
         )
-        found = without_idle(sample, self._local.idle).core_seconds
-        each = {part: 1e3 * seconds / answers for part, seconds in found.items()}
-        return {part: core_ms for part, core_ms in each.items() if core_ms >= _LEAST}
+        core_ms = sample.without_idle(self._local.idle).core_ms
+        return {part: each for part, each in core_ms.items() if each >= _LEAST}
 
 
 def server_side(

@@ -1,6 +1,7 @@
 """What a V2 server returns of its models besides answers: counters and configurations, over gRPC or HTTP."""
 
 import contextlib
+import dataclasses
 import json
 import ssl
 import urllib.error
@@ -15,14 +16,10 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.protocols.secure import check_files, context_of, read_pem
+from deploy.loadtest.protocols.secure import context_of
+from deploy.loadtest.protocols.v2_grpc import channel_of, metadata_of
 
 SECONDS = 10.0  # for an answer; a server under load takes its time
-_CHANNEL = [
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.use_local_subchannel_pool", 1),
-]
 
 
 class Source(Protocol):
@@ -46,15 +43,8 @@ class GrpcSource:
 
     def __init__(self, target: Target, *, address: str) -> None:
         self._address = address
-        self._metadata = target.metadata
-        if target.secure:
-            check_files(target)
-            credentials = grpc.ssl_channel_credentials(
-                read_pem(target.authorities), read_pem(target.private_key), read_pem(target.certificate)
-            )
-            self._channel = grpc.secure_channel(address, credentials, options=_CHANNEL)
-        else:
-            self._channel = grpc.insecure_channel(address, options=_CHANNEL)
+        self._metadata = metadata_of(target)
+        self._channel = channel_of(grpc, dataclasses.replace(target, address=address))
         self._stub = v2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def statistics(self) -> v2.ModelStatisticsResponse:

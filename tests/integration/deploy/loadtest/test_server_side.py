@@ -29,7 +29,7 @@ REQUESTS = 16
 
 @pytest.fixture(autouse=True, scope="module")
 def no_idle_load() -> Iterator[None]:
-    """What the processes take while nobody calls is not looked at: it takes a second, and is what chance wants."""
+    """What the processes take while nobody calls is not looked at: it takes a second, and is up to chance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ServerProcesses, "idle_load", lambda self, seconds: {})
         yield
