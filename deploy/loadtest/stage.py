@@ -167,7 +167,8 @@ class _Measurement:
                 self._ended = self._silence()
             if self._ended:
                 self._end = min(self._end, time.monotonic())
-                self._look_in_time()
+                if interrupted.is_set():  # a server that is dead would make the look wait
+                    self._look_in_time()
                 for arrived in self._flow.abort():
                     self._take(arrived)
                 break

@@ -1,0 +1,38 @@
+"""`python -m deploy.loadtest`: loads a server, and reports what it bore.
+
+Exit status: 0 measured, and the requirements kept; 1 measured, and a requirement not kept, no rate found or the
+server gone partway; 2 not measured, with a sentence; 130 interrupted, with a report of what was measured.
+"""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from deploy.loadtest.command.options import read_options
+from deploy.loadtest.command.session import LoadTestError, run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = read_options(given)
+    except ValueError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return 2
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        return run(options, arguments=given)
+    except LoadTestError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("loadtest: interrupted before anything was measured", file=sys.stderr)
+        return 130
+    finally:
+        with contextlib.suppress(ValueError, TypeError):
+            signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command `python -m deploy.loadtest`: its options, its order, its report."""

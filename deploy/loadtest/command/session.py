@@ -1,0 +1,257 @@
+"""A whole load test: the server, what is sent to it, the stages, the report."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded.errors import EmbeddedServerError
+from deploy.gateway.operation.service import GatewayServer
+from deploy.loadtest.generator import GeneratorError, GeneratorPool
+from deploy.loadtest.command.options import Options
+from deploy.loadtest.command.plan import PlanRun
+from deploy.loadtest.command.progress import ProgressLines
+from deploy.loadtest.protocols import doors
+from deploy.loadtest.protocols.base import OK, Reply, Target
+from deploy.loadtest.report import write_report
+from deploy.loadtest.results import Run
+from deploy.loadtest.server import server_side
+from deploy.loadtest.server.spans import SpanReceiver
+from deploy.loadtest.work.building import Work, build
+from deploy.loadtest.work.question import Question
+from deploy.measuring.about import run_header, served_here
+from deploy.measuring.server_processes import resident_bytes
+
+MODULE = "deploy.loadtest"
+ANSWER_SECONDS = 30.0  # of what is called before the load: a model may load, an engine warm up
+_CLOCK_SECONDS = 1.0  # between the two clocks, from which on the wall clock was set meanwhile
+
+
+class LoadTestError(Exception):
+    """Nothing can be measured; one sentence."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Server:
+    """The server that is loaded.
+
+    supervisor_pid, spans   of a gateway that was started for this
+    """
+
+    target: Target
+    grpc_address: str = ""
+    metrics_url: str = ""
+    supervisor_pid: int | None = None
+    spans: SpanReceiver | None = None
+
+
+def run(options: Options, *, arguments: Sequence[str]) -> int:
+    """Measures, writes the report, and returns the exit status; LoadTestError where nothing can be measured."""
+    _check_output(options.output)
+    progress = ProgressLines(sys.stderr)
+    clocks = time.time() - time.monotonic()
+    about: dict[str, Any] = run_header(module=MODULE, arguments=arguments)
+    with _unmeasurable(), contextlib.ExitStack() as stack:
+        server = stack.enter_context(_server(options, progress))
+        about["serves"] = _described(options, server)
+        work = build(options.work, door=doors[server.target.protocol], target=server.target, timeout=ANSWER_SECONDS)
+        _try_each_kind(server.target, work.questions)
+        about |= _about(options, server, work)
+        side = stack.enter_context(
+            server_side(
+                server.target,
+                work.questions,
+                supervisor_pid=server.supervisor_pid,
+                grpc_address=server.grpc_address,
+                metrics_url=server.metrics_url,
+                spans=server.spans,
+            )
+        )
+        pool = stack.enter_context(
+            GeneratorPool(
+                server.target,
+                work.questions,
+                processes=options.processes,
+                deadline=options.deadline,
+                seed=options.seed,
+            )
+        )
+        measured = PlanRun(
+            options.plan,
+            pool=pool,
+            settings=options.settings,
+            server_side=side,
+            memory=_memory(server),
+            progress=progress,
+        )
+        measured.run()
+    moved = time.time() - time.monotonic() - clocks
+    if abs(moved) > _CLOCK_SECONDS:
+        about["notes"] = [
+            *about.get("notes", ()),
+            f"the wall clock was set by {moved:+.1f} s meanwhile; durations are not affected",
+        ]
+    return _report(options, about, measured)
+
+
+def _about(options: Options, server: _Server, work: Work) -> dict[str, Any]:
+    """What the report has beside the measurements; no key."""
+    target = server.target
+    return {
+        "target": {"protocol": target.protocol, "address": target.address, "secure": target.secure},
+        "work": _work_rows(work),
+        "settings": {
+            **dataclasses.asdict(options.settings),
+            "deadline": options.deadline,
+            "processes": options.processes,
+            "seed": options.seed,
+            "slo": options.plan.objective.text,
+        },
+        **({"notes": list(work.notes)} if work.notes else {}),
+    }
+
+
+def _work_rows(work: Work) -> list[dict[str, Any]]:
+    """Of each kind: its share of the requests, and what one is on average."""
+    rows: dict[str, list[Question]] = {}
+    for question in work.questions:
+        rows.setdefault(question.kind, []).append(question)
+    whole = sum(question.share for question in work.questions)
+    return [
+        {
+            "kind": kind,
+            "model": questions[0].model,
+            "share": sum(question.share for question in questions) / whole,
+            "variants": len(questions),
+            "bytes": round(sum(question.content_bytes for question in questions) / len(questions)),
+        }
+        for kind, questions in rows.items()
+    ]
+
+
+@contextlib.contextmanager
+def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
+    """The server of the options' address, or a gateway that runs within the block."""
+    access = options.access
+    if access.url:
+        yield _Server(target=access.target(), metrics_url=options.metrics_url)
+        return
+    # Refused before a gateway is started, which takes a while.
+    asked = access.target(address="127.0.0.1:1")
+    with SpanReceiver() as spans:
+        progress.line(f"starts a gateway over {options.repository}")
+        with GatewayServer(
+            options.repository, rest_port=0, arguments=spans.gateway_arguments
+        ) as gateway:
+            addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
+            if asked.protocol not in addresses:
+                raise LoadTestError(
+                    f"the gateway that is started does not have the protocol {asked.protocol!r}: "
+                    "give --url of a server that has it"
+                )
+            yield _Server(
+                target=access.target(address=addresses[asked.protocol]),
+                grpc_address=gateway.grpc_address,
+                metrics_url=f"http://{gateway.http_address}/metrics",
+                supervisor_pid=gateway.supervisor_pid,
+                spans=spans,
+            )
+
+
+def _described(options: Options, server: _Server) -> dict[str, Any]:
+    """What the server has: of a gateway that was started the repository's, else what it returns."""
+    found = doors[server.target.protocol].describe(server.target, timeout=ANSWER_SECONDS)
+    if server.supervisor_pid is not None:
+        return served_here(options.repository)
+    models: Mapping[str, Mapping[str, Any]] = found["models"]
+    return {
+        **{name: value for name, value in found.items() if name != "models"},
+        "models": sorted(models),
+    }
+
+
+def _try_each_kind(target: Target, questions: Sequence[Question]) -> None:
+    """Sends one request of each kind; LoadTestError with the server's sentence where it gets no answer."""
+    first = {question.kind: question for question in reversed(questions)}
+    for kind, reply in asyncio.run(_replies(target, first)).items():
+        if reply.code != OK:
+            details = f": {reply.details}" if reply.details else ""
+            raise LoadTestError(
+                f"{target.address} does not answer the first request of {kind!r} over {target.protocol} "
+                f"({reply.code}{details})"
+            )
+
+
+async def _replies(target: Target, questions: Mapping[str, Question]) -> dict[str, Reply]:
+    door = doors[target.protocol]
+    connection = door.connect(target)
+    try:
+        return {
+            kind: await connection.ask(door.message(question), deadline=ANSWER_SECONDS)
+            for kind, question in questions.items()
+        }
+    finally:
+        await connection.close()
+
+
+def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:
+    if server.supervisor_pid is None:
+        return None
+    return functools.partial(resident_bytes, server.supervisor_pid)
+
+
+def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
+    """Writes what was measured, prints it, and returns the exit status."""
+    if not measured.stages:
+        if measured.interrupted:
+            raise KeyboardInterrupt
+        raise LoadTestError(measured.ended or "nothing was measured")
+    run = Run(
+        about=about,
+        stages=tuple(measured.stages),
+        searches=tuple(measured.searches),
+        ended=measured.ended,
+    )
+    verdicts = [requirement.check(run) for requirement in options.requirements]
+    if verdicts:
+        about["requirements"] = [dataclasses.asdict(verdict) for verdict in verdicts]
+    write_report(run, options.output)
+    print((options.output / "report.md").read_text(), flush=True)
+    for verdict in verdicts:
+        print(f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}", file=sys.stderr)
+    if measured.ended:
+        print(f"loadtest: {measured.ended}", file=sys.stderr)
+    if measured.interrupted:
+        return 130
+    lost = measured.ended or any(search.rate is None for search in measured.searches)
+    return 1 if lost or not all(verdict.kept for verdict in verdicts) else 0
+
+
+def _check_output(folder: Path) -> None:
+    """LoadTestError where the report could not be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LoadTestError(
+            f"the report can't be written to {folder}: {error.strerror}; give another --output"
+        ) from None
+
+
+@contextlib.contextmanager
+def _unmeasurable() -> Iterator[None]:
+    """What keeps a load test from beginning, as its sentence."""
+    try:
+        yield
+    except (EmbeddedServerError, GeneratorError, ConnectionError, ValueError) as error:
+        raise LoadTestError(str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise LoadTestError(f"{where}{error.strerror or error}") from None

@@ -1,0 +1,81 @@
+"""One load for minutes or days: does it become slower, and does any process grow?"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from deploy.loadtest.results import Stage, Window
+from deploy.loadtest.stage import Settings
+from deploy.measuring.histogram import Histogram
+
+SECTION = "soak"
+WINDOWS = 120  # at the most: each keeps a histogram of each kind
+_SHARES = (0.5, 0.99)
+_DRIFT = 0.1  # from which on a difference is called one
+_GROWN = 0.05  # of a process's memory
+
+_T = TypeVar("_T")
+
+
+def soak_settings(settings: Settings, minutes: float) -> Settings:
+    """For so many minutes, in windows that are longer where they would be too many."""
+    seconds = 60 * minutes
+    return dataclasses.replace(settings, seconds=seconds, window=max(settings.window, seconds / WINDOWS))
+
+
+def with_drift(stage: Stage, readings: Sequence[Mapping[str, int]] = ()) -> Stage:
+    """The stage with sentences on what changed from the first third of it to the last.
+
+    readings    memory by process through the measured part, at equal distances
+    """
+    notes = [note for note in (latency_drift(stage.measured), memory_drift(readings)) if note]
+    server = dataclasses.replace(stage.server, notes=(*stage.server.notes, *notes))
+    return dataclasses.replace(stage, server=server)
+
+
+def latency_drift(windows: Sequence[Window]) -> str:
+    """How the percentiles of the last third differ from those of the first; "" of fewer than three windows."""
+    first, last = (
+        Histogram.merged(window.all_latency for window in part) for part in _outer_thirds(windows)
+    )
+    if not first.count or not last.count:
+        return ""
+    words = []
+    for share in _SHARES:
+        before, after = first.percentile(share), last.percentile(share)
+        words.append(f"p{100 * share:g} {1e3 * before:.3g} -> {1e3 * after:.3g} ms ({after / before - 1:+.0%})")
+    drifted = any(abs(last.percentile(share) / first.percentile(share) - 1) > _DRIFT for share in _SHARES)
+    verdict = f"latency drifts by more than {_DRIFT:.0%}" if drifted else "latency does not drift"
+    return f"first third -> last third: {', '.join(words)}: {verdict}"
+
+
+def memory_drift(readings: Sequence[Mapping[str, int]]) -> str:
+    """How the processes' memory of the last third differs from that of the first; "" of fewer than three."""
+    first, last = _outer_thirds(readings)
+    if not first:
+        return ""
+    before, after = _means(first), _means(last)
+    total = (sum(before.values()), sum(after.values()))
+    if not total[0]:
+        return ""
+    grown = [
+        f"{name} {_mib(before[name])} -> {_mib(after[name])} MiB"
+        for name in before
+        if after.get(name, 0.0) > before[name] * (1 + _GROWN)
+    ]
+    verdict = f"grown by more than {_GROWN:.0%}: {', '.join(grown)}" if grown else "no process grows"
+    return f"first third -> last third: memory {_mib(total[0])} -> {_mib(total[1])} MiB: {verdict}"
+
+
+def _outer_thirds(values: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+    third = len(values) // 3
+    return (values[:third], values[-third:]) if third else ((), ())
+
+
+def _means(readings: Sequence[Mapping[str, int]]) -> dict[str, float]:
+    names = dict.fromkeys(name for reading in readings for name in reading)
+    return {name: sum(reading.get(name, 0) for reading in readings) / len(readings) for name in names}
+
+
+def _mib(size: float) -> int:
+    return round(size / 2**20)
