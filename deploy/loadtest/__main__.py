@@ -1,7 +1,7 @@
 """`python -m deploy.loadtest`: loads a server, and reports what it bore.
 
-Exit status: 0 measured, and the requirements kept; 1 measured, and a requirement not kept, no rate found or the
-server gone partway; 2 not measured, with a sentence; 130 interrupted, with a report of what was measured.
+Exit status: 0 measured, and the requirements kept; 1 measured, and a requirement not kept, no rate found or
+the server gone partway; 2 not measured, with a sentence; 130 interrupted, with a report of what was measured.
 """
 
 import contextlib

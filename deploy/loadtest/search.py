@@ -1,4 +1,4 @@
-"""The highest rate of an open loop that keeps an objective: a bracket, its halves, and a longer run at the end."""
+"""The highest rate of an open loop that keeps an objective: a bracket, its halves, a longer last run."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -50,9 +50,9 @@ def search(
     known       stages of closed loops, which show what an unloaded answer takes and what the server answers
                 at most; what lacks is measured
     """
-    return _Search(
-        measure, objective=objective, arrivals=arrivals, seconds=seconds
-    ).run([stage for stage in known if isinstance(stage.load, ClosedLoop) and not stage.ended])
+    return _Search(measure, objective=objective, arrivals=arrivals, seconds=seconds).run(
+        [stage for stage in known if isinstance(stage.load, ClosedLoop) and not stage.ended]
+    )
 
 
 class _Search:
@@ -69,7 +69,9 @@ class _Search:
         alone = f"a single client has {self._objective.describe(unloaded)}"
         if not self._objective.kept(unloaded):
             return self._ended(None, f"no rate keeps {self._objective.text}: {alone}")
-        loaded = max((stage for stage in known if stage is not unloaded), key=lambda stage: stage.rate, default=None)
+        loaded = max(
+            (stage for stage in known if stage is not unloaded), key=lambda stage: stage.rate, default=None
+        )
         loaded = loaded or self._measure(ClosedLoop(clients=CAPACITY_CLIENTS), self._seconds)
         capacity = max(loaded.rate, unloaded.rate)
         bracket = _Bracket()
@@ -84,7 +86,7 @@ class _Search:
         for _ in range(_MOST_STEPS):
             stage = self._measure(self._load(rate), self._seconds)
             if _too_little(stage, rate):
-                return f"higher rates were not tried, as {rate:.3g}/s could not be sent ({stage.generator.limit})"
+                return f"higher rates were not tried: {rate:.3g}/s can't be sent ({stage.generator.limit})"
             self._take(bracket, rate, stage)
             if bracket.closed:
                 break
@@ -110,7 +112,8 @@ class _Search:
             self._take(bracket, rate, stage)
             bracket.kept = rate / (1 + TOLERANCE)
         return self._ended(
-            None, f"no rate was found that keeps {self._objective.text} in a longer run: {self._worst}; {alone}"
+            None,
+            f"no rate was found that keeps {self._objective.text} in a longer run: {self._worst}; {alone}",
         )
 
     def _take(self, bracket: _Bracket, rate: float, stage: Stage) -> None:
@@ -128,9 +131,7 @@ class _Search:
         return OpenLoop(rate=float(f"{rate:.4g}"), arrivals=self._arrivals)
 
     def _ended(self, rate: float | None, sentence: str) -> Search:
-        return Search(
-            objective=self._objective.text, arrivals=self._arrivals, rate=rate, sentence=sentence
-        )
+        return Search(objective=self._objective.text, arrivals=self._arrivals, rate=rate, sentence=sentence)
 
 
 def _too_little(stage: Stage, rate: float) -> bool:

@@ -34,23 +34,23 @@ def with_drift(stage: Stage, readings: Sequence[Mapping[str, int]] = ()) -> Stag
 
 
 def latency_drift(windows: Sequence[Window]) -> str:
-    """How the percentiles of the last third differ from those of the first; "" of fewer than three windows."""
-    first, last = (
-        Histogram.merged(window.all_latency for window in part) for part in _outer_thirds(windows)
-    )
+    """How the last third's percentiles differ from the first's; "" of fewer than three windows."""
+    first, last = (Histogram.merged(window.all_latency for window in part) for part in _outer_thirds(windows))
     if not first.count or not last.count:
         return ""
     words = []
     for share in _SHARES:
         before, after = first.percentile(share), last.percentile(share)
-        words.append(f"p{100 * share:g} {1e3 * before:.3g} -> {1e3 * after:.3g} ms ({after / before - 1:+.0%})")
+        words.append(
+            f"p{100 * share:g} {1e3 * before:.3g} -> {1e3 * after:.3g} ms ({after / before - 1:+.0%})"
+        )
     drifted = any(abs(last.percentile(share) / first.percentile(share) - 1) > _DRIFT for share in _SHARES)
     verdict = f"latency drifts by more than {_DRIFT:.0%}" if drifted else "latency does not drift"
     return f"first third -> last third: {', '.join(words)}: {verdict}"
 
 
 def memory_drift(readings: Sequence[Mapping[str, int]]) -> str:
-    """How the processes' memory of the last third differs from that of the first; "" of fewer than three."""
+    """How the last third's memory of processes differs from the first's; "" of fewer than three readings."""
     first, last = _outer_thirds(readings)
     if not first:
         return ""

@@ -62,8 +62,8 @@ class Access:
         key = _key(self.key_file, os.environ) if self.url else None
         if key and not (secure or self.insecure_key or _is_local(host_port)):
             raise ValueError(
-                f"the key would cross the network to {host_port} unencrypted: give a grpcs:// or https:// address, "
-                "or --insecure-key where the network is trusted"
+                f"the key would cross the network to {host_port} unencrypted: give a grpcs:// or https:// "
+                "address, or --insecure-key where the network is trusted"
             )
         return Target(
             protocol=protocol,
@@ -96,7 +96,9 @@ class Access:
             raise ValueError("--certificate and --private-key belong together: give both, or neither")
         files = [path for path in (self.authorities, self.certificate, self.private_key) if path is not None]
         if files and not secure:
-            raise ValueError(f"{files[0]} is for an encrypted connection: give a grpcs:// or https:// address")
+            raise ValueError(
+                f"{files[0]} is for an encrypted connection: give a grpcs:// or https:// address"
+            )
         for path in files:
             try:
                 is_pem = b"-----BEGIN " in path.read_bytes()

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from deploy.embedded.environment import PROJECT
 from deploy.loadtest.command.access import KEY, KEY_FILE, Access
+from deploy.loadtest.command.plan import DEFAULT_CLIENTS, Plan
 from deploy.loadtest.generator import default_processes
 from deploy.loadtest.loads import ARRIVALS, ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import parse_objective
-from deploy.loadtest.command.plan import DEFAULT_CLIENTS, Plan
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.requirements import Requirement, parse
 from deploy.loadtest.stage import Settings
 from deploy.loadtest.work.options import WorkOptions, add_work_options, work_options
 
 PROGRAM = "python -m deploy.loadtest"
+DEFAULT_SOAK_CLIENTS = 4
 DEFAULT_OBJECTIVE = "p99<500ms"
 MOST_CLIENTS = 65_536  # more connections than a machine has ports
 MOST_MINUTES = 60 * 24 * 31.0
@@ -68,9 +69,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         ),
         work=work_options(given),
         plan=_plan(given, requirements),
-        settings=Settings(
-            seconds=given.seconds, window=window, spread=given.spread, warm_up=given.warm_up
-        ),
+        settings=Settings(seconds=given.seconds, window=window, spread=given.spread, warm_up=given.warm_up),
         requirements=requirements,
         deadline=given.deadline,
         processes=given.processes,
@@ -88,13 +87,18 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
     for wide in clients:
         if not 1 <= wide <= MOST_CLIENTS:
             raise ValueError(f"--clients {wide} can't be: give 1 to {MOST_CLIENTS}")
-    soak_load: ClosedLoop | OpenLoop = ClosedLoop(clients=4)
-    if given.soak:
+    soak_load: ClosedLoop | OpenLoop = ClosedLoop(clients=DEFAULT_SOAK_CLIENTS)
+    if given.soak is not None:
         if not 0 < given.soak <= MOST_MINUTES:
             raise ValueError(f"--soak {given.soak:g} can't be: give minutes, up to {MOST_MINUTES:.0f}")
         if len(clients) + len(loads) > 1:
-            raise ValueError("--soak is one load for minutes: give one number of --clients, or one of --rates")
-        soak_load = next(iter((*loads, *(ClosedLoop(clients=number) for number in clients))), soak_load)
+            raise ValueError(
+                "--soak is one load for minutes: give one number of --clients, or one of --rates"
+            )
+        if loads:
+            soak_load = loads[0]
+        elif clients:
+            soak_load = ClosedLoop(clients=clients[0])
         clients, loads = [], []
     elif not (clients or loads or given.search or requirements):
         clients, given.search = list(DEFAULT_CLIENTS), True
@@ -103,7 +107,7 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
             clients.append(needed.clients)
         elif isinstance(needed, OpenLoop) and needed not in loads:
             loads.append(needed)
-    if not (clients or loads or given.search or given.soak):
+    if not (clients or loads or given.search or given.soak is not None):
         clients = list(DEFAULT_CLIENTS)  # of requirements that any stage answers
     return Plan(
         clients=clients,
@@ -138,13 +142,15 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--key-file",
         type=Path,
-        help=f"a file with the API key ({KEY_FILE}, or the key itself in {KEY}); no option takes the key: other "
-        "users of a machine can read command lines",
+        help=f"a file with the API key ({KEY_FILE}, or the key itself in {KEY}); no option takes the key: "
+        "other users of a machine can read command lines",
     )
     group.add_argument(
         "--insecure-key", action="store_true", help="send the key unencrypted to another machine"
     )
-    group.add_argument("--authorities", type=Path, help="PEM file that the server's certificate is checked by")
+    group.add_argument(
+        "--authorities", type=Path, help="PEM file that the server's certificate is checked by"
+    )
     group.add_argument("--certificate", type=Path, help="PEM file of this client's certificate")
     group.add_argument("--private-key", type=Path, help="PEM file of its key")
     group.add_argument(

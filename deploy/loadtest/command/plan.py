@@ -4,10 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+from deploy.loadtest.command.progress import ProgressLines
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.objectives import Objective
-from deploy.loadtest.command.progress import ProgressLines
 from deploy.loadtest.results import Search, Stage
 from deploy.loadtest.search import SECTION as SEARCH
 from deploy.loadtest.search import search
@@ -35,7 +35,7 @@ class Plan:
     objective: Objective
     arrivals: str = "poisson"
     soak: float = 0.0
-    soak_load: Load = ClosedLoop(clients=4)
+    soak_load: Load
 
 
 class _Ended(Exception):

@@ -25,8 +25,9 @@ class ProgressLines:
             part = "warm-up" if warming else "measured"
             failed = f", {window.failed} failed" if window.failed else ""
             self._write(
-                f"\r\x1b[K{self._name}: {part}, {seconds * (place + 1):.0f} s: {window.ended / seconds:.1f}/s, "
-                f"p50 {_ms(window.median)}, {window.outstanding} under way{failed}"
+                f"\r\x1b[K{self._name}: {part}, {seconds * (place + 1):.0f} s: "
+                f"{window.ended / seconds:.1f}/s, p50 {_ms(window.median)}, "
+                f"{window.outstanding} under way{failed}"
             )
 
     def stage(self, stage: Stage) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from deploy.embedded.errors import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
-from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.command.options import Options
 from deploy.loadtest.command.plan import PlanRun
 from deploy.loadtest.command.progress import ProgressLines
+from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import OK, Reply, Target
 from deploy.loadtest.report import write_report
@@ -26,7 +26,7 @@ from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.work.building import Work, build
 from deploy.loadtest.work.question import Question
 from deploy.measuring.about import run_header, served_here
-from deploy.measuring.server_processes import resident_bytes
+from deploy.measuring.processes import resident_bytes
 
 MODULE = "deploy.loadtest"
 ANSWER_SECONDS = 30.0  # of what is called before the load: a model may load, an engine warm up
@@ -52,7 +52,7 @@ class _Server:
 
 
 def run(options: Options, *, arguments: Sequence[str]) -> int:
-    """Measures, writes the report, and returns the exit status; LoadTestError where nothing can be measured."""
+    """Measures, writes the report, returns the exit status; LoadTestError where nothing can be measured."""
     _check_output(options.output)
     progress = ProgressLines(sys.stderr)
     clocks = time.time() - time.monotonic()
@@ -60,7 +60,9 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
     with _unmeasurable(), contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(options, progress))
         about["serves"] = _described(options, server)
-        work = build(options.work, door=doors[server.target.protocol], target=server.target, timeout=ANSWER_SECONDS)
+        work = build(
+            options.work, door=doors[server.target.protocol], target=server.target, timeout=ANSWER_SECONDS
+        )
         _try_each_kind(server.target, work.questions)
         about |= _about(options, server, work)
         side = stack.enter_context(
@@ -146,9 +148,7 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
     asked = access.target(address="127.0.0.1:1")
     with SpanReceiver() as spans:
         progress.line(f"starts a gateway over {options.repository}")
-        with GatewayServer(
-            options.repository, rest_port=0, arguments=spans.gateway_arguments
-        ) as gateway:
+        with GatewayServer(options.repository, rest_port=0, arguments=spans.gateway_arguments) as gateway:
             addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
             if asked.protocol not in addresses:
                 raise LoadTestError(
@@ -224,7 +224,10 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
     write_report(run, options.output)
     print((options.output / "report.md").read_text(), flush=True)
     for verdict in verdicts:
-        print(f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}", file=sys.stderr)
+        print(
+            f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}",
+            file=sys.stderr,
+        )
     if measured.ended:
         print(f"loadtest: {measured.ended}", file=sys.stderr)
     if measured.interrupted:
