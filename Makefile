@@ -171,6 +171,11 @@ many-faces: .venv/.made ## which share of the faces of crowded photos is found: 
 detector-benchmark: .venv/.made ## recall, false finds and cost of finding faces: tables, about 6 minutes of a core (FACES=DIR NOFACES=DIR ARGS="--quick --output FILE --beside FILE")
 	$(FULL) -m deploy.benchmark.detector --faces $(FACES) --no-faces $(NOFACES) $(ARGS)
 
+# The generator needs no server here: with --url none is assembled.
+.PHONY: loadtest
+loadtest: .venv-loadtest/.made $(if $(findstring --url,$(ARGS)),,repository) ## how much a server bears: a sweep and a search with a report in var/loadtest, about 8 minutes (ARGS="--url HOST:PORT ...")
+	@.venv-loadtest/bin/python -m deploy.loadtest $(ARGS)
+
 .PHONY: perf-analyzer
 perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
 	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)
@@ -256,7 +261,7 @@ sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
+	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -17,6 +17,9 @@ _CONFIRMATION = 3.0  # times as long as a step
 _LONGEST = 300.0  # seconds of it
 _CONFIRMATIONS = 4
 _OFFERED = 0.9  # of the rate that must have been due, or it was not that load
+# Of what was due, and less so many, must have been answered meanwhile.
+_ANSWERED = 0.9
+_QUEUE = 3
 _MOST_STEPS = 20
 
 Measure = Callable[[ClosedLoop | OpenLoop, float], Stage]  # a load, and the measured seconds
@@ -82,7 +85,7 @@ class _Search:
 
     def _close(self, bracket: _Bracket, capacity: float) -> str:
         """Tries rates until the bracket is closed; a sentence where the generator can't send more."""
-        rate = _FIRST * capacity
+        rate = _rounded(_FIRST * capacity)
         for _ in range(_MOST_STEPS):
             stage = self._measure(self._load(rate), self._seconds)
             if _too_little(stage, rate):
@@ -90,7 +93,7 @@ class _Search:
             self._take(bracket, rate, stage)
             if bracket.closed:
                 break
-            rate = bracket.next(rate)
+            rate = _rounded(bracket.next(rate))
             if rate < _LEAST * capacity:
                 break
         return ""
@@ -99,9 +102,9 @@ class _Search:
         for _ in range(_CONFIRMATIONS):
             rate = bracket.kept
             stage = self._measure(self._load(rate), self._confirmation_seconds(rate))
-            if self._objective.kept(stage):
+            if self._kept(stage):
                 words = [
-                    f"{self._objective.text} is kept at {rate:.3g}/s "
+                    f"{self._objective.text} is kept at {rate:.4g}/s "
                     f"({self._objective.describe(stage)} in a run of {stage.seconds:.0f} s)"
                 ]
                 words += [f"not at {bracket.violated:.3g}/s ({self._worst})"] if self._worst else []
@@ -110,28 +113,42 @@ class _Search:
                     words.append(f"so few requests hardly have a {self._objective.name}: measure longer")
                 return self._ended(rate, "; ".join(words))
             self._take(bracket, rate, stage)
-            bracket.kept = rate / (1 + TOLERANCE)
+            bracket.kept = _rounded(rate / (1 + TOLERANCE))
         return self._ended(
             None,
             f"no rate was found that keeps {self._objective.text} in a longer run: {self._worst}; {alone}",
         )
 
     def _take(self, bracket: _Bracket, rate: float, stage: Stage) -> None:
-        if self._objective.kept(stage):
+        if self._kept(stage):
             bracket.kept = max(bracket.kept, rate)
         elif rate < bracket.violated:
             bracket.violated = rate
-            self._worst = f"{rate:.3g}/s has {self._objective.describe(stage)}"
+            grows = "" if _keeps_up(stage) else f", and only {stage.rate:.3g} answers/s"
+            self._worst = f"{rate:.3g}/s has {self._objective.describe(stage)}{grows}"
+
+    def _kept(self, stage: Stage) -> bool:
+        return self._objective.kept(stage) and _keeps_up(stage)
 
     def _confirmation_seconds(self, rate: float) -> float:
         needed = 1.2 * FEWEST_BEYOND / (1 - self._objective.share) / rate
         return max(_CONFIRMATION * self._seconds, min(needed, _LONGEST))
 
     def _load(self, rate: float) -> OpenLoop:
-        return OpenLoop(rate=float(f"{rate:.4g}"), arrivals=self._arrivals)
+        return OpenLoop(rate=rate, arrivals=self._arrivals)
 
     def _ended(self, rate: float | None, sentence: str) -> Search:
         return Search(objective=self._objective.text, arrivals=self._arrivals, rate=rate, sentence=sentence)
+
+
+def _rounded(rate: float) -> float:
+    """To four digits, as it is written."""
+    return float(f"{rate:.4g}")
+
+
+def _keeps_up(stage: Stage) -> bool:
+    """Whether answers come as fast as requests: beyond it the queue would grow, had the stage gone on."""
+    return stage.rate * stage.seconds >= _ANSWERED * stage.due - _QUEUE
 
 
 def _too_little(stage: Stage, rate: float) -> bool:

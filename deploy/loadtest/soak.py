@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from deploy.loadtest.results import Stage, Window
 from deploy.loadtest.stage import Settings
-from deploy.measuring.histogram import Histogram
+from deploy.measuring.differences import difference, percentile
+from deploy.measuring.percentiles import percentile_name
 
 SECTION = "soak"
 WINDOWS = 120  # at the most: each keeps a histogram of each kind
@@ -35,17 +36,23 @@ def with_drift(stage: Stage, readings: Sequence[Mapping[str, int]] = ()) -> Stag
 
 def latency_drift(windows: Sequence[Window]) -> str:
     """How the last third's percentiles differ from the first's; "" of fewer than three windows."""
-    first, last = (Histogram.merged(window.all_latency for window in part) for part in _outer_thirds(windows))
-    if not first.count or not last.count:
+    first, last = ([window.all_latency for window in part] for part in _outer_thirds(windows))
+    if not any(each.count for each in first) or not any(each.count for each in last):
         return ""
-    words = []
-    for share in _SHARES:
-        before, after = first.percentile(share), last.percentile(share)
-        words.append(
-            f"p{100 * share:g} {1e3 * before:.3g} -> {1e3 * after:.3g} ms ({after / before - 1:+.0%})"
-        )
-    drifted = any(abs(last.percentile(share) / first.percentile(share) - 1) > _DRIFT for share in _SHARES)
-    verdict = f"latency drifts by more than {_DRIFT:.0%}" if drifted else "latency does not drift"
+    changes = {
+        percentile_name(share): difference(percentile(first, share), percentile(last, share), floor=_DRIFT)
+        for share in _SHARES
+    }
+    words = [
+        f"{name} {1e3 * change.before:.3g} -> {1e3 * change.after:.3g} ms ({change.change:+.0%})"
+        for name, change in changes.items()
+    ]
+    drifted = [name for name, change in changes.items() if change.beyond_noise]
+    verdict = (
+        f"{' and '.join(drifted)} drifts by more than {_DRIFT:.0%} and beyond noise"
+        if drifted
+        else "latency does not drift"
+    )
     return f"first third -> last third: {', '.join(words)}: {verdict}"
 
 

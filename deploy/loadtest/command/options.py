@@ -55,6 +55,11 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         raise ValueError(f"--processes {given.processes} can't be started: give 1 to 1024")
     if given.seed < 0:
         raise ValueError(f"--seed {given.seed} is negative: give 0 or more")
+    if parse_objective(given.slo).seconds > given.deadline:
+        raise ValueError(
+            f"--slo {given.slo} is more than a request may take at all (--deadline {given.deadline:g}): "
+            "give a longer --deadline"
+        )
     requirements = tuple(parse(text) for text in given.require)
     window = given.window if given.window is not None else min(2.0, given.seconds)
     return Options(

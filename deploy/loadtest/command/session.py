@@ -1,6 +1,5 @@
 """A whole load test: the server, what is sent to it, the stages, the report."""
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -18,13 +17,9 @@ from deploy.loadtest.command.plan import PlanRun
 from deploy.loadtest.command.progress import ProgressLines
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.protocols import doors
-from deploy.loadtest.protocols.base import OK, Reply, Target
-from deploy.loadtest.report import write_report
+from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run
-from deploy.loadtest.server import server_side
-from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.work.building import Work, build
-from deploy.loadtest.work.question import Question
 from deploy.measuring.about import run_header, served_here
 from deploy.measuring.processes import resident_bytes
 
@@ -41,14 +36,13 @@ class LoadTestError(Exception):
 class _Server:
     """The server that is loaded.
 
-    supervisor_pid, spans   of a gateway that was started for this
+    supervisor_pid  of a gateway that was started for this
     """
 
     target: Target
     grpc_address: str = ""
     metrics_url: str = ""
     supervisor_pid: int | None = None
-    spans: SpanReceiver | None = None
 
 
 def run(options: Options, *, arguments: Sequence[str]) -> int:
@@ -59,22 +53,20 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
     about: dict[str, Any] = run_header(module=MODULE, arguments=arguments)
     with _unmeasurable(), contextlib.ExitStack() as stack:
         server = stack.enter_context(_server(options, progress))
-        about["serves"] = _described(options, server)
+        door = doors[server.target.protocol]
+        description = door.describe(
+            server.target,
+            timeout=ANSWER_SECONDS,
+            models=(options.work.model,) if options.work.model else (),
+        )
         work = build(
-            options.work, door=doors[server.target.protocol], target=server.target, timeout=ANSWER_SECONDS
+            options.work,
+            door=door,
+            target=server.target,
+            description=description,
+            timeout=ANSWER_SECONDS,
         )
-        _try_each_kind(server.target, work.questions)
-        about |= _about(options, server, work)
-        side = stack.enter_context(
-            server_side(
-                server.target,
-                work.questions,
-                supervisor_pid=server.supervisor_pid,
-                grpc_address=server.grpc_address,
-                metrics_url=server.metrics_url,
-                spans=server.spans,
-            )
-        )
+        about |= _about(options, server, work, description)
         pool = stack.enter_context(
             GeneratorPool(
                 server.target,
@@ -88,7 +80,7 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             options.plan,
             pool=pool,
             settings=options.settings,
-            server_side=side,
+            server_side=None,
             memory=_memory(server),
             progress=progress,
         )
@@ -102,12 +94,13 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
     return _report(options, about, measured)
 
 
-def _about(options: Options, server: _Server, work: Work) -> dict[str, Any]:
+def _about(options: Options, server: _Server, work: Work, description: Mapping[str, Any]) -> dict[str, Any]:
     """What the report has beside the measurements; no key."""
     target = server.target
     return {
         "target": {"protocol": target.protocol, "address": target.address, "secure": target.secure},
-        "work": _work_rows(work),
+        "serves": _serves(options, server, description),
+        "work": work.about,
         "settings": {
             **dataclasses.asdict(options.settings),
             "deadline": options.deadline,
@@ -119,24 +112,6 @@ def _about(options: Options, server: _Server, work: Work) -> dict[str, Any]:
     }
 
 
-def _work_rows(work: Work) -> list[dict[str, Any]]:
-    """Of each kind: its share of the requests, and what one is on average."""
-    rows: dict[str, list[Question]] = {}
-    for question in work.questions:
-        rows.setdefault(question.kind, []).append(question)
-    whole = sum(question.share for question in work.questions)
-    return [
-        {
-            "kind": kind,
-            "model": questions[0].model,
-            "share": sum(question.share for question in questions) / whole,
-            "variants": len(questions),
-            "bytes": round(sum(question.content_bytes for question in questions) / len(questions)),
-        }
-        for kind, questions in rows.items()
-    ]
-
-
 @contextlib.contextmanager
 def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
     """The server of the options' address, or a gateway that runs within the block."""
@@ -146,58 +121,27 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
         return
     # Refused before a gateway is started, which takes a while.
     asked = access.target(address="127.0.0.1:1")
-    with SpanReceiver() as spans:
-        progress.line(f"starts a gateway over {options.repository}")
-        with GatewayServer(options.repository, rest_port=0, arguments=spans.gateway_arguments) as gateway:
-            addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
-            if asked.protocol not in addresses:
-                raise LoadTestError(
-                    f"the gateway that is started does not have the protocol {asked.protocol!r}: "
-                    "give --url of a server that has it"
-                )
-            yield _Server(
-                target=access.target(address=addresses[asked.protocol]),
-                grpc_address=gateway.grpc_address,
-                metrics_url=f"http://{gateway.http_address}/metrics",
-                supervisor_pid=gateway.supervisor_pid,
-                spans=spans,
+    progress.line(f"starts a gateway over {options.repository}")
+    with GatewayServer(options.repository, rest_port=0) as gateway:
+        addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
+        if asked.protocol not in addresses:
+            raise LoadTestError(
+                f"the gateway that is started does not have the protocol {asked.protocol!r}: "
+                "give --url of a server that has it"
             )
+        yield _Server(
+            target=access.target(address=addresses[asked.protocol]),
+            grpc_address=gateway.grpc_address,
+            metrics_url=f"http://{gateway.http_address}/metrics",
+            supervisor_pid=gateway.supervisor_pid,
+        )
 
 
-def _described(options: Options, server: _Server) -> dict[str, Any]:
-    """What the server has: of a gateway that was started the repository's, else what it returns."""
-    found = doors[server.target.protocol].describe(server.target, timeout=ANSWER_SECONDS)
+def _serves(options: Options, server: _Server, description: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server has: of a gateway that was started its repository's, else what it returns of itself."""
     if server.supervisor_pid is not None:
         return served_here(options.repository)
-    models: Mapping[str, Mapping[str, Any]] = found["models"]
-    return {
-        **{name: value for name, value in found.items() if name != "models"},
-        "models": sorted(models),
-    }
-
-
-def _try_each_kind(target: Target, questions: Sequence[Question]) -> None:
-    """Sends one request of each kind; LoadTestError with the server's sentence where it gets no answer."""
-    first = {question.kind: question for question in reversed(questions)}
-    for kind, reply in asyncio.run(_replies(target, first)).items():
-        if reply.code != OK:
-            details = f": {reply.details}" if reply.details else ""
-            raise LoadTestError(
-                f"{target.address} does not answer the first request of {kind!r} over {target.protocol} "
-                f"({reply.code}{details})"
-            )
-
-
-async def _replies(target: Target, questions: Mapping[str, Question]) -> dict[str, Reply]:
-    door = doors[target.protocol]
-    connection = door.connect(target)
-    try:
-        return {
-            kind: await connection.ask(door.message(question), deadline=ANSWER_SECONDS)
-            for kind, question in questions.items()
-        }
-    finally:
-        await connection.close()
+    return {**description, "models": sorted(description["models"])}
 
 
 def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:
@@ -221,8 +165,7 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
     verdicts = [requirement.check(run) for requirement in options.requirements]
     if verdicts:
         about["requirements"] = [dataclasses.asdict(verdict) for verdict in verdicts]
-    write_report(run, options.output)
-    print((options.output / "report.md").read_text(), flush=True)
+    run.write(options.output / "report.json")
     for verdict in verdicts:
         print(
             f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}",

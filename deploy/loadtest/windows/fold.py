@@ -101,8 +101,9 @@ class WindowFold:
 
         A rest of less than a tenth of a window is left out.
         """
-        whole, rest = divmod((end - self.begin) / self.seconds + 1e-6, 1)
-        lengths = [1.0] * int(whole) + ([rest] if rest > 0.1 else [])
+        length = (end - self.begin) / self.seconds
+        whole = int(length + 1e-6)
+        lengths = [1.0] * whole + ([length - whole] if length - whole > 0.1 else [])
         return tuple(self._window(place, share) for place, share in enumerate(lengths))
 
     @property

@@ -50,4 +50,5 @@ def test_a_schedule_that_is_drawn_piece_by_piece_has_the_rate_and_ends_in_time(a
     drawn = np.array(list(senders._dues(load)))
     assert len(drawn) / SECONDS == pytest.approx(RATE, rel=0.1)
     assert (np.diff(drawn) >= 0).all()
-    assert 1000.0 <= drawn[0] and drawn[-1] < 1000.0 + SECONDS
+    assert drawn[0] >= 1000.0
+    assert drawn[-1] < 1000.0 + SECONDS

@@ -28,7 +28,10 @@ def test_a_generator_that_keeps_up_says_nothing() -> None:
         ({"lag": 0.030}, "event loops lagged by 30 ms"),
         ({"codes": {"OK": 5, "NO_DESCRIPTORS": 7}}, "7 requests found no file descriptor left"),
         ({"codes": {"OK": 5, "NOT_SENT": 9}}, "9 requests were not sent"),
-        ({"deaths": ["generator process 2 was ended by SIGKILL"]}, "generator process 2 was ended by SIGKILL"),
+        (
+            {"deaths": ["generator process 2 was ended by SIGKILL"]},
+            "generator process 2 was ended by SIGKILL",
+        ),
     ],
 )
 def test_what_the_generator_lacked_is_said_with_what_to_do(change: dict[str, Any], words: str) -> None:

@@ -49,17 +49,16 @@ def test_the_rate_that_is_found_keeps_the_objective_and_the_next_one_that_was_tr
     assert found.rate < violated <= found.rate * (1 + TOLERANCE) ** 2
 
 
-def test_a_rate_is_confirmed_by_a_run_three_times_as_long_as_the_last_one() -> None:
+def test_the_last_run_is_of_the_rate_that_is_found_and_three_times_as_long() -> None:
     server = SimulatedServer()
     found = server.search("p99<200ms")
     last = server.stages[-1]
-    assert isinstance(last.load, OpenLoop) and last.load.rate == found.rate
-    assert last.seconds > 2.5 * max(stage.seconds for stage in server.stages[:-1])
+    assert isinstance(last.load, OpenLoop)
+    assert last.load.rate == found.rate
+    assert last.seconds > 2.5 * min(stage.seconds for stage in server.stages)
 
 
-def test_an_objective_that_one_client_alone_does_not_keep_is_kept_by_no_rate_and_the_sentence_has_its_figure() -> (
-    None
-):
+def test_an_objective_that_one_client_alone_does_not_keep_is_kept_by_no_rate() -> None:
     server = SimulatedServer()
     found = server.search("p99<10ms")
     assert found.rate is None
@@ -67,12 +66,12 @@ def test_an_objective_that_one_client_alone_does_not_keep_is_kept_by_no_rate_and
     assert not server.rates()
 
 
-def test_an_objective_that_only_a_single_client_keeps_ends_with_the_figures_of_a_rate_and_of_the_client() -> None:
+def test_an_objective_that_only_one_client_keeps_ends_with_its_figures_and_those_of_a_rate() -> None:
     server = SimulatedServer(servers=1, places=1)  # a second request at a time is refused
     found = server.search("p99<200ms")
-    assert found.rate is None or found.rate < 1.0
-    if found.rate is None:
-        assert "a single client has" in found.sentence and "without an answer" in found.sentence
+    assert found.rate is None
+    assert "a single client has" in found.sentence
+    assert "without an answer" in found.sentence
 
 
 def test_requests_that_were_refused_count_as_too_late() -> None:
@@ -81,7 +80,8 @@ def test_requests_that_were_refused_count_as_too_late() -> None:
     found = server.search("p99<400ms")
     assert found.rate is not None
     refusing = [stage for stage in server.stages if stage.error_share > 0.02]
-    assert refusing and all(stage.load.rate > found.rate for stage in refusing if hasattr(stage.load, "rate"))
+    assert refusing
+    assert all(stage.load.rate > found.rate for stage in refusing if hasattr(stage.load, "rate"))
 
 
 def test_what_a_sweep_measured_is_not_measured_again() -> None:
@@ -92,8 +92,10 @@ def test_what_a_sweep_measured_is_not_measured_again() -> None:
     assert server.rates()[0] == pytest.approx(0.7 * max(stage.rate for stage in sweep), rel=0.01)
 
 
-def test_a_search_ends_though_every_rate_is_kept() -> None:
-    server = SimulatedServer(parts={"engine": 0.001}, places=100_000)
-    found = server.search("p99<60s")
+def test_a_rate_at_which_the_queue_grows_is_not_kept_though_all_were_answered_in_time() -> None:
+    server = SimulatedServer(places=100_000)
+    found = server.search("p99<500s")
+    most = max(stage.rate for stage in server.stages)
     assert found.rate is not None
-    assert len(server.stages) < 30
+    assert found.rate < 1.2 * most
+    assert "answers/s" in found.sentence

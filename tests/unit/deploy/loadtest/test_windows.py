@@ -43,7 +43,9 @@ def folded(parts: list[Records]) -> WindowFold:
     return fold
 
 
-def test_a_request_belongs_to_the_window_in_which_it_was_due_and_its_answer_to_that_in_which_it_arrived() -> None:
+def test_a_request_belongs_to_the_window_in_which_it_was_due_and_its_answer_to_that_in_which_it_arrived() -> (
+    None
+):
     fold = folded([records((0.5, 2.5, 0, 0, 3))])
     first, second, third = fold.windows(BEGIN + 3.0)
     assert (first.due, first.ended, first.faces) == (1, 0, 3)
@@ -57,7 +59,12 @@ def test_records_give_the_same_windows_whatever_the_batches_that_they_arrive_in(
     shuffled = np.random.default_rng(2).permutation(whole)
     one, several = folded([whole]), folded(list(np.array_split(shuffled, 17)))
     for left, right in zip(one.windows(BEGIN + 8.0), several.windows(BEGIN + 8.0), strict=True):
-        assert (left.due, left.ended, left.faces, left.codes) == (right.due, right.ended, right.faces, right.codes)
+        assert (left.due, left.ended, left.faces, left.codes) == (
+            right.due,
+            right.ended,
+            right.faces,
+            right.codes,
+        )
         assert left.all_latency.counts.tolist() == right.all_latency.counts.tolist()
 
 
@@ -129,7 +136,9 @@ def test_ends_that_may_still_be_preceded_by_others_wait() -> None:
     assert finder.longest == pytest.approx(3.0)
 
 
-def windows(*counts_and_medians: tuple[int, float], outstanding: tuple[int, ...] = (0, 0, 0)) -> list[Arrivals]:
+def windows(
+    *counts_and_medians: tuple[int, float], outstanding: tuple[int, ...] = (0, 0, 0)
+) -> list[Arrivals]:
     return [
         Arrivals(ended=ended, failed=0, median=median, outstanding=waits)
         for (ended, median), waits in zip(counts_and_medians, outstanding, strict=True)
