@@ -11,6 +11,9 @@ _CONNECTIONS: Mapping[str, str] = {
     "WRONG_VERSION_NUMBER": "speaks no TLS: call it without",
     "CERTIFICATE_VERIFY_FAILED": "has a certificate that the given authorities did not sign, or of another "
     "name: give those that did, and a name that it has",
+    "Hostname Verification Check failed": "has a certificate of another name: call it by a name that it has",
+    "security handshaker": "was not called: the client's certificate and its private key do not match",
+    "selected ALPN": "speaks no gRPC: give its gRPC port",
     "Connection refused": "has no server: start it, or give the address of one",
     "Connect call failed": "has no server: start it, or give the address of one",
     "errors resolving": "can't be found: give HOST:PORT of the server",

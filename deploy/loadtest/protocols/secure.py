@@ -1,4 +1,4 @@
-"""Files of TLS, read and checked before a library refuses them without a reason."""
+"""Keys and files of TLS, checked before a library refuses them without a reason."""
 
 import ssl
 from pathlib import Path
@@ -19,8 +19,15 @@ def read_pem(path: Path | None) -> bytes | None:
     return content
 
 
-def check_files(target: Target) -> None:
-    """ConnectionError with a sentence where the files of a connection with TLS can't be used."""
+def check(target: Target) -> None:
+    """ConnectionError with a sentence where a target's metadata or files can't be used; no value is in it."""
+    for key, value in target.metadata:
+        if not key or not all(" " <= character <= "~" for character in key + value):
+            raise ConnectionError(
+                f"the metadata {key!a} has a character that can't be sent: give visible ASCII, on one line"
+            )
+    if not target.secure:
+        return
     if (target.certificate is None) != (target.private_key is None):
         raise ConnectionError(
             "a client's certificate and its private key belong together: give both, or neither"
@@ -31,9 +38,9 @@ def check_files(target: Target) -> None:
 
 def context_of(target: Target) -> ssl.SSLContext | None:
     """What HTTP is encrypted with; None without TLS. ConnectionError where its files can't be used."""
+    check(target)
     if not target.secure:
         return None
-    check_files(target)
     try:
         context = ssl.create_default_context(cafile=target.authorities)
         if target.certificate is not None:

@@ -1,7 +1,6 @@
 """The V2 protocol over gRPC: what the gateway, Triton and other servers of models speak."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from deploy.loadtest.protocols.answers import Expected
 from deploy.loadtest.protocols.base import BROKEN, NO_DESCRIPTORS, Connection, Reply, Target
 from deploy.loadtest.protocols.descriptions import from_config, from_metadata
 from deploy.loadtest.protocols.mistakes import sentence
-from deploy.loadtest.protocols.secure import check_files, read_pem
+from deploy.loadtest.protocols.secure import check, read_pem
 from deploy.loadtest.protocols.tensors import datatype_of, raw_bytes
 from deploy.loadtest.work.question import Question
 from qface_client.errors import ServerError
@@ -82,8 +81,6 @@ class GrpcDoor:
         return _Message(data=request_of(question).SerializeToString(), expected=Expected.of(question))
 
     def connect(self, target: Target) -> Connection:
-        # A server that is gone is a line in the report, not one a request on standard error.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         return _Connection(target)
 
     def describe(self, target: Target, *, timeout: float, models: Sequence[str] = ()) -> Mapping[str, Any]:
@@ -166,9 +163,9 @@ def reply_of(error: Any) -> Reply:
 
 def channel_of(library: Any, target: Target) -> Any:
     """A channel of grpc or grpc.aio; ConnectionError for files that can't be used."""
+    check(target)
     if not target.secure:
         return library.insecure_channel(target.address, options=_OPTIONS)
-    check_files(target)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=read_pem(target.authorities),
         private_key=read_pem(target.private_key),
