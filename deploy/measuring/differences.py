@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deploy.measuring.histogram import BINS, Histogram, bounds
+from deploy.measuring.percentiles import rank
 
 FLOOR = 0.05
 LEVEL = 0.95
@@ -102,7 +103,7 @@ def percentile(histograms: Sequence[Histogram], share: float) -> Blocks:
         reached = (weights @ counts).cumsum(axis=1)
         if not len(filled):
             return np.full(len(weights), math.nan)
-        wanted = np.maximum(1.0, np.ceil(share * reached[:, -1:] - 1e-6))
+        wanted = rank(share, reached[:, -1:])
         found: NDArray[np.float64] = bounds()[
             filled[(reached < wanted).sum(axis=1).clip(max=len(filled) - 1)]
         ]

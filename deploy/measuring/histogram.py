@@ -6,7 +6,7 @@ exact. Histograms add up, over windows, processes and runs.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -104,18 +104,13 @@ def percentile_of(counts: NDArray[np.int64], share: float, *, most: float = math
     reached = counts.cumsum()
     if not reached[-1]:
         return math.nan
-    wanted = rank(share, int(reached[-1]))
+    wanted = rank(share, reached[-1])
     return min(float(bounds()[int(np.searchsorted(reached, wanted))]), most)
 
 
 def bounds() -> NDArray[np.float64]:
     """The upper bound of each bin [BINS], in seconds."""
     return _BOUNDS
-
-
-def percentiles(histogram: Histogram, shares: Sequence[float]) -> tuple[float, ...]:
-    """Several at once, in seconds."""
-    return tuple(histogram.percentile(share) for share in shares)
 
 
 _BOUNDS: NDArray[np.float64] = LEAST * np.exp(_STEP * np.arange(BINS))

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)  # that a report of latencies has
 
@@ -11,12 +11,13 @@ SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)  # that a report of latencies has
 def percentile(values: ArrayLike, share: float) -> float:
     """The smallest value that this share of the values does not exceed; NaN of nothing."""
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=None)
-    return float(ordered[rank(share, len(ordered)) - 1]) if len(ordered) else math.nan
+    return float(ordered[int(rank(share, len(ordered))) - 1]) if len(ordered) else math.nan
 
 
-def rank(share: float, count: int) -> int:
-    """How many of `count` values that share is, rounded up, 1 or more."""
-    return max(1, math.ceil(share * count - 1e-6))  # 0.07 * 100 is a little more than 7
+def rank(share: float, counts: ArrayLike) -> NDArray[np.int64]:
+    """How many values that share of each of these counts is [...], rounded up, 1 or more."""
+    # 0.07 * 100 is a little more than 7.
+    return np.maximum(1, np.ceil(share * np.asarray(counts) - 1e-6)).astype(np.int64)
 
 
 def middle(values: ArrayLike, share: float = 0.95) -> tuple[float, float]:

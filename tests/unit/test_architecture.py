@@ -5,6 +5,7 @@ Modules are parsed, not imported. Only the names of engines, data sets and label
 
 import ast
 import functools
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -286,3 +287,76 @@ def test_kinds_are_named_in_their_own_modules_only() -> None:
     )
     # "value" is a common key of JSON.
     check_spelled(kinds().keys() - {"value"}, only_in=only_in)
+
+
+MEASURING = "deploy.measuring"
+# What a client's own benchmark will share: docs/decisions/0008-one-measuring-core.md.
+PORTABLE = tuple(
+    f"{MEASURING}.{name}" for name in ("differences", "histogram", "loops", "percentiles", "sample")
+)
+
+
+LIBRARIES = ("np", "numpy", "statistics")
+
+
+def own_percentiles(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a module computes percentiles: by a library's function, or by a place of sorted values."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.FunctionDef):
+            name = node.attr if isinstance(node, ast.Attribute) else node.name
+            library = isinstance(node, ast.FunctionDef) or ast.unparse(node.value) in LIBRARIES
+            if library and name.removeprefix("nan") in {"percentile", "quantile", "quantiles"}:
+                yield node.lineno, name
+        elif isinstance(node, ast.ImportFrom) and node.module in LIBRARIES:
+            yield from ((node.lineno, alias.name) for alias in node.names if "quantile" in alias.name)
+        elif isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
+            calls = [ast.unparse(part) for part in ast.walk(node.slice) if isinstance(part, ast.Call)]
+            if any("* len(" in call and not call.startswith("len(") for call in calls):
+                yield node.lineno, ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("np.percentile(x, 99)\nnumpy.nanquantile(x, 0.5)\nstatistics.quantiles(x)", 3),
+        ("from statistics import quantiles", 1),
+        ("def percentile(values, share): ...", 1),
+        ("sorted(x)[int(share * len(x))]\nx[min(9, int(0.99 * len(x)))]", 2),
+        ("percentile(x, 0.99)\nhistogram.percentile(0.5)\nx[: int(0.5 * len(x))]\nx[2 * len(x) // 7]", 0),
+    ],
+)
+def test_a_percentile_of_ones_own_is_seen(source: str, count: int) -> None:
+    assert len(list(own_percentiles(ast.parse(source)))) == count
+
+
+def test_percentiles_are_computed_in_the_measuring_core_only() -> None:
+    """And in training, whose figures are of faces and not of requests."""
+    paths = [
+        *(path for module, path in SOURCES.items() if not module.startswith((MEASURING, "training."))),
+        *sorted((ROOT / "tests").rglob("*.py")),
+    ]
+    assert not [
+        f"{relative(path)}:{line} {name}"
+        for path in paths
+        if any(word in path.read_text() for word in ("percentile", "quantile", "* len("))
+        for line, name in own_percentiles(ast.parse(path.read_text()))
+    ]
+
+
+def test_what_measures_knows_nothing_of_what_is_measured() -> None:
+    users = {
+        module: name
+        for module in SOURCES
+        if module.startswith(MEASURING)
+        for name in closure(module)
+        if name.startswith(("deploy.benchmark", "deploy.loadtest", "deploy.tune", "deploy.capacity"))
+    }
+    assert not users
+
+
+@pytest.mark.parametrize("module", PORTABLE)
+def test_statistics_and_loops_need_numpy_alone(module: str) -> None:
+    ours = set(closure(module)) - {MEASURING}
+    assert ours <= set(PORTABLE)
+    packages = {name.split(".")[0] for each in ours for name in imported_names(SOURCES[each])}
+    assert packages - sys.stdlib_module_names <= {"numpy", "deploy"}

@@ -2,40 +2,23 @@
 
     python -m deploy.benchmark.answer_cost.compare BEFORE.json AFTER.json
 
-A row differs where the rounds of one run are all above, or all below, those of the other, and the medians
-differ by more than a floor, which stands for what one run differs from its own repetition (memory that lies
-elsewhere, another process placed on other cores). It is looked at twice: in core-ms, which hold for one
-machine in one mood, and in multiples of the bare engine of the same run, from which a slower machine or
-busy neighbours cancel. With five rounds in both, chance alone separates the rounds of an unchanged row
-once in 126 times; with three, once in 10: compare runs of five or more.
+A row differs where the interval of the medians of its rounds excludes "the same", and they differ by more
+than a floor: the rule of all comparisons here (`deploy.measuring.differences`). It is looked at twice: in
+core-ms, which hold for one machine in one mood, and in multiples of the bare engine of the same run, from
+which a slower machine or busy neighbours cancel. Few rounds have wide intervals: compare runs of five.
 """
 
 import argparse
 import dataclasses
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.benchmark.answer_cost.results import Row, Run
+from deploy.measuring.differences import FLOOR, Difference, difference, median
 
-FLOOR = 0.05
 _FEWEST_ROUNDS = 4
 _ENGINE = ("runtime", "precision")  # of what is served: what its bare engine's cost depends on
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One quantity of a row in both runs: the medians, and whether they differ beyond noise."""
-
-    before: float
-    after: float
-    beyond_noise: bool
-
-    @property
-    def change(self) -> float:
-        """0.1 is 10 % more than before."""
-        return self.after / self.before - 1 if self.before else 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,15 +34,6 @@ class Comparison:
     of_part: Difference
 
 
-def difference(before: Sequence[float], after: Sequence[float], *, floor: float = FLOOR) -> Difference:
-    """Of the rounds of two runs; beyond noise are rounds that do not overlap, with medians a floor apart."""
-    first, second = statistics.median(before), statistics.median(after)
-    apart = max(before) < min(after) or max(after) < min(before)
-    return Difference(
-        before=first, after=second, beyond_noise=apart and abs(second - first) > floor * abs(first)
-    )
-
-
 def compare(before: Run, after: Run, *, floor: float = FLOOR) -> list[Comparison]:
     """Every row of the same name; ValueError where there is none."""
     rows = {row.name: row for row in after.rows}
@@ -73,10 +47,10 @@ def compare(before: Run, after: Run, *, floor: float = FLOOR) -> list[Comparison
         found.append(
             Comparison(
                 name=row.name,
-                core_ms=difference(row.core_ms, other.core_ms, floor=floor),
-                multiple=difference(before.multiples(row), after.multiples(other), floor=floor),
-                rate=difference(row.rate, other.rate, floor=floor),
-                p99_ms=difference(row.p99_ms, other.p99_ms, floor=floor) if timed else None,
+                core_ms=_of_rounds(row.core_ms, other.core_ms, floor),
+                multiple=_of_rounds(before.multiples(row), after.multiples(other), floor),
+                rate=_of_rounds(row.rate, other.rate, floor),
+                p99_ms=_of_rounds(row.p99_ms, other.p99_ms, floor) if timed else None,
                 part=part,
                 of_part=parts[part],
             )
@@ -86,11 +60,15 @@ def compare(before: Run, after: Run, *, floor: float = FLOOR) -> list[Comparison
     return found
 
 
+def _of_rounds(before: Sequence[float], after: Sequence[float], floor: float) -> Difference:
+    return difference(median(before), median(after), floor=floor)
+
+
 def _by_part(before: Row, after: Row, *, floor: float) -> dict[str, Difference]:
     """Of every process of both rows; one that a row lacks took nothing of it."""
     nothing = [(0.0,) * len(row.rate) for row in (before, after)]
     return {
-        part: difference(before.parts.get(part, nothing[0]), after.parts.get(part, nothing[1]), floor=floor)
+        part: _of_rounds(before.parts.get(part, nothing[0]), after.parts.get(part, nothing[1]), floor)
         for part in {**before.parts, **after.parts}
     }
 
@@ -119,7 +97,7 @@ def warnings(before: Run, after: Run) -> list[str]:
         found.append("the networks or their precisions differ: multiples have different denominators")
     fewest = min(len(row.rate) for run in (before, after) for row in run.rows)
     if fewest < _FEWEST_ROUNDS:
-        found.append(f"there are {fewest} rounds only: chance alone separates them often; measure five")
+        found.append(f"there are {fewest} rounds only, of which large differences alone show: measure five")
     return found
 
 

@@ -1,13 +1,12 @@
 """What an answer costs is shared out among processes, set beside the bare engine's, and compared."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from deploy.benchmark.answer_cost import rows
 from deploy.benchmark.answer_cost.client_process import read_answers
-from deploy.benchmark.answer_cost.compare import compare, difference, warnings
+from deploy.benchmark.answer_cost.compare import compare, warnings
 from deploy.benchmark.answer_cost.compare import table as comparison_table
 from deploy.benchmark.answer_cost.figures import figures
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, row_of
@@ -90,21 +89,6 @@ def test_another_file_is_no_run(tmp_path: Path, content: str) -> None:
     file.write_text(content)
     with pytest.raises(ValueError, match=r"run\.json is not a run"):
         Run.read(file)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "beyond"),
-    [
-        ((10, 11, 12), (13, 14, 15), True),
-        ((13, 14, 15), (10, 11, 12), True),
-        ((10, 11, 14), (13, 14, 15), False),  # rounds overlap
-        ((10.0, 10.1, 10.2), (10.3, 10.4, 10.5), False),  # apart, but by less than the floor
-    ],
-)
-def test_a_difference_beyond_noise_separates_all_rounds(
-    before: Sequence[float], after: Sequence[float], beyond: bool
-) -> None:
-    assert difference(before, after).beyond_noise == beyond
 
 
 def test_a_slower_machine_changes_core_ms_but_no_multiple() -> None:
