@@ -10,6 +10,7 @@ from deploy.measuring.processes import OTHER, look, processes_below, resident_by
 from deploy.measuring.server_processes import ServerProcesses
 
 IDLE_SECONDS = 1.0
+_TRIES = 3
 # What listens in a server's place and has its processes elsewhere.
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "pasta", "ssh", "kubectl", "socat"})
 
@@ -21,12 +22,10 @@ class LocalServer:
     """
 
     def __init__(self, roots: Sequence[int]) -> None:
-        """ProcessLookupError where one of them ends meanwhile; takes a second."""
+        """ProcessLookupError where the server has ended; takes a second."""
         self._roots = roots
         self._find()
-        self.idle: Mapping[str, float] = _sum(
-            [each.idle_load(IDLE_SECONDS / len(roots)) for each in self._found]
-        )
+        self.idle: Mapping[str, float] = self._idle_load()
         self.changes = 0  # how often other processes ran than at the look before
 
     def seconds(self) -> dict[str, float]:
@@ -45,6 +44,15 @@ class LocalServer:
             for role, size in resident_bytes(root).items():
                 held[role] = held.get(role, 0) + size
         return {role: size for role, size in held.items() if size}
+
+    def _idle_load(self) -> dict[str, float]:
+        for _ in range(_TRIES):
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # a Triton that was replaced ends its processes late
+                return _sum([each.idle_load(IDLE_SECONDS / len(self._roots)) for each in self._found])
+            self._find()
+        raise ProcessLookupError("its processes end and begin by themselves")
 
     def _find(self) -> None:
         if ended := [root for root in self._roots if look(root) is None]:
