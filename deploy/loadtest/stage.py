@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from deploy.loadtest.generator import Arrived, GeneratorPool
 from deploy.loadtest.generator.meter import GeneratorMeter
@@ -67,17 +67,13 @@ class Settings:
         return max(1, round(self.seconds / self.window))
 
 
-class Look(Protocol):
-    """What the server's side counted until a moment."""
-
-
 class ServerSide(Protocol):
-    """What the server knows of a stage."""
+    """What the server knows of a stage: its counters at two moments, and what lies between them."""
 
-    def look(self) -> Look: ...
+    def look(self) -> Any: ...
 
     def between(
-        self, before: Look, after: Look, *, latency: Mapping[str, Histogram], client_core_seconds: float
+        self, before: Any, after: Any, *, latency: Mapping[str, Histogram], client_core_seconds: float
     ) -> Server: ...
 
 
@@ -135,7 +131,7 @@ class _Measurement:
         self._progress = progress
         self._over: list[Arrivals] = []  # windows that are over
         self._measured_from: int | None = None  # the first window that is measured, once that is known
-        self._looks: list[Look] = []  # at the begin and at the end of the measured part
+        self._looks: list[Any] = []  # at the begin and at the end of the measured part
         self._ended = ""
         longest = settings.warm_up + settings.seconds + 3 * settings.window + 2.0
         self._flow = pool.begin(load, longest=longest)
@@ -227,7 +223,7 @@ class _Measurement:
             self._look()
 
     def _look(self) -> None:
-        self._looks.append(self._server_side.look() if self._server_side is not None else object())
+        self._looks.append(self._server_side.look() if self._server_side is not None else None)
 
     def _silence(self) -> str:
         """A sentence where the server has answered nothing for so long that it is given up."""

@@ -19,6 +19,8 @@ from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run
+from deploy.loadtest.server.side import server_side
+from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.work.building import Work, build
 from deploy.measuring.about import run_header, served_here
 from deploy.measuring.processes import resident_bytes
@@ -36,13 +38,14 @@ class LoadTestError(Exception):
 class _Server:
     """The server that is loaded.
 
-    supervisor_pid  of a gateway that was started for this
+    supervisor_pid, spans   of a gateway that was started for this
     """
 
     target: Target
     grpc_address: str = ""
     metrics_url: str = ""
     supervisor_pid: int | None = None
+    spans: SpanReceiver | None = None
 
 
 def run(options: Options, *, arguments: Sequence[str]) -> int:
@@ -67,6 +70,16 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             timeout=ANSWER_SECONDS,
         )
         about |= _about(options, server, work, description)
+        side = stack.enter_context(
+            server_side(
+                server.target,
+                work.questions,
+                supervisor_pid=server.supervisor_pid,
+                grpc_address=server.grpc_address,
+                metrics_url=server.metrics_url,
+                spans=server.spans,
+            )
+        )
         pool = stack.enter_context(
             GeneratorPool(
                 server.target,
@@ -80,7 +93,7 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             options.plan,
             pool=pool,
             settings=options.settings,
-            server_side=None,
+            server_side=side,
             memory=_memory(server),
             progress=progress,
         )
@@ -121,20 +134,22 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
         return
     # Refused before a gateway is started, which takes a while.
     asked = access.target(address="127.0.0.1:1")
-    progress.line(f"starts a gateway over {options.repository}")
-    with GatewayServer(options.repository, rest_port=0) as gateway:
-        addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
-        if asked.protocol not in addresses:
-            raise LoadTestError(
-                f"the gateway that is started does not have the protocol {asked.protocol!r}: "
-                "give --url of a server that has it"
+    with SpanReceiver() as spans:
+        progress.line(f"starts a gateway over {options.repository}")
+        with GatewayServer(options.repository, rest_port=0, arguments=spans.gateway_arguments) as gateway:
+            addresses = {"grpc": gateway.grpc_address, "rest": gateway.rest_address}
+            if asked.protocol not in addresses:
+                raise LoadTestError(
+                    f"the gateway that is started does not have the protocol {asked.protocol!r}: "
+                    "give --url of a server that has it"
+                )
+            yield _Server(
+                target=access.target(address=addresses[asked.protocol]),
+                grpc_address=gateway.grpc_address,
+                metrics_url=f"http://{gateway.http_address}/metrics",
+                supervisor_pid=gateway.supervisor_pid,
+                spans=spans,
             )
-        yield _Server(
-            target=access.target(address=addresses[asked.protocol]),
-            grpc_address=gateway.grpc_address,
-            metrics_url=f"http://{gateway.http_address}/metrics",
-            supervisor_pid=gateway.supervisor_pid,
-        )
 
 
 def _serves(options: Options, server: _Server, description: Mapping[str, Any]) -> dict[str, Any]:

@@ -227,6 +227,7 @@ def _start(number: int) -> _Member:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(theirs.fileno())],
             cwd=PROJECT,
+            env={**os.environ, "GRPC_VERBOSITY": "NONE"},  # each failed request has its record
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
