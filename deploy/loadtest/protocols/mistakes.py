@@ -21,6 +21,20 @@ _CONNECTIONS: Mapping[str, str] = {
 }
 
 
+class Busy(ConnectionError):
+    """A server that asks for another try, after `seconds`."""
+
+    def __init__(self, sentence: str, *, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+def error_of(reply: Reply, *, target: Target, timeout: float, path: str = "") -> ConnectionError:
+    """The error of a call that had no answer: a `Busy` where the server asks for another try."""
+    text = sentence(reply, target=target, timeout=timeout, path=path)
+    return ConnectionError(text) if reply.pushback is None else Busy(text, seconds=reply.pushback)
+
+
 def sentence(reply: Reply, *, target: Target, timeout: float, path: str = "") -> str:
     """What was wrong with a call that had no answer."""
     where = target.address

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.payload import BytesPayload
 
 from deploy.loadtest.protocols.base import BROKEN, NO_DESCRIPTORS, Reply, Target
-from deploy.loadtest.protocols.mistakes import sentence
+from deploy.loadtest.protocols.mistakes import error_of
 from deploy.loadtest.protocols.secure import context_of
 from deploy.measuring.http_statuses import code_of
 
@@ -117,7 +117,7 @@ class Asker:
 def json_of(reply: Reply, content: bytes, *, target: Target, timeout: float, path: str) -> Any:
     """The value of an answer in JSON; ConnectionError with a sentence where it is none."""
     if reply.code != "OK":
-        raise ConnectionError(sentence(reply, target=target, timeout=timeout, path=path))
+        raise error_of(reply, target=target, timeout=timeout, path=path)
     try:
         return json.loads(content)
     except ValueError:

@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as v2
 from deploy.loadtest.protocols.answers import Expected
 from deploy.loadtest.protocols.base import BROKEN, NO_DESCRIPTORS, Connection, Reply, Target
 from deploy.loadtest.protocols.descriptions import from_config, from_metadata
-from deploy.loadtest.protocols.mistakes import sentence
+from deploy.loadtest.protocols.mistakes import error_of
 from deploy.loadtest.protocols.secure import check, read_pem
 from deploy.loadtest.protocols.tensors import datatype_of, raw_bytes
 from deploy.loadtest.work.question import Question
@@ -103,7 +103,7 @@ class GrpcDoor:
                 names = _ready(call) or tuple(models)
                 described = {name: _model(call, name) for name in names}
             except grpc.RpcError as error:
-                raise ConnectionError(sentence(reply_of(error), target=target, timeout=timeout)) from None
+                raise error_of(reply_of(error), target=target, timeout=timeout) from None
         return {
             "server": server.name,
             "version": server.version,
@@ -121,7 +121,7 @@ class GrpcDoor:
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
                     raise ValueError(str(error.details())) from None
-                raise ConnectionError(sentence(reply_of(error), target=target, timeout=timeout)) from None
+                raise error_of(reply_of(error), target=target, timeout=timeout) from None
         try:
             return read_answer(answer)
         except ServerError as error:

@@ -19,7 +19,7 @@ from tritonclient.utils import deserialize_bytes_tensor, triton_to_np_dtype
 from deploy.loadtest.protocols.answers import Expected
 from deploy.loadtest.protocols.base import BROKEN, Connection, Reply, Target
 from deploy.loadtest.protocols.descriptions import from_config, from_metadata
-from deploy.loadtest.protocols.mistakes import sentence
+from deploy.loadtest.protocols.mistakes import error_of
 from deploy.loadtest.protocols.over_http import Asker, Session, body_of
 from deploy.loadtest.protocols.tensors import datatype_of, raw_bytes
 from deploy.loadtest.work.question import Question
@@ -173,7 +173,7 @@ async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapp
     if reply.code == "INVALID_ARGUMENT":
         raise ValueError(reply.details)
     if reply.code != "OK":
-        raise ConnectionError(sentence(reply, target=target, timeout=timeout))
+        raise error_of(reply, target=target, timeout=timeout)
     try:
         return decode(content, header)
     except (ValueError, KeyError, TypeError) as error:

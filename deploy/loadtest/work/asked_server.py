@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 
 from deploy.loadtest.protocols.answers import faces_in
 from deploy.loadtest.protocols.base import Door, Target
+from deploy.loadtest.protocols.mistakes import Busy
 from deploy.loadtest.work.question import Question
 from qface_client.contract import Contract, parse_contract
 from qface_client.errors import QFaceError
 from qface_client.reading import PHOTO_MODEL
+
+_PAUSE = 0.05  # seconds, the shortest before another try
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,9 +49,19 @@ class AskedServer:
         return frozenset(output["name"] for output in self.models.get(model, {}).get("outputs", ()))
 
     def answer(self, question: Question, *, what: str) -> Mapping[str, NDArray[Any]]:
-        """One answer; ValueError where the server does not take `what`, ConnectionError where none came."""
+        """One answer; ValueError where the server does not take `what`, ConnectionError where none came.
+
+        A server that is busy is asked again, as it says, for as long as an answer may take.
+        """
+        end = time.monotonic() + self.timeout
         try:
-            return self.door.tensors(self.target, question, timeout=self.timeout)
+            while True:
+                try:
+                    return self.door.tensors(self.target, question, timeout=self.timeout)
+                except Busy as busy:
+                    if time.monotonic() + busy.seconds > end:
+                        raise
+                    time.sleep(max(_PAUSE, busy.seconds))
         except ValueError as error:
             raise ValueError(
                 f"{what} can't be sent, as the server refuses it: {str(error).rstrip('.')}; mend it, or "
