@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deploy.loadtest.loads import Load
-from deploy.loadtest.results import Run, Stage
+from deploy.loadtest.parts import kind_weights, weighted_parts
+from deploy.loadtest.results import Run, Stage, waits
 from deploy.measuring.differences import (
     FLOOR,
     FLOORS_WITHOUT_BLOCKS,
@@ -25,7 +26,6 @@ from deploy.measuring.differences import (
     quotient,
 )
 
-QUEUE = "queue"  # the part that follows from the others: who waits, waits for work
 ALL = "all processes"
 _ERRORS_FLOOR = 0.001  # of the requests
 _LEAST_OF_ALL = 0.01  # of all processes' core-ms, by which one's must change to be a difference
@@ -84,8 +84,8 @@ class StageComparison:
         """The part that changed most, in a sentence; "" where none changed beyond noise."""
         changed = {part: each for part, each in self.parts.items() if each.beyond_noise}
         sentences = []
-        for queues in (False, True):  # work first: waiting follows from it
-            found = {part: each for part, each in changed.items() if (part == QUEUE) == queues}
+        for waiting in (False, True):  # work first: waiting follows from it
+            found = {part: each for part, each in changed.items() if waits(part) == waiting}
             if found:
                 part = max(found, key=lambda name: abs(found[name].after - found[name].before))
                 sentences.append(self._sentence(part, found[part]))
@@ -118,7 +118,10 @@ class Comparison:
         caused = [stage for stage in self.stages if stage.cause()]
         if not caused:
             return ""
-        least = min(caused, key=lambda stage: stage.parts[QUEUE].before if QUEUE in stage.parts else 0.0)
+        least = min(
+            caused,
+            key=lambda stage: sum(each.before for part, each in stage.parts.items() if waits(part)),
+        )
         return f"{least.cause()} ({least.name})"
 
 
@@ -191,15 +194,8 @@ def _parts(
     if not all(split):
         return {}
     kinds = [kind for kind in split[0][0] if all(kind in parts for side in split for parts in side)]
-    weights = _weights(kinds, [*before, *after])
-    sides = []
-    for side in split:
-        sums: dict[str, float] = {}
-        for parts in side:
-            for kind, weight in weights.items():
-                for part, milliseconds in parts[kind].items():
-                    sums[part] = sums.get(part, 0.0) + weight * milliseconds / len(side)
-        sides.append(sums)
+    weights = kind_weights(kinds, [*before, *after])
+    sides = [_mean_of_each([weighted_parts(parts, weights) for parts in side]) for side in split]
     if mean.low is None or mean.high is None:
         noise = FLOORS_WITHOUT_BLOCKS * floor
     else:
@@ -212,20 +208,10 @@ def _parts(
     return found
 
 
-def _weights(kinds: Sequence[str], stages: Sequence[Stage]) -> dict[str, float]:
-    """The share of the answers of each kind; what is no kind (a model of several) shares the rest evenly."""
-    answers: dict[str, int] = {}
-    for stage in stages:
-        for kind, latency in stage.latency_by_kind().items():
-            answers[kind] = answers.get(kind, 0) + latency.count
-    named = [kind for kind in kinds if kind in answers]
-    others = sum(count for kind, count in answers.items() if kind not in named)
-    counts = {
-        kind: float(answers[kind]) if kind in answers else others / (len(kinds) - len(named))
-        for kind in kinds
-    }
-    whole = sum(counts.values())
-    return {kind: count / whole for kind, count in counts.items()} if whole else {}
+def _mean_of_each(stages: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Part by part; one that a stage lacks took nothing of it."""
+    parts = dict.fromkeys(part for stage in stages for part in stage)
+    return {part: sum(stage.get(part, 0.0) for stage in stages) / len(stages) for part in parts}
 
 
 def _core_ms(

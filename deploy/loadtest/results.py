@@ -119,6 +119,11 @@ class Server:
     notes: Sequence[str] = ()
 
 
+def waits(part: str) -> bool:
+    """Whether in this part of its time a request waits for others' work instead of being worked on."""
+    return part == "queue" or part.startswith("waiting")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
     """One load, for some time.

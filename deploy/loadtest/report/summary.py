@@ -1,0 +1,110 @@
+"""What a run shows in a sentence, and what a reader must know before believing it."""
+
+import math
+from collections.abc import Iterator
+
+from deploy.loadtest.loads import OpenLoop
+from deploy.loadtest.objectives import Objective, run_objective
+from deploy.loadtest.report.stages import STALL_SECONDS, closed_loops, figure, open_loops, percent, rate_of
+from deploy.loadtest.results import Run, Stage
+
+_ARRIVALS = "poisson"  # those that a capacity is quoted for
+_NOTHING_MORE = 1.03  # of a rate, up to which more clients bring nothing
+
+
+def headline(run: Run) -> str:
+    """What the server bears, and what comes beyond it."""
+    objective = run_objective(run)
+    stages = open_loops(run, _ARRIVALS)
+    if objective is not None and stages:
+        return _under(objective, run, stages)
+    if closed_loops(run):
+        return f"{_most(closed_loops(run))}."
+    if stages:
+        best = max(stages, key=lambda stage: stage.rate)
+        return f"At {best.load.name} it answers {figure(best.rate)} requests a second; {_figures(best)}."
+    return "Nothing was measured."
+
+
+def warnings(run: Run) -> list[str]:
+    """Sentences, the generator's limits first."""
+    return [*_limits(run), *_endings(run), *_stalls(run), *_unstable(run), *run.about.get("notes", ())]
+
+
+def _under(objective: Objective, run: Run, stages: list[Stage]) -> str:
+    below = f"{objective.name} below {1000 * objective.seconds:g} ms"
+    kept = [stage for stage in stages if objective.kept(stage)]
+    found = [
+        search.rate
+        for search in run.searches
+        if search.rate is not None and search.arrivals == _ARRIVALS and search.objective == objective.text
+    ]
+    rate = max(found, default=max(map(rate_of, kept), default=0.0))
+    beyond = next((stage for stage in stages if rate_of(stage) > rate and not objective.kept(stage)), None)
+    if not rate:
+        least = stages[0]
+        return f"No rate that was tried keeps {below}: at {least.load.name}, {_figures(least, objective)}."
+    text = f"Bears {rate:.4g} requests a second with {below}"
+    if beyond is not None:
+        return f"{text}; beyond that, at {rate_of(beyond):.4g} a second, {_figures(beyond, objective)}."
+    if closed_loops(run):
+        most = _most(closed_loops(run))
+        return f"{text}, the highest rate that was tried. {most}."
+    return f"{text}, the highest rate that was tried."
+
+
+def _most(stages: list[Stage]) -> str:
+    """Of closed loops: their highest rate, with the fewest clients that have it."""
+    highest = max(stage.rate for stage in stages)
+    first = next(stage for stage in stages if stage.rate * _NOTHING_MORE >= highest)
+    text = f"Answers {figure(first.rate)} requests a second at {first.load.name}; {_figures(first)}"
+    last = stages[-1]
+    if last is first:
+        return text
+    return f"{text}. With {last.load.name} it answers {figure(last.rate)} a second; {_figures(last)}"
+
+
+def _figures(stage: Stage, objective: Objective | None = None) -> str:
+    """The objective's percentile, or p99, and what got no answer."""
+    name = "p99" if objective is None else objective.name
+    value = stage.latency.percentile(0.99 if objective is None else objective.share)
+    lost = "" if not stage.error_share else f" and {percent(stage.error_share)} of the requests get no answer"
+    if math.isnan(value):
+        return "no request gets an answer"
+    return f"{name} is {figure(1000 * value)} ms{lost}"
+
+
+def _limits(run: Run) -> Iterator[str]:
+    for stage in run.stages:
+        if stage.generator.limit:
+            yield (
+                f"The generator, not the server, may have been the limit at {stage.load.name} "
+                f"({stage.section}): {stage.generator.limit}"
+            )
+
+
+def _endings(run: Run) -> Iterator[str]:
+    if run.ended:
+        yield f"The run ended early: {run.ended}"
+    for stage in run.stages:
+        if stage.ended and stage.ended != run.ended:
+            yield f"{stage.section}, {stage.load.name} ended early: {stage.ended}"
+
+
+def _stalls(run: Run) -> Iterator[str]:
+    for stage in run.stages:
+        if stage.gap >= STALL_SECONDS:
+            seen = "" if isinstance(stage.load, OpenLoop) else ", which a closed loop's percentiles hide"
+            yield (
+                f"For {figure(stage.gap)} s, from second {figure(stage.gap_begin)} of {stage.load.name} "
+                f"({stage.section}) on, no answer arrived though requests were under way{seen}"
+            )
+
+
+def _unstable(run: Run) -> Iterator[str]:
+    names = [stage.load.name for stage in run.stages if not stage.stable]
+    if names:
+        yield (
+            f"{len(names)} of {len(run.stages)} stages did not settle within the stated spread, "
+            f"so that another run may differ: {'; '.join(dict.fromkeys(names))}"
+        )
