@@ -1,0 +1,151 @@
+"""locust over REST: users that post photos, each after the answer to the one before."""
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded.environment import PROJECT
+from deploy.loadtest.loads import ClosedLoop
+from deploy.loadtest.peers.tool import (
+    Form,
+    Measured,
+    Plan,
+    ToolError,
+    absolute,
+    clients_of,
+    installed,
+    last_lines,
+    run_program,
+    write_private,
+)
+from deploy.loadtest.protocols import doors
+from deploy.loadtest.protocols.base import Target
+from deploy.measuring.percentiles import percentile, percentile_name
+
+USERS = (4, 16)
+SHARES = (0.5, 0.9, 0.95, 0.99)
+PACKAGE = "locust"
+FILE = Path(__file__).with_name("locust_user.py")
+OPTIONS = "QFACE_LOCUST_OPTIONS"
+STATS = "stats.json"
+AT_ONCE = 100  # users that begin a second; locust warns above
+FAILED = 1  # its status where a request failed
+BUSY = 0.7  # of a core: locust is one process
+ROUNDED = 0.1  # seconds; longer times are kept with two digits
+
+
+class Locust:
+    def version(self) -> str:
+        return f"locust {installed(PACKAGE)}"
+
+    def forms(self, plan: Plan) -> Sequence[Form]:
+        kind = next((kind for kind, asked in plan.questions.items() if asked[0].photo is not None), None)
+        if kind is None:
+            raise ToolError("locust posts photos to REST, and the work has none: give photos")
+        return tuple(
+            Form(
+                scenario="closed loop over REST",
+                load=ClosedLoop(clients=users),
+                questions=tuple(
+                    dataclasses.replace(question, kind=f"{kind}, REST") for question in plan.questions[kind]
+                ),
+                protocol="rest",
+            )
+            for users in USERS
+        )
+
+    def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
+        users = clients_of(form.load)
+        with tempfile.TemporaryDirectory(prefix="locust-") as place:
+            folder = Path(place)
+            options = _written_options(form, target, folder, deadline=plan.deadline)
+            words = (
+                *("--headless", "--users", str(users), "--spawn-rate", str(min(users, AT_ONCE))),
+                *("--run-time", f"{max(1, round(plan.seconds))}s", "--stop-timeout", str(round(plan.deadline))),
+                *("--reset-stats", "--only-summary", "--skip-log-setup"),
+            )
+            done = run_program(
+                (
+                    *(sys.executable, "-m", PACKAGE, "-f", FILE),
+                    *(*words, "--json-file", folder / "stats"),
+                ),
+                name=PACKAGE,
+                seconds=plan.seconds + plan.deadline,
+                folder=folder,
+                environment={**os.environ, OPTIONS: str(options), "PYTHONPATH": str(PROJECT)},
+                accepted=(0, FAILED),
+            )
+            file = next(iter(folder.glob("stats*")), None)
+            return measured(
+                file.read_text() if file else done.printed + done.errors,
+                core_seconds=done.core_seconds,
+                command=shlex.join((PACKAGE, "-f", f"deploy/loadtest/peers/{FILE.name}", *words)),
+            )
+
+    def reasons(self, form: Form) -> Mapping[str, str]:
+        gevent = "locust is one gevent process, whose own time for users that wait is in its latency"
+        return {
+            "rate": "what was sent and not answered at its end is in no count of locust's",
+            **dict.fromkeys(
+                ("p50", "p90", "p99"),
+                f"{gevent}; it keeps times of {ROUNDED * 1e3:g} ms and longer with two digits",
+            ),
+        }
+
+
+def measured(stats: str, *, core_seconds: float, command: str) -> Measured:
+    """What locust's statistics in JSON have; ToolError where it is something else, or nothing was answered."""
+    try:
+        (entry,) = json.loads(stats)
+        counts = Counter({float(took): int(number) for took, number in entry["response_times"].items()})
+        sent, failed = int(entry["num_requests"]), int(entry["num_failures"])
+        seconds = float(entry["last_request_timestamp"]) - float(entry["start_time"])
+        rate = (sent - failed) / seconds
+        latency = [1e-3 * took for took in counts.elements()]
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ToolError(
+            f"locust's statistics can't be read ({type(error).__name__}: {error}): {last_lines(stats)}"
+        ) from None
+    if not latency or rate <= 0:
+        raise ToolError(f"none of locust's {sent} requests was answered: look at the server's log")
+    share = core_seconds / seconds
+    return Measured(
+        rate=rate,
+        percentiles={percentile_name(each): percentile(latency, each) for each in SHARES},
+        command=command,
+        core_ms=1e3 * core_seconds / sent,
+        notes=(
+            *((f"{failed} of its {sent} requests failed; their times are among its latencies",) if failed else ()),
+            f"its process took {share:.2f} of a core, its start among it"
+            + (": it may have been the limit" if share > BUSY else ", and was not the limit"),
+        ),
+    )
+
+
+def _written_options(form: Form, target: Target, folder: Path, *, deadline: float) -> Path:
+    """What locust_user reads."""
+    photos = []
+    for number, question in enumerate(form.questions):
+        if question.photo is None:
+            raise ToolError(f"{question.kind} is no photo, and locust posts photos alone")
+        file = folder / f"{number}.photo"
+        file.write_bytes(question.photo)
+        photos.append(str(file))
+    options: Mapping[str, Any] = {
+        "host": f"{'https' if target.secure else 'http'}://{target.address}",
+        "path": doors["rest"].message(form.questions[0]).path,
+        "headers": dict(target.metadata),
+        "authorities": absolute(target.authorities),
+        "certificate": absolute(target.certificate),
+        "private_key": absolute(target.private_key),
+        "photos": photos,
+        "deadline": deadline,
+    }
+    return write_private(options, folder / "options.json")

@@ -1,0 +1,168 @@
+"""NVIDIA's perf_analyzer, Triton's own load generator, over gRPC.
+
+`deploy/loadtest/peers/perf-analyzer` fetches it when first needed; README.md beside it has its commands for hosts
+with a GPU, whose input `python -m deploy.loadtest.peers --write-input FOLDER` writes.
+"""
+
+import csv
+import dataclasses
+import io
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.embedded.environment import PROJECT
+from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
+from deploy.loadtest.peers.perf_analyzer_input import write_input
+from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError, last_lines, run_program
+from deploy.loadtest.protocols.base import Target
+
+PROGRAM = PROJECT / "deploy" / "loadtest" / "peers" / "perf-analyzer"
+VERSION_SECONDS = 300.0  # it may have to be fetched
+CLIENTS = (1, 4, 16)
+# Three measurements in a row must lie so near to each other, in percent, as our own windows must.
+STABILITY = 10
+# It measures at least three times and, where they differ, until this many.
+FEWEST, TRIALS = 3, 6
+NO_STABLE = 2  # its status where no measurement of a load was stable
+_PERCENTILES = {f"p{share} latency": f"p{share}" for share in (50, 90, 95, 99)}
+_UNSTABLE = "not stabilizing"
+_LATE = re.compile(r"[^.\n]*(?:not able to keep up|delayed)[^.\n]*")
+_TYPES: Mapping[type, str] = {bool: "bool", int: "int", float: "double", str: "string"}
+
+
+class PerfAnalyzer:
+    def version(self) -> str:
+        try:
+            done = subprocess.run(
+                [PROGRAM, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ToolError(f"perf_analyzer can't be had: {error}") from None
+        if done.returncode:
+            raise ToolError(f"perf_analyzer can't be had: {last_lines(done.stdout, done.stderr)}")
+        # The program of the wheel gives its own version as 0.0.0.
+        (version,) = re.findall(r"^version=(\S+)$", PROGRAM.read_text(), flags=re.MULTILINE)
+        return f"perf_analyzer {version}"
+
+    def forms(self, plan: Plan) -> Sequence[Form]:
+        return tuple(
+            _form(plan, kind, load, variant=load == variant)
+            for kind in plan.questions
+            for variant in (ClosedLoop(clients=4),)
+            for load in (
+                *(ClosedLoop(clients=clients) for clients in CLIENTS),
+                OpenLoop(rate=plan.open_rate(kind)),
+            )
+        )
+
+    def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
+        if target.metadata:
+            raise ToolError("perf_analyzer sends no metadata over gRPC, so no key: give a server that wants none")
+        with tempfile.TemporaryDirectory(prefix="perf-analyzer-") as place:
+            folder = Path(place)
+            report = folder / "report.csv"
+            try:
+                write_input(form.questions, batched=plan.batched[form.questions[0].model], file=folder / "input.json")
+            except ValueError as error:
+                raise ToolError(str(error)) from None
+            words = words_for(form, target, seconds=plan.seconds)
+            done = run_program(
+                (PROGRAM, *words, "--input-data", folder / "input.json", "-f", report),
+                name="perf_analyzer",
+                seconds=TRIALS * plan.seconds,
+                folder=folder,
+                accepted=(0, NO_STABLE),
+            )
+            text = report.read_text() if report.exists() else ""
+        result = measured(text, done.printed + done.errors, command=shlex.join(("perf-analyzer", *words)))
+        answers = sum(map(int, re.findall(r"Request count: (\d+)", done.printed)))
+        return dataclasses.replace(result, core_ms=1e3 * done.core_seconds / answers if answers else 0.0)
+
+    def reasons(self, form: Form) -> Mapping[str, str]:
+        if isinstance(form.load, OpenLoop):
+            late = "it counts from when a request was sent, ours from when it was due"
+            return {
+                "rate": "its arrivals are drawn anew: over some seconds Poisson counts differ",
+                **dict.fromkeys(("p50", "p90", "p99"), late),
+            }
+        return {}
+
+
+def words_for(form: Form, target: Target, *, seconds: float) -> Sequence[str]:
+    """Its arguments, but for the files."""
+    question = form.questions[0]
+    return (
+        *("-m", question.model, "-u", target.address, "-i", "grpc", "--async"),
+        *_load_words(form.load),
+        *("--measurement-interval", str(round(1e3 * seconds / FEWEST)), "--max-trials", str(TRIALS)),
+        *("--stability-percentage", str(STABILITY), "--percentile", "99"),
+        *(
+            word
+            for name, value in question.parameters.items()
+            for word in ("--request-parameter", f"{name}:{value}:{_TYPES[type(value)]}")
+        ),
+        *_secure_words(target),
+    )
+
+
+def _load_words(load: Load) -> Sequence[str]:
+    if isinstance(load, ClosedLoop):
+        return ("--concurrency-range", str(load.clients))
+    return ("--request-rate-range", f"{load.rate:g}", "--request-distribution", load.arrivals)
+
+
+def _secure_words(target: Target) -> Sequence[str]:
+    if not target.secure:
+        return ()
+    files = {
+        "--ssl-grpc-root-certifications-file": target.authorities,
+        "--ssl-grpc-private-key-file": target.private_key,
+        "--ssl-grpc-certificate-chain-file": target.certificate,
+    }
+    return (
+        "--ssl-grpc-use-ssl",
+        *(word for option, file in files.items() if file is not None for word in (option, str(file.resolve()))),
+    )
+
+
+def measured(report: str, printed: str, *, command: str) -> Measured:
+    """What its CSV report has of one load; ToolError with what it printed where there is nothing to be read."""
+    rows = list(csv.DictReader(io.StringIO(report)))
+    try:
+        row = rows[0]
+        percentiles = {short: 1e-6 * float(row[long]) for long, short in _PERCENTILES.items()}
+        rate = float(row["Inferences/Second"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise ToolError(f"perf_analyzer's report can't be read: {last_lines(printed)}") from None
+    stable = _UNSTABLE not in printed
+    return Measured(
+        rate=rate,
+        percentiles=percentiles,
+        command=command,
+        valid="stable" if stable else f"not stable within {STABILITY} % in {TRIALS} measurements",
+        notes=tuple(line.strip() for line in _LATE.findall(printed)[:1]),
+    )
+
+
+def _form(plan: Plan, kind: str, load: Load, *, variant: bool) -> Form:
+    """It asks for every output that a model declares, those made on request too; so ours is asked for the same."""
+    asked = plan.questions[kind]
+
+    def all_outputs(question: Any) -> Any:
+        return dataclasses.replace(
+            question, kind=f"{kind}, all outputs", outputs=tuple(plan.outputs[question.model])
+        )
+
+    clients = tuple(dataclasses.replace(question, kind=f"{kind}, as clients ask") for question in asked)
+    return Form(
+        scenario="closed loop" if isinstance(load, ClosedLoop) else "open loop",
+        load=load,
+        questions=tuple(map(all_outputs, asked)),
+        protocol="grpc",
+        variant=clients if variant else (),
+    )
