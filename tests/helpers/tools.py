@@ -9,7 +9,10 @@ import pytest
 from tests.helpers.paths import ROOT
 
 TOOLS = ROOT / ".venv-deploy" / "bin"
-# Program -> Debian's package of it. All else comes with `make .venv-deploy`.
+LOAD_TOOLS = ROOT / ".venv-loadtest" / "bin"
+# Program -> the environment that brings it. All else comes with `make .venv-deploy`.
+ENVIRONMENTS = {"locust": LOAD_TOOLS.parent.name}
+# Program -> Debian's package of it.
 PACKAGES = {
     "debootstrap": "debootstrap",
     "nginx": "nginx-light",
@@ -21,15 +24,17 @@ REQUIRED = "QFACE_REQUIRE_TOOLS"
 
 
 def find_tool(name: str) -> Path | None:
-    """Where a program lies: in .venv-deploy, else on PATH or in /usr/sbin; None where it is not installed."""
-    searched = os.pathsep.join((str(TOOLS), os.environ.get("PATH", os.defpath), "/usr/sbin"))
+    """Where a program lies: in an environment of tools, else on PATH or in /usr/sbin; None without it."""
+    searched = os.pathsep.join((str(TOOLS), str(LOAD_TOOLS), os.environ.get("PATH", os.defpath), "/usr/sbin"))
     found = shutil.which(name, path=searched)
     return Path(found) if found else None
 
 
 def how_to_install(name: str) -> str:
     """The command that brings a program."""
-    return f"apt-get install {PACKAGES[name]}" if name in PACKAGES else "make .venv-deploy"
+    if name in PACKAGES:
+        return f"apt-get install {PACKAGES[name]}"
+    return f"make {ENVIRONMENTS.get(name, TOOLS.parent.name)}"
 
 
 def require_tool(name: str) -> Path:

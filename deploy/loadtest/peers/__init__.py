@@ -1,1 +1,1 @@
-"""Other people's load generators on the same work, their figures beside ours: `python -m deploy.loadtest.peers`."""
+"""Other people's load generators on the same work, beside our own: `python -m deploy.loadtest.peers`."""

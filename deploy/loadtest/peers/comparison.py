@@ -49,7 +49,9 @@ def rows(stages: Sequence[Stage], peers: Sequence[Peer]) -> Sequence[Row]:
 def of_stage(stage: Stage) -> Figures:
     """Of one of our own; no percentile where nothing was answered."""
     latency = stage.latency
-    measured = {percentile_name(share): latency.percentile(share) for share in SHARES} if latency.count else {}
+    measured = (
+        {percentile_name(share): latency.percentile(share) for share in SHARES} if latency.count else {}
+    )
     return {RATE: stage.rate, **measured}
 
 
@@ -81,8 +83,8 @@ def differences(
     """
     theirs_middle, ours_middle = medians(theirs), medians(ours)
     return tuple(
-        f"{name} {ratio - 1:+.0%} ({_stated(name, theirs_middle[name])} beside {_stated(name, ours_middle[name])}): "
-        + "; ".join(_why(name, theirs, ours, reasons))
+        f"{name} {ratio - 1:+.0%} ({_stated(name, theirs_middle[name])} beside "
+        f"{_stated(name, ours_middle[name])}): {'; '.join(_why(name, theirs, ours, reasons))}"
         for name, ratio in ratios(theirs_middle, ours_middle).items()
         if abs(ratio - 1) > TOLERANCE
     )
@@ -115,9 +117,8 @@ def table(compared: Sequence[Row]) -> str:
     for row in compared:
         cells = (_cell(name, row) for name in names)
         peer = row.peer
-        lines.append(
-            f"| {peer.tool} | {peer.scenario}: {peer.beside} | {peer.kind} | {' | '.join(cells)} | {peer.valid} |"
-        )
+        load = f"{peer.scenario}: {peer.beside}"
+        lines.append(f"| {peer.tool} | {load} | {peer.kind} | {' | '.join(cells)} | {peer.valid} |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from deploy.embedded.environment import PROJECT
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.peers.loadgen_rules import VERDICT, overridden
-from deploy.loadtest.protocols.v2_grpc import request_of
 from deploy.loadtest.peers.tool import (
     Form,
     Measured,
@@ -23,6 +22,7 @@ from deploy.loadtest.peers.tool import (
     write_private,
 )
 from deploy.loadtest.protocols.base import OK, Target
+from deploy.loadtest.protocols.v2_grpc import request_of
 
 SERVER, OFFLINE = "Server", "Offline"
 AT_ONCE = 4  # calls under way of Offline
@@ -91,13 +91,17 @@ class LoadGen:
 
     def reasons(self, form: Form) -> Mapping[str, str]:
         if isinstance(form.load, ClosedLoop):
-            return {"rate": "Offline's rate counts the last calls, which end with fewer than all places taken"}
-        drawn = "its arrivals are drawn by MLPerf's seed, ours by ours: over some seconds Poisson counts differ"
+            return {
+                "rate": "Offline's rate counts the last calls, which end with fewer than all places taken"
+            }
+        drawn = (
+            "its arrivals are drawn by MLPerf's seed, ours by ours: over some seconds Poisson counts differ"
+        )
         return {
             "rate": f"{drawn}; it counts until the last answer, after the last arrival",
             **dict.fromkeys(
                 ("p50", "p90", "p99"),
-                f"{drawn}; its latency has its own Python in it, from when a call was due until it is told of the end",
+                f"{drawn}; its latency has its Python client in it, on both sides of the call",
             ),
         }
 
@@ -147,7 +151,7 @@ def measured(printed: str, summary: str, *, scenario: str, pictures: int) -> Mea
             + (": it may have been the limit" if share > BUSY else ", and was not the limit"),
             f"the calls alone took {1e3 * own['0.5']:.1f} ms (p50) and {1e3 * own['0.99']:.1f} ms (p99)"
             + (
-                f" of LoadGen's {1e3 * latency['p50']:.1f} and {1e3 * latency['p99']:.1f}: the rest is its own time"
+                f"; from when they were due on {1e3 * latency['p50']:.1f} and {1e3 * latency['p99']:.1f}"
                 if scenario == SERVER
                 else ": its latencies count from the start of all and are not compared"
             ),

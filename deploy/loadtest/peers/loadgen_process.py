@@ -1,10 +1,10 @@
-"""MLPerf LoadGen in a process of its own: `... FILE`, settings as JSON; what it did as JSON on standard output.
+"""MLPerf LoadGen in a process of its own: `... FILE`, options in JSON; prints what it did as JSON.
 
     {"address", "secure", "metadata", "authorities", "certificate", "private_key",
-     "messages" (files of serialized requests), "scenario" ("Server" or "Offline"), "rate" (a second), "seconds",
-     "bound" (seconds, p99), "at_once" (calls under way of Offline), "deadline", "log" (folder)}
+     "messages" (files of serialized requests), "scenario" ("Server" or "Offline"), "rate" (a second),
+     "seconds", "bound" (seconds, p99), "at_once" (calls under way of Offline), "deadline", "log" (folder)}
 
-Its system under test sends the requests, serialized before, as asynchronous gRPC calls; answers are not parsed.
+Its system under test sends serialized requests as asynchronous calls, and does not parse their answers.
 """
 
 import importlib.metadata
@@ -111,9 +111,7 @@ def open_channel(options: Mapping[str, Any]) -> grpc.Channel:
             ("certificate_chain", "certificate"),
         )
     }
-    return grpc.secure_channel(
-        options["address"], grpc.ssl_channel_credentials(**files), options=settings
-    )
+    return grpc.secure_channel(options["address"], grpc.ssl_channel_credentials(**files), options=settings)
 
 
 def measure(options: Mapping[str, Any]) -> dict[str, Any]:

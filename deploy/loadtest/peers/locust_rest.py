@@ -1,12 +1,13 @@
 """locust over REST: users that post photos, each after the answer to the one before."""
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import shlex
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,17 @@ from deploy.loadtest.peers.tool import (
 )
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.measuring.percentiles import percentile, percentile_name
 
 USERS = (4, 16)
-SHARES = (0.5, 0.9, 0.95, 0.99)
+_PERCENTILES = {f"{share}%": f"p{share}" for share in (50, 90, 95, 99)}
 PACKAGE = "locust"
 FILE = Path(__file__).with_name("locust_user.py")
 OPTIONS = "QFACE_LOCUST_OPTIONS"
-STATS = "stats.json"
+STATS = "locust"
+COST = "cost.json"  # what its process took
+TOTAL = "Aggregated"  # the row of its statistics that has all requests
 AT_ONCE = 100  # users that begin a second; locust warns above
-FAILED = 1  # its status where a request failed
+RAMP = 1.0  # seconds until all users have begun, which are not counted
 BUSY = 0.7  # of a core: locust is one process
 ROUNDED = 0.1  # seconds; longer times are kept with two digits
 
@@ -68,24 +70,29 @@ class Locust:
             options = _written_options(form, target, folder, deadline=plan.deadline)
             words = (
                 *("--headless", "--users", str(users), "--spawn-rate", str(min(users, AT_ONCE))),
-                *("--run-time", f"{max(1, round(plan.seconds))}s", "--stop-timeout", str(round(plan.deadline))),
-                *("--reset-stats", "--only-summary", "--skip-log-setup"),
+                *(
+                    "--run-time",
+                    f"{round(plan.seconds + RAMP)}s",
+                    "--stop-timeout",
+                    str(round(plan.deadline)),
+                ),
+                *("--reset-stats", "--only-summary", "--exit-code-on-error", "0"),
             )
             done = run_program(
                 (
                     *(sys.executable, "-m", PACKAGE, "-f", FILE),
-                    *(*words, "--json-file", folder / "stats"),
+                    *(*words, "--csv", folder / STATS),
                 ),
                 name=PACKAGE,
                 seconds=plan.seconds + plan.deadline,
                 folder=folder,
                 environment={**os.environ, OPTIONS: str(options), "PYTHONPATH": str(PROJECT)},
-                accepted=(0, FAILED),
             )
-            file = next(iter(folder.glob("stats*")), None)
+            file = folder / f"{STATS}_stats.csv"
             return measured(
-                file.read_text() if file else done.printed + done.errors,
-                core_seconds=done.core_seconds,
+                file.read_text() if file.exists() else "",
+                printed=done.printed + done.errors,
+                cost=(folder / COST).read_text() if (folder / COST).exists() else "{}",
                 command=shlex.join((PACKAGE, "-f", f"deploy/loadtest/peers/{FILE.name}", *words)),
             )
 
@@ -100,30 +107,31 @@ class Locust:
         }
 
 
-def measured(stats: str, *, core_seconds: float, command: str) -> Measured:
-    """What locust's statistics in JSON have; ToolError where it is something else, or nothing was answered."""
+def measured(stats: str, *, printed: str, cost: str, command: str) -> Measured:
+    """What locust's statistics in CSV have; ToolError where it is something else, or nothing was answered."""
+    row = next((row for row in csv.DictReader(io.StringIO(stats)) if row.get("Name") == TOTAL), {})
     try:
-        (entry,) = json.loads(stats)
-        counts = Counter({float(took): int(number) for took, number in entry["response_times"].items()})
-        sent, failed = int(entry["num_requests"]), int(entry["num_failures"])
-        seconds = float(entry["last_request_timestamp"]) - float(entry["start_time"])
-        rate = (sent - failed) / seconds
-        latency = [1e-3 * took for took in counts.elements()]
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ToolError(
-            f"locust's statistics can't be read ({type(error).__name__}: {error}): {last_lines(stats)}"
-        ) from None
-    if not latency or rate <= 0:
-        raise ToolError(f"none of locust's {sent} requests was answered: look at the server's log")
-    share = core_seconds / seconds
+        sent, failed = int(row["Request Count"]), int(row["Failure Count"])
+        rate = float(row["Requests/s"]) - float(row["Failures/s"])
+        if not failed < sent or rate <= 0:
+            raise ToolError(f"none of locust's {sent} requests was answered: {last_lines(printed)}")
+        percentiles = {short: 1e-3 * float(row[long]) for long, short in _PERCENTILES.items()}
+        own = json.loads(cost)
+        share = own["core_seconds"] / own["seconds"]
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):
+        raise ToolError(f"locust's statistics can't be read: {last_lines(printed)}") from None
     return Measured(
         rate=rate,
-        percentiles={percentile_name(each): percentile(latency, each) for each in SHARES},
+        percentiles=percentiles,
         command=command,
-        core_ms=1e3 * core_seconds / sent,
+        core_ms=1e3 * own["core_seconds"] / sent,
         notes=(
-            *((f"{failed} of its {sent} requests failed; their times are among its latencies",) if failed else ()),
-            f"its process took {share:.2f} of a core, its start among it"
+            *(
+                (f"{failed} of its {sent} requests failed; their times are among its latencies",)
+                if failed
+                else ()
+            ),
+            f"its process took {share:.2f} of a core"
             + (": it may have been the limit" if share > BUSY else ", and was not the limit"),
         ),
     )
@@ -147,5 +155,6 @@ def _written_options(form: Form, target: Target, folder: Path, *, deadline: floa
         "private_key": absolute(target.private_key),
         "photos": photos,
         "deadline": deadline,
+        "cost": str(folder / COST),
     }
     return write_private(options, folder / "options.json")

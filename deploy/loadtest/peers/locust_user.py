@@ -7,10 +7,13 @@ import itertools
 import json
 import os
 import ssl
+import time
 from pathlib import Path
+from typing import Any
 
-from locust import FastHttpUser, task
+from locust import FastHttpUser, events, task
 
+BEGAN: dict[str, float] = {}
 OPTIONS = json.loads(Path(os.environ["QFACE_LOCUST_OPTIONS"]).read_text())
 PHOTOS = itertools.cycle([Path(file).read_bytes() for file in OPTIONS["photos"]])
 
@@ -37,3 +40,20 @@ class Client(FastHttpUser):
             headers={"Content-Type": "application/octet-stream", **OPTIONS["headers"]},
             name="analyze",
         )
+
+
+@events.spawning_complete.add_listener
+def _begin(**_: Any) -> None:
+    BEGAN.setdefault("seconds", time.monotonic())
+    BEGAN.setdefault("core_seconds", time.process_time())
+
+
+@events.quitting.add_listener
+def _end(**_: Any) -> None:
+    """Keeps what the process itself took while all users posted."""
+    if BEGAN:
+        spent = {
+            "seconds": time.monotonic() - BEGAN["seconds"],
+            "core_seconds": time.process_time() - BEGAN["core_seconds"],
+        }
+        Path(OPTIONS["cost"]).write_text(json.dumps(spent))

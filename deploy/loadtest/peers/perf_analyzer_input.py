@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.loadtest.protocols.descriptions import datatype_of
-from deploy.loadtest.protocols.v2_grpc import raw_bytes
+from deploy.loadtest.protocols.tensors import datatype_of, raw_bytes
 from deploy.loadtest.work.question import Question
 
 
@@ -28,7 +27,7 @@ def _step(question: Question, *, batched: bool) -> dict[str, Any]:
     for name, tensor in question.inputs.items():
         if batched and tensor.shape[0] != 1:
             raise ValueError(
-                f"{question.kind} has {tensor.shape[0]} rows in {name}: perf_analyzer makes a batch of one row itself"
+                f"{question.kind} has {tensor.shape[0]} rows in {name}: give one, perf_analyzer makes batches"
             )
         data = base64.b64encode(raw_bytes(tensor, datatype_of(tensor, name=name)))
         step[name] = {

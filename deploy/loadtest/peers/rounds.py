@@ -12,8 +12,6 @@ from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Peer, Stage
 from deploy.loadtest.work.question import Question
 
-
-
 # Puts a load on and returns what it measured.
 Ours = Callable[[Sequence[Question], Load], Stage]
 
@@ -29,7 +27,7 @@ class Compared:
 def compare(
     tool: Tool, form: Form, *, version: str, target: Target, plan: Plan, ours: Ours, rounds: int
 ) -> Compared:
-    """Measures a form in rounds, who begins alternates; the peer's figures are medians. ToolError by the tool."""
+    """Measures a form in rounds, who begins alternates; the peer's figures are medians."""
     theirs: list[Measured] = []
     stages: list[Stage] = []
     variants: list[Stage] = []
@@ -87,7 +85,7 @@ def _own_cost(theirs: Sequence[Measured], stages: Sequence[Stage]) -> Sequence[s
         1e3 * stage.generator.core_seconds / count for stage, count in zip(stages, answers, strict=True)
     )
     tool = statistics.median(each.core_ms for each in theirs)
-    return (f"its processes took {tool:.1f} core-ms an answer, its start among it, our generator's {own:.1f}",)
+    return (f"its processes took {tool:.1f} core-ms an answer, our generator's {own:.1f}",)
 
 
 def _variant(form: Form, variant: Sequence[Figures], same: Sequence[Figures]) -> Sequence[str]:
@@ -99,5 +97,6 @@ def _variant(form: Form, variant: Sequence[Figures], same: Sequence[Figures]) ->
         return f"{figures['rate']:.1f} answers/s, p50 {1e3 * figures['p50']:.1f} ms"
 
     return (
-        f"ours as {form.variant[0].kind!r}: {stated(named)}; as {form.kind!r}, which the tool sends: {stated(plain)}",
+        f"ours of {form.kind!r}, which the tool sends: {stated(plain)}; "
+        f"of {form.variant[0].kind!r}: {stated(named)}",
     )

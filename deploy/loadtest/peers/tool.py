@@ -102,7 +102,7 @@ class Tool(Protocol):
         """Runs it once against a target of the form's protocol; ToolError where that fails."""
 
     def reasons(self, form: Form) -> Mapping[str, str]:
-        """Why its figures may differ from ours, a sentence for each figure ("rate", "p50" ...) that has one."""
+        """Why a figure of it ("rate", "p50" ...) may differ from ours, where that is known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,9 +146,7 @@ def run_program(
     except OSError as error:
         raise ToolError(f"{name} can't be started: {error}") from None
     if done.returncode not in accepted:
-        raise ToolError(
-            f"{name} ended with status {done.returncode}: {last_lines(done.stdout, done.stderr)}"
-        )
+        raise ToolError(f"{name} ended with status {done.returncode}: {last_lines(done.stdout, done.stderr)}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Output(
         printed=done.stdout,
