@@ -177,8 +177,8 @@ loadtest: .venv-loadtest/.made $(if $(findstring --url,$(ARGS)),,repository) ## 
 	@.venv-loadtest/bin/python -m deploy.loadtest $(ARGS)
 
 .PHONY: perf-analyzer
-perf-analyzer: .venv/.made repository ## NVIDIA's load generator against what is served
-	$(FULL) -m deploy.benchmark.perf_analyzer $(ARGS)
+perf-analyzer: .venv-loadtest/.made repository ## NVIDIA's load generator against what is served, beside ours: a table, about 9 minutes (ARGS="--seconds 3 --rounds 1": 2)
+	@.venv-loadtest/bin/python -m deploy.loadtest.peers --tools perf-analyzer $(ARGS)
 
 .PHONY: evaluate
 evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled faces (DATA, PHOTOS, BESIDE): var/evaluation.md
@@ -261,7 +261,7 @@ sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/perf-analyzer-input.json var/sbom
+	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/sbom
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -9,17 +9,15 @@ It runs in .venv-loadtest. With --report the figures are added to a report of `p
 
 import argparse
 import contextlib
-import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.loadtest.command.access import Access
 from deploy.loadtest.generator import GeneratorError
-from deploy.loadtest.peers.comparison import SECTION, rows, table
 from deploy.loadtest.peers.measuring import (
     DEADLINE,
     GRPC,
@@ -28,20 +26,23 @@ from deploy.loadtest.peers.measuring import (
     SECONDS,
     SLO,
     TOOLS,
-    Outcome,
     measure_peers,
 )
+from deploy.loadtest.peers.outcome import added, summary
 from deploy.loadtest.peers.perf_analyzer_input import write_input
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.report import write_report
 from deploy.loadtest.results import Run
-from deploy.loadtest.work import WorkOptions, build
+from deploy.loadtest.work import build
+from deploy.loadtest.work.mix import Entry
+from deploy.loadtest.work.options import WorkOptions, add_work_options, work_options
+from deploy.loadtest.work.question import Question
 from deploy.measuring.about import run_header
 
 PROGRAM = "python -m deploy.loadtest.peers"
-NOT_MEASURED = "peers_not_measured"  # of a run's `about`
 MEASURED, PARTLY, NOTHING, INTERRUPTED = 0, 1, 2, 130
+KINDS = ("photo", "face", "crop")
 TIMEOUT = 20.0  # seconds, to describe a server
 
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = Run.read(options.report) if options.report else None
         with _served(options) as targets:
-            questions = build(WorkOptions(), doors[GRPC].describe(targets[GRPC], timeout=TIMEOUT))
+            questions = build(_work(options), door=doors[GRPC], target=targets[GRPC]).questions
             if options.write_input:
                 return _write_input(questions, targets[GRPC], options.write_input)
             outcome = measure_peers(
@@ -81,36 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return PARTLY if outcome.not_measured else MEASURED
 
 
-def added(run: Run, outcome: Outcome) -> Run:
-    """The run with the outcome in place of what other tools gave it before."""
-    about: dict[str, Any] = {key: value for key, value in run.about.items() if key != NOT_MEASURED}
-    if outcome.not_measured:
-        about[NOT_MEASURED] = list(outcome.not_measured)
-    stages = tuple(stage for stage in run.stages if stage.section != SECTION)
-    return dataclasses.replace(
-        run, about=about, stages=(*stages, *outcome.stages), peers=tuple(outcome.peers)
-    )
-
-
-def summary(outcome: Outcome) -> str:
-    """The table, the reasons of what differs, and what could not be measured."""
-    compared = rows(outcome.stages, outcome.peers)
-    lines = ["Other tools' figure / ours (ratio), medians of the rounds:", "", table(compared)]
-    for row in compared:
-        peer = row.peer
-        lines += ["", f"{peer.tool}, {peer.scenario}: {peer.beside} of {peer.kind} ({peer.command})"]
-        lines += [f"  - {note}" for note in peer.notes]
-    if outcome.not_measured:
-        lines += ["", "Not measured:", *(f"  - {sentence}" for sentence in outcome.not_measured)]
-    return "\n".join(lines)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     where = parser.add_argument_group("the server: one is started where no --url is given")
     where.add_argument("--url", metavar="HOST:PORT", help="gRPC of a server")
     where.add_argument(
         "--rest-url", metavar="HOST:PORT", help="REST of the same server, which locust posts to"
+    )
+    where.add_argument(
+        "--authorities", type=Path, help="PEM file that the server's certificate is checked by"
     )
     where.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     what = parser.add_argument_group("the loads")
@@ -119,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--rounds", type=int, default=ROUNDS, help="of each load, ours in turns (%(default)d)")
     what.add_argument("--slo", type=float, default=SLO, help="seconds: LoadGen's bound of p99 (%(default)g)")
     what.add_argument("--deadline", type=float, default=DEADLINE, help="seconds of a request (%(default)g)")
+    add_work_options(parser)
     results = parser.add_argument_group("results").add_mutually_exclusive_group()
     results.add_argument(
         "--report", type=Path, metavar="FILE", help="a report.json: what is measured is added to it"
@@ -133,8 +114,11 @@ def _parser() -> argparse.ArgumentParser:
 @contextlib.contextmanager
 def _served(options: argparse.Namespace) -> Iterator[Mapping[str, Target]]:
     if options.url:
-        rest = {REST: Target(protocol=REST, address=options.rest_url)} if options.rest_url else {}
-        yield {GRPC: Target(protocol=GRPC, address=options.url), **rest}
+        urls = {GRPC: options.url, **({REST: options.rest_url} if options.rest_url else {})}
+        yield {
+            protocol: Access(url=url, protocol=protocol, authorities=options.authorities).target()
+            for protocol, url in urls.items()
+        }
         return
     with GatewayServer(options.repository, rest_port=0) as gateway:
         yield {
@@ -143,7 +127,14 @@ def _served(options: argparse.Namespace) -> Iterator[Mapping[str, Target]]:
         }
 
 
-def _write_input(questions: Sequence[Any], target: Target, folder: Path) -> int:
+def _work(options: argparse.Namespace) -> WorkOptions:
+    """Every kind of question that Q-Face answers, where none is named."""
+    if not (options.mix or options.model or options.photos):
+        options.mix = [Entry.parse(f"{kind}=1") for kind in KINDS]
+    return work_options(options)
+
+
+def _write_input(questions: Sequence[Question], target: Target, folder: Path) -> int:
     models = doors[GRPC].describe(target, timeout=TIMEOUT)["models"]
     folder.mkdir(parents=True, exist_ok=True)
     for model in dict.fromkeys(question.model for question in questions):

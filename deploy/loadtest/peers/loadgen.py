@@ -1,5 +1,6 @@
 """MLPerf LoadGen's Server and Offline scenarios over gRPC: unverified, the overridden rules listed."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -33,7 +34,12 @@ _RATES = {SERVER: "Completed samples per second", OFFLINE: "Samples per second"}
 _PERCENTILES = {"50.00": "p50", "90.00": "p90", "95.00": "p95", "99.00": "p99", "99.90": "p99.9"}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadGen:
+    """python: of an environment that has mlcommons-loadgen."""
+
+    python: str = sys.executable
+
     def version(self) -> str:
         return f"MLPerf LoadGen {installed('mlcommons-loadgen')}"
 
@@ -77,7 +83,7 @@ class LoadGen:
                 "log": str(folder),
             }
             done = run_program(
-                (sys.executable, "-m", MODULE, write_private(options, folder / "options.json")),
+                (self.python, "-m", MODULE, write_private(options, folder / "options.json")),
                 name="LoadGen",
                 seconds=plan.seconds + plan.deadline,
                 folder=PROJECT,

@@ -43,7 +43,12 @@ BUSY = 0.7  # of a core: locust is one process
 ROUNDED = 0.1  # seconds; longer times are kept with two digits
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Locust:
+    """python: of an environment that has locust."""
+
+    python: str = sys.executable
+
     def version(self) -> str:
         return f"locust {installed(PACKAGE)}"
 
@@ -80,7 +85,7 @@ class Locust:
             )
             done = run_program(
                 (
-                    *(sys.executable, "-m", PACKAGE, "-f", FILE),
+                    *(self.python, "-m", PACKAGE, "-f", FILE),
                     *(*words, "--csv", folder / STATS),
                 ),
                 name=PACKAGE,

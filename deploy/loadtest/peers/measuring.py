@@ -9,12 +9,13 @@ from deploy.loadtest.loads import ClosedLoop, Load
 from deploy.loadtest.peers.comparison import SECTION
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
+from deploy.loadtest.peers.outcome import Outcome
 from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer
 from deploy.loadtest.peers.rounds import Ours, compare
 from deploy.loadtest.peers.tool import Plan, Tool, ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.results import Peer, Stage
+from deploy.loadtest.results import Stage
 from deploy.loadtest.stage import Settings, StageInterrupted, measure_stage
 from deploy.loadtest.work.question import Question
 
@@ -27,16 +28,6 @@ WINDOWS = 3  # of each measurement, as perf_analyzer has
 SPREAD = 0.1
 PROBE_CLIENTS = 4
 DESCRIBE_SECONDS = 20.0
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What was measured, and a sentence on each tool or load that could not be."""
-
-    stages: list[Stage] = dataclasses.field(default_factory=list)
-    peers: list[Peer] = dataclasses.field(default_factory=list)
-    not_measured: list[str] = dataclasses.field(default_factory=list)
-    interrupted: bool = False
 
 
 def measure_peers(
