@@ -16,7 +16,6 @@ from pathlib import Path
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
-from deploy.loadtest.command.access import Access
 from deploy.loadtest.generator import GeneratorError
 from deploy.loadtest.peers.measuring import (
     DEADLINE,
@@ -32,9 +31,8 @@ from deploy.loadtest.peers.outcome import added, summary
 from deploy.loadtest.peers.perf_analyzer_input import write_input
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.report import write_report
 from deploy.loadtest.results import Run
-from deploy.loadtest.work import build
+from deploy.loadtest.work.building import build
 from deploy.loadtest.work.mix import Entry
 from deploy.loadtest.work.options import WorkOptions, add_work_options, work_options
 from deploy.loadtest.work.question import Question
@@ -71,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOTHING
     print(f"\n{summary(outcome)}")
     if options.report and run is not None:
-        write_report(added(run, outcome), options.report.parent)
+        added(run, outcome).write(options.report)
     elif options.output:
         header = run_header(module="deploy.loadtest.peers", arguments=words)
-        write_report(added(Run(about=header, stages=()), outcome), options.output)
+        added(Run(about=header, stages=()), outcome).write(options.output / "report.json")
     if outcome.interrupted:
         return INTERRUPTED
     if not outcome.peers:
@@ -88,9 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--url", metavar="HOST:PORT", help="gRPC of a server")
     where.add_argument(
         "--rest-url", metavar="HOST:PORT", help="REST of the same server, which locust posts to"
-    )
-    where.add_argument(
-        "--authorities", type=Path, help="PEM file that the server's certificate is checked by"
     )
     where.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     what = parser.add_argument_group("the loads")
@@ -115,10 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 def _served(options: argparse.Namespace) -> Iterator[Mapping[str, Target]]:
     if options.url:
         urls = {GRPC: options.url, **({REST: options.rest_url} if options.rest_url else {})}
-        yield {
-            protocol: Access(url=url, protocol=protocol, authorities=options.authorities).target()
-            for protocol, url in urls.items()
-        }
+        yield {protocol: Target(protocol=protocol, address=url) for protocol, url in urls.items()}
         return
     with GatewayServer(options.repository, rest_port=0) as gateway:
         yield {

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, events
 
 BEGAN: dict[str, float] = {}
 OPTIONS = json.loads(Path(os.environ["QFACE_LOCUST_OPTIONS"]).read_text())
@@ -25,14 +25,13 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-class Client(FastHttpUser):
+class Client(FastHttpUser):  # type: ignore[misc]  # locust is not where types are checked
     host = OPTIONS["host"]
     insecure = False
     ssl_context_factory = staticmethod(_context)
     connection_timeout = network_timeout = OPTIONS["deadline"]
     max_retries = max_redirects = 0
 
-    @task
     def analyze(self) -> None:
         self.client.post(
             OPTIONS["path"],
@@ -41,14 +40,14 @@ class Client(FastHttpUser):
             name="analyze",
         )
 
+    tasks = (analyze,)
 
-@events.spawning_complete.add_listener
+
 def _begin(**_: Any) -> None:
     BEGAN.setdefault("seconds", time.monotonic())
     BEGAN.setdefault("core_seconds", time.process_time())
 
 
-@events.quitting.add_listener
 def _end(**_: Any) -> None:
     """Keeps what the process itself took while all users posted."""
     if BEGAN:
@@ -57,3 +56,7 @@ def _end(**_: Any) -> None:
             "core_seconds": time.process_time() - BEGAN["core_seconds"],
         }
         Path(OPTIONS["cost"]).write_text(json.dumps(spent))
+
+
+events.spawning_complete.add_listener(_begin)
+events.quitting.add_listener(_end)
