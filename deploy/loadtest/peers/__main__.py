@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
+from deploy.loadtest.command.access import Access
 from deploy.loadtest.generator import GeneratorError
 from deploy.loadtest.peers.measuring import (
     DEADLINE,
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--rest-url", metavar="HOST:PORT", help="REST of the same server, which locust posts to"
     )
+    where.add_argument(
+        "--authorities", type=Path, help="PEM file that the server's certificate is checked by"
+    )
     where.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     what = parser.add_argument_group("the loads")
     what.add_argument("--tools", nargs="+", choices=tuple(TOOLS), default=tuple(TOOLS))
@@ -110,7 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 def _served(options: argparse.Namespace) -> Iterator[Mapping[str, Target]]:
     if options.url:
         urls = {GRPC: options.url, **({REST: options.rest_url} if options.rest_url else {})}
-        yield {protocol: Target(protocol=protocol, address=url) for protocol, url in urls.items()}
+        yield {
+            protocol: Access(url=url, protocol=protocol, authorities=options.authorities).target()
+            for protocol, url in urls.items()
+        }
         return
     with GatewayServer(options.repository, rest_port=0) as gateway:
         yield {
