@@ -5,7 +5,6 @@ with OpenCV and as the server does; all that a face with its place takes; decodi
 whose faces are searched for, decoded no finer than needed and, beside it, whole.
 """
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -19,6 +18,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from build.detector import find_detector
+from deploy.measuring.command import parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
@@ -136,9 +136,7 @@ def core_ms(columns: Mapping[str, Callable[[], object]], *, rounds: int) -> dict
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.benchmark.decoding", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="of each figure (default: 9)")
-    rounds = parser.parse_args(argv).rounds
+    rounds = parser_of("deploy.benchmark.decoding", __doc__, rounds=9).parse_args(argv).rounds
     cv2.setNumThreads(1)
     threadpoolctl.threadpool_limits(limits=1, user_api="blas")
     detector = load_detector(find_detector(), threads=1)

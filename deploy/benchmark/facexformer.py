@@ -15,7 +15,6 @@ The network is exported once, below var/build. Without a checkpoint its weights 
 it is does not depend on them.
 """
 
-import argparse
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +35,7 @@ from build.stages.export import ExportStage
 from build.stages.random_weights import UntrainedStage
 from build.stages.stage import perform
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import command, parser_of
 from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.image.crops import crop_of
@@ -175,45 +175,39 @@ def table(rates: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
+@command("bench-facexformer", BuildError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.facexformer", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = parser_of("deploy.benchmark.facexformer", __doc__, rounds=5)
     parser.add_argument("--checkpoint", type=Path, help="a converted one (default: random weights)")
     parser.add_argument("--photo", type=Path, help="a JPEG; then --box too")
     parser.add_argument("--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="of its face")
     parser.add_argument("--batch", type=int, default=4, help="faces at once, beside one (default: 4)")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="cores for each way (default: all)")
     parser.add_argument("--output", type=Path, default=PROJECT / "var", help="where the export is kept")
     options = parser.parse_args(arguments)
     log = partial(print, file=sys.stderr, flush=True)
-    try:
-        if (options.photo is None) != (options.box is None):
-            raise ValueError("a photo and the box of its face go together: give both --photo and --box")
-        if options.batch < 1:
-            raise ValueError(f"a batch of {options.batch} holds no face: take at least 1")
-        photo = (options.photo or PHOTO).read_bytes()
-        checkpoint, place = options.checkpoint, options.output / "build"
-        if checkpoint is None:
-            directory = place / f"{NAME}-untrained" / "checkpoint"
-            done = perform(UntrainedStage(configuration=NAME, directory=directory), log=log)
-            checkpoint = done.directory / done.report["checkpoint"]
-        export = ExportStage(checkpoint=checkpoint, directory=place / checkpoint.stem / "onnx")
-        rates = measure(
-            checkpoint,
-            perform(export, log=log).directory / NETWORK,
-            photo=photo,
-            box=options.box or BOX,
-            batch=options.batch,
-            rounds=options.rounds,
-            threads=options.threads,
-            progress=log,
-        )
-    except (BuildError, ValueError, OSError) as error:
-        print(f"bench-facexformer: {error}", file=sys.stderr)
-        return 2
+    if (options.photo is None) != (options.box is None):
+        raise ValueError("a photo and the box of its face go together: give both --photo and --box")
+    if options.batch < 1:
+        raise ValueError(f"a batch of {options.batch} holds no face: take at least 1")
+    photo = (options.photo or PHOTO).read_bytes()
+    checkpoint, place = options.checkpoint, options.output / "build"
+    if checkpoint is None:
+        directory = place / f"{NAME}-untrained" / "checkpoint"
+        done = perform(UntrainedStage(configuration=NAME, directory=directory), log=log)
+        checkpoint = done.directory / done.report["checkpoint"]
+    export = ExportStage(checkpoint=checkpoint, directory=place / checkpoint.stem / "onnx")
+    rates = measure(
+        checkpoint,
+        perform(export, log=log).directory / NETWORK,
+        photo=photo,
+        box=options.box or BOX,
+        batch=options.batch,
+        rounds=options.rounds,
+        threads=options.threads,
+        progress=log,
+    )
     print(table(rates))
     return 0
 

@@ -10,7 +10,6 @@ on the same cores. With --trace-ratio such a share of the requests is traced, to
 and throws the spans away. All gateways run at once, and are measured in turns.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -35,6 +34,7 @@ from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.work.question import Question
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.sample import Sample
 from deploy.measuring.server_processes import Parts
 
@@ -210,15 +210,12 @@ def _ratio(word: str) -> float | None:
     return None if word == OFF else float(word)
 
 
+@command("bench", EmbeddedServerError, GeneratorError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; 2 where the gateway does not start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.front_processes", description=__doc__.splitlines()[0]
-    )
+    parser = parser_of("deploy.benchmark.front_processes", __doc__, rounds=3, seconds=5.0)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--clients", type=int, default=8, help="connections (default: 8)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a round (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: 3)")
     parser.add_argument(
         "--trace-ratio",
         type=_ratio,
@@ -233,17 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for ratio in options.trace_ratio
     ]
     with tempfile.TemporaryDirectory(prefix="qface-bench-") as folder:
-        try:
-            costs = measure(
-                write_repository(Path(folder) / "repository"),
-                setups,
-                clients=options.clients,
-                seconds=options.seconds,
-                rounds=options.rounds,
-            )
-        except (EmbeddedServerError, GeneratorError, ValueError) as error:
-            print(f"bench: {error}", file=sys.stderr)
-            return 2
+        costs = measure(
+            write_repository(Path(folder) / "repository"),
+            setups,
+            clients=options.clients,
+            seconds=options.seconds,
+            rounds=options.rounds,
+        )
     print(table(costs))
     return 0
 

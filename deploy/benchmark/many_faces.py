@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.benchmark.collages import match_faces, pictures_in
+from deploy.measuring.command import parser_of
 from deploy.measuring.pictures.collages import Portrait, collage
 from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.detect.canvases import whole_looks
@@ -182,9 +183,7 @@ def line(row: Row) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.many_faces", description=str(__doc__).partition("\n")[0]
-    )
+    parser = parser_of("deploy.benchmark.many_faces", __doc__)
     parser.add_argument("--faces", type=Path, metavar="DIR", help="portraits, instead of the astronaut's")
     parser.add_argument("--sizes", type=_sizes, default=SIZES, metavar="WxH,...", help="of the photos")
     parser.add_argument("--counts", type=_counts, default=COUNTS, metavar="N,...", help="faces in a photo")

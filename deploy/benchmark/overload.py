@@ -23,12 +23,12 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.benchmark.load.sample_requests import CHANNEL, picture, question_of, request_for
 from deploy.embedded import EmbeddedServerError
-from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.generator import GeneratorError, GeneratorPool, Records
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.protocols.base import OK, REFUSED, Target
 from deploy.loadtest.work.question import Question
+from deploy.measuring.command import command, count, parser_of
 from deploy.measuring.percentiles import percentile
 from deploy.measuring.pictures.portrait import PORTRAIT
 
@@ -85,10 +85,13 @@ class Measurement:
 
 
 def question_to(address: str, *, model: str, photo: bytes, crop_side: int) -> Question:
-    """One picture for the model; ValueError where it takes something else."""
+    """One picture for the model; ValueError where there is none, or it takes something else."""
     with grpc.insecure_channel(address, options=CHANNEL) as channel:
         stub = v2_grpc.GRPCInferenceServiceStub(channel)
-        config = stub.ModelConfig(v2.ModelConfigRequest(name=model), timeout=10).config
+        try:
+            config = stub.ModelConfig(v2.ModelConfigRequest(name=model), timeout=10).config
+        except grpc.RpcError as error:
+            raise ValueError(f"{address} does not describe the model {model}: {error.details()}") from None
     request = request_for(config, encoded=photo, pixels=picture(0, size=crop_side))
     if request is None:
         raise ValueError(f"the model {model} takes more than a picture: name another one with --model")
@@ -126,41 +129,36 @@ def _server(options: argparse.Namespace) -> Iterator[str]:
         yield server.grpc_address
 
 
+@command("overload", EmbeddedServerError, GeneratorError)
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.overload", description=__doc__.splitlines()[0]
+    parser = parser_of(
+        "deploy.benchmark.overload", __doc__, repository=True, seconds=20.0, seconds_of="of each load"
     )
     parser.add_argument("--url", help="host:port of a running server (default: a gateway started for this)")
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--model", default="photo_analysis")
     parser.add_argument("--photo", type=Path, default=PORTRAIT, help="for models that take a picture file")
     parser.add_argument("--crop-side", type=int, default=224, help="pixels, for models that take raw pixels")
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS, help="parts of the capacity")
     parser.add_argument("--capacity", type=float, help="answers a second (default: it is measured)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
-    parser.add_argument("--processes", type=int, default=2, help="that clients run in")
+    parser.add_argument("--processes", type=count, default=2, help="that clients run in")
     parser.add_argument("--deadline", type=float, default=10.0, help="of each request, in seconds")
     options = parser.parse_args(arguments)
-    try:
-        with contextlib.ExitStack() as stack:
-            address = stack.enter_context(_server(options))
-            question = question_to(
-                address, model=options.model, photo=options.photo.read_bytes(), crop_side=options.crop_side
-            )
-            target = Target(protocol="grpc", address=address)
-            pool = GeneratorPool(target, [question], processes=options.processes, deadline=options.deadline)
-            measured = Measurement(stack.enter_context(pool), seconds=options.seconds)
-            capacity = options.capacity or measured.capacity()
-            print(f"{options.model}: {capacity:.1f} answers a second\n\n{HEAD}", flush=True)
-            p99: dict[float, float] = {}
-            for load in options.loads:
-                tally = measured.offered(load * capacity)
-                p99[load] = percentile(tally.answered, 0.99)
-                line = row(f"{load:g} x", tally, offered=load * capacity, seconds=options.seconds)
-                print(line, flush=True)
-    except (EmbeddedServerError, GeneratorError, ValueError, OSError, grpc.RpcError) as error:
-        print(f"overload: {error}", file=sys.stderr)
-        return 2
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(_server(options))
+        question = question_to(
+            address, model=options.model, photo=options.photo.read_bytes(), crop_side=options.crop_side
+        )
+        target = Target(protocol="grpc", address=address)
+        pool = GeneratorPool(target, [question], processes=options.processes, deadline=options.deadline)
+        measured = Measurement(stack.enter_context(pool), seconds=options.seconds)
+        capacity = options.capacity or measured.capacity()
+        print(f"{options.model}: {capacity:.1f} answers a second\n\n{HEAD}", flush=True)
+        p99: dict[float, float] = {}
+        for load in options.loads:
+            tally = measured.offered(load * capacity)
+            p99[load] = percentile(tally.answered, 0.99)
+            line = row(f"{load:g} x", tally, offered=load * capacity, seconds=options.seconds)
+            print(line, flush=True)
     lowest, highest = min(p99), max(p99)
     print(f"\np99 at {highest:g} x is {p99[highest] / p99[lowest]:.2f} times that at {lowest:g} x")
     return 0

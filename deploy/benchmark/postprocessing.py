@@ -5,7 +5,6 @@ are answered, for several faces at once: with all tasks, and without masks, whos
 The heads are the network's own, of crops of the portrait that are moved a little.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.serving.pbtxt import parse
-from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 from runtime.contract import Contract
 from runtime.engines import load_engine
@@ -95,24 +94,23 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@command("postprocessing")
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.postprocessing", description=__doc__.splitlines()[0]
+    parser = parser_of(
+        "deploy.benchmark.postprocessing",
+        __doc__,
+        repository=True,
+        rounds=5,
+        seconds=0.2,
+        seconds_of="of processor time, of each in each round",
     )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument("--photo", type=Path, default=PORTRAIT)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.2, help="of processor time, of each in each round")
     parser.add_argument("--json", action="store_true", help="the same numbers as JSON")
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    try:
-        rows = measure(
-            repository=options.repository, photo=options.photo, seconds=options.seconds, rounds=options.rounds
-        )
-    except (OSError, ValueError) as error:
-        print(f"postprocessing: {error}", file=sys.stderr)
-        return 2
+    rows = measure(
+        repository=options.repository, photo=options.photo, seconds=options.seconds, rounds=options.rounds
+    )
     print(json.dumps(rows) if options.json else table(rows))
     return 0
 

@@ -7,20 +7,22 @@ the gateway's own processes a photo: that of the REST door would be the main pro
 its own.
 """
 
-import argparse
 import functools
 import json
 import statistics
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.benchmark.load.rest import RestClient
-from deploy.embedded.environment import PROJECT
+from deploy.embedded import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.loops import closed_loop
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.server_processes import Parts
-from qface_client import FaceClient
+from qface_client import FaceClient, QFaceError
 from qface_client.results import Analysis
 
 _MAIN, _DOOR = "main process", "REST door"
@@ -30,13 +32,14 @@ _REPEATS = 5
 _SECONDS = 60.0  # that a photo over REST may take
 
 
-def main() -> None:
+@command("rest_door", EmbeddedServerError, QFaceError)
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of(
+        "deploy.benchmark.rest_door", __doc__, repository=True, seconds=5.0, seconds_of="of each way"
+    )
     parser.add_argument("--photo", type=Path, default=PORTRAIT)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each way (default: %(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     photo = options.photo.read_bytes()
     with GatewayServer(options.repository, rest_port=0) as server, FaceClient(server.grpc_address) as client:
         (door,) = (each["pid"] for each in server.status()["further_fronts"] if each["door"] == "REST")
@@ -57,12 +60,13 @@ def main() -> None:
     for faces in _FACES:
         size, seconds = _json_of(analysis, faces)
         print(f"| {faces} | {size / 1e3:.0f} | {seconds * 1e3:.1f} |")
+    return 0
 
 
 def _post(rest: RestClient, photo: bytes) -> None:
     reply, _ = rest.analyze(photo, query={}, deadline=_SECONDS)
     if reply.code != "OK":
-        raise SystemExit(f"the photo was not answered: {reply.code} {reply.details}")
+        raise ValueError(f"the photo was not answered: {reply.code} {reply.details}")
 
 
 def _json_of(analysis: Analysis, faces: int) -> tuple[int, float]:
@@ -79,4 +83,4 @@ def _json_of(analysis: Analysis, faces: int) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ Faces a second by batch, of what a repository serves and of its checkpoint in to
 cores.
 """
 
-import argparse
 import functools
 import hashlib
 import json
@@ -22,7 +21,7 @@ from build.acceptance import speed
 from build.errors import BuildError
 from build.manifest import MANIFEST
 from build.serving_plan import shipped_checkpoint
-from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.model_parameters import model_parameters
 from runtime.engines import load_engine
 
@@ -66,28 +65,27 @@ def table(rates: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+@command("bench", BuildError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.throughput", description=str(__doc__).partition("\n")[0]
+    parser = parser_of(
+        "deploy.benchmark.throughput",
+        __doc__,
+        repository=True,
+        rounds=5,
+        seconds=1.0,
+        seconds_of="of each way in each round",
     )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument(
         "--weights", type=Path, help="torch's checkpoint of what is served (that in weights/)"
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
     options = parser.parse_args(arguments)
-    try:
-        rates = measure(
-            repository=options.repository,
-            weights=options.weights,
-            rounds=options.rounds,
-            seconds=options.seconds,
-        )
-    except (BuildError, ValueError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+    rates = measure(
+        repository=options.repository,
+        weights=options.weights,
+        rounds=options.rounds,
+        seconds=options.seconds,
+    )
     print(table(rates))
     return 0
 

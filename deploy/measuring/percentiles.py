@@ -17,7 +17,7 @@ def percentile(values: ArrayLike, share: float) -> float:
 def rank(share: float, counts: ArrayLike) -> NDArray[np.int64]:
     """How many values that share of each of these counts is [...], rounded up, 1 or more."""
     # 0.07 * 100 is a little more than 7.
-    return np.maximum(1, np.ceil(share * np.asarray(counts) - 1e-6)).astype(np.int64)
+    return np.asarray(np.maximum(1, np.ceil(share * np.asarray(counts) - 1e-6)), dtype=np.int64)
 
 
 def middle(values: ArrayLike, share: float = 0.95) -> tuple[float, float]:

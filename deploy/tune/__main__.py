@@ -26,6 +26,7 @@ from build.serving_plan import ServingPlan, recorded_plan
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.measuring.about import about
+from deploy.measuring.command import command, parser_of, positive
 from deploy.measuring.workers import WorkerError
 from deploy.tune.bare_engine import sweep, worth_serving
 from deploy.tune.descent import NotMeasured, confirmed, descend, reasons
@@ -38,40 +39,32 @@ Log = Callable[[str], None]
 _TRIALS_SHARE = 0.9  # of the time; then what was taken is compared with the start
 
 
+@command("tune", BuildError, EmbeddedServerError, WorkerError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
     options = _parser().parse_args(arguments)
     words = list(sys.argv[1:] if arguments is None else arguments)
     log = functools.partial(print, file=sys.stderr, flush=True)
-    try:
-        if options.rounds < 1 or options.seconds <= 0 or options.minutes <= 0:
-            raise ValueError("--rounds, --seconds and --minutes are more than 0")
-        run = _tune(options, words, log)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        why = reasons(run.trials, run.chosen, not_confirmed=run.chosen != run.taken)
-        text = run.chosen.to_toml(why)
-        replace_file(options.output, text.encode())
-        if options.json is not None:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_text(json.dumps(run.to_json(), indent=1) + "\n")
-    except (BuildError, EmbeddedServerError, WorkerError, ValueError, OSError) as error:
-        print(f"tune: {error}", file=sys.stderr)
-        return 2
+    run = _tune(options, words, log)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    why = reasons(run.trials, run.chosen, not_confirmed=run.chosen != run.taken)
+    text = run.chosen.to_toml(why)
+    replace_file(options.output, text.encode())
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(run.to_json(), indent=1) + "\n")
     print(table(run))
     log(f"wrote {options.output}: `make serve SETTINGS={options.output}` serves with it from now on")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.tune", description=str(__doc__).partition("\n")[0]
+    parser = parser_of(
+        "deploy.tune", __doc__, repository=True, rounds=5, seconds=1.5, seconds_of="of a side in a round"
     )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="after which no further setting is tried (default: 10)"
+        "--minutes", type=positive, default=10.0, help="after which no further setting is tried (default: 10)"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of each comparison (default: 5)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="of a side in a round (default: 1.5)")
     parser.add_argument("--output", type=Path, default=PROJECT / "var" / "settings.toml")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the whole run is kept")
     return parser

@@ -6,7 +6,6 @@ is measured in the same rounds. Everything shares the machine's cores, and every
 FaceClient. docs/performance.md describes the rows.
 """
 
-import argparse
 import functools
 import sys
 from collections.abc import Sequence
@@ -19,22 +18,26 @@ from deploy.benchmark.answer_cost.table import table
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.measuring.about import about
+from deploy.measuring.command import command, count, parser_of
 from deploy.measuring.workers import WorkerError
 
 
+@command("bench", EmbeddedServerError, WorkerError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.answer_cost", description=str(__doc__).partition("\n")[0]
+    parser = parser_of(
+        "deploy.benchmark.answer_cost",
+        __doc__,
+        repository=True,
+        rounds=5,
+        seconds=2.0,
+        seconds_of="of a row in a round",
     )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
-    parser.add_argument("--rounds", type=int, default=5, help="all rows take turns in each (default: 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a row in a round (default: 2)")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="WORDS", help="rows whose names hold one of these"
     )
     parser.add_argument(
-        "--client-processes", type=int, default=2, metavar="N", help="that 16 clients share (default: 2)"
+        "--client-processes", type=count, default=2, metavar="N", help="that 16 clients share (default: 2)"
     )
     parser.add_argument(
         "--peers",
@@ -47,28 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = functools.partial(print, file=sys.stderr, flush=True)
     words = list(sys.argv[1:] if arguments is None else arguments)
     settings = {name: getattr(options, name) for name in ("rounds", "seconds", "client_processes")}
-    try:
-        if options.rounds < 1 or options.client_processes < 1:
-            raise ValueError("--rounds and --client-processes are 1 or more")
-        header = about(
-            options.repository,
-            module="deploy.benchmark.answer_cost",
-            arguments=words,
-            settings=settings,
-        )
-        rows = measure(
-            repository=options.repository,
-            only=options.only,
-            peer=None if options.peers is None else _mediapipe(options.peers),
-            progress=log,
-            **settings,
-        )
-        run = Run(rows=tuple(rows), about=header)
-        if options.json is not None:
-            run.write(options.json)
-    except (EmbeddedServerError, WorkerError, ValueError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+    header = about(
+        options.repository,
+        module="deploy.benchmark.answer_cost",
+        arguments=words,
+        settings=settings,
+    )
+    rows = measure(
+        repository=options.repository,
+        only=options.only,
+        peer=None if options.peers is None else _mediapipe(options.peers),
+        progress=log,
+        **settings,
+    )
+    run = Run(rows=tuple(rows), about=header)
+    if options.json is not None:
+        run.write(options.json)
     print(table(run))
     return 0
 

@@ -8,13 +8,13 @@ core-ms, which hold for one machine in one mood, and in multiples of the bare en
 which a slower machine or busy neighbours cancel. Few rounds have wide intervals: compare runs of five.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.benchmark.answer_cost.results import Row, Run
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.differences import FLOOR, Difference, difference, median
 
 _FEWEST_ROUNDS = 4
@@ -101,24 +101,18 @@ def warnings(before: Run, after: Run) -> list[str]:
     return found
 
 
+@command("compare")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.answer_cost.compare",
-        description="What differs between two kept runs beyond noise.",
-    )
+    parser = parser_of("deploy.benchmark.answer_cost.compare", __doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument(
         "--floor", type=float, default=FLOOR, help="a smaller relative difference is noise (default: 0.05)"
     )
     options = parser.parse_args(arguments)
-    try:
-        before, after = Run.read(options.before), Run.read(options.after)
-        compared = compare(before, after, floor=options.floor)
-    except (ValueError, OSError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    before, after = Run.read(options.before), Run.read(options.after)
+    compared = compare(before, after, floor=options.floor)
     for warning in warnings(before, after):
         print(f"compare: {warning}", file=sys.stderr)
     print(table(compared))

@@ -34,6 +34,7 @@ from deploy.benchmark.detector.photos import Backgrounds, Wanted, photo_of
 from deploy.benchmark.detector.report import Run, beside, read_run, table, write_run
 from deploy.benchmark.detector.rows import FaceRow, Material, face_rows
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import parser_of
 from runtime.detect.search import MIN_SCORE
 
 TRUTH = PROJECT / "benchmarks" / "detector-truth.json"
@@ -165,9 +166,7 @@ def _processor() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.detector", description=str(__doc__).partition("\n")[0]
-    )
+    parser = parser_of("deploy.benchmark.detector", __doc__)
     parser.add_argument(
         "--faces", type=Path, required=True, metavar="DIR", help="square pictures of one face each"
     )

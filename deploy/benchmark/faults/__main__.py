@@ -21,6 +21,7 @@ from deploy.benchmark.faults.stage import DEADLINE, Stage
 from deploy.benchmark.faults.table import Row, machine, table
 from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 
 
@@ -45,10 +46,7 @@ def chosen(faults: Iterator[Fault], words: Sequence[str]) -> list[Fault]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.faults", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of("deploy.benchmark.faults", __doc__, repository=True)
     parser.add_argument("--quick", action="store_true", help="each fault in its short form")
     parser.add_argument("--clients", type=int, default=8, help="how many send requests meanwhile")
     parser.add_argument(

@@ -28,6 +28,7 @@ from deploy.benchmark.several_services.service import Service, write_keys
 from deploy.benchmark.several_services.traffic import Requests, Way, callers
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.identity.keys import new_key
+from deploy.measuring.command import parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 
 CLIENT, ENVOY, NGINX = "the client", "Envoy", "nginx"
@@ -44,10 +45,7 @@ _THROUGHPUT_SECONDS, _THROUGHPUT_CALLERS = 10.0, 8
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.several_services", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of("deploy.benchmark.several_services", __doc__, repository=True)
     parser.add_argument("--services", type=int, default=3, help="how many (%(default)s)")
     parser.add_argument(
         "--only", nargs="+", default=(), metavar="WORD", help="words of what happens, in place of all of it"

@@ -30,6 +30,7 @@ from deploy.embedded import EmbeddedServerError
 from deploy.embedded.environment import PROJECT
 from deploy.gateway.identity.keys import hash_of, new_key
 from deploy.gateway.operation.service import GatewayServer
+from deploy.measuring.command import parser_of
 
 _SAMPLES = 200  # in a run
 _SWAP_SHARE = 12  # swaps fall at one, two and three twelfths of a run
@@ -63,10 +64,7 @@ class Keys:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.benchmark.soak", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of("deploy.benchmark.soak", __doc__, repository=True)
     parser.add_argument("--requests", type=int, default=20_000, help="in all (default: 20000)")
     parser.add_argument("--clients", type=int, default=16, help="at once (default: 16)")
     parser.add_argument("--rest", action="store_true", help="three of ten over REST")
