@@ -7,6 +7,8 @@ from typing import Any
 from deploy.loadtest.server.statistics import Counters
 from deploy.loadtest.server.step_names import called_model
 
+_RARE = 0.1  # share of the requests
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Visit:
@@ -66,9 +68,9 @@ class ModelGraph:
         return self._visits(model, 1.0, spent)
 
     def beside(self, model: str, spent: Mapping[str, Counters]) -> list[str]:
-        """The steps that `visits` leaves out though they computed."""
+        """The steps that `visits` leaves out though many requests needed them."""
         kept = {visit.model for visit in self.visits(model, spent)}
-        return sorted(step for step in self._below(model) - kept if step in spent)
+        return sorted(step for step in self._below(model) - kept if self._share(step, spent) > _RARE)
 
     def _visits(self, model: str, share: float, spent: Mapping[str, Counters]) -> list[Visit]:
         if model in self.ensembles:

@@ -39,11 +39,11 @@ class Look:
 
     at: float
     wall: int
-    statistics: Mapping[str, Counters] | None
-    page: Page | None
     processor: Mapping[str, float] | None
     changes: int
     notes: Sequence[str]
+    statistics: Mapping[str, Counters] | None = None
+    page: Page | None = None
 
 
 class ServerSide:
@@ -94,12 +94,8 @@ class ServerSide:
 
     def look(self) -> Look:
         """The counters now; takes milliseconds, and up to 20 seconds where the server does not answer."""
-        notes: list[str] = []
-        at, wall = time.monotonic(), time.time_ns()
-        processor = None
-        if self._local is not None:
-            with _noted(notes, "its processor time can't be read"):
-                processor = self._local.seconds()
+        look = self.look_at_processes()
+        notes = [*look.notes]
         statistics = None
         if self._source is not None:
             with _noted(notes, "the models' statistics can't be read"):
@@ -108,14 +104,21 @@ class ServerSide:
         if self._metrics_url:
             with _noted(notes, "the gateway's metrics can't be read"):
                 page = page_of(self._pages.read(self._metrics_url).decode())
-        changes = 0 if self._local is None else self._local.changes
+        return dataclasses.replace(look, statistics=statistics, page=page, notes=notes)
+
+    def look_at_processes(self) -> Look:
+        """The processor time now and nothing else, for `core_ms` of a part of a stage; asks no server."""
+        notes: list[str] = []
+        at, wall = time.monotonic(), time.time_ns()
+        processor = None
+        if self._local is not None:
+            with _noted(notes, "its processor time can't be read"):
+                processor = self._local.seconds()
         return Look(
             at=at,
             wall=wall,
-            statistics=statistics,
-            page=page,
             processor=processor,
-            changes=changes,
+            changes=0 if self._local is None else self._local.changes,
             notes=notes,
         )
 
@@ -138,15 +141,38 @@ class ServerSide:
             bare=self._bare,
         )
         answers = sum(each.count for each in latency.values())
+        core_ms = self.core_ms(before, after, answers=answers, client_core_seconds=client_core_seconds)
+        if after.changes != before.changes:
+            notes.append("no core-ms: processes of the server ended or began while it was measured")
         return Server(
             parts=self._parts(measured, latency, notes),
             steps=[step_of(model, spent[model]) for model in sorted(spent)],
-            core_ms=self._core_ms(before, after, answers, client_core_seconds, notes),
+            core_ms={process: each for process, each in core_ms.items() if each >= _LEAST},
             memory={} if self._local is None else self._local.memory(),
             refused={} if gateway is None else {key: int(count) for key, count in gateway.refused.items()},
             in_flight_limit=0.0 if gateway is None else gateway.in_flight_limit,
             notes=list(dict.fromkeys(notes)),
         )
+
+    def core_ms(
+        self, before: Look, after: Look, *, answers: int, client_core_seconds: float
+    ) -> dict[str, float]:
+        """Processor time of an answer between two looks, in milliseconds by process, CLIENT among them.
+
+        Without what the processes take while nobody calls. Empty where the server is on another machine,
+        where its processes changed in between, and where nothing was answered.
+        """
+        if self._local is None or before.processor is None or after.processor is None or not answers:
+            return {}
+        if after.changes != before.changes:
+            return {}
+        spent = {part: now - before.processor.get(part, 0.0) for part, now in after.processor.items()}
+        sample = Sample(
+            answers=answers,
+            seconds=after.at - before.at,
+            core_seconds={CLIENT: client_core_seconds, **spent},
+        )
+        return sample.without_idle(self._local.idle).core_ms
 
     # -- within -------------------------------------------------------------------------------------
 
@@ -165,7 +191,8 @@ class ServerSide:
             name = kinds[0]
             if len(kinds) > 1:
                 name = model
-                notes.append(f"the server counts by model: {', '.join(kinds)} are one row, {model}")
+                quoted = " and ".join(map(repr, kinds))
+                notes.append(f"the server counts by model: {quoted} are one row, {model}")
             parts[name] = found.parts
             if found.excess > NOISE:
                 notes.append(
@@ -186,23 +213,6 @@ class ServerSide:
             if len(names) > 1 and step in measured.spent:
                 notes.append(f"{step} is shared by {', '.join(names)}: its mean request stands for each")
         return parts
-
-    def _core_ms(
-        self, before: Look, after: Look, answers: int, client_core_seconds: float, notes: list[str]
-    ) -> dict[str, float]:
-        if self._local is None or before.processor is None or after.processor is None or not answers:
-            return {}
-        if after.changes != before.changes:
-            notes.append("no core-ms: processes of the server ended or began while it was measured")
-            return {}
-        spent = {part: now - before.processor.get(part, 0.0) for part, now in after.processor.items()}
-        sample = Sample(
-            answers=answers,
-            seconds=after.at - before.at,
-            core_seconds={CLIENT: client_core_seconds, **spent},
-        )
-        core_ms = sample.without_idle(self._local.idle).core_ms
-        return {part: each for part, each in core_ms.items() if each >= _LEAST}
 
 
 def server_side(

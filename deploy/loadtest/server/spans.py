@@ -17,7 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from deploy.loadtest.server.step_names import PHASES
 
-RATIO = 0.05  # of the requests: a traced one costs the gateway less than half a millisecond
+RATIO = 0.1  # of the requests: a traced one costs the gateway less than half a millisecond
+_FEWEST = 10  # traced requests of a model that stand for all
 _KEPT = 200_000  # spans
 _LATE_SECONDS = 2.5  # until the last spans of a request have come
 _TICK = 0.05
@@ -74,10 +75,10 @@ class SpanReceiver:
         return ("--otlp-endpoint", endpoint, "--trace-ratio", str(self._ratio))
 
     def phases(self, begin: int, end: int) -> dict[str, dict[str, float]]:
-        """Milliseconds of a request in each phase of each model, on average: model -> name -> mean.
+        """Of the time that a model computes, the share of each phase: model -> name -> share.
 
-        Of what began between two times of the wall clock, in nanoseconds. Waits for up to 2.5 s where
-        nothing of it has come yet; empty where nothing comes.
+        Of what began between two times of the wall clock, in nanoseconds; of models with ten traced requests
+        or more. Waits for up to 2.5 s where nothing has come yet; empty where nothing comes.
         """
         give_up = time.monotonic() + _LATE_SECONDS
         while not (found := self._phases(begin, end)) and time.monotonic() < give_up:
@@ -88,15 +89,16 @@ class SpanReceiver:
         kept = [span for span in list(self._spans) if begin <= span.begin < end]
         by_id = {span.id: span for span in kept}
         sums: dict[str, dict[str, int]] = {}
-        steps: dict[str, set[bytes]] = {}
+        steps: dict[str, dict[bytes, int]] = {}
         for span in kept:
             if span.name in PHASES and (step := by_id.get(span.parent)) is not None:
                 of_model = sums.setdefault(step.name, {})
                 of_model[PHASES[span.name]] = of_model.get(PHASES[span.name], 0) + span.took
-                steps.setdefault(step.name, set()).add(step.id)
+                steps.setdefault(step.name, {})[step.id] = step.took
         return {
-            model: {name: 1e-6 * total / len(steps[model]) for name, total in of_model.items()}
+            model: {name: took / sum(steps[model].values()) for name, took in of_model.items()}
             for model, of_model in sums.items()
+            if len(steps[model]) >= _FEWEST
         }
 
     def _take(self, body: bytes) -> http.HTTPStatus:

@@ -25,7 +25,7 @@ class Measured:
 
     spent       by the server, by model
     gateway     by the gateway; None: there is none, or it can't be read
-    phases      milliseconds of a request in each phase of a model, by spans
+    phases      of the time that a model computes, the share of each phase, by spans
     bare        whether it is known that no gateway is before the models
     """
 
@@ -92,9 +92,9 @@ def _server_parts(model: str, measured: Measured) -> dict[str, float]:
 def _computing(visit: Visit, visits: list[Visit], measured: Measured) -> dict[str, float]:
     """What a model computed itself, by phase where those are known."""
     calls = [other for other in visits if other.within == visit.model]
-    own = visit.share * measured.spent[visit.model].mean("infer")
-    own -= sum(call.share * _passing(measured.spent[call.model]) for call in calls)
-    phases = {name: visit.share * ms for name, ms in measured.phases.get(visit.model, {}).items()}
+    whole = visit.share * measured.spent[visit.model].mean("infer")
+    own = whole - sum(call.share * _passing(measured.spent[call.model]) for call in calls)
+    phases = {name: whole * share for name, share in measured.phases.get(visit.model, {}).items()}
     if not phases:
         return {step_name(visit.model): max(0.0, own)}
     return _fitted(phases, max(0.0, own), rest=f"rest of {visit.model}")

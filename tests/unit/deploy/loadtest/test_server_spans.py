@@ -40,20 +40,30 @@ def post(receiver: SpanReceiver, spans: Sequence[Span]) -> None:
     exporter.close()
 
 
-def test_a_phase_has_its_mean_over_the_requests_of_its_model(receiver: SpanReceiver) -> None:
-    post(receiver, request_spans(BEGIN, **{DECODE: 2, DETECT: 20, CROP: 1, ENGINE: 50}))
-    later = request_spans(BEGIN + 10**9, **{DECODE: 4, DETECT: 30, ENGINE: 60})
-    post(receiver, later[:2])  # a batch ends anywhere
-    post(receiver, later[2:])
-    assert receiver.phases(BEGIN, BEGIN + 2 * 10**9) == {
-        MODEL: {"decode": pytest.approx(3), "find": pytest.approx(25), "crop": pytest.approx(0.5)}
+def test_a_phase_has_its_share_of_the_time_of_its_model(receiver: SpanReceiver) -> None:
+    found, nobody = (
+        {DECODE: 2, DETECT: 20, CROP: 8, ENGINE: 50},  # 80 ms
+        {DECODE: 4, DETECT: 16},  # 20 ms
+    )
+    spans = [span for _ in range(5) for each in (found, nobody) for span in request_spans(BEGIN, **each)]
+    post(receiver, spans[:7])  # a batch ends anywhere
+    post(receiver, spans[7:])
+    assert receiver.phases(BEGIN, BEGIN + 10**9) == {
+        MODEL: {"decode": pytest.approx(0.06), "find": pytest.approx(0.36), "crop": pytest.approx(0.08)}
     }
+
+
+def test_a_few_requests_do_not_stand_for_all(receiver: SpanReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    post(receiver, [span for _ in range(9) for span in request_spans(BEGIN, **{DECODE: 2})])
+    monkeypatch.setattr(time, "monotonic", iter(range(9)).__next__)
+    assert receiver.phases(BEGIN, BEGIN + 10**9) == {}
 
 
 def test_what_began_before_or_after_is_left_out(receiver: SpanReceiver) -> None:
     for second, took in enumerate((90, 5, 90)):
-        post(receiver, request_spans(BEGIN + second * 10**9, **{DECODE: took}))
-    assert receiver.phases(BEGIN + 10**9, BEGIN + 2 * 10**9) == {MODEL: {"decode": pytest.approx(5)}}
+        for _ in range(10):
+            post(receiver, request_spans(BEGIN + second * 10**9, **{DECODE: took, ENGINE: 5}))
+    assert receiver.phases(BEGIN + 10**9, BEGIN + 2 * 10**9) == {MODEL: {"decode": pytest.approx(0.5)}}
 
 
 def test_spans_that_come_late_are_waited_for_and_none_are_no_error(
@@ -64,7 +74,7 @@ def test_spans_that_come_late_are_waited_for_and_none_are_no_error(
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 3:
-            post(receiver, request_spans(BEGIN, **{DECODE: 5}))
+            post(receiver, [span for _ in range(10) for span in request_spans(BEGIN, **{DECODE: 5})])
 
     monkeypatch.setattr(time, "sleep", sleep)
     assert receiver.phases(BEGIN, BEGIN + 10**9)

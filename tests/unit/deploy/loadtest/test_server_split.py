@@ -141,7 +141,7 @@ def test_a_model_that_calls_the_engine_has_what_is_left_of_its_own_time() -> Non
 
 def test_spans_tell_the_phases_of_a_model_apart() -> None:
     graph = graph_of("photo_analysis", "face_analysis", face_analysis=OF_FACES)
-    phases = {"photo_analysis": {"decode": 5.0, "find": 20.0, "crop": 5.0, "postprocess": 2.0}}
+    phases = {"photo_analysis": {"decode": 0.05, "find": 0.2, "crop": 0.05, "postprocess": 0.02}}
     measured = Measured(spent=PHOTO, graph=graph, phases=phases)
     parts = split("photo_analysis", latency_ms=110, measured=measured).parts
     own = {"decode": 5, "find": 20, "crop": 5, "rest of photo_analysis": 8}
