@@ -74,8 +74,8 @@ class Requirement:
         if kept:
             for stage in checked:
                 metric.check_support(stage)
-        where = "worst " if self.at is None and not metric.best else ""
-        sentence = f"{self.metric} is {metric.written(value)} {where}at {decides.load.name}"
+        of_all = "" if self.at is not None else ", the highest of all stages"
+        sentence = f"{self.metric} {metric.written(value)} at {decides.load.name}{of_all}"
         ended = next((stage.ended for stage in checked if stage.ended), "")
         if ended:
             kept, sentence = False, f"{sentence}, and a stage ended early: {ended}"

@@ -102,8 +102,13 @@ def whole_run() -> Run:
     soak = [
         simulated_stage(OpenLoop(rate=25), section="soak", windows=60, window_seconds=5.0, stall=(120.0, 5.0))
     ]
+    beside = [
+        simulated_stage(load, section="peers", windows=3, seed=seed)
+        for load in (ClosedLoop(clients=16), OpenLoop(rate=30))
+        for seed in range(2)
+    ]
     return simulated_run(
-        [*sweep, *rates, *search, *soak],
+        [*sweep, *rates, *search, *soak, *beside],
         searches=(
             Search(
                 objective="p99<200ms",

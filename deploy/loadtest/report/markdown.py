@@ -18,6 +18,8 @@ def render(
     lines += [""] if warnings else []
     lines += _table(first) if first is not None else []
     for section in sections:
+        if not section.text and not section.tables:
+            continue  # plots alone: the page has them
         lines += [f"## {escaped(section.title)}", ""]
         for text in section.text:
             lines += [escaped(text), ""]

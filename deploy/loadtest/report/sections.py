@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from deploy.loadtest.loads import ARRIVALS, OpenLoop
 from deploy.loadtest.objectives import Objective, run_objective
 from deploy.loadtest.parts import mean_parts
+from deploy.loadtest.peers.comparison import SECTION as PEERS
+from deploy.loadtest.peers.outcome import NOT_MEASURED
 from deploy.loadtest.report import tables
 from deploy.loadtest.report.content import Plot, Section, Table
+from deploy.loadtest.report.peers import peers_section
 from deploy.loadtest.report.plots import bars, distribution, timeline
 from deploy.loadtest.report.plots.loads import clients, rates
-from deploy.loadtest.report.stages import PEERS, closed_loops, figure, names, open_loops, percent, sections
+from deploy.loadtest.report.stages import closed_loops, figure, names, open_loops, percent, sections
 from deploy.loadtest.results import Run, Stage, waits
 
-_ELSEWHERE = ("work", "requirements", "notes")  # of about: what is shown on its own
+_ELSEWHERE = ("work", "requirements", "notes", NOT_MEASURED)  # of about: what is shown on its own
 _ON_THE_WAY = ("search", PEERS)  # sections whose stages would crowd plots of all
 _FEWEST_OF_A_CURVE = 2
 
@@ -30,6 +33,7 @@ def report_sections(run: Run) -> list[Section]:
         _time(run),
         _processors(run),
         _errors(run),
+        peers_section(run),
         _windows(run, objective),
         _more(run),
         _measured(run),

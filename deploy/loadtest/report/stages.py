@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import supported
+from deploy.loadtest.peers.comparison import SECTION as PEERS
 from deploy.loadtest.results import Run, Stage
 from deploy.measuring.histogram import Histogram
 
-PEERS = "peers"  # the section of the loads beside other tools
 STALL_SECONDS = 1.0  # without an answer, that a reader is pointed to
 _PLACES, _MOST_PLACES = 3, 5  # significant ones of a figure, and at most behind the point
 _WHOLE = 10**_PLACES  # from which on a figure is a whole number

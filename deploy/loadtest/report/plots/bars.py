@@ -60,15 +60,15 @@ def stacked(rows: Sequence[tuple[str, Mapping[str, float]]], title: str) -> Figu
 
 
 def beside(rates: Sequence[Beside], latencies: Sequence[Beside]) -> Figure:
-    """Other tools' figures and ours: answers a second on the left, milliseconds on the right."""
-    rows = max(len(rates), len(latencies))
-    drawn = style.figure(height=0.9 + 0.27 * rows + 0.2)
+    """Other tools' figures and ours: answers a second above, milliseconds below."""
     panels = [
         (title, figures)
         for title, figures in (("answers a second", rates), ("latency, ms", latencies))
         if figures
     ]
-    axes = drawn.subplots(1, len(panels), squeeze=False)[0]
+    rows = [len(figures) for _, figures in panels]
+    drawn = style.figure(height=0.4 + 0.55 * len(panels) + 0.24 * sum(rows))
+    axes = drawn.subplots(len(panels), 1, squeeze=False, height_ratios=rows)[:, 0]
     for each, (title, figures) in zip(axes, panels, strict=True):
         places = range(len(figures))
         for place, one in zip(places, figures, strict=True):
@@ -93,11 +93,11 @@ def beside(rates: Sequence[Beside], latencies: Sequence[Beside]) -> Figure:
         )
         each.set_yticks(list(places), [style.short(one.name) for one in figures])
         each.set_ylim(len(figures) - 0.5, -0.5)
-        each.set_xlim(left=0)
+        each.set_xlim(0, 1.05 * max(max(one.theirs, one.ours) for one in figures))
         each.xaxis.set_major_locator(MaxNLocator(5))
         each.grid(axis="y", visible=False)
         each.set_title(title)
-    _legend(drawn, axes[:1])
+    _legend(drawn, list(axes[:1]))
     return drawn
 
 

@@ -55,7 +55,7 @@ COLOURS: Mapping[str, tuple[str, str]] = {
     },
 }
 WIDTH = 7.6  # inches
-_NAME_LENGTH = 34
+_NAME_LENGTH = 44
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 _SETTINGS: Any = {  # names of settings -> values, which matplotlib types one by one

@@ -89,6 +89,7 @@ def test_each_section_has_its_plot_and_each_plot_its_words(page: Elements) -> No
         "A curve each of latency against the share of answers: 1 client, ",
         "engine 2",  # the split
         "core-ms",
+        "perf_analyzer 2.60.0",
         "the longest gap 4.9",  # the soak over time
     ):
         assert [label for label in labels if words in label], words
@@ -142,6 +143,27 @@ def test_a_percentile_of_too_few_answers_is_marked(folder: Path) -> None:
     assert p99 in cells
     assert [cell for cell in cells if cell.startswith("(")]
     assert "In brackets" in (folder / "report.md").read_text()
+
+
+def test_other_tools_stand_beside_ours_with_what_differs_and_why(folder: Path, page: Elements) -> None:
+    text = (folder / "report.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| MLPerf LoadGen") and "VALID" in line]
+    assert re.search(r"\*\*110 / [\d.]+\*\*", row)  # p90, more than 10 % above
+    assert "**50.0 /" not in row
+    assert "it asks for one kind only" in text
+    assert "p90, p99: differ by more than 10%, and no reason is known" in text
+    labels = [attributes["aria-label"] for attributes in page.all("svg")]
+    assert [label for label in labels if "MLPerf LoadGen 5.1, 30/s, poisson" in label and "of ours" in label]
+
+
+def test_a_tool_without_a_load_of_ours_says_so(run: Run, tmp_path: Path) -> None:
+    bare = dataclasses.replace(
+        run, stages=(), about={"peers_not_measured": ["locust is not installed"]}, searches=()
+    )
+    write_report(bare, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("no load of ours of this form was measured") == len(run.peers)
+    assert "locust is not installed" in text
 
 
 def test_what_comes_of_a_server_is_never_markup(tmp_path: Path) -> None:
