@@ -6,12 +6,13 @@ with GeneratorPool(target, questions, processes=2, deadline=10) as pool:
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from deploy.loadtest.generator import Arrived, GeneratorPool
@@ -25,6 +26,8 @@ from deploy.measuring.histogram import Histogram
 # A server that refuses for so long after a request failed, and answers nothing, is given up: a gateway that
 # replaces a dead Triton is back within it.
 GIVE_UP_SECONDS = 5.0
+# Parts of the measured time whose core-ms show how much they vary.
+_ROUNDS = 5
 _LOOK_SECONDS = 0.25  # between two looks at what arrived
 _DRAIN_SECONDS = 10.0  # beyond the deadline, for the last records
 
@@ -67,14 +70,34 @@ class Settings:
         return max(1, round(self.seconds / self.window))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Moment:
+    """What was counted when a window began.
+
+    place                   of the window
+    look                    of the server's side
+    client_core_seconds     of the generator since the measured part began
+    """
+
+    place: int
+    look: Any
+    client_core_seconds: float
+
+
 class ServerSide(Protocol):
     """What the server knows of a stage: its counters at two moments, and what lies between them."""
 
     def look(self) -> Any: ...
 
+    def look_at_processes(self) -> Any: ...
+
     def between(
         self, before: Any, after: Any, *, latency: Mapping[str, Histogram], client_core_seconds: float
     ) -> Server: ...
+
+    def core_ms(
+        self, before: Any, after: Any, *, answers: int, client_core_seconds: float
+    ) -> Mapping[str, float]: ...
 
 
 class Progress(Protocol):
@@ -131,7 +154,8 @@ class _Measurement:
         self._progress = progress
         self._over: list[Arrivals] = []  # windows that are over
         self._measured_from: int | None = None  # the first window that is measured, once that is known
-        self._looks: list[Any] = []  # at the begin and at the end of the measured part
+        self._boundaries: list[int] = []  # windows at whose begin the counters are read, to come
+        self._moments: list[_Moment] = []
         self._ended = ""
         longest = settings.warm_up + settings.seconds + 3 * settings.window + 2.0
         self._flow = pool.begin(load, longest=longest)
@@ -164,7 +188,7 @@ class _Measurement:
             if self._ended:
                 self._end = min(self._end, time.monotonic())
                 if interrupted.is_set():  # a server that is dead would make the look wait
-                    self._look_in_time()
+                    self._look_early()
                 for arrived in self._flow.abort():
                     self._take(arrived)
                 break
@@ -173,9 +197,8 @@ class _Measurement:
     def _timeout(self) -> float:
         """Until something is to be done at its time."""
         wait = _LOOK_SECONDS
-        if self._measured_from is not None and len(self._looks) < 2:
-            moment = self._end if self._looks else self._begin_of(self._measured_from)
-            wait = min(wait, moment - time.monotonic())
+        if self._boundaries:
+            wait = min(wait, self._begin_of(self._boundaries[0]) - time.monotonic())
         return max(0.0, wait)
 
     def _take(self, arrived: Arrived) -> None:
@@ -206,24 +229,35 @@ class _Measurement:
 
     def _measure_from(self, place: int) -> None:
         self._measured_from = place
-        self._end = self._begin_of(place + self._settings.windows)
+        windows = self._settings.windows
+        self._end = self._begin_of(place + windows)
+        rounds = min(_ROUNDS, windows)
+        self._boundaries = [place + number * windows // rounds for number in range(rounds + 1)]
         self._flow.stop_at(self._end)
         self._gaps.count_from(self._begin_of(place))
 
     def _look_in_time(self) -> None:
-        """Reads the server's counters when the measured part begins and when it ends."""
-        now = time.monotonic()
-        if self._measured_from is None or now < self._begin_of(self._measured_from):
-            return
-        if not self._looks:
-            self._meter.begin()
-            self._look()
-        if now >= self._end and len(self._looks) == 1:
-            self._meter.end()
-            self._look()
+        """Reads the counters when the measured part begins, between its rounds, and when it ends."""
+        while self._boundaries and time.monotonic() >= self._begin_of(self._boundaries[0]):
+            self._look(self._boundaries.pop(0), last=not self._boundaries)
 
-    def _look(self) -> None:
-        self._looks.append(self._server_side.look() if self._server_side is not None else None)
+    def _look_early(self) -> None:
+        """Reads them though the measured part is not over."""
+        if self._moments and self._boundaries:
+            self._boundaries = []
+            self._look(math.floor((self._end - self._fold.begin) / self._settings.window), last=True)
+
+    def _look(self, place: int, *, last: bool) -> None:
+        first = not self._moments
+        if first:
+            self._meter.begin()
+        if last:
+            self._meter.end()
+        look = None
+        if self._server_side is not None:
+            whole = first or last
+            look = self._server_side.look() if whole else self._server_side.look_at_processes()
+        self._moments.append(_Moment(place=place, look=look, client_core_seconds=self._meter.core_seconds))
 
     def _silence(self) -> str:
         """A sentence where the server has answered nothing for so long that it is given up."""
@@ -277,15 +311,33 @@ class _Measurement:
         return dataclasses.replace(stage, server=self._server(stage))
 
     def _server(self, stage: Stage) -> Server:
-        if self._server_side is None or len(self._looks) < 2:
+        if self._server_side is None or len(self._moments) < 2:
             return Server()
-        before, after = self._looks
-        return self._server_side.between(
-            before,
-            after,
+        server = self._server_side.between(
+            self._moments[0].look,
+            self._moments[-1].look,
             latency=stage.latency_by_kind(),
-            client_core_seconds=stage.generator.core_seconds,
+            client_core_seconds=self._moments[-1].client_core_seconds,
         )
+        return dataclasses.replace(server, core_ms_rounds=self._core_ms_rounds(stage, server.core_ms))
+
+    def _core_ms_rounds(self, stage: Stage, names: Iterable[str]) -> dict[str, list[float]]:
+        """Core-ms of an answer in each round by process; nothing where a round has none."""
+        assert self._server_side is not None
+        rounds = [
+            self._server_side.core_ms(
+                before.look,
+                after.look,
+                answers=sum(window.ended for window in stage.windows[before.place : after.place]),
+                client_core_seconds=after.client_core_seconds - before.client_core_seconds,
+            )
+            for before, after in itertools.pairwise(self._moments)
+        ]
+        if len(rounds) < 2 or not all(rounds):
+            return {}
+        return {
+            name: [each[name] for each in rounds] for name in names if all(name in each for each in rounds)
+        }
 
 
 @contextlib.contextmanager
