@@ -20,8 +20,8 @@ from deploy.loadtest.work.question import Question
 from deploy.measuring.histogram import Histogram
 from deploy.measuring.sample import CLIENT, Sample
 
-_GATEWAY_PORTS = ("8000", "8001")  # of `make serve`, whose page of metrics is then at the port below
-_METRICS_PORT = 8002
+# The ports of `make serve`: where a target has one of them, the others are looked for beside it.
+_REST_PORT, _GRPC_PORT, _METRICS_PORT = "8000", "8001", "8002"
 _OTHERS = 0.1  # share of further requests from which on others call the server too
 _FEW = 20  # requests, in which looks and the load may differ anyway
 _LEAST = 0.01  # core-ms of an answer: processes with less have no part in it
@@ -228,7 +228,8 @@ def server_side(
 
     supervisor_pid  of a gateway that this process started
     grpc_address    "HOST:PORT" where statistics come from, for a protocol without any
-    metrics_url     of the gateway's page; "": the usual one is tried where the target has the usual port
+    metrics_url     of the gateway's page
+                    "" of either: the usual port is tried where the target has a usual one
     spans           where the gateway's spans come to
     """
     notes: list[str] = []
@@ -238,7 +239,7 @@ def server_side(
             kinds.append(question.kind)
     source, graph = None, ModelGraph(ensembles={}, calls={})
     with _noted(notes, "no statistics of the models"):
-        source = source_of(target, grpc_address=grpc_address)
+        source = source_of(target, grpc_address=grpc_address or _usual_grpc(target))
         source.statistics()
     if notes and source is not None:
         source.close()
@@ -276,7 +277,12 @@ def server_side(
 
 def _usual_page(target: Target) -> str:
     host, _, port = target.address.rpartition(":")
-    return f"http://{host}:{_METRICS_PORT}/metrics" if port in _GATEWAY_PORTS else ""
+    return f"http://{host}:{_METRICS_PORT}/metrics" if port in (_REST_PORT, _GRPC_PORT) else ""
+
+
+def _usual_grpc(target: Target) -> str:
+    host, _, port = target.address.rpartition(":")
+    return f"{host}:{_GRPC_PORT}" if target.protocol == "rest" and port == _REST_PORT else ""
 
 
 def _page_between(before: Look, after: Look, notes: list[str]) -> Page | None:
