@@ -27,6 +27,7 @@ from deploy.loadtest.peers.measuring import (
     SLO,
     TOOLS,
     measure_peers,
+    peers_work,
 )
 from deploy.loadtest.peers.outcome import added, summary
 from deploy.loadtest.peers.perf_analyzer_input import write_input
@@ -34,14 +35,12 @@ from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run
 from deploy.loadtest.work.building import build
-from deploy.loadtest.work.mix import Entry
-from deploy.loadtest.work.options import WorkOptions, add_work_options, work_options
+from deploy.loadtest.work.options import add_work_options, work_options
 from deploy.loadtest.work.question import Question
 from deploy.measuring.about import run_header
 
 PROGRAM = "python -m deploy.loadtest.peers"
 MEASURED, PARTLY, NOTHING, INTERRUPTED = 0, 1, 2, 130
-KINDS = ("photo", "face", "crop")
 TIMEOUT = 20.0  # seconds, to describe a server
 
 
@@ -52,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = Run.read(options.report) if options.report else None
         with _served(options) as targets:
-            questions = build(_work(options), door=doors[GRPC], target=targets[GRPC]).questions
+            questions = build(
+                peers_work(work_options(options)), door=doors[GRPC], target=targets[GRPC]
+            ).questions
             if options.write_input:
                 return _write_input(questions, targets[GRPC], options.write_input)
             outcome = measure_peers(
@@ -124,13 +125,6 @@ def _served(options: argparse.Namespace) -> Iterator[Mapping[str, Target]]:
             GRPC: Target(protocol=GRPC, address=gateway.grpc_address),
             REST: Target(protocol=REST, address=gateway.rest_address),
         }
-
-
-def _work(options: argparse.Namespace) -> WorkOptions:
-    """Every kind of question that Q-Face answers, where none is named."""
-    if not (options.mix or options.model or options.photos):
-        options.mix = [Entry.parse(f"{kind}=1") for kind in KINDS]
-    return work_options(options)
 
 
 def _write_input(questions: Sequence[Question], target: Target, folder: Path) -> int:

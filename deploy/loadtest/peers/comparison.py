@@ -95,7 +95,9 @@ def _why(
 ) -> Sequence[str]:
     their_values, our_values = ([each[name] for each in rounds] for rounds in (theirs, ours))
     found = []
-    if len(ours) > 1 and max(min(their_values), min(our_values)) <= min(max(their_values), max(our_values)):
+    if len(ours) == 1:
+        found.append("measured once, which does not tell noise from a difference")
+    elif max(min(their_values), min(our_values)) <= min(max(their_values), max(our_values)):
         spans = (f"{_stated(name, min(v))} to {_stated(name, max(v))}" for v in (their_values, our_values))
         found.append("the rounds overlap, " + " beside ".join(spans))
     if name in reasons:

@@ -13,6 +13,7 @@ from deploy.embedded.environment import PROJECT
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.peers.loadgen_rules import VERDICT, overridden
 from deploy.loadtest.peers.tool import (
+    LATENCIES,
     Form,
     Measured,
     Plan,
@@ -29,6 +30,7 @@ SERVER, OFFLINE = "Server", "Offline"
 AT_ONCE = 4  # calls under way of Offline
 MODULE = "deploy.loadtest.peers.loadgen_process"
 SUMMARY = "mlperf_log_summary.txt"
+SCHEDULED = "Scheduled samples per second"
 BUSY = 0.7  # of a core: one Python process that takes more may be the limit itself
 _RATES = {SERVER: "Completed samples per second", OFFLINE: "Samples per second"}
 _PERCENTILES = {"50.00": "p50", "90.00": "p90", "95.00": "p95", "99.00": "p99", "99.90": "p99.9"}
@@ -95,7 +97,7 @@ class LoadGen:
                 pictures=len(form.questions),
             )
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
         if isinstance(form.load, ClosedLoop):
             return {
                 "rate": "Offline's rate counts the last calls, which end with fewer than all places taken"
@@ -106,7 +108,7 @@ class LoadGen:
         return {
             "rate": f"{drawn}; it counts until the last answer, after the last arrival",
             **dict.fromkeys(
-                ("p50", "p90", "p99"),
+                LATENCIES,
                 f"{drawn}; its latency has its Python client in it, on both sides of the call",
             ),
         }
@@ -128,6 +130,8 @@ def measured(printed: str, summary: str, *, scenario: str, pictures: int) -> Mea
         }
         rate = float(values[_RATES[scenario]])
         verdict = values["Result is"]
+        if scenario == SERVER:
+            float(values[SCHEDULED])
         latency = {
             short: 1e-9 * float(values[f"{long} percentile latency (ns)"])
             for long, short in _PERCENTILES.items()
@@ -153,6 +157,7 @@ def measured(printed: str, summary: str, *, scenario: str, pictures: int) -> Mea
         notes=(
             *_failures(failed, process["details"]),
             *_why_invalid(summary, verdict),
+            *((f"it had {values[SCHEDULED]} requests a second due",) if scenario == SERVER else ()),
             f"its Python client took {share:.2f} of a core"
             + (": it may have been the limit" if share > BUSY else ", and was not the limit"),
             f"the calls alone took {1e3 * own['0.5']:.1f} ms (p50) and {1e3 * own['0.99']:.1f} ms (p99)"

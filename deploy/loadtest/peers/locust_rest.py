@@ -15,6 +15,7 @@ from typing import Any
 from deploy.embedded.environment import PROJECT
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.peers.tool import (
+    LATENCIES,
     Form,
     Measured,
     Plan,
@@ -39,6 +40,7 @@ COST = "cost.json"  # what its process took
 TOTAL = "Aggregated"  # the row of its statistics that has all requests
 AT_ONCE = 100  # users that begin a second; locust warns above
 RAMP = 1.0  # seconds until all users have begun, which are not counted
+MIXED = 0.01  # share of failed requests from which on its percentiles are not compared
 BUSY = 0.7  # of a core: locust is one process
 ROUNDED = 0.1  # seconds; longer times are kept with two digits
 
@@ -101,12 +103,12 @@ class Locust:
                 command=shlex.join((PACKAGE, "-f", f"deploy/loadtest/peers/{FILE.name}", *words)),
             )
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
         gevent = "locust is one gevent process, whose own time for users that wait is in its latency"
         return {
             "rate": "what was sent and not answered at its end is in no count of locust's",
             **dict.fromkeys(
-                ("p50", "p90", "p99"),
+                LATENCIES,
                 f"{gevent}; it keeps times of {ROUNDED * 1e3:g} ms and longer with two digits",
             ),
         }
@@ -127,12 +129,12 @@ def measured(stats: str, *, printed: str, cost: str, command: str) -> Measured:
         raise ToolError(f"locust's statistics can't be read: {last_lines(printed)}") from None
     return Measured(
         rate=rate,
-        percentiles=percentiles,
+        percentiles=percentiles if failed <= MIXED * sent else {},
         command=command,
         core_ms=1e3 * own["core_seconds"] / sent,
         notes=(
             *(
-                (f"{failed} of its {sent} requests failed; their times are among its latencies",)
+                (f"{failed} of its {sent} requests failed, whose times are among those of its percentiles",)
                 if failed
                 else ()
             ),

@@ -17,6 +17,8 @@ from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Stage
 from deploy.loadtest.stage import Settings, StageInterrupted, measure_stage
+from deploy.loadtest.work.mix import Entry
+from deploy.loadtest.work.options import WorkOptions
 from deploy.loadtest.work.question import Question
 
 TOOLS: Mapping[str, Tool] = {"perf-analyzer": PerfAnalyzer(), "loadgen": LoadGen(), "locust": Locust()}
@@ -24,10 +26,18 @@ SECONDS, ROUNDS = 6.0, 3
 SLO = 0.2  # seconds, of LoadGen's Server scenario where no objective was given
 DEADLINE = 30.0  # seconds
 GRPC, REST = "grpc", "rest"
+KINDS = ("photo", "face", "crop")
 WINDOWS = 3  # of each measurement, as perf_analyzer has
 SPREAD = 0.1
 PROBE_CLIENTS = 4
 DESCRIBE_SECONDS = 20.0
+
+
+def peers_work(options: WorkOptions) -> WorkOptions:
+    """Every kind of question that Q-Face answers, where no work was chosen."""
+    if options != WorkOptions():
+        return options
+    return dataclasses.replace(options, mix=tuple(Entry.parse(f"{kind}=1") for kind in KINDS))
 
 
 def measure_peers(

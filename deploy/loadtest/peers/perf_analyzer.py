@@ -15,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deploy.embedded.environment import PROJECT
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.peers.perf_analyzer_input import write_input
-from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError, last_lines, run_program
+from deploy.loadtest.peers.tool import LATENCIES, Form, Measured, Plan, ToolError, last_lines, run_program
 from deploy.loadtest.protocols.base import Target
 
 PROGRAM = PROJECT / "deploy" / "loadtest" / "peers" / "perf-analyzer"
@@ -97,14 +99,34 @@ class PerfAnalyzer:
         answers = sum(map(int, re.findall(r"Request count: (\d+)", done.printed)))
         return dataclasses.replace(result, core_ms=1e3 * done.core_seconds / answers if answers else 0.0)
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
-        if isinstance(form.load, OpenLoop):
-            late = "it counts from when a request was sent, ours from when it was due"
-            return {
-                "rate": "its arrivals are drawn anew: over some seconds Poisson counts differ",
-                **dict.fromkeys(("p50", "p90", "p99"), late),
-            }
-        return {}
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
+        if isinstance(form.load, ClosedLoop):
+            return {}
+        expected = form.load.rate * plan.seconds
+        drawn = (
+            f"its Poisson arrivals are one sequence, the same in each run: in the first {plan.seconds:g} s "
+            f"{share_drawn(expected):.0%} of the {expected:.0f} requests that such a rate has"
+        )
+        return {
+            "rate": drawn,
+            **dict.fromkeys(
+                LATENCIES, f"it counts from when a request was sent, ours from when it was due; {drawn}"
+            ),
+        }
+
+
+def share_drawn(expected: float) -> float:
+    """Which share of so many expected requests perf_analyzer's Poisson arrivals have.
+
+    It draws them by std::mt19937 with its default seed and std::exponential_distribution:
+    src/request_rate_manager.cc of https://github.com/triton-inference-server/perf_analyzer.
+    """
+    bits = np.random.MT19937()
+    bits._legacy_seeding(5489)  # as C++ seeds it; NumPy's public seeds are another function of the number
+    # libstdc++ makes a double of two draws, the first one its lower half.
+    low, high = np.asarray(bits.random_raw(2 * (int(2 * expected) + 100)), np.float64).reshape(-1, 2).T
+    times = np.cumsum(-np.log1p(-(low + high * 2.0**32) / 2.0**64))
+    return float(np.count_nonzero(times < expected) / expected)
 
 
 def _loads(plan: Plan, kind: str) -> Sequence[Load]:

@@ -59,7 +59,7 @@ def compare(
             command=chosen.command,
             valid=_verdict([each.valid for each in theirs]),
             notes=(
-                *differences(rounds_of_theirs, rounds_of_ours, reasons=tool.reasons(form)),
+                *differences(rounds_of_theirs, rounds_of_ours, reasons=tool.reasons(form, plan)),
                 *_own_cost(theirs, stages),
                 *_variant(form, [of_stage(stage) for stage in variants], rounds_of_ours),
                 *chosen.notes,

@@ -15,6 +15,7 @@ from deploy.loadtest.work.question import Question
 
 LAST_LINES = 4  # of a program that failed, in the sentence about it
 OPEN_SHARE = 0.6  # of the rate of a closed loop, which an open loop sends: below it queues stay short
+LATENCIES = ("p50", "p90", "p95", "p99")
 SPARE_SECONDS = 60.0  # that a program may take to start and to end, beside its load
 
 
@@ -101,7 +102,7 @@ class Tool(Protocol):
     def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
         """Runs it once against a target of the form's protocol; ToolError where that fails."""
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
         """Why a figure of it ("rate", "p50" ...) may differ from ours, where that is known."""
 
 

@@ -120,7 +120,7 @@ class Broken:
     def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
         raise ToolError("it ended with status 3: no such option")
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
         return {}
 
 

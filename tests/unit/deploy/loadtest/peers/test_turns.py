@@ -11,7 +11,7 @@ from deploy.loadtest.loads import ClosedLoop, Load
 from deploy.loadtest.peers.comparison import SECTION, differences, rows, table
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
-from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer, words_for
+from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer, share_drawn, words_for
 from deploy.loadtest.peers.perf_analyzer_input import input_data
 from deploy.loadtest.peers.rounds import compare
 from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError
@@ -62,7 +62,7 @@ class FakeTool:
             notes=(f"{rate}",),
         )
 
-    def reasons(self, form: Form) -> Mapping[str, str]:
+    def reasons(self, form: Form, plan: Plan) -> Mapping[str, str]:
         return {"rate": "it is made up"}
 
 
@@ -141,13 +141,30 @@ def test_figures_within_a_tenth_are_not_explained() -> None:
 
 
 def test_a_figure_beyond_a_tenth_has_its_known_reason() -> None:
-    (sentence,) = differences([figures(rate=12.0)], [figures(rate=10.0)], reasons={"rate": "it sends more"})
+    (sentence,) = differences(
+        [figures(rate=12.0)] * 2, [figures(rate=10.0)] * 2, reasons={"rate": "it sends more"}
+    )
     assert sentence == "rate +20% (12.0/s beside 10.0/s): it sends more"
 
 
 def test_a_figure_whose_reason_nobody_knows_is_called_so() -> None:
-    (sentence,) = differences([figures(p50=0.02)], [figures(p50=0.01)], reasons={"rate": "it sends more"})
+    (sentence,) = differences(
+        [figures(p50=0.02)] * 2, [figures(p50=0.01)] * 2, reasons={"rate": "it sends more"}
+    )
     assert sentence.endswith("no reason is known")
+
+
+def test_a_difference_of_one_round_is_not_told_from_noise() -> None:
+    (sentence,) = differences([figures(p50=0.02)], [figures(p50=0.01)], reasons={})
+    assert "measured once" in sentence
+
+
+def test_perf_analyzers_arrivals_are_its_one_sequence() -> None:
+    """Measured with it: 3.8 a second of 8 in three seconds; by its generator 11 of 24."""
+    assert share_drawn(24) == pytest.approx(11 / 24)
+    assert share_drawn(2000) == pytest.approx(0.976, abs=0.001)
+    *_, opened = PerfAnalyzer().forms(PLAN)
+    assert "one sequence" in PerfAnalyzer().reasons(opened, PLAN)["rate"]
 
 
 def test_rounds_that_overlap_are_the_first_reason() -> None:
