@@ -31,6 +31,8 @@ class Options:
     deadline    seconds of each request
     output      folder of the report
     repository  that a gateway serves which is started for this, where `access` has no address
+    peers       whether other tools load the server too, at the end
+    rest        REST of the same server, for the tool that calls it; None: that of a gateway that is started
     """
 
     access: Access
@@ -44,6 +46,8 @@ class Options:
     output: Path
     repository: Path
     metrics_url: str
+    peers: bool
+    rest: Access | None
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:
@@ -82,6 +86,24 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         output=given.output,
         repository=given.repository,
         metrics_url=given.metrics_url,
+        peers=given.peers,
+        rest=_rest(given),
+    )
+
+
+def _rest(given: argparse.Namespace) -> Access | None:
+    if not given.rest_url:
+        return None
+    if not given.peers:
+        raise ValueError("--rest-url is for --peers: add it, or give --url with --protocol rest")
+    return Access(
+        url=given.rest_url,
+        protocol="rest",
+        key_file=given.key_file,
+        insecure_key=given.insecure_key,
+        authorities=given.authorities,
+        certificate=given.certificate,
+        private_key=given.private_key,
     )
 
 
@@ -132,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_server(parser.add_argument_group("the server"))
     _add_loads(parser.add_argument_group("the loads (without any: a sweep, and a search under --slo)"))
     add_work_options(parser)
+    _add_peers(parser.add_argument_group("others' tools"))
     _add_measuring(parser.add_argument_group("how it is measured"))
     return parser
 
@@ -203,6 +226,15 @@ def _add_loads(group: argparse._ArgumentGroup) -> None:
         metavar="REQUIREMENT",
         help="as 'p99<200ms@50rps' 'errors<1%%'; the exit status is 1 where one is not kept",
     )
+
+
+def _add_peers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--peers",
+        action="store_true",
+        help="then perf_analyzer, MLPerf LoadGen and locust on the same work, beside ours: 15 minutes",
+    )
+    group.add_argument("--rest-url", default="", help="REST of the server of --url, which locust posts to")
 
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:

@@ -16,6 +16,9 @@ from deploy.loadtest.command.options import Options
 from deploy.loadtest.command.plan import PlanRun
 from deploy.loadtest.command.progress import ProgressLines
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
+from deploy.loadtest.peers.measuring import GRPC, REST, SECONDS, measure_peers, peers_work
+from deploy.loadtest.peers.outcome import Outcome, added
+from deploy.loadtest.peers.tool import ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run
@@ -43,6 +46,7 @@ class _Server:
 
     target: Target
     grpc_address: str = ""
+    rest_address: str = ""
     metrics_url: str = ""
     supervisor_pid: int | None = None
     spans: SpanReceiver | None = None
@@ -98,13 +102,42 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             progress=progress,
         )
         measured.run()
+        outcome = _peers(options, server, progress) if not measured.interrupted and measured.stages else None
     moved = time.time() - time.monotonic() - clocks
     if abs(moved) > _CLOCK_SECONDS:
         about["notes"] = [
             *about.get("notes", ()),
             f"the wall clock was set by {moved:+.1f} s meanwhile; durations are not affected",
         ]
-    return _report(options, about, measured)
+    return _report(options, about, measured, outcome)
+
+
+def _peers(options: Options, server: _Server, progress: ProgressLines) -> Outcome | None:
+    """What other tools measure of the same server; None where none is asked for."""
+    if not options.peers:
+        return None
+    if server.target.protocol != GRPC:
+        return Outcome(not_measured=["other tools load over grpc: give a --url of that protocol"])
+    targets = {GRPC: server.target}
+    if options.rest is not None:
+        targets[REST] = options.rest.target()
+    elif server.rest_address:
+        targets[REST] = Target(protocol=REST, address=server.rest_address)
+    objective = options.plan.objective
+    try:
+        work = build(peers_work(options.work), door=doors[GRPC], target=server.target, timeout=ANSWER_SECONDS)
+        return measure_peers(
+            work.questions,
+            targets=targets,
+            seconds=min(SECONDS, options.settings.seconds),
+            slo=objective.seconds,
+            deadline=options.deadline,
+            progress=progress.line,
+        )
+    except (ConnectionError, GeneratorError, ToolError, ValueError) as error:
+        return Outcome(not_measured=[f"others' tools: {error}"])
+    except KeyboardInterrupt:
+        return Outcome(interrupted=True)
 
 
 def _about(options: Options, server: _Server, work: Work, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +179,7 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
             yield _Server(
                 target=access.target(address=addresses[asked.protocol]),
                 grpc_address=gateway.grpc_address,
+                rest_address=gateway.rest_address,
                 metrics_url=f"http://{gateway.http_address}/metrics",
                 supervisor_pid=gateway.supervisor_pid,
                 spans=spans,
@@ -165,7 +199,7 @@ def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:
     return functools.partial(resident_bytes, server.supervisor_pid)
 
 
-def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
+def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome: Outcome | None) -> int:
     """Writes what was measured, prints it, and returns the exit status."""
     if not measured.stages:
         if measured.interrupted:
@@ -177,10 +211,19 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
         searches=tuple(measured.searches),
         ended=measured.ended,
     )
+    if outcome is not None:
+        run = added(run, outcome)
+        about = dict(run.about)
     verdicts = [requirement.check(run) for requirement in options.requirements]
     if verdicts:
         about["requirements"] = [dataclasses.asdict(verdict) for verdict in verdicts]
-    run.write(options.output / "report.json")
+        run = dataclasses.replace(run, about=about)
+    # Its plots take a second to import, which no load is to wait for.
+    from deploy.loadtest.report import write_report
+    from deploy.loadtest.report.summary import headline
+
+    write_report(run, options.output)
+    print(headline(run))
     for verdict in verdicts:
         print(
             f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}",
@@ -188,9 +231,13 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun) -> int:
         )
     if measured.ended:
         print(f"loadtest: {measured.ended}", file=sys.stderr)
-    if measured.interrupted:
+    if measured.interrupted or (outcome is not None and outcome.interrupted):
         return 130
-    lost = measured.ended or any(search.rate is None for search in measured.searches)
+    lost = (
+        measured.ended
+        or (outcome is not None and outcome.not_measured)
+        or any(search.rate is None for search in measured.searches)
+    )
     return 1 if lost or not all(verdict.kept for verdict in verdicts) else 0
 
 

@@ -31,8 +31,10 @@ from deploy.loadtest.peers.measuring import (
 )
 from deploy.loadtest.peers.outcome import added, summary
 from deploy.loadtest.peers.perf_analyzer_input import write_input
+from deploy.loadtest.peers.tool import ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.report import write_report
 from deploy.loadtest.results import Run
 from deploy.loadtest.work.building import build
 from deploy.loadtest.work.options import add_work_options, work_options
@@ -66,15 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 deadline=options.deadline,
                 progress=lambda line: print(line, flush=True),
             )
-    except (EmbeddedServerError, GeneratorError, ConnectionError, OSError, ValueError) as error:
+    except (EmbeddedServerError, GeneratorError, ToolError, ConnectionError, OSError, ValueError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return NOTHING
     print(f"\n{summary(outcome)}")
     if options.report and run is not None:
-        added(run, outcome).write(options.report)
+        write_report(added(run, outcome), options.report.parent)
     elif options.output:
         header = run_header(module="deploy.loadtest.peers", arguments=words)
-        added(Run(about=header, stages=()), outcome).write(options.output / "report.json")
+        write_report(added(Run(about=header, stages=()), outcome), options.output)
     if outcome.interrupted:
         return INTERRUPTED
     if not outcome.peers:
