@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import socket
@@ -169,7 +170,10 @@ class GeneratorPool:
                     raise GeneratorError(member.dead)
         except OSError as error:
             self.close()
-            raise GeneratorError(f"the generator can't be started: {error.strerror or error}") from None
+            advice = "; raise their limit (ulimit -n 65536)" if error.errno == errno.EMFILE else ""
+            raise GeneratorError(
+                f"the generator can't be started: {error.strerror or error}{advice}"
+            ) from None
         except BaseException:
             self.close()
             raise
