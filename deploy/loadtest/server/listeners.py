@@ -32,7 +32,16 @@ def listeners(port: int) -> list[int]:
     holders = [int(path.name) for path in Path("/proc").glob("[0-9]*") if held & _links(path / "fd")]
     if inodes and not holders:
         raise PermissionError(f"what listens at port {port} is another user's")
-    return sorted(pid for pid in holders if not set(_ancestors(pid)) & set(holders))
+    return sorted(pid for pid in holders if not set(ancestors(pid)) & set(holders))
+
+
+def ancestors(pid: int) -> list[int]:
+    """The process that started it, the one that started that, and so on."""
+    found = []
+    while (process := look(pid)) is not None and process.parent > 0:
+        pid = process.parent
+        found.append(pid)
+    return found
 
 
 def _listening_inodes(port: int) -> set[str]:
@@ -53,12 +62,4 @@ def _links(folder: Path) -> set[str]:
         for descriptor in folder.iterdir():
             with contextlib.suppress(OSError):
                 found.add(str(descriptor.readlink()))
-    return found
-
-
-def _ancestors(pid: int) -> list[int]:
-    found = []
-    while (process := look(pid)) is not None and process.parent > 0:
-        pid = process.parent
-        found.append(pid)
     return found

@@ -1,11 +1,12 @@
 """LocalServer: processor time and memory of a server's processes, where they run on this machine."""
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.server.listeners import is_here, listeners
+from deploy.loadtest.server.listeners import ancestors, is_here, listeners
 from deploy.measuring.processes import OTHER, look, processes_below, resident_bytes, role_of, running
 from deploy.measuring.server_processes import ServerProcesses
 
@@ -86,10 +87,14 @@ def server_roots(target: Target, *, supervisor_pid: int | None) -> list[int]:
 
 
 def _top(pid: int) -> int:
-    """The process that started this one, and so on, while they belong to the same server."""
+    """The process that started this one, and so on, while they belong to the same server.
+
+    A shell whose words name the server may have started this program too: it is none of the server's.
+    """
+    ours = set(ancestors(os.getpid()))
     while (process := look(pid)) is not None:
         parent = look(process.parent)
-        if parent is None or role_of(parent.command) == OTHER:
+        if parent is None or parent.pid in ours or role_of(parent.command) == OTHER:
             return pid
         pid = parent.pid
     return pid

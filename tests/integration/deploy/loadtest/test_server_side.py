@@ -173,12 +173,3 @@ def test_another_triton_in_between_is_a_note(gateway: GatewayServer, tmp_path: P
     assert any("began anew while it was measured" in note for note in unknown.notes)
     assert any("processes of the server ended or began" in note for note in known.notes)
     assert (list(known.steps), known.core_ms) == ([], {})
-
-
-def test_nothing_is_raised_where_nobody_listens() -> None:
-    with side_of("127.0.0.1:9") as side:
-        side.begin()
-        found = side.end(latency={}, client_core_seconds=0.0)
-    assert found.parts == {}
-    assert any(note.startswith("no statistics of the models: ") for note in found.notes)
-    assert any(note.startswith("no processor time of the server: ") for note in found.notes)

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -58,3 +60,32 @@ def test_a_port_where_nobody_listens_has_no_processes() -> None:
 def test_a_supervisor_that_is_known_is_the_root() -> None:
     target = Target(protocol="grpc", address="192.0.2.1:8001")
     assert server_roots(target, supervisor_pid=os.getpid()) == [os.getpid()]
+
+
+def test_a_process_of_another_user_can_not_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(PermissionError, match=f"what listens at port {port} is another user's"):
+            listeners(port)
+
+
+def refuse(path: Path) -> NoReturn:
+    raise PermissionError(str(path))
+
+
+def test_what_forwards_to_a_server_is_not_the_server() -> None:
+    """As a container's port is, of which only the forwarder runs here."""
+    program = (
+        "import socket; at = socket.create_server(('127.0.0.1', 0))\n"
+        "print(at.getsockname()[1], flush=True); input()"
+    )
+    words = ["docker-proxy", "-c", program]
+    with subprocess.Popen(
+        words, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as forwarder:
+        assert forwarder.stdout is not None
+        address = f"127.0.0.1:{int(forwarder.stdout.readline())}"
+        with pytest.raises(ConnectionError, match="docker-proxy listens at port"):
+            server_roots(Target(protocol="grpc", address=address), supervisor_pid=None)
+        forwarder.communicate(b"\n")
