@@ -34,7 +34,12 @@ class Objective:
     @property
     def text(self) -> str:
         """What `parse_objective` makes this of."""
-        return f"{self.name}<{1000 * self.seconds:g}ms"
+        return f"{self.name}<{self.duration.replace(' ', '')}"
+
+    @property
+    def duration(self) -> str:
+        """ "200 ms", "2 s"."""
+        return f"{self.seconds:g} s" if self.seconds >= 1 else f"{1000 * self.seconds:g} ms"
 
     @property
     def name(self) -> str:

@@ -13,7 +13,15 @@ from deploy.loadtest.report.content import Plot, Section, Table
 from deploy.loadtest.report.peers import peers_section
 from deploy.loadtest.report.plots import bars, distribution, timeline
 from deploy.loadtest.report.plots.loads import clients, rates
-from deploy.loadtest.report.stages import closed_loops, figure, names, open_loops, percent, sections
+from deploy.loadtest.report.stages import (
+    closed_loops,
+    figure,
+    names,
+    open_loops,
+    percent,
+    sections,
+    with_others,
+)
 from deploy.loadtest.results import Run, Stage, waits
 
 _ELSEWHERE = ("work", "requirements", "notes", NOT_MEASURED)  # of about: what is shown on its own
@@ -129,7 +137,7 @@ def _distribution(run: Run, objective: Objective | None) -> Section | None:
 
 def _time(run: Run) -> Section | None:
     stages = _plotted([stage for stage in run.stages if stage.server.parts])
-    rows = [(name, mean_parts(stage)) for name, stage in zip(names(stages), stages, strict=True)]
+    rows = list(zip(names(stages), with_others([mean_parts(stage) for stage in stages]), strict=True))
     table = tables.split_table(run.stages)
     steps = tables.steps_table(run.stages)
     held = [each for each in (table, steps) if each is not None]
@@ -160,7 +168,7 @@ def _plotted(stages: Sequence[Stage]) -> list[Stage]:
 
 def _processors(run: Run) -> Section | None:
     stages = _plotted([stage for stage in run.stages if stage.server.core_ms])
-    rows = [(name, stage.server.core_ms) for name, stage in zip(names(stages), stages, strict=True)]
+    rows = list(zip(names(stages), with_others([stage.server.core_ms for stage in stages]), strict=True))
     found = [tables.processor_table(run.stages), tables.memory_table(run.stages)]
     held = [each for each in found if each is not None]
     if not held:

@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import supported
 from deploy.loadtest.peers.comparison import SECTION as PEERS
-from deploy.loadtest.results import Run, Stage
+from deploy.loadtest.results import Run, Stage, waits
 from deploy.measuring.histogram import Histogram
 
 STALL_SECONDS = 1.0  # without an answer, that a reader is pointed to
+_SMALL, _FEWEST_OTHERS = 0.02, 2  # of a sum: a part that is put together with others, where there are so many
 _PLACES, _MOST_PLACES = 3, 5  # significant ones of a figure, and at most behind the point
 _WHOLE = 10**_PLACES  # from which on a figure is a whole number
 
@@ -67,6 +68,27 @@ def names(stages: Sequence[Stage]) -> list[str]:
 def milliseconds(latency: Histogram, share: float) -> float:
     """A percentile; NaN where too few answers have it."""
     return 1000 * latency.percentile(share) if supported(share, latency.count) else math.nan
+
+
+def with_others(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The same sums with fewer parts: those that are small in every row are one, the last.
+
+    A part of waiting stays, as it stands apart from the others; one that is 0 in every row is left out.
+    """
+    parts = dict.fromkeys(part for row in rows for part in row)
+    shares = {
+        part: max(abs(row.get(part, 0.0)) / (sum(map(abs, row.values())) or 1.0) for row in rows)
+        for part in parts
+    }
+    small = [part for part in parts if 0 < shares[part] < _SMALL and not waits(part)]
+    if len(small) < _FEWEST_OTHERS:
+        small = []
+    own = [part for part in parts if shares[part] > 0 and part not in small]
+    return [
+        {part: row[part] for part in own if part in row}
+        | ({f"{len(small)} others": sum(row.get(part, 0.0) for part in small)} if small else {})
+        for row in rows
+    ]
 
 
 def figure(value: float) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from deploy.loadtest.loads import OpenLoop
-from deploy.loadtest.objectives import Objective, run_objective
+from deploy.loadtest.objectives import Objective, run_objective, supported
 from deploy.loadtest.report.stages import STALL_SECONDS, closed_loops, figure, open_loops, percent, rate_of
 from deploy.loadtest.results import Run, Stage
 
@@ -32,7 +32,7 @@ def warnings(run: Run) -> list[str]:
 
 
 def _under(objective: Objective, run: Run, stages: list[Stage]) -> str:
-    below = f"{objective.name} below {1000 * objective.seconds:g} ms"
+    below = f"{objective.name} below {objective.duration}"
     kept = [stage for stage in stages if objective.kept(stage)]
     found = [
         search.rate
@@ -44,13 +44,21 @@ def _under(objective: Objective, run: Run, stages: list[Stage]) -> str:
     if not rate:
         least = stages[0]
         return f"No rate that was tried keeps {below}: at {least.load.name}, {_figures(least, objective)}."
-    text = f"Bears {rate:.4g} requests a second with {below}"
+    text = f"Bears {rate:.4g} requests a second with {below}{_few(objective, rate, stages)}"
     if beyond is not None:
         return f"{text}; beyond that, at {rate_of(beyond):.4g} a second, {_figures(beyond, objective)}."
     if closed_loops(run):
         most = _most(closed_loops(run))
         return f"{text}, the highest rate that was tried. {most}."
     return f"{text}, the highest rate that was tried."
+
+
+def _few(objective: Objective, rate: float, stages: list[Stage]) -> str:
+    """Where the objective's percentile is of too few requests: of how many."""
+    counts = [stage.due for stage in stages if math.isclose(rate_of(stage), rate, rel_tol=0.01)]
+    if not counts or supported(objective.share, max(counts)):
+        return ""
+    return f" (of {max(counts)} requests, which are few for {objective.name})"
 
 
 def _most(stages: list[Stage]) -> str:
@@ -77,10 +85,7 @@ def _figures(stage: Stage, objective: Objective | None = None) -> str:
 def _limits(run: Run) -> Iterator[str]:
     for stage in run.stages:
         if stage.generator.limit:
-            yield (
-                f"The generator, not the server, may have been the limit at {stage.load.name} "
-                f"({stage.section}): {stage.generator.limit}"
-            )
+            yield f"{stage.load.name} ({stage.section}): {stage.generator.limit}"
 
 
 def _endings(run: Run) -> Iterator[str]:

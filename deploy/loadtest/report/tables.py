@@ -7,7 +7,7 @@ from typing import Any
 from deploy.loadtest.loads import OpenLoop
 from deploy.loadtest.objectives import FEWEST_BEYOND, Objective, supported
 from deploy.loadtest.report.content import Table, number, words
-from deploy.loadtest.report.stages import figure, names, percent
+from deploy.loadtest.report.stages import figure, names, percent, with_others
 from deploy.loadtest.results import Run, Stage
 from deploy.measuring.histogram import Histogram
 from deploy.measuring.percentiles import SHARES, percentile_name
@@ -270,6 +270,8 @@ def _by_key(
     title: str, first: Sequence[str], rows: Sequence[tuple[Any, ...]], *, folded: bool = False
 ) -> Table:
     """Rows of names with, last, a mapping of figures: a column a key, and one for their sum."""
+    figures_of = with_others([figures for *_, figures in rows])
+    rows = [(*own, figures) for (*own, _), figures in zip(rows, figures_of, strict=True)]
     keys = list(dict.fromkeys(key for *_, figures in rows for key in figures))
     return Table(
         title=title,
@@ -289,7 +291,7 @@ def _by_key(
 def _notes(rows: Sequence[Sequence[str]], objective: Objective | None) -> str:
     notes = ["gap: the longest time without an answer while requests were under way."]
     if objective is not None:
-        notes.append(f"goodput: answers within {1000 * objective.seconds:g} ms.")
+        notes.append(f"goodput: answers within {objective.duration}.")
     return " ".join([*notes, _few(rows)]).strip()
 
 

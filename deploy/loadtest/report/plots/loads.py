@@ -72,7 +72,7 @@ def rates(stages: Sequence[Stage], objective: Objective | None) -> Figure:
     answered.plot(offered, [stage.rate for stage in stages], color=style.BLUE, marker="o", label="answered")
     if objective is not None:
         goodput = [stage.goodput(objective.seconds) for stage in stages]
-        label = f"within {1000 * objective.seconds:g} ms (goodput)"
+        label = f"within {objective.duration} (goodput)"
         answered.plot(
             offered, goodput, color=style.VERMILION, marker="s", linestyle=style.DASHES[1], label=label
         )

@@ -11,7 +11,7 @@ import pytest
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.report import write_report
 from deploy.loadtest.report.__main__ import main
-from deploy.loadtest.report.stages import figure, names
+from deploy.loadtest.report.stages import figure, names, with_others
 from deploy.loadtest.report.summary import headline, warnings
 from deploy.loadtest.results import Failure, Run, Search, Server
 from tests.helpers.load_runs import REFUSED, SENTENCE, simulated_run, simulated_stage, whole_run
@@ -224,7 +224,8 @@ def test_the_headline_says_what_no_rate_keeps_and_what_was_not_reached() -> None
     none = headline(simulated_run(slow, searches=(search,)))
     assert none.startswith("No rate that was tried keeps p99 below 200 ms: at 25/s, poisson, p99 is ")
     easy = simulated_run([simulated_stage(OpenLoop(rate=5), section="rates")])
-    assert headline(easy).startswith("Bears 5 requests a second with p99 below 200 ms, the highest rate")
+    assert headline(easy).startswith("Bears 5 requests a second with p99 below 200 ms (of 1")
+    assert "which are few for p99), the highest rate that was tried" in headline(easy)
     closed = simulated_run([simulated_stage(ClosedLoop(clients=clients)) for clients in (1, 4, 16)])
     assert headline(closed).startswith("Answers 50")
     assert "at 4 clients" in headline(closed)
@@ -238,10 +239,22 @@ def test_where_the_generator_was_the_limit_the_report_says_so_first() -> None:
     )
     run = dataclasses.replace(simulated_run([stage, limited]), ended="interrupted")
     first, second, *others = warnings(run)
-    assert first.startswith("The generator, not the server, may have been the limit at 4 clients")
-    assert "its processes took 98 %" in first
+    assert first == "4 clients (sweep): its processes took 98 %"
     assert second == "The run ended early: interrupted"
     assert "1 of 2 stages did not settle" in others[-1]
+
+
+def test_small_parts_are_put_together_and_waiting_stays() -> None:
+    rows = [
+        {"queue": 0.1, "engine": 90.0, "a": 1.0, "b": 0.5, "never": 0.0},
+        {"queue": 0.2, "engine": 95.0, "a": 1.0, "c": 4.0, "never": 0.0},
+    ]
+    first, second = with_others(rows)
+    assert first == {"queue": 0.1, "engine": 90.0, "2 others": 1.5}
+    assert second == {"queue": 0.2, "engine": 95.0, "c": 4.0, "2 others": 1.0}
+    # One small part alone keeps its name.
+    assert with_others([{"engine": 90.0, "a": 1.0}]) == [{"engine": 90.0, "a": 1.0}]
+    assert with_others([]) == []
 
 
 def test_stages_of_one_load_have_names_of_their_own() -> None:
