@@ -6,9 +6,7 @@ whose faces are searched for, decoded no finer than needed and, beside it, whole
 """
 
 import dataclasses
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from build.detector import find_detector
 from deploy.measuring.command import parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
+from deploy.measuring.processor_time import core_ms
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.image.align import align_face
@@ -120,18 +119,6 @@ def steps(data: bytes, infer: Infer) -> dict[str, Callable[[], object]]:
         "photo": lambda: photo(*one),
         "photo, decoded whole": lambda: full(*other),
     }
-
-
-def core_ms(columns: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
-    """The median of each column's processor time in milliseconds; the columns take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in columns}
-    for number in range(rounds + 1):
-        for name, call in columns.items():
-            began = time.process_time()
-            call()
-            if number:  # the first is for what is made once
-                taken[name].append((time.process_time() - began) * 1e3)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,9 +6,7 @@ The heads are the network's own, of crops of the portrait that are moved a littl
 """
 
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from build.serving.pbtxt import parse
 from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
+from deploy.measuring.processor_time import core_ms
 from runtime.contract import Contract
 from runtime.engines import load_engine
 from runtime.image.crops import crop_of
@@ -29,19 +28,6 @@ from runtime.postprocess import Postprocessor
 
 BATCHES = (1, 8, 32)
 _SHARE = 0.6  # of the portrait's sides, that a crop shows
-
-
-def core_ms(call: Callable[[], object], *, seconds: float, rounds: int) -> float:
-    """The median of the processor time of one call, in milliseconds."""
-    call()
-    taken = []
-    for _ in range(rounds):
-        began, calls = time.process_time(), 0
-        while time.process_time() < began + seconds:
-            call()
-            calls += 1
-        taken.append((time.process_time() - began) / calls * 1e3)
-    return statistics.median(taken)
 
 
 def crops_of(photo: Path, contract: Contract, *, count: int) -> tuple[NDArray[np.uint8], NDArray[Any], Any]:
@@ -76,16 +62,16 @@ def measure(*, repository: Path, photo: Path, seconds: float, rounds: int) -> li
     }
     made = Postprocessor(contract)
 
-    def of(given: Mapping[str, NDArray[Any]], batch: int) -> float:
+    def call(given: Mapping[str, NDArray[Any]], batch: int) -> Callable[[], object]:
         part = {name: head[:batch] for name, head in given.items()}
-        taken = core_ms(
-            lambda: made.answers(part, maps[:batch], photo_size=sizes[:batch]), seconds=seconds, rounds=rounds
-        )
-        return round(taken / batch, 4)
+        return lambda: made.answers(part, maps[:batch], photo_size=sizes[:batch])
 
-    return [
-        {"faces": batch, "all": of(heads, batch), "without masks": of(without, batch)} for batch in BATCHES
-    ]
+    rows = []
+    for batch in BATCHES:
+        calls = {"all": call(heads, batch), "without masks": call(without, batch)}
+        taken = core_ms(calls, rounds=rounds, seconds=seconds)
+        rows.append({"faces": batch, **{name: round(each / batch, 4) for name, each in taken.items()}})
+    return rows
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

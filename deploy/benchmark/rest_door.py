@@ -9,7 +9,6 @@ its own.
 
 import functools
 import json
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.command import command, parser_of
 from deploy.measuring.loops import closed_loop
 from deploy.measuring.pictures.portrait import PORTRAIT
+from deploy.measuring.processor_time import core_ms
 from deploy.measuring.server_processes import Parts
 from qface_client import FaceClient, QFaceError
 from qface_client.results import Analysis
@@ -46,20 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rest = RestClient(server.rest_address)
         print("| photos, one after the other | main process, core-ms | REST door, core-ms |\n|---|---:|---:|")
         processes = Parts({_MAIN: [server.pid], _DOOR: [door]})
-        idle = processes.idle_load(_IDLE_SECONDS)
         for name, ask in (
             ("over gRPC", lambda: client.analyze(photo)),
             ("over REST", lambda: _post(rest, photo)),
         ):
             closed_loop(ask, clients=1, seconds=_WARM_UP_SECONDS)
+            time.sleep(_WARM_UP_SECONDS)
+            idle = processes.idle_load(_IDLE_SECONDS)
             send = functools.partial(closed_loop, ask, clients=1, seconds=options.seconds)
-            core_ms = processes.sample(send).without_idle(idle).core_ms
-            print(f"| {name} | {core_ms[_MAIN]:.1f} | {core_ms[_DOOR]:.1f} |")
+            cost = processes.sample(send).without_idle(idle).core_ms
+            print(f"| {name} | {cost[_MAIN]:.1f} | {cost[_DOOR]:.1f} |")
         analysis = client.analyze(photo)
     print("\n| faces in an answer | JSON, kB | making it, core-ms |\n|---:|---:|---:|")
     for faces in _FACES:
-        size, seconds = _json_of(analysis, faces)
-        print(f"| {faces} | {size / 1e3:.0f} | {seconds * 1e3:.1f} |")
+        size, taken = _json_of(analysis, faces)
+        print(f"| {faces} | {size / 1e3:.0f} | {taken:.1f} |")
     return 0
 
 
@@ -70,16 +71,12 @@ def _post(rest: RestClient, photo: bytes) -> None:
 
 
 def _json_of(analysis: Analysis, faces: int) -> tuple[int, float]:
-    """Bytes of an answer with so many of the photo's first face, and the seconds that making it takes."""
+    """Bytes of an answer with so many of the photo's first face, and the core-ms that making it takes."""
     many = Analysis(
         [analysis[0]] * faces, width=analysis.width, height=analysis.height, contract=analysis.contract
     )
-    seconds = []
-    for _ in range(_REPEATS):
-        began = time.thread_time()
-        text = json.dumps(many.to_json())
-        seconds.append(time.thread_time() - began)
-    return len(text), statistics.median(seconds)
+    taken = core_ms({"JSON": lambda: json.dumps(many.to_json())}, rounds=_REPEATS)
+    return len(json.dumps(many.to_json())), taken["JSON"]
 
 
 if __name__ == "__main__":

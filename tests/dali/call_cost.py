@@ -11,15 +11,15 @@ import functools
 import os
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import tritonclient.grpc as triton
 
 from build.preprocessing.face_warp import FACE_WARP
 from deploy.embedded import Crashed, EmbeddedServer
+from deploy.measuring.loops import closed_loop
 from deploy.measuring.processes import TRITON, processes_below, role_of
-from deploy.measuring.processor_time import cpu_seconds
+from deploy.measuring.server_processes import Parts
 from tests.helpers import requests as asking
 from tests.helpers import tiny_repository, warp_repository
 
@@ -38,7 +38,7 @@ class TritonPythonModel:
 """
 STEP = "face_preprocess"
 PARTS = (STEP, FACE_WARP, TRITON)
-FACES = 1280
+SECONDS = 10.0  # of a row
 _STARTS = 4
 
 
@@ -74,17 +74,9 @@ def _row(repository: Path, *, calls: bool, clients: int) -> str:
         for pid, process in processes_below(os.getpid()).items():
             if (role := role_of(process.command)) in PARTS:
                 pids.setdefault(role, []).append(pid)
-        before = {role: cpu_seconds(*numbers) for role, numbers in pids.items()}
-        each = FACES // clients
-        threads = [threading.Thread(target=lambda: [ask() for _ in range(each)]) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        spent = {
-            role: 1000 * (cpu_seconds(*pids[role]) - seconds) / (each * clients)
-            for role, seconds in before.items()
-        }
+        send = functools.partial(closed_loop, ask, clients=clients, seconds=SECONDS)
+        core_ms = Parts(pids).sample(send).core_ms
+        spent = {role: core_ms[role] for role in pids}
         (counts,) = client.get_inference_statistics(STEP).model_stats
     batch = counts.inference_count / counts.execution_count
     cells = (

@@ -1,6 +1,5 @@
 """What is measured of the pipeline: crops and answers beside the CPU's, batches with a bad file, the cost."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from build.acceptance.parity import differences, tolerances
 from build.backends import default_backend
 from build.config import WEIGHTS
+from deploy.measuring.processor_time import core_ms
 from runtime.contract import Contract
 from runtime.engines import load_engine
 from runtime.image.decode import decode_image
@@ -167,17 +167,8 @@ def costs(cases: Sequence[Case], alone: Step) -> Iterator[tuple[str, float, floa
         def look(image: NDArray[np.uint8] = image, case: Case = case) -> None:
             module._look_at(image, box=case.box, landmarks=case.landmarks, size=112)
 
-        yield case.name.partition(",")[0], _core_ms(lambda case=case: alone.answer([case])), _core_ms(look)
-
-
-def _core_ms(work: Any) -> float:
-    work()
-    times = []
-    for _ in range(_ROUNDS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return 1000 * float(np.median(times))
+        calls = {"answer": lambda case=case: alone.answer([case]), "look": look}
+        yield case.name.partition(",")[0], *core_ms(calls, rounds=_ROUNDS).values()
 
 
 def _right(case: Case, response: Response, alone: Step) -> bool:

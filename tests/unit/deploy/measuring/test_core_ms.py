@@ -1,12 +1,14 @@
 """Processor time becomes core-ms of an answer in one way, by the part whose processes took it."""
 
+import functools
+import itertools
 import os
 import subprocess
 import time
 
 import pytest
 
-from deploy.measuring.processor_time import cpu_seconds
+from deploy.measuring.processor_time import core_ms, cpu_seconds
 from deploy.measuring.sample import CLIENT, Sample
 from deploy.measuring.server_processes import Parts, ServerProcesses, medians_by_part, part_of
 
@@ -85,3 +87,26 @@ def test_a_process_that_ends_under_measurement_is_named() -> None:
 )
 def test_each_process_has_its_part(command: str, part: str) -> None:
     assert part_of(command) == part
+
+
+def test_calls_take_turns_and_the_first_of_each_does_not_count() -> None:
+    made: list[str] = []
+
+    def call(name: str, *, first: float) -> None:
+        end = time.process_time() + (first if name not in made else 0.0)
+        while time.process_time() < end:
+            pass
+        made.append(name)
+
+    calls = {name: functools.partial(call, name, first=0.2) for name in ("one", "other")}
+    taken = core_ms(calls, rounds=3)
+    assert made == ["one", "other"] * 4
+    assert list(taken) == ["one", "other"]
+    assert max(taken.values()) < 1e3 * 0.2  # what each took the first time
+
+
+def test_a_short_call_is_repeated_for_some_processor_time() -> None:
+    count = itertools.count()
+    (taken,) = core_ms({"call": lambda: next(count)}, rounds=1, seconds=0.005).values()
+    assert next(count) > 10
+    assert taken > 0
