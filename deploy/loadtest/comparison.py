@@ -246,18 +246,15 @@ def _processes(before: Sequence[Stage], after: Sequence[Stage]) -> list[str]:
 
 
 def _rounds(stages: Sequence[Stage], process: str) -> list[float]:
-    """A process's core-ms round by round; none where a stage lacks them."""
+    """A process's core-ms round by round; none where a stage has them of the whole only."""
     found: list[float] = []
     for stage in stages:
         by_process = stage.server.core_ms_rounds
-        if not by_process:
+        if not by_process or (process in stage.server.core_ms and process not in by_process):
             return []
-        nothing = [0.0] * max(map(len, by_process.values()))
-        found += (
-            map(sum, zip(*by_process.values(), strict=True))
-            if process == ALL
-            else by_process.get(process, nothing)
-        )
+        rounds = range(min(map(len, by_process.values())))
+        mine = list(by_process.values()) if process == ALL else [by_process.get(process, ())]
+        found += [sum(each[index] for each in mine if each) for index in rounds]
     return found
 
 
