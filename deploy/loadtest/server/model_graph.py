@@ -72,6 +72,13 @@ class ModelGraph:
         kept = {visit.model for visit in self.visits(model, spent)}
         return sorted(step for step in self._below(model) - kept if self._share(step, spent) > _RARE)
 
+    def reached(self, models: Sequence[str]) -> set[str]:
+        """These models and all that their requests may pass."""
+        further = {self.calls[model] for model in models if model in self.calls}
+        for model in models:
+            further |= self._below(model)
+        return {*models} | (self.reached(sorted(further)) if further else set())
+
     def _visits(self, model: str, share: float, spent: Mapping[str, Counters]) -> list[Visit]:
         if model in self.ensembles:
             branches = [

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from types import TracebackType
 from typing import Self
 
@@ -22,9 +22,10 @@ from deploy.measuring.sample import CLIENT, Sample
 
 # The ports of `make serve`: where a target has one of them, the others are looked for beside it.
 _REST_PORT, _GRPC_PORT, _METRICS_PORT = "8000", "8001", "8002"
+IDLE_MODELS = "idle models"
 _OTHERS = 0.1  # share of further requests from which on others call the server too
 _FEW = 20  # requests, in which looks and the load may differ anyway
-_LEAST = 0.01  # core-ms of an answer: processes with less have no part in it
+_LEAST = 0.05  # core-ms of an answer: processes with less have no part in it
 _BUSY = 0.5  # cores from which on a server is not idle
 
 
@@ -141,14 +142,15 @@ class ServerSide:
             bare=self._bare,
         )
         answers = sum(each.count for each in latency.values())
-        core_ms = self.core_ms(before, after, answers=answers, client_core_seconds=client_core_seconds)
+        all_core_ms = self.core_ms(before, after, answers=answers, client_core_seconds=client_core_seconds)
+        core_ms = {process: each for process, each in all_core_ms.items() if each >= _LEAST}
         if after.changes != before.changes:
             notes.append("no core-ms: processes of the server ended or began while it was measured")
         return Server(
             parts=self._parts(measured, latency, notes),
-            steps=[step_of(model, spent[model]) for model in sorted(spent)],
-            core_ms={process: each for process, each in core_ms.items() if each >= _LEAST},
-            memory={} if self._local is None else self._local.memory(),
+            steps=[step_of(model, spent[model]) for model in self._loaded(spent, answers)],
+            core_ms=core_ms,
+            memory=self._memory(idle=set(after.statistics or ()) - set(core_ms) if core_ms else set()),
             refused={} if gateway is None else {key: int(count) for key, count in gateway.refused.items()},
             in_flight_limit=0.0 if gateway is None else gateway.in_flight_limit,
             notes=list(dict.fromkeys(notes)),
@@ -175,6 +177,20 @@ class ServerSide:
         return sample.without_idle(self._local.idle).core_ms
 
     # -- within -------------------------------------------------------------------------------------
+
+    def _loaded(self, spent: Mapping[str, Counters], answers: int) -> list[str]:
+        """The models on the load's way, and others that answer as much: not those that a canary looks at."""
+        way = self._graph.reached(list(self._models))
+        return sorted(
+            model for model, each in spent.items() if model in way or each.requests > _OTHERS * answers
+        )
+
+    def _memory(self, *, idle: Set[str]) -> dict[str, int]:
+        """Bytes by role; those of idle models together."""
+        held = {} if self._local is None else self._local.memory()
+        together = sum(size for role, size in held.items() if role in idle)
+        busy = {role: size for role, size in held.items() if role not in idle}
+        return busy | ({IDLE_MODELS: together} if together else {})
 
     def _parts(
         self, measured: Measured, latency: Mapping[str, Histogram], notes: list[str]

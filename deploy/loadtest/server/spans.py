@@ -9,6 +9,7 @@ import http
 import http.server
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -77,8 +78,9 @@ class SpanReceiver:
     def phases(self, begin: int, end: int) -> dict[str, dict[str, float]]:
         """Of the time that a model computes, the share of each phase: model -> name -> share.
 
-        Of what began between two times of the wall clock, in nanoseconds; of models with ten traced requests
-        or more. Waits for up to 2.5 s where nothing has come yet; empty where nothing comes.
+        Of what began between two times of the wall clock, in nanoseconds. A model with fewer than ten traced
+        requests in that time has the shares of all before its end; with fewer than ten of those it is left
+        out. Waits for up to 2.5 s where nothing has come yet; empty where nothing comes.
         """
         give_up = time.monotonic() + _LATE_SECONDS
         while not (found := self._phases(begin, end)) and time.monotonic() < give_up:
@@ -86,20 +88,9 @@ class SpanReceiver:
         return found
 
     def _phases(self, begin: int, end: int) -> dict[str, dict[str, float]]:
-        kept = [span for span in list(self._spans) if begin <= span.begin < end]
-        by_id = {span.id: span for span in kept}
-        sums: dict[str, dict[str, int]] = {}
-        steps: dict[str, dict[bytes, int]] = {}
-        for span in kept:
-            if span.name in PHASES and (step := by_id.get(span.parent)) is not None:
-                of_model = sums.setdefault(step.name, {})
-                of_model[PHASES[span.name]] = of_model.get(PHASES[span.name], 0) + span.took
-                steps.setdefault(step.name, {})[step.id] = step.took
-        return {
-            model: {name: took / sum(steps[model].values()) for name, took in of_model.items()}
-            for model, of_model in sums.items()
-            if len(steps[model]) >= _FEWEST
-        }
+        kept = [span for span in list(self._spans) if span.begin < end]
+        until, within = _shares(kept), _shares([span for span in kept if begin <= span.begin])
+        return {**until, **within}
 
     def _take(self, body: bytes) -> http.HTTPStatus:
         try:
@@ -119,3 +110,20 @@ class SpanReceiver:
             for span in scope.spans
         )
         return http.HTTPStatus.OK
+
+
+def _shares(spans: Sequence[_Kept]) -> dict[str, dict[str, float]]:
+    """Of models with enough traced requests."""
+    by_id = {span.id: span for span in spans}
+    sums: dict[str, dict[str, int]] = {}
+    steps: dict[str, dict[bytes, int]] = {}
+    for span in spans:
+        if span.name in PHASES and (step := by_id.get(span.parent)) is not None:
+            of_model = sums.setdefault(step.name, {})
+            of_model[PHASES[span.name]] = of_model.get(PHASES[span.name], 0) + span.took
+            steps.setdefault(step.name, {})[step.id] = step.took
+    return {
+        model: {name: took / sum(steps[model].values()) for name, took in of_model.items()}
+        for model, of_model in sums.items()
+        if len(steps[model]) >= _FEWEST
+    }

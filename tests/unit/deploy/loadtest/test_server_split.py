@@ -150,6 +150,13 @@ def test_spans_tell_the_phases_of_a_model_apart() -> None:
     assert list(parts) == list(expected)
 
 
+def test_what_a_load_reaches_is_its_models_steps_and_what_they_call() -> None:
+    outer = ensemble(("photo_analysis", "i", "c"), ("last", "c", "o"))
+    graph = graph_of("outer", "other", outer=outer)
+    assert graph.reached(["outer"]) == {"outer", "photo_analysis", "face_engine", "last"}
+    assert graph.reached(["other"]) == {"other"}
+
+
 def gateway_page(*, waited: float, whole: float, model: str = "chain") -> Page:
     """Milliseconds of ten requests."""
     return Page(
