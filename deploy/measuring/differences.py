@@ -53,9 +53,14 @@ class Blocks:
     @functools.cached_property
     def draws(self) -> NDArray[np.float64]:
         """Of blocks drawn with replacement [draws]."""
-        random = np.random.default_rng(_SEED)
-        shares = np.full(self.count, 1 / self.count)
-        return self.values(random.multinomial(self.count, shares, size=_DRAWS).astype(np.float64))
+        return self.values(_drawn(self.count))
+
+
+@functools.cache
+def _drawn(count: int) -> Weights:
+    """How often each of so many blocks is in each draw [draws, count]; the same at every call."""
+    random = np.random.default_rng(_SEED)
+    return random.multinomial(count, np.full(count, 1 / count), size=_DRAWS).astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,26 +3,29 @@
 import math
 from collections.abc import Iterator
 
-from deploy.loadtest.loads import OpenLoop
+from deploy.loadtest.loads import ARRIVALS, OpenLoop
 from deploy.loadtest.objectives import Objective, run_objective, supported
 from deploy.loadtest.report.stages import STALL_SECONDS, closed_loops, figure, open_loops, percent, rate_of
 from deploy.loadtest.results import Run, Stage
 
-_ARRIVALS = "poisson"  # those that a capacity is quoted for
+_QUOTED = "poisson"
 _NOTHING_MORE = 1.03  # of a rate, up to which more clients bring nothing
 
 
 def headline(run: Run) -> str:
     """What the server bears, and what comes beyond it."""
     objective = run_objective(run)
-    stages = open_loops(run, _ARRIVALS)
+    arrivals = _arrivals(run)
+    stages = open_loops(run, arrivals)
     if objective is not None and stages:
-        return _under(objective, run, stages)
+        return _under(objective, run, stages, arrivals)
     if closed_loops(run):
         return f"{_most(closed_loops(run))}."
     if stages:
         best = max(stages, key=lambda stage: stage.rate)
         return f"At {best.load.name} it answers {figure(best.rate)} requests a second; {_figures(best)}."
+    if run.peers:
+        return "Other tools were measured, each beside a load of this form."
     return "Nothing was measured."
 
 
@@ -31,20 +34,26 @@ def warnings(run: Run) -> list[str]:
     return [*_limits(run), *_endings(run), *_stalls(run), *_unstable(run), *run.about.get("notes", ())]
 
 
-def _under(objective: Objective, run: Run, stages: list[Stage]) -> str:
+def _arrivals(run: Run) -> str:
+    """Those that a capacity is quoted for: of independent users where they were measured."""
+    return next((arrivals for arrivals in (_QUOTED, *ARRIVALS) if open_loops(run, arrivals)), _QUOTED)
+
+
+def _under(objective: Objective, run: Run, stages: list[Stage], arrivals: str) -> str:
     below = f"{objective.name} below {objective.duration}"
     kept = [stage for stage in stages if objective.kept(stage)]
     found = [
         search.rate
         for search in run.searches
-        if search.rate is not None and search.arrivals == _ARRIVALS and search.objective == objective.text
+        if search.rate is not None and search.arrivals == arrivals and search.objective == objective.text
     ]
     rate = max(found, default=max(map(rate_of, kept), default=0.0))
     beyond = next((stage for stage in stages if rate_of(stage) > rate and not objective.kept(stage)), None)
     if not rate:
         least = stages[0]
         return f"No rate that was tried keeps {below}: at {least.load.name}, {_figures(least, objective)}."
-    text = f"Bears {rate:.4g} requests a second with {below}{_few(objective, rate, stages)}"
+    form = "" if arrivals == _QUOTED else f" ({arrivals})"
+    text = f"Bears {rate:.4g} requests a second{form} with {below}{_few(objective, rate, stages)}"
     if beyond is not None:
         return f"{text}; beyond that, at {rate_of(beyond):.4g} a second, {_figures(beyond, objective)}."
     if closed_loops(run):

@@ -232,6 +232,20 @@ def test_the_headline_says_what_no_rate_keeps_and_what_was_not_reached() -> None
     assert "With 16 clients it answers" in headline(closed)
 
 
+def test_the_headline_is_of_whatever_was_measured(run: Run) -> None:
+    bursty = [simulated_stage(OpenLoop(rate=5, arrivals="bursty"), section="rates", windows=30)]
+    assert headline(simulated_run(bursty)).startswith("No rate that was tried keeps p99 below 200 ms")
+    about = {**run.about, "settings": {"slo": "p50<1s"}}
+    assert headline(dataclasses.replace(run, about=about, stages=bursty)).startswith(
+        "Bears 5 requests a second (bursty) with p50 below 1 s"
+    )
+    bare = dataclasses.replace(run, about={}, stages=bursty)
+    assert headline(bare).startswith("At 5/s, bursty it answers ")
+    beside = [stage for stage in run.stages if stage.section == "peers"]
+    assert headline(dataclasses.replace(run, stages=beside)).startswith("Other tools were measured")
+    assert headline(Run(about={}, stages=())) == "Nothing was measured."
+
+
 def test_where_the_generator_was_the_limit_the_report_says_so_first() -> None:
     stage = simulated_stage(ClosedLoop(clients=4), windows=3)
     limited = dataclasses.replace(
