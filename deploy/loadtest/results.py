@@ -258,9 +258,9 @@ class Run:
     ended: str = ""
 
     def write(self, path: Path) -> None:
-        """Keeps the run as JSON, whole or not at all; ValueError for a number that JSON does not have."""
+        """Keeps the run as JSON, whole or not at all; ValueError for a value that JSON does not have."""
         plain = _plain(self)
-        _check_finite(plain, "run")
+        _check_plain(plain, "run")
         beside = path.with_name(f"{path.name}.part")
         write_json({"format": FORMAT, **plain}, beside)
         beside.replace(path)
@@ -294,16 +294,18 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"it holds {name}, which is no number")
 
 
-def _check_finite(value: Any, name: str) -> None:
-    """ValueError with the name of the first number in plain data that is NaN or infinite."""
+def _check_plain(value: Any, name: str) -> None:
+    """ValueError with the name of the first value that JSON does not have: NaN, infinity, an object."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} is {value}, which JSON does not have: leave out what was not measured")
     if isinstance(value, Mapping):
         for key, each in value.items():
-            _check_finite(each, f"{name}.{key}")
+            _check_plain(each, f"{name}.{key}")
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
-            _check_finite(each, f"{name}[{index}]")
+            _check_plain(each, f"{name}[{index}]")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise ValueError(f"{name} is a {type(value).__name__}, which JSON does not have: keep plain data")
 
 
 def _plain(value: Any) -> Any:

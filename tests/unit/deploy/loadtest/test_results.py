@@ -60,6 +60,13 @@ def test_a_figure_that_json_does_not_have_is_refused_by_its_name(tmp_path: Path,
     assert not list(tmp_path.iterdir())
 
 
+def test_an_object_among_plain_data_is_refused_by_its_name(tmp_path: Path) -> None:
+    run = simulated_run([simulated_stage(ClosedLoop(clients=1), windows=1)])
+    run = dataclasses.replace(run, about={**run.about, "settings": {"photos": [tmp_path]}})
+    with pytest.raises(ValueError, match=r"run\.about\.settings\.photos\[0\] is a PosixPath"):
+        run.write(tmp_path / "report.json")
+
+
 def test_a_run_that_can_not_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     run = simulated_run([simulated_stage(ClosedLoop(clients=1), windows=2)])
