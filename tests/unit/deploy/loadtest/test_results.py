@@ -26,11 +26,10 @@ def test_every_field_of_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
         model="m", requests=3, batch=1.5, queue=0.1, copy_in=0.2, infer=0.3, copy_out=0.4, failed=1,
         infer_by_batch={"2": (3, 0.7)},
     )  # fmt: skip
-    first = dataclasses.replace(
-        first,
-        ended="the server died",
-        server=dataclasses.replace(first.server, steps=(step,), notes=("a note",)),
+    server = dataclasses.replace(
+        first.server, steps=(step,), notes=("a note",), refused={"queue full": 3}, in_flight_limit=4.0
     )
+    first = dataclasses.replace(first, ended="the server died", server=server)
     run = dataclasses.replace(run, stages=(first, *others))
     run.write(tmp_path / "report.json")
     back = Run.read(tmp_path / "report.json")
