@@ -18,6 +18,8 @@ from deploy.measuring.http_statuses import code_of
 
 _IDLE = 5.0  # seconds that a connection is kept for the next request: servers end theirs after 15 or more
 _NOBODY = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
+_JSON = "application/json"
+_MISSING = ("NOT_FOUND", "UNIMPLEMENTED", "PERMISSION_DENIED", "INVALID_ARGUMENT")
 _DETAILS = 500  # bytes of an error that is no JSON
 
 
@@ -102,14 +104,17 @@ class Asker:
         self._session, self._target, self._timeout = session, target, timeout
         self._end = time.monotonic() + timeout
 
-    async def get(self, path: str, *, method: str = "GET", missing: bool = False) -> Any:
+    async def get(self, path: str, *, post: Any = None, missing: bool = False) -> Any:
         """The JSON value of an answer; ConnectionError with a sentence where there is none.
 
+        post        a JSON value, where the path takes one
         missing     None for what the server does not have
         """
         left = max(0.001, self._end - time.monotonic())
-        reply, content, _ = await self._session.send(method, path, deadline=left)
-        if missing and reply.code in ("NOT_FOUND", "UNIMPLEMENTED", "PERMISSION_DENIED"):
+        body = None if post is None else body_of(json.dumps(post).encode(), content_type=_JSON)
+        method = "GET" if body is None else "POST"
+        reply, content, _ = await self._session.send(method, path, body=body, deadline=left)
+        if missing and reply.code in _MISSING:
             return None
         return json_of(reply, content, target=self._target, timeout=self._timeout, path=path)
 

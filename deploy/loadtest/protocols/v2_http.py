@@ -148,7 +148,7 @@ async def _describe(target: Target, *, timeout: float, models: Sequence[str]) ->
             raise ConnectionError(
                 f"{target.address} has no server of the V2 protocol at /v2: give another port"
             )
-        index = await asker.get("/v2/repository/index", method="POST", missing=True)
+        index = await asker.get("/v2/repository/index", post={"ready": True}, missing=True)
         ready = (each["name"] for each in index or () if each.get("state", "READY") == "READY")
         names = tuple(dict.fromkeys(ready)) or tuple(models)
         described = {}
@@ -170,7 +170,7 @@ async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapp
         reply, content, header = await connection.send(message, deadline=timeout)
     finally:
         await connection.close()
-    if reply.code == "INVALID_ARGUMENT":
+    if reply.code in ("INVALID_ARGUMENT", "NOT_FOUND"):
         raise ValueError(reply.details)
     if reply.code != "OK":
         raise error_of(reply, target=target, timeout=timeout)

@@ -91,8 +91,8 @@ def _to_model(options: WorkOptions, server: AskedServer) -> Question:
 
 
 def _answers_photos(server: AskedServer) -> bool:
-    """By the V2 protocol; of a protocol for photos alone no model is described."""
-    return PHOTO_MODEL in server.models or not any(server.models.values())
+    """By the V2 protocol; of a protocol for photos alone the models have names and no more."""
+    return PHOTO_MODEL in server.models or bool(server.models and not any(server.models.values()))
 
 
 def _listed(models: Mapping[str, Any]) -> str:
