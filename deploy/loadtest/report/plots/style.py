@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK, MUTED, GRID = "#1b1f24", "#59636e", "#d9dee3"
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN, GREY = SERIES = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d46", "#8a929b",
+# Neighbours of a stack differ in lightness or between blue and yellow, which everybody sees.
+BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, BROWN, GREY = SERIES = (
+    "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#8c6d46", "#8a929b",
 )  # fmt: skip
 ON_DARK = "#fffffe"  # text on the series that are dark on light ground
 # From a low load to a high one: light to dark, so that their order is seen without hues.
@@ -37,7 +38,7 @@ COLOURS: Mapping[str, tuple[str, str]] = {
         for index, pair in enumerate(
             zip(
                 SERIES,
-                ("#4cabe6", "#f2854a", "#33c79e", "#e3a5c8", "#f2b844", "#8fd3f8", "#c4a27a", "#939ca6"),
+                ("#4cabe6", "#f2b844", "#33c79e", "#8fd3f8", "#f2854a", "#e3a5c8", "#c4a27a", "#939ca6"),
                 strict=True,
             )
         )
