@@ -1,1 +1,1 @@
-"""What share of its GPUs a host can feed: a model of the whole pipeline, fed with measured processor time."""
+"""How much a server bears, and how many of them a load wants: models that are fed with what was measured."""

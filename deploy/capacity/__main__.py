@@ -1,152 +1,155 @@
-"""What share of its GPUs a host can feed: `python -m deploy.capacity`.
+"""How many replicas a rate and an objective want, what they cost, and what breaks first.
 
-    python -m deploy.capacity --run RUN.json --faces-per-second E
-    python -m deploy.capacity --run RUN.json --faces-per-second E --mix face=3 photo:8=1 --cores 16 64
+    python -m deploy.capacity --rate 500 --slo 200ms --measured var/loadtest/report.json
+    python -m deploy.capacity --a-day 1e9 --peak 2.5 --slo "p99<300ms" --measured var/loadtest/report.json
+    python -m deploy.capacity --rate 500 --slo 200ms --measured var/loadtest/report.json \\
+        --balancing round-robin --reserve 10% --price-per-hour P --currency EUR
 
-RUN.json is what `python -m deploy.benchmark.answer_cost --json RUN.json` kept, best of the GPU server itself:
-what the steps beside the network cost does not depend on where the network runs. E is measured on the GPU: of
-the plan alone with trtexec, or of face_engine with perf_analyzer. `deploy.capacity.model` has the formulas.
+report.json is a load test's, of one server with its clients on the same machine, with one client and with
+many. A replica is such a server, simulated (`deploy.capacity.queueing`); clients run elsewhere. A minute.
+
+The exit status is 0, 1 where no number of replicas keeps the objective, and 2 with one sentence where
+something that is needed was not measured or can't be.
 """
 
 import argparse
-import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from build.errors import BuildError
-from build.serving.host_settings import HostSettings, read_settings
-from deploy.benchmark.answer_cost.results import Run
-from deploy.benchmark.answer_cost.rows import DIRECT, GATEWAY
-from deploy.capacity.model import BUSY, PREPROCESS, Capacity, Gpus, capacity
-from deploy.capacity.requests import KINDS, RequestCost, request_cost
-from deploy.measuring.plain_data import rounded
-
-CORES = (8, 16, 32, 64, 128)
+from deploy.capacity.cost import SECONDS_OF_DAY, check_price, hours_of_a_million
+from deploy.capacity.fleet import Reserve, UnreachableError, fleet_for
+from deploy.capacity.limits import balancers, parse_network, replica_limits
+from deploy.capacity.measured import measured_of
+from deploy.capacity.plan import Plan, plain, text
+from deploy.capacity.queueing.loads import BALANCINGS, LESS_BUSY
+from deploy.loadtest.objectives import Objective, parse_objective
+from deploy.loadtest.results import Run
+from deploy.measuring.plain_data import write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.capacity", description=str(__doc__).partition("\n")[0]
-    )
-    parser.add_argument("--run", type=Path, required=True, help="a kept run of deploy.benchmark.answer_cost")
-    parser.add_argument(
-        "--faces-per-second",
-        type=float,
-        required=True,
-        metavar="E",
-        help="of the engine on one GPU, measured there: nothing stands for it",
-    )
-    parser.add_argument("--gpus", type=int, default=1)
-    parser.add_argument("--cores", type=int, nargs="+", default=CORES, help="of the host; a line each")
-    parser.add_argument(
-        "--mix",
-        nargs="+",
-        default=["face=1"],
-        metavar="KIND=SHARE",
-        help=f"of requests: {', '.join(KINDS)}, photo:8 is 1080p with 8 faces (default: face=1)",
-    )
-    parser.add_argument(
-        "--cost",
-        nargs="+",
-        default=[],
-        metavar="STEP=CORE-MS",
-        help="of a step in place of the measured one",
-    )
-    parser.add_argument(
-        "--decoded-per-second",
-        type=float,
-        metavar="D",
-        help="pictures that one GPU decodes and warps (DALI), measured there; give what is left of "
-        f"{PREPROCESS} on the host with --cost {PREPROCESS}=CORE-MS",
-    )
-    parser.add_argument("--gateway-processes", type=int, default=1, metavar="P", help="front processes")
-    parser.add_argument("--direct", action="store_true", help="without the gateway")
-    parser.add_argument("--settings", type=Path, help="a host's settings; default: those of its cores")
-    parser.add_argument("--busy", type=float, default=BUSY, help=f"share of the cores (default: {BUSY})")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are kept")
-    options = parser.parse_args(arguments)
+    """The command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
     try:
-        run = Run.read(options.run)
-        found = _capacities(run, options)
-    except (ValueError, BuildError, OSError) as error:
+        plan = _plan(options)
+        if options.json is not None:
+            write_json(plain(plan), options.json)
+    except UnreachableError as error:
+        print(f"capacity: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
         print(f"capacity: {error}", file=sys.stderr)
         return 2
-    if options.json is not None:
-        kept = [dataclasses.asdict(each) | {"gpu_share": each.gpu_share} for each in found]
-        options.json.write_text(json.dumps(rounded(kept), indent=1) + "\n")
-    print(table(found))
+    print(text(plan))
     return 0
 
 
-def _capacities(run: Run, options: argparse.Namespace) -> list[Capacity]:
-    costs = dict(map(_pair, options.cost))
-    if options.decoded_per_second is not None and PREPROCESS not in costs:
-        raise ValueError(
-            f"--decoded-per-second leaves a part of {PREPROCESS} on the host: measure it, and give it with "
-            f"--cost {PREPROCESS}=CORE-MS"
-        )
-    mix = [_kind(run, text, way=DIRECT if options.direct else GATEWAY) for text in options.mix]
-    if unknown := costs.keys() - {step for _, cost in mix for step in cost.steps}:
-        raise ValueError(f"no request of the mix has a step {sorted(unknown)[0]!r}")
-    mix = [(share, cost.with_costs(costs)) for share, cost in mix]
-    gpus = Gpus(
-        faces_per_second=options.faces_per_second,
-        count=options.gpus,
-        decoded_per_second=options.decoded_per_second,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.capacity", description=str(__doc__).partition("\n")[0]
     )
-    return [
-        capacity(
-            mix,
-            _host(options.settings, cores=cores),
-            gpus,
-            gateway_processes=options.gateway_processes,
-            busy=options.busy,
+    rates = parser.add_mutually_exclusive_group(required=True)
+    rates.add_argument("--rate", type=float, metavar="R", help="requests a second, at the busiest time")
+    rates.add_argument("--a-day", type=float, metavar="N", help="requests a day; see --peak")
+    parser.add_argument(
+        "--peak", type=float, default=1.0, help="the busiest time's rate over the day's mean (default: 1)"
+    )
+    parser.add_argument("--slo", required=True, metavar="OBJECTIVE", help="p99<200ms; 200ms is the same")
+    parser.add_argument("--measured", type=Path, required=True, metavar="report.json", help="of a load test")
+    parser.add_argument(
+        "--balancing",
+        choices=list(BALANCINGS),
+        default=LESS_BUSY,
+        help=f"of requests over replicas: {LESS_BUSY} is Envoy's, round-robin that of a single client "
+        f"(default: {LESS_BUSY})",
+    )
+    parser.add_argument(
+        "--reserve",
+        default="1",
+        metavar="N",
+        help="replicas that may be lost, or a share as 10%% (default: 1)",
+    )
+    parser.add_argument("--queue-seconds", type=float, default=0.8, help="the gateway's (default: 0.8)")
+    parser.add_argument(
+        "--network", default="10gbit", help="of a replica and of a balancer (default: 10gbit)"
+    )
+    parser.add_argument("--request-bytes", type=float, metavar="B", help="where the report lacks them")
+    parser.add_argument("--answer-bytes", type=float, metavar="B", help="where the report lacks them")
+    parser.add_argument("--price-per-hour", type=float, metavar="P", help="of a replica; none: hours alone")
+    parser.add_argument("--currency", default="", help="of the price")
+    parser.add_argument(
+        "--gpus", type=int, default=1, help="of a replica whose engine is on GPUs (default: 1)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are kept")
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    mean_rate, rate = _rates(options)
+    objective, reserve = _objective(options.slo), _reserve(options.reserve)
+    network = parse_network(options.network)
+    if options.price_per_hour is not None:
+        check_price(options.price_per_hour)
+    if options.gpus < 1 or not 0 < options.queue_seconds < float("inf"):
+        raise ValueError("a replica has 1 GPU or more, and --queue-seconds is above 0")
+    measured = measured_of(Run.read(options.measured))
+    request_bytes = _bytes(options.request_bytes, measured.request_bytes)
+    answer_bytes = _bytes(options.answer_bytes, measured.answer_bytes)
+    times = measured.service_times(queue_seconds=options.queue_seconds).with_clients_elsewhere()
+    fleet = fleet_for(times, rate=rate, objective=objective, balancing=options.balancing, reserve=reserve)
+    sizes: dict[str, Any] = {"request_bytes": request_bytes, "answer_bytes": answer_bytes, "network": network}
+    devices = options.gpus if times.engine.on_device else 0
+    return Plan(
+        measured=measured,
+        times=times,
+        fleet=fleet,
+        mean_rate=mean_rate,
+        limits=replica_limits(times, fleet.lost, **sizes),
+        balancers=balancers(rate=rate, **sizes),
+        hours=hours_of_a_million(
+            replicas=fleet.replicas, mean_rate=mean_rate, cores=times.cores, devices=devices
+        ),
+        price=options.price_per_hour,
+        currency=options.currency,
+    )
+
+
+def _rates(options: argparse.Namespace) -> tuple[float, float]:
+    """Requests a second: the mean, and at the busiest time."""
+    if not 1 <= options.peak < float("inf"):
+        raise ValueError(
+            f"--peak {options.peak:g} can't be: the busiest time has 1 time the mean rate or more"
         )
-        for cores in options.cores
-    ]
+    if options.rate is not None:
+        return options.rate / options.peak, options.rate
+    mean = options.a_day / SECONDS_OF_DAY
+    return mean, mean * options.peak
 
 
-def _host(settings: Path | None, *, cores: int) -> HostSettings:
-    read = read_settings(settings, device="gpu", cores=cores)
-    return dataclasses.replace(read, cores=cores)
+def _objective(words: str) -> Objective:
+    return parse_objective(words if "<" in words else f"p99<{words}")
 
 
-def _kind(run: Run, text: str, *, way: str) -> tuple[float, RequestCost]:
-    name, share = _pair(text)
-    kind, _, faces = name.partition(":")
-    if faces and not faces.isdecimal():
-        raise ValueError(f"{name!r} has no number of faces: write photo:8")
-    return share, request_cost(run, kind, faces=int(faces) if faces else None, way=way)
-
-
-def _pair(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
+def _reserve(words: str) -> Reserve:
+    number = words.removesuffix("%")
     try:
-        number = float(value)
+        if number != words:
+            return Reserve(share=float(number) / 100)
+        return Reserve(replicas=int(number))
     except ValueError:
-        number = -1.0
-    if not name or not 0 <= number < float("inf"):
-        raise ValueError(f"{text!r} is no NAME=NUMBER: write face=1")
-    return name, number
+        raise ValueError(
+            f"{words!r} is no reserve: give a number of replicas as 2, or a share of them as 10%"
+        ) from None
 
 
-def table(found: Sequence[Capacity]) -> str:
-    """Markdown: a line for each number of cores, and what a request of the mix costs."""
-    lines = [
-        "| cores | requests/s | faces/s | of the GPUs | limit | next | cores for the GPUs |",
-        "|---:|---:|---:|---:|---|---|---:|",
-    ]
-    for each in found:
-        then, allowed = list(each.bounds.items())[1]
-        lines.append(
-            f"| {each.cores} | {each.requests:,.0f} | {each.faces:,.0f} | {each.gpu_share:.0%} "
-            f"| {each.limit} | {then} ({allowed:,.0f}) | {each.cores_for_gpus:,.0f} |"
-        )
-    steps = [f"{step} {cost:.2f}" for step, cost in found[0].core_ms.items() if cost >= 0.05]
-    return "\n".join([*lines, "", f"Core-ms of a request of the mix: {', '.join(steps)}."])
+def _bytes(given: float | None, known: float) -> float:
+    if given is None:
+        return known
+    if not 0 < given < float("inf"):
+        raise ValueError(f"{given:g} bytes are none: give what a request or an answer has")
+    return given
 
 
 if __name__ == "__main__":

@@ -55,6 +55,22 @@ def batches_for(network: Path) -> tuple[int, ...]:
     return BATCHES if sum(path.stat().st_size for path in files) <= LARGEST_FILE else ()
 
 
+def batch_parts(rows: int, *, streams: int, sizes: Sequence[int]) -> list[int]:
+    """The parts that a batch is cut into, so that all streams have about as much to do.
+
+    sizes: that the network is compiled for, the largest first; none where it is compiled for any.
+    """
+    streams = max(1, min(streams, rows))
+    if not sizes:
+        return [(rows + number) // streams for number in reversed(range(streams))]
+    share = -(-rows // streams)
+    parts: list[int] = []
+    for size in sizes:
+        if size <= share:
+            parts += [size] * ((rows - sum(parts)) // size)
+    return parts
+
+
 class OpenVinoEngine:
     """A compiled ONNX, IR or TFLite model with named inputs and outputs and a free batch size.
 
@@ -122,7 +138,8 @@ class OpenVinoEngine:
         RuntimeError for an unknown output.
         """
         names = outputs or self.outputs
-        sizes = self._parts(min(len(values) for values in inputs.values()))
+        rows = min(len(values) for values in inputs.values())
+        sizes = batch_parts(rows, streams=self._streams, sizes=self._batches)
         parts = [
             (self._compiled_for(size), {name: values[end - size : end] for name, values in inputs.items()})
             for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
@@ -166,18 +183,6 @@ class OpenVinoEngine:
             return self._free[compiled].pop()
         except IndexError:
             return compiled.create_infer_request()
-
-    def _parts(self, rows: int) -> list[int]:
-        """The sizes of the parts that a batch is cut into, so that all streams have about as much to do."""
-        streams = max(1, min(self._streams, rows))
-        if not self._batches:
-            return [(rows + number) // streams for number in reversed(range(streams))]
-        share = -(-rows // streams)
-        parts: list[int] = []
-        for size in self._batches:
-            if size <= share:
-                parts += [size] * ((rows - sum(parts)) // size)
-        return parts
 
     def _compiled_for(self, size: int) -> Any:
         key = size if self._batches else None

@@ -21,7 +21,7 @@ HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _WHOLE = ("", SERVICE)
 _LOOK_SECONDS = 0.25  # between two looks for a watcher
-_WATCHERS = 256
+WATCHERS = 256
 
 _Response = health_pb2.HealthCheckResponse
 
@@ -59,12 +59,12 @@ class Health:
     async def watch(self, context: Any) -> AsyncIterator[bytes]:
         """The state now, and each one that follows."""
         service = await self._service(context)
-        if self._watchers >= _WATCHERS:
+        if self._watchers >= WATCHERS:
             # A gRPC client that balances takes this for a server without the protocol and sends it requests;
             # after any other status it would leave the server alone.
             raise Refusal(
                 grpc.StatusCode.UNIMPLEMENTED,
-                f"{_WATCHERS} callers watch the health already: ask with Check",
+                f"{WATCHERS} callers watch the health already: ask with Check",
                 reason="watchers",
             )
         self._watchers += 1

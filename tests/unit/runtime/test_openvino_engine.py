@@ -10,7 +10,7 @@ import pytest
 
 from build.files import ROOT
 from runtime.engines import openvino
-from runtime.engines.openvino import BATCHES, OpenVinoEngine, batches_for
+from runtime.engines.openvino import BATCHES, OpenVinoEngine, batch_parts, batches_for
 from tests.helpers.networks import standin_network as standin
 
 
@@ -35,7 +35,7 @@ def test_an_unknown_precision_and_a_missing_file_are_told(network: Path, tmp_pat
 _CTRL_C = """
 import signal, sys, threading
 from runtime.engines import openvino
-from runtime.engines.openvino import BATCHES, OpenVinoEngine, batches_for
+from runtime.engines.openvino import BATCHES, OpenVinoEngine, batch_parts, batches_for
 
 engines = [OpenVinoEngine(sys.argv[1], precision="fp32")]
 thread = threading.Thread(target=engines.clear)
@@ -110,19 +110,16 @@ def test_a_call_that_fails_is_followed_by_ones_that_do_not(network: Path) -> Non
     ],
 )
 def test_the_parts_of_a_batch_are_as_large_as_keeps_every_stream_busy(
-    network: Path, rows: int, streams: int, parts: list[int]
+    rows: int, streams: int, parts: list[int]
 ) -> None:
-    engine = OpenVinoEngine(network, precision="fp32", streams=streams, batches=BATCHES)
-    assert engine._parts(rows) == parts
+    assert batch_parts(rows, streams=streams, sizes=BATCHES) == parts
 
 
 @pytest.mark.parametrize(
     ("rows", "streams", "parts"), [(5, 1, [5]), (5, 2, [2, 3]), (1, 2, [1]), (6, 3, [2, 2, 2])]
 )
-def test_without_sizes_a_batch_is_divided_evenly(
-    network: Path, rows: int, streams: int, parts: list[int]
-) -> None:
-    assert sorted(OpenVinoEngine(network, precision="fp32", streams=streams)._parts(rows)) == parts
+def test_without_sizes_a_batch_is_divided_evenly(rows: int, streams: int, parts: list[int]) -> None:
+    assert sorted(batch_parts(rows, streams=streams, sizes=())) == parts
 
 
 def test_sizes_that_can_t_make_up_every_batch_are_refused(network: Path) -> None:

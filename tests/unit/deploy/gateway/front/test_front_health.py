@@ -104,7 +104,7 @@ def test_a_watcher_of_a_model_to_come_is_sent_when_it_has_come() -> None:
 def test_watchers_are_bounded_and_one_more_goes_on_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deploy.gateway.front.health._WATCHERS", 2)
+    monkeypatch.setattr("deploy.gateway.front.health.WATCHERS", 2)
 
     async def test(running: RunningFront) -> None:
         request = health_pb2.HealthCheckRequest()

@@ -8,9 +8,9 @@ import pytest
 
 from build.serving.host_settings import HostSettings
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run
-from deploy.capacity import __main__ as program
-from deploy.capacity.model import Capacity, Gpus, capacity, cpu_rate
-from deploy.capacity.requests import RequestCost, crowd_rows, request_cost
+from deploy.capacity.host import __main__ as program
+from deploy.capacity.host.model import Capacity, Gpus, capacity
+from deploy.capacity.host.requests import RequestCost, crowd_rows, request_cost
 
 FACE = RequestCost(
     name="face",
@@ -94,13 +94,6 @@ def test_a_gpu_that_decodes_has_less_time_for_faces() -> None:
     assert found.limit == "GPUs"
     # A photo is decoded by the host in any case.
     assert one(PHOTO, gpus=gpus).bounds["GPUs"] == pytest.approx(6000 / 4)
-
-
-def test_on_a_cpu_network_and_clients_take_their_part_of_the_cores() -> None:
-    assert cpu_rate([(1, FACE)], cores=2, busy=0.9) == pytest.approx(1800 / (8 + 12 + 2))
-    assert cpu_rate([(3, FACE), (1, PHOTO)], cores=4, busy=1.0) == pytest.approx(
-        4000 / ((3 * 22 + 68 + 50 + 3) / 4)
-    )
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])

@@ -21,13 +21,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from build.serving.host_settings import HostSettings
-from deploy.capacity.requests import RequestCost
+from deploy.capacity.host.requests import RequestCost
 
 GATEWAY, PHOTO, PREPROCESS = "gateway", "photo_analysis", "face_preprocess"
 CORES, GPUS = "cores", "GPUs"
 # Core-ms of the main process for each request of a further front: docs/gateway.md, measured there.
 AUTHORITY_CORE_MS = 0.15
-# Of the cores' time; the rest is lost to waiting. `deploy.capacity.validate` sets it beside measured rates.
+# Of the cores' time; the rest is lost to waiting. `deploy.capacity.validate` prints what 16 clients reach.
 BUSY = 0.9
 
 
@@ -106,15 +106,6 @@ def capacity(
         core_ms=dict(sorted(core_ms.items(), key=lambda item: -item[1])),
         cores_for_gpus=bounds[GPUS] * sum(core_ms.values()) / (1e3 * busy),
     )
-
-
-def cpu_rate(mix: Sequence[tuple[float, RequestCost]], *, cores: int, busy: float = BUSY) -> float:
-    """Answers a second of a mix whose network and clients run on the same cores: 1000 N u / core-ms."""
-    whole = sum(share for share, _ in mix)
-    core_ms = sum(
-        share / whole * (sum(cost.steps.values()) + cost.engine + cost.client) for share, cost in mix
-    )
-    return 1e3 * cores * busy / core_ms
 
 
 def _process_bounds(
