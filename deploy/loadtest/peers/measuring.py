@@ -44,9 +44,9 @@ def measure_peers(
     questions: Sequence[Question],
     *,
     targets: Mapping[str, Target],
-    tools: Sequence[str] = tuple(TOOLS),
+    tools: Sequence[str] | None = None,
     seconds: float = SECONDS,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     slo: float = SLO,
     deadline: float = DEADLINE,
     progress: Callable[[str], None] = print,
@@ -55,7 +55,8 @@ def measure_peers(
 
     questions   the mix; those of a kind are sent as often as each other, a kind at a time
     targets     by protocol; a tool of a protocol that is not among them is not measured
-    tools       keys of TOOLS
+    tools       keys of TOOLS; None: all
+    rounds      of each load; None: ROUNDS
     progress    gets a line before and after each load
 
     Raises ConnectionError where the server does not describe itself. A tool that fails is a sentence of the
@@ -66,8 +67,8 @@ def measure_peers(
         ours = _Ours(pool_of, seconds=seconds)
         try:
             plan = _plan(questions, targets[GRPC], ours, seconds=seconds, slo=slo, deadline=deadline)
-            for name in tools:
-                _measure_tool(TOOLS[name], name, plan, targets, ours, rounds, outcome, progress)
+            for name in TOOLS if tools is None else tools:
+                _measure_tool(TOOLS[name], name, plan, targets, ours, rounds or ROUNDS, outcome, progress)
         except (KeyboardInterrupt, StageInterrupted):
             outcome.interrupted = True
     return outcome

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from deploy.gateway.operation.service import GatewayServer
+from deploy.loadtest.__main__ import main
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.peers import measuring
 from deploy.loadtest.peers.comparison import SECTION
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
+from deploy.loadtest.peers.outcome import NOT_MEASURED
 from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer
 from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError
 from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.results import Run
 from deploy.loadtest.work.question import Question
 from deploy.measuring.pictures.portrait import PORTRAIT
 from tests.helpers.paths import ROOT
@@ -132,6 +135,21 @@ class Missing(Broken):
 class Working(Broken):
     def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
         return Measured(rate=plan.rates[form.kind], percentiles={"p50": 1.0}, command="working")
+
+
+def test_a_load_test_with_peers_has_their_figures_and_what_was_not_measured_in_its_report(
+    server: GatewayServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measuring, "TOOLS", {"missing": Missing(), "working": Working()})
+    monkeypatch.setattr(measuring, "ROUNDS", 1)
+    words = ["--clients", "1", "--seconds", "0.6", "--warm-up", "0.6", "--mix", "photo=2"]
+    addresses = ["--url", server.grpc_address, "--rest-url", server.rest_address]
+    assert main([*addresses, *words, "--peers", "--output", str(tmp_path)]) == 1  # a tool is missing
+    run = Run.read(tmp_path / "report.json")
+    assert run.about[NOT_MEASURED] == ["missing: it is not installed"]
+    assert [(peer.kind, peer.beside) for peer in run.peers] == [("photo", "1 client")] * 2
+    assert {stage.section for stage in run.stages} == {"sweep", SECTION}
+    assert "it is not installed" in (tmp_path / "report.md").read_text()
 
 
 def test_a_tool_that_is_missing_or_fails_is_a_sentence_and_the_others_go_on(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.loadtest.command.options import read_options
 from deploy.loadtest.loads import ClosedLoop, Load
 from deploy.loadtest.peers.comparison import SECTION, differences, rows, table
 from deploy.loadtest.peers.loadgen import LoadGen
@@ -232,3 +233,12 @@ def test_a_batch_of_several_rows_is_refused_for_perf_analyzer() -> None:
     several = dataclasses.replace(CROP, inputs={"crop": np.repeat(PIXELS, 3, axis=0)})
     with pytest.raises(ValueError, match="crop has 3 rows in crop"):
         input_data([several], batched=True)
+
+
+def test_an_address_of_rest_is_for_other_tools_alone() -> None:
+    with pytest.raises(ValueError, match="--rest-url is for --peers"):
+        read_options(["--url", "a:1", "--rest-url", "a:2"])
+    options = read_options(["--url", "a:1", "--rest-url", "a:2", "--peers"])
+    assert options.peers
+    assert options.rest is not None
+    assert options.rest.target().protocol == "rest"
