@@ -1,8 +1,6 @@
 """locust over REST: users that post photos, each after the answer to the one before."""
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import shlex
@@ -29,15 +27,14 @@ from deploy.loadtest.peers.tool import (
 )
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
+from deploy.measuring.percentiles import percentile_name
 
 USERS = (4, 16)
-_PERCENTILES = {f"{share}%": f"p{share}" for share in (50, 90, 95, 99)}
+SHARES = (0.5, 0.9, 0.95, 0.99)
 PACKAGE = "locust"
 FILE = Path(__file__).with_name("locust_user.py")
 OPTIONS = "QFACE_LOCUST_OPTIONS"
-STATS = "locust"
-COST = "cost.json"  # what its process took
-TOTAL = "Aggregated"  # the row of its statistics that has all requests
+FIGURES = "figures.json"
 AT_ONCE = 100  # users that begin a second; locust warns above
 RAMP = 1.0  # seconds until all users have begun, which are not counted
 MIXED = 0.01  # share of failed requests from which on its percentiles are not compared
@@ -77,29 +74,20 @@ class Locust:
             options = _written_options(form, target, folder, deadline=plan.deadline)
             words = (
                 *("--headless", "--users", str(users), "--spawn-rate", str(min(users, AT_ONCE))),
-                *(
-                    "--run-time",
-                    f"{round(plan.seconds + RAMP)}s",
-                    "--stop-timeout",
-                    str(round(plan.deadline)),
-                ),
+                *("--run-time", f"{plan.seconds + RAMP:.0f}s", "--stop-timeout", f"{plan.deadline:.0f}"),
                 *("--reset-stats", "--only-summary", "--exit-code-on-error", "0"),
             )
             done = run_program(
-                (
-                    *(self.python, "-m", PACKAGE, "-f", FILE),
-                    *(*words, "--csv", folder / STATS),
-                ),
+                (self.python, "-m", PACKAGE, "-f", FILE, *words),
                 name=PACKAGE,
                 seconds=plan.seconds + plan.deadline,
                 folder=folder,
                 environment={**os.environ, OPTIONS: str(options), "PYTHONPATH": str(PROJECT)},
             )
-            file = folder / f"{STATS}_stats.csv"
+            figures = folder / FIGURES
             return measured(
-                file.read_text() if file.exists() else "",
+                figures.read_text() if figures.exists() else "",
                 printed=done.printed + done.errors,
-                cost=(folder / COST).read_text() if (folder / COST).exists() else "{}",
                 command=shlex.join((PACKAGE, "-f", f"deploy/loadtest/peers/{FILE.name}", *words)),
             )
 
@@ -114,24 +102,26 @@ class Locust:
         }
 
 
-def measured(stats: str, *, printed: str, cost: str, command: str) -> Measured:
-    """What locust's statistics in CSV have; ToolError where it is something else, or nothing was answered."""
-    row = next((row for row in csv.DictReader(io.StringIO(stats)) if row.get("Name") == TOTAL), {})
+def measured(figures: str, *, printed: str, command: str) -> Measured:
+    """What locust_user kept of locust's totals; ToolError where there is nothing, or nothing was answered."""
     try:
-        sent, failed = int(row["Request Count"]), int(row["Failure Count"])
-        rate = float(row["Requests/s"]) - float(row["Failures/s"])
-        if not failed < sent or rate <= 0:
-            raise ToolError(f"none of locust's {sent} requests was answered: {last_lines(printed)}")
-        percentiles = {short: 1e-3 * float(row[long]) for long, short in _PERCENTILES.items()}
-        own = json.loads(cost)
-        share = own["core_seconds"] / own["seconds"]
-    except (KeyError, ValueError, TypeError, ZeroDivisionError):
-        raise ToolError(f"locust's statistics can't be read: {last_lines(printed)}") from None
+        kept = json.loads(figures)
+        sent, failed = int(kept["requests"]), int(kept["failures"])
+        rate = float(kept["requests_per_second"]) - float(kept["failures_per_second"])
+        percentiles = {
+            percentile_name(share): 1e-3 * float(kept["percentiles_ms"][str(share)] or 0) for share in SHARES
+        }
+        core_seconds = float(kept["core_seconds"])
+    except (KeyError, ValueError, TypeError):
+        raise ToolError(f"locust kept no figures: {last_lines(printed)}") from None
+    if not failed < sent or rate <= 0:
+        raise ToolError(f"none of locust's {sent} requests was answered: {last_lines(printed)}")
+    share = core_seconds * float(kept["requests_per_second"]) / sent
     return Measured(
         rate=rate,
         percentiles=percentiles if failed <= MIXED * sent else {},
         command=command,
-        core_ms=1e3 * own["core_seconds"] / sent,
+        core_ms=1e3 * core_seconds / sent,
         notes=(
             *(
                 (f"{failed} of its {sent} requests failed, whose times are among those of its percentiles",)
@@ -162,6 +152,7 @@ def _written_options(form: Form, target: Target, folder: Path, *, deadline: floa
         "private_key": absolute(target.private_key),
         "photos": photos,
         "deadline": deadline,
-        "cost": str(folder / COST),
+        "shares": SHARES,
+        "figures": str(folder / FIGURES),
     }
     return write_private(options, folder / "options.json")

@@ -13,7 +13,7 @@ from typing import Any
 
 from locust import FastHttpUser, events
 
-BEGAN: dict[str, float] = {}
+STATE: dict[str, Any] = {}
 OPTIONS = json.loads(Path(os.environ["QFACE_LOCUST_OPTIONS"]).read_text())
 PHOTOS = itertools.cycle([Path(file).read_bytes() for file in OPTIONS["photos"]])
 
@@ -43,20 +43,33 @@ class Client(FastHttpUser):  # type: ignore[misc]  # locust is not where types a
     tasks = (analyze,)
 
 
+def _keep_environment(environment: Any, **_: Any) -> None:
+    STATE["environment"] = environment
+
+
 def _begin(**_: Any) -> None:
-    BEGAN.setdefault("seconds", time.monotonic())
-    BEGAN.setdefault("core_seconds", time.process_time())
+    """All users have begun, which is when locust counts anew."""
+    STATE["cores"] = time.process_time()
 
 
-def _end(**_: Any) -> None:
-    """Keeps what the process itself took while all users posted."""
-    if BEGAN:
-        spent = {
-            "seconds": time.monotonic() - BEGAN["seconds"],
-            "core_seconds": time.process_time() - BEGAN["core_seconds"],
-        }
-        Path(OPTIONS["cost"]).write_text(json.dumps(spent))
+def _write_figures(**_: Any) -> None:
+    """locust's own totals, once its last user has ended; its CSV file may lack the last second."""
+    if "cores" not in STATE:
+        return
+    total = STATE["environment"].stats.total
+    figures = {
+        "requests": total.num_requests,
+        "failures": total.num_failures,
+        "requests_per_second": total.total_rps,
+        "failures_per_second": total.total_fail_per_sec,
+        "percentiles_ms": {
+            str(share): total.get_response_time_percentile(share) for share in OPTIONS["shares"]
+        },
+        "core_seconds": time.process_time() - STATE["cores"],
+    }
+    Path(OPTIONS["figures"]).write_text(json.dumps(figures))
 
 
+events.init.add_listener(_keep_environment)
 events.spawning_complete.add_listener(_begin)
-events.quitting.add_listener(_end)
+events.quit.add_listener(_write_figures)

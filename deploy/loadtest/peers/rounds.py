@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from deploy.loadtest.loads import Load
 from deploy.loadtest.peers.comparison import Figures, differences, medians, of_measured, of_stage
-from deploy.loadtest.peers.tool import Form, Measured, Plan, Tool
+from deploy.loadtest.peers.tool import Form, Measured, Plan, Tool, ToolError
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Peer, Stage
 from deploy.loadtest.work.question import Question
@@ -27,13 +27,21 @@ class Compared:
 def compare(
     tool: Tool, form: Form, *, version: str, target: Target, plan: Plan, ours: Ours, rounds: int
 ) -> Compared:
-    """Measures a form in rounds, who begins alternates; the peer's figures are medians."""
+    """Measures a form in rounds, who begins alternates; the peer's figures are medians.
+
+    A round in which the tool fails is a note; ToolError where it fails in all.
+    """
     theirs: list[Measured] = []
     stages: list[Stage] = []
     variants: list[Stage] = []
 
+    failed: list[ToolError] = []
+
     def measure_tool() -> None:
-        theirs.append(tool.measure(form, target, plan))
+        try:
+            theirs.append(tool.measure(form, target, plan))
+        except ToolError as error:
+            failed.append(error)
 
     def measure_ours() -> None:
         stages.append(ours(form.questions, form.load))
@@ -44,6 +52,8 @@ def compare(
         first, second = (measure_ours, measure_tool) if number % 2 == 0 else (measure_tool, measure_ours)
         first()
         second()
+    if not theirs:
+        raise failed[-1]
     chosen = sorted(theirs, key=lambda each: each.rate)[len(theirs) // 2]
     rounds_of_theirs = [of_measured(each) for each in theirs]
     rounds_of_ours = [of_stage(stage) for stage in stages]
@@ -59,6 +69,7 @@ def compare(
             command=chosen.command,
             valid=_verdict([each.valid for each in theirs]),
             notes=(
+                *((f"{len(failed)} of {rounds} rounds failed: {failed[-1]}",) if failed else ()),
                 *differences(rounds_of_theirs, rounds_of_ours, reasons=tool.reasons(form, plan)),
                 *_own_cost(theirs, stages),
                 *_variant(form, [of_stage(stage) for stage in variants], rounds_of_ours),

@@ -152,40 +152,39 @@ def test_the_load_that_each_user_of_loadgen_chooses_is_no_overridden_rule() -> N
 # -- locust ---------------------------------------------------------------------------------------
 
 
-def read_locust(stats: str, *, cost: str = '{"seconds": 4.0, "core_seconds": 0.2}') -> Any:
-    return locust_rest.measured(stats, printed="its last line", cost=cost, command="locust")
+def read_locust(**changes: Any) -> Any:
+    figures = json.loads((SAMPLES / "locust.json").read_text()) | changes
+    return locust_rest.measured(json.dumps(figures), printed="its last line", command="locust")
 
 
-def test_locusts_statistics_are_read_in_seconds() -> None:
-    measured = read_locust((SAMPLES / "locust_stats.csv").read_text())
-    assert measured.rate == pytest.approx(37.64445)
+def test_locusts_totals_are_read_in_seconds() -> None:
+    measured = read_locust()
+    assert measured.rate == pytest.approx(40.0)
     assert measured.percentiles == pytest.approx({"p50": 0.1, "p90": 0.13, "p95": 0.14, "p99": 0.15})
-    assert measured.core_ms == pytest.approx(200 / 112)
-    assert measured.notes == ("its process took 0.05 of a core, and was not the limit",)
+    assert measured.core_ms == pytest.approx(2.5)
+    assert measured.notes == ("its process took 0.10 of a core, and was not the limit",)
 
 
 def test_requests_of_locust_that_failed_are_noted_and_not_counted_as_answers() -> None:
-    sample = (SAMPLES / "locust_stats.csv").read_text()
-    changed = sample.replace(",Aggregated,112,0,", ",Aggregated,112,56,").replace(
-        "45279964,0.0,", "45279964,18.8,"
-    )
-    assert changed.count("56") > sample.count("56")
-    measured = read_locust(changed)
-    assert measured.rate == pytest.approx(18.84445)
+    measured = read_locust(failures=80, failures_per_second=20.0)
+    assert measured.rate == pytest.approx(20.0)
     assert measured.percentiles == {}
-    assert "56 of its 112 requests failed" in measured.notes[0]
+    assert "80 of its 160 requests failed" in measured.notes[0]
 
 
-def test_locust_without_an_answer_is_a_sentence_with_what_it_printed() -> None:
-    sample = (SAMPLES / "locust_stats.csv").read_text().replace(",Aggregated,112,0,", ",Aggregated,112,112,")
-    with pytest.raises(ToolError, match=r"none of locust's 112 requests was answered: its last line"):
-        read_locust(sample)
+@pytest.mark.parametrize(
+    "changes",
+    [{"failures": 160}, {"requests": 0, "percentiles_ms": dict.fromkeys(map(str, locust_rest.SHARES))}],
+)
+def test_locust_without_an_answer_is_a_sentence_with_what_it_printed(changes: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match=r"none of locust's \d+ requests was answered: its last line"):
+        read_locust(**changes)
 
 
-@pytest.mark.parametrize("stats", ["", "Name\nAggregated\n", "Type,Name,Request Count\n,Aggregated,many\n"])
-def test_other_statistics_of_locust_are_a_sentence(stats: str) -> None:
-    with pytest.raises(ToolError, match="statistics can't be read: its last line"):
-        read_locust(stats)
+@pytest.mark.parametrize("figures", ["", "{}", "[]", "not JSON", '{"requests": "many"}'])
+def test_locust_that_kept_no_figures_is_a_sentence(figures: str) -> None:
+    with pytest.raises(ToolError, match="kept no figures: its last line"):
+        locust_rest.measured(figures, printed="its last line", command="locust")
 
 
 # -- programs -------------------------------------------------------------------------------------

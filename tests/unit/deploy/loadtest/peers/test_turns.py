@@ -54,6 +54,8 @@ class FakeTool:
     def measure(self, form: Form, target: Target, plan: Plan) -> Measured:
         self._turns.append("tool")
         rate = self._rates.pop(0)
+        if not rate:
+            raise ToolError("it was refused")
         return Measured(
             rate=rate,
             percentiles={"p50": 1 / rate},
@@ -76,7 +78,9 @@ def stage() -> Stage:
     return simulated_stage(ClosedLoop(clients=4), section=SECTION, windows=4)
 
 
-def compared(stage: Stage, *, variant: Sequence[Question] = ()) -> tuple[Any, list[str]]:
+def compared(
+    stage: Stage, *, variant: Sequence[Question] = (), rates: Sequence[float] = (10.0, 30.0, 20.0)
+) -> tuple[Any, list[str]]:
     turns: list[str] = []
     kind = next(iter(KINDS))
 
@@ -91,7 +95,7 @@ def compared(stage: Stage, *, variant: Sequence[Question] = ()) -> tuple[Any, li
         protocol="grpc",
         variant=variant,
     )
-    tool = FakeTool([10.0, 30.0, 20.0], turns)
+    tool = FakeTool(rates, turns)
     return compare(tool, form, version="fake 1", target=TARGET, plan=PLAN, ours=ours, rounds=3), turns
 
 
@@ -108,6 +112,17 @@ def test_a_peer_has_the_medians_of_its_rounds_and_the_notes_of_the_middle_one(st
     assert result.peer.notes[-1] == "20.0"
     assert result.peer.valid == "good"
     assert len(result.stages) == 3
+
+
+def test_a_round_that_fails_is_a_note_beside_the_others_figures(stage: Stage) -> None:
+    result, _ = compared(stage, rates=(10.0, 0.0, 12.0))
+    assert result.peer.notes[0] == "1 of 3 rounds failed: it was refused"
+    assert result.peer.rate == 11.0
+
+
+def test_a_tool_that_fails_in_every_round_is_not_measured(stage: Stage) -> None:
+    with pytest.raises(ToolError, match="it was refused"):
+        compared(stage, rates=(0.0, 0.0, 0.0))
 
 
 def test_a_variant_of_ours_is_measured_beside_it_and_its_figures_are_noted(stage: Stage) -> None:
