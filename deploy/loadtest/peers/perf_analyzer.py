@@ -34,6 +34,7 @@ STABILITY = 20
 ANY = 999  # percent
 # It measures at least three times and, where they differ, until this many.
 FEWEST, TRIALS = 3, 6
+LEAST_WINDOW = 1000.0  # ms; it fails where no request falls into one
 NO_STABLE = 2  # its status where no measurement of a load was stable
 _PERCENTILES = {f"p{share} latency": f"p{share}" for share in (50, 90, 95, 99)}
 _UNSTABLE = "Failed to obtain stable measurement"
@@ -140,7 +141,12 @@ def words_for(form: Form, target: Target, *, seconds: float, stability: int) -> 
     return (
         *("-m", question.model, "-u", target.address, "-i", "grpc", "--async"),
         *_load_words(form.load),
-        *("--measurement-interval", str(round(1e3 * seconds / FEWEST)), "--max-trials", str(trials)),
+        *(
+            "--measurement-interval",
+            str(round(max(LEAST_WINDOW, 1e3 * seconds / FEWEST))),
+            "--max-trials",
+            str(trials),
+        ),
         *("--stability-percentage", str(stability), "--percentile", "99"),
         *(
             word

@@ -109,7 +109,8 @@ def _percentiles(
     if objective is not None:
         style.objective_line(axes, objective.seconds, objective.text)
     axes.set_title("latency, ms")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    if axes.get_legend_handles_labels()[0]:  # of few answers no percentile is known
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
 
 
 def _unstable(
