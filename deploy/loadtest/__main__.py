@@ -5,15 +5,18 @@ the server gone partway; 2 not measured, with a sentence; 130 interrupted, with 
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
-from deploy.loadtest.command.options import read_options
-from deploy.loadtest.command.session import LoadTestError, run
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    # gRPC's own lines would come between ours; it reads this when it is imported, as it now is.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from deploy.loadtest.command.options import read_options
+    from deploy.loadtest.command.session import LoadTestError, run
+
     given = sys.argv[1:] if arguments is None else arguments
     try:
         options = read_options(given)

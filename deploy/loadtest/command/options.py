@@ -46,6 +46,7 @@ class Options:
     output: Path
     repository: Path
     metrics_url: str
+    grpc_address: str
     peers: bool
     rest: Access | None
 
@@ -86,6 +87,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         output=given.output,
         repository=given.repository,
         metrics_url=given.metrics_url,
+        grpc_address=given.grpc_url.removeprefix("grpc://"),
         peers=given.peers,
         rest=_rest(given),
     )
@@ -181,6 +183,12 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--certificate", type=Path, help="PEM file of this client's certificate")
     group.add_argument("--private-key", type=Path, help="PEM file of its key")
+    group.add_argument(
+        "--grpc-url",
+        default="",
+        metavar="HOST:PORT",
+        help="where the models' statistics are, of a gateway that is loaded over rest (default: port 8001)",
+    )
     group.add_argument(
         "--metrics-url", default="", help="of the gateway's metrics (default: HOST:8002/metrics, where it is)"
     )

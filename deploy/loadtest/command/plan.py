@@ -54,8 +54,12 @@ class PlanRun:
         server_side: ServerSide | None,
         memory: Callable[[], Mapping[str, int]] | None,
         progress: ProgressLines,
+        keep: Callable[[Sequence[Stage]], None],
     ) -> None:
-        """memory: reads bytes by process, where the server runs here."""
+        """memory: reads bytes by process, where the server runs here.
+
+        keep: is called with all stages once one more is over.
+        """
         self.stages: list[Stage] = []
         self.searches: list[Search] = []
         self.ended = ""
@@ -66,6 +70,7 @@ class PlanRun:
         self._server_side = server_side
         self._memory = memory
         self._progress = progress
+        self._keep_stages = keep
         self._readings: list[Mapping[str, int]] = []
 
     def run(self) -> None:
@@ -139,3 +144,4 @@ class PlanRun:
         if stage.windows:
             self.stages.append(stage)
             self._progress.stage(stage)
+            self._keep_stages(self.stages)

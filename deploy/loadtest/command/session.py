@@ -21,7 +21,7 @@ from deploy.loadtest.peers.outcome import Outcome, added
 from deploy.loadtest.peers.tool import ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.results import Run
+from deploy.loadtest.results import Run, Stage
 from deploy.loadtest.server.side import server_side
 from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.work.building import Work, build
@@ -30,6 +30,7 @@ from deploy.measuring.processes import resident_bytes
 
 MODULE = "deploy.loadtest"
 ANSWER_SECONDS = 30.0  # of what is called before the load: a model may load, an engine warm up
+JSON = "report.json"
 _CLOCK_SECONDS = 1.0  # between the two clocks, from which on the wall clock was set meanwhile
 
 
@@ -100,6 +101,7 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             server_side=side,
             memory=_memory(server),
             progress=progress,
+            keep=functools.partial(_keep, about, options.output),
         )
         measured.run()
         outcome = _peers(options, server, progress) if not measured.interrupted and measured.stages else None
@@ -110,6 +112,12 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             f"the wall clock was set by {moved:+.1f} s meanwhile; durations are not affected",
         ]
     return _report(options, about, measured, outcome)
+
+
+def _keep(about: Mapping[str, Any], folder: Path, stages: Sequence[Stage]) -> None:
+    """Writes what there is, in case that this process is killed; the report itself comes at the end."""
+    with contextlib.suppress(OSError):
+        Run(about=about, stages=tuple(stages), ended="it did not come to its end").write(folder / JSON)
 
 
 def _peers(options: Options, server: _Server, progress: ProgressLines) -> Outcome | None:
@@ -163,7 +171,11 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
     """The server of the options' address, or a gateway that runs within the block."""
     access = options.access
     if access.url:
-        yield _Server(target=access.target(), metrics_url=options.metrics_url)
+        yield _Server(
+            target=access.target(),
+            grpc_address=options.grpc_address,
+            metrics_url=options.metrics_url,
+        )
         return
     # Refused before a gateway is started, which takes a while.
     asked = access.target(address="127.0.0.1:1")
@@ -219,11 +231,11 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome:
         about["requirements"] = [dataclasses.asdict(verdict) for verdict in verdicts]
         run = dataclasses.replace(run, about=about)
     # Its plots take a second to import, which no load is to wait for.
-    from deploy.loadtest.report import write_report
-    from deploy.loadtest.report.summary import headline
+    from deploy.loadtest.report import MARKDOWN, PAGE, write_report
 
     write_report(run, options.output)
-    print(headline(run))
+    print((options.output / MARKDOWN).read_text(), flush=True)
+    print(f"with its plots: {options.output / PAGE}", file=sys.stderr)
     for verdict in verdicts:
         print(
             f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}",

@@ -70,7 +70,7 @@ def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides(echo: GatewayServer
         v2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(stall, timeout=60)
         hiding, showing = closed.result(), opened.result()
     for stage in (hiding, showing):  # both know of it
-        assert 0.9 * STALL < stage.gap < STALL + 2
+        assert stage.gap > 0.9 * STALL
         assert set(stage.codes) == {"OK"}, stage.failures
     begin = showing.gap_begin
     during = [
@@ -79,7 +79,7 @@ def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides(echo: GatewayServer
     assert len(during) >= 8
     assert Histogram.merged(window.all_latency for window in during).percentile(0.99) > 0.85 * STALL
     assert showing.latency.percentile(0.99) > 0.8 * STALL
-    assert hiding.latency.percentile(0.99) < 0.1 * STALL
+    assert hiding.latency.percentile(0.99) < 0.5 * STALL
 
 
 def test_every_request_that_was_sent_has_its_record(pool: GeneratorPool) -> None:
