@@ -23,6 +23,7 @@ _FEWEST = 10  # traced requests of a model that stand for all
 _KEPT = 200_000  # spans
 _LATE_SECONDS = 2.5  # until the last spans of a request have come
 _TICK = 0.05
+_MOST_BYTES = 8 * 1024 * 1024  # of a batch: the gateway's has 512 spans, of a kilobyte
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +45,13 @@ class SpanReceiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                status = receiver._take(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(status)
+                length = int(self.headers.get("Content-Length", 0))
+                self.close_connection = length > _MOST_BYTES  # its body is not read
+                self.send_response(
+                    http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+                    if self.close_connection
+                    else receiver._take(self.rfile.read(length))
+                )
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -91,11 +91,20 @@ def test_spans_that_come_late_are_waited_for_and_none_are_no_error(
     assert receiver.phases(0, BEGIN) == {}
 
 
-def test_what_is_no_batch_of_spans_is_refused(receiver: SpanReceiver) -> None:
+@pytest.mark.parametrize(
+    ("body", "length", "status"),
+    [
+        (b"\xff\xff\xff", 3, http.HTTPStatus.BAD_REQUEST),
+        (b"", 2**40, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    ],
+)
+def test_what_is_no_batch_of_spans_is_refused(
+    receiver: SpanReceiver, body: bytes, length: int, status: http.HTTPStatus
+) -> None:
     address = receiver.gateway_arguments[1].removeprefix("http://")
     connection = http.client.HTTPConnection(address, timeout=10)
-    connection.request("POST", "/v1/traces", body=b"\xff\xff\xff")
+    connection.request("POST", "/v1/traces", body=body, headers={"Content-Length": str(length)})
     answer = connection.getresponse()
     answer.read()
-    assert answer.status == http.HTTPStatus.BAD_REQUEST
+    assert answer.status == status
     connection.close()
