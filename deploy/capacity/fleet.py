@@ -10,12 +10,13 @@ from deploy.capacity.queueing.service_times import ServiceTimes
 from deploy.loadtest.objectives import Objective
 
 MOST_RATE = 1e7  # requests a second: more than three photos a day of everybody alive
-_COARSE, _FINE = 20_000, 60_000  # requests of a simulation, while it looks and once it has found
+_COARSE, _FINE = 20_000, 50_000  # requests of a simulation, while it looks and once it has found
 _UNLOADED = 5_000
 _BEYOND = 20  # requests that lie above the objective's percentile, at least
-_CLIENTS = 64  # that keep a server busy
+_CLIENTS = 16  # that keep a server busy; no rate is kept that is so much higher than theirs:
+_ABOVE = 1.5
 _PRECISION = 0.01  # of the rate of a replica
-_SAME = 0.1  # by how much p99 may differ where the size of the sample does not matter
+_SAME = 0.97  # of a replica's rate, which half as many simulated servers have to keep too
 
 
 class UnreachableError(Exception):
@@ -44,7 +45,7 @@ class Fleet:
     needed      without the reserve: so many keep it while all of the reserve is lost
     most        requests a second at which one replica still keeps it, to 1 %
     whole, lost     a replica's requests with all replicas there, and without the reserve
-    half_sample     p99 of `lost` with half as many servers simulated; None where one server is simulated
+    sample_matters  whether half as many simulated servers don't keep the objective at 3 % less than `most`
     """
 
     rate: float
@@ -55,18 +56,11 @@ class Fleet:
     most: float
     whole: Outcome
     lost: Outcome
-    half_sample: float | None = None
+    sample_matters: bool = False
 
     @property
     def replicas(self) -> int:
         return self.needed + self.reserve
-
-    @property
-    def sample_matters(self) -> bool:
-        """Whether half as many simulated servers give another p99."""
-        if self.half_sample is None:
-            return False
-        return abs(self.half_sample / self.lost.longest_of(0.99) - 1) > _SAME
 
 
 def kept(outcome: Outcome, objective: Objective) -> bool:
@@ -112,7 +106,7 @@ def fleet_for(
             sample=sample,
         )
 
-    low, high = 0.0, closed_loop(times, clients=_CLIENTS, requests=_UNLOADED, seed=seed).rate
+    low, high = 0.0, _ABOVE * closed_loop(times, clients=_CLIENTS, requests=_UNLOADED, seed=seed).rate
     while high - low > _PRECISION * high:
         middle = (low + high) / 2
         held = kept(simulate(middle, _COARSE), objective)
@@ -126,10 +120,8 @@ def fleet_for(
     needed = math.ceil(rate / low)
     spare = reserve.beside(needed)
     lost = simulate(rate / needed, _FINE)
-    half = (
-        simulate(rate / needed, _FINE, sample=SAMPLE // 2).longest_of(0.99)
-        if balancing == LESS_BUSY
-        else None
+    matters = balancing == LESS_BUSY and not kept(
+        simulate(_SAME * low, _COARSE, sample=SAMPLE // 2), objective
     )
     return Fleet(
         rate=rate,
@@ -140,5 +132,5 @@ def fleet_for(
         most=low,
         whole=lost if not spare else simulate(rate / (needed + spare), _FINE),
         lost=lost,
-        half_sample=half,
+        sample_matters=matters,
     )

@@ -55,7 +55,11 @@ def replica_limits(
     if faces:
         streams = 1 if engine.on_device else min(times.cores, engine.streams * engine.instances)
         found.append(
-            Limit(part="engine", rate=streams / faces, why=f"{times.rows:g} faces a request, full batches")
+            Limit(
+                part="engine",
+                rate=streams / faces,
+                why=f"{times.rows:.3g} of its faces a request, in full batches",
+            )
         )
     for step in steps:
         if step.holds:
@@ -76,13 +80,9 @@ def replica_limits(
                 )
             )
     if largest := max(request_bytes, answer_bytes):
-        found.append(
-            Limit(
-                part="network",
-                rate=network / largest,
-                why=f"{request_bytes / 1e3:.0f} kB in, {answer_bytes / 1e3:.0f} kB out of each request",
-            )
-        )
+        out = f"{answer_bytes / 1e3:.0f} kB out" if answer_bytes else "what goes out is not known"
+        why = f"{request_bytes / 1e3:.0f} kB in, {out} (--answer-bytes)"
+        found.append(Limit(part="network", rate=network / largest, why=why))
     return sorted((limit for limit in found if math.isfinite(limit.rate)), key=lambda limit: limit.rate)
 
 

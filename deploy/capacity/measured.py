@@ -159,13 +159,13 @@ def measured_of(run: Run) -> Measured:
     on_device = ENGINE not in many.server.core_ms
     settings = HostSettings.for_host("gpu" if on_device else "cpu", cores)
     work = _at(run.about, "work")
-    served = _at(run.about, "served", "instances") or _instances(settings)
+    served = _at(run.about, "serves", "instances") or _instances(settings)
     return Measured(
         cores=cores,
         instances={name: int(count) for name, count in served.items()},
         streams=1
         if on_device
-        else int(_at(run.about, "served", "engine", "streams") or settings.engine.streams),
+        else int(_at(run.about, "serves", "engine", "streams") or settings.engine.streams),
         alone=alone.server.core_ms,
         busy=many.server.core_ms,
         latency=_latencies(alone.latency),

@@ -107,9 +107,7 @@ def _row(name: str, rate: float, outcome: Outcome) -> str:
 def _notes(plan: Plan) -> list[str]:
     notes = list(plan.measured.notes)
     if plan.fleet.sample_matters:
-        notes.append(
-            "half as many simulated servers have another p99, so their number matters here: take a reserve"
-        )
+        notes.append("half as many simulated servers do not keep it, so their number matters: take a reserve")
     return notes
 
 
@@ -127,7 +125,7 @@ def plain(plan: Plan) -> dict[str, Any]:
         "most_of_a_replica": fleet.most,
         "whole": _outcome(fleet.whole),
         "lost": _outcome(fleet.lost),
-        "half_sample_p99": fleet.half_sample,
+        "sample_matters": fleet.sample_matters,
         "limits": [dataclasses.asdict(limit) for limit in plan.limits],
         "balancers": dataclasses.asdict(plan.balancers) if plan.balancers.needed else None,
         "hours_of_a_million": dataclasses.asdict(plan.hours),

@@ -80,7 +80,8 @@ class Trials:
 
     def run(self, load: Load, seconds: float) -> Trial:
         """A load of so many seconds; ValueError where nothing was answered."""
-        time.sleep(_PAUSE_SECONDS)
+        if self._real_time:
+            time.sleep(_PAUSE_SECONDS)
         with before_others(self._processes) if self._real_time else contextlib.nullcontext():
             before, spent, began = self._side.look(), cpu_seconds(*self._pool.pids), _all_cores()
             ours = cpu_seconds(*self._processes())

@@ -157,6 +157,7 @@ class _Tally:
                 for part in pairs[0][0]
             },
             batch=sum(server.mean_batch for server in servers) / len(servers),
+            servers=len(servers),
         )
 
 

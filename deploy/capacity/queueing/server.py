@@ -46,6 +46,7 @@ class Outcome:
     seconds     [n] of each answered request, from its arrival on, in the order of the answers
     offered     requests that arrived; those that were not answered were refused
     elapsed     seconds of the simulation
+    servers     that were simulated
     busy        share of the time in which each part was busy: "cores", "gateway", "engine", a step's name
     batch       faces of a batch of the engine, on average
     """
@@ -55,6 +56,7 @@ class Outcome:
     elapsed: float
     busy: dict[str, float]
     batch: float
+    servers: int = 1
 
     @property
     def refused_share(self) -> float:
@@ -62,8 +64,8 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return len(self.seconds) / self.elapsed
+        """Answers a second of each server."""
+        return len(self.seconds) / self.elapsed / self.servers
 
     def longest_of(self, share: float) -> float:
         """The longest, in seconds, of the fastest `share` of the answers: their percentile."""

@@ -115,9 +115,10 @@ def runs(*tails: float) -> list[np.ndarray]:
 
 
 def test_figures_within_a_fifth_and_a_tail_within_the_runs_are_kept() -> None:
-    p50, mean, p99 = compare(runs(0.1, 0.14, 0.12), np.concatenate(runs(0.13)))
+    p50, mean, p99 = compare(runs(0.1, 0.14, 0.12), runs(0.125, 0.13, 0.135))
     assert (p50.measured, p50.bounds) == (pytest.approx(30), pytest.approx((24, 36)))
     assert (p99.predicted, p99.bounds) == (pytest.approx(130), pytest.approx((100, 140)))
+    assert p99.of_a_run == pytest.approx((125, 135)), "of the simulated runs"
     assert mean.measured == pytest.approx(39 + 0.24 * 10)
     assert all(verdict.kept for verdict in (p50, mean, p99))
 
@@ -126,13 +127,13 @@ def test_figures_within_a_fifth_and_a_tail_within_the_runs_are_kept() -> None:
     ("predicted", "kept"),
     [
         (np.full(100, 0.037), [False, True, False]),
-        (np.concatenate(runs(0.15)), [True, True, False]),
-        (np.concatenate(runs(0.09)), [True, True, False]),
-        (2 * np.concatenate(runs(0.06)), [False, False, True]),
+        (runs(0.15)[0], [True, True, False]),
+        (runs(0.09)[0], [True, True, False]),
+        (2 * runs(0.06)[0], [False, False, True]),
     ],
 )
 def test_each_figure_has_its_own_verdict(predicted: np.ndarray, kept: list[bool]) -> None:
-    verdicts = compare(runs(0.1, 0.14, 0.12), predicted)
+    verdicts = compare(runs(0.1, 0.14, 0.12), [predicted])
     assert [verdict.kept for verdict in verdicts] == kept
     comparison = Comparison(kind="photo", load=0.5, rate=30.0, verdicts=verdicts, refused=(0, 0.0))
     assert not comparison.kept
@@ -143,7 +144,7 @@ def test_each_figure_has_its_own_verdict(predicted: np.ndarray, kept: list[bool]
 
 def test_a_run_without_an_answer_is_no_comparison() -> None:
     with pytest.raises(ValueError, match="measure longer with --seconds"):
-        compare([*runs(0.1), np.array([])], np.array([0.1]))
+        compare([*runs(0.1), np.array([])], runs(0.1))
 
 
 @pytest.mark.parametrize(
@@ -154,4 +155,4 @@ def test_loads_that_no_server_bears_are_refused(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         validate.main(options)
-    assert options[0] in capsys.readouterr().err.splitlines()[-1]
+    assert "--loads between 0 and 1" in capsys.readouterr().err

@@ -69,12 +69,12 @@ def test_a_longer_objective_and_a_better_balancer_let_a_replica_bear_more(
     assert fleet(times, balancing=IN_TURN).most > usual.most
 
 
-def test_the_size_of_a_sample_is_checked_where_there_is_one(usual: Fleet, times: ServiceTimes) -> None:
-    assert usual.half_sample is None
-    assert fleet(times, balancing=LESS_BUSY).half_sample is not None
-    half = dataclasses.replace(usual, half_sample=1.05 * usual.lost.longest_of(0.99))
-    assert not half.sample_matters
-    assert dataclasses.replace(half, half_sample=1.2 * usual.lost.longest_of(0.99)).sample_matters
+def test_half_as_many_simulated_servers_would_do(usual: Fleet, times: ServiceTimes) -> None:
+    found = fleet(times, balancing=LESS_BUSY)
+    assert not found.sample_matters
+    assert found.most > usual.most
+    assert found.lost.servers == min(found.needed, 16)
+    assert found.lost.rate == pytest.approx(500 / found.needed, rel=0.1), "of each of them"
 
 
 def test_a_reserve_stands_beside_what_is_needed_and_helps_while_it_is_there(usual: Fleet) -> None:

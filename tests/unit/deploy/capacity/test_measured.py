@@ -50,6 +50,13 @@ def test_latencies_are_spread_as_those_of_the_one_client(measured: Measured) -> 
     assert spread.std() == pytest.approx(0.1, rel=0.15)
 
 
+def test_processes_and_streams_are_those_that_the_report_names() -> None:
+    serves = {"instances": {"photo_analysis": 3, "face_engine": 2}, "engine": {"streams": "4"}}
+    times = measured_of(photo_run(about={"machine": {"cores": 8}, "serves": serves})).service_times()
+    assert (times.cores, times.before[0].processes) == (8, 3)
+    assert (times.engine.instances, times.engine.streams) == (2, 4)
+
+
 def test_processes_that_only_the_gateway_s_own_looks_come_to_have_no_part(measured: Measured) -> None:
     assert BUSY["face_detect"] > 0.05
     assert [step.name for step in measured.service_times().before] == ["photo_analysis"]
