@@ -79,7 +79,7 @@ def report(compared: Comparison) -> str:
 def _conclusions(compared: Comparison) -> list[str]:
     count = len(compared.stages)
     loads = f"{count} load" if count == 1 else f"{count} loads"
-    if not any(list(stage.differing()) for stage in compared.stages):
+    if not any(list(stage.differing()) or stage.worse for stage in compared.stages):
         return [f"Nothing differs beyond noise in {loads}."]
     cause = compared.cause()
     worse = [f"{stage.name} ({', '.join(stage.worse)})" for stage in compared.stages if stage.worse]
@@ -101,7 +101,9 @@ def _number(value: float, of: Difference) -> str:
 def _change(value: Difference) -> str:
     if value.absolute:
         return f"{100 * (value.after - value.before):+.2f} points"
-    return f"{value.change:+.1%}" if value.before and math.isfinite(value.change) else "new"
+    if math.isnan(value.before) or math.isnan(value.after):
+        return "not known"
+    return f"{value.change:+.1%}" if value.before or not value.after else "new"
 
 
 def _interval(value: Difference) -> str:

@@ -42,6 +42,7 @@ class StageComparison:
     p50, p99, mean  latency in milliseconds
     parts           of a request, in milliseconds; of kinds by how often they were answered
     core_ms         of an answer by process, ALL among them, where both runs have it
+    ended           why the later stage ended before its time, where the earlier one did not
     """
 
     section: str
@@ -53,6 +54,7 @@ class StageComparison:
     errors: Difference
     parts: Mapping[str, Difference]
     core_ms: Mapping[str, Difference]
+    ended: str = ""
 
     @property
     def name(self) -> str:
@@ -73,12 +75,16 @@ class StageComparison:
 
     @property
     def worse(self) -> list[str]:
-        """What got worse beyond noise: fewer answers, later ones, more errors, more processor time in all."""
+        """What got worse beyond noise: fewer answers, later ones, more errors, more processor time in all.
+
+        A stage that did not come to its end is worse by that alone.
+        """
         up = {"p50": self.p50, "p99": self.p99, "errors": self.errors}
         if ALL in self.core_ms:
             up["core-ms"] = self.core_ms[ALL]
         worse = [name for name, each in up.items() if each.beyond_noise and each.after > each.before]
-        return worse + ["rate"] * (self.rate.beyond_noise and self.rate.after < self.rate.before)
+        worse += ["rate"] * (self.rate.beyond_noise and self.rate.after < self.rate.before)
+        return worse + ["ended early"] * bool(self.ended)
 
     def cause(self) -> str:
         """The part that changed most, in a sentence; "" where none changed beyond noise."""
@@ -179,7 +185,13 @@ def _stage(
         errors=difference(*errors, floor=_ERRORS_FLOOR, level=level, absolute=True),
         parts=_parts(before, after, mean, floor=floor),
         core_ms=_core_ms(before, after, floor=floor, level=level),
+        ended=_ended(after) if not _ended(before) else "",
     )
+
+
+def _ended(stages: Sequence[Stage]) -> str:
+    """The first sentence on a stage that ended before its time."""
+    return next((stage.ended for stage in stages if stage.ended), "")
 
 
 def _milliseconds(of_seconds: Difference) -> Difference:

@@ -137,7 +137,8 @@ def _distribution(run: Run, objective: Objective | None) -> Section | None:
 
 def _time(run: Run) -> Section | None:
     stages = _plotted([stage for stage in run.stages if stage.server.parts])
-    rows = list(zip(names(stages), with_others([mean_parts(stage) for stage in stages]), strict=True))
+    parts = with_others([mean_parts(stage) for stage in stages])
+    rows = [(name, own) for name, own in zip(names(stages), parts, strict=True) if own]
     table = tables.split_table(run.stages)
     steps = tables.steps_table(run.stages)
     held = [each for each in (table, steps) if each is not None]

@@ -41,13 +41,14 @@ def _arrivals(run: Run) -> str:
 
 def _under(objective: Objective, run: Run, stages: list[Stage], arrivals: str) -> str:
     below = f"{objective.name} below {objective.duration}"
-    kept = [stage for stage in stages if objective.kept(stage)]
+    lost = {rate_of(stage) for stage in stages if not objective.kept(stage)}
+    kept = [rate_of(stage) for stage in stages if rate_of(stage) not in lost]
     found = [
         search.rate
         for search in run.searches
         if search.rate is not None and search.arrivals == arrivals and search.objective == objective.text
     ]
-    rate = max(found, default=max(map(rate_of, kept), default=0.0))
+    rate = max(found, default=max(kept, default=0.0))
     beyond = next((stage for stage in stages if rate_of(stage) > rate and not objective.kept(stage)), None)
     if not rate:
         least = stages[0]

@@ -101,6 +101,27 @@ def test_what_differs_in_how_it_was_measured_is_warned_of() -> None:
     assert not compare(before, before).warnings
 
 
+def test_a_stage_that_ended_early_is_worse_however_few_windows_it_has() -> None:
+    before = simulated_stage(ClosedLoop(clients=2), windows=4)
+    died = dataclasses.replace(before, windows=before.windows[:3], ended="the server answers no more")
+    compared = compare(simulated_run([before]), simulated_run([died]))
+    assert compared.stages[0].worse == ["ended early"]
+    assert "Worse beyond noise: sweep, 2 clients (ended early)" in report(compared)
+    assert not compare(simulated_run([died]), simulated_run([died])).worse
+
+
+def test_a_stage_without_an_answer_is_compared_by_its_errors() -> None:
+    answered, dead = (
+        simulated_run([simulated_stage(OpenLoop(rate=20), section="rates", places=places)])
+        for places in (64, 0)
+    )
+    compared = compare(answered, dead)
+    assert "errors" in compared.stages[0].worse
+    assert "rates, 20/s, poisson after has no answer" in compared.warnings
+    assert "none (not known)" in report(compared)
+    assert not compare(dead, dead).worse
+
+
 def test_windows_of_several_stages_of_one_load_are_put_together() -> None:
     stages = [simulated_stage(ClosedLoop(clients=2), seed=seed) for seed in range(3)]
     compared = compare(simulated_run(stages), simulated_run(stages[:1]))

@@ -196,8 +196,11 @@ def test_what_comes_of_a_server_is_never_markup(tmp_path: Path) -> None:
         Run(about={}, stages=(), ended="the server can't be reached"),
         simulated_run([simulated_stage(ClosedLoop(clients=1), windows=1)]),
         simulated_run([simulated_stage(OpenLoop(rate=60), section="rates", windows=3, places=0)]),
+        simulated_run(
+            [dataclasses.replace(simulated_stage(ClosedLoop(clients=1), windows=1), windows=(), warm_up=0)]
+        ),
     ],
-    ids=["nothing", "one window", "no answer"],
+    ids=["nothing", "one window", "no answer", "no window"],
 )
 def test_a_run_with_little_in_it_has_a_report(run: Run, tmp_path: Path) -> None:
     write_report(run, tmp_path)
@@ -235,6 +238,9 @@ def test_the_headline_says_what_no_rate_keeps_and_what_was_not_reached() -> None
 def test_the_headline_is_of_whatever_was_measured(run: Run) -> None:
     bursty = [simulated_stage(OpenLoop(rate=5, arrivals="bursty"), section="rates", windows=30)]
     assert headline(simulated_run(bursty)).startswith("No rate that was tried keeps p99 below 200 ms")
+    dead = simulated_stage(OpenLoop(rate=5), section="rates", places=0)
+    once = simulated_run([simulated_stage(OpenLoop(rate=5), section="rates"), dead])
+    assert headline(once).startswith("No rate that was tried keeps")  # kept once, and not again
     about = {**run.about, "settings": {"slo": "p50<1s"}}
     assert headline(dataclasses.replace(run, about=about, stages=bursty)).startswith(
         "Bears 5 requests a second (bursty) with p50 below 1 s"
