@@ -17,8 +17,9 @@ from typing import Any, Protocol
 
 from deploy.loadtest.generator import Arrived, GeneratorPool
 from deploy.loadtest.generator.meter import GeneratorMeter
-from deploy.loadtest.generator.records import answered
+from deploy.loadtest.generator.records import CANCELLED, ended_with
 from deploy.loadtest.loads import Load
+from deploy.loadtest.protocols.base import OK
 from deploy.loadtest.results import Server, Stage
 from deploy.loadtest.windows import Arrivals, GapFinder, WindowFold, steady
 from deploy.measuring.histogram import Histogram
@@ -190,7 +191,7 @@ class _Measurement:
                 if interrupted.is_set():  # a server that is dead would make the look wait
                     self._look_early()
                 for arrived in self._flow.abort():
-                    self._take(arrived)
+                    self._take(arrived, with_cancelled=not interrupted.is_set())
                 break
         self._gaps.advance(math.inf)
 
@@ -201,10 +202,13 @@ class _Measurement:
             wait = min(wait, self._begin_of(self._boundaries[0]) - time.monotonic())
         return max(0.0, wait)
 
-    def _take(self, arrived: Arrived) -> None:
-        codes = self._flow.codes
-        self._fold.add(arrived.records, codes.words, codes.details)
-        self._gaps.add(arrived.records, answered(arrived.records, codes.words))
+    def _take(self, arrived: Arrived, *, with_cancelled: bool = True) -> None:
+        """with_cancelled: whether a request that was given up here is one that the server did not answer."""
+        codes, records = self._flow.codes, arrived.records
+        if not with_cancelled:
+            records = records[~ended_with(CANCELLED, records, codes.words)]
+        self._fold.add(records, codes.words, codes.details)
+        self._gaps.add(records, ended_with(OK, records, codes.words))
         self._meter.add(arrived)
 
     def _see_windows(self) -> None:

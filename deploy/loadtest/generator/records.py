@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.loadtest.protocols.base import OK, Reply
+from deploy.loadtest.protocols.base import Reply
 
 # What the generator itself did to a request.
 CANCELLED = "CANCELLED"  # an interruption came before its end
@@ -113,6 +113,8 @@ def joined(parts: Iterable[Records]) -> Records:
     return np.concatenate(held) if held else np.zeros(0, RECORD)
 
 
-def answered(records: Records, codes: Sequence[str]) -> NDArray[np.bool_]:
-    """Which of the records are answers [n]."""
-    return np.asarray(records["code"] == codes.index(OK) if OK in codes else np.zeros(len(records), bool))
+def ended_with(code: str, records: Records, codes: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the records, whose codes are numbers of these words, ended so [n]."""
+    if code not in codes:
+        return np.zeros(len(records), np.bool_)
+    return np.asarray(records["code"] == codes.index(code), np.bool_)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.loadtest.generator.records import Records, answered
+from deploy.loadtest.generator.records import Records, ended_with
 from deploy.loadtest.protocols.base import OK
 from deploy.loadtest.results import Failure, Window
 from deploy.measuring.histogram import Histogram
@@ -56,7 +56,7 @@ class WindowFold:
         if not len(records):
             return
         self.added += len(records)
-        answers = answered(records, codes)
+        answers = ended_with(OK, records, codes)
         latency = np.maximum(records["ended"] - records["due"], 0.0)
         due_in, ended_in = self._places(records["due"]), self._places(records["ended"])
         for place in np.unique(due_in).tolist():
