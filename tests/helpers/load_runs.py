@@ -241,6 +241,7 @@ def _server(
                 copy_in=0.3,
                 infer=18.0,
                 copy_out=0.2,
+                infer_by_batch={"1": (10, 12.5), "8": (4, 61.25)},
             ),
         ),
         core_ms=core_ms,

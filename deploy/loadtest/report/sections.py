@@ -142,7 +142,8 @@ def _time(run: Run) -> Section | None:
     table = tables.split_table(run.stages)
     steps = tables.steps_table(run.stages)
     held = [each for each in (table, steps) if each is not None]
-    if not held:
+    notes = dict.fromkeys(note for stage in run.stages for note in stage.server.notes)
+    if not held and not notes:
         return None
     waiting = [part for part in dict.fromkeys(part for _, parts in rows for part in parts) if waits(part)]
     plot = Plot(
@@ -151,7 +152,6 @@ def _time(run: Run) -> Section | None:
         alt="; ".join(f"{name}: {_listed(parts)}" for name, parts in rows),
         draw=functools.partial(bars.split, rows, waiting),
     )
-    notes = dict.fromkeys(note for stage in run.stages for note in stage.server.notes)
     return Section(
         name="time",
         title="Where the time of a request goes",

@@ -176,6 +176,7 @@ def steps_table(stages: Sequence[Stage]) -> Table | None:
             figure(step.batch),
             *(figure(value) for value in (step.queue, step.copy_in, step.infer, step.copy_out)),
             str(step.failed),
+            ", ".join(f"{batch}: {figure(mean)}" for batch, (_, mean) in step.infer_by_batch.items()),
         ]
         for name, stage in zip(names(stages), stages, strict=True)
         for step in stage.server.steps
@@ -188,9 +189,10 @@ def steps_table(stages: Sequence[Stage]) -> Table | None:
             words("load"),
             words("model"),
             *map(number, ("requests", "batch", "queue", "copy in", "infer", "copy out", "failed")),
+            words("ms of an execution by its batch"),
         ],
         rows=rows,
-        note="Of an ensemble `infer` is the time of its steps.",
+        note="Of an ensemble, infer is the time of its steps.",
         folded=True,
     )
 

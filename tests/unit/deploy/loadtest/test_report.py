@@ -135,6 +135,18 @@ def test_markdown_has_every_stages_row(folder: Path, run: Run) -> None:
     assert not [row for row in tables if "nan" in row.lower()]
 
 
+def test_notes_on_a_server_that_counts_nothing_are_shown(tmp_path: Path) -> None:
+    stage = simulated_stage(ClosedLoop(clients=1), windows=1)
+    bare = dataclasses.replace(stage, server=Server(notes=("the server has no statistics",)))
+    write_report(simulated_run([bare]), tmp_path)
+    assert "the server has no statistics" in (tmp_path / "report.md").read_text()
+    assert "the server has no statistics" in Elements((tmp_path / "report.html").read_text()).text
+
+
+def test_a_models_times_stand_by_the_size_of_its_batches(folder: Path) -> None:
+    assert "| 1: 12.5, 8: 61.2 |" in (folder / "report.md").read_text()
+
+
 def test_a_percentile_of_too_few_answers_is_marked(folder: Path) -> None:
     lines = (folder / "report.md").read_text().splitlines()
     row = next(line for line in lines if line.startswith("| 8 clients | 50.1"))
