@@ -173,7 +173,7 @@ detector-benchmark: .venv/.made ## recall, false finds and cost of finding faces
 
 # The generator needs no server here: with --url none is assembled.
 .PHONY: loadtest
-loadtest: .venv-loadtest/.made $(if $(findstring --url,$(ARGS)),,repository) ## how much a server bears: a sweep and a search with a report in var/loadtest, about 8 minutes (ARGS="--url HOST:PORT ...")
+loadtest: .venv-loadtest/.made $(if $(findstring --url,$(ARGS)),,repository) ## how much a server bears: a sweep and a search with a report in var/loadtest, about 10 minutes (ARGS="--url HOST:PORT ...")
 	@.venv-loadtest/bin/python -m deploy.loadtest $(ARGS)
 
 .PHONY: perf-analyzer

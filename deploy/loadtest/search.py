@@ -14,7 +14,12 @@ _FIRST = 0.7  # of that estimate
 _UP, _DOWN = 1.3, 0.6  # until there are a rate that is kept and one that is not
 _LEAST = 0.01  # of the estimate: lower rates are as good as unloaded
 _CONFIRMATION = 3.0  # times as long as a step
-_LONGEST = 300.0  # seconds of it
+# Requests that may be above the percentile, on average: one that chance delays must not decide.
+_STEP_BEYOND = 2
+_BEYOND = 1.2 * FEWEST_BEYOND  # of the confirmation
+# Seconds that low rates may take for it.
+_LONGEST_STEP = 60.0
+_LONGEST = 300.0
 _CONFIRMATIONS = 4
 _OFFERED = 0.9  # of the rate that must have been due, or it was not that load
 # Of what was due, and less so many, must have been answered meanwhile.
@@ -87,7 +92,7 @@ class _Search:
         """Tries rates until the bracket is closed; a sentence where the generator can't send more."""
         rate = _rounded(_FIRST * capacity)
         for _ in range(_MOST_STEPS):
-            stage = self._measure(self._load(rate), self._seconds)
+            stage = self._measure(self._load(rate), self._step_seconds(rate))
             if _too_little(stage, rate):
                 return f"higher rates were not tried: {rate:.3g}/s can't be sent ({stage.generator.limit})"
             self._take(bracket, rate, stage)
@@ -130,9 +135,13 @@ class _Search:
     def _kept(self, stage: Stage) -> bool:
         return self._objective.kept(stage) and _keeps_up(stage)
 
+    def _step_seconds(self, rate: float) -> float:
+        needed = _STEP_BEYOND / (1 - self._objective.share) / rate
+        return max(self._seconds, min(needed, _LONGEST_STEP))
+
     def _confirmation_seconds(self, rate: float) -> float:
-        needed = 1.2 * FEWEST_BEYOND / (1 - self._objective.share) / rate
-        return max(_CONFIRMATION * self._seconds, min(needed, _LONGEST))
+        needed = _BEYOND / (1 - self._objective.share) / rate
+        return max(_CONFIRMATION * self._step_seconds(rate), min(needed, _LONGEST))
 
     def _load(self, rate: float) -> OpenLoop:
         return OpenLoop(rate=rate, arrivals=self._arrivals)

@@ -21,6 +21,7 @@ PROGRAM = "python -m deploy.loadtest"
 DEFAULT_SOAK_CLIENTS = 4
 DEFAULT_OBJECTIVE = "p99<500ms"
 MOST_CLIENTS = 65_536  # more connections than a machine has ports
+MOST_RATE = 1e6  # more than a machine sends
 MOST_MINUTES = 60 * 24 * 31.0
 
 
@@ -116,6 +117,9 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
     for wide in clients:
         if not 1 <= wide <= MOST_CLIENTS:
             raise ValueError(f"--clients {wide} can't be: give 1 to {MOST_CLIENTS}")
+    for load in loads:
+        if load.rate > MOST_RATE:
+            raise ValueError(f"--rates {load.rate:g} can't be sent: give up to {MOST_RATE:.0f} a second")
     soak_load: ClosedLoop | OpenLoop = ClosedLoop(clients=DEFAULT_SOAK_CLIENTS)
     if given.soak is not None:
         if not 0 < given.soak <= MOST_MINUTES:

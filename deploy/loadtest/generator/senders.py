@@ -20,7 +20,9 @@ MOST_OUTSTANDING = 4096
 PAUSE = 0.25
 MOST_PAUSE = 5.0
 _GRACE = 1.0  # seconds beyond its deadline after which a request is given up by us
-_DRAWN_SECONDS = 60.0  # of a schedule at a time
+# Of a schedule at a time.
+_DRAWN_SECONDS = 60.0
+_DRAWN_REQUESTS = 100_000
 _MIX_CHUNK = 1024  # questions drawn at a time
 
 
@@ -100,8 +102,9 @@ class Senders:
     def _dues(self, load: OpenLoop) -> Iterator[float]:
         """When requests are due, as time.monotonic; drawn piece by piece, as a soak has millions."""
         order, begin = self._order, 0.0
+        piece = min(_DRAWN_SECONDS, _DRAWN_REQUESTS / load.rate)
         while begin < order.longest:
-            seconds = min(_DRAWN_SECONDS, order.longest - begin)
+            seconds = min(piece, order.longest - begin)
             drawn = load.dues(seconds=seconds, share=order.share, random=self._random)
             yield from (order.begin + begin + drawn).tolist()
             begin += seconds

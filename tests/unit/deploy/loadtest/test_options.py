@@ -70,6 +70,7 @@ def test_a_window_is_never_longer_than_what_is_measured_unless_it_is_given() -> 
         (("--clients", "0"), "--clients 0 can't be"),
         (("--rates", "-5"), "can't be sent"),
         (("--rates", "inf"), "can't be sent"),
+        (("--rates", "1e9"), "--rates 1e+09 can't be sent"),
         (("--seed", "-1"), "--seed -1 is negative"),
         (("--soak", "0"), "--soak 0 can't be"),
         (("--soak", "5", "--clients", "1", "2"), "--soak is one load"),
