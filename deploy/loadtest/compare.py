@@ -6,7 +6,6 @@ Ends with status 1 where something got worse beyond noise: fewer answers a secon
 errors, more core-ms of all processes together.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -14,15 +13,14 @@ from pathlib import Path
 
 from deploy.loadtest.comparison import ALL, Comparison, compare
 from deploy.loadtest.results import Run
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.differences import FLOOR, Difference
 
 
+@command("compare")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0, 1 where something got worse, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.loadtest.compare",
-        description="What differs between two load tests beyond noise; status 1 where something got worse.",
-    )
+    parser = parser_of("deploy.loadtest.compare", __doc__)
     parser.add_argument("before", type=Path, help="report.json, or the folder that holds it")
     parser.add_argument("after", type=Path, help="the same of the later run")
     parser.add_argument(
@@ -32,17 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"a smaller relative difference is noise (default: {FLOOR})",
     )
     options = parser.parse_args(arguments)
-    try:
-        if not 0 <= options.floor < math.inf:
-            raise ValueError(f"a floor of {options.floor} is none: give a share as 0.05")
-        runs = [
-            Run.read(path / "report.json" if path.is_dir() else path)
-            for path in (options.before, options.after)
-        ]
-        compared = compare(*runs, floor=options.floor)
-    except (ValueError, OSError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    if not 0 <= options.floor < math.inf:
+        raise ValueError(f"a floor of {options.floor} is none: give a share as 0.05")
+    runs = [
+        Run.read(path / "report.json" if path.is_dir() else path) for path in (options.before, options.after)
+    ]
+    compared = compare(*runs, floor=options.floor)
     for warning in compared.warnings:
         print(f"compare: {warning}", file=sys.stderr)
     print(report(compared))

@@ -70,10 +70,16 @@ class Objective:
             return "nothing was due"
         lost = stage.due - stage.codes["OK"]
         value = self.value(stage)
-        figure = f"{1000 * value:.3g} ms" if math.isfinite(value) else "never reached"
+        figure = milliseconds(value) if math.isfinite(value) else "never reached"
         return f"{self.name} {figure} of {stage.due} requests" + (
             f", {lost} without an answer" if lost else ""
         )
+
+
+def milliseconds(seconds: float) -> str:
+    """ "84.3 ms", "1,320 ms": of three digits or more, without an exponent."""
+    value = 1000 * seconds
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def supported(share: float, count: int) -> bool:

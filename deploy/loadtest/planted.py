@@ -4,7 +4,6 @@ python -m deploy.loadtest.planted --step face_postprocess --milliseconds 50 --ou
 python -m deploy.gateway --repository var/slow-repository
 """
 
-import argparse
 import math
 import shutil
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from build.errors import BuildError
 from build.files import sha256_of_file
 from build.manifest import MANIFEST, read_manifest, to_json
-from deploy.embedded.environment import PROJECT
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.processes import model_names
 
 _PLANTED = '''
@@ -51,26 +50,20 @@ def plant(repository: Path, output: Path, *, step: str, seconds: float) -> None:
     (output / MANIFEST).write_bytes(to_json(about))
 
 
+@command("planted", BuildError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 once the copy is there, 2 with a sentence where it can't be made."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.loadtest.planted", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of("deploy.loadtest.planted", __doc__, repository=True)
     parser.add_argument("--step", required=True, help="the Python model that becomes slower")
     parser.add_argument("--milliseconds", type=float, default=50.0, help="of sleep in each execution of it")
     parser.add_argument("--output", type=Path, required=True, help="folder of the copy; not there yet")
     options = parser.parse_args(arguments)
-    try:
-        plant(
-            options.repository.resolve(),
-            options.output,
-            step=options.step,
-            seconds=options.milliseconds / 1e3,
-        )
-    except (ValueError, BuildError, OSError) as error:
-        print(f"planted: {error}", file=sys.stderr)
-        return 2
+    plant(
+        options.repository.resolve(),
+        options.output,
+        step=options.step,
+        seconds=options.milliseconds / 1e3,
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from deploy.loadtest.objectives import milliseconds
 from deploy.loadtest.results import Stage, Window
 from deploy.loadtest.stage import Settings
 from deploy.measuring.differences import difference, percentile
@@ -44,7 +45,7 @@ def latency_drift(windows: Sequence[Window]) -> str:
         for share in _SHARES
     }
     words = [
-        f"{name} {1e3 * change.before:.3g} -> {1e3 * change.after:.3g} ms ({change.change:+.0%})"
+        f"{name} {milliseconds(change.before)} to {milliseconds(change.after)} ({change.change:+.0%})"
         for name, change in changes.items()
     ]
     drifted = [name for name, change in changes.items() if change.beyond_noise]
@@ -53,7 +54,7 @@ def latency_drift(windows: Sequence[Window]) -> str:
         if drifted
         else "latency does not drift"
     )
-    return f"first third -> last third: {', '.join(words)}: {verdict}"
+    return f"from the first third to the last: {', '.join(words)}: {verdict}"
 
 
 def memory_drift(readings: Sequence[Mapping[str, int]]) -> str:
@@ -66,12 +67,12 @@ def memory_drift(readings: Sequence[Mapping[str, int]]) -> str:
     if not total[0]:
         return ""
     grown = [
-        f"{name} {_mib(before[name])} -> {_mib(after[name])} MiB"
+        f"{name} {_mib(before[name])} to {_mib(after[name])} MiB"
         for name in before
         if after.get(name, 0.0) > before[name] * (1 + _GROWN)
     ]
     verdict = f"grown by more than {_GROWN:.0%}: {', '.join(grown)}" if grown else "no process grows"
-    return f"first third -> last third: memory {_mib(total[0])} -> {_mib(total[1])} MiB: {verdict}"
+    return f"from the first third to the last: memory {_mib(total[0])} to {_mib(total[1])} MiB: {verdict}"
 
 
 def _outer_thirds(values: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:

@@ -22,16 +22,16 @@ from deploy.benchmark.answer_cost.results import Run
 from deploy.benchmark.answer_cost.rows import DIRECT, GATEWAY
 from deploy.capacity.host.model import BUSY, PREPROCESS, Capacity, Gpus, capacity
 from deploy.capacity.host.requests import KINDS, RequestCost, request_cost
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.plain_data import rounded
 
 CORES = (8, 16, 32, 64, 128)
 
 
+@command("capacity", BuildError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.capacity.host", description=str(__doc__).partition("\n")[0]
-    )
+    parser = parser_of("deploy.capacity.host", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="a kept run of deploy.benchmark.answer_cost")
     parser.add_argument(
         "--faces-per-second",
@@ -69,12 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--busy", type=float, default=BUSY, help=f"share of the cores (default: {BUSY})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are kept")
     options = parser.parse_args(arguments)
-    try:
-        run = Run.read(options.run)
-        found = _capacities(run, options)
-    except (ValueError, BuildError, OSError) as error:
-        print(f"capacity: {error}", file=sys.stderr)
-        return 2
+    found = _capacities(Run.read(options.run), options)
     if options.json is not None:
         kept = [dataclasses.asdict(each) | {"gpu_share": each.gpu_share} for each in found]
         options.json.write_text(json.dumps(rounded(kept), indent=1) + "\n")

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.loadtest.command.progress import ProgressLines
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.objectives import Objective
+from deploy.loadtest.protocols.base import OK
 from deploy.loadtest.results import Search, Stage
 from deploy.loadtest.search import SECTION as SEARCH
 from deploy.loadtest.search import search
@@ -18,6 +20,8 @@ from deploy.loadtest.windows import Arrivals
 
 SWEEP, RATES = "sweep", "rates"
 DEFAULT_CLIENTS = (1, 2, 4, 8, 16)
+# A server that answered nothing gets so long to answer a single client: until then the run goes on.
+BACK_SECONDS = 5.0
 INTERRUPTED = "it was interrupted"
 
 
@@ -39,7 +43,7 @@ class Plan:
 
 
 class _Ended(Exception):
-    """A stage ended before its time: none comes after it."""
+    """A stage ended before its time, and the server answers no more: none comes after it."""
 
 
 class PlanRun:
@@ -136,9 +140,18 @@ class PlanRun:
             self._keep(interruption.stage)
             raise
         self._keep(stage)
-        if stage.ended:
+        if stage.ended and not self._server_answers():
             raise _Ended(f"{section}, {load.name}: {stage.ended}")
         return stage
+
+    def _server_answers(self) -> bool:
+        """Whether the server is there again: one that let all requests expire was only overloaded."""
+        end = time.monotonic() + BACK_SECONDS
+        while self._pool.complete and time.monotonic() < end:
+            _, codes = self._pool.run(ClosedLoop(clients=1), 0.5)
+            if OK in codes:
+                return True
+        return False
 
     def _keep(self, stage: Stage) -> None:
         if stage.windows:

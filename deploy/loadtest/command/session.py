@@ -22,6 +22,7 @@ from deploy.loadtest.peers.tool import ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run, Stage
+from deploy.loadtest.search import SECTION as SEARCH
 from deploy.loadtest.server.side import server_side
 from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.work.building import Work, build
@@ -247,6 +248,7 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome:
         return 130
     lost = (
         measured.ended
+        or any(stage.ended for stage in measured.stages if stage.section != SEARCH)
         or (outcome is not None and outcome.not_measured)
         or any(search.rate is None for search in measured.searches)
     )

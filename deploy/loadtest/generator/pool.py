@@ -151,6 +151,11 @@ class GeneratorPool:
         return tuple(question.kind for question in self.questions)
 
     @property
+    def complete(self) -> bool:
+        """Whether every process that was started can still send."""
+        return not any(member.dead for member in self._members)
+
+    @property
     def pids(self) -> tuple[int, ...]:
         return tuple(member.process.pid for member in self._members)
 

@@ -33,6 +33,18 @@ class Reply:
     pushback: float | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """A whole answer.
+
+    tensors     by name; of a protocol whose answers are no tensors those that it has, by the V2 names
+    size        bytes of it, without what the protocol puts around
+    """
+
+    tensors: Mapping[str, NDArray[Any]]
+    size: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
     """A server, and with what it is called; it goes to the generator's processes as it is.
@@ -82,10 +94,9 @@ class Door(Protocol):
         side only, no key.
         """
 
-    def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
+    def answer(self, target: Target, question: Question, *, timeout: float) -> Answer:
         """One whole answer, over a connection of its own, before a load.
 
-        Of a protocol whose answers are no tensors: those that it has by the V2 protocol's names.
         ValueError with the server's sentence where it does not take the question, ConnectionError where
         no answer came.
         """

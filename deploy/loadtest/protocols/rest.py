@@ -9,10 +9,9 @@ from urllib.parse import urlencode
 
 import numpy as np
 from aiohttp.payload import BytesPayload
-from numpy.typing import NDArray
 
 from deploy.loadtest.protocols.answers import Expected
-from deploy.loadtest.protocols.base import WRONG, Connection, Reply, Target
+from deploy.loadtest.protocols.base import WRONG, Answer, Connection, Reply, Target
 from deploy.loadtest.protocols.over_http import Asker, Session, body_of, json_of
 from deploy.loadtest.work.question import Question
 from qface_client.reading import FACE_OUTPUTS
@@ -86,8 +85,8 @@ class RestDoor:
     def describe(self, target: Target, *, timeout: float, models: Sequence[str] = ()) -> Mapping[str, Any]:
         return asyncio.run(_describe(target, timeout=timeout))
 
-    def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
-        return asyncio.run(_tensors(target, self.message(question), timeout=timeout))
+    def answer(self, target: Target, question: Question, *, timeout: float) -> Answer:
+        return asyncio.run(_answer(target, self.message(question), timeout=timeout))
 
 
 async def _describe(target: Target, *, timeout: float) -> Mapping[str, Any]:
@@ -106,7 +105,7 @@ async def _describe(target: Target, *, timeout: float) -> Mapping[str, Any]:
     }
 
 
-async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapping[str, NDArray[Any]]:
+async def _answer(target: Target, message: _Message, *, timeout: float) -> Answer:
     connection = _Connection(target)
     try:
         reply, content = await connection.send(message, deadline=timeout)
@@ -116,8 +115,9 @@ async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapp
         raise ValueError(reply.details)
     answer = json_of(reply, content, target=target, timeout=timeout, path=ANALYZE)
     faces, (boxes, scores, _, size) = answer["faces"], FACE_OUTPUTS
-    return {
+    tensors = {
         size: np.array([answer["width"], answer["height"]], np.int32),
         boxes: np.array([face["box"] for face in faces], np.float32).reshape(-1, 4),
         scores: np.array([face["score"] for face in faces], np.float32),
     }
+    return Answer(tensors=tensors, size=len(content))

@@ -8,11 +8,10 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as v2
 
 from deploy.loadtest.protocols.answers import Expected
-from deploy.loadtest.protocols.base import BROKEN, NO_DESCRIPTORS, Connection, Reply, Target
+from deploy.loadtest.protocols.base import BROKEN, NO_DESCRIPTORS, Answer, Connection, Reply, Target
 from deploy.loadtest.protocols.descriptions import from_config, from_metadata
 from deploy.loadtest.protocols.mistakes import error_of
 from deploy.loadtest.protocols.secure import check, read_pem
@@ -111,21 +110,21 @@ class GrpcDoor:
             "models": described,
         }
 
-    def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
+    def answer(self, target: Target, question: Question, *, timeout: float) -> Answer:
         with channel_of(grpc, target) as channel:
-            infer = channel.unary_unary(
-                f"{_SERVICE}/ModelInfer", response_deserializer=v2.ModelInferResponse.FromString
-            )
+            infer = channel.unary_unary(f"{_SERVICE}/ModelInfer")
             try:
-                answer = infer(self.message(question).data, timeout=timeout, metadata=metadata_of(target))
+                data = infer(self.message(question).data, timeout=timeout, metadata=metadata_of(target))
             except grpc.RpcError as error:
                 if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
                     raise ValueError(str(error.details())) from None
                 raise error_of(reply_of(error), target=target, timeout=timeout) from None
         try:
-            return read_answer(answer)
-        except ServerError as error:
-            raise ConnectionError(str(error)) from None
+            return Answer(tensors=read_answer(v2.ModelInferResponse.FromString(data)), size=len(data))
+        except (ServerError, DecodeError) as error:
+            raise ConnectionError(
+                f"{target.address} answered what is none of the V2 protocol: {error}"
+            ) from None
 
 
 def request_of(question: Question) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import deserialize_bytes_tensor, triton_to_np_dtype
 
 from deploy.loadtest.protocols.answers import Expected
-from deploy.loadtest.protocols.base import BROKEN, Connection, Reply, Target
+from deploy.loadtest.protocols.base import BROKEN, Answer, Connection, Reply, Target
 from deploy.loadtest.protocols.descriptions import from_config, from_metadata
 from deploy.loadtest.protocols.mistakes import error_of
 from deploy.loadtest.protocols.over_http import Asker, Session, body_of
@@ -81,8 +81,8 @@ class HttpDoor:
     def describe(self, target: Target, *, timeout: float, models: Sequence[str] = ()) -> Mapping[str, Any]:
         return asyncio.run(_describe(target, timeout=timeout, models=models))
 
-    def tensors(self, target: Target, question: Question, *, timeout: float) -> Mapping[str, NDArray[Any]]:
-        return asyncio.run(_tensors(target, self.message(question), timeout=timeout))
+    def answer(self, target: Target, question: Question, *, timeout: float) -> Answer:
+        return asyncio.run(_answer(target, self.message(question), timeout=timeout))
 
 
 def encode(question: Question) -> tuple[bytes, bytes]:
@@ -164,7 +164,7 @@ async def _describe(target: Target, *, timeout: float, models: Sequence[str]) ->
     }
 
 
-async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapping[str, NDArray[Any]]:
+async def _answer(target: Target, message: _Message, *, timeout: float) -> Answer:
     connection = _Connection(target)
     try:
         reply, content, header = await connection.send(message, deadline=timeout)
@@ -175,6 +175,6 @@ async def _tensors(target: Target, message: _Message, *, timeout: float) -> Mapp
     if reply.code != "OK":
         raise error_of(reply, target=target, timeout=timeout)
     try:
-        return decode(content, header)
+        return Answer(tensors=decode(content, header), size=len(content))
     except (ValueError, KeyError, TypeError) as error:
         raise ConnectionError(f"{target.address} answered what is none of the V2 protocol: {error}") from None

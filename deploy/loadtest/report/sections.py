@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from deploy.loadtest.loads import ARRIVALS, OpenLoop
-from deploy.loadtest.objectives import Objective, run_objective
+from deploy.loadtest.objectives import Objective, run_objective, supported
 from deploy.loadtest.parts import mean_parts
 from deploy.loadtest.peers.comparison import SECTION as PEERS
 from deploy.loadtest.peers.outcome import NOT_MEASURED
@@ -27,6 +27,7 @@ from deploy.loadtest.results import Run, Stage, waits
 _ELSEWHERE = ("work", "requirements", "notes", NOT_MEASURED)  # of about: what is shown on its own
 _ON_THE_WAY = ("search", PEERS)  # sections whose stages would crowd plots of all
 _FEWEST_OF_A_CURVE = 2
+_MEDIAN = 0.5
 
 
 def report_sections(run: Run) -> list[Section]:
@@ -116,7 +117,7 @@ def _distribution(run: Run, objective: Objective | None) -> Section | None:
     panels = [
         (title, distribution.thinned(list(zip(names(stages), stages, strict=True))))
         for title, found in loads
-        if (stages := [stage for stage in _plotted(found) if stage.latency.count])
+        if (stages := [stage for stage in _plotted(found) if supported(_MEDIAN, stage.latency.count)])
     ]
     if not panels:
         return None

@@ -73,7 +73,8 @@ def milliseconds(latency: Histogram, share: float) -> float:
 def with_others(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
     """The same sums with fewer parts: those that are small in every row are one, the last.
 
-    A part of waiting stays, as it stands apart from the others; one that is 0 in every row is left out.
+    A part of waiting stays, as it stands apart from the others; one that is 0 in every row is left out. All
+    rows have the same parts: one that a row lacks took nothing of it.
     """
     parts = dict.fromkeys(part for row in rows for part in row)
     shares = {
@@ -85,7 +86,7 @@ def with_others(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
         small = []
     own = [part for part in parts if shares[part] > 0 and part not in small]
     return [
-        {part: row[part] for part in own if part in row}
+        {part: row.get(part, 0.0) for part in own}
         | ({f"{len(small)} others": sum(row.get(part, 0.0) for part in small)} if small else {})
         for row in rows
     ]

@@ -102,7 +102,7 @@ def _endings(run: Run) -> Iterator[str]:
     if run.ended:
         yield f"The run ended early: {run.ended}"
     for stage in run.stages:
-        if stage.ended and stage.ended != run.ended:
+        if stage.ended and stage.ended not in run.ended:
             yield f"{stage.section}, {stage.load.name} ended early: {stage.ended}"
 
 

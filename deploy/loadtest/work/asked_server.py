@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.loadtest.protocols.answers import faces_in
-from deploy.loadtest.protocols.base import Door, Target
+from deploy.loadtest.protocols.base import Answer, Door, Target
 from deploy.loadtest.protocols.mistakes import Busy
 from deploy.loadtest.work.question import Question
 from qface_client.contract import Contract, parse_contract
@@ -48,7 +47,7 @@ class AskedServer:
         """The names that a model has; none where the protocol does not give them."""
         return frozenset(output["name"] for output in self.models.get(model, {}).get("outputs", ()))
 
-    def answer(self, question: Question, *, what: str) -> Mapping[str, NDArray[Any]]:
+    def answer(self, question: Question, *, what: str) -> Answer:
         """One answer; ValueError where the server does not take `what`, ConnectionError where none came.
 
         A server that is busy is asked again, as it says, for as long as an answer may take.
@@ -57,7 +56,7 @@ class AskedServer:
         try:
             while True:
                 try:
-                    return self.door.tensors(self.target, question, timeout=self.timeout)
+                    return self.door.answer(self.target, question, timeout=self.timeout)
                 except Busy as busy:
                     if time.monotonic() + busy.seconds > end:
                         raise
@@ -68,8 +67,8 @@ class AskedServer:
                 "leave it out"
             ) from None
 
-    def counted(self, question: Question, *, what: str) -> tuple[Question, Mapping[str, NDArray[Any]]]:
-        """The question with the number of faces that its first answer has, and that answer."""
-        tensors = self.answer(question, what=what)
-        faces = faces_in({name: np.shape(tensor) for name, tensor in tensors.items()})
-        return dataclasses.replace(question, faces=faces), tensors
+    def counted(self, question: Question, *, what: str) -> tuple[Question, Answer]:
+        """The question with the faces and bytes of its first answer, and that answer."""
+        answer = self.answer(question, what=what)
+        faces = faces_in({name: np.shape(tensor) for name, tensor in answer.tensors.items()})
+        return dataclasses.replace(question, faces=faces, answer_bytes=answer.size), answer

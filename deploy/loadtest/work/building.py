@@ -23,7 +23,7 @@ class Work:
 
     @property
     def about(self) -> list[dict[str, Any]]:
-        """By kind, as plain data: share of the requests, how many different ones, bytes and faces of one."""
+        """By kind, as plain data: share, how many different ones, bytes and faces on average."""
         whole = sum(question.share for question in self.questions)
         kinds: dict[str, list[Question]] = {}
         for question in self.questions:
@@ -34,6 +34,7 @@ class Work:
                 "share": sum(question.share for question in alike) / whole,
                 "different": len(alike),
                 "bytes": round(sum(question.content_bytes for question in alike) / len(alike)),
+                "answer_bytes": round(sum(question.answer_bytes for question in alike) / len(alike)),
                 "faces": sum(question.faces or 0 for question in alike) / len(alike),
             }
             for kind, alike in kinds.items()
@@ -86,8 +87,8 @@ def _to_model(options: WorkOptions, server: AskedServer) -> Question:
             f"{server.target.address} serves no model {options.model!r}: it has {_listed(server.models)}"
         )
     question = question_to(options.model, model, options)
-    server.answer(question, what=f"a made request to {options.model}")
-    return question
+    answer = server.answer(question, what=f"a made request to {options.model}")
+    return dataclasses.replace(question, answer_bytes=answer.size)
 
 
 def _answers_photos(server: AskedServer) -> bool:

@@ -20,6 +20,7 @@ class Question:
     photo       the encoded file where the question is one photo, as a door for photos takes it; else None
     tasks       that are asked for; None: all
     faces       that an answer has in the first try, None where an answer has no number of faces
+    answer_bytes    of the answer in the first try
     share       of the requests of a mix, any positive number
     """
 
@@ -31,6 +32,7 @@ class Question:
     photo: bytes | None = None
     tasks: tuple[str, ...] | None = None
     faces: int | None = None
+    answer_bytes: int = 0
     share: float = 1.0
 
     @property

@@ -59,7 +59,7 @@ class Maker:
                     f"{path} can't be read ({error.strerror}): mend it, or leave it out"
                 ) from None
             question, answer = self.server.counted(self._photo(entry, data, tasks), what=str(path))
-            kind = f"folder, {_class_of(answer[_SIZE], question.faces or 0)}"
+            kind = f"folder, {_class_of(answer.tensors[_SIZE], question.faces or 0)}"
             yield dataclasses.replace(question, kind=_name(kind, tasks), share=entry.share / len(self.own))
 
     def faces(self, entry: Entry, tasks: Tasks) -> Iterator[Question]:
@@ -131,7 +131,7 @@ class Maker:
             inputs={"image": np.frombuffer(data, np.uint8)},
             outputs=FACE_OUTPUTS,
         )
-        found = self.server.answer(question, what=what)
+        found = self.server.answer(question, what=what).tensors
         if not len(found[_BOXES]):
             raise ValueError(f"the server finds no face in the picture of {what}: give it another size")
         return found[_BOXES][0], found[_LANDMARKS][0]

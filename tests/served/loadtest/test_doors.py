@@ -67,11 +67,11 @@ def test_a_photo_gets_face_clients_answer(
     server: GatewayServer, client: FaceClient, questions: dict[str, Question]
 ) -> None:
     expected = client.analyze(ASTRONAUT)
-    tensors = doors["grpc"].tensors(target_of(server, "grpc"), questions["photo"], timeout=SECONDS)
+    tensors = doors["grpc"].answer(target_of(server, "grpc"), questions["photo"], timeout=SECONDS).tensors
     contract = client.contract()
     analysis = read_photo(tensors, tasks=contract.select(None), contract=contract)
     assert analysis.to_json() == expected.to_json()
-    over_rest = doors["rest"].tensors(target_of(server, "rest"), questions["photo"], timeout=SECONDS)
+    over_rest = doors["rest"].answer(target_of(server, "rest"), questions["photo"], timeout=SECONDS).tensors
     assert over_rest["boxes"].tolist() == pytest.approx(np.array([face.box for face in expected]), abs=0.01)
     assert over_rest["photo_size"].tolist() == [expected.width, expected.height]
 
@@ -88,7 +88,7 @@ def test_a_face_and_a_crop_get_face_clients_answers(
         "crop": client.analyze_crop(crop.inputs["crop"][0]),
     }
     for sort, of_client in expected.items():
-        tensors = doors["grpc"].tensors(target_of(server, "grpc"), questions[sort], timeout=SECONDS)
+        tensors = doors["grpc"].answer(target_of(server, "grpc"), questions[sort], timeout=SECONDS).tensors
         answers = read_tasks(tensors, tasks=contract.select(None), count=1)[0]
         assert {task: answer.to_json() for task, answer in answers.items()} == {
             task: answer.to_json() for task, answer in of_client.answers.items()

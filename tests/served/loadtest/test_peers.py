@@ -87,16 +87,6 @@ def test_locust_posts_photos_that_are_answered(python: str, rest: Target) -> Non
     assert measured.core_ms > 0
 
 
-def test_locust_counts_requests_that_are_refused_as_failed(python: str, rest: Target) -> None:
-    """Not as answers, which come fast where a server refuses."""
-    broken = dataclasses.replace(PHOTO, photo=b"no picture")
-    plan = dataclasses.replace(PLAN, questions={"photo": [broken]}, seconds=1.0)
-    tool = Locust(python=python)
-    form, *_ = tool.forms(plan)
-    with pytest.raises(ToolError, match="requests was answered"):
-        tool.measure(form, rest, plan)
-
-
 def test_perf_analyzer_loads_the_server(target: Target) -> None:
     if not list((ROOT / "var" / "perf-analyzer").glob(".made-*")):
         pytest.skip("perf_analyzer is not fetched, which takes PyPI and Debian's mirror: make perf-analyzer")
@@ -137,36 +127,22 @@ class Working(Broken):
         return Measured(rate=plan.rates[form.kind], percentiles={"p50": 1.0}, command="working")
 
 
-def test_a_load_test_with_peers_has_their_figures_and_what_was_not_measured_in_its_report(
+def test_a_tool_that_is_missing_or_fails_is_a_sentence_of_the_report_and_the_others_go_on(
     server: GatewayServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(measuring, "TOOLS", {"missing": Missing(), "working": Working()})
+    monkeypatch.setattr(measuring, "TOOLS", {"missing": Missing(), "broken": Broken(), "working": Working()})
     monkeypatch.setattr(measuring, "ROUNDS", 1)
     words = ["--clients", "1", "--seconds", "0.6", "--warm-up", "0.6", "--mix", "photo=2"]
-    addresses = ["--url", server.grpc_address, "--rest-url", server.rest_address]
-    assert main([*addresses, *words, "--peers", "--output", str(tmp_path)]) == 1  # a tool is missing
+    assert main(["--url", server.grpc_address, *words, "--peers", "--output", str(tmp_path)]) == 1
     run = Run.read(tmp_path / "report.json")
-    assert run.about[NOT_MEASURED] == ["missing: it is not installed"]
-    assert [(peer.kind, peer.beside) for peer in run.peers] == [("photo", "1 client")] * 2
-    assert {stage.section for stage in run.stages} == {"sweep", SECTION}
-    assert "it is not installed" in (tmp_path / "report.md").read_text()
-
-
-def test_a_tool_that_is_missing_or_fails_is_a_sentence_and_the_others_go_on(
-    target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    tools = {"missing": Missing(), "broken": Broken(), "working": Working()}
-    monkeypatch.setattr(measuring, "TOOLS", tools)
-    outcome = measuring.measure_peers(
-        [PHOTO], targets={"grpc": target}, tools=tuple(tools), seconds=0.6, rounds=1, progress=lambda _: None
-    )
-    missing, broken, broken_rest, working_rest = outcome.not_measured
+    missing, broken, broken_rest, working_rest = run.about[NOT_MEASURED]
     assert missing == "missing: it is not installed"
     assert broken.endswith("it ended with status 3: no such option")
     assert "no address for rest" in broken_rest
     assert "no address for rest" in working_rest
-    (peer,) = outcome.peers
+    (peer,) = run.peers
     assert (peer.command, peer.kind, peer.beside) == ("working", "photo", "1 client")
-    (stage,) = outcome.stages
-    assert (stage.section, stage.load.name) == (SECTION, "1 client")
-    assert stage.rate > 0
+    _, ours = run.stages
+    assert (ours.section, ours.load.name) == (SECTION, "1 client")
+    assert ours.rate > 0
+    assert "it is not installed" in (tmp_path / "report.md").read_text()

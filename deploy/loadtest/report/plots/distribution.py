@@ -18,7 +18,10 @@ _POINTS = 120
 
 
 def curves(panels: Sequence[tuple[str, Sequence[tuple[str, Stage]]]], objective: Objective | None) -> Figure:
-    """A panel each, of a title and named stages from the lowest load to the highest."""
+    """A panel each, of a title and named stages from the lowest load to the highest.
+
+    Each stage has answers enough for a p50.
+    """
     drawn = style.figure(height=0.4 + 2.5 * len(panels))
     all_axes = drawn.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (title, stages) in zip(all_axes, panels, strict=True):
@@ -51,9 +54,7 @@ def thinned(stages: Sequence[tuple[str, Stage]]) -> list[tuple[str, Stage]]:
 
 def _curve(axes: Axes, name: str, stage: Stage, place: int, count: int) -> None:
     latency = stage.latency
-    if not latency.count:
-        return
-    rarest = max(0.5, 1 - FEWEST_BEYOND / latency.count)
+    rarest = 1 - FEWEST_BEYOND / latency.count
     places = np.linspace(0.0, _place(rarest), _POINTS)
     values = [1000 * latency.percentile(max(1e-9, 1 - 10 ** -float(value))) for value in places]
     colour = style.RAMP[round(place * (MOST - 1) / max(1, count - 1)) if count > 1 else MOST - 3]

@@ -84,7 +84,7 @@ def end(triton: EmbeddedServer, protocol: str, question: Question) -> Reply:
 def test_tensors_of_all_types_come_back_as_they_were(
     triton: EmbeddedServer, question: Question, protocol: str
 ) -> None:
-    answer = doors[protocol].tensors(target_of(triton, protocol), question, timeout=SECONDS)
+    answer = doors[protocol].answer(target_of(triton, protocol), question, timeout=SECONDS).tensors
     assert answer.keys() == {f"out_{each}" for each in TYPES}
     for name, sent in question.inputs.items():
         came = answer[name.replace("in", "out")]
@@ -97,7 +97,7 @@ def test_an_answer_has_the_outputs_that_were_named(
     triton: EmbeddedServer, question: Question, protocol: str
 ) -> None:
     some = dataclasses.replace(question, outputs=("out_FP32", "out_STRING"), faces=3)
-    assert set(doors[protocol].tensors(target_of(triton, protocol), some, timeout=SECONDS)) == set(
+    assert set(doors[protocol].answer(target_of(triton, protocol), some, timeout=SECONDS).tensors) == set(
         some.outputs
     )
     assert end(triton, protocol, some) == Reply(faces=3)
@@ -119,7 +119,7 @@ def test_what_triton_refuses_has_its_sentence(
 ) -> None:
     lacking = dataclasses.replace(question, inputs={"in_FP32": question.inputs["in_FP32"]})
     with pytest.raises(ValueError, match="expected 10 inputs but got 1"):
-        doors[protocol].tensors(target_of(triton, protocol), lacking, timeout=SECONDS)
+        doors[protocol].answer(target_of(triton, protocol), lacking, timeout=SECONDS)
     refused = end(triton, protocol, lacking)
     assert refused.code == "INVALID_ARGUMENT"
     assert "expected 10 inputs" in refused.details

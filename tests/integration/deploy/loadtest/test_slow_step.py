@@ -1,6 +1,7 @@
 """A step that got 50 ms slower: the split names it, and a comparison finds it."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,20 @@ from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Run
 from deploy.loadtest.server import server_side
 from deploy.loadtest.stage import Settings, measure_stage
+from deploy.measuring.server_processes import ServerProcesses
 from tests.helpers import three_steps
 from tests.helpers.embedded_servers import HURRIED
 
 PLANTED_MS = 50
 SETTINGS = Settings(seconds=2, window=0.2, warm_up=0.6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_idle_load() -> Iterator[None]:
+    """What the processes take while nobody calls takes a second to look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServerProcesses, "idle_load", lambda self, seconds: {})
+        yield
 
 
 def measured(repository: Path, kept: Path) -> Run:

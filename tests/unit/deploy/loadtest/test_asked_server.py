@@ -45,7 +45,8 @@ def test_a_busy_server_is_asked_again() -> None:
         question, answer = asked(address, timeout=30).counted(PHOTO, what="photo")
     assert fake.infers == 3
     assert question.faces == 3
-    assert set(answer) == {"boxes", "scores"}
+    assert set(answer.tensors) == {"boxes", "scores"}
+    assert question.answer_bytes == answer.size > 0
 
 
 def test_a_server_that_stays_busy_is_an_error_in_time() -> None:

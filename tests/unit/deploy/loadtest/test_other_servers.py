@@ -116,7 +116,7 @@ def test_a_named_model_gets_tensors_by_its_metadata(protocol: str) -> None:
     with SERVERS[protocol](seen) as address:
         target = Target(protocol=protocol, address=address)
         (question,) = build(options, door=doors[protocol], target=target).questions
-        answer = doors[protocol].tensors(target, question, timeout=20)
+        answer = doors[protocol].answer(target, question, timeout=20).tensors
     assert seen == {"image": (2, 3, 8, 9), "text": (2, 1)}
     np.testing.assert_array_equal(answer["classes"], np.zeros((2, 10), np.float32))
 

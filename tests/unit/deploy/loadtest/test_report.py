@@ -282,7 +282,8 @@ def test_small_parts_are_put_together_and_waiting_stays() -> None:
         {"queue": 0.2, "engine": 95.0, "a": 1.0, "c": 4.0, "never": 0.0},
     ]
     first, second = with_others(rows)
-    assert first == {"queue": 0.1, "engine": 90.0, "2 others": 1.5}
+    assert first == {"queue": 0.1, "engine": 90.0, "c": 0.0, "2 others": 1.5}
+    assert list(first)[-1] == "2 others"
     assert second == {"queue": 0.2, "engine": 95.0, "c": 4.0, "2 others": 1.0}
     # One small part alone keeps its name.
     assert with_others([{"engine": 90.0, "a": 1.0}]) == [{"engine": 90.0, "a": 1.0}]

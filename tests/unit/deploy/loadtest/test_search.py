@@ -30,7 +30,7 @@ class SimulatedServer:
             self.measure,
             objective=parse_objective(objective),
             arrivals="poisson",
-            seconds=60.0,
+            seconds=30.0,
             **words,  # type: ignore[arg-type]
         )
 
