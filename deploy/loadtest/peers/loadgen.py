@@ -71,7 +71,7 @@ class LoadGen:
             options = {
                 "address": target.address,
                 "secure": target.secure,
-                "metadata": target.metadata,
+                "metadata": [(key.lower(), value) for key, value in target.metadata],  # as gRPC wants them
                 "authorities": absolute(target.authorities),
                 "certificate": absolute(target.certificate),
                 "private_key": absolute(target.private_key),

@@ -8,7 +8,6 @@ import csv
 import dataclasses
 import io
 import re
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,16 @@ import numpy as np
 from deploy.embedded.environment import PROJECT
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.peers.perf_analyzer_input import write_input
-from deploy.loadtest.peers.tool import LATENCIES, Form, Measured, Plan, ToolError, last_lines, run_program
+from deploy.loadtest.peers.tool import (
+    LATENCIES,
+    Form,
+    Measured,
+    Plan,
+    ToolError,
+    last_lines,
+    recorded,
+    run_program,
+)
 from deploy.loadtest.protocols.base import Target
 
 PROGRAM = PROJECT / "deploy" / "loadtest" / "peers" / "perf-analyzer"
@@ -94,7 +102,7 @@ class PerfAnalyzer:
         result = measured(
             report.read_text() if report.exists() else "",
             done.printed + done.errors,
-            command=shlex.join(("perf-analyzer", *words)),
+            command=recorded(("perf-analyzer", *words)),
             stable=stability != ANY,
         )
         answers = sum(map(int, re.findall(r"Request count: (\d+)", done.printed)))

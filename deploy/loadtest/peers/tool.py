@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import resource
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -154,6 +155,11 @@ def run_program(
         errors=done.stderr,
         core_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
     )
+
+
+def recorded(words: Sequence[str]) -> str:
+    """A command line for a report, which is public: of a file's absolute path the last name only."""
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
 def last_lines(*texts: str) -> str:

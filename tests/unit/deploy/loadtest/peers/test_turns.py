@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from deploy.loadtest.peers.locust_rest import Locust
 from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer, share_drawn, words_for
 from deploy.loadtest.peers.perf_analyzer_input import input_data
 from deploy.loadtest.peers.rounds import compare
-from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError
+from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError, recorded
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.results import Stage
 from deploy.loadtest.work.question import Question
@@ -226,6 +227,18 @@ def test_perf_analyzer_is_given_the_arrivals_that_ours_has() -> None:
     words = words_for(opened, TARGET, seconds=6.0, stability=20)
     assert words[words.index("--request-rate-range") + 1] == "24"
     assert words[words.index("--request-distribution") + 1] == "poisson"
+
+
+def test_perf_analyzer_over_tls_gets_the_files_whose_places_no_report_has() -> None:
+    (form, *_) = PerfAnalyzer().forms(PLAN)
+    secure = dataclasses.replace(TARGET, secure=True, authorities=Path("/somewhere/ca.pem"))
+    words = words_for(form, secure, seconds=6.0, stability=20)
+    assert words[-3:] == (
+        "--ssl-grpc-use-ssl",
+        "--ssl-grpc-root-certifications-file",
+        "/somewhere/ca.pem",
+    )
+    assert recorded(words).endswith("--ssl-grpc-root-certifications-file ca.pem")
 
 
 def test_perf_analyzer_is_not_given_a_server_that_wants_a_key() -> None:
