@@ -117,7 +117,7 @@ def refusals_table(stages: Sequence[Stage]) -> Table | None:
             name,
             reason,
             str(count),
-            figure(stage.server.in_flight_limit) if stage.server.in_flight_limit else "",
+            f"{stage.server.in_flight_limit:g}" if stage.server.in_flight_limit else "",
         ]
         for name, stage in zip(names(stages), stages, strict=True)
         for reason, count in stage.server.refused.items()

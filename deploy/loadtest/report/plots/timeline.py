@@ -86,12 +86,14 @@ def _stage(axes: Sequence[Axes], stage: Stage, begin: float, *, labelled: bool) 
 def _stall(axes: Sequence[Axes], stage: Stage, begin: float, whole: float) -> None:
     """A band while no answer arrived, with its length."""
     begins = begin + stage.gap_begin
+    # It may last into the time after the stage's last window, where the next stage is drawn.
+    ends = min(begins + stage.gap, begin + sum(window.seconds for window in stage.windows))
     for each in axes:
-        each.axvspan(begins, begins + stage.gap, color=style.VERMILION, alpha=0.22, linewidth=0)
+        each.axvspan(begins, ends, color=style.VERMILION, alpha=0.22, linewidth=0)
     late = begins > _LATE * whole  # the text would not fit on its right
     axes[0].annotate(
         f"no answer for {stage.gap:.1f} s",
-        xy=(begins if late else begins + stage.gap, 0.04),
+        xy=(begins if late else ends, 0.04),
         xycoords=("data", "axes fraction"),
         xytext=(-3 if late else 3, 0),
         textcoords="offset points",
