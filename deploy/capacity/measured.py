@@ -171,7 +171,7 @@ def measured_of(run: Run) -> Measured:
         latency=_latencies(alone.latency),
         clients=_clients(many),
         rate=many.rate,
-        faces=many.faces / many.rate,
+        faces=many.faces * many.seconds / many.latency.count,
         engine=batches(_engine_steps(alone, many)),
         busy_engine=batches(_engine_steps(many)),
         shares=shares(many.server.steps, answers=many.rate * many.seconds),

@@ -77,7 +77,7 @@ def _before_the_replicas(plan: Plan) -> Iterator[str]:
     if plan.balancers.needed:
         yield (
             f"Balancers: {8e-9 * plan.balancers.bytes_a_second:.3g} Gbit/s in each direction; one bears "
-            f"{plan.balancers.rate:,.4g} requests/s, so {plan.balancers.needed:,} are needed."
+            f"{plan.balancers.rate:,.4g} requests/s, so the fewest are {plan.balancers.needed:,}."
         )
     else:
         yield (

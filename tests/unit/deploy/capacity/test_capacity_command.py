@@ -9,12 +9,12 @@ import pytest
 from deploy.capacity import __main__ as program
 from deploy.capacity import validate
 from deploy.capacity.verdicts import Comparison, compare, table
-from tests.helpers.capacity_runs import photo_run, without
+from tests.helpers.capacity_runs import BUSY, photo_run, without
 
 
 @pytest.fixture(autouse=True)
 def fewer_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_COARSE", 2000), ("_FINE", 2000), ("_UNLOADED", 200), ("_PRECISION", 0.03)):
+    for name, value in (("_COARSE", 2000), ("_FINE", 2000), ("_UNLOADED", 200), ("_PRECISION", 0.05)):
         monkeypatch.setattr(f"deploy.capacity.fleet.{name}", value)
 
 
@@ -55,6 +55,19 @@ def test_a_price_is_the_reader_s_and_the_quiet_hours_cost_too(
     replicas = int(printed.split()[0])
     assert "(3,600 x 500)" in line
     assert line.endswith(f"= {0.5 * replicas * 1e6 / (3600 * 500):.4g} EUR.")
+
+
+def test_a_replica_with_gpus_has_their_hours_and_its_engine_takes_no_core(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = {part: value for part, value in BUSY.items() if part != "face_engine"}
+    photo_run(alone=beside, busy=beside).write(tmp_path / "report.json")
+    command = ["--rate", "500", "--slo", "200ms", "--measured", str(tmp_path / "report.json")]
+    assert program.main([*command, "--gpus", "2", "--reserve", "0"]) == 0
+    printed = capsys.readouterr().out
+    replicas = int(printed.split()[0])
+    assert f"{2 * replicas * 1e6 / (3600 * 500):.4g} GPU-hours" in printed
+    assert "14.9 core-ms a request on 2 cores" in printed
 
 
 def test_an_objective_below_the_unloaded_latency_is_status_one(

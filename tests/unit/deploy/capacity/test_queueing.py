@@ -49,7 +49,7 @@ def erlang_c(servers: int, load: float) -> float:
 
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_equal_times_on_one_core_wait_as_pollaczek_and_khinchine_have_it(load: float) -> None:
-    outcome = open_loop(only_cores(1), rate=load / SERVICE, requests=30_000, seed=0)
+    outcome = open_loop(only_cores(1), rate=load / SERVICE, requests=20_000, seed=0)
     waits = outcome.mean - SERVICE
     assert waits == pytest.approx(SERVICE * load / (2 * (1 - load)), rel=0.06)
     assert outcome.busy["cores"] == pytest.approx(load, rel=0.02)
@@ -59,7 +59,7 @@ def test_equal_times_on_one_core_wait_as_pollaczek_and_khinchine_have_it(load: f
 def test_exponential_times_on_one_core_take_as_long_in_turns_as_one_after_the_other(turn: float) -> None:
     load = 0.7
     outcome = open_loop(
-        only_cores(1, spread=exponential(), turn=turn), rate=load / SERVICE, requests=15_000, seed=1
+        only_cores(1, spread=exponential(), turn=turn), rate=load / SERVICE, requests=10_000, seed=1
     )
     assert outcome.mean == pytest.approx(SERVICE / (1 - load), rel=0.08)
 
@@ -67,14 +67,14 @@ def test_exponential_times_on_one_core_take_as_long_in_turns_as_one_after_the_ot
 @pytest.mark.parametrize(("cores", "load"), [(2, 0.6), (4, 0.8)])
 def test_exponential_times_on_several_cores_wait_as_erlang_has_it(cores: int, load: float) -> None:
     times = only_cores(cores, spread=exponential())
-    outcome = open_loop(times, rate=cores * load / SERVICE, requests=25_000, seed=2)
+    outcome = open_loop(times, rate=cores * load / SERVICE, requests=18_000, seed=2)
     expected = SERVICE * erlang_c(cores, load) / (cores * (1 - load))
     assert outcome.mean - SERVICE == pytest.approx(expected, rel=0.1)
 
 
 def test_equal_times_on_several_cores_wait_about_half_as_long_as_exponential_ones() -> None:
     load, cores = 0.8, 4
-    outcome = open_loop(only_cores(cores), rate=cores * load / SERVICE, requests=25_000, seed=3)
+    outcome = open_loop(only_cores(cores), rate=cores * load / SERVICE, requests=18_000, seed=3)
     # Cosmetatos' approximation of M/D/c, good to a few per cent.
     correction = 1 + (1 - load) * (cores - 1) * (math.sqrt(4 + 5 * cores) - 2) / (16 * cores * load)
     expected = SERVICE * erlang_c(cores, load) / (cores * (1 - load)) / 2 * correction
@@ -186,7 +186,7 @@ def test_more_replicas_never_answer_later(balancing: str) -> None:
             balancing=balancing,
             replicas=replicas,
         ).longest_of(0.99)
-        for replicas in (4, 5, 8, 16)
+        for replicas in (4, 6, 12)
     ]
     assert tails == sorted(tails, reverse=True)
 
