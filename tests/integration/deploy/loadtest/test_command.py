@@ -17,6 +17,7 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest import stage as stages
 from deploy.loadtest.__main__ import main
 from deploy.loadtest.command import plan
+from deploy.loadtest.report import page
 from deploy.loadtest.results import Run, Stage
 from tests.helpers import slow_repository
 from tests.helpers.gateways import PATIENT
@@ -32,12 +33,18 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
         yield running
 
 
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take seconds, and have tests of their own."""
+    monkeypatch.setattr(page, "render", lambda *_: "")
+
+
 def words(server: GatewayServer, output: Path, *further: str) -> list[str]:
     return ["--url", server.grpc_address, *WORK, "--output", str(output), *further]
 
 
 def test_an_interrupted_run_reports_what_it_has(echo: GatewayServer, tmp_path: Path) -> None:
-    command = words(echo, tmp_path, "--clients", "1", "2", "--seconds", "2")
+    command = words(echo, tmp_path, "--clients", "1", "2", "--seconds", "1.5")
     with subprocess.Popen(
         [sys.executable, "-m", "deploy.loadtest", *command],
         cwd=ROOT,
@@ -48,7 +55,7 @@ def test_an_interrupted_run_reports_what_it_has(echo: GatewayServer, tmp_path: P
     ) as process:
         assert process.stderr is not None
         first_line = process.stderr.readline()  # of the first stage, when it is over
-        time.sleep(1.0)
+        time.sleep(0.7)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C reaches all of a terminal's processes
         _, errors = process.communicate(timeout=30)
     assert "1 client" in first_line
@@ -61,6 +68,7 @@ def test_an_interrupted_run_reports_what_it_has(echo: GatewayServer, tmp_path: P
     assert set(second.codes) == {"OK"}  # what was under way is no failure
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_requirement_that_is_not_kept_gives_1_and_is_named_beside_those_that_are(
     echo: GatewayServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,12 +80,13 @@ def test_a_requirement_that_is_not_kept_gives_1_and_is_named_beside_those_that_a
     assert kept == [True, False, True]
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_server_that_is_killed_halfway_is_reported_with_the_stages_before(
     echo: GatewayServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The last test of this module: it ends the server."""
-    monkeypatch.setattr(stages, "GIVE_UP_SECONDS", 1.0)
-    monkeypatch.setattr(plan, "BACK_SECONDS", 1.0)
+    monkeypatch.setattr(stages, "GIVE_UP_SECONDS", 0.5)
+    monkeypatch.setattr(plan, "BACK_SECONDS", 0.5)
 
     measure = plan.measure_stage
     numbers = itertools.count(1)
@@ -95,5 +104,5 @@ def test_a_server_that_is_killed_halfway_is_reported_with_the_stages_before(
     assert "nothing was answered from" in second.ended
     assert "UNAVAILABLE" in second.ended
     assert second.codes["OK"] > 0
-    assert second.gap >= 1.0
+    assert second.gap >= 0.5
     assert "nothing was answered" in capsys.readouterr().err
