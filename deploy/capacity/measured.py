@@ -81,6 +81,12 @@ class Measured:
         if ENGINE not in self.busy and not self.engine:
             raise ValueError(f"what the engine takes for a batch is not known: {HOW}")
 
+    @property
+    def rate_without_clients(self) -> float:
+        """What the many would have got had their own processor time been left to the server."""
+        whole = sum(self.busy.values())
+        return self.rate * whole / (whole - self.busy.get(CLIENT, 0.0))
+
     def service_times(self, *, queue_seconds: float = 0.8) -> ServiceTimes:
         """By which the simulated server has the unloaded latency: `outside` is found so."""
         times = ServiceTimes(

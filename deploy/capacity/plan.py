@@ -106,6 +106,13 @@ def _row(name: str, rate: float, outcome: Outcome) -> str:
 
 def _notes(plan: Plan) -> list[str]:
     notes = list(plan.measured.notes)
+    reached = plan.measured.rate_without_clients
+    if plan.fleet.most > reached:
+        notes.append(
+            f"one replica is planned with up to {plan.fleet.most:.4g} requests/s, of which "
+            f"{plan.measured.clients} clients got {reached:.4g} (their own time taken off): the simulation "
+            "may be too good there"
+        )
     if plan.fleet.sample_matters:
         notes.append("half as many simulated servers do not keep it, so their number matters: take a reserve")
     return notes

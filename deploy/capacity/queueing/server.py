@@ -5,13 +5,15 @@
 
 What is assumed:
 
-- The cores divide themselves equally among all threads that run, the clients' where they are on the machine
-  (`cores.Cores`). How long a thread takes depends on how many cores are busy as it begins, in a line between
-  what was measured of an idle server and of a busy one.
+- All threads that run, the clients' among them where they are on the machine, get the cores in turns of a
+  scheduler's tick (`cores.Cores`), and an idle core always takes what waits: a real scheduler may leave two
+  threads on one core for some milliseconds. How long a thread takes depends on how many cores are busy as it
+  begins, in a line between what was measured of an idle server and of a busy one.
 - A step's process takes all that waits for it as one batch and answers it as a whole; a photo's process takes
   one photo and waits for the engine with it. No request waits for others to come (Triton's
   max_queue_delay_microseconds, 100 us here). All of a photo's processor time comes before the engine.
-- Triton's own threads, copies between its steps and the network have no queue.
+- Triton's own threads, copies between its steps and the network have no queue; Triton's time comes before
+  the steps.
 - Each request has one factor by which all its times differ from the mean, drawn from the latencies of an
   unloaded server.
 - The gateway lets a fixed number of requests be with Triton (it finds that number while it runs; its gauge

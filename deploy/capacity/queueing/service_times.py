@@ -111,6 +111,7 @@ class ServiceTimes:
     rows            faces of a request, on average: each has the whole number below or above
     outside         seconds of a request that are not in all this: network, waking up; below 0 where some of
                     it goes on beside the rest
+    turn            seconds that a thread has a core while others wait for it
     spread          [n] factors with mean 1: how the times of requests differ, of which each gets one
     in_flight       requests that the gateway lets be with Triton at a time
     queue_seconds   longest wait for that

@@ -1,5 +1,6 @@
 """`python -m deploy.capacity`, and the verdicts of `python -m deploy.capacity.validate`."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_a_price_is_the_reader_s_and_the_quiet_hours_cost_too(
     replicas = int(printed.split()[0])
     assert "(3,600 x 500)" in line
     assert line.endswith(f"= {0.5 * replicas * 1e6 / (3600 * 500):.4g} EUR.")
+
+
+def test_a_plan_beyond_what_was_reached_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = photo_run()
+    one, many = run.stages
+    slow = dataclasses.replace(many, windows=[dataclasses.replace(many.windows[0], ended=600)])
+    for stages, noted in (((one, many), False), ((one, slow), True)):
+        dataclasses.replace(run, stages=stages).write(tmp_path / "report.json")
+        assert (
+            program.main(["--rate", "5", "--slo", "200ms", "--measured", str(tmp_path / "report.json")]) == 0
+        )
+        assert ("the simulation may be too good" in capsys.readouterr().out) == noted
 
 
 def test_a_replica_with_gpus_has_their_hours_and_its_engine_takes_no_core(
