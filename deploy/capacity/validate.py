@@ -13,7 +13,6 @@ It holds where p50 and mean are within 20 % of the measured ones and p99 lies wi
 The exit status is 0 then, 1 where it does not hold, and 2 with one sentence where nothing can be measured.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -24,10 +23,10 @@ from deploy.capacity.queueing.loads import replayed
 from deploy.capacity.trials import ALONE, FULL, Trial, Trials, load_of, trials
 from deploy.capacity.verdicts import Comparison, compare, table
 from deploy.embedded import EmbeddedServerError
-from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.generator import GeneratorError
 from deploy.measuring.about import run_header, served_here
+from deploy.measuring.command import command, parser_of
 from deploy.measuring.percentiles import SHARES, percentile
 from deploy.measuring.plain_data import write_json
 
@@ -97,11 +96,11 @@ def validate(
     return Validation(kind=kind, measured=measured, comparisons=found)
 
 
+@command("validate", EmbeddedServerError, GeneratorError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--repository", type=Path, default=PROJECT / "var" / "repository")
+    parser = parser_of(MODULE, __doc__, repository=True, rounds=3, seconds=10.0, seconds_of="of each load")
     parser.add_argument(
         "--mix",
         nargs="+",
@@ -110,10 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="requests, each measured alone, as `python -m deploy.loadtest --mix` takes them",
     )
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS, help="shares of the capacity")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="of each load in each round (default: 10)"
-    )
     parser.add_argument(
         "--real-time",
         action="store_true",
@@ -121,30 +116,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all figures are kept")
     options = parser.parse_args(arguments)
-    if (
-        options.rounds < 1
-        or not 0 < options.seconds < 3600
-        or not all(0 < load < 1 for load in options.loads)
-    ):
-        parser.error("--rounds is 1 or more, --seconds lie between 0 and 3600, --loads between 0 and 1")
-    try:
-        with GatewayServer(options.repository) as server:
-            found = []
-            for kind in options.mix:
-                with trials(server, options.repository, kind, real_time=options.real_time) as of:
-                    found.append(
-                        validate(
-                            of,
-                            kind,
-                            loads=options.loads,
-                            rounds=options.rounds,
-                            seconds=options.seconds,
-                            progress=lambda line: print(line, file=sys.stderr, flush=True),
-                        )
+    if options.seconds > 3600 or not all(0 < load < 1 for load in options.loads):
+        parser.error("--seconds are 3600 at most, --loads lie between 0 and 1")
+    with GatewayServer(options.repository) as server:
+        found = []
+        for kind in options.mix:
+            with trials(server, options.repository, kind, real_time=options.real_time) as of:
+                found.append(
+                    validate(
+                        of,
+                        kind,
+                        loads=options.loads,
+                        rounds=options.rounds,
+                        seconds=options.seconds,
+                        progress=lambda line: print(line, file=sys.stderr, flush=True),
                     )
-    except (EmbeddedServerError, GeneratorError, ValueError, OSError) as error:
-        print(f"validate: {error}", file=sys.stderr)
-        return 2
+                )
     comparisons = [each for validation in found for each in validation.comparisons]
     if options.json is not None:
         about = run_header(module=MODULE, arguments=arguments) | {"served": served_here(options.repository)}
