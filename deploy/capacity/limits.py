@@ -47,10 +47,10 @@ def replica_limits(
     found = [
         Limit(
             part="cores",
-            rate=times.cores * times.full_speed / on_cores,
+            rate=_rate(times.cores * times.full_speed, on_cores),
             why=f"{1e3 * on_cores:.1f} core-ms a request on {times.cores} cores",
         ),
-        Limit(part="gateway", rate=1 / times.gateway.busy, why="one thread serves all requests"),
+        Limit(part="gateway", rate=_rate(1, times.gateway.busy), why="one thread serves all requests"),
     ]
     if faces:
         streams = 1 if engine.on_device else min(times.cores, engine.streams * engine.instances)
@@ -67,7 +67,7 @@ def replica_limits(
             found.append(
                 Limit(
                     part=step.name,
-                    rate=at.rate / busy if busy else math.inf,
+                    rate=_rate(at.rate, busy),
                     why=f"{step.processes} processes, each held by a photo that waits for the engine",
                 )
             )
@@ -75,7 +75,7 @@ def replica_limits(
             found.append(
                 Limit(
                     part=step.name,
-                    rate=step.processes / (step.share * step.work.busy),
+                    rate=_rate(step.processes, step.share * step.work.busy),
                     why=f"{step.processes} processes",
                 )
             )
@@ -84,6 +84,11 @@ def replica_limits(
         why = f"{request_bytes / 1e3:.0f} kB in, {out} (--answer-bytes)"
         found.append(Limit(part="network", rate=network / largest, why=why))
     return sorted((limit for limit in found if math.isfinite(limit.rate)), key=lambda limit: limit.rate)
+
+
+def _rate(available: float, taken: float) -> float:
+    """Requests a second, of what there is and what each takes; infinite where it takes nothing."""
+    return available / taken if taken else math.inf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return 2
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         return run(options, arguments=given)
     except LoadTestError as error:
@@ -33,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("loadtest: interrupted before anything was measured", file=sys.stderr)
         return 130
     finally:
-        with contextlib.suppress(ValueError, TypeError):
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError, TypeError):
+                signal.signal(number, handler)
 
 
 if __name__ == "__main__":

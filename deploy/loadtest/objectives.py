@@ -98,9 +98,10 @@ def parse_objective(text: str) -> Objective:
 def parse_share(name: str) -> float:
     """ "p99.9" -> 0.999; ValueError with a sentence for anything else."""
     found = _PERCENTILE.fullmatch(name)
-    if found is None or float(found[1]) == 0:
+    share = 0.0 if found is None else round(float(found[1]) / 100, 9)
+    if not 0 < share < 1:  # p99.99999999 is p100 to so many digits
         raise ValueError(f"{name!r} is no percentile: write p50, p99, p99.9 ...")
-    return round(float(found[1]) / 100, 9)
+    return share
 
 
 def parse_seconds(number: str, unit: str) -> float:

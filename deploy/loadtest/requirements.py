@@ -19,7 +19,7 @@ from deploy.loadtest.results import Run, Stage
 from deploy.measuring.percentiles import percentile_name
 
 _TEXT = re.compile(
-    r"\s*([a-z][a-z0-9.]*)\s*([<>])=?\s*([\d.]+)\s*([a-z%/]*)\s*(?:@\s*([\d.]+)\s*([a-z/]+))?\s*"
+    r"\s*([a-z][a-z0-9.]*)\s*([<>]=?)\s*([\d.]+)\s*([a-z%/]*)\s*(?:@\s*([\d.]+)\s*([a-z/]+))?\s*"
 )
 _RATES, _CLIENTS = ("rps", "/s"), ("clients", "client")
 _EXAMPLES = "p99<200ms@50rps, p50<80ms@16clients, errors<1%, rate>50rps or goodput>45rps@50rps"
@@ -43,6 +43,7 @@ class Requirement:
 
     metric      "errors", "rate", "goodput", "mean", or a percentile's name
     bound       of the metric: seconds, requests a second, or a share
+    inclusive   whether the bound itself is kept, as of "errors<=0%"
     at          the load at which it holds; None: see the module
     """
 
@@ -50,6 +51,7 @@ class Requirement:
     metric: str
     bound: float
     at: Load | None = None
+    inclusive: bool = False
 
     def stage_needed(self) -> Load | None:
         """The load that a run must have a stage of; None where any will do."""
@@ -71,6 +73,7 @@ class Requirement:
         )
         checked = [decides] if metric.best else stages
         kept = value < self.bound if metric.below else value > self.bound
+        kept = kept or (self.inclusive and value == self.bound)
         if kept:
             for stage in checked:
                 metric.check_support(stage)
@@ -130,14 +133,18 @@ def parse(text: str) -> Requirement:
         raise ValueError(
             f"{text!r}: there is no metric {name!r}: choose from p50 ... p99.9, {', '.join(_METRICS)}"
         ) from None
-    if (sign == "<") != metric.below:
-        wanted = "<" if metric.below else ">"
+    if sign.startswith("<") != metric.below:
+        wanted = ("<" if metric.below else ">") + sign[1:]
         raise ValueError(f"{text!r} asks for a bad {name}: write {name}{wanted}{number}{unit}")
     if unit not in metric.units:
         units = " or ".join(each or "a bare number" for each in metric.units)
         raise ValueError(f"{text!r}: a bound of {name} is in {units}, not in {unit or 'a bare number'}")
     return Requirement(
-        text=text.strip(), metric=name, bound=_bound(text, number, unit), at=_load(text, at, at_unit)
+        text=text.strip(),
+        metric=name,
+        bound=_bound(text, number, unit),
+        at=_load(text, at, at_unit),
+        inclusive=sign.endswith("="),
     )
 
 

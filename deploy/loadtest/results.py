@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.measuring.histogram import Histogram
-from deploy.measuring.plain_data import write_json
+from deploy.measuring.plain_data import check_types, write_json
 
 FORMAT = 1
 
@@ -196,7 +196,7 @@ class Stage:
     @property
     def error_share(self) -> float:
         """Of what was due, what got no answer; NaN where nothing was due."""
-        return 1 - _ratio(self.codes["OK"], self.due)
+        return _ratio(self.due - self.codes["OK"], self.due)
 
     def goodput(self, seconds: float) -> float:
         """Answers a second, of what was due, that took at most so long."""
@@ -272,14 +272,16 @@ class Run:
             data = json.loads(path.read_text(), parse_constant=_refuse_constant)
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")
-            return cls(
+            run = cls(
                 about=data["about"],
                 stages=tuple(_stage(each) for each in data["stages"]),
                 searches=tuple(Search(**each) for each in data["searches"]),
                 peers=tuple(Peer(**each) for each in data["peers"]),
                 ended=data["ended"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            check_types(run, cls, "run")
+            return run
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(
                 f"{path} is not a run of deploy.loadtest ({type(error).__name__}: {error}): "
                 "give a report.json that it wrote"

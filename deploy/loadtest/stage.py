@@ -93,7 +93,13 @@ class ServerSide(Protocol):
     def look_at_processes(self) -> Any: ...
 
     def between(
-        self, before: Any, after: Any, *, latency: Mapping[str, Histogram], client_core_seconds: float
+        self,
+        before: Any,
+        after: Any,
+        *,
+        latency: Mapping[str, Histogram],
+        client_core_seconds: float,
+        arrived: int | None = None,
     ) -> Server: ...
 
     def core_ms(
@@ -322,6 +328,10 @@ class _Measurement:
             self._moments[-1].look,
             latency=stage.latency_by_kind(),
             client_core_seconds=self._moments[-1].client_core_seconds,
+            # What is still under way at the end costs the server its time later.
+            arrived=sum(
+                window.ended for window in stage.windows[self._moments[0].place : self._moments[-1].place]
+            ),
         )
         return dataclasses.replace(server, core_ms_rounds=self._core_ms_rounds(stage, server.core_ms))
 

@@ -30,6 +30,7 @@ FLOORS_WITHOUT_BLOCKS = 2  # of a quantity that was measured once, so that there
 _DRAWS = 500
 _MOST_BLOCKS = 20
 _SEED = 17
+_MOST_EXPONENT = 700.0  # of a float
 
 Weights = NDArray[np.float64]  # [draws, blocks]: how often each block is in each draw
 
@@ -156,7 +157,7 @@ def difference(
     low, high = apart - spread, apart + spread
     excluded = low > 0 or high < 0
     if logarithmic:
-        low, high = math.exp(low), math.exp(high)
+        low, high = _exp(low), _exp(high)
     elif not absolute:  # relative to before, which is 0 or was in some draw
         low, high = ((first + each) / first if first else math.inf for each in (low, high))
     return Difference(
@@ -167,6 +168,11 @@ def difference(
         beyond_noise=excluded and _beyond_floor(first, second, floor, absolute),
         absolute=absolute,
     )
+
+
+def _exp(value: float) -> float:
+    """Infinite where no float is so large: two blocks that differ much exclude nothing."""
+    return math.exp(value) if value < _MOST_EXPONENT else math.inf
 
 
 def once(before: float, after: float, *, floor: float = FLOOR, absolute: bool = False) -> Difference:

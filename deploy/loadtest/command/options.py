@@ -14,6 +14,7 @@ from deploy.loadtest.loads import ARRIVALS, ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import parse_objective
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.requirements import Requirement, parse
+from deploy.loadtest.soak import soak_settings
 from deploy.loadtest.stage import Settings
 from deploy.loadtest.work.options import WorkOptions, add_work_options, work_options
 
@@ -68,6 +69,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         )
     requirements = tuple(parse(text) for text in given.require)
     window = given.window if given.window is not None else min(2.0, given.seconds)
+    settings = Settings(seconds=given.seconds, window=window, spread=given.spread, warm_up=given.warm_up)
+    plan = _plan(given, requirements)
+    if plan.soak:
+        soak_settings(settings, plan.soak)  # refused before anything is measured
     return Options(
         access=Access(
             url=given.url,
@@ -79,8 +84,8 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
             private_key=given.private_key,
         ),
         work=work_options(given),
-        plan=_plan(given, requirements),
-        settings=Settings(seconds=given.seconds, window=window, spread=given.spread, warm_up=given.warm_up),
+        plan=plan,
+        settings=settings,
         requirements=requirements,
         deadline=given.deadline,
         processes=given.processes,
@@ -114,12 +119,7 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
     """The loads that are named, and those that requirements need; without any a sweep and a search."""
     clients = list(given.clients)
     loads = [OpenLoop(rate=rate, arrivals=given.arrivals) for rate in given.rates]
-    for wide in clients:
-        if not 1 <= wide <= MOST_CLIENTS:
-            raise ValueError(f"--clients {wide} can't be: give 1 to {MOST_CLIENTS}")
-    for load in loads:
-        if load.rate > MOST_RATE:
-            raise ValueError(f"--rates {load.rate:g} can't be sent: give up to {MOST_RATE:.0f} a second")
+    _check_loads(clients, loads)
     soak_load: ClosedLoop | OpenLoop = ClosedLoop(clients=DEFAULT_SOAK_CLIENTS)
     if given.soak is not None:
         if not 0 < given.soak <= MOST_MINUTES:
@@ -142,6 +142,7 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
             loads.append(needed)
     if not (clients or loads or given.search or given.soak is not None):
         clients = list(DEFAULT_CLIENTS)  # of requirements that any stage answers
+    _check_loads(clients, loads)
     return Plan(
         clients=clients,
         rates=loads,
@@ -151,6 +152,15 @@ def _plan(given: argparse.Namespace, requirements: Sequence[Requirement]) -> Pla
         soak=given.soak or 0.0,
         soak_load=soak_load,
     )
+
+
+def _check_loads(clients: Sequence[int], loads: Sequence[OpenLoop]) -> None:
+    for wide in clients:
+        if not 1 <= wide <= MOST_CLIENTS:
+            raise ValueError(f"--clients {wide} can't be: give 1 to {MOST_CLIENTS}")
+    for load in loads:
+        if load.rate > MOST_RATE:
+            raise ValueError(f"--rates {load.rate:g} can't be sent: give up to {MOST_RATE:.0f} a second")
 
 
 def _parser() -> argparse.ArgumentParser:

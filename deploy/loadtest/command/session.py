@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -106,6 +108,7 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
         )
         measured.run()
         outcome = _peers(options, server, progress) if not measured.interrupted and measured.stages else None
+        _finish_undisturbed()
     moved = time.time() - time.monotonic() - clocks
     if abs(moved) > _CLOCK_SECONDS:
         about["notes"] = [
@@ -113,6 +116,16 @@ def run(options: Options, *, arguments: Sequence[str]) -> int:
             f"the wall clock was set by {moved:+.1f} s meanwhile; durations are not affected",
         ]
     return _report(options, about, measured, outcome)
+
+
+def _finish_undisturbed() -> None:
+    """Ignores signals from now on: an impatient second Ctrl-C would cost the report of what was measured.
+
+    What follows, the server's end and the report, takes seconds.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _keep(about: Mapping[str, Any], folder: Path, stages: Sequence[Stage]) -> None:
@@ -214,10 +227,12 @@ def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:
 
 def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome: Outcome | None) -> int:
     """Writes what was measured, prints it, and returns the exit status."""
-    if not measured.stages:
+    if not any(stage.due for stage in measured.stages):
         if measured.interrupted:
             raise KeyboardInterrupt
-        raise LoadTestError(measured.ended or "nothing was measured")
+        raise LoadTestError(
+            measured.ended or "nothing was due in the time that was measured: give more --seconds, or --rates"
+        )
     run = Run(
         about=about,
         stages=tuple(measured.stages),
@@ -234,7 +249,13 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome:
     # Its plots take a second to import, which no load is to wait for.
     from deploy.loadtest.report import MARKDOWN, PAGE, write_report
 
-    write_report(run, options.output)
+    try:
+        write_report(run, options.output)
+    except OSError as error:
+        raise LoadTestError(
+            f"the report can't be written to {options.output}: {error.strerror}; what was measured is lost "
+            f"but for what is in {JSON} there"
+        ) from None
     print((options.output / MARKDOWN).read_text(), flush=True)
     print(f"with its plots: {options.output / PAGE}", file=sys.stderr)
     for verdict in verdicts:

@@ -124,11 +124,18 @@ class ServerSide:
         )
 
     def between(
-        self, before: Look, after: Look, *, latency: Mapping[str, Histogram], client_core_seconds: float
+        self,
+        before: Look,
+        after: Look,
+        *,
+        latency: Mapping[str, Histogram],
+        client_core_seconds: float,
+        arrived: int | None = None,
     ) -> Server:
         """The server's side of what was sent between two looks.
 
         latency     of the answers, by kind
+        arrived     answers between the looks, whenever they were due; None: those of `latency`
         client_core_seconds     processor time of those who sent, in that time
         """
         notes = [*self._notes, *before.notes, *after.notes]
@@ -142,7 +149,12 @@ class ServerSide:
             bare=self._bare,
         )
         answers = sum(each.count for each in latency.values())
-        all_core_ms = self.core_ms(before, after, answers=answers, client_core_seconds=client_core_seconds)
+        all_core_ms = self.core_ms(
+            before,
+            after,
+            answers=answers if arrived is None else arrived,
+            client_core_seconds=client_core_seconds,
+        )
         core_ms = {process: each for process, each in all_core_ms.items() if each >= _LEAST}
         if after.changes != before.changes:
             notes.append("no core-ms: processes of the server ended or began while it was measured")

@@ -176,6 +176,11 @@ def test_held_processes_bear_what_their_share_of_time_under_load_leaves() -> Non
     assert limits_of(before=[held])["photos"] == pytest.approx(200), "100 a second keep half of them busy"
 
 
+def test_a_part_that_takes_no_time_is_no_limit() -> None:
+    idle = Step(name="decode", processes=48, work=Work(alone=0.003))
+    assert set(limits_of(gateway=Work(), before=[idle])) == {"cores", "engine", "network"}
+
+
 def test_bytes_pass_a_balancer_in_both_directions_at_once() -> None:
     found = balancers(rate=30_000, request_bytes=50e3, answer_bytes=10e3, network=1.25e9)
     assert found.bytes_a_second == pytest.approx(1.8e9)

@@ -62,6 +62,8 @@ def test_what_is_no_objective_is_refused(text: str) -> None:
         ("p99>200ms", "write p99<200ms"),
         ("rate<50rps", "write rate>50rps"),
         ("p98.x<1ms", "there is no metric 'p98.x'"),
+        ("p99.99999999<1ms", "there is no metric"),
+        ("rate<=50rps", "write rate>=50rps"),
         ("p0<1ms", "there is no metric 'p0'"),
         ("speed<1ms", "there is no metric 'speed'"),
         ("errors<1ms", "is in %"),
@@ -150,3 +152,22 @@ def test_where_the_generator_was_the_limit_a_verdict_has_its_sentence(above: Sta
     limit = "the generator's processes took 97 % of a core"
     limited = dataclasses.replace(above, generator=dataclasses.replace(above.generator, limit=limit))
     assert limit in parse("p99<200ms@60rps").check(simulated_run([limited])).sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "lost", "kept"),
+    [
+        ("errors<=10%", 10, True),
+        ("errors<10%", 10, False),
+        ("errors<10%", 9, True),
+        ("errors<=0%", 0, True),
+        ("errors<0%", 0, False),
+        ("errors<=0%", 1, False),
+    ],
+)
+def test_the_bound_itself_is_kept_where_the_requirement_has_it(
+    below: Stage, text: str, lost: int, kept: bool
+) -> None:
+    window = dataclasses.replace(below.measured[0], due=100, codes={"OK": 100 - lost, REFUSED: lost})
+    stage = dataclasses.replace(below, windows=(window,), warm_up=0)
+    assert parse(text).check(simulated_run([stage])).kept == kept

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,4 +95,29 @@ def test_a_file_with_a_number_that_json_does_not_have_is_refused(tmp_path: Path)
     data["stages"][0]["gap"] = math.nan
     path.write_text(json.dumps(data))
     with pytest.raises(ValueError, match="NaN"):
+        Run.read(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "name"),
+    [
+        (("stages", 0, "warm_up"), "x", "run.stages[0].warm_up is 'x'"),
+        (("stages", 0, "server", "core_ms"), {"gateway": None}, "core_ms.gateway is None"),
+        (("stages", 0, "server", "parts"), {"photo": {"queue": "1"}}, "parts.photo.queue is '1'"),
+        (("stages", 0, "windows", 0, "due"), [], "windows[0].due is []"),
+        (("about",), "x", "run.about is 'x'"),
+        (("searches",), [{"objective": "", "arrivals": "", "rate": "5", "sentence": ""}], "rate is '5'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_name(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, name: str
+) -> None:
+    path = tmp_path / "report.json"
+    simulated_run([simulated_stage(ClosedLoop(clients=1), windows=2)]).write(path)
+    data = held = json.loads(path.read_text())
+    for key in place[:-1]:
+        held = held[key]
+    held[place[-1]] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=re.escape(name)):
         Run.read(path)

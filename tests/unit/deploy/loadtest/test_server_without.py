@@ -31,11 +31,15 @@ def test_a_server_without_statistics_has_its_processes_alone() -> None:
     ):
         side.begin()
         found = side.end(latency=LATENCY, client_core_seconds=0.1)
+        # An answer that came after the last look cost nothing before it.
+        looks = side.look(), side.look()
+        late = side.between(*looks, latency=LATENCY, client_core_seconds=0.1, arrived=1)
     assert (found.parts, list(found.steps)) == ({}, [])
     (note,) = found.notes
     assert note.startswith("no statistics of the models: ")
     assert "UNIMPLEMENTED" in note
     assert found.core_ms["client"] == pytest.approx(50)
+    assert late.core_ms["client"] == pytest.approx(100)
     assert sum(found.memory.values()) > 0
 
 

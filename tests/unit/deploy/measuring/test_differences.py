@@ -92,6 +92,14 @@ def test_what_began_from_nothing_is_infinitely_far() -> None:
     assert found.low == math.inf
 
 
+def test_two_windows_that_have_nothing_in_common_exclude_nothing() -> None:
+    before, after = (
+        [Histogram.of([least]), Histogram.of([most])] for least, most in ((0.001, 60), (0.01, 5))
+    )
+    found = difference(percentile(before, 0.99), percentile(after, 0.99), level=0.999)
+    assert (found.low, found.high, found.beyond_noise) == (0, math.inf, False)
+
+
 def test_what_was_measured_once_needs_twice_the_floor() -> None:
     assert not once(100.0, 109.0, floor=0.05).beyond_noise
     assert once(100.0, 111.0, floor=0.05).beyond_noise
