@@ -232,9 +232,12 @@ def shares(steps: Iterable[StageStep], *, answers: float) -> dict[str, float]:
 
 
 def _mean_bytes(work: Any, key: str) -> float:
-    kinds = [each for each in work or () if isinstance(each, Mapping) and each.get(key)]
-    shares = sum(float(each.get("share", 1.0)) for each in kinds)
-    return sum(float(each.get("share", 1.0)) * float(each[key]) for each in kinds) / shares if shares else 0.0
+    kinds = [each for each in work if isinstance(each, Mapping)] if isinstance(work, list | tuple) else []
+    sizes = [(each.get("share", 1.0), each[key]) for each in kinds if each.get(key)]
+    if not all(isinstance(number, int | float) for size in sizes for number in size):
+        raise ValueError(f"the report's work has {key} or a share that is no number: {HOW}")
+    shares = sum(share for share, _ in sizes)
+    return sum(share * size for share, size in sizes) / shares if shares else 0.0
 
 
 def _notes(alone: Stage, many: Stage) -> list[str]:

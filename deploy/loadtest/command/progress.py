@@ -1,11 +1,23 @@
 """What a load test writes to standard error while it runs."""
 
 import math
+import os
+from pathlib import Path
 from typing import TextIO
 
 from deploy.loadtest.loads import Load
 from deploy.loadtest.results import Stage
 from deploy.loadtest.windows import Arrivals
+
+
+def put(text: str, stream: TextIO) -> None:
+    """Writes at once; where nobody reads the stream any more (`| head -1`), all that comes is thrown away."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class ProgressLines:
@@ -49,8 +61,7 @@ class ProgressLines:
         self._write(("\r\x1b[K" if self._live else "") + text + "\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        put(text, self._stream)
 
 
 def _ms(seconds: float) -> str:

@@ -16,7 +16,7 @@ from deploy.embedded.errors import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.command.options import Options
 from deploy.loadtest.command.plan import PlanRun
-from deploy.loadtest.command.progress import ProgressLines
+from deploy.loadtest.command.progress import ProgressLines, put
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.peers.measuring import GRPC, REST, SECONDS, measure_peers, peers_work
 from deploy.loadtest.peers.outcome import Outcome, added
@@ -256,8 +256,8 @@ def _report(options: Options, about: dict[str, Any], measured: PlanRun, outcome:
             f"the report can't be written to {options.output}: {error.strerror}; what was measured is lost "
             f"but for what is in {JSON} there"
         ) from None
-    print((options.output / MARKDOWN).read_text(), flush=True)
-    print(f"with its plots: {options.output / PAGE}", file=sys.stderr)
+    put(f"{(options.output / MARKDOWN).read_text()}\n", sys.stdout)
+    put(f"with its plots: {options.output / PAGE}\n", sys.stderr)
     for verdict in verdicts:
         print(
             f"{'kept' if verdict.kept else 'NOT KEPT'}: {verdict.requirement}: {verdict.sentence}",

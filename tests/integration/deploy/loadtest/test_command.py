@@ -56,7 +56,9 @@ def test_an_interrupted_run_reports_what_it_has(echo: GatewayServer, tmp_path: P
         assert process.stderr is not None
         first_line = process.stderr.readline()  # of the first stage, when it is over
         time.sleep(0.7)
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C reaches all of a terminal's processes
+        for _ in range(4):  # as an impatient user's, some of them while the report is made
+            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C reaches all of a terminal's processes
+            time.sleep(0.25)
         _, errors = process.communicate(timeout=30)
     assert "1 client" in first_line
     assert process.returncode == 130, errors
@@ -78,6 +80,48 @@ def test_a_requirement_that_is_not_kept_gives_1_and_is_named_beside_those_that_a
     assert [line.partition(": ")[0] for line in verdicts] == ["kept", "NOT KEPT", "kept"]
     kept = [verdict["kept"] for verdict in Run.read(tmp_path / "report.json").about["requirements"]]
     assert kept == [True, False, True]
+
+
+def test_where_nobody_reads_its_words_the_report_is_written_all_the_same(
+    echo: GatewayServer, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        process = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "deploy.loadtest",
+                *words(echo, tmp_path, "--rates", "20", "--seconds", "1"),
+            ],
+            cwd=ROOT,
+            stdout=nobody,
+            stderr=nobody,
+            timeout=30,
+        )
+    assert process.returncode == 0
+    assert Run.read(tmp_path / "report.json").ended == ""
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "blocked", "sentence"),
+    [("1e-9", False, "nothing was due"), ("20", True, "the report can't be written to")],
+)
+def test_what_leaves_no_report_is_a_sentence_and_status_2(
+    echo: GatewayServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rate: str,
+    blocked: bool,
+    sentence: str,
+) -> None:
+    if blocked:
+        (tmp_path / "report.json").mkdir()
+    assert main(words(echo, tmp_path, "--rates", rate, "--seconds", "0.6")) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"loadtest: {sentence}")
 
 
 @pytest.mark.usefixtures("without_plots")

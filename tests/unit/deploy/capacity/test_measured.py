@@ -129,6 +129,13 @@ def test_a_report_that_names_no_machine_is_refused() -> None:
         measured_of(photo_run(about={}))
 
 
+@pytest.mark.parametrize("work", [[{"kind": "photo", "share": None, "bytes": 5}], [{"bytes": "5"}]])
+def test_work_whose_bytes_are_no_numbers_is_refused(work: list[dict[str, object]]) -> None:
+    run = photo_run()
+    with pytest.raises(ValueError, match="no number"):
+        measured_of(dataclasses.replace(run, about={**run.about, "work": work}))
+
+
 def test_executions_of_several_stages_add_up() -> None:
     steps = [
         Step(model="m", requests=1, batch=1, queue=0, copy_in=0, infer=0, copy_out=0, infer_by_batch=by_batch)
