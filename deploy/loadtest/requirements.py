@@ -14,7 +14,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
-from deploy.loadtest.objectives import Objective, parse_seconds, parse_share, run_objective, supported
+from deploy.loadtest.objectives import (
+    FEWEST_BEYOND,
+    Objective,
+    parse_seconds,
+    parse_share,
+    run_objective,
+    supported,
+)
 from deploy.loadtest.results import Run, Stage
 from deploy.measuring.percentiles import percentile_name
 
@@ -208,9 +215,10 @@ def _seconds_written(value: float) -> str:
 
 def _check_support(share: float, stage: Stage) -> None:
     if not supported(share, stage.due):
+        needed = math.ceil(FEWEST_BEYOND / (1 - share) - 1e-6)
         raise _Unanswerable(
-            f"{stage.due} requests at {stage.load.name} are too few for {percentile_name(share)}: "
-            "measure longer"
+            f"{stage.due} requests at {stage.load.name} are too few for {percentile_name(share)}, "
+            f"which needs {needed:,}: give more --seconds"
         )
 
 

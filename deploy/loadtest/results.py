@@ -267,7 +267,7 @@ class Run:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A kept run; ValueError with a sentence for a file that is none."""
+        """A kept run; ValueError with a sentence for a file that is none or can't be read."""
         try:
             data = json.loads(path.read_text(), parse_constant=_refuse_constant)
             if data.pop("format") != FORMAT:
@@ -281,6 +281,10 @@ class Run:
             )
             check_types(run, cls, "run")
             return run
+        except OSError as error:
+            raise ValueError(
+                f"{path} can't be read ({error.strerror}): give a report.json of deploy.loadtest"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(
                 f"{path} is not a run of deploy.loadtest ({type(error).__name__}: {error}): "

@@ -92,11 +92,16 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         seed=given.seed,
         output=given.output,
         repository=given.repository,
-        metrics_url=given.metrics_url,
+        metrics_url=_page(given.metrics_url),
         grpc_address=given.grpc_url.removeprefix("grpc://"),
         peers=given.peers,
         rest=_rest(given),
     )
+
+
+def _page(address: str) -> str:
+    """The URL of the metrics of HOST:PORT, or a URL as it is; "" of none."""
+    return address if not address or "://" in address else f"http://{address}/metrics"
 
 
 def _rest(given: argparse.Namespace) -> Access | None:
@@ -204,7 +209,10 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
         help="where the models' statistics are, of a gateway that is loaded over rest (default: port 8001)",
     )
     group.add_argument(
-        "--metrics-url", default="", help="of the gateway's metrics (default: HOST:8002/metrics, where it is)"
+        "--metrics-url",
+        default="",
+        metavar="HOST:PORT",
+        help="where the gateway's metrics are, or their URL (default: port 8002 beside 8000 and 8001)",
     )
     group.add_argument(
         "--repository", type=Path, default=PROJECT / "var" / "repository", help="default: var/repository"

@@ -23,6 +23,7 @@ from deploy.loadtest.peers.outcome import Outcome, added
 from deploy.loadtest.peers.tool import ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.protocols.descriptions import summary
 from deploy.loadtest.results import Run, Stage
 from deploy.loadtest.search import SECTION as SEARCH
 from deploy.loadtest.server.side import server_side
@@ -216,7 +217,7 @@ def _serves(options: Options, server: _Server, description: Mapping[str, Any]) -
     """What the server has: of a gateway that was started its repository's, else what it returns of itself."""
     if server.supervisor_pid is not None:
         return served_here(options.repository)
-    return {**description, "models": sorted(description["models"])}
+    return summary(description)
 
 
 def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:

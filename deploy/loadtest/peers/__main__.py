@@ -18,6 +18,7 @@ from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.command.access import Access
 from deploy.loadtest.generator import GeneratorError
+from deploy.loadtest.objectives import parse_objective
 from deploy.loadtest.peers.measuring import (
     DEADLINE,
     GRPC,
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(words)
     try:
+        objective = parse_objective(options.slo)
         run = Run.read(options.report) if options.report else None
         with _served(options) as targets:
             questions = build(
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tools=options.tools,
                 seconds=options.seconds,
                 rounds=options.rounds,
-                slo=options.slo,
+                slo=objective.seconds,
                 deadline=options.deadline,
                 progress=lambda line: print(line, flush=True),
             )
@@ -99,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--tools", nargs="+", choices=tuple(TOOLS), default=tuple(TOOLS))
     what.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement (%(default)g)")
     what.add_argument("--rounds", type=int, default=ROUNDS, help="of each load, ours in turns (%(default)d)")
-    what.add_argument("--slo", type=float, default=SLO, help="seconds: LoadGen's bound of p99 (%(default)g)")
+    what.add_argument(
+        "--slo", default=f"p99<{1e3 * SLO:g}ms", metavar="OBJECTIVE", help="LoadGen's bound (%(default)s)"
+    )
     what.add_argument("--deadline", type=float, default=DEADLINE, help="seconds of a request (%(default)g)")
     add_work_options(parser)
     results = parser.add_argument_group("results").add_mutually_exclusive_group()

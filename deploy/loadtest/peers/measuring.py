@@ -93,10 +93,12 @@ def _measure_tool(
         return
     for form in forms:
         words = f"{version}, {form.scenario}, {form.load.name} of {form.kind}"
-        progress(f"{words}: {rounds} rounds of {plan.seconds:g} s, ours in turns")
+        progress(f"{words}: {rounds} times {plan.seconds:g} s, ours in turns")
         try:
             if form.protocol not in targets:
-                raise ToolError(f"no address for {form.protocol} was given")
+                raise ToolError(
+                    f"the server's address for {form.protocol} was not given: add --{form.protocol}-url"
+                )
             compared = compare(
                 tool,
                 form,

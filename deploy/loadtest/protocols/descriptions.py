@@ -1,7 +1,11 @@
 """What V2 servers return about their models, as plain data."""
 
+import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
+
+_LONGEST = 200  # characters of a value that a report keeps as it is
 
 
 def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +26,34 @@ def from_config(config: Mapping[str, Any]) -> dict[str, Any]:
             key: value.get("string_value", "") for key, value in config.get("parameters", {}).items()
         },
     }
+
+
+def summary(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report keeps of a door's description: what is short, and what another network would change.
+
+    `models` are names, `tasks` too; `precision` is by model where models declare theirs; `configuration` is
+    16 hexadecimal digits over all that the models declare of themselves.
+    """
+    models = description["models"]
+    kept: dict[str, Any] = {
+        key: value
+        for key, value in description.items()
+        if not isinstance(value, Mapping) and len(str(value)) <= _LONGEST
+    }
+    kept["models"] = sorted(models)
+    if tasks := description.get("tasks"):
+        kept["tasks"] = [task["name"] for task in tasks]
+    declared = {
+        f"{name}: {key}": value
+        for name, model in sorted(models.items())
+        for key, value in model.get("parameters", {}).items()
+        if key.endswith("precision")
+    }
+    if declared:
+        kept["precision"] = declared
+    if any(models.values()):
+        kept["configuration"] = sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()[:16]
+    return kept
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from deploy.loadtest.report.stages import STALL_SECONDS, closed_loops, figure, o
 from deploy.loadtest.results import Run, Stage
 
 _QUOTED = "poisson"
+_EACH = 2  # stages that the generator may have limited, up to which each has its sentence
 _NOTHING_MORE = 1.03  # of a rate, up to which more clients bring nothing
 
 
@@ -93,9 +94,16 @@ def _figures(stage: Stage, objective: Objective | None = None) -> str:
 
 
 def _limits(run: Run) -> Iterator[str]:
-    for stage in run.stages:
-        if stage.generator.limit:
-            yield f"{stage.load.name} ({stage.section}): {stage.generator.limit}"
+    limited = [stage for stage in run.stages if stage.generator.limit]
+    if len(limited) <= _EACH:
+        yield from (f"{stage.load.name} ({stage.section}): {stage.generator.limit}" for stage in limited)
+        return
+    first, *others = limited
+    names = "; ".join(dict.fromkeys(stage.load.name for stage in others))
+    yield (
+        f"{first.load.name} ({first.section}): {first.generator.limit}. So it was in {len(others)} more of "
+        f"{len(run.stages)} stages, whose figures stand below: {names}"
+    )
 
 
 def _endings(run: Run) -> Iterator[str]:

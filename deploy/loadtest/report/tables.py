@@ -1,5 +1,6 @@
 """The figures of a run as tables."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ _PERCENTILES = tuple(number(percentile_name(share)) for share in SHARES)  # in m
 FEW = (
     f"In brackets: percentiles that fewer than {FEWEST_BEYOND} answers lie beyond, so that chance makes them."
 )
+
+_IDLE = "A process without memory in one row and with some in another was idle there: among the idle models."
 
 
 def loads_table(stages: Sequence[Stage], title: str, objective: Objective | None) -> Table:
@@ -163,7 +166,8 @@ def memory_table(stages: Sequence[Stage]) -> Table | None:
     ]
     if not rows:
         return None
-    return _by_key("Memory at the end of each stage, MiB", ("load",), rows, folded=True)
+    table = _by_key("Memory at the end of each stage, MiB", ("load",), rows, folded=True)
+    return dataclasses.replace(table, note=_IDLE)
 
 
 def steps_table(stages: Sequence[Stage]) -> Table | None:

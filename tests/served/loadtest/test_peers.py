@@ -138,8 +138,8 @@ def test_a_tool_that_is_missing_or_fails_is_a_sentence_of_the_report_and_the_oth
     missing, broken, broken_rest, working_rest = run.about[NOT_MEASURED]
     assert missing == "missing: it is not installed"
     assert broken.endswith("it ended with status 3: no such option")
-    assert "no address for rest" in broken_rest
-    assert "no address for rest" in working_rest
+    assert "add --rest-url" in broken_rest
+    assert "add --rest-url" in working_rest
     (peer,) = run.peers
     assert (peer.command, peer.kind, peer.beside) == ("working", "photo", "1 client")
     _, ours = run.stages

@@ -108,3 +108,15 @@ def test_a_server_that_is_not_there_is_a_sentence_and_status_2(
     error = capsys.readouterr().err
     assert "127.0.0.1:1" in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("faces:8002", "http://faces:8002/metrics"),
+        ("https://faces/gateway/metrics", "https://faces/gateway/metrics"),
+        ("", ""),
+    ],
+)
+def test_metrics_are_at_a_port_or_a_url(given: str, read: str) -> None:
+    assert plan_of("--metrics-url", given).metrics_url == read

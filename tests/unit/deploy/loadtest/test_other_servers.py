@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
+from deploy.loadtest.protocols.descriptions import summary
 from deploy.loadtest.work.building import build
 from deploy.loadtest.work.options import WorkOptions
 
@@ -131,3 +132,25 @@ def test_a_server_that_lists_no_models_is_described(protocol: str) -> None:
             build(WorkOptions(), door=doors[protocol], target=target, timeout=20)
         with pytest.raises(ConnectionError, match=r"NOT_FOUND|has nothing at /v2/models/nothing"):
             build(WorkOptions(model="nothing"), door=doors[protocol], target=target, timeout=20)
+
+
+def test_a_report_keeps_what_is_short_of_a_server_and_what_another_network_changes() -> None:
+    parameters = {"contract": "c" * 1000, "engine_precision": "fp32"}
+    description = {"server": "S", "models": {"faces": {"parameters": parameters}}}
+    kept = summary(description)
+    assert kept == {
+        "server": "S",
+        "models": ["faces"],
+        "precision": {"faces: engine_precision": "fp32"},
+        "configuration": kept["configuration"],
+    }
+    changed = {**description, "models": {"faces": {"parameters": {**parameters, "contract": "d"}}}}
+    assert summary(changed)["configuration"] != kept["configuration"]
+    rest = {
+        "models": {"qface": {}},
+        "precision": "bf16",
+        "tasks": [{"name": "age", "labels": ["years"] * 200}],
+        "notice": "n" * 300,
+        "request_parameters": {"min_score": {"minimum": 0.1}},
+    }
+    assert summary(rest) == {"models": ["qface"], "precision": "bf16", "tasks": ["age"]}

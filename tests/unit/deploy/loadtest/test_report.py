@@ -274,6 +274,11 @@ def test_where_the_generator_was_the_limit_the_report_says_so_first() -> None:
     assert first == "4 clients (sweep): its processes took 98 %"
     assert second == "The run ended early: interrupted"
     assert "1 of 2 stages did not settle" in others[-1]
+    many = [dataclasses.replace(limited, load=ClosedLoop(clients=clients)) for clients in (4, 8, 16)]
+    first, second, *_ = warnings(simulated_run([stage, *many]))
+    assert first.startswith("4 clients (sweep): its processes took 98 %. So it was in 2 more of 4 stages")
+    assert first.endswith("8 clients; 16 clients")
+    assert "did not settle" in second
 
 
 def test_small_parts_are_put_together_and_waiting_stays() -> None:

@@ -128,7 +128,9 @@ def test_a_percentile_of_too_few_requests_is_not_kept(below: Stage) -> None:
     assert parse("p99<10s@20rps").check(simulated_run([below])).kept
     verdict = parse("p99.9<10s@20rps").check(simulated_run([below]))
     assert not verdict.kept
-    assert f"{below.due} requests at 20/s, poisson are too few for p99.9" in verdict.sentence
+    assert (
+        f"{below.due} requests at 20/s, poisson are too few for p99.9, which needs 5,000:" in verdict.sentence
+    )
     assert [count for count in (49, 50, 499, 500) if supported(0.9, count)] == [50, 499, 500]
     assert [count for count in (49, 50, 499, 500) if supported(0.99, count)] == [500]
 

@@ -121,3 +121,10 @@ def test_a_value_of_another_type_is_refused_by_its_name(
     path.write_text(json.dumps(data))
     with pytest.raises(ValueError, match=re.escape(name)):
         Run.read(path)
+
+
+def test_a_file_that_is_not_there_is_named_with_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"absent can't be read \(No such file or directory\): give a report"
+    ):
+        Run.read(tmp_path / "absent")
