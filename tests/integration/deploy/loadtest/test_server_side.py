@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tritonclient.grpc import service_pb2 as v2
 from tritonclient.grpc import service_pb2_grpc as v2_grpc
 
 from deploy.embedded import EmbeddedServer
@@ -19,6 +20,7 @@ from deploy.loadtest.server.split import GATEWAY, NETWORK, OUTSIDE, WAITING
 from deploy.measuring.histogram import Histogram
 from deploy.measuring.server_processes import ServerProcesses
 from tests.helpers import three_steps
+from tests.helpers.bystanders import eventually
 from tests.helpers.embedded_servers import HURRIED
 from tests.helpers.gateways import PATIENT
 
@@ -53,10 +55,11 @@ def gateway(slow: Path) -> Iterator[GatewayServer]:
 
 
 def send(address: str, requests: int = REQUESTS) -> dict[str, Histogram]:
-    """The latencies of requests of four clients at a time."""
+    """The latencies of requests of four clients at a time; returns once the server has counted them all."""
     request = request_of(three_steps.question())
     with grpc.insecure_channel(address) as channel:
         stub = v2_grpc.GRPCInferenceServiceStub(channel)
+        counted = counts(stub)
 
         def ask(number: int) -> float:
             began = time.monotonic()
@@ -64,7 +67,16 @@ def send(address: str, requests: int = REQUESTS) -> dict[str, Histogram]:
             return time.monotonic() - began
 
         with concurrent.futures.ThreadPoolExecutor(4) as clients:
-            return {KIND: Histogram.of(list(clients.map(ask, range(requests))))}
+            latency = {KIND: Histogram.of(list(clients.map(ask, range(requests))))}
+        # Triton counts an answer a moment after it gave it.
+        assert eventually(lambda: all(counts(stub)[model] >= counted[model] + requests for model in counted))
+        return latency
+
+
+def counts(stub: v2_grpc.GRPCInferenceServiceStub) -> dict[str, int]:
+    """How many requests each model has answered."""
+    found = stub.ModelStatistics(v2.ModelStatisticsRequest(), timeout=60, wait_for_ready=True)
+    return {model.name: model.inference_stats.success.count for model in found.model_stats}
 
 
 def side_of(address: str, *, protocol: str = "grpc", **further: str) -> ServerSide:
