@@ -19,7 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from deploy.embedded.environment import PROJECT
+from build.backends import default_backend
+from build.manifest import package_versions
+from deploy.embedded.environment import PROJECT, SERVE_PYTHON
 from deploy.embedded.errors import (
     CannotStart,
     EmbeddedServerError,
@@ -34,6 +36,18 @@ from deploy.gateway.operation.failure_reports import error_of
 
 _STOP_SECONDS = 90.0  # beyond the drain's and Triton's own times, which end before that
 _TICK = 0.2  # seconds
+
+
+def gateway_python() -> Path:
+    """This interpreter where it has what runs engines, else the one of `.venv-serve`.
+
+    By the versions beside it a gateway decides in which precision a repository is served: one that lacks
+    them would serve in fp32 what `make serve` serves in bf16.
+    """
+    needed = default_backend("cpu").packages
+    if SERVE_PYTHON.exists() and len(package_versions(*needed)) < len(needed):
+        return SERVE_PYTHON
+    return Path(sys.executable)
 
 
 class GatewayServer:
@@ -209,7 +223,8 @@ class GatewayServer:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
-                    *(sys.executable, "-m", "deploy.gateway", "--repository", str(self._repository)),
+                    *(str(gateway_python()), "-m", "deploy.gateway"),
+                    *("--repository", str(self._repository)),
                     *("--host", self._host, "--start-timeout", str(self._start_timeout)),
                     *(word for flag, port in self._ports.items() for word in (flag, str(port))),
                     *(() if "--rest-port" in self._ports else ("--no-rest",)),

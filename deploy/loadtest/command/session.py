@@ -214,10 +214,9 @@ def _server(options: Options, progress: ProgressLines) -> Iterator[_Server]:
 
 
 def _serves(options: Options, server: _Server, description: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server has: of a gateway that was started its repository's, else what it returns of itself."""
-    if server.supervisor_pid is not None:
-        return served_here(options.repository)
-    return summary(description)
+    """What the server returns of itself; of a gateway that was started what its repository has, too."""
+    repository = served_here(options.repository) if server.supervisor_pid is not None else {}
+    return {**repository, **summary(description)}
 
 
 def _memory(server: _Server) -> Callable[[], Mapping[str, int]] | None:

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from deploy.embedded.host_check import check_host
 from deploy.embedded.installations import wheel
 from deploy.embedded.installations.base import RunnableTriton
 from deploy.embedded.server_log import ServerLog
+from deploy.gateway.operation import service
 
 
 def test_old_glibc_is_refused_with_both_versions() -> None:
@@ -263,3 +265,15 @@ def test_of_a_model_and_an_ensemble_on_it_the_model_is_blamed() -> None:
     )
     sentence = "model 'part' failed to load (so did whole): KeyError: 'x' at /m/model.py(6): f"
     assert str(log.diagnosis()) == sentence
+
+
+def test_a_gateway_runs_where_the_versions_are_that_decide_its_precision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert service.gateway_python() == Path(sys.executable)
+    served = tmp_path / "python"
+    monkeypatch.setattr(service, "SERVE_PYTHON", served)
+    monkeypatch.setattr(service, "package_versions", lambda *packages: {})
+    assert service.gateway_python() == Path(sys.executable), "there is no other"
+    served.touch()
+    assert service.gateway_python() == served
