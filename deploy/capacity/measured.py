@@ -151,7 +151,7 @@ class Measured:
 
 def measured_of(run: Run) -> Measured:
     """From a load test's report; ValueError says what it lacks, and with which command that is measured."""
-    loops = [stage for stage in run.stages if isinstance(stage.load, ClosedLoop) and stage.latency.count]
+    loops = [stage for stage in run.plan if isinstance(stage.load, ClosedLoop) and stage.latency.count]
     alone = next((stage for stage in loops if _clients(stage) == 1), None)
     many = max((stage for stage in loops if _clients(stage) > 1), key=lambda stage: stage.rate, default=None)
     if alone is None or many is None:

@@ -7,7 +7,7 @@ from typing import Any
 from deploy.capacity.cost import FORMULA, Hours
 from deploy.capacity.fleet import Fleet
 from deploy.capacity.limits import Balancers, Limit, fleet_sentences
-from deploy.capacity.measured import Measured
+from deploy.capacity.measured import ENGINE, Measured
 from deploy.capacity.queueing.server import Outcome
 from deploy.capacity.queueing.service_times import ServiceTimes
 from deploy.measuring.percentiles import percentile_name
@@ -112,6 +112,12 @@ def _notes(plan: Plan) -> list[str]:
             f"one replica is planned with up to {plan.fleet.most:.4g} requests/s, of which "
             f"{plan.measured.clients} clients got {reached:.4g} (their own time taken off): the simulation "
             "may be too good there"
+        )
+    if ENGINE in plan.measured.busy:
+        notes.append(
+            "the engine takes the host's cores, where real latencies were above predicted ones, most at high "
+            "loads (docs/loadtest.md, Capacity): keep a reserve, and hold it to a server of yours with "
+            "`python -m deploy.capacity.validate`"
         )
     if plan.fleet.sample_matters:
         notes.append("half as many simulated servers do not keep it, so their number matters: take a reserve")

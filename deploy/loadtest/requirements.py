@@ -95,7 +95,7 @@ class Requirement:
 
     def _stages(self, run: Run) -> Sequence[Stage]:
         """Those that it is checked in; _Unanswerable where there is none."""
-        stages = [stage for stage in run.stages if stage.due]
+        stages = [stage for stage in run.plan if stage.due]
         if self.at is None:
             found = [stage for stage in stages if stage.section != _SEARCH]
             if not found:

@@ -17,6 +17,7 @@ from deploy.measuring.histogram import Histogram
 from deploy.measuring.plain_data import check_types, write_json
 
 FORMAT = 1
+PEERS = "peers"  # the section of our own loads that stand beside other tools', each of one kind of request
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -256,6 +257,11 @@ class Run:
     searches: Sequence[Search] = ()
     peers: Sequence[Peer] = ()
     ended: str = ""
+
+    @property
+    def plan(self) -> Sequence[Stage]:
+        """The stages without those that stand beside other tools', which may be of other requests."""
+        return [stage for stage in self.stages if stage.section != PEERS]
 
     def write(self, path: Path) -> None:
         """Keeps the run as JSON, whole or not at all; ValueError for a value that JSON does not have."""

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rounds=options.rounds,
                 slo=objective.seconds,
                 deadline=options.deadline,
-                progress=lambda line: print(line, flush=True),
+                progress=lambda line: print(line, file=sys.stderr, flush=True),
             )
     except (EmbeddedServerError, GeneratorError, ToolError, ConnectionError, OSError, ValueError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)

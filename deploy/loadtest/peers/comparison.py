@@ -5,12 +5,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from deploy.loadtest.peers.tool import Measured
-from deploy.loadtest.results import Peer, Stage
+from deploy.loadtest.results import PEERS, Peer, Stage
 from deploy.measuring.percentiles import percentile_name
 
 TOLERANCE = 0.1  # differences beyond it are explained
 SHARES = (0.5, 0.9, 0.95, 0.99)
-SECTION = "peers"  # of our own stages that stand beside other tools
 RATE = "rate"
 
 Figures = Mapping[str, float]  # "rate" in answers a second, "p50" ... in seconds
@@ -30,13 +29,13 @@ class Row:
 
 
 def rows(stages: Sequence[Stage], peers: Sequence[Peer]) -> Sequence[Row]:
-    """Each peer beside the stages of `SECTION` that have its load and its kind."""
+    """Each peer beside the stages of `PEERS` that have its load and its kind."""
     found = []
     for peer in peers:
         own = [
             of_stage(stage)
             for stage in stages
-            if stage.section == SECTION
+            if stage.section == PEERS
             and stage.load.name == peer.beside
             and peer.kind in stage.latency_by_kind()
         ]

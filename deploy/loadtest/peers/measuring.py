@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from deploy.loadtest.generator import GeneratorError, GeneratorPool
 from deploy.loadtest.loads import ClosedLoop, Load
-from deploy.loadtest.peers.comparison import SECTION
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
 from deploy.loadtest.peers.outcome import Outcome
@@ -15,7 +14,7 @@ from deploy.loadtest.peers.rounds import Ours, compare
 from deploy.loadtest.peers.tool import Plan, Tool, ToolError
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.results import Stage
+from deploy.loadtest.results import PEERS, Stage
 from deploy.loadtest.stage import Settings, StageInterrupted, measure_stage
 from deploy.loadtest.work.mix import Entry
 from deploy.loadtest.work.options import WorkOptions
@@ -156,7 +155,7 @@ class _Ours:
     def over(self, protocol: str) -> Ours:
         def measure(questions: Sequence[Question], load: Load) -> Stage:
             pool = self._pool_of(protocol, questions)
-            stage = measure_stage(pool, load, section=SECTION, settings=self._settings)
+            stage = measure_stage(pool, load, section=PEERS, settings=self._settings)
             if stage.ended:
                 raise ToolError(f"our own load broke off: {stage.ended}")
             return stage

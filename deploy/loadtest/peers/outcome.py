@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from deploy.loadtest.peers.comparison import SECTION, rows, table
+from deploy.loadtest.peers.comparison import rows, table
 from deploy.loadtest.results import Peer, Run, Stage
 
 NOT_MEASURED = "peers_not_measured"  # of a run's `about`
@@ -24,7 +24,7 @@ def added(run: Run, outcome: Outcome) -> Run:
     about: dict[str, Any] = {key: value for key, value in run.about.items() if key != NOT_MEASURED}
     if outcome.not_measured:
         about[NOT_MEASURED] = list(outcome.not_measured)
-    stages = tuple(stage for stage in run.stages if stage.section != SECTION)
+    stages = tuple(run.plan)
     return dataclasses.replace(
         run, about=about, stages=(*stages, *outcome.stages), peers=tuple(outcome.peers)
     )

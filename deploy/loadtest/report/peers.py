@@ -3,13 +3,13 @@
 import functools
 from collections.abc import Sequence
 
-from deploy.loadtest.peers.comparison import RATE, SECTION, TOLERANCE, Row, rows
+from deploy.loadtest.peers.comparison import RATE, TOLERANCE, Row, rows
 from deploy.loadtest.peers.outcome import NOT_MEASURED
 from deploy.loadtest.report.content import Plot, Section, Table, number, words
 from deploy.loadtest.report.plots import bars
 from deploy.loadtest.report.stages import figure
 from deploy.loadtest.report.tables import loads_table
-from deploy.loadtest.results import Run
+from deploy.loadtest.results import PEERS, Run
 
 _SHOWN = ("p50", "p90", "p99")
 
@@ -20,7 +20,7 @@ def peers_section(run: Run) -> Section | None:
     missing = list(run.about.get(NOT_MEASURED, ()))
     if not compared and not missing:
         return None
-    stages = [stage for stage in run.stages if stage.section == SECTION]
+    stages = [stage for stage in run.stages if stage.section == PEERS]
     own = [loads_table(stages, "Our own loads beside them, each round", None)] if stages else []
     return Section(
         name="peers",

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from deploy.loadtest.loads import ARRIVALS, OpenLoop
 from deploy.loadtest.objectives import Objective, run_objective, supported
 from deploy.loadtest.parts import mean_parts
-from deploy.loadtest.peers.comparison import SECTION as PEERS
 from deploy.loadtest.peers.outcome import NOT_MEASURED
 from deploy.loadtest.report import tables
 from deploy.loadtest.report.content import Plot, Section, Table
@@ -22,7 +21,7 @@ from deploy.loadtest.report.stages import (
     sections,
     with_others,
 )
-from deploy.loadtest.results import Run, Stage, waits
+from deploy.loadtest.results import PEERS, Run, Stage, waits
 
 _ELSEWHERE = ("work", "requirements", "notes", NOT_MEASURED)  # of about: what is shown on its own
 _ON_THE_WAY = ("search", PEERS)  # sections whose stages would crowd plots of all

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import supported
-from deploy.loadtest.peers.comparison import SECTION as PEERS
 from deploy.loadtest.results import Run, Stage, waits
 from deploy.measuring.histogram import Histogram
 
@@ -18,7 +17,7 @@ _WHOLE = 10**_PLACES  # from which on a figure is a whole number
 
 def closed_loops(run: Run) -> list[Stage]:
     """By their clients, of those that measured something of the whole work."""
-    stages = [stage for stage in _own(run) if isinstance(stage.load, ClosedLoop) and stage.latency.count]
+    stages = [stage for stage in run.plan if isinstance(stage.load, ClosedLoop) and stage.latency.count]
     return sorted(stages, key=lambda stage: stage.load.clients if isinstance(stage.load, ClosedLoop) else 0)
 
 
@@ -26,15 +25,10 @@ def open_loops(run: Run, arrivals: str | None = None) -> list[Stage]:
     """By their rates, of those that measured something of the whole work."""
     stages = [
         stage
-        for stage in _own(run)
+        for stage in run.plan
         if isinstance(stage.load, OpenLoop) and stage.due and arrivals in (None, stage.load.arrivals)
     ]
     return sorted(stages, key=rate_of)
-
-
-def _own(run: Run) -> list[Stage]:
-    """Without those beside other tools, which are of one kind of request."""
-    return [stage for stage in run.stages if stage.section != PEERS]
 
 
 def rate_of(stage: Stage) -> float:

@@ -94,7 +94,7 @@ def _figures(stage: Stage, objective: Objective | None = None) -> str:
 
 
 def _limits(run: Run) -> Iterator[str]:
-    limited = [stage for stage in run.stages if stage.generator.limit]
+    limited = [stage for stage in run.plan if stage.generator.limit]
     if len(limited) <= _EACH:
         yield from (f"{stage.load.name} ({stage.section}): {stage.generator.limit}" for stage in limited)
         return
@@ -102,20 +102,20 @@ def _limits(run: Run) -> Iterator[str]:
     names = "; ".join(dict.fromkeys(stage.load.name for stage in others))
     yield (
         f"{first.load.name} ({first.section}): {first.generator.limit}. So it was in {len(others)} more of "
-        f"{len(run.stages)} stages, whose figures stand below: {names}"
+        f"{len(run.plan)} stages, whose figures stand below: {names}"
     )
 
 
 def _endings(run: Run) -> Iterator[str]:
     if run.ended:
         yield f"The run ended early: {run.ended}"
-    for stage in run.stages:
+    for stage in run.plan:
         if stage.ended and stage.ended not in run.ended:
             yield f"{stage.section}, {stage.load.name} ended early: {stage.ended}"
 
 
 def _stalls(run: Run) -> Iterator[str]:
-    for stage in run.stages:
+    for stage in run.plan:
         if stage.gap >= STALL_SECONDS:
             seen = "" if isinstance(stage.load, OpenLoop) else ", which a closed loop's percentiles hide"
             yield (
@@ -125,9 +125,9 @@ def _stalls(run: Run) -> Iterator[str]:
 
 
 def _unstable(run: Run) -> Iterator[str]:
-    names = [stage.load.name for stage in run.stages if not stage.stable]
+    names = [stage.load.name for stage in run.plan if not stage.stable]
     if names:
         yield (
-            f"{len(names)} of {len(run.stages)} stages did not settle within the stated spread, "
+            f"{len(names)} of {len(run.plan)} stages did not settle within the stated spread, "
             f"so that another run may differ: {'; '.join(dict.fromkeys(names))}"
         )

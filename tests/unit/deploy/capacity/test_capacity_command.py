@@ -44,6 +44,8 @@ def test_the_plan_is_printed_and_kept(
     assert plan["cost_of_a_million"] is None
     assert "Note: the clients ran on the server's machine" in printed
 
+    assert "Note: the engine takes the host's cores" in printed
+
 
 def test_a_price_is_the_reader_s_and_the_quiet_hours_cost_too(
     report: str, capsys: pytest.CaptureFixture[str]
@@ -81,6 +83,7 @@ def test_a_replica_with_gpus_has_their_hours_and_its_engine_takes_no_core(
     replicas = int(printed.split()[0])
     assert f"{2 * replicas * 1e6 / (3600 * 500):.4g} GPU-hours" in printed
     assert "14.9 core-ms a request on 2 cores" in printed
+    assert "the engine takes the host's cores" not in printed
 
 
 def test_an_objective_below_the_unloaded_latency_is_status_one(

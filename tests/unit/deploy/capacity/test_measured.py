@@ -7,7 +7,7 @@ import pytest
 
 from deploy.capacity.measured import Measured, batches, measured_of, shares
 from deploy.capacity.queueing.loads import closed_loop
-from deploy.loadtest.results import Step
+from deploy.loadtest.results import PEERS, Step
 from tests.helpers.capacity_runs import ALONE, BUSY, RATE, photo_run, without
 
 
@@ -148,3 +148,11 @@ def test_executions_of_several_stages_add_up() -> None:
 def test_no_latency_is_no_measurement(measured: Measured) -> None:
     with pytest.raises(ValueError, match="not known by process"):
         dataclasses.replace(measured, latency=np.array([]))
+
+
+def test_loads_beside_other_tools_are_no_part_of_it() -> None:
+    run = photo_run()
+    one, many = run.stages
+    window = dataclasses.replace(many.windows[0], ended=9999)
+    crops = dataclasses.replace(many, section=PEERS, windows=[window])
+    assert measured_of(dataclasses.replace(run, stages=(crops, one, many))).rate == measured_of(run).rate

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.loadtest.command.options import read_options
 from deploy.loadtest.loads import ClosedLoop, Load
-from deploy.loadtest.peers.comparison import SECTION, differences, rows, table
+from deploy.loadtest.peers.comparison import differences, rows, table
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
 from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer, share_drawn, words_for
@@ -18,7 +18,7 @@ from deploy.loadtest.peers.perf_analyzer_input import input_data
 from deploy.loadtest.peers.rounds import compare
 from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError, recorded
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.results import Stage
+from deploy.loadtest.results import PEERS, Stage
 from deploy.loadtest.work.question import Question
 from tests.helpers.load_runs import KINDS, simulated_stage
 
@@ -76,7 +76,7 @@ def figures(**values: float) -> Mapping[str, float]:
 
 @pytest.fixture(scope="module")
 def stage() -> Stage:
-    return simulated_stage(ClosedLoop(clients=4), section=SECTION, windows=4)
+    return simulated_stage(ClosedLoop(clients=4), section=PEERS, windows=4)
 
 
 def compared(
@@ -135,7 +135,7 @@ def test_a_variant_of_ours_is_measured_beside_it_and_its_figures_are_noted(stage
 
 def test_a_peer_is_found_beside_our_stages_of_its_load_and_kind(stage: Stage) -> None:
     result, _ = compared(stage)
-    other = simulated_stage(ClosedLoop(clients=8), section=SECTION, windows=4)
+    other = simulated_stage(ClosedLoop(clients=8), section=PEERS, windows=4)
     elsewhere = dataclasses.replace(stage, section="sweep")
     (row,) = rows([other, elsewhere, *result.stages], [result.peer])
     assert row.ours["rate"] == pytest.approx(stage.rate)
