@@ -43,7 +43,6 @@ def test_the_plan_is_printed_and_kept(
     assert plan["hours_of_a_million"]["replica"] == pytest.approx(hours, rel=1e-3)
     assert plan["cost_of_a_million"] is None
     assert "Note: the clients ran on the server's machine" in printed
-
     assert "Note: the engine takes the host's cores" in printed
 
 
