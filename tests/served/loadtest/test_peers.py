@@ -11,14 +11,13 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.__main__ import main
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.peers import measuring
-from deploy.loadtest.peers.comparison import SECTION
 from deploy.loadtest.peers.loadgen import LoadGen
 from deploy.loadtest.peers.locust_rest import Locust
 from deploy.loadtest.peers.outcome import NOT_MEASURED
 from deploy.loadtest.peers.perf_analyzer import PerfAnalyzer
 from deploy.loadtest.peers.tool import Form, Measured, Plan, ToolError
 from deploy.loadtest.protocols.base import Target
-from deploy.loadtest.results import Run
+from deploy.loadtest.results import PEERS, Run
 from deploy.loadtest.work.question import Question
 from deploy.measuring.pictures.portrait import PORTRAIT
 from tests.helpers.paths import ROOT
@@ -143,6 +142,6 @@ def test_a_tool_that_is_missing_or_fails_is_a_sentence_of_the_report_and_the_oth
     (peer,) = run.peers
     assert (peer.command, peer.kind, peer.beside) == ("working", "photo", "1 client")
     _, ours = run.stages
-    assert (ours.section, ours.load.name) == (SECTION, "1 client")
+    assert (ours.section, ours.load.name) == (PEERS, "1 client")
     assert ours.rate > 0
     assert "it is not installed" in (tmp_path / "report.md").read_text()
