@@ -77,7 +77,8 @@ def _notes(compared: Sequence[Row]) -> Table:
 def _plot(compared: Sequence[Row]) -> Plot:
     rates, latencies, sentences = [], [], []
     for row in compared:
-        load = f"{row.peer.tool}, {row.peer.beside}"
+        # As short as it can be: the table below has versions and outputs.
+        load = f"{row.peer.tool.rpartition(' ')[0]}: {row.peer.kind.partition(',')[0]}, {row.peer.beside}"
         for name, ratio in row.ratios.items():
             if name == RATE:
                 rates.append(bars.Beside(name=load, theirs=row.theirs[name], ours=row.ours[name]))
