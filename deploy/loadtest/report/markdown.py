@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from deploy.loadtest.report.content import NUMBER, Section, Table
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|#])")
+# An underscore within a word is no markup, and names of models have some.
+_SPECIAL = re.compile(r"([\\`*\[\]|#]|(?<!\w)_|_(?!\w))")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
