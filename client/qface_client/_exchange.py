@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops, task_names
 from ._retries import Retries, Timeout
-from ._steps import Infer, Pause, ReadModel, Steps
+from ._steps import Infer, Pause, ReadModel, Reply, Steps
 from .contract import Contract, ModelInfo, TaskSpec
 from .errors import (
     ContractError,
@@ -142,7 +142,8 @@ class Exchange:
                 parameters=search,
             )
             try:
-                return read_photo((yield from self._retries.send(infer)), tasks=(), contract=None)
+                reply: Reply = yield from self._retries.send(infer)
+                return read_photo(reply.tensors, tasks=(), contract=None)
             except InvalidInput as error:
                 if _UNKNOWN_OUTPUT not in str(error) or attempt == ATTEMPTS - 1:
                     raise
@@ -296,7 +297,8 @@ class Exchange:
                 parameters=parameters,
             )
             try:
-                tensors: Tensors = yield from self._retries.send(infer)
+                reply: Reply = yield from self._retries.send(infer)
+                tensors = reply.tensors
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
                 # the caller's: mend it by reading the contract again.

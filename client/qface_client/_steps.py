@@ -19,7 +19,7 @@ class ReadModel:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Infer:
-    """Ask a model; the outcome is the tensors of its answer by name."""
+    """Ask a model; the outcome is a Reply."""
 
     model: str
     inputs: Mapping[str, NDArray[Any]]
@@ -33,6 +33,17 @@ class Pause:
     """Wait; the outcome is None."""
 
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The answer to an `Infer`: its tensors by name, read-only, and what the server says of them."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    model: str = ""  # that answered, by its own name; "": not stated
+    version: str = ""
+    # Milliseconds by name, as the server measured this request ("total", "queue", ...); empty: none stated.
+    timings: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 Steps = Generator[ReadModel | Infer | Pause, Any, T]

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc.aio
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _connection as connection
-from ._connection import Tls
+from ._connection import AsyncGrpcTransport, Tls
 from ._exchange import DEFAULT_URL, Exchange, require_contract
 from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters
 from ._retries import Timeout, as_timeout
@@ -25,6 +24,7 @@ from ._steps import Infer, Pause, ReadModel, Steps
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
 from .results import Analysis, Face
+from .transports import AsyncTransport, Transport, awaitable
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
@@ -48,6 +48,8 @@ class AsyncFaceClient:
     `retries`: ask again where the server could not be reached or turned the request away, until the
     deadline; a server that has never answered is looked for a second only.
     `options`: gRPC channel options, which are added to the defaults.
+    `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
+    address, key, encryption and options are then its own business.
 
     A server may have several networks: `model=` of a call names the one that answers (`models()` lists
     them); without it the first one does. UnknownModel for a name that the server does not have.
@@ -66,20 +68,19 @@ class AsyncFaceClient:
         insecure_key: bool = False,
         retries: bool = True,
         options: Mapping[str, Any] | None = None,
+        transport: Transport | AsyncTransport | None = None,
     ) -> None:
-        self._url = url
-        files = connection.tls_files(tls)
-        self._metadata = connection.authorization(
-            api_key, url=url, encrypted=files is not None, insecure_key=insecure_key
-        )
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
             expect_contract=expect_contract,
             retries=retries,
             hint=connection.proxy_hint(url),
         )
-        self._channel = connection.open_channel(url, tls=files, options=options, library=grpc.aio)
-        self._calls = connection.Calls(self._channel)
+        if transport is None:
+            transport = AsyncGrpcTransport(
+                url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
+            )
+        self._transport = awaitable(transport)
         self._closed = False
 
     async def analyze(
@@ -184,7 +185,7 @@ class AsyncFaceClient:
     async def close(self) -> None:
         """End the connection. Calls after this raise RuntimeError."""
         self._closed = True
-        await self._channel.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> "Self":
         return self
@@ -217,15 +218,11 @@ class AsyncFaceClient:
             return await self._pause(step.seconds)
         try:
             if isinstance(step, ReadModel):
-                asked = connection.config_request(step)
-                config = await self._calls.config(asked, timeout=step.timeout, metadata=self._metadata)
-                return connection.model_info(config)
-            sent = connection.request(step)
-            answered = await self._calls.infer(sent, timeout=step.timeout, metadata=self._metadata)
-            return connection.answer(answered)
-        except grpc.RpcError as error:
+                return await self._transport.read_model(step)
+            return await self._transport.infer(step)
+        except QFaceError:
             self._check_open()
-            raise connection.error_of(error, url=self._url, model=step.model) from error
+            raise
 
     def _check_open(self) -> None:
         if self._closed:

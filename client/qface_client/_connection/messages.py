@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
-from .._steps import Infer, ReadModel
+from .._steps import Infer, ReadModel, Reply
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
 from ..errors import InvalidInput, QFaceError, ServerError, from_grpc
 from .channel import proxy_hint
@@ -90,6 +90,11 @@ def _varint(number: int) -> bytes:
         groups.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*groups, number])
+
+
+def reply(response: Any) -> Reply:
+    """What a ModelInferResponse says; ServerError if its tensors can't be read."""
+    return Reply(tensors=answer(response), model=response.model_name, version=response.model_version)
 
 
 def answer(response: Any) -> dict[str, NDArray[Any]]:
