@@ -11,7 +11,7 @@ twin, `qface_client.draw` draws answers on a picture, and `qface` is the command
 """
 
 from ._connection import Tls
-from ._retries import Timeout
+from ._exchange.retries import Timeout
 from ._version import __version__
 from .aio import AsyncFaceClient
 from .client import FaceClient

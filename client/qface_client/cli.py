@@ -30,9 +30,9 @@ from typing import TypeVar
 from PIL import Image
 from tqdm import tqdm
 
-from . import _captions as captions
 from ._connection.access import Tls, environment_files, read_key_file
-from ._exchange import DEFAULT_URL
+from ._drawing import captions
+from ._exchange.exchange import DEFAULT_URL
 from ._version import __version__
 from .client import FaceClient
 from .draw import draw_faces

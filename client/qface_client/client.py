@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 
 from . import _connection as connection
 from ._connection import GrpcTransport, Tls
-from ._exchange import DEFAULT_URL, Exchange, require_contract
+from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
+from ._exchange.retries import Timeout, as_timeout
+from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._photo import Crops, Encoded, Photo, encode, search_parameters
-from ._retries import Timeout, as_timeout
-from ._steps import Infer, Pause, ReadModel, Steps
 from .contract import Contract
 from .errors import InvalidInput, QFaceError
 from .results import Analysis, Face

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from . import _legend as legends
-from ._layout import Placed, Plan, areas_of, font_of
+from ._drawing import legend as legends
+from ._drawing.layout import Placed, Plan, areas_of, font_of
 from .kinds.base import BACK, Box, Canvas, Colour
 from .kinds.rotation import AXES, axes_of
 from .results import Face

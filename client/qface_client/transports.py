@@ -11,7 +11,7 @@ and calls it in a thread.
 import asyncio
 from typing import Protocol, runtime_checkable
 
-from ._steps import Infer, ReadModel, Reply
+from ._exchange.steps import Infer, ReadModel, Reply
 from .contract import ModelInfo
 
 __all__ = ["AsyncTransport", "Infer", "ModelInfo", "ReadModel", "Reply", "Transport", "awaitable"]

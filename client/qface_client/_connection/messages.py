@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
-from .._steps import Infer, ReadModel, Reply
+from .._exchange.steps import Infer, ReadModel, Reply
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
 from ..errors import InvalidInput, QFaceError, ServerError, from_grpc
 from .channel import proxy_hint

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from .._steps import Infer, ReadModel, Reply
+from .._exchange.steps import Infer, ReadModel, Reply
 from ..contract import ModelInfo
 from .access import Tls, authorization, tls_files
 from .channel import open_channel

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from qface_client import Answer, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
-from qface_client import _layout as layout
-from qface_client import _legend as legends
 from qface_client import draw as drawing
+from qface_client._drawing import layout
+from qface_client._drawing import legend as legends
 from qface_client.draw import AXES, axes_of, draw_faces
 from qface_client.kinds.mask import MASK_ALPHA
 from qface_client.results import OUTSIDE, Box

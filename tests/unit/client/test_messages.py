@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2 as v2
 from tritonclient.utils import np_to_triton_dtype
 
 from qface_client._connection import request
-from qface_client._steps import Infer
+from qface_client._exchange.steps import Infer
 
 PHOTO = np.arange(200_000, dtype=np.uint32).astype(np.uint8)
 

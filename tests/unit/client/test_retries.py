@@ -24,8 +24,8 @@ from qface_client import (
     ServerBusy,
     ServerError,
 )
-from qface_client._retries import FIRST_CONTACT, LONGEST_PAUSE, Retries
-from qface_client._steps import Infer, Pause, ReadModel
+from qface_client._exchange.retries import FIRST_CONTACT, LONGEST_PAUSE, Retries
+from qface_client._exchange.steps import Infer, Pause, ReadModel
 from tests.helpers.fake_v2_server import (
     FakeServer,
     classes,

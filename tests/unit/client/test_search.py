@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qface_client import FaceClient, InvalidInput, _exchange
+from qface_client import FaceClient, InvalidInput
+from qface_client._exchange import server_models
 from qface_client.results import Analysis
 from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, running
 
@@ -98,7 +99,7 @@ def test_a_swap_to_a_server_with_more_outputs_is_noticed_after_a_while(
     fake.search_outputs = outputs
     assert call(PHOTO).smallest_face is None
     assert fake.reads == reads, "a server is not read before each request"
-    monkeypatch.setattr(_exchange, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(server_models, "LOOK_SECONDS", 0.0)
     assert call(PHOTO).smallest_face == 21.875
     call(PHOTO)
     assert fake.reads == reads + 1

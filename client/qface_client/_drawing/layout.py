@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from PIL import ImageFont
 
-from . import _captions as captions
-from .kinds.base import Answer, Box, Colour, Row
-from .results import Face
+from ..kinds.base import Answer, Box, Colour, Row
+from ..results import Face
+from . import captions
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

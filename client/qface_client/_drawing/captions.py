@@ -1,7 +1,7 @@
 """What is written beside a face. Each answer knows its own rows."""
 
-from .kinds.base import Row
-from .results import Face
+from ..kinds.base import Row
+from ..results import Face
 
 COMPACT_LINES = 3
 

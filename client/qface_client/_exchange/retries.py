@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ._steps import Infer, Pause, ReadModel, Steps
-from .errors import ConnectError, QFaceError, RequestTimeout, ServerBusy
+from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy
+from .steps import Infer, Pause, ReadModel, Steps
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, and of all
 # How long a server that has never answered is looked for where connections fail: a wrong address shows early.

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from ._layout import LEADING, areas_of, font_of
-from .kinds.base import Colour, plain
-from .kinds.mask import colour_of
-from .results import Face
+from ..kinds.base import Colour, plain
+from ..kinds.mask import colour_of
+from ..results import Face
+from .layout import LEADING, areas_of, font_of
 
 PLAIN: Colour = (245, 245, 247)
 

@@ -1,0 +1,1 @@
+"""The client's side of the conversation with a server, without a connection."""

@@ -1,0 +1,276 @@
+"""What is sent to the server and in which order, without sending it.
+
+Each method of `Exchange` is a generator: it yields what to do (`ReadModel`, `Infer`, `Pause` of `steps`),
+gets the outcome sent back (or the QFaceError thrown in), and returns the result. The blocking client and
+the asyncio one run the same generators over their own connection. What goes to the server goes through
+`retries`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops, task_names
+from ..contract import Contract, ModelInfo, TaskSpec
+from ..errors import (
+    ContractError,
+    InvalidInput,
+    NotServed,
+)
+from ..kinds.base import Tensors
+from ..reading import (
+    CONTRACT_OUTPUT,
+    ENGINE_MODEL,
+    FACE_OUTPUTS,
+    PHOTO_MODEL,
+    SEARCH_OUTPUTS,
+    answered_hash,
+    as_box,
+    read_photo,
+    read_tasks,
+)
+from ..results import Analysis, Face
+from .retries import Retries, Timeout
+from .server_models import ATTEMPTS, ServerModels
+from .steps import Infer, Pause, Reply, Steps
+
+T = TypeVar("T")
+
+DEFAULT_URL = "localhost:8001"
+
+# Between two attempts at a request while the server's contract changes under it.
+PAUSE_SECONDS = 0.05
+
+# What Triton and the gateway write about an output that a model does not have.
+_UNKNOWN_OUTPUT = "inference output"
+
+
+def require_contract(contract: Contract | None) -> Contract:
+    """The contract, or ContractError where the model has none."""
+    if contract is None:
+        raise ContractError("the server does not say which tasks it answers: is it a Q-Face repository?")
+    return contract
+
+
+class Exchange:
+    """The client's side of the conversation, and what it remembers of the server."""
+
+    def __init__(
+        self, *, timeout: Timeout, expect_contract: str | None, retries: bool, hint: str = ""
+    ) -> None:
+        self._models = ServerModels(
+            retries=Retries(enabled=retries, connect=timeout.connect, hint=hint),
+            timeout=timeout,
+            expect_contract=expect_contract,
+        )
+
+    def info(self, *, network: str | None) -> Steps[ModelInfo]:
+        """The model that answers photos, as it is now."""
+        deadline = self._models.deadline()
+        return (
+            yield from self._models.with_network(
+                network, deadline, lambda prefix: self._models.read(f"{prefix}{PHOTO_MODEL}", deadline)
+            )
+        )
+
+    def precision(self, *, network: str | None) -> Steps[str]:
+        """In which precision a network's engine multiplies; "" where the server does not state it."""
+        deadline = self._models.deadline()
+
+        def read(prefix: str) -> Steps[str]:
+            return (yield from self._models.read_model(f"{prefix}{ENGINE_MODEL}", deadline)).precision
+
+        try:
+            return (yield from self._models.with_network(network, deadline, read))
+        except NotServed:
+            return ""
+
+    def networks(self) -> Steps[tuple[str, ...]]:
+        """The names of the networks that the server has now."""
+        yield from self._models.read_networks(self._models.deadline())
+        return tuple(self._models.networks)
+
+    def photo(
+        self,
+        photo: Encoded,
+        *,
+        tasks: Iterable[str] | None,
+        network: str | None,
+        search: Mapping[str, int | float],
+    ) -> Steps[Analysis]:
+        """All faces of a photo that a search wants (request parameters), with the selected tasks."""
+        deadline, names = self._models.deadline(), task_names(tasks)
+
+        def request(prefix: str) -> "Steps[Analysis]":
+            tensors, selected, contract = yield from self._request(
+                f"{prefix}{PHOTO_MODEL}",
+                {"image": photo.data},
+                tasks=names,
+                extra=FACE_OUTPUTS,
+                optional=SEARCH_OUTPUTS,
+                parameters=search,
+                deadline=deadline,
+            )
+            return read_photo(tensors, tasks=selected, contract=contract)
+
+        return (yield from self._models.with_network(network, deadline, request))
+
+    def detect(self, photo: Encoded, *, search: Mapping[str, int | float]) -> Steps[Analysis]:
+        """All faces of a photo that a search wants, without answers about them."""
+        deadline, model = self._models.deadline(), "face_detect"
+        for attempt in range(ATTEMPTS):
+            info = yield from self._models.model_for(model, search, SEARCH_OUTPUTS, deadline)
+            infer = Infer(
+                model=model,
+                inputs={"image": photo.data},
+                outputs=(*FACE_OUTPUTS, *(name for name in SEARCH_OUTPUTS if name in info.outputs)),
+                timeout=self._models.left(deadline),
+                parameters=search,
+            )
+            try:
+                reply: Reply = yield from self._models.retries.send(infer)
+                return read_photo(reply.tensors, tasks=(), contract=None)
+            except InvalidInput as error:
+                if _UNKNOWN_OUTPUT not in str(error) or attempt == ATTEMPTS - 1:
+                    raise
+                yield from self._models.read(model, deadline)
+        raise AssertionError("the last attempt returns or raises")
+
+    def face(
+        self,
+        photo: Encoded,
+        *,
+        box: Sequence[float] | None,
+        landmarks: ArrayLike | None,
+        tasks: Iterable[str] | None,
+        network: str | None,
+    ) -> Steps[Face]:
+        """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
+        deadline = self._models.deadline()
+        box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
+        names = task_names(tasks)
+
+        def request(prefix: str) -> "Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]":
+            model = f"{prefix}face_analysis"
+            if names is not None and len(set(names)) == 1:
+                # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
+                yield from self._models.known_tasks(model, names, deadline)
+                model = f"{prefix}{names[0]}"
+            return (
+                yield from self._request(
+                    model,
+                    {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
+                    tasks=names,
+                    extra=(),
+                    deadline=deadline,
+                )
+            )
+
+        tensors, selected, contract = yield from self._models.with_network(network, deadline, request)
+        width, height = (0, 0) if box is not None else photo.size()
+        return Face(
+            box=as_box(box_fp32 if box is not None else (0, 0, width, height)),
+            score=1.0,
+            landmarks5=None if landmarks is None else landmarks_fp32,
+            answers=read_tasks(tensors, tasks=selected, count=1)[0],
+            contract=contract,
+        )
+
+    def crops(self, crops: Crops, *, tasks: Iterable[str] | None, network: str | None) -> Steps[list[Face]]:
+        """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
+        if len(crops) == 0:
+            return []
+        deadline = self._models.deadline()
+        names = task_names(tasks)
+        pixels = stack_crops(crops)
+
+        def request(prefix: str) -> "Steps[list[Face]]":
+            model = f"{prefix}crop_analysis"
+            info = self._models.current.get(model) or (yield from self._models.read(model, deadline))
+            size = max(1, info.max_batch_size)
+            faces: list[Face] = []
+            for start in range(0, len(pixels), size):
+                chunk = pixels[start : start + size]
+                faces.extend((yield from self._chunk(model, chunk, names=names, deadline=deadline)))
+            return faces
+
+        return (yield from self._models.with_network(network, deadline, request))
+
+    def _chunk(
+        self, model: str, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
+    ) -> Steps[list[Face]]:
+        tensors, selected, contract = yield from self._request(
+            model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline
+        )
+        height, width = chunk.shape[1:3]
+        box = as_box((0, 0, width, height))
+        return [
+            Face(box=box, score=1.0, landmarks5=None, answers=answers, contract=contract)
+            for answers in read_tasks(tensors, tasks=selected, count=len(chunk))
+        ]
+
+    def _request(
+        self,
+        model: str,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        tasks: tuple[str, ...] | None,
+        extra: tuple[str, ...],
+        deadline: float,
+        optional: tuple[str, ...] = (),
+        parameters: Mapping[str, int | float] = MappingProxyType({}),
+    ) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+        """Send one request until the answer and the contract by which it is read are of one hash.
+
+        It is for the tasks' outputs, the `extra` ones, and those `optional` ones that the model has.
+
+        A hot swap can come between reading the contract and the request, and between the request and
+        reading it again: both are put right by another request, a bounded number of times.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._models.left(deadline)))
+            yield from self._models.model_for(model, parameters, optional, deadline)
+            info, selected = yield from self._models.known_tasks(model, tasks, deadline)
+            answered = (name for name in optional if name in info.outputs)
+            of_tasks = (output for task in selected for output in task.outputs)
+            outputs = (*of_tasks, *extra, *answered, CONTRACT_OUTPUT)
+            infer = Infer(
+                model=model,
+                inputs=inputs,
+                outputs=outputs,
+                timeout=self._models.left(deadline),
+                parameters=parameters,
+            )
+            try:
+                reply: Reply = yield from self._models.retries.send(infer)
+                tensors = reply.tensors
+            except InvalidInput as error:
+                # An output that the cached contract has and the server has no more is our mistake, not
+                # the caller's: mend it by reading the contract again.
+                if _UNKNOWN_OUTPUT not in str(error):
+                    raise
+                yield from self._models.read(model, deadline)
+                continue
+            answered_by = answered_hash(tensors)
+            self._models.check_pin(answered_by)
+            if answered_by not in self._models.contracts:
+                yield from self._models.read(model, deadline)
+            contract = self._models.contracts.get(answered_by)
+            if contract is None:
+                continue
+            if contract is info.contract and contract is self._models.current[model].contract:
+                return tensors, selected, contract  # as nearly always
+            answered_of = dataclasses.replace(self._models.current[model], contract=contract)
+            self._models.remember(answered_of, model=model)
+            selected = contract.select(tasks)
+            if all(output in outputs for task in selected for output in task.outputs):
+                return tensors, selected, contract
+        raise ContractError(
+            f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
+            f"try again when the server has settled"
+        )
