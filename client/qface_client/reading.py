@@ -17,6 +17,7 @@ from .contract import Contract, TaskSpec
 from .errors import ServerError
 from .kinds import KINDS
 from .kinds.base import Answer, Box, Tensors, tensor, text
+from .provenance import Provenance
 from .results import Analysis, Face
 
 __all__ = [
@@ -57,10 +58,18 @@ def answered_hash(tensors: Tensors) -> str:
     return hashes.pop()
 
 
-def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contract | None) -> Analysis:
+def read_photo(
+    tensors: Tensors,
+    *,
+    tasks: Sequence[TaskSpec],
+    contract: Contract | None,
+    provenance: Provenance | None = None,
+) -> Analysis:
     """The faces of a photo from `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2], `photo_size` [2]
     (width, height), each task's tensors with N in front, and `faces_found` [1] and `smallest_face` [1] where
     they were answered."""
+    if provenance is None:
+        provenance = Provenance(contract=contract.hash if contract else "")
     boxes = tensor(tensors, "boxes", shape=(None, 4)).tolist()
     count = len(boxes)
     scores = tensor(tensors, "scores", shape=(count,)).tolist()
@@ -74,6 +83,7 @@ def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contrac
             landmarks5=landmarks[i],
             answers=answers[i],
             contract=contract,
+            provenance=provenance,
         )
         for i in range(count)
     ]
@@ -87,6 +97,7 @@ def read_photo(tensors: Tensors, *, tasks: Sequence[TaskSpec], contract: Contrac
         contract=contract,
         faces_found=None if found is None else int(found),
         smallest_face=None if smallest is None else float(smallest),
+        provenance=provenance,
     )
 
 

@@ -20,6 +20,7 @@ from .kinds.multilabel import MultiLabel, Visibility
 from .kinds.points import Points
 from .kinds.rotation import Rotation
 from .kinds.value import Value
+from .provenance import Provenance
 
 __all__ = [
     "OUTSIDE",
@@ -31,10 +32,14 @@ __all__ = [
     "Mask",
     "MultiLabel",
     "Points",
+    "Provenance",
     "Rotation",
     "Value",
     "Visibility",
 ]
+
+
+_UNSTATED = Provenance()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +56,7 @@ class Face:
     )  # [5, 2]: right and left eye, nose tip, right and left mouth corner
     answers: Mapping[str, Answer]
     contract: Contract | None  # by which the answers are named; None: nothing but the face was asked for
+    provenance: Provenance = _UNSTATED  # of the request that answered this face
 
     def __getitem__(self, task: str) -> Answer:
         """The answer of a task; KeyError says which tasks this face has."""
@@ -59,7 +65,7 @@ class Face:
         return self.answers[task]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("box", "score", "landmarks5", "answers", "contract"):
+        if name.startswith("_") or name in _FIELDS:
             raise AttributeError(name)
         if name not in self.answers:
             raise AttributeError(self._missing(name))
@@ -86,6 +92,9 @@ class Face:
         }
 
 
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Face))
+
+
 class Analysis(Sequence[Face]):
     """The faces of one photo, best score first, and the photo's size after its EXIF rotation.
 
@@ -94,7 +103,7 @@ class Analysis(Sequence[Face]):
     ten faces are found (`min_face` makes it smaller); None of a server that does not return it.
     """
 
-    __slots__ = ("contract", "faces", "faces_found", "height", "smallest_face", "width")
+    __slots__ = ("contract", "faces", "faces_found", "height", "provenance", "smallest_face", "width")
 
     def __init__(
         self,
@@ -105,6 +114,7 @@ class Analysis(Sequence[Face]):
         contract: Contract | None,
         faces_found: int | None = None,
         smallest_face: float | None = None,
+        provenance: Provenance = _UNSTATED,
     ) -> None:
         self.faces = tuple(faces)
         self.width = width
@@ -112,6 +122,7 @@ class Analysis(Sequence[Face]):
         self.contract = contract
         self.faces_found = len(self.faces) if faces_found is None else faces_found
         self.smallest_face = smallest_face
+        self.provenance = provenance
 
     @overload
     def __getitem__(self, index: int) -> Face: ...

@@ -22,6 +22,7 @@ from ..errors import (
     NotServed,
 )
 from ..kinds.base import Tensors
+from ..provenance import Provenance
 from ..reading import (
     CONTRACT_OUTPUT,
     ENGINE_MODEL,
@@ -54,6 +55,32 @@ def require_contract(contract: Contract | None) -> Contract:
     if contract is None:
         raise ContractError("the server does not say which tasks it answers: is it a Q-Face repository?")
     return contract
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Answered:
+    """A reply, the tasks that it answers, and the contract by which it is read."""
+
+    reply: Reply
+    tasks: tuple[TaskSpec, ...]
+    contract: Contract
+
+    @property
+    def tensors(self) -> Tensors:
+        return self.reply.tensors
+
+    @property
+    def provenance(self) -> Provenance:
+        return _provenance(self.reply, contract=self.contract)
+
+
+def _provenance(reply: Reply, *, contract: Contract | None) -> Provenance:
+    return Provenance(
+        model=reply.model,
+        version=reply.version,
+        contract="" if contract is None else contract.hash,
+        timings=reply.timings,
+    )
 
 
 class Exchange:
@@ -106,7 +133,7 @@ class Exchange:
         deadline, names = self._models.deadline(), task_names(tasks)
 
         def request(prefix: str) -> "Steps[Analysis]":
-            tensors, selected, contract = yield from self._request(
+            answered = yield from self._request(
                 f"{prefix}{PHOTO_MODEL}",
                 {"image": photo.data},
                 tasks=names,
@@ -115,7 +142,12 @@ class Exchange:
                 parameters=search,
                 deadline=deadline,
             )
-            return read_photo(tensors, tasks=selected, contract=contract)
+            return read_photo(
+                answered.tensors,
+                tasks=answered.tasks,
+                contract=answered.contract,
+                provenance=answered.provenance,
+            )
 
         return (yield from self._models.with_network(network, deadline, request))
 
@@ -133,7 +165,9 @@ class Exchange:
             )
             try:
                 reply: Reply = yield from self._models.retries.send(infer)
-                return read_photo(reply.tensors, tasks=(), contract=None)
+                return read_photo(
+                    reply.tensors, tasks=(), contract=None, provenance=_provenance(reply, contract=None)
+                )
             except InvalidInput as error:
                 if _UNKNOWN_OUTPUT not in str(error) or attempt == ATTEMPTS - 1:
                     raise
@@ -154,7 +188,7 @@ class Exchange:
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
         names = task_names(tasks)
 
-        def request(prefix: str) -> "Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]":
+        def request(prefix: str) -> "Steps[_Answered]":
             model = f"{prefix}face_analysis"
             if names is not None and len(set(names)) == 1:
                 # Its own ensemble runs no head but this one. That the task exists is the contract's to say.
@@ -170,14 +204,15 @@ class Exchange:
                 )
             )
 
-        tensors, selected, contract = yield from self._models.with_network(network, deadline, request)
+        answered = yield from self._models.with_network(network, deadline, request)
         width, height = (0, 0) if box is not None else photo.size()
         return Face(
             box=as_box(box_fp32 if box is not None else (0, 0, width, height)),
             score=1.0,
             landmarks5=None if landmarks is None else landmarks_fp32,
-            answers=read_tasks(tensors, tasks=selected, count=1)[0],
-            contract=contract,
+            answers=read_tasks(answered.tensors, tasks=answered.tasks, count=1)[0],
+            contract=answered.contract,
+            provenance=answered.provenance,
         )
 
     def crops(self, crops: Crops, *, tasks: Iterable[str] | None, network: str | None) -> Steps[list[Face]]:
@@ -203,14 +238,20 @@ class Exchange:
     def _chunk(
         self, model: str, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
     ) -> Steps[list[Face]]:
-        tensors, selected, contract = yield from self._request(
-            model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline
-        )
+        answered = yield from self._request(model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline)
+        provenance = answered.provenance
         height, width = chunk.shape[1:3]
         box = as_box((0, 0, width, height))
         return [
-            Face(box=box, score=1.0, landmarks5=None, answers=answers, contract=contract)
-            for answers in read_tasks(tensors, tasks=selected, count=len(chunk))
+            Face(
+                box=box,
+                score=1.0,
+                landmarks5=None,
+                answers=answers,
+                contract=answered.contract,
+                provenance=provenance,
+            )
+            for answers in read_tasks(answered.tensors, tasks=answered.tasks, count=len(chunk))
         ]
 
     def _request(
@@ -223,7 +264,7 @@ class Exchange:
         deadline: float,
         optional: tuple[str, ...] = (),
         parameters: Mapping[str, int | float] = MappingProxyType({}),
-    ) -> Steps[tuple[Tensors, tuple[TaskSpec, ...], Contract]]:
+    ) -> Steps[_Answered]:
         """Send one request until the answer and the contract by which it is read are of one hash.
 
         It is for the tasks' outputs, the `extra` ones, and those `optional` ones that the model has.
@@ -248,7 +289,6 @@ class Exchange:
             )
             try:
                 reply: Reply = yield from self._models.retries.send(infer)
-                tensors = reply.tensors
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
                 # the caller's: mend it by reading the contract again.
@@ -256,7 +296,7 @@ class Exchange:
                     raise
                 yield from self._models.read(model, deadline)
                 continue
-            answered_by = answered_hash(tensors)
+            answered_by = answered_hash(reply.tensors)
             self._models.check_pin(answered_by)
             if answered_by not in self._models.contracts:
                 yield from self._models.read(model, deadline)
@@ -264,12 +304,12 @@ class Exchange:
             if contract is None:
                 continue
             if contract is info.contract and contract is self._models.current[model].contract:
-                return tensors, selected, contract  # as nearly always
+                return _Answered(reply=reply, tasks=selected, contract=contract)  # as nearly always
             answered_of = dataclasses.replace(self._models.current[model], contract=contract)
             self._models.remember(answered_of, model=model)
             selected = contract.select(tasks)
             if all(output in outputs for task in selected for output in task.outputs):
-                return tensors, selected, contract
+                return _Answered(reply=reply, tasks=selected, contract=contract)
         raise ContractError(
             f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
             f"try again when the server has settled"
