@@ -52,7 +52,7 @@ def command(
     *arguments: str | bytes, stdout: Any = subprocess.PIPE, **variables: str
 ) -> Iterator["subprocess.Popen[str]"]:
     """`qface` in a process of its own, one photo at a time."""
-    program = "import sys; from qface_client import cli; cli.IN_FLIGHT = 1; sys.exit(cli.main())"
+    program = "import sys; from qface_client import cli; cli.analyze.IN_FLIGHT = 1; sys.exit(cli.main())"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         stdout=stdout,
@@ -61,7 +61,7 @@ def command(
         env={
             **os.environ,
             "PYTHONUNBUFFERED": "",
-            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+            "PYTHONPATH": str(Path(cli.__file__).parents[2]),
             **variables,
         },
     )
@@ -194,7 +194,7 @@ def test_answers_that_came_are_printed_though_another_photo_meets_no_server(
 ) -> None:
     def break_the_first(number: int, context: grpc.ServicerContext) -> None:
         if number == 1:
-            while fake.infers < cli.IN_FLIGHT:
+            while fake.infers < cli.analyze.IN_FLIGHT:
                 time.sleep(0.01)
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "gone")
 

@@ -1,0 +1,33 @@
+"""The command line: `qface COMMAND`.
+
+A command is a module here with `add(commands, parents)`, which adds its parser, and `run(options)`, which
+returns the exit status (`statuses`). `parser` puts them together. docs/client/command-line.md is the guide.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import QFaceError
+from . import output, parser, statuses
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is escaped rather than an end to everything.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of a photo's metadata, in lines of its own
+    options = parser.make_parser().parse_args(arguments)
+    run: Callable[[Any], int] = options.run
+    try:
+        return run(options)
+    except QFaceError as error:
+        output.log(str(error))
+        return statuses.of(error)
+    except output.NoOutput as error:
+        return output.status_without_output(error.__cause__)
+    except KeyboardInterrupt:
+        return statuses.INTERRUPTED

@@ -1,0 +1,73 @@
+"""The options that say which server is called, and how: parents of every command that calls one."""
+
+import argparse
+from typing import Any
+
+from .._connection.access import Tls, environment_files, read_key_file
+from .._exchange.exchange import DEFAULT_URL
+from ..client import FaceClient
+
+Commands = Any  # what `add_subparsers` returns; argparse has no public name for it
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """A parent for a command's parser."""
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument(
+        "--url",
+        default=DEFAULT_URL,
+        metavar="HOST:PORT",
+        help="the server's gRPC (%(default)s); several servers: IP:PORT,IP:PORT or dns:///NAME:PORT",
+    )
+    server.add_argument(
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"
+    )
+    server.add_argument("--model", metavar="NAME", help="which of the server's networks (the first)")
+    server.add_argument("--json", action="store_true", help="plain data instead of text")
+    _add_access(server)
+    return server
+
+
+def client(options: argparse.Namespace) -> FaceClient:
+    """The client that the options describe; raises InvalidInput for a key or certificate that is none."""
+    names = ("root_certificates", "certificate_chain", "private_key")
+    files = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return FaceClient(
+        options.url,
+        timeout=options.timeout,
+        api_key=None if options.api_key_file is None else read_key_file(options.api_key_file),
+        # Without an option the environment decides; with one it still gives the files that are not named.
+        tls=Tls(**{**environment_files(), **files}) if files or options.tls else None,
+        insecure_key=options.insecure_key,
+    )
+
+
+def seconds(text: str) -> float:
+    """A finite number of seconds above 0, as an argument's `type`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    return number
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    access = parser.add_argument_group("key and encryption, where the server asks for them")
+    access.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        help="a file with the API key (QFACE_API_KEY_FILE, or the key itself in QFACE_API_KEY); no option "
+        "takes the key: other users of a machine can read command lines",
+    )
+    access.add_argument(
+        "--insecure-key", action="store_true", help="send the key unencrypted to another machine"
+    )
+    access.add_argument("--tls", action="store_true", help="encrypt the connection (QFACE_TLS=1)")
+    for option, name, text in (
+        ("--tls-ca", "root_certificates", "PEM file of who signed the server's certificate (QFACE_TLS_CA)"),
+        ("--tls-cert", "certificate_chain", "PEM file of the own certificate (QFACE_TLS_CERT)"),
+        ("--tls-key", "private_key", "PEM file of the own certificate's key (QFACE_TLS_KEY)"),
+    ):
+        access.add_argument(option, dest=name, metavar="FILE", help=text)

@@ -1,0 +1,41 @@
+"""`qface info`: which tasks and models a server has."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Sequence
+
+from . import connection_options, output, statuses
+from .connection_options import Commands
+
+
+def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "info", parents=parents, allow_abbrev=False, help="say which tasks the server has"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the server's contract; returns the exit status."""
+    with connection_options.client(options) as client:
+        contract, models = client.contract(model=options.model), client.models()
+        notice, precision = client.notice(model=options.model), client.precision(model=options.model)
+    if options.json:
+        about = {"models": list(models), "precision": precision, "notice": notice}
+        output.write(json.dumps({**contract.to_json(), **about}))
+        return statuses.OK
+    wide = max((len(name) for name in contract.names), default=0)
+    computed = f"  computed in {output.printable(precision)}" if precision else ""
+    lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
+    lines += [
+        f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
+        for task in contract.tasks
+    ]
+    if len(models) > 1:
+        lines.append(f"  models: {', '.join(models)} (--model NAME picks one)")
+    if notice:
+        lines.append(textwrap.indent(f"notice: {output.printable(notice)}", "  "))
+    output.write("\n".join(lines))
+    return statuses.OK
