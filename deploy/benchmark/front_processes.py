@@ -35,8 +35,8 @@ from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.work.question import Question
 from deploy.measuring.command import command, parser_of
-from deploy.measuring.sample import Sample
 from deploy.measuring.server_processes import Parts
+from qface_client.measuring.sample import Sample
 
 MODEL = "light"
 SIDE = 112  # of a crop, pixels

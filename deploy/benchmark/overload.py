@@ -29,8 +29,8 @@ from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.protocols.base import OK, REFUSED, Target
 from deploy.loadtest.work.question import Question
 from deploy.measuring.command import command, count, parser_of
-from deploy.measuring.percentiles import percentile
 from deploy.measuring.pictures.portrait import PORTRAIT
+from qface_client.measuring.percentiles import percentile
 
 LOADS = (0.8, 4.0)
 

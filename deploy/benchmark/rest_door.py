@@ -18,11 +18,11 @@ from deploy.benchmark.load.rest import RestClient
 from deploy.embedded import EmbeddedServerError
 from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.command import command, parser_of
-from deploy.measuring.loops import closed_loop
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import core_ms
 from deploy.measuring.server_processes import Parts
 from qface_client import FaceClient, QFaceError
+from qface_client.measuring.loops import closed_loop
 from qface_client.results import Analysis
 
 _MAIN, _DOOR = "main process", "REST door"

@@ -20,7 +20,7 @@ from deploy.capacity.queueing.service_times import IN_FLIGHT, Engine, ServiceTim
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.results import Run, Stage
 from deploy.loadtest.results import Step as StageStep
-from deploy.measuring.histogram import Histogram, bounds
+from qface_client.measuring.histogram import Histogram, bounds
 
 ENGINE, CLIENT, GATEWAY, TRITON = "face_engine", "client", "gateway", "tritonserver"
 _HOLDING = frozenset({"photo_analysis", "face_detect"})  # one photo a process, which waits for the engine

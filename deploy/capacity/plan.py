@@ -10,7 +10,7 @@ from deploy.capacity.limits import Balancers, Limit, fleet_sentences
 from deploy.capacity.measured import ENGINE, Measured
 from deploy.capacity.queueing.server import Outcome
 from deploy.capacity.queueing.service_times import ServiceTimes
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 _SHARES = (0.5, 0.99, 0.999)
 

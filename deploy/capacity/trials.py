@@ -25,9 +25,9 @@ from deploy.loadtest.work.building import build
 from deploy.loadtest.work.mix import Entry
 from deploy.loadtest.work.options import WorkOptions
 from deploy.measuring.about import served_here
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.processes import processes_below
 from deploy.measuring.processor_time import cpu_seconds
+from qface_client.measuring.histogram import Histogram
 
 MANY = 16  # clients that keep the server busy
 _DOOR = "grpc"

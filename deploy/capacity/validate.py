@@ -27,8 +27,8 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.loadtest.generator import GeneratorError
 from deploy.measuring.about import run_header, served_here
 from deploy.measuring.command import command, parser_of
-from deploy.measuring.percentiles import SHARES, percentile
 from deploy.measuring.plain_data import write_json
+from qface_client.measuring.percentiles import SHARES, percentile
 
 MODULE = "deploy.capacity.validate"
 LOADS = (0.5, 0.8)

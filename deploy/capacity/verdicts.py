@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.measuring.percentiles import middle, percentile
+from qface_client.measuring.percentiles import middle, percentile
 
 WITHIN = 0.2  # of the measured p50 and mean
 Latencies = NDArray[np.float64]

@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.loadtest.comparison import ALL, Comparison, compare
 from deploy.loadtest.results import Run
 from deploy.measuring.command import command, parser_of
-from deploy.measuring.differences import FLOOR, Difference
+from qface_client.measuring.differences import FLOOR, Difference
 
 
 @command("compare")

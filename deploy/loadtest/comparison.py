@@ -1,8 +1,8 @@
 """What differs between two runs beyond noise, stage by stage.
 
 Stages of the same section and load belong together; several of them are one with more windows. Intervals are
-those of deploy.measuring.differences over windows, and all of them hold together at 95 % (Bonferroni): a
-comparison of two runs of the same has a difference, any at all, in at most 5 % of cases. Parts of the split
+those of qface_client.measuring.differences over windows, and all of them hold together at 95 % (Bonferroni):
+a comparison of two runs of the same has a difference, any at all, in at most 5 % of cases. Parts of the split
 have one figure a stage. A part differs where it changed by more than half of the interval of the mean
 latency, and by more than the floor of that latency: no part is known better than what it is part of.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from deploy.loadtest.loads import Load
 from deploy.loadtest.parts import kind_weights, weighted_parts
 from deploy.loadtest.results import Run, Stage, waits
-from deploy.measuring.differences import (
+from qface_client.measuring.differences import (
     FLOOR,
     FLOORS_WITHOUT_BLOCKS,
     LEVEL,

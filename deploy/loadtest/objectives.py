@@ -5,7 +5,7 @@ import math
 import re
 
 from deploy.loadtest.results import Run, Stage
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 SETTING = "slo"  # of about["settings"]: the objective's text
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}

@@ -23,7 +23,7 @@ from deploy.loadtest.objectives import (
     supported,
 )
 from deploy.loadtest.results import Run, Stage
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 _TEXT = re.compile(
     r"\s*([a-z][a-z0-9.]*)\s*([<>]=?)\s*([\d.]+)\s*([a-z%/]*)\s*(?:@\s*([\d.]+)\s*([a-z/]+))?\s*"

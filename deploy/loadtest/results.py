@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.plain_data import check_types, write_json
+from qface_client.measuring.histogram import Histogram
 
 FORMAT = 1
 PEERS = "peers"  # the section of our own loads that stand beside other tools', each of one kind of request

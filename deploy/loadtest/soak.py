@@ -7,8 +7,8 @@ from typing import TypeVar
 from deploy.loadtest.objectives import milliseconds
 from deploy.loadtest.results import Stage, Window
 from deploy.loadtest.stage import Settings
-from deploy.measuring.differences import difference, percentile
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.differences import difference, percentile
+from qface_client.measuring.percentiles import percentile_name
 
 SECTION = "soak"
 WINDOWS = 120  # at the most: each keeps a histogram of each kind

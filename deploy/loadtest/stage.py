@@ -22,7 +22,7 @@ from deploy.loadtest.loads import Load
 from deploy.loadtest.protocols.base import OK
 from deploy.loadtest.results import Server, Stage
 from deploy.loadtest.windows import Arrivals, GapFinder, WindowFold, steady
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 # A server that refuses for so long after a request failed, and answers nothing, is given up: a gateway that
 # replaces a dead Triton is back within it.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from deploy.measuring.processes import look, processes_below, role_of, running
 from deploy.measuring.processor_time import cpu_seconds
-from deploy.measuring.sample import Sample
+from qface_client.measuring.sample import Sample
 
 GATEWAY = "gateway"
 _OF_GATEWAY = ("supervisor", "main process", "front process", "guard")

@@ -14,8 +14,8 @@ from deploy.benchmark.answer_cost.rows import BareSetting
 from deploy.measuring.model_parameters import model_parameters
 from deploy.measuring.pictures.photos import FACE, read_rgb
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.sample import Sample
 from deploy.tune.knobs import Form
+from qface_client.measuring.sample import Sample
 from runtime.contract import Contract
 from runtime.image.crops import crop_of
 

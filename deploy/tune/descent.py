@@ -1,8 +1,8 @@
 """The choice: knob after knob, each position is compared with the settings that are the best so far.
 
 Both are measured in turns, round by round, and a round's numbers are compared with each other only: what
-slows the machine for a while slows both. So it has a rule of its own: `deploy.measuring.differences` compares
-runs that were apart, and can't use that the rounds are pairs.
+slows the machine for a while slows both. So it has a rule of its own: `qface_client.measuring.differences`
+compares runs that were apart, and can't use that the rounds are pairs.
 """
 
 import dataclasses

@@ -15,11 +15,11 @@ from deploy.benchmark.answer_cost.callers import ClientProcesses, clients_in
 from deploy.benchmark.answer_cost.rows import Request
 from deploy.embedded import EmbeddedServer, EmbeddedServerError
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.sample import CLIENT
 from deploy.measuring.server_processes import ServerProcesses
 from deploy.measuring.workers import WorkerError
 from deploy.tune.descent import Duel, NotMeasured, Round
 from deploy.tune.knobs import FACE, PHOTO
+from qface_client.measuring.sample import CLIENT
 
 WARM_UP_SECONDS = 1.0
 

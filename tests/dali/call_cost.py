@@ -17,9 +17,9 @@ import tritonclient.grpc as triton
 
 from build.preprocessing.face_warp import FACE_WARP
 from deploy.embedded import Crashed, EmbeddedServer
-from deploy.measuring.loops import closed_loop
 from deploy.measuring.processes import TRITON, processes_below, role_of
 from deploy.measuring.server_processes import Parts
+from qface_client.measuring.loops import closed_loop
 from tests.helpers import requests as asking
 from tests.helpers import tiny_repository, warp_repository
 

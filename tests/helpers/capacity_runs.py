@@ -7,7 +7,7 @@ import numpy as np
 
 from deploy.loadtest.loads import ClosedLoop
 from deploy.loadtest.results import Generator, Run, Server, Stage, Step, Window
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 ALONE: Mapping[str, float] = {
     "client": 1.0,

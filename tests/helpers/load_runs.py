@@ -8,7 +8,7 @@ import numpy as np
 
 from deploy.loadtest.loads import ClosedLoop, Load, OpenLoop
 from deploy.loadtest.results import Failure, Generator, Peer, Run, Search, Server, Stage, Step, Window
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 PARTS: Mapping[str, float] = {"decode": 0.006, "engine": 0.018, "postprocess": 0.004}  # seconds of service
 WAY = 0.0015  # seconds that an answer takes besides

@@ -289,11 +289,9 @@ def test_kinds_are_named_in_their_own_modules_only() -> None:
     check_spelled(kinds().keys() - {"value"}, only_in=only_in)
 
 
+# What every measurement shares, `qface bench` included: docs/decisions/0008-one-measuring-core.md.
+STATISTICS = "qface_client.measuring"
 MEASURING = "deploy.measuring"
-# What a client's own benchmark will share: docs/decisions/0008-one-measuring-core.md.
-PORTABLE = tuple(
-    f"{MEASURING}.{name}" for name in ("differences", "histogram", "loops", "percentiles", "sample")
-)
 
 
 LIBRARIES = ("np", "numpy", "statistics")
@@ -332,7 +330,7 @@ def test_a_percentile_of_ones_own_is_seen(source: str, count: int) -> None:
 def test_percentiles_are_computed_in_the_measuring_core_only() -> None:
     """And in training, whose figures are of faces and not of requests."""
     paths = [
-        *(path for module, path in SOURCES.items() if not module.startswith((MEASURING, "training."))),
+        *(path for module, path in SOURCES.items() if not module.startswith((STATISTICS, "training."))),
         *sorted((ROOT / "tests").rglob("*.py")),
     ]
     assert not [
@@ -354,9 +352,16 @@ def test_what_measures_knows_nothing_of_what_is_measured() -> None:
     assert not users
 
 
-@pytest.mark.parametrize("module", PORTABLE)
-def test_statistics_and_loops_need_numpy_alone(module: str) -> None:
-    ours = set(closure(module)) - {MEASURING}
-    assert ours <= set(PORTABLE)
-    packages = {name.split(".")[0] for each in ours for name in imported_names(SOURCES[each])}
-    assert packages - sys.stdlib_module_names <= {"numpy", "deploy"}
+def test_statistics_and_loops_need_numpy_alone() -> None:
+    modules = [module for module in SOURCES if module.startswith(STATISTICS)]
+    assert len(modules) > 1
+    imports = [
+        node
+        for module in modules
+        for node in statements(parsed(module).body)
+        if isinstance(node, ast.ImportFrom | ast.Import)
+    ]
+    # A relative import that stays in the folder has one dot.
+    assert {node.level for node in imports if isinstance(node, ast.ImportFrom)} <= {0, 1}
+    packages = {name.split(".")[0] for module in modules for name in imported_names(SOURCES[module])}
+    assert packages - sys.stdlib_module_names <= {"numpy", "typing_extensions"}

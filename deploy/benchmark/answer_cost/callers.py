@@ -10,8 +10,8 @@ from typing import Any
 from deploy.benchmark.answer_cost.rows import BareSetting, Request
 from deploy.embedded.environment import PROJECT
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.sample import Sample
 from deploy.measuring.workers import Worker, call_together
+from qface_client.measuring.sample import Sample
 
 _PACKAGE = "deploy.benchmark.answer_cost"
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from deploy.loadtest.loads import OpenLoop
-from deploy.measuring.loops import closed_loop, open_loop
 from deploy.measuring.workers import answer_requests
 from qface_client import Face, FaceClient
+from qface_client.measuring.loops import closed_loop, open_loop
 
 _TIMEOUT = 60.0  # seconds, of a request
 

@@ -3,8 +3,8 @@
     python -m deploy.benchmark.answer_cost.compare BEFORE.json AFTER.json
 
 A row differs where the interval of the medians of its rounds excludes "the same", and they differ by more
-than a floor: the rule of all comparisons here (`deploy.measuring.differences`). It is looked at twice: in
-core-ms, which hold for one machine in one mood, and in multiples of the bare engine of the same run, from
+than a floor: the rule of all comparisons here (`qface_client.measuring.differences`). It is looked at twice:
+in core-ms, which hold for one machine in one mood, and in multiples of the bare engine of the same run, from
 which a slower machine or busy neighbours cancel. Few rounds have wide intervals: compare runs of five.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploy.benchmark.answer_cost.results import Row, Run
 from deploy.measuring.command import command, parser_of
-from deploy.measuring.differences import FLOOR, Difference, difference, median
+from qface_client.measuring.differences import FLOOR, Difference, difference, median
 
 _FEWEST_ROUNDS = 4
 _ENGINE = ("runtime", "precision")  # of what is served: what its bare engine's cost depends on

@@ -33,10 +33,10 @@ from deploy.embedded.environment import PROJECT
 from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.pictures.photos import PHOTOS, read_rgb, write_photo
 from deploy.measuring.pictures.portrait import PORTRAIT
-from deploy.measuring.sample import Sample
 from deploy.measuring.server_processes import GATEWAY, ServerProcesses, medians_by_part
 from deploy.measuring.workers import Worker
 from qface_client import FaceClient
+from qface_client.measuring.sample import Sample
 from runtime.image.crops import crop_of
 
 # Fewer are refused for having waited: this is about the cost of answers.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.measuring.percentiles import percentile
 from deploy.measuring.plain_data import write_json
-from deploy.measuring.sample import Sample
+from qface_client.measuring.percentiles import percentile
+from qface_client.measuring.sample import Sample
 
 FORMAT = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deploy.measuring.percentiles import middle
+from qface_client.measuring.percentiles import middle
 
 _Z = 1.959964  # of 95 %
 _DRAWS = 1000

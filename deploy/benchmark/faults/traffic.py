@@ -20,7 +20,7 @@ from deploy.benchmark.load.sample_requests import CHANNEL, jpeg, picture, questi
 from deploy.benchmark.overload import Measurement
 from deploy.loadtest.generator import GeneratorPool
 from deploy.loadtest.protocols.base import WRONG, Target
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 
 _OVERLOAD = 4.0  # times the measured capacity
 _OVERLOAD_SECONDS = 60.0

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 
 # Seconds that a client waits past its deadline for its own library to give up.
 SLACK = 1.0

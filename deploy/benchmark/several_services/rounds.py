@@ -9,7 +9,7 @@ from deploy.benchmark.load import End, Load, Outcome
 from deploy.benchmark.several_services.faults import Fault
 from deploy.benchmark.several_services.service import Service
 from deploy.benchmark.several_services.traffic import Requests, Way, callers, rest_caller, sort
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 
 DEADLINE = 60.0  # seconds of a call, all its tries included: FaceClient's own default
 _PAUSE = 0.05  # seconds of a caller between an answer and its next request

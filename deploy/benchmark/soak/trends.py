@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.measuring.percentiles import middle
+from qface_client.measuring.percentiles import middle
 
 SETTLE = 500  # requests: what a process allocates with its first ones is no growth
 PER = 1_000  # requests of a slope

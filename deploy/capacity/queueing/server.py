@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from deploy.capacity.queueing.batches import BatchingStep, HeldProcesses, Waiting
 from deploy.capacity.queueing.cores import Cores
 from deploy.capacity.queueing.service_times import ServiceTimes, Step
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 
 USUAL_WAITING = 16  # as in deploy/gateway/admission/lanes.py
 _DRAWN = 4096  # random numbers at a time

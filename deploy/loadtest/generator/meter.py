@@ -9,7 +9,7 @@ from deploy.loadtest.generator.pool import Arrived
 from deploy.loadtest.generator.records import NOT_SENT
 from deploy.loadtest.protocols.base import NO_DESCRIPTORS
 from deploy.loadtest.results import Generator
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 # An event loop that is busier than this makes requests wait for one another in itself.
 BUSIEST_SHARE = 0.8

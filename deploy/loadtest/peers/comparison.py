@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deploy.loadtest.peers.tool import Measured
 from deploy.loadtest.results import PEERS, Peer, Stage
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 TOLERANCE = 0.1  # differences beyond it are explained
 SHARES = (0.5, 0.9, 0.95, 0.99)

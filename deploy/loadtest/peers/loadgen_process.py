@@ -21,7 +21,7 @@ import grpc
 import mlperf_loadgen
 
 from deploy.loadtest.peers.loadgen_rules import MODEL
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 MODES = {"Server": mlperf_loadgen.TestScenario.Server, "Offline": mlperf_loadgen.TestScenario.Offline}

@@ -27,7 +27,7 @@ from deploy.loadtest.peers.tool import (
 )
 from deploy.loadtest.protocols import doors
 from deploy.loadtest.protocols.base import Target
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 USERS = (4, 16)
 SHARES = (0.5, 0.9, 0.95, 0.99)

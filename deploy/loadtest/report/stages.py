@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from deploy.loadtest.loads import ClosedLoop, OpenLoop
 from deploy.loadtest.objectives import supported
 from deploy.loadtest.results import Run, Stage, waits
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 STALL_SECONDS = 1.0  # without an answer, that a reader is pointed to
 _SMALL, _FEWEST_OTHERS = 0.02, 2  # of a sum: a part that is put together with others, where there are so many

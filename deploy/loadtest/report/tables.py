@@ -10,8 +10,8 @@ from deploy.loadtest.objectives import FEWEST_BEYOND, Objective, supported
 from deploy.loadtest.report.content import Table, number, words
 from deploy.loadtest.report.stages import figure, names, percent, with_others
 from deploy.loadtest.results import Run, Stage
-from deploy.measuring.histogram import Histogram
-from deploy.measuring.percentiles import SHARES, percentile_name
+from qface_client.measuring.histogram import Histogram
+from qface_client.measuring.percentiles import SHARES, percentile_name
 
 _MIB = 2**20
 _PERCENTILES = tuple(number(percentile_name(share)) for share in SHARES)  # in ms, as titles have it

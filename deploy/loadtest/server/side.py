@@ -17,8 +17,8 @@ from deploy.loadtest.server.spans import SpanReceiver
 from deploy.loadtest.server.split import NOISE, Measured, split
 from deploy.loadtest.server.statistics import Counters, counters_of, difference, step_of
 from deploy.loadtest.work.question import Question
-from deploy.measuring.histogram import Histogram
-from deploy.measuring.sample import CLIENT, Sample
+from qface_client.measuring.histogram import Histogram
+from qface_client.measuring.sample import CLIENT, Sample
 
 # The ports of `make serve`: where a target has one of them, the others are looked for beside it.
 _REST_PORT, _GRPC_PORT, _METRICS_PORT = "8000", "8001", "8002"

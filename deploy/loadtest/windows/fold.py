@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deploy.loadtest.generator.records import Records, ended_with
 from deploy.loadtest.protocols.base import OK
 from deploy.loadtest.results import Failure, Window
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from deploy.loadtest.results import Server
 from deploy.loadtest.server import server_side
 from deploy.loadtest.server.split import COPIES, GATEWAY, NETWORK, QUEUE, WAITING
 from deploy.loadtest.work.question import Question
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.pictures.portrait import PORTRAIT
 from qface_client import FaceClient
+from qface_client.measuring.histogram import Histogram
 
 AROUND = {WAITING, QUEUE, COPIES, GATEWAY, NETWORK}
 REQUESTS = 6

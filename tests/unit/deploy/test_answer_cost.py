@@ -12,8 +12,8 @@ from deploy.benchmark.answer_cost.figures import figures
 from deploy.benchmark.answer_cost.results import BARE, SERVED, Row, Run, row_of
 from deploy.benchmark.answer_cost.rows import ServedRow, bare_settings, chosen
 from deploy.benchmark.answer_cost.table import table
-from deploy.measuring.sample import Sample
 from qface_client import Face
+from qface_client.measuring.sample import Sample
 
 ABOUT = {"machine": {"cores": 2}, "served": {"engine": {"precision": "fp32"}, "contract": "c"}}
 

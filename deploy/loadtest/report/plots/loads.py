@@ -11,7 +11,7 @@ from deploy.loadtest.objectives import Objective
 from deploy.loadtest.report.plots import style
 from deploy.loadtest.report.stages import milliseconds, rate_of
 from deploy.loadtest.results import Stage
-from deploy.measuring.percentiles import percentile_name
+from qface_client.measuring.percentiles import percentile_name
 
 # p99, which objectives are about, is the solid one.
 _SHARES = (

@@ -21,8 +21,8 @@ from deploy.loadtest.results import Stage
 from deploy.loadtest.server.side import server_side
 from deploy.loadtest.stage import Settings, measure_stage
 from deploy.loadtest.work.question import Question
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.processes import running
+from qface_client.measuring.histogram import Histogram
 from tests.helpers import slow_repository
 from tests.helpers.gateways import PATIENT
 from tests.helpers.slow_repository import TAKES_LONG, crop

@@ -17,8 +17,8 @@ from deploy.loadtest.protocols.v2_grpc import request_of
 from deploy.loadtest.results import Server
 from deploy.loadtest.server.side import ServerSide, server_side
 from deploy.loadtest.server.split import GATEWAY, NETWORK, OUTSIDE, WAITING
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.server_processes import ServerProcesses
+from qface_client.measuring.histogram import Histogram
 from tests.helpers import three_steps
 from tests.helpers.bystanders import eventually
 from tests.helpers.embedded_servers import HURRIED

@@ -6,8 +6,8 @@ import pytest
 from deploy.loadtest.protocols.base import Target
 from deploy.loadtest.server import ServerSide, server_side
 from deploy.loadtest.work.question import Question
-from deploy.measuring.histogram import Histogram
 from deploy.measuring.server_processes import ServerProcesses
+from qface_client.measuring.histogram import Histogram
 from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, running
 
 QUESTION = Question(kind="photo", model="photo_analysis", inputs={"image": np.zeros(4, np.uint8)})

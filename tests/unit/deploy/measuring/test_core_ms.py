@@ -9,8 +9,8 @@ import time
 import pytest
 
 from deploy.measuring.processor_time import core_ms, cpu_seconds
-from deploy.measuring.sample import CLIENT, Sample
 from deploy.measuring.server_processes import Parts, ServerProcesses, medians_by_part, part_of
+from qface_client.measuring.sample import CLIENT, Sample
 
 
 def test_core_ms_are_of_one_answer_by_part() -> None:

@@ -11,7 +11,7 @@ from deploy.gateway.admission.admission import Admission
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import Refusal
 from deploy.gateway.work import Cost, Work
-from deploy.measuring.percentiles import percentile
+from qface_client.measuring.percentiles import percentile
 from tests.helpers.simulated_triton import BatchingEngine, Instances, SimulatedTriton
 from tests.helpers.virtual_time import run_in_virtual_time
 

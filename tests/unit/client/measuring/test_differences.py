@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from deploy.measuring.differences import (
+from qface_client.measuring.differences import (
     Blocks,
     difference,
     median,
@@ -15,7 +15,7 @@ from deploy.measuring.differences import (
     quotient,
     student_quantile,
 )
-from deploy.measuring.histogram import Histogram
+from qface_client.measuring.histogram import Histogram
 
 
 def windows(random: np.random.Generator, *, count: int, scale: float = 1.0) -> list[Histogram]:

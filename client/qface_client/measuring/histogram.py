@@ -7,12 +7,15 @@ exact. Histograms add up, over windows, processes and runs.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deploy.measuring.percentiles import rank
+from .percentiles import rank
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
 
 LEAST = 1e-5  # seconds: shorter ones count as this
 _STEP = math.log(1.01)
@@ -33,7 +36,7 @@ class Histogram:
     most: float = math.nan
 
     @classmethod
-    def of(cls, seconds: ArrayLike) -> Self:
+    def of(cls, seconds: ArrayLike) -> "Self":
         """Of durations [n]; ValueError for one that is negative or not finite."""
         values = np.asarray(seconds, dtype=np.float64).ravel()
         if not len(values):
@@ -49,7 +52,7 @@ class Histogram:
         )
 
     @classmethod
-    def merged(cls, parts: Iterable["Histogram"]) -> Self:
+    def merged(cls, parts: Iterable["Histogram"]) -> "Self":
         """All together."""
         held = [part for part in parts if part.count]
         if not held:
@@ -90,7 +93,7 @@ class Histogram:
         return {"bins": filled.tolist(), "counts": self.counts[filled].tolist(), **exact}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> "Self":
         """What `to_json` gave; KeyError, TypeError, ValueError or IndexError for anything else."""
         counts = np.zeros(BINS, np.int64)
         counts[np.asarray(data["bins"], np.int64)] = np.asarray(data["counts"], np.int64)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from deploy.measuring.percentiles import middle, percentile, percentile_name, rank
+from qface_client.measuring.percentiles import middle, percentile, percentile_name, rank
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:

@@ -2,7 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
 
 CLIENT = "client"  # the part of those who call
 
@@ -32,7 +35,7 @@ class Sample:
             raise ValueError("nothing was answered: measure longer with --seconds")
         return {part: 1e3 * seconds / self.answers for part, seconds in self.core_seconds.items()}
 
-    def without_idle(self, idle: Mapping[str, float]) -> Self:
+    def without_idle(self, idle: Mapping[str, float]) -> "Self":
         """Without what its processes would have taken anyway, processor seconds a second by part.
 
         No part takes less than nothing.
@@ -44,7 +47,7 @@ class Sample:
         return dataclasses.replace(self, core_seconds=spent)
 
     @classmethod
-    def together(cls, samples: Iterable["Sample"]) -> Self:
+    def together(cls, samples: Iterable["Sample"]) -> "Self":
         """Of several that were taken at the same time."""
         held = list(samples)
         parts = dict.fromkeys(part for sample in held for part in sample.core_seconds)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from deploy.measuring.sample import CLIENT, Sample
+from .sample import CLIENT, Sample
 
 _THREADS = 64  # answers that may be awaited at once, where calls come on their own
 

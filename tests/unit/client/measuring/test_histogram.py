@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.measuring.histogram import LEAST, Histogram
-from deploy.measuring.percentiles import SHARES, percentile
+from qface_client.measuring.histogram import LEAST, Histogram
+from qface_client.measuring.percentiles import SHARES, percentile
 
 
 def durations(*, seed: int, count: int = 5000) -> NDArray[np.float64]:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from deploy.measuring.loops import closed_loop, open_loop
-from deploy.measuring.sample import CLIENT
+from qface_client.measuring.loops import closed_loop, open_loop
+from qface_client.measuring.sample import CLIENT
 
 
 def test_every_client_is_answered_however_short_the_time() -> None:

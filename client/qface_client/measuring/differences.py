@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deploy.measuring.histogram import BINS, Histogram, bounds
-from deploy.measuring.percentiles import rank
+from .histogram import BINS, Histogram, bounds
+from .percentiles import rank
 
 FLOOR = 0.05
 LEVEL = 0.95
