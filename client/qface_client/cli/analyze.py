@@ -33,7 +33,10 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP files")
     parser.add_argument(
-        "--tasks", type=_names, metavar="A,B", help="only these (all; `qface info` lists them)"
+        "--tasks",
+        type=connection_options.names,
+        metavar="A,B",
+        help="only these (all; `qface info` lists them)",
     )
     parser.add_argument(
         "--min-score", type=float, metavar="SCORE", help="the score from which on a face counts (0.5)"
@@ -193,10 +196,3 @@ def _table(face: Face, *, number: int) -> list[str]:
     wide = max((len(row.name) for row in rows), default=0)
     head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
     return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("names of tasks with commas between them, like `age,gender`")
-    return names

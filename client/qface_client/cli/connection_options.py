@@ -30,16 +30,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 def client(options: argparse.Namespace) -> FaceClient:
     """The client that the options describe; raises InvalidInput for a key or certificate that is none."""
+    return FaceClient(options.url, timeout=options.timeout, **access(options))
+
+
+def access(options: argparse.Namespace) -> dict[str, Any]:
+    """FaceClient's arguments for key and encryption; raises InvalidInput for a key file that has none."""
     names = ("root_certificates", "certificate_chain", "private_key")
     files = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    return FaceClient(
-        options.url,
-        timeout=options.timeout,
-        api_key=None if options.api_key_file is None else read_key_file(options.api_key_file),
+    return {
+        "api_key": None if options.api_key_file is None else read_key_file(options.api_key_file),
         # Without an option the environment decides; with one it still gives the files that are not named.
-        tls=Tls(**{**environment_files(), **files}) if files or options.tls else None,
-        insecure_key=options.insecure_key,
-    )
+        "tls": Tls(**{**environment_files(), **files}) if files or options.tls else None,
+        "insecure_key": options.insecure_key,
+    }
 
 
 def seconds(text: str) -> float:
@@ -51,6 +54,14 @@ def seconds(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
     return number
+
+
+def names(text: str) -> list[str]:
+    """Names of tasks with commas between them, as an argument's `type`."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("names of tasks with commas between them, like `age,gender`")
+    return found
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
