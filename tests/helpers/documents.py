@@ -5,8 +5,8 @@ A page's blocks are one script, in order. By what stands after a fence:
 - `python`: run against a real server, and type-checked;
 - `python notest`: type-checked only, as it needs what a test has not (a key, another machine's server);
 - `console`: lines that begin with `$ qface` are run by the command line's own `main`; other lines are shown
-  only. A line ends with status 0 unless its comment says `exit status N`; `*`, `> FILE` and `< FILE` mean what
-  they mean to a shell, and nothing else does;
+  only. A line ends with status 0 unless its comment says `exit status N`; `*`, `> FILE` and `< FILE` mean
+  what they mean to a shell, and nothing else does;
 - `console notest`, and any other word or none: shown only.
 """
 
