@@ -17,6 +17,7 @@ from .aio import AsyncFaceClient
 from .client import FaceClient
 from .contract import Contract, TaskSpec
 from .errors import (
+    Call,
     ConnectError,
     ContractError,
     ContractMismatch,
@@ -51,6 +52,7 @@ __all__ = [
     "Analysis",
     "Answer",
     "AsyncFaceClient",
+    "Call",
     "Classification",
     "ConnectError",
     "Contract",

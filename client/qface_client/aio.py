@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike
 
 from . import _connection as connection
 from ._connection import AsyncGrpcTransport, Tls
+from ._exchange.asked import describes_failures, of_picture
 from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
 from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters
 from .contract import Contract
-from .errors import InvalidInput, QFaceError
+from .errors import QFaceError
 from .results import Analysis, Face
 from .transports import AsyncTransport, Transport, awaitable
 
@@ -51,6 +52,9 @@ class AsyncFaceClient:
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
 
+    `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
+    as none, is the server's default. The gateway takes no other (InvalidInput).
+
     A server may have several networks: `model=` of a call names the one that answers (`models()` lists
     them); without it the first one does. UnknownModel for a name that the server does not have.
 
@@ -76,13 +80,16 @@ class AsyncFaceClient:
             retries=retries,
             hint=connection.proxy_hint(url),
         )
+        own = transport is None
         if transport is None:
             transport = AsyncGrpcTransport(
                 url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
             )
         self._transport = awaitable(transport)
+        self._url = url if own else ""
         self._closed = False
 
+    @describes_failures
     async def analyze(
         self,
         photo: Photo,
@@ -92,6 +99,7 @@ class AsyncFaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        priority: int | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
@@ -105,9 +113,10 @@ class AsyncFaceClient:
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         encoded = await encode_in_thread(photo)
-        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search)
+        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
         return await self._run(steps, photo=encoded)
 
+    @describes_failures
     async def detect(
         self,
         photo: Photo,
@@ -115,6 +124,7 @@ class AsyncFaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        priority: int | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first: box, score and five landmarks, no task.
 
@@ -122,8 +132,10 @@ class AsyncFaceClient:
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         encoded = await encode_in_thread(photo)
-        return await self._run(self._exchange.detect(encoded, search=search), photo=encoded)
+        steps = self._exchange.detect(encoded, search=search, priority=priority)
+        return await self._run(steps, photo=encoded)
 
+    @describes_failures
     async def analyze_face(
         self,
         photo: Photo,
@@ -132,6 +144,7 @@ class AsyncFaceClient:
         landmarks: ArrayLike | None = None,
         tasks: Iterable[str] | None = None,
         model: str | None = None,
+        priority: int | None = None,
     ) -> Face:
         """One face whose place is known: no detection.
 
@@ -140,37 +153,55 @@ class AsyncFaceClient:
         whole picture is the face. Asked for one task, its own ensemble answers.
         """
         encoded = await encode_in_thread(photo)
-        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks, network=model)
+        steps = self._exchange.face(
+            encoded, box=box, landmarks=landmarks, tasks=tasks, network=model, priority=priority
+        )
         return await self._run(steps, photo=encoded)
 
+    @describes_failures
     async def analyze_crop(
-        self, crop: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+        self,
+        crop: Photo,
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        priority: int | None = None,
     ) -> Face:
         """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
         if isinstance(crop, np.ndarray):
-            return (await self.analyze_crops([crop], tasks=tasks, model=model))[0]
-        return await self.analyze_face(crop, tasks=tasks, model=model)
+            return (await self.analyze_crops([crop], tasks=tasks, model=model, priority=priority))[0]
+        return await self.analyze_face(crop, tasks=tasks, model=model, priority=priority)
 
+    @describes_failures
     async def analyze_crops(
-        self, crops: Crops, tasks: Iterable[str] | None = None, *, model: str | None = None
+        self,
+        crops: Crops,
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        priority: int | None = None,
     ) -> list[Face]:
         """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
         request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """
-        return await self._run(self._exchange.crops(crops, tasks=tasks, network=model), photo=None)
+        steps = self._exchange.crops(crops, tasks=tasks, network=model, priority=priority)
+        return await self._run(steps, photo=None)
 
+    @describes_failures
     async def contract(self, *, model: str | None = None) -> Contract:
         """What the server says of its tasks now; each of its networks has a contract of its own."""
         info = await self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
 
+    @describes_failures
     async def notice(self, *, model: str | None = None) -> str:
         """What people whose faces are analysed are to be informed of, as the server's operator words it."""
         info = await self._run(self._exchange.info(network=model), photo=None)
         return info.notice
 
+    @describes_failures
     async def precision(self, *, model: str | None = None) -> str:
         """The number format in which the server's engine computes ("fp32", "bf16"); "": it does not state it.
 
@@ -178,6 +209,7 @@ class AsyncFaceClient:
         """
         return await self._run(self._exchange.precision(network=model), photo=None)
 
+    @describes_failures
     async def models(self) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
         return await self._run(self._exchange.networks(), photo=None)
@@ -209,8 +241,10 @@ class AsyncFaceClient:
         except StopIteration as end:
             result: T = end.value
             return result
-        except InvalidInput as error:
-            raise connection.with_file(error, photo.file if photo else None) from error.__cause__
+        except QFaceError as error:
+            if photo is not None:
+                of_picture(error, file=photo.file, size=photo.data.nbytes)
+            raise
 
     async def _do(self, step: ReadModel | Infer | Pause) -> Any:
         self._check_open()

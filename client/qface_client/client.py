@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike
 
 from . import _connection as connection
 from ._connection import GrpcTransport, Tls
+from ._exchange.asked import describes_failures, of_picture
 from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
 from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._photo import Crops, Encoded, Photo, encode, search_parameters
 from .contract import Contract
-from .errors import InvalidInput, QFaceError
+from .errors import QFaceError
 from .results import Analysis, Face
 from .transports import Transport
 
@@ -51,6 +52,9 @@ class FaceClient:
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
 
+    `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
+    as none, is the server's default. The gateway takes no other (InvalidInput).
+
     A server may have several networks: `model=` of a call names the one that answers (`models()` lists
     them); without it the first one does. UnknownModel for a name that the server does not have.
 
@@ -76,13 +80,16 @@ class FaceClient:
             retries=retries,
             hint=connection.proxy_hint(url),
         )
+        own = transport is None
         if transport is None:
             transport = GrpcTransport(
                 url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
             )
         self._transport = transport
+        self._url = url if own else ""
         self._closed = False
 
+    @describes_failures
     def analyze(
         self,
         photo: Photo,
@@ -92,6 +99,7 @@ class FaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        priority: int | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
@@ -105,9 +113,10 @@ class FaceClient:
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         encoded = encode(photo)
-        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search)
+        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
         return self._run(steps, photo=encoded)
 
+    @describes_failures
     def detect(
         self,
         photo: Photo,
@@ -115,6 +124,7 @@ class FaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        priority: int | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first: box, score and five landmarks, no task.
 
@@ -122,8 +132,10 @@ class FaceClient:
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         encoded = encode(photo)
-        return self._run(self._exchange.detect(encoded, search=search), photo=encoded)
+        steps = self._exchange.detect(encoded, search=search, priority=priority)
+        return self._run(steps, photo=encoded)
 
+    @describes_failures
     def analyze_face(
         self,
         photo: Photo,
@@ -132,6 +144,7 @@ class FaceClient:
         landmarks: ArrayLike | None = None,
         tasks: Iterable[str] | None = None,
         model: str | None = None,
+        priority: int | None = None,
     ) -> Face:
         """One face whose place is known: no detection.
 
@@ -140,37 +153,55 @@ class FaceClient:
         whole picture is the face. Asked for one task, its own ensemble answers.
         """
         encoded = encode(photo)
-        steps = self._exchange.face(encoded, box=box, landmarks=landmarks, tasks=tasks, network=model)
+        steps = self._exchange.face(
+            encoded, box=box, landmarks=landmarks, tasks=tasks, network=model, priority=priority
+        )
         return self._run(steps, photo=encoded)
 
+    @describes_failures
     def analyze_crop(
-        self, crop: Photo, tasks: Iterable[str] | None = None, *, model: str | None = None
+        self,
+        crop: Photo,
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        priority: int | None = None,
     ) -> Face:
         """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
         if isinstance(crop, np.ndarray):
-            return self.analyze_crops([crop], tasks=tasks, model=model)[0]
-        return self.analyze_face(crop, tasks=tasks, model=model)
+            return self.analyze_crops([crop], tasks=tasks, model=model, priority=priority)[0]
+        return self.analyze_face(crop, tasks=tasks, model=model, priority=priority)
 
+    @describes_failures
     def analyze_crops(
-        self, crops: Crops, tasks: Iterable[str] | None = None, *, model: str | None = None
+        self,
+        crops: Crops,
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        priority: int | None = None,
     ) -> list[Face]:
         """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
         request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """
-        return self._run(self._exchange.crops(crops, tasks=tasks, network=model), photo=None)
+        steps = self._exchange.crops(crops, tasks=tasks, network=model, priority=priority)
+        return self._run(steps, photo=None)
 
+    @describes_failures
     def contract(self, *, model: str | None = None) -> Contract:
         """What the server says of its tasks now; each of its networks has a contract of its own."""
         info = self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
 
+    @describes_failures
     def notice(self, *, model: str | None = None) -> str:
         """What people whose faces are analysed are to be informed of, as the server's operator words it."""
         info = self._run(self._exchange.info(network=model), photo=None)
         return info.notice
 
+    @describes_failures
     def precision(self, *, model: str | None = None) -> str:
         """The number format in which the server's engine computes ("fp32", "bf16"); "": it does not state it.
 
@@ -178,6 +209,7 @@ class FaceClient:
         """
         return self._run(self._exchange.precision(network=model), photo=None)
 
+    @describes_failures
     def models(self) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
         return self._run(self._exchange.networks(), photo=None)
@@ -209,8 +241,10 @@ class FaceClient:
         except StopIteration as end:
             result: T = end.value
             return result
-        except InvalidInput as error:
-            raise connection.with_file(error, photo.file if photo else None) from error.__cause__
+        except QFaceError as error:
+            if photo is not None:
+                of_picture(error, file=photo.file, size=photo.data.nbytes)
+            raise
 
     def _do(self, step: ReadModel | Infer | Pause) -> Any:
         self._check_open()

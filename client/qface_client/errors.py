@@ -17,16 +17,52 @@
         ├── ContractMismatch the contract is not the one of `expect_contract`
         └── UnknownKind      a task answers in a kind that this client is too old for
 
-Only ConnectError, RequestTimeout and ServerBusy are worth another try; the first and the last of them
-have been tried again already, until the call's deadline, when they are raised.
+Each has `.retryable` (whether another try makes sense), `.server_message` (the server's own words) and
+`.call` (what was asked for). All can be pickled and copied.
+
+ConnectError and ServerBusy have been tried again already, until the call's deadline, when they are raised.
 """
 
+import copy
+import dataclasses
+import math
 import re
 from collections.abc import Sequence
+from typing import Any, TypeVar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Call:
+    """What was asked for when an error was raised. Neither the picture nor a key is in it."""
+
+    method: str = ""  # of the client: "analyze"
+    url: str = ""  # "": the calls are carried by a transport of the caller's
+    model: str | None = None  # the network named by `model=`
+    tasks: tuple[str, ...] | None = None  # None: all, or none were named
+    file: str | None = None  # that the picture came from
+    bytes: int | None = None  # of the picture as it is sent; None: it was not read, or there is none
 
 
 class QFaceError(Exception):
-    """Root of all errors of this package. `str(error)` is one sentence for people."""
+    """Root of all errors of this package. `str(error)` is one sentence for people.
+
+    `retryable`: whether the same call may succeed later. `server_message`: the server's own words, None where
+    it sent none. `call`: what was asked for; None where no method of a client was under way.
+    """
+
+    retryable: bool = False
+    server_message: str | None = None
+    call: Call | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[QFaceError], args: tuple[Any, ...], attributes: dict[str, Any]) -> QFaceError:
+    """A pickled error, past its constructor, which may take other arguments than the sentence."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidInput(QFaceError):
@@ -34,6 +70,11 @@ class InvalidInput(QFaceError):
 
     def __init__(self, message: str, *, file: str | None = None) -> None:
         super().__init__(message if file is None else f"{file}: {message}")
+        self.file = file
+
+    def name_file(self, file: str) -> None:
+        """Begin the sentence with the file that it is about."""
+        self.args = (f"{file}: {self}",)
         self.file = file
 
 
@@ -77,10 +118,13 @@ class ConnectError(QFaceError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.retryable = retry_after is not None
 
 
 class RequestTimeout(QFaceError):
     """The deadline passed before the whole answer was there."""
+
+    retryable = True
 
 
 class ServerBusy(QFaceError):
@@ -92,6 +136,7 @@ class ServerBusy(QFaceError):
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.retryable = retry_after < math.inf
 
 
 class ServerError(QFaceError):
@@ -103,7 +148,14 @@ class NotServed(ServerError):
 
 
 class ContractError(QFaceError):
-    """What the server says of its tasks and labels can't be used."""
+    """What the server says of its tasks and labels can't be used.
+
+    `retryable`: True where it changed while it was read.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class ContractMismatch(ContractError):
@@ -134,6 +186,10 @@ _UNHEALTHY = "backend unhealthy"
 # Of a model that the server has, while it is being unloaded or loaded.
 _RELOADING = ("no available versions", "not at ready state")
 _UNREADY = ("unknown model", "not ready")
+# What gRPC itself, on this side, writes where it ends a call.
+_OWN_WORDS = ("deadline exceeded", "cancelled", "client: ")
+
+E = TypeVar("E", bound=QFaceError)
 
 
 def from_grpc(
@@ -145,8 +201,24 @@ def from_grpc(
     that turns a request away for now, whatever its words. `hint` ends the sentence where nothing answers
     at the address.
     """
-    code = status.rpartition(".")[2]
     text = _NOISE.sub("", details).strip()
+    error = _from_status(status.rpartition(".")[2], text, url=url, model=model, pushback=pushback, hint=hint)
+    of_connection = isinstance(error, ConnectError) or text.lower().startswith(_OWN_WORDS)
+    if text and not of_connection and _UNHEALTHY not in text.lower():
+        error.server_message = text
+    return error
+
+
+def with_end(error: E, end: str) -> E:
+    """The same error, whose sentence has a further end."""
+    copied = copy.copy(error)
+    copied.args = (f"{error} ({end})",)
+    return copied
+
+
+def _from_status(
+    code: str, text: str, *, url: str, model: str, pushback: float | None, hint: str
+) -> QFaceError:
     if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED") and pushback is not None:
         return _busy(text, url=url, retry_after=pushback)
     if code == "INVALID_ARGUMENT":

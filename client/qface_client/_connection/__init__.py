@@ -2,7 +2,7 @@
 
 from .access import Tls, authorization, tls_files
 from .channel import proxy_hint
-from .messages import answer, error_of, model_info, request, with_file
+from .messages import answer, error_of, model_info, request
 from .transport import AsyncGrpcTransport, GrpcTransport
 
 __all__ = [
@@ -16,5 +16,4 @@ __all__ = [
     "proxy_hint",
     "request",
     "tls_files",
-    "with_file",
 ]

@@ -17,11 +17,12 @@ from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from .._exchange.steps import Infer, ReadModel, Reply
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
-from ..errors import InvalidInput, QFaceError, ServerError, from_grpc
+from ..errors import QFaceError, ServerError, from_grpc
 from .channel import proxy_hint
 
 _SERVICE = "/inference.GRPCInferenceService"
 _PUSHBACK = "grpc-retry-pushback-ms"
+_PRIORITY = "priority"
 _RAW = v2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
 _RAW_TAG = bytes([_RAW << 3 | 2])  # of a length-delimited field
 
@@ -48,7 +49,7 @@ def config_request(step: ReadModel) -> Any:
 def request(step: Infer) -> bytes:
     """A serialised ModelInferRequest."""
     parts: list[bytes | memoryview] = [_head(step.model, step.outputs)]
-    if step.parameters:
+    if step.parameters or step.priority is not None:
         parts.append(_parameters(step))
     parts += [_input(name, value.dtype, value.shape) for name, value in step.inputs.items()]
     for value in step.inputs.values():
@@ -75,6 +76,8 @@ def _parameters(step: Infer) -> bytes:
             message.parameters[name].int64_param = value
         else:
             message.parameters[name].double_param = value
+    if step.priority is not None:
+        message.parameters[_PRIORITY].uint64_param = step.priority
     return _serialised(message)
 
 
@@ -168,8 +171,3 @@ def _pushback(error: grpc.RpcError) -> float | None:
             # As gRPC reads it: what is negative or no number says not to try again.
             return int(value) / 1000 if str(value).isdecimal() else math.inf
     return None
-
-
-def with_file(error: InvalidInput, file: str | None) -> InvalidInput:
-    """The same error, with the file that it is about."""
-    return error if file is None or error.file is not None else InvalidInput(str(error), file=file)

@@ -16,11 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops, task_names
 from ..contract import Contract, ModelInfo, TaskSpec
-from ..errors import (
-    ContractError,
-    InvalidInput,
-    NotServed,
-)
+from ..errors import ContractError, InvalidInput, NotServed
 from ..kinds.base import Tensors
 from ..provenance import Provenance
 from ..reading import (
@@ -83,6 +79,17 @@ def _provenance(reply: Reply, *, contract: Contract | None) -> Provenance:
     )
 
 
+def check_priority(priority: Any) -> int | None:
+    """The priority as it is sent; InvalidInput for what the protocol can't send. Servers bound it further."""
+    if priority is None:
+        return None
+    if isinstance(priority, bool) or not isinstance(priority, int | np.integer):
+        raise InvalidInput(f"priority is a whole number, 1 for what goes first, not {priority!r}")
+    if not 0 <= priority < 1 << 64:
+        raise InvalidInput(f"priority is 0 (the server's default) or more, not {priority}")
+    return int(priority)
+
+
 class Exchange:
     """The client's side of the conversation, and what it remembers of the server."""
 
@@ -128,9 +135,11 @@ class Exchange:
         tasks: Iterable[str] | None,
         network: str | None,
         search: Mapping[str, int | float],
+        priority: int | None,
     ) -> Steps[Analysis]:
         """All faces of a photo that a search wants (request parameters), with the selected tasks."""
         deadline, names = self._models.deadline(), task_names(tasks)
+        priority = check_priority(priority)
 
         def request(prefix: str) -> "Steps[Analysis]":
             answered = yield from self._request(
@@ -140,6 +149,7 @@ class Exchange:
                 extra=FACE_OUTPUTS,
                 optional=SEARCH_OUTPUTS,
                 parameters=search,
+                priority=priority,
                 deadline=deadline,
             )
             return read_photo(
@@ -151,8 +161,11 @@ class Exchange:
 
         return (yield from self._models.with_network(network, deadline, request))
 
-    def detect(self, photo: Encoded, *, search: Mapping[str, int | float]) -> Steps[Analysis]:
+    def detect(
+        self, photo: Encoded, *, search: Mapping[str, int | float], priority: int | None
+    ) -> Steps[Analysis]:
         """All faces of a photo that a search wants, without answers about them."""
+        priority = check_priority(priority)
         deadline, model = self._models.deadline(), "face_detect"
         for attempt in range(ATTEMPTS):
             info = yield from self._models.model_for(model, search, SEARCH_OUTPUTS, deadline)
@@ -162,6 +175,7 @@ class Exchange:
                 outputs=(*FACE_OUTPUTS, *(name for name in SEARCH_OUTPUTS if name in info.outputs)),
                 timeout=self._models.left(deadline),
                 parameters=search,
+                priority=priority,
             )
             try:
                 reply: Reply = yield from self._models.retries.send(infer)
@@ -182,11 +196,12 @@ class Exchange:
         landmarks: ArrayLike | None,
         tasks: Iterable[str] | None,
         network: str | None,
+        priority: int | None,
     ) -> Steps[Face]:
         """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
         deadline = self._models.deadline()
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
-        names = task_names(tasks)
+        names, priority = task_names(tasks), check_priority(priority)
 
         def request(prefix: str) -> "Steps[_Answered]":
             model = f"{prefix}face_analysis"
@@ -200,6 +215,7 @@ class Exchange:
                     {"image": photo.data[None], "box": box_fp32[None], "landmarks": landmarks_fp32[None]},
                     tasks=names,
                     extra=(),
+                    priority=priority,
                     deadline=deadline,
                 )
             )
@@ -215,12 +231,19 @@ class Exchange:
             provenance=answered.provenance,
         )
 
-    def crops(self, crops: Crops, *, tasks: Iterable[str] | None, network: str | None) -> Steps[list[Face]]:
+    def crops(
+        self,
+        crops: Crops,
+        *,
+        tasks: Iterable[str] | None,
+        network: str | None,
+        priority: int | None,
+    ) -> Steps[list[Face]]:
         """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
         if len(crops) == 0:
             return []
         deadline = self._models.deadline()
-        names = task_names(tasks)
+        names, priority = task_names(tasks), check_priority(priority)
         pixels = stack_crops(crops)
 
         def request(prefix: str) -> "Steps[list[Face]]":
@@ -229,16 +252,30 @@ class Exchange:
             size = max(1, info.max_batch_size)
             faces: list[Face] = []
             for start in range(0, len(pixels), size):
-                chunk = pixels[start : start + size]
-                faces.extend((yield from self._chunk(model, chunk, names=names, deadline=deadline)))
+                chunk = self._chunk(
+                    model,
+                    pixels[start : start + size],
+                    names=names,
+                    priority=priority,
+                    deadline=deadline,
+                )
+                faces.extend((yield from chunk))
             return faces
 
         return (yield from self._models.with_network(network, deadline, request))
 
     def _chunk(
-        self, model: str, chunk: NDArray[np.uint8], *, names: tuple[str, ...] | None, deadline: float
+        self,
+        model: str,
+        chunk: NDArray[np.uint8],
+        *,
+        names: tuple[str, ...] | None,
+        priority: int | None,
+        deadline: float,
     ) -> Steps[list[Face]]:
-        answered = yield from self._request(model, {"crop": chunk}, tasks=names, extra=(), deadline=deadline)
+        answered = yield from self._request(
+            model, {"crop": chunk}, tasks=names, extra=(), priority=priority, deadline=deadline
+        )
         provenance = answered.provenance
         height, width = chunk.shape[1:3]
         box = as_box((0, 0, width, height))
@@ -261,6 +298,7 @@ class Exchange:
         *,
         tasks: tuple[str, ...] | None,
         extra: tuple[str, ...],
+        priority: int | None,
         deadline: float,
         optional: tuple[str, ...] = (),
         parameters: Mapping[str, int | float] = MappingProxyType({}),
@@ -286,6 +324,7 @@ class Exchange:
                 outputs=outputs,
                 timeout=self._models.left(deadline),
                 parameters=parameters,
+                priority=priority,
             )
             try:
                 reply: Reply = yield from self._models.retries.send(infer)
@@ -312,5 +351,6 @@ class Exchange:
                 return _Answered(reply=reply, tasks=selected, contract=contract)
         raise ContractError(
             f"the contract of {model!r} changed at each of {ATTEMPTS} attempts, or its models disagree: "
-            f"try again when the server has settled"
+            f"try again when the server has settled",
+            retryable=True,
         )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy
+from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy, with_end
 from .steps import Infer, Pause, ReadModel, Steps
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, and of all
@@ -90,7 +90,8 @@ class Retries:
                 if timeout < left:
                     raise ConnectError(
                         f"no server has answered within {self._connect:g} s: check the address, and that "
-                        f"one runs (`make serve` starts one){self._hint}"
+                        f"one runs (`make serve` starts one){self._hint}",
+                        retry_after=0.0,
                     ) from error
                 raise
             except (ServerBusy, ConnectError) as error:
@@ -125,5 +126,4 @@ class Retries:
         """The last failure, with how often and how long the step was tried."""
         if tries == 1:
             return failure
-        tried = f"{tries} tries in {self._clock() - began:.1f} s{end}"
-        return type(failure)(f"{failure} ({tried})", retry_after=failure.retry_after or 0.0)
+        return with_end(failure, f"{tries} tries in {self._clock() - began:.1f} s{end}")

@@ -80,7 +80,8 @@ class ServerModels:
                 return answer
         raise ContractError(
             f"the models of {network!r} changed their names at each of {ATTEMPTS} attempts: try again when "
-            "the server has settled"
+            "the server has settled",
+            retryable=True,
         )
 
     def _prefix(self, network: str) -> str:

@@ -26,6 +26,7 @@ class Infer:
     outputs: tuple[str, ...]
     timeout: float
     parameters: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    priority: int | None = None  # Triton's: 1 goes first; 0 and None: the server's default
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,77 @@
+"""Gives the errors of a client's methods what was asked for."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import inspect
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+from ..errors import Call, InvalidInput, QFaceError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def describes_failures(method: F) -> F:
+    """Each QFaceError of a client's method has its `call`; the outermost method's name is the one named.
+
+    The client has the address as `_url`.
+    """
+    signature = inspect.signature(method)
+
+    @contextlib.contextmanager
+    def describing(*arguments: Any, **named: Any) -> Iterator[None]:
+        try:
+            yield
+        except QFaceError as error:
+            given = signature.bind_partial(*arguments, **named).arguments
+            error.call = _described(error.call or Call(), method=method.__name__, given=given)
+            raise
+
+    if asyncio.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def described_later(*arguments: Any, **named: Any) -> Any:
+            with describing(*arguments, **named):
+                return await method(*arguments, **named)
+
+        return cast(F, described_later)
+
+    @functools.wraps(method)
+    def described(*arguments: Any, **named: Any) -> Any:
+        with describing(*arguments, **named):
+            return method(*arguments, **named)
+
+    return cast(F, described)
+
+
+def of_picture(error: QFaceError, *, file: str | None, size: int) -> None:
+    """Say of an error which file it is about, and how many bytes of it were to be sent."""
+    error.call = dataclasses.replace(error.call or Call(), file=file, bytes=size)
+    if isinstance(error, InvalidInput) and error.file is None and file is not None:
+        error.name_file(file)
+
+
+def _described(call: Call, *, method: str, given: Mapping[str, Any]) -> Call:
+    model = given.get("model")
+    return dataclasses.replace(
+        call,
+        method=method,
+        url=given["self"]._url,
+        model=model if isinstance(model, str) else None,
+        tasks=_names(given.get("tasks")),
+        file=call.file or _file(given.get("photo", given.get("crop"))),
+    )
+
+
+def _names(tasks: Any) -> tuple[str, ...] | None:
+    """The names of tasks, where they can be looked at twice."""
+    if isinstance(tasks, str):
+        return (tasks,)
+    return tuple(map(str, tasks)) if isinstance(tasks, Collection) else None
+
+
+def _file(photo: Any) -> str | None:
+    return os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else None
