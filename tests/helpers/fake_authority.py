@@ -42,6 +42,7 @@ class FakeAuthority:
         self.turned_away: list[tuple[str, str]] = []
         self.digests: list[str] = []
         self.suspected: list[str] = []
+        self.queued_seconds = 0.0  # of every ticket
         self.admission = asyncio.Event()
         self.admission.set()
         self._numbers = itertools.count(1)
@@ -67,7 +68,9 @@ class FakeAuthority:
             raise self.refusal
         assert self.where is not None
         self.admitted.append(work)
-        ticket = Ticket(number=next(self._numbers), backend=1, address=self.where, queued_seconds=0.0)
+        ticket = Ticket(
+            number=next(self._numbers), backend=1, address=self.where, queued_seconds=self.queued_seconds
+        )
         self._held.add(ticket.number)
         return ticket
 

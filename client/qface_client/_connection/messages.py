@@ -6,6 +6,7 @@ a photo.
 
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from .._exchange.steps import Infer, ReadModel, Reply
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
 from ..errors import QFaceError, ServerError, from_grpc
 from .channel import proxy_hint
+from .timings import server_timings
 
 _SERVICE = "/inference.GRPCInferenceService"
 _PUSHBACK = "grpc-retry-pushback-ms"
@@ -95,9 +97,14 @@ def _varint(number: int) -> bytes:
     return bytes([*groups, number])
 
 
-def reply(response: Any) -> Reply:
-    """What a ModelInferResponse says; ServerError if its tensors can't be read."""
-    return Reply(tensors=answer(response), model=response.model_name, version=response.model_version)
+def reply(response: Any, trailing: Iterable[tuple[str, str | bytes]] | None) -> Reply:
+    """What a ModelInferResponse and its trailing metadata say; ServerError if its tensors can't be read."""
+    return Reply(
+        tensors=answer(response),
+        model=response.model_name,
+        version=response.model_version,
+        timings=server_timings(trailing or ()),
+    )
 
 
 def answer(response: Any) -> dict[str, NDArray[Any]]:

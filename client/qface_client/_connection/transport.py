@@ -53,7 +53,10 @@ class GrpcTransport:
         opened = self._opened
         try:
             sent = request(step)
-            return reply(opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata))
+            answered, call = opened.calls.infer.with_call(
+                sent, timeout=step.timeout, metadata=opened.metadata
+            )
+            return reply(answered, call.trailing_metadata())
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error
 
@@ -80,7 +83,8 @@ class AsyncGrpcTransport:
         opened = self._opened
         try:
             sent = request(step)
-            return reply(await opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata))
+            call = opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata)
+            return reply(await call, await call.trailing_metadata())
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error
 

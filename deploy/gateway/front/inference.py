@@ -5,58 +5,42 @@ client's deadline, keeps its ticket until then, and its answer is dropped.
 """
 
 import asyncio
-import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import grpc
 
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.answers import not_ready
+from deploy.gateway.front.call import InferenceCall
 from deploy.gateway.front.channels import Channels
 from deploy.gateway.front.found_faces import faces_in
 from deploy.gateway.front.messages import MessageReader
-from deploy.gateway.front.replies import abort, own_failure
+from deploy.gateway.front.replies import abort, in_trailing_metadata, own_failure
 from deploy.gateway.front.request import InferRequest, parameter, read_request
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
-from deploy.gateway.identity import Caller, Identities, permit, tasks_of
+from deploy.gateway.identity import Identities, permit, tasks_of
 from deploy.gateway.observability.access_log import AccessLog, host_of
 from deploy.gateway.observability.answer_sums import AnswerSums
+from deploy.gateway.observability.server_timing import ServerTiming
 from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, again
-from deploy.gateway.tracing.request_trace import UNTRACED, OpenSpan, RequestTrace
-from deploy.gateway.work import Cost, Ending, Ticket, Work
+from deploy.gateway.tracing.request_trace import UNTRACED, RequestTrace
+from deploy.gateway.work import Cost, Ending, Work
 from runtime.spans import CLIENT, TRACEPARENT
 
 METHOD = "ModelInfer"
 
 CostOf = Callable[[InferRequest, ServedModels], Awaitable[Cost]]
-End = Callable[[Any, Refusal], Awaitable[NoReturn]]  # of a call without an answer, in its own protocol
+# What a call's own protocol has: its end without an answer, and where an answer's times go.
+End = Callable[[Any, Refusal], Awaitable[NoReturn]]
+Measured = Callable[[Any, ServerTiming], None]
 
 _STOP_SECONDS = 2.0  # for calls to notice that they have ended
 _LARGE = 1024 * 1024  # bytes
 _DOING = "on an inference"
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class _Call:
-    """One call, as far as it has come."""
-
-    context: Any
-    trace: RequestTrace
-    began: float = dataclasses.field(default_factory=time.monotonic)  # later: when the request was read
-    size: int = 0  # bytes of the request
-    peer: str = ""
-    caller: Caller | None = None
-    request: InferRequest | None = None
-    model: str = ""  # once it is known to be a served one
-    tasks: Sequence[str] = ()  # that the request asks for, where a log wants to know it
-    work: Work | None = None
-    ticket: Ticket | None = None
-    attempt: OpenSpan | None = None  # to send it to a Triton
-    left: bool = False  # the client waits no more
 
 
 class Inference:
@@ -64,7 +48,7 @@ class Inference:
 
     Its calls are gRPC's contexts, or what is like them in all that is used here: `invocation_metadata`,
     `auth_context`, `peer`, `time_remaining` and `read`, which returns a serialised ModelInferRequest. `end`
-    ends such a call with a refusal.
+    ends such a call with a refusal, `measured` gets the times of one that is answered.
     """
 
     def __init__(
@@ -78,8 +62,10 @@ class Inference:
         access_log: AccessLog | None,
         cost_of: CostOf,
         end: End = abort,
+        measured: Measured = in_trailing_metadata,
     ) -> None:
         self._end = end
+        self._measured = measured
         self._authority = authority
         self._channels = channels
         self._reader = reader
@@ -106,12 +92,14 @@ class Inference:
 
         `trace` gets the spans of what happens, and how it ended.
         """
-        call = _Call(context=context, trace=trace)
+        call = InferenceCall(context=context, trace=trace)
         if self._access_log is not None:
             call.peer = host_of(context.peer())
         try:
             await self._prepare(call)
-            return await self._within_timeout(call)
+            answer = await self._within_timeout(call)
+            self._measured(context, call.timing())
+            return answer
         except Refusal as refusal:
             await self._refuse(call, refusal)
         except asyncio.CancelledError:
@@ -132,7 +120,7 @@ class Inference:
 
     # -- before it is sent --------------------------------------------------------------------------
 
-    async def _prepare(self, call: _Call) -> None:
+    async def _prepare(self, call: InferenceCall) -> None:
         """Everything that is found out before admission; raises Refusal.
 
         Who calls is known before a request is read, which may be large.
@@ -178,7 +166,7 @@ class Inference:
         digest = await digest_of(request)
         return digest if digest in suspects else ""
 
-    async def _within_timeout(self, call: _Call) -> bytes:
+    async def _within_timeout(self, call: InferenceCall) -> bytes:
         """The answer, or DEADLINE_EXCEEDED once the request's own timeout has passed."""
         assert call.request is not None
         microseconds = call.request.parameters.get(TIMEOUT)
@@ -197,7 +185,7 @@ class Inference:
                 reason="timeout",
             ) from None
 
-    async def _admit_and_send(self, call: _Call) -> bytes:
+    async def _admit_and_send(self, call: InferenceCall) -> bytes:
         assert call.work is not None
         with call.trace.phase("queue"):
             call.ticket = await self._authority.admit(call.work)
@@ -235,11 +223,12 @@ class Inference:
 
     # -- with a Triton ------------------------------------------------------------------------------
 
-    def _send(self, call: _Call) -> Any:
+    def _send(self, call: InferenceCall) -> Any:
         """Begins the call to Triton: without a deadline, and not to be cancelled."""
         assert call.ticket is not None
         assert call.request is not None
         send = self._channels.call(call.ticket.address, METHOD)
+        call.sending()
         if call.trace is UNTRACED:
             return send(call.request.raw)
         call.attempt = call.trace.span("triton", kind=CLIENT, generation=call.ticket.backend)
@@ -248,7 +237,7 @@ class Inference:
         # In the metadata for Triton's own tracer, where an operator has switched that on.
         return send(call.request.raw, metadata=((TRACEPARENT, parent),))
 
-    async def _settle(self, call: _Call, sending: Any) -> bytes:
+    async def _settle(self, call: InferenceCall, sending: Any) -> bytes:
         """The answer; gives the ticket back, whatever happens."""
         try:
             answer = await self._answer(call, sending)
@@ -266,17 +255,17 @@ class Inference:
         self._finish(call, Ending.ANSWERED, code=grpc.StatusCode.OK, faces=faces)
         return answer
 
-    async def _answer(self, call: _Call, sending: Any) -> bytes:
+    async def _answer(self, call: InferenceCall, sending: Any) -> bytes:
         """Triton's answer; where Triton died under the request, another one's."""
         assert call.request is not None
         while True:
             try:
                 answer: bytes = await sending
-                _end(call.attempt)
+                call.attempted()
                 return answer
             except grpc.aio.AioRpcError as error:
                 code, details = error.code(), error.details() or ""
-                _end(call.attempt, code.name)
+                call.attempted(code.name)
             assert call.ticket is not None
             digest = await digest_of(call.request)
             repair = call.trace.span("repair")
@@ -286,13 +275,13 @@ class Inference:
             repair.end()
             sending = self._send(call)
 
-    def _failed_ourselves(self, call: _Call, error: Exception) -> Refusal:
+    def _failed_ourselves(self, call: InferenceCall, error: Exception) -> Refusal:
         failure = own_failure(error, doing=_DOING)
         self._finish(call, Ending.REFUSED, code=failure.code, reason=failure.reason)
         return failure
 
     def _finish(
-        self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str = "", faces: int = 0
+        self, call: InferenceCall, ending: Ending, *, code: grpc.StatusCode, reason: str = "", faces: int = 0
     ) -> None:
         """Gives the ticket back, counts and logs the request."""
         assert call.ticket is not None
@@ -302,66 +291,25 @@ class Inference:
             ending = Ending.ABANDONED
         seconds = time.monotonic() - call.began
         self._authority.finish(call.ticket, call.work, ending, code=code, seconds=seconds, faces=faces)
-        self._log(call, ending, code=code, reason=reason, faces=faces)
+        call.record(ending, code=code, reason=reason, faces=faces, access_log=self._access_log)
 
     # -- after it -----------------------------------------------------------------------------------
 
-    def _faces(self, call: _Call, answer: bytes) -> int:
+    def _faces(self, call: InferenceCall, answer: bytes) -> int:
         served = self._authority.served()
         assert call.work is not None
         return 0 if served is None else faces_in(answer, call.work, served, sums=self._answer_sums)
 
-    async def _refuse(self, call: _Call, refusal: Refusal) -> NoReturn:
+    async def _refuse(self, call: InferenceCall, refusal: Refusal) -> NoReturn:
         """Ends the call; counts and logs a refusal that came before admission."""
         if call.ticket is None:
             if call.work is None:  # else the authority refused it, and has counted it
                 self._authority.refused(call.model, refusal.reason)
-            self._log(call, Ending.REFUSED, code=refusal.code, reason=refusal.reason)
+            call.record(Ending.REFUSED, code=refusal.code, reason=refusal.reason, access_log=self._access_log)
         elif call.left:  # it goes on without its client, whose span ends here
             call.trace.outcome(refusal.code.name, outcome=Ending.REFUSED.value, reason=refusal.reason)
         await self._end(call.context, refusal)
         raise AssertionError("a call went on after its end")
-
-    def _log(
-        self, call: _Call, ending: Ending, *, code: grpc.StatusCode, reason: str, faces: int = 0
-    ) -> None:
-        megapixels = 0.0 if call.work is None else call.work.cost.pixels / 1e6
-        call.trace.outcome(
-            code.name,
-            outcome=ending.value,
-            reason=reason,
-            model=call.model,
-            bytes=call.size,
-            megapixels=megapixels,
-            faces=faces,
-        )
-        if self._access_log is None:
-            return
-        total = time.monotonic() - call.began
-        queued = None if call.ticket is None else call.ticket.queued_seconds
-        self._access_log.write(
-            trace=call.trace.id,
-            id="" if call.request is None else call.request.id,
-            model=call.model,
-            client="" if call.caller is None else call.caller.name,
-            peer=call.peer,
-            tasks=call.tasks,
-            bytes=call.size,
-            megapixels=megapixels,
-            faces=faces,
-            outcome=ending.value,
-            code=code.name,
-            reason=reason,
-            queue_ms=None if queued is None else queued * 1e3,
-            triton_ms=None if queued is None else (total - queued) * 1e3,
-            total_ms=total * 1e3,
-            generation=None if call.ticket is None else call.ticket.backend,
-        )
-
-
-def _end(attempt: OpenSpan | None, error: str = "") -> None:
-    if attempt is not None:
-        attempt.end(error)
 
 
 def _ended(sending: Any) -> "asyncio.Future[None]":

@@ -1,4 +1,4 @@
-"""How a call ends without an answer: a Refusal as a gRPC status, and failures of the gateway's own."""
+"""What goes with the end of a gRPC call: a Refusal as its status, failures of our own, an answer's times."""
 
 import logging
 import traceback
@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import grpc
 
+from deploy.gateway.observability.server_timing import METADATA, ServerTiming
 from deploy.gateway.refusals import Refusal
 
 PUSHBACK = "grpc-retry-pushback-ms"
@@ -21,6 +22,11 @@ async def abort(context: Any, refusal: Refusal) -> NoReturn:
         metadata = ((PUSHBACK, str(max(1, round(refusal.retry_after * 1000)))),)
     await context.abort(refusal.code, refusal.sentence[:_DETAILS], metadata)
     raise AssertionError("abort returned")
+
+
+def in_trailing_metadata(context: Any, timing: ServerTiming) -> None:
+    """States with an answer where its time went."""
+    context.set_trailing_metadata(((METADATA, timing.to_text()),))
 
 
 def own_failure(error: Exception, *, doing: str) -> Refusal:

@@ -1,7 +1,9 @@
 """POST /v1/analyze: a photo's faces as the JSON of `qface analyze --json`."""
 
 import asyncio
+import dataclasses
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +13,8 @@ from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.authority import Authority
 from deploy.gateway.front.inference import Inference
+from deploy.gateway.observability.server_timing import HEADER as SERVER_TIMING
+from deploy.gateway.observability.server_timing import ServerTiming
 from deploy.gateway.refusals import BY_MODEL, Refusal, unavailable
 from deploy.gateway.rest.call import RestCall
 from deploy.gateway.rest.contracts import ServedContracts
@@ -50,7 +54,7 @@ class Analyze:
         """The answer, or the problem that a call ended in."""
         call = self._call_of(request)
         try:
-            response = _response(await self._content(call), request_id=call.request_id)
+            response = _response(*await self._content(call), request_id=call.request_id)
         except Problem as problem:
             response = problem.response(request_id=call.request_id)
         except BaseException:
@@ -59,7 +63,8 @@ class Analyze:
         call.trace.finish({**_PROTOCOL, "http.response.status_code": response.status})
         return response
 
-    async def _content(self, call: RestCall) -> bytes:
+    async def _content(self, call: RestCall) -> tuple[bytes, str]:
+        """The JSON, and where the time of it went as the header states it."""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)
@@ -69,13 +74,15 @@ class Analyze:
                 if _lacks_output(problem.refusal) and attempt + 1 < _ATTEMPTS:
                     continue
                 raise
+            began = time.monotonic()
             try:
                 with call.trace.phase("json"):
                     body = await self._body(call, answer)
             except (ServerError, ValueError) as error:  # NaN is no JSON
                 raise self._unanswered(call, _unusable(error)) from error
             if body is not None:
-                return body
+                assert call.timing is not None
+                return body, _timing_text(call.timing, json_seconds=time.monotonic() - began)
         raise self._unanswered(
             call,
             unavailable(
@@ -139,6 +146,16 @@ def _json_of(tensors: Tensors, tasks: Sequence[TaskSpec], contract: Contract) ->
     return json.dumps(content, allow_nan=False).encode() + b"\n"
 
 
-def _response(body: bytes, *, request_id: str) -> web.Response:
-    headers = {**HEADERS, "Content-Type": "application/json", REQUEST_ID: request_id}
+def _timing_text(timing: ServerTiming, *, json_seconds: float) -> str:
+    whole = dataclasses.replace(timing, total=timing.total + json_seconds)
+    return whole.to_text(json=json_seconds)
+
+
+def _response(body: bytes, timing: str, *, request_id: str) -> web.Response:
+    headers = {
+        **HEADERS,
+        "Content-Type": "application/json",
+        REQUEST_ID: request_id,
+        SERVER_TIMING: timing,
+    }
     return web.Response(body=body, headers=headers)

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import grpc
 from aiohttp import web
@@ -12,6 +12,7 @@ from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.request import check_id
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.identity import Identities, permit
+from deploy.gateway.observability.server_timing import ServerTiming
 from deploy.gateway.refusals import Refusal, invalid
 from deploy.gateway.rest.body import check_head, read_photo
 from deploy.gateway.rest.contracts import ServedContracts
@@ -93,6 +94,7 @@ class RestCall(Head):
         self._served: ServedModels | None = None  # that `query` was compared with
         self.request_id = sent_id(request) or uuid.uuid4().hex
         self.query: PhotoQuery | None = None  # as it was sent last
+        self.timing: ServerTiming | None = None  # of what was answered last
 
     def time_remaining(self) -> float | None:
         """None: a timeout goes as the request's own parameter."""
@@ -140,4 +142,6 @@ class RestCall(Head):
         return query
 
 
-MakeCall = Callable[[web.BaseRequest], RestCall]
+def keep(call: RestCall, timing: ServerTiming) -> None:
+    """An `Inference`'s `measured`: the answer's times go into its header, once it is written."""
+    call.timing = timing

@@ -20,7 +20,7 @@ from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, crowded
 from deploy.gateway.rest.analyze import Analyze
-from deploy.gateway.rest.call import RestCall, sent_id
+from deploy.gateway.rest.call import RestCall, keep, sent_id
 from deploy.gateway.rest.connections import Connections
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.descriptions import Descriptions
@@ -78,6 +78,7 @@ class RestFront:
             access_log=access_log,
             cost_of=self._costs.of,
             end=end,
+            measured=keep,
         )
         self._analyze = Analyze(
             authority=authority,

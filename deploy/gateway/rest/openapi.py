@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploy.gateway.front.request import ID_CHARACTERS
+from deploy.gateway.observability.server_timing import HEADER as SERVER_TIMING
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.rest.body import PLAIN
 from deploy.gateway.rest.contracts import ServedPhotos
@@ -98,7 +99,15 @@ def _analyze(photos: ServedPhotos) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "The faces, best score first; a photo without a face has none.",
-                "headers": {REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"}},
+                "headers": {
+                    REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"},
+                    SERVER_TIMING: {
+                        "description": "Milliseconds of this request: total, since it arrived, and of them "
+                        "queue, triton and json.",
+                        "required": True,
+                        "schema": _TEXT,
+                    },
+                },
                 "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Analysis"}}},
             },
             **_errors(_ANALYZE),

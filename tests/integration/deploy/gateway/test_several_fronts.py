@@ -172,6 +172,14 @@ def test_metrics_count_what_every_front_did(server: GatewayServer, header: Heade
     assert eventually(lambda: counted(server, "refused", reason="unknown_model") == refused + len(stubs))
 
 
+def test_a_further_front_states_where_an_answers_time_went(server: GatewayServer, header: Header) -> None:
+    with connection_of_a_further_front(server) as stub:
+        wait_for_key(server, stub, header)
+        _, call = stub.ModelInfer.with_call(crop(1), timeout=60, metadata=header)
+    stated = dict(call.trailing_metadata())["server-timing"]
+    assert re.findall(r"(\w+);dur=", stated) == ["total", "queue", "triton"]
+
+
 def test_a_killed_front_costs_no_client_that_tries_again_its_answer(
     server: GatewayServer, header: Header
 ) -> None:

@@ -1,6 +1,7 @@
 """POST /v1/analyze: a photo becomes the request that gRPC would have sent, and its answer becomes JSON."""
 
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,19 @@ def test_the_answer_is_the_json_of_our_client() -> None:
             assert answer.json == client.analyze(PHOTO).to_json()
         assert bytes(running.triton.inputs["image"]) == PHOTO
         assert [each.faces for each in running.authority.finished] == [1]
+
+    with_rest(test)
+
+
+def test_an_answer_states_where_its_time_went_the_making_of_its_json_included() -> None:
+    async def test(running: RunningRest) -> None:
+        running.authority.queued_seconds = 0.25
+        stated = (await running.send()).headers["Server-Timing"]
+        timing = {name: float(value) for name, value in re.findall(r"(\w+);dur=([\d.]+)", stated)}
+        assert list(timing) == ["total", "queue", "triton", "json"]
+        assert timing["queue"] == 250
+        assert timing["total"] >= timing["triton"] + timing["json"] - 0.02  # each is rounded
+        assert "Server-Timing" not in (await running.send(data=b"no picture")).headers
 
     with_rest(test)
 
