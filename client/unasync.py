@@ -30,6 +30,7 @@ _WORDS = (
     (r"import AsyncTransport, Transport, awaitable", "import Transport"),
     (r"awaitable\(transport\)", "transport"),
     (r"\bAsyncGrpcTransport\b", "GrpcTransport"),
+    (r"\bAsyncRecorded\b", "Recorded"),
     (r"\(await (self\.analyze_crops\([^)]*\))\)", r"\1"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),

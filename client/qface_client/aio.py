@@ -7,6 +7,7 @@ Answers, errors and arguments are FaceClient's, whose module is generated from t
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -24,6 +25,7 @@ from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters
 from .contract import Contract
 from .errors import QFaceError
+from .recorded import AsyncRecorded
 from .results import Analysis, Face
 from .transports import AsyncTransport, Transport, awaitable
 
@@ -51,6 +53,7 @@ class AsyncFaceClient:
     `options`: gRPC channel options, which are added to the defaults.
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
+    `record`: a file into which the answers are written (`qface_client.recorded`), which plays them again.
 
     `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
     as none, is the server's default. The gateway takes no other (InvalidInput).
@@ -73,6 +76,7 @@ class AsyncFaceClient:
         retries: bool = True,
         options: Mapping[str, Any] | None = None,
         transport: Transport | AsyncTransport | None = None,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
@@ -85,6 +89,8 @@ class AsyncFaceClient:
             transport = AsyncGrpcTransport(
                 url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
             )
+        if record is not None:
+            transport = AsyncRecorded(transport, record)
         self._transport = awaitable(transport)
         self._url = url if own else ""
         self._closed = False

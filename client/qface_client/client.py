@@ -7,6 +7,7 @@
 What is sent to the server, and in which order, stands in `_exchange`; this module sends it.
 """
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -24,6 +25,7 @@ from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._photo import Crops, Encoded, Photo, encode, search_parameters
 from .contract import Contract
 from .errors import QFaceError
+from .recorded import Recorded
 from .results import Analysis, Face
 from .transports import Transport
 
@@ -51,6 +53,7 @@ class FaceClient:
     `options`: gRPC channel options, which are added to the defaults.
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
+    `record`: a file into which the answers are written (`qface_client.recorded`), which plays them again.
 
     `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
     as none, is the server's default. The gateway takes no other (InvalidInput).
@@ -73,6 +76,7 @@ class FaceClient:
         retries: bool = True,
         options: Mapping[str, Any] | None = None,
         transport: Transport | None = None,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
@@ -85,6 +89,8 @@ class FaceClient:
             transport = GrpcTransport(
                 url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
             )
+        if record is not None:
+            transport = Recorded(transport, record)
         self._transport = transport
         self._url = url if own else ""
         self._closed = False

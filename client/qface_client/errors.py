@@ -13,9 +13,10 @@
     │                        stops, repairs itself or reloads (`.retry_after`)
     ├── ServerError          the server failed, or its answer is not what it promised
     │   └── NotServed        the server has no such model: it is another repository, or it was changed
-    └── ContractError        what the server says of itself can't be used
-        ├── ContractMismatch the contract is not the one of `expect_contract`
-        └── UnknownKind      a task answers in a kind that this client is too old for
+    ├── ContractError        what the server says of itself can't be used
+    │   ├── ContractMismatch the contract is not the one of `expect_contract`
+    │   └── UnknownKind      a task answers in a kind that this client is too old for
+    └── NotRecorded          a recording (`qface_client.recorded`) has no answer to this request
 
 Each has `.retryable` (whether another try makes sense), `.server_message` (the server's own words) and
 `.call` (what was asked for). All can be pickled and copied.
@@ -172,6 +173,10 @@ class ContractMismatch(ContractError):
 
 class UnknownKind(ContractError):
     """A task answers in a kind that this version of the client can't read."""
+
+
+class NotRecorded(QFaceError):
+    """The recording that answers in a server's place has no answer to this request."""
 
 
 # Triton's own words around a step's message, which mean nothing to the person who sent a photo.

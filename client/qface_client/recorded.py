@@ -1,0 +1,141 @@
+"""Answers from a file, for tests and scripts that have no server.
+
+    with FaceClient("localhost:8001", record="answers.jsonl") as client:  # writes the answers down
+        client.analyze("photo.jpg")
+
+    with FaceClient(transport=Replayed("answers.jsonl")) as client:  # the same answers, without a server
+        client.analyze("photo.jpg")
+
+The file is text: a header, then a line of JSON a request. A picture stands there by the SHA-256 of its
+bytes; no picture, crop or key is in it, but the answers about the faces are. A request is known by its model,
+inputs and parameters, not by its file's name, `priority` or timeout.
+"""
+
+import asyncio
+import dataclasses
+import os
+
+from ._exchange.steps import Infer, ReadModel, Reply
+from ._recording.index import Index, parameters_text
+from ._recording.missing import not_recorded
+from ._recording.writer import Writer
+from .contract import ModelInfo
+from .errors import QFaceError
+from .transports import AsyncTransport, Transport, awaitable
+
+__all__ = ["AsyncRecorded", "Recorded", "Replayed"]
+
+
+class Recorded:
+    """A transport that writes down how each request to another one ends.
+
+    Answers are written, and errors that another try can't mend. The file appears under its name at `close`;
+    until then it is `PATH.xxxxxxxx.part`. An older file of that name is replaced. InvalidInput where it can't
+    be written.
+    """
+
+    def __init__(self, transport: Transport, path: str | os.PathLike[str]) -> None:
+        self._transport = transport
+        self._writer = Writer(path)
+
+    def read_model(self, step: ReadModel) -> ModelInfo:
+        try:
+            info = self._transport.read_model(step)
+        except QFaceError as error:
+            self._writer.add(step, error)
+            raise
+        self._writer.add(step, info)
+        return info
+
+    def infer(self, step: Infer) -> Reply:
+        try:
+            reply = self._transport.infer(step)
+        except QFaceError as error:
+            self._writer.add(step, error)
+            raise
+        self._writer.add(step, reply)
+        return reply
+
+    def close(self) -> None:
+        try:
+            self._transport.close()
+        finally:
+            self._writer.close()
+
+
+class AsyncRecorded:
+    """`Recorded` for the asyncio client; it writes in a thread."""
+
+    def __init__(self, transport: Transport | AsyncTransport, path: str | os.PathLike[str]) -> None:
+        self._transport = awaitable(transport)
+        self._writer = Writer(path)
+
+    async def read_model(self, step: ReadModel) -> ModelInfo:
+        try:
+            info = await self._transport.read_model(step)
+        except QFaceError as error:
+            await asyncio.to_thread(self._writer.add, step, error)
+            raise
+        await asyncio.to_thread(self._writer.add, step, info)
+        return info
+
+    async def infer(self, step: Infer) -> Reply:
+        try:
+            reply = await self._transport.infer(step)
+        except QFaceError as error:
+            await asyncio.to_thread(self._writer.add, step, error)
+            raise
+        await asyncio.to_thread(self._writer.add, step, reply)
+        return reply
+
+    async def close(self) -> None:
+        try:
+            await self._transport.close()
+        finally:
+            await asyncio.to_thread(self._writer.close)
+
+
+class Replayed:
+    """A transport that answers from a recording, at once.
+
+    The same request several times gets its recorded outcomes in their order, then the last one again. A
+    request for fewer tasks than were recorded is answered; one that is not in the file is NotRecorded.
+    InvalidInput where the file is no recording. Thread-safe; FaceClient and AsyncFaceClient take it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._index = Index(path)
+
+    def read_model(self, step: ReadModel) -> ModelInfo:
+        """The model as it was then, with those outputs that were requested of it.
+
+        A newer client would else request outputs that nobody had known of.
+        """
+        places = self._index.models(step.model)
+        if not places:
+            raise not_recorded(self._index, step)
+        outcome = self._index.next_of(places)
+        if isinstance(outcome, QFaceError):
+            raise outcome
+        assert isinstance(outcome, ModelInfo)
+        requested = self._index.outputs_of(step.model)
+        return dataclasses.replace(outcome, outputs=outcome.outputs & requested)
+
+    def infer(self, step: Infer) -> Reply:
+        wanted, parameters = frozenset(step.outputs), parameters_text(step.parameters)
+        matching = [
+            e for e in self._index.entries(step) if e.parameters == parameters and wanted <= e.outputs
+        ]
+        # Of the very same request where there are some: what was computed for more tasks may be older.
+        places = [e.offset for e in matching if e.outputs == wanted] or [e.offset for e in matching]
+        if not places:
+            raise not_recorded(self._index, step)
+        outcome = self._index.next_of(places)
+        if isinstance(outcome, QFaceError):
+            raise outcome
+        assert isinstance(outcome, Reply)
+        tensors = {name: tensor for name, tensor in outcome.tensors.items() if name in wanted}
+        return dataclasses.replace(outcome, tensors=tensors)
+
+    def close(self) -> None:
+        self._index.close()
