@@ -12,6 +12,7 @@ twin, `qface_client.draw` draws answers on a picture, and `qface` is the command
 
 from ._connection import Tls
 from ._exchange.retries import Timeout
+from ._many import PhotoResult
 from ._version import __version__
 from .aio import AsyncFaceClient
 from .client import FaceClient
@@ -69,6 +70,7 @@ __all__ = [
     "NotPermitted",
     "NotRecorded",
     "NotServed",
+    "PhotoResult",
     "Points",
     "Provenance",
     "QFaceError",

@@ -7,9 +7,10 @@ Answers, errors and arguments are FaceClient's, whose module is generated from t
 """
 
 import asyncio
+import functools
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +23,9 @@ from ._exchange.asked import describes_failures, of_picture
 from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
 from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
-from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters
+from ._many import PhotoResult, check_many, stream_async
+from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters, task_names
+from ._stopping import check_wanted
 from .contract import Contract
 from .errors import QFaceError
 from .recorded import AsyncRecorded
@@ -121,6 +124,57 @@ class AsyncFaceClient:
         encoded = await encode_in_thread(photo)
         steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
         return await self._run(steps, photo=encoded)
+
+    @describes_failures
+    def analyze_many(
+        self,
+        photos: Iterable[Photo] | AsyncIterable[Photo],
+        tasks: Iterable[str] | None = None,
+        *,
+        model: str | None = None,
+        min_score: float | None = None,
+        max_faces: int | None = None,
+        min_face: float | None = None,
+        priority: int | None = None,
+        concurrency: int = 16,
+        ordered: bool = False,
+    ) -> AsyncGenerator[PhotoResult, None]:
+        """`analyze` for each of many photos, `concurrency` at a time: results as they complete, or in the
+        photos' order (`ordered`).
+
+        `photos` is read while results are taken: at most `concurrency` photos (twice as many in order) are
+        read and not yet given back. A photo's error is its result. The iteration ends with an exception
+        before the first photo is read where all would fail (UnknownTask, NotAuthorized, no server at the
+        address), when the client is closed, and after the last result where `photos` raises one. To stop
+        early, close the iterator or drop it: calls under way are cancelled, a generator `photos` is closed.
+        """
+        search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        names = task_names(tasks)
+        check_many(photos, concurrency=concurrency)
+        analyze = functools.partial(
+            self.analyze,
+            tasks=names,
+            model=model,
+            min_score=min_score,
+            max_faces=max_faces,
+            min_face=min_face,
+            priority=priority,
+        )
+
+        return stream_async(
+            photos,
+            prepare=functools.partial(self._analyze_many, tasks=names, model=model, search=search),
+            analyze=analyze,
+            concurrency=concurrency,
+            ordered=ordered,
+        )
+
+    @describes_failures
+    async def _analyze_many(
+        self, *, tasks: tuple[str, ...] | None, model: str | None, search: Mapping[str, int | float]
+    ) -> None:
+        """What comes before the first photo: an error here is that of all photos."""
+        await self._run(self._exchange.prepare(tasks=tasks, network=model, search=search), photo=None)
 
     @describes_failures
     async def detect(
@@ -260,16 +314,18 @@ class AsyncFaceClient:
             if isinstance(step, ReadModel):
                 return await self._transport.read_model(step)
             return await self._transport.infer(step)
-        except QFaceError:
+        except Exception:
             self._check_open()
             raise
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this AsyncFaceClient is closed: make a new one")
+        check_wanted()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not past the client's end."""
+        """Wait, but not past the end of the client or of its caller."""
         end = time.monotonic() + seconds
-        while not self._closed and (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0:
+            self._check_open()
             await asyncio.sleep(min(left, 0.1))

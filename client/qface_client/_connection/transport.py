@@ -11,6 +11,7 @@ from ..contract import ModelInfo
 from .access import Tls, authorization, tls_files
 from .channel import open_channel
 from .messages import Calls, config_request, error_of, model_info, reply, request
+from .waiting import wait_for
 
 
 class _Opened:
@@ -45,7 +46,8 @@ class GrpcTransport:
         opened = self._opened
         try:
             asked = config_request(step)
-            return model_info(opened.calls.config(asked, timeout=step.timeout, metadata=opened.metadata))
+            answered, _ = wait_for(opened.calls.config, asked, timeout=step.timeout, metadata=opened.metadata)
+            return model_info(answered)
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error
 
@@ -53,8 +55,8 @@ class GrpcTransport:
         opened = self._opened
         try:
             sent = request(step)
-            answered, call = opened.calls.infer.with_call(
-                sent, timeout=step.timeout, metadata=opened.metadata
+            answered, call = wait_for(
+                opened.calls.infer, sent, timeout=step.timeout, metadata=opened.metadata
             )
             return reply(answered, call.trailing_metadata())
         except grpc.RpcError as error:

@@ -27,7 +27,7 @@ def describes_failures(method: F) -> F:
             yield
         except QFaceError as error:
             given = signature.bind_partial(*arguments, **named).arguments
-            error.call = _described(error.call or Call(), method=method.__name__, given=given)
+            error.call = _described(error.call or Call(), method=method.__name__.lstrip("_"), given=given)
             raise
 
     if asyncio.iscoroutinefunction(method):

@@ -128,6 +128,23 @@ class Exchange:
         yield from self._models.read_networks(self._models.deadline())
         return tuple(self._models.networks)
 
+    def prepare(
+        self,
+        *,
+        tasks: Iterable[str] | None,
+        network: str | None,
+        search: Mapping[str, int | float],
+    ) -> Steps[None]:
+        """Read what `photo` needs, unless it is remembered: its errors are those of every photo."""
+        deadline, names = self._models.deadline(), task_names(tasks)
+
+        def read(prefix: str) -> Steps[None]:
+            model = f"{prefix}{PHOTO_MODEL}"
+            yield from self._models.model_for(model, search, SEARCH_OUTPUTS, deadline)
+            yield from self._models.known_tasks(model, names, deadline)
+
+        yield from self._models.with_network(network, deadline, read)
+
     def photo(
         self,
         photo: Encoded,
