@@ -66,13 +66,17 @@ class Contract:
         """The tasks' names in the server's order."""
         return tuple(task.name for task in self.tasks)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, as `qface info --json` prints it."""
         tasks = [
             {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
             for task in self.tasks
         ]
         return {"contract": self.hash, "input_size": self.input_size, "crop": self.crop, "tasks": tasks}
+
+    def to_json(self) -> dict[str, Any]:
+        """`to_dict()` by its older name: plain data, no text."""
+        return self.to_dict()
 
     def select(self, names: Iterable[str] | None) -> tuple[TaskSpec, ...]:
         """The tasks of these names in the server's order; None: all that this client can read.

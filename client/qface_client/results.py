@@ -1,12 +1,14 @@
 """What a client returns: the faces of a photo, each with its typed answers (`qface_client.kinds`).
 
-`to_json()` of each gives what `qface analyze --json` prints: probabilities with four digits, years,
-degrees and pixels with two.
+`to_dict()` of each gives plain data as `qface analyze --json` prints it: probabilities with four digits,
+years, degrees and pixels with two. `to_json()` is its older name and gives the same data, no text: text is
+`Analysis.to_json_line()`, or `json.dumps` of the data.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, overload
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,8 @@ __all__ = [
 ]
 
 
+A = TypeVar("A", bound=Answer)
+
 _UNSTATED = Provenance()
 
 
@@ -46,7 +50,9 @@ _UNSTATED = Provenance()
 class Face:
     """One face: where it is, and an attribute for each task that was asked for (`face.expression`).
 
-    A task whose name is taken already ("box") is still reached through `face["box"]`.
+    A task whose name is taken already ("box") is still reached through `face["box"]`. To a type checker an
+    attribute is Any and `face["age"]` an Answer; `face.answer("age", Value)` is a Value. Faces are equal
+    where they are the same object: compare what `to_dict()` gives.
     """
 
     box: Box  # x0, y0, x1, y1 in the photo's pixels, after its EXIF rotation
@@ -63,6 +69,17 @@ class Face:
         if task not in self.answers:
             raise KeyError(self._missing(task))
         return self.answers[task]
+
+    def answer(self, task: str, kind: type[A]) -> A:
+        """The answer of a task, of this class (Value, Classification, ...) to type checkers too.
+
+        KeyError says which tasks this face has; TypeError which class the answer is of, where it is of
+        another one.
+        """
+        answer = self[task]
+        if not isinstance(answer, kind):
+            raise TypeError(f"{task!r} is answered by a {type(answer).__name__}, not by a {kind.__name__}")
+        return answer
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in _FIELDS:
@@ -83,13 +100,22 @@ class Face:
         has = ", ".join(self.answers) or "no task"
         return f"this answer has no {name!r}: it has {has}, beside box, score and landmarks5"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data: `box`, `score`, then one key a task."""
+    def __repr__(self) -> str:
+        box = ", ".join(f"{edge:.1f}" for edge in self.box)
+        return f"Face(box=({box}), score={self.score:.3f}, tasks=[{', '.join(self.answers)}])"
+
+    def to_dict(self, *, provenance: bool = False) -> dict[str, Any]:
+        """Plain data: `box`, `score`, then one key a task; `provenance` last, where it is wanted."""
         return {
             "box": [round(float(edge), 2) for edge in self.box],
             "score": round(float(self.score), 4),
-            **{task: answer.to_json() for task, answer in self.answers.items()},
+            **{task: answer.to_dict() for task, answer in self.answers.items()},
+            **({"provenance": self.provenance.to_dict()} if provenance else {}),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """`to_dict()` by its older name: plain data, no text."""
+        return self.to_dict()
 
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Face))
@@ -131,28 +157,53 @@ class Analysis(Sequence[Face]):
     def __getitem__(self, index: slice) -> Sequence[Face]: ...
 
     def __getitem__(self, index: int | slice) -> Face | Sequence[Face]:
-        return self.faces[index]
+        try:
+            return self.faces[index]
+        except IndexError:
+            raise IndexError(f"there is no face {index}: the photo was answered {len(self)} faces") from None
+
+    @property
+    def largest(self) -> Face | None:
+        """The face with the largest box; None where there is no face."""
+        return max(self.faces, key=_area, default=None)
 
     def __len__(self) -> int:
         return len(self.faces)
 
-    def __repr__(self) -> str:
-        return f"Analysis({len(self.faces)} faces in {self.width}x{self.height})"
+    def __iter__(self) -> Iterator[Face]:
+        return iter(self.faces)
 
-    def to_json(self, *, file: str | None = None) -> dict[str, Any]:
-        """The line that `qface analyze --json` prints; `file` is left out where there is none."""
+    def __repr__(self) -> str:
+        faces = "1 face" if len(self) == 1 else f"{len(self)} faces"
+        return f"Analysis({faces} in {self.width}x{self.height})"
+
+    def to_dict(self, *, file: str | None = None, provenance: bool = False) -> dict[str, Any]:
+        """Plain data, as `qface analyze --json` prints it; `file` is left out where there is none.
+
+        `provenance`: also `provenance`, that of the photo, as the last key.
+        """
         return {
             **({} if file is None else {"file": file}),
             "width": self.width,
             "height": self.height,
             "faces_found": self.faces_found,
             "smallest_face": None if self.smallest_face is None else round(self.smallest_face, 2),
-            "faces": [face.to_json() for face in self.faces],
+            "faces": [face.to_dict() for face in self.faces],
+            **({"provenance": self.provenance.to_dict()} if provenance else {}),
         }
+
+    def to_json(self, *, file: str | None = None) -> dict[str, Any]:
+        """`to_dict(file=...)` by its older name: plain data, no text."""
+        return self.to_dict(file=file)
+
+    def to_json_line(self, *, file: str | None = None, provenance: bool = False) -> str:
+        """`to_dict` of these arguments as one line of JSON, without its end: what `qface analyze --json`
+        prints."""
+        return json.dumps(self.to_dict(file=file, provenance=provenance))
 
     @staticmethod
     def json_schema(contract: Contract) -> dict[str, Any]:
-        """What `to_json` gives of answers by this contract, in the words of JSON Schema (2020-12)."""
+        """What `to_dict` gives of answers by this contract, in the words of JSON Schema (2020-12)."""
         count, share = {"type": "integer", "minimum": 0}, PROBABILITY
         tasks = {task.name: KINDS[task.kind].json_schema(task) for task in contract.tasks if task.readable}
         face = object_schema({"box": array_schema(NUMBER, length=4), "score": share, **tasks})
@@ -166,3 +217,8 @@ class Analysis(Sequence[Face]):
                 "faces": array_schema(face),
             }
         )
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)

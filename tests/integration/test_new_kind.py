@@ -171,7 +171,7 @@ class Level(Answer):
         """The expected level; the lowest is 0."""
         return sum(self.at_least.values())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {"label": self.label, "at_least": rounded(self.at_least, digits=4)}
 
     def caption(self, name: str) -> list[Row]:

@@ -57,14 +57,32 @@ class Canvas:
         return max(1.0, min(x1 - x0, y1 - y0))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table that has one row a face."""
+
+    name: str
+    dtype: str  # by pandas's name: "string", "Int64", "float32", "category"
+    categories: tuple[str, ...] = ()  # of a "category", in the contract's order
+    digits: int | None = None  # behind the point, as JSON has them; None: no number, or a whole one
+
+
 class Answer(abc.ABC):
     """The answer to one task, typed by its kind."""
 
     __slots__ = ()
 
     @abc.abstractmethod
+    def to_dict(self) -> Any:
+        """Plain data, as `qface analyze --json` prints it: a dict, or a list where the kind is one."""
+
     def to_json(self) -> Any:
-        """Plain data, as `qface analyze --json` prints it."""
+        """`to_dict` by its older name: plain data, no text."""
+        return self.to_dict()
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        """Plain values of the columns that the answer's kind has for its task, in their order."""
+        return ()
 
     def caption(self, name: str) -> list[Row]:
         """Rows for an answer that is read rather than looked at; `name` is the task's."""
@@ -141,8 +159,12 @@ class Kind(abc.ABC):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Answer]:
         """The task's answers about `count` faces; ServerError where a tensor is not as promised."""
 
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """The columns of a table with one row a face that `cells` of the task's answers fills; (): none."""
+        return ()
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
-        """What `to_json` of the task's answers gives, in the words of JSON Schema; {}: anything."""
+        """What `to_dict` of the task's answers gives, in the words of JSON Schema; {}: anything."""
         return {}
 
 
@@ -179,6 +201,16 @@ def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:
 def rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:
     """The values for JSON."""
     return {label: round(float(value), digits) for label, value in values.items()}
+
+
+def rows(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """The tensor's rows, read-only: a face that is kept keeps its own only, not those of all faces."""
+    if len(values) == 1:
+        return [values[0]]
+    copies = [row.copy() for row in values]
+    for row in copies:
+        row.flags.writeable = False
+    return copies
 
 
 PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}  # as JSON Schema

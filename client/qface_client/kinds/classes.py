@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ServerError
 from .base import (
     PROBABILITY,
+    Column,
     Deferred,
     Kind,
     Row,
@@ -16,6 +17,7 @@ from .base import (
     object_schema,
     plain,
     rounded,
+    rows,
     share,
     tensor,
     text,
@@ -37,8 +39,14 @@ class Classification(Deferred):
         """The probability of `label`."""
         return self.probabilities[self.label]
 
-    def to_json(self) -> dict[str, Any]:
+    def __repr__(self) -> str:
+        return f"Classification(label={self.label!r}, probabilities={rounded(self.probabilities, digits=4)})"
+
+    def to_dict(self) -> dict[str, Any]:
         return {"label": self.label, "probabilities": rounded(self.probabilities, digits=4)}
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        return [self.label, self.probability, *(self.probabilities[label] for label in task.labels)]
 
     def caption(self, name: str) -> list[Row]:
         return [Row(name=plain(name), text=share(self.label, self.probability), share=self.probability)]
@@ -62,7 +70,15 @@ class Classes(Kind):
                 raise ServerError(f"{task.name} was answered {label!r}, which its contract does not have")
         return [
             Classification.deferred({"probabilities": functools.partial(named, task, row)}, label=label)
-            for label, row in zip(chosen, probabilities, strict=True)
+            for label, row in zip(chosen, rows(probabilities), strict=True)
+        ]
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """The label, its probability, and that of each label."""
+        names = (f"{task.name}_probability", *(f"{task.name}.{label}" for label in task.labels))
+        return [
+            Column(name=task.name, dtype="category", categories=task.labels),
+            *(Column(name=name, dtype="float32", digits=4) for name in names),
         ]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:

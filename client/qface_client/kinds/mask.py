@@ -19,6 +19,7 @@ from .base import (
     NUMBER,
     Box,
     Colour,
+    Column,
     Deferred,
     Kind,
     Row,
@@ -26,6 +27,7 @@ from .base import (
     array_schema,
     object_schema,
     plain,
+    rows,
     share,
     tensor,
 )
@@ -58,6 +60,10 @@ class Mask(Deferred):
     to_photo: NDArray[
         np.float32
     ]  # [2, 3], from the crop's pixels (x, y) to the photo's, both at their centres
+
+    def __repr__(self) -> str:
+        """Without its ids, which may not be decompressed yet."""
+        return f"Mask(labels={self.labels})"
 
     def of(self, label: str) -> NDArray[np.bool_]:
         """Where a label lies, [H, W]; KeyError for a label that the task does not have."""
@@ -110,7 +116,12 @@ class Mask(Deferred):
             found[begin : begin + len(part), left:right] = np.where(inside, ids, OUTSIDE)
         return found
 
-    def to_json(self) -> dict[str, Any]:
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        counts = np.bincount(self.ids.ravel(), minlength=OUTSIDE + 1)[: len(task.labels)]
+        shares: list[float] = (counts / max(1, counts.sum())).tolist()
+        return shares
+
+    def to_dict(self) -> dict[str, Any]:
         """`size` [h, w] of the crop; `map` [2][3] from its pixels to the photo's; `runs` row by row,
         [class id, length] each, together h * w."""
         flat = self.ids.ravel()
@@ -171,7 +182,7 @@ class Masks(Kind):
         pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1))
         maps = tensor(tensors, f"{task.name}_map", shape=(count, 2, 3))
         answers = []
-        for (png,), to_photo in zip(pictures, maps, strict=True):
+        for (png,), to_photo in zip(pictures, rows(maps), strict=True):
             ids = functools.partial(_ids, png, task)
             if not _begins_as_grey_png(png):
                 ids()  # raises, with what is wrong
@@ -179,6 +190,11 @@ class Masks(Kind):
                 Mask.deferred({"ids": ids}, labels=task.labels, to_photo=_invertible(to_photo, task))
             )
         return answers
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """The share of each label in what the crop shows of the photo, together 1; not the pixels."""
+        names = (f"{task.name}.{label}" for label in task.labels)
+        return [Column(name=name, dtype="float32", digits=4) for name in names]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         count, label = {"type": "integer", "minimum": 0}, {"type": "string", "enum": list(task.labels)}

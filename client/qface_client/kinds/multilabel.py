@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .base import (
     PROBABILITY,
+    Column,
     Deferred,
     Kind,
     Row,
@@ -18,6 +19,7 @@ from .base import (
     object_schema,
     plain,
     rounded,
+    rows,
     share,
     tensor,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ..contract import TaskSpec
 
 TOP_LABELS = 4  # in a full caption
+ACTIVE_SEPARATOR = "|"  # in a table: `column.str.get_dummies()` of pandas makes a column a label of them
 
 
 class MultiLabel(Mapping[str, float], Deferred):
@@ -56,10 +59,14 @@ class MultiLabel(Mapping[str, float], Deferred):
         return len(self._probabilities)
 
     def __repr__(self) -> str:
-        return f"MultiLabel({self._probabilities}, active={self.active})"
+        active = rounded({label: self[label] for label in self._active}, digits=4)
+        return f"{type(self).__name__}({len(self._active)} of {len(self)} labels active: {active})"
 
-    def to_json(self) -> Any:
+    def to_dict(self) -> Any:
         return rounded(self, digits=4)
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        return [ACTIVE_SEPARATOR.join(self._active), *(self[label] for label in task.labels)]
 
     def caption(self, name: str) -> list[Row]:
         active = sorted(self.active, key=lambda label: -self[label])
@@ -105,7 +112,7 @@ class Visibility(MultiLabel):
         seen = set(self.active)
         return [i for label, i in zip(self, self.indices, strict=True) if label not in seen and i is not None]
 
-    def to_json(self) -> list[float]:
+    def to_dict(self) -> list[float]:
         return list(rounded(self, digits=4).values())
 
     def caption(self, name: str) -> list[Row]:
@@ -126,7 +133,7 @@ class MultiLabels(Kind):
         probabilities = tensor(tensors, f"{task.name}_probabilities", shape=(count, size))
         active = tensor(tensors, f"{task.name}_active", shape=(count, size))
         answers: list[MultiLabel] = []
-        for row, flags in zip(probabilities, active, strict=True):
+        for row, flags in zip(rows(probabilities), rows(active), strict=True):
             makers: dict[str, Callable[[], Any]] = {
                 "_probabilities": functools.partial(named, task, row),
                 "_active": functools.partial(_active, task, flags),
@@ -136,6 +143,14 @@ class MultiLabels(Kind):
             else:
                 answers.append(Visibility.deferred(makers, task=task.points_task, indices=task.points))
         return answers
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """The active labels in one text, and the probability of each label."""
+        names = (f"{task.name}.{label}" for label in task.labels)
+        return [
+            Column(name=task.name, dtype="string"),
+            *(Column(name=name, dtype="float32", digits=4) for name in names),
+        ]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         if task.points_task is not None:

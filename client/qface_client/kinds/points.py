@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import BACK, NUMBER, Answer, Canvas, Kind, Pen, Row, Tensors, array_schema, plain, tensor
+from .base import (
+    BACK,
+    NUMBER,
+    Answer,
+    Canvas,
+    Column,
+    Kind,
+    Pen,
+    Row,
+    Tensors,
+    array_schema,
+    plain,
+    rows,
+    tensor,
+)
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -36,8 +50,18 @@ class Points(Answer):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.xy, dtype=dtype) if copy else np.asarray(self.xy, dtype=dtype)
 
-    def to_json(self) -> list[list[float]]:
-        return [[round(float(x), 2), round(float(y), 2)] for x, y in self.xy]
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Points(none)"
+        (left, top), (right, bottom) = self.xy.min(axis=0).tolist(), self.xy.max(axis=0).tolist()
+        return f"Points({len(self)} points, x {left:.1f} to {right:.1f}, y {top:.1f} to {bottom:.1f})"
+
+    def to_dict(self) -> list[list[float]]:
+        return [[round(x, 2), round(y, 2)] for x, y in self.xy.tolist()]
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        cells: list[float] = self.xy.ravel().tolist()
+        return cells
 
     def drawn_caption(self, name: str) -> list[Row]:
         return [Row(name=plain(name), text=f"{len(self)} points")]
@@ -63,7 +87,12 @@ class PointSets(Kind):
 
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Points]:
         points = tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2))
-        return [Points(xy=row, labels=task.labels) for row in points]
+        return [Points(xy=row, labels=task.labels) for row in rows(points)]
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """x and y of each point, in the photo's pixels."""
+        names = (f"{task.name}.{label}.{axis}" for label in task.labels for axis in ("x", "y"))
+        return [Column(name=name, dtype="float32", digits=2) for name in names]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return array_schema(array_schema(NUMBER, length=2), length=len(task.labels))

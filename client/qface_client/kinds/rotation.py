@@ -11,6 +11,7 @@ from .base import (
     Answer,
     Canvas,
     Colour,
+    Column,
     Kind,
     Pen,
     Row,
@@ -45,8 +46,14 @@ class Rotation(Answer):
             raise AttributeError(f"a rotation has no {name!r}: it has {', '.join(self.angles)}")
         return self.angles[name]
 
-    def to_json(self) -> dict[str, float]:
+    def __repr__(self) -> str:
+        return f"Rotation(angles={rounded(self.angles, digits=2)})"
+
+    def to_dict(self) -> dict[str, float]:
         return rounded(self.angles, digits=2)
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        return [self.angles[label] for label in task.labels]
 
     def caption(self, name: str) -> list[Row]:
         angles = (f"{label} {round(degrees):d}°" for label, degrees in self.angles.items())
@@ -88,6 +95,10 @@ class Rotations(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Rotation]:
         angles = tensor(tensors, f"{task.name}_angles", shape=(count, len(task.labels)))
         return [Rotation(angles=named(task, row)) for row in angles]
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """Each angle, in degrees."""
+        return [Column(name=f"{task.name}.{label}", dtype="float32", digits=2) for label in task.labels]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return object_schema(dict.fromkeys(task.labels, NUMBER))

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import NUMBER, Answer, Kind, Row, Tensors, object_schema, plain, tensor
+from .base import NUMBER, Answer, Column, Kind, Row, Tensors, object_schema, plain, tensor
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
@@ -29,8 +29,14 @@ class Value(Answer):
     def __float__(self) -> float:
         return self.value
 
-    def to_json(self) -> dict[str, float]:
+    def __repr__(self) -> str:
+        return f"Value(value={round(self.value, 2)}, unit={self.unit!r})"
+
+    def to_dict(self) -> dict[str, float]:
         return {self.unit: round(self.value, 2)}
+
+    def cells(self, task: "TaskSpec") -> Sequence[Any]:
+        return [self.value]
 
     def caption(self, name: str) -> list[Row]:
         return [dataclasses.replace(row, name=plain(name)) for row in self.short_caption()]
@@ -48,6 +54,10 @@ class Values(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Value]:
         values = tensor(tensors, f"{task.name}_value", shape=(count, 1))
         return [Value(value=float(value), unit=task.unit) for value in values[:, 0]]
+
+    def columns(self, task: "TaskSpec") -> Sequence[Column]:
+        """The number, in the contract's unit."""
+        return [Column(name=task.name, dtype="float32", digits=2)]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return object_schema({task.unit: NUMBER})

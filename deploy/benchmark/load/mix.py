@@ -25,10 +25,10 @@ def mixed_clients(
     encoded = jpeg(crop) if photo is None else photo
 
     def crops(client: FaceClient) -> object:
-        return client.analyze_crop(crop, tasks=[task]).to_json()
+        return client.analyze_crop(crop, tasks=[task]).to_dict()
 
     def photos(client: FaceClient) -> object:
-        return [face.to_json() for face in client.analyze(encoded)]
+        return [face.to_dict() for face in client.analyze(encoded)]
 
     def ours(call: Callable[[FaceClient], object]) -> MakeSender:
         return face_client_sender(address, call, deadline=deadline, tolerance=samples.tolerance)

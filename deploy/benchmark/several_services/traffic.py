@@ -66,10 +66,10 @@ class Requests:
         crops = [picture(seed, size=_SIZE) for seed in range(_CROPS)]
 
         def of_crop(number: int) -> Callable[[FaceClient], Any]:
-            return lambda client: client.analyze_crop(crops[number]).to_json()
+            return lambda client: client.analyze_crop(crops[number]).to_dict()
 
         calls = [of_crop(number) for number in range(_CROPS)]
-        calls.append(lambda client: client.analyze(photo).to_json())
+        calls.append(lambda client: client.analyze(photo).to_dict())
         self.encoded = photo
         with way.client() as client:
             self.all = [Request(call=call, answer=call(client)) for call in calls]

@@ -142,7 +142,7 @@ def _tensors_of(answer: bytes) -> Tensors:
 
 
 def _json_of(tensors: Tensors, tasks: Sequence[TaskSpec], contract: Contract) -> bytes:
-    content = read_photo(tensors, tasks=tasks, contract=contract).to_json()
+    content = read_photo(tensors, tasks=tasks, contract=contract).to_dict()
     return json.dumps(content, allow_nan=False).encode() + b"\n"
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -11,7 +12,19 @@ import numpy as np
 import pytest
 
 import qface_client
-from qface_client import Analysis, Classification, Face, Mask, MultiLabel, Points, Rotation, Value, Visibility
+from qface_client import (
+    Analysis,
+    Answer,
+    Classification,
+    Face,
+    Mask,
+    MultiLabel,
+    Points,
+    Provenance,
+    Rotation,
+    Value,
+    Visibility,
+)
 from qface_client.contract import parse_contract
 from qface_client.results import OUTSIDE
 from training.contract import make_contract
@@ -177,3 +190,58 @@ def test_the_package_knows_no_label_and_no_task_by_heart() -> None:
 def test_every_public_name_is_there() -> None:
     assert all(hasattr(qface_client, name) for name in qface_client.__all__)
     assert sorted(qface_client.__all__) == qface_client.__all__
+
+
+def test_data_goes_by_two_names_and_text_by_its_own(face: Face) -> None:
+    analysis = Analysis([face], width=512, height=500, contract=CONTRACT)
+    assert face.to_json() == face.to_dict()
+    assert analysis.to_json(file="a.jpg") == analysis.to_dict(file="a.jpg")
+    assert json.loads(analysis.to_json_line(file="a.jpg")) == analysis.to_dict(file="a.jpg")
+    for answer in face.answers.values():
+        assert answer.to_json() == answer.to_dict()
+
+
+def test_the_provenance_is_in_the_data_where_it_is_wanted(face: Face) -> None:
+    analysis = Analysis([face], width=1, height=1, contract=None, provenance=Provenance(model="m"))
+    wanted = {"model": "m", "version": "", "contract": "", "timings": {}}
+    assert analysis.to_dict(provenance=True) == {**analysis.to_dict(), "provenance": wanted}
+    assert "provenance" in face.to_dict(provenance=True)
+    assert "provenance" not in face.to_dict()
+
+
+def test_an_answer_is_read_as_the_class_that_the_caller_expects(face: Face) -> None:
+    assert face.answer("age", Value).value == 31.2345
+    assert face.answer("age", Answer) is face.age
+    with pytest.raises(KeyError, match="'gender' was not asked for"):
+        face.answer("gender", Classification)
+    with pytest.raises(TypeError, match="'age' is answered by a Value, not by a Classification"):
+        face.answer("age", Classification)
+
+
+def test_the_largest_face_is_not_the_one_with_the_best_score(face: Face) -> None:
+    larger = dataclasses.replace(face, box=(0.0, 0.0, 100.0, 100.0), score=0.6)
+    analysis = Analysis([face, larger], width=200, height=200, contract=CONTRACT)
+    assert analysis.largest is larger
+    assert analysis[0] is face
+    nobody = Analysis([], width=200, height=200, contract=CONTRACT)
+    assert nobody.largest is None
+    with pytest.raises(IndexError, match="no face 0: the photo was answered 0 faces"):
+        nobody[0]
+
+
+def test_what_is_printed_in_a_notebook_is_short_and_reads_well(face: Face) -> None:
+    assert repr(face) == (
+        "Face(box=(10.1, 20.0, 50.5, 60.0), score=0.988, "
+        "tasks=[expression, action_units, age, head_pose, landmarks])"
+    )
+    assert [repr(answer) for answer in face.answers.values()] == [
+        "Classification(label='happiness', probabilities={'happiness': 0.9333, 'neutral': 0.0667})",
+        "MultiLabel(1 of 2 labels active: {'AU12': 0.97})",
+        "Value(value=31.23, unit='years')",
+        "Rotation(angles={'yaw': -3.14, 'pitch': 4.0, 'roll': 0.2})",
+        "Points(2 points, x 1.0 to 3.0, y 2.5 to 4.1)",
+    ]
+    mask = Mask(np.zeros((100, 100), np.uint8), ("background", "skin"), np.eye(2, 3, dtype=np.float32))
+    assert repr(mask) == "Mask(labels=('background', 'skin'))"
+    assert repr(Points(np.zeros((0, 2), np.float32), ())) == "Points(none)"
+    assert repr(Analysis([face], width=5, height=4, contract=None)) == "Analysis(1 face in 5x4)"

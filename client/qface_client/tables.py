@@ -1,0 +1,231 @@
+"""Answers as a table with one row a face: plain rows, or a pandas DataFrame.
+
+    frame = faces_to_frame(client.analyze_many(paths), empty=True)
+    frame.groupby("expression", observed=True)["age"].mean()
+
+Which columns a task has is its kind's business (`columns` of `qface_client.kinds`): a label and
+probabilities, active labels in one text ("AU6|AU12"), a number, coordinates, the areas' shares of a mask.
+Numbers are those of the answer; `Column.digits` is how many digits `qface analyze --json` prints of them.
+"""
+
+import array
+import functools
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .contract import Contract, TaskSpec
+from .errors import QFaceError
+from .kinds import KINDS
+from .kinds.base import Column
+from .results import Analysis, Face
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Column", "PhotoOutcome", "columns", "faces_to_frame", "rows"]
+
+_BOX = ("box.x0", "box.y0", "box.x1", "box.y1")
+_FIRST = (
+    Column(name="file", dtype="string"),  # as it was named; missing for photos that are no files
+    Column(name="photo", dtype="Int64"),  # which of the photos, from 0
+    Column(name="face", dtype="Int64"),  # which of the photo's faces, from 0, best score first
+    Column(name="width", dtype="Int64"),  # of the photo, in pixels
+    Column(name="height", dtype="Int64"),
+    *(Column(name=name, dtype="float32", digits=2) for name in _BOX),
+    Column(name="score", dtype="float32", digits=4),
+)
+_LAST = (
+    Column(name="contract", dtype="string"),  # the hash of the contract by which the tasks were answered
+    Column(name="error", dtype="string"),  # why the photo was not answered
+)
+
+
+class PhotoOutcome(Protocol):
+    """What became of one of many photos, as `analyze_many` returns it."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def photo(self) -> Any: ...
+
+    @property
+    def analysis(self) -> Analysis | None: ...
+
+    @property
+    def error(self) -> QFaceError | None: ...
+
+
+def columns(contract: Contract | None, tasks: Iterable[str] | None = None) -> tuple[Column, ...]:
+    """The columns of faces answered by a contract: of their places, of the tasks, and of what went wrong.
+
+    `tasks`: of the contract's; None: all that this client can read. `contract`: None where no task is
+    answered. UnknownTask and UnknownKind as of `Contract.select`.
+    """
+    selected = () if contract is None else contract.select(tasks)
+    return (*_FIRST, *(column for task in selected for column in _columns_of(task)), *_LAST)
+
+
+def rows(
+    answered: Analysis | Face | QFaceError, *, file: str | None = None, photo: int = 0, empty: bool = False
+) -> Iterator[dict[str, Any]]:
+    """A row for each face of a photo, or of a face: plain values by column, those of answered tasks only.
+
+    A photo without a face and one that failed (given by its error) have no row; with `empty` they have one,
+    whose values are None but for `file`, `photo` and the photo's size or error.
+    """
+    about = dict.fromkeys(column.name for column in (*_FIRST, *_LAST))
+    about |= {"file": file, "photo": photo}
+    if isinstance(answered, QFaceError):
+        about["error"] = str(answered)
+    else:
+        about["contract"] = None if answered.contract is None else answered.contract.hash
+    if isinstance(answered, Analysis):
+        about |= {"width": answered.width, "height": answered.height}
+    faces = answered if isinstance(answered, Analysis) else [answered] if isinstance(answered, Face) else ()
+    for index, face in enumerate(faces):
+        box = dict(zip(_BOX, face.box, strict=True))
+        yield {**about, "face": index, **box, "score": face.score, **_cells(face)}
+    if empty and not faces:
+        yield about
+
+
+def faces_to_frame(
+    results: Iterable[PhotoOutcome | Analysis | Face | tuple[str, Analysis | QFaceError]],
+    *,
+    empty: bool = False,
+) -> "pandas.DataFrame":
+    """A DataFrame with one row a face. Needs pandas: `pip install "qface-client[frame]"`.
+
+    `results`: what `analyze_many` returns, analyses, faces (of `analyze_crops`), or pairs of a name and an
+    analysis or its error.
+
+    `empty`: also a row for each photo without a face and for each that failed, with missing values, the
+    latter with the reason in `error` (`frame[frame["face"].isna()]` are these rows). Without it a warning
+    states how many failed.
+
+    A photo that was answered by another contract than the others, as after a change of the server's model,
+    has missing values in the columns that its contract does not have.
+    """
+    pandas = _pandas()
+    table, failed, number = _Table(), 0, 0
+    for number, result in enumerate(results, start=1):
+        answered, file, photo = _outcome(result, number - 1)
+        failed += isinstance(answered, QFaceError)
+        for face in answered if isinstance(answered, Analysis) else [answered]:
+            if isinstance(face, Face):
+                table.add_columns(face)
+        for row in rows(answered, file=file, photo=photo, empty=empty):
+            table.add(row)
+    if failed and not empty:
+        warnings.warn(
+            f"{failed} of {number} photos failed and have no row: pass empty=True for rows with their errors",
+            stacklevel=2,
+        )
+    return table.frame(pandas)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError('faces_to_frame needs pandas: pip install "qface-client[frame]"') from error
+    return pandas
+
+
+def _outcome(
+    result: PhotoOutcome | Analysis | Face | tuple[str, Analysis | QFaceError], number: int
+) -> tuple[Analysis | Face | QFaceError, str | None, int]:
+    """What was answered, or the error; the photo's file, and its number."""
+    if isinstance(result, Analysis | Face):
+        return result, None, number
+    if isinstance(result, tuple):
+        name, answered = result
+        return answered, os.fsdecode(name), number
+    outcome = result.analysis if result.error is None else result.error
+    if outcome is None:
+        raise ValueError(f"photo {result.index} has neither an analysis nor an error")
+    file = os.fsdecode(result.photo) if isinstance(result.photo, str | os.PathLike) else None
+    return outcome, file, result.index
+
+
+@functools.lru_cache(maxsize=256)
+def _columns_of(task: TaskSpec) -> tuple[Column, ...]:
+    return tuple(KINDS[task.kind].columns(task))
+
+
+def _answered(face: Face) -> Iterator[TaskSpec]:
+    return (task for task in (face.contract.tasks if face.contract else ()) if task.name in face.answers)
+
+
+def _cells(face: Face) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for task in _answered(face):
+        values = face.answers[task.name].cells(task)
+        cells.update((column.name, value) for column, value in zip(_columns_of(task), values, strict=True))
+    return cells
+
+
+class _Table:
+    """Columns that grow by rows; numbers are held as compactly as they are answered."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Column] = {column.name: column for column in (*_FIRST, *_LAST)}
+        self._values: dict[str, Any] = {name: _no_values(column) for name, column in self._columns.items()}
+        self._count = 0
+        self._seen: set[tuple[str, ...]] = set()  # contracts with the tasks that faces were asked for
+
+    def add_columns(self, face: Face) -> None:
+        """Those of the tasks that a face was asked for."""
+        asked = ("" if face.contract is None else face.contract.hash, *face.answers)
+        if asked not in self._seen:
+            self._seen.add(asked)
+            for task in _answered(face):
+                for column in _columns_of(task):
+                    self._add_column(column)
+
+    def _add_column(self, column: Column) -> None:
+        known = self._columns.setdefault(column.name, column)
+        if known is column:
+            self._values[column.name] = _no_values(column)
+            self._values[column.name].extend([_missing(column)] * self._count)
+        elif known.dtype != column.dtype:  # a task of this name is of another kind in another contract
+            self._columns[column.name] = Column(name=column.name, dtype="object")
+            self._values[column.name] = list(self._values[column.name])
+        elif known.categories != column.categories:
+            categories = tuple(dict.fromkeys((*known.categories, *column.categories)))
+            self._columns[column.name] = Column(name=column.name, dtype="category", categories=categories)
+
+    def add(self, row: dict[str, Any]) -> None:
+        for name, column in self._columns.items():
+            value = row.get(name)
+            self._values[name].append(_missing(column) if value is None else value)
+        self._count += 1
+
+    def frame(self, pandas: Any) -> "pandas.DataFrame":
+        last = {column.name for column in _LAST}
+        ordered = sorted(self._columns.values(), key=lambda column: column.name in last)
+        return pandas.DataFrame(
+            {column.name: _series(pandas, column, self._values[column.name]) for column in ordered}
+        )
+
+
+def _no_values(column: Column) -> Any:
+    return array.array("f") if column.dtype == "float32" else []
+
+
+def _missing(column: Column) -> Any:
+    return float("nan") if column.dtype == "float32" else None
+
+
+def _series(pandas: Any, column: Column, values: Any) -> Any:
+    """The column's values as pandas holds them."""
+    if column.dtype == "category":
+        return pandas.Categorical(values, categories=column.categories)
+    if column.dtype == "float32":
+        return np.array(values, np.float32)
+    return pandas.array(values, dtype=column.dtype)

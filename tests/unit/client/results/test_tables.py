@@ -1,0 +1,205 @@
+"""Tables of faces: one row a face, columns by task and label, and no photo lost without a word."""
+
+import dataclasses
+import json
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from qface_client import (
+    Analysis,
+    Classification,
+    Face,
+    Mask,
+    MultiLabel,
+    Points,
+    QFaceError,
+    ServerBusy,
+    UnknownTask,
+)
+from qface_client.contract import Contract, parse_contract
+from qface_client.reading import read_photo
+from qface_client.tables import columns, faces_to_frame, rows
+from runtime.kinds.mask import as_png
+from training.contract import make_contract
+from training.tasks import CATALOGUE
+
+CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128).to_json()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """As `analyze_many` returns."""
+
+    index: int
+    photo: Any
+    analysis: Analysis | None = None
+    error: QFaceError | None = None
+
+
+def photo_of(count: int, *, contract: Contract = CONTRACT, tasks: list[str] | None = None) -> Analysis:
+    """An answer whose numbers are drawn at random."""
+    random, selected = np.random.default_rng(0), contract.select(tasks)
+    ids = random.integers(0, 2, (4, 6), np.uint8)
+    ids[0] = 255
+    tensors: dict[str, Any] = {
+        "boxes": np.tile(np.array([1, 2.5, 3, 4], np.float32), (count, 1)),
+        "scores": np.linspace(1, 0.5, count, dtype=np.float32),
+        "landmarks": np.zeros((count, 5, 2), np.float32),
+        "photo_size": np.array([640, 480], np.int32),
+    }
+    for task in selected:
+        size = len(task.labels)
+        probabilities = random.random((count, size), np.float32)
+        tensors |= {
+            f"{task.name}_probabilities": probabilities,
+            f"{task.name}_label": np.full((count, 1), task.labels[1 % size].encode(), object),
+            f"{task.name}_active": probabilities > 0.5,
+            f"{task.name}_value": np.full((count, 1), 31.25, np.float32),
+            f"{task.name}_angles": np.tile(np.arange(size, dtype=np.float32), (count, 1)),
+            f"{task.name}_points": random.random((count, size, 2), np.float32),
+            f"{task.name}_png": np.full((count, 1), as_png(ids), object),
+            f"{task.name}_map": np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+        }
+    return read_photo(tensors, tasks=selected, contract=contract)
+
+
+def task_of(kind: str) -> Any:
+    return next(task for task in CONTRACT.tasks if task.kind == kind)
+
+
+def test_a_row_has_the_columns_that_were_announced() -> None:
+    (row, *_) = rows(photo_of(2), file="a.jpg", photo=7)
+    announced = columns(CONTRACT)
+    assert set(row) == {column.name for column in announced}
+    assert len(announced) == len({column.name for column in announced})
+    for column in announced:
+        value = row[column.name]
+        plain = {"string": str, "category": str, "Int64": int, "float32": float}[column.dtype]
+        assert value is None or type(value) is plain, column
+        assert column.dtype != "category" or value in column.categories
+    assert [column.name for column in announced][:4] == ["file", "photo", "face", "width"]
+    assert [column.name for column in announced][-2:] == ["contract", "error"]
+
+
+def test_each_kind_fills_its_columns() -> None:
+    analysis = photo_of(1)
+    (row,) = rows(analysis)
+    face = analysis[0]
+    classes, value, rotation = task_of("classes"), task_of("value"), task_of("rotation")
+    one = face.answer(classes.name, Classification)
+    assert row[classes.name] == one.label
+    assert row[f"{classes.name}_probability"] == one.probability
+    assert row[f"{classes.name}.{classes.labels[-1]}"] == one.probabilities[classes.labels[-1]]
+    assert row[value.name] == 31.25
+    assert [row[f"{rotation.name}.{label}"] for label in rotation.labels] == [0, 1, 2]
+    several, points, mask = task_of("multilabel"), task_of("points"), task_of("mask")
+    active = face.answer(several.name, MultiLabel)
+    assert row[several.name] == "|".join(active.active)
+    assert row[f"{several.name}.{several.labels[0]}"] == active[several.labels[0]]
+    assert row[f"{points.name}.{points.labels[3]}.y"] == float(face.answer(points.name, Points).xy[3, 1])
+    shares = [row[f"{mask.name}.{label}"] for label in mask.labels]
+    ids = face.answer(mask.name, Mask).ids[1:]  # the first line lies outside the photo
+    assert shares[:2] == [pytest.approx((ids == 0).mean()), pytest.approx((ids == 1).mean())]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_only_tasks_that_were_answered_have_columns() -> None:
+    task = task_of("value").name
+    frame = faces_to_frame([photo_of(2, tasks=[task])])
+    assert list(frame.columns) == [column.name for column in columns(CONTRACT, [task])]
+    with pytest.raises(UnknownTask):
+        columns(CONTRACT, ["mood"])
+    assert not set(frame.columns) - {column.name for column in columns(None)} - {task}
+
+
+def test_a_frame_has_a_row_a_face_and_the_columns_types() -> None:
+    frame = faces_to_frame([("a.jpg", photo_of(2)), ("b.jpg", photo_of(1))])
+    assert frame["file"].tolist() == ["a.jpg", "a.jpg", "b.jpg"]
+    assert frame["photo"].tolist() == [0, 0, 1]
+    assert frame["face"].tolist() == [0, 1, 0]
+    for column in columns(CONTRACT):
+        dtype = frame[column.name].dtype
+        assert str(dtype) == column.dtype or isinstance(dtype, pandas.StringDtype), column
+    label = task_of("classes")
+    assert tuple(frame[label.name].cat.categories) == label.labels
+    assert frame["contract"].unique().tolist() == [CONTRACT.hash]
+    assert frame["error"].isna().all()
+    several = task_of("multilabel")
+    assert set(frame[several.name].str.get_dummies()) <= set(several.labels)
+
+
+def test_results_of_many_photos_have_their_files_and_their_numbers() -> None:
+    results = [Outcome(3, b"...", photo_of(1)), Outcome(1, "a.jpg", photo_of(1))]
+    frame = faces_to_frame(results)
+    assert frame["photo"].tolist() == [3, 1]
+    assert frame["file"].isna().tolist() == [True, False]
+
+
+def test_photos_without_a_face_and_failed_ones_have_a_row_where_wanted() -> None:
+    busy = ServerBusy("too much to do")
+    results = [Outcome(0, "a.jpg", photo_of(1)), Outcome(1, "wall.jpg", photo_of(0))]
+    results += [Outcome(2, "c.jpg", error=busy), Outcome(3, "d.jpg", photo_of(1))]
+    frame = faces_to_frame(results, empty=True)
+    assert frame["file"].tolist() == ["a.jpg", "wall.jpg", "c.jpg", "d.jpg"]
+    assert frame["face"].isna().tolist() == [False, True, True, False]
+    assert frame["error"].isna().tolist() == [True, True, False, True]
+    assert frame["error"][2] == str(busy)
+    assert frame["width"].isna().tolist() == [False, False, True, False]
+    assert str(frame["face"].dtype) == "Int64"
+    assert frame[task_of("value").name].count() == 2
+
+
+def test_failed_photos_are_not_left_out_in_silence() -> None:
+    results = [Outcome(0, "a.jpg", photo_of(1)), Outcome(1, "b.jpg", error=ServerBusy("too much to do"))]
+    with pytest.warns(UserWarning, match="1 of 2 photos failed and have no row: pass empty=True"):
+        frame = faces_to_frame(results)
+    assert frame["file"].tolist() == ["a.jpg"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(faces_to_frame([photo_of(0)])) == 0
+
+
+def test_contracts_that_changed_between_photos_are_laid_together() -> None:
+    task = task_of("classes")
+    swapped = dataclasses.replace(task, labels=(*task.labels[::-1], "other"))
+    later = dataclasses.replace(CONTRACT, hash="later", tasks=(swapped,))
+    frame = faces_to_frame([photo_of(1, tasks=[task_of("value").name]), photo_of(1, contract=later)])
+    assert frame["contract"].tolist() == [CONTRACT.hash, "later"]
+    assert frame[task_of("value").name].isna().tolist() == [False, True]
+    assert frame[task.name].isna().tolist() == [True, False]
+    both = faces_to_frame([photo_of(1), photo_of(1, contract=later)])
+    assert tuple(both[task.name].cat.categories) == (*task.labels, "other")
+    assert both[f"{task.name}.other"].isna().tolist() == [True, False]
+
+
+def test_a_task_of_another_kind_elsewhere_keeps_both_its_values() -> None:
+    value = task_of("value")
+    grouped = dataclasses.replace(task_of("classes"), name=value.name)
+    later = dataclasses.replace(CONTRACT, hash="later", tasks=(grouped,))
+    frame = faces_to_frame([photo_of(1, tasks=[value.name]), photo_of(1, contract=later)])
+    assert frame[value.name].tolist() == [31.25, grouped.labels[1]]
+
+
+def test_faces_of_crops_are_rows_too() -> None:
+    faces: list[Face] = list(photo_of(2))
+    frame = faces_to_frame(faces)
+    assert frame["photo"].tolist() == [0, 1]
+    assert frame["width"].isna().all()
+    assert frame["contract"].tolist() == [CONTRACT.hash] * 2
+
+
+def test_no_results_are_a_frame_without_rows() -> None:
+    frame = faces_to_frame([])
+    assert list(frame.columns) == [column.name for column in columns(None)]
+    assert len(frame) == 0
+
+
+def test_without_pandas_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'pip install "qface-client\[frame\]"'):
+        faces_to_frame([])
