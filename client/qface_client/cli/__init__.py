@@ -28,6 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.log(str(error))
         return statuses.of(error)
     except output.NoOutput as error:
-        return output.status_without_output(error.__cause__)
+        return output.status_without_output(error)
     except KeyboardInterrupt:
         return statuses.INTERRUPTED

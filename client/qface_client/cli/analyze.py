@@ -2,197 +2,217 @@
 
 import argparse
 import collections
-import concurrent.futures
 import contextlib
-import json
-import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from PIL import Image
-from tqdm import tqdm
-
-from .._drawing import captions
-from ..draw import draw_faces
+from ..client import FaceClient
 from ..errors import InvalidInput, QFaceError, RequestTimeout, ServerBusy, ServerError
-from ..results import Analysis, Face
-from . import connection_options, output, statuses
+from . import connection_options, output, outputs, statuses
+from .argument_types import names, share, whole_number
 from .connection_options import Commands
+from .inputs import Inputs, Picture
+from .outputs import Answered, ChosenOutputs, drawn
+from .progress import Progress
 
-A = TypeVar("A")
-B = TypeVar("B")
+_EXAMPLES = """\
+examples:
+  qface analyze photo.jpg                                    a table for people
+  qface analyze photos/ --csv faces.csv                      every picture in a folder and below it
+  qface analyze photos/ --parquet faces.parquet --tasks age  for pandas, DuckDB, Spark
+  qface analyze "photos/**/*.png" --json | jq .faces_found   a line of JSON a photo
+  qface analyze photos/ --draw drawn/ --quiet                each photo with its answers on it
+  curl -s https://example.org/a.jpg | qface analyze -        one picture from standard input
+  find . -name "*.jpg" -print0 | qface analyze --files-from - --null --csv faces.csv
 
-IN_FLIGHT = 4  # photos under way at once: enough to keep a server busy, few enough to hold
+A photo without a face is an answer. A photo that fails is reported on standard error and hides no other; in
+CSV and Parquet it has a row with its error. Ctrl-C ends at once and keeps what is finished. Exit statuses:
+qface --help.
+"""
 
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
+    own = argparse.ArgumentParser(add_help=False)
+    _add_photos(own.add_argument_group("photos"))
+    _add_search(own.add_argument_group("what is asked"))
+    _add_outputs(own.add_argument_group("answers (a table on standard output, where none is named)"))
+    _add_run(own.add_argument_group("the run"))
     parser = commands.add_parser(
-        "analyze", parents=parents, allow_abbrev=False, help="say what the faces in photos tell"
+        "analyze",
+        parents=[own, *parents],
+        allow_abbrev=False,
+        usage="qface analyze PHOTO... [OPTION...]",
+        help="the faces in photos, with the answers of the server's tasks",
+        description="Sends photos to a server, and prints or writes what it answers of the faces in them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP files")
-    parser.add_argument(
-        "--tasks",
-        type=connection_options.names,
-        metavar="A,B",
-        help="only these (all; `qface info` lists them)",
+    parser.set_defaults(run=run, fail=parser.error)
+
+
+def _add_photos(given: argparse._ArgumentGroup) -> None:
+    given.add_argument(
+        "photos",
+        nargs="*",
+        metavar="PHOTO",
+        help="a picture file; a folder, for all pictures in it and below it; a pattern in quotes "
+        "('photos/**/*.jpg'); - for one picture on standard input",
     )
-    parser.add_argument(
-        "--min-score", type=float, metavar="SCORE", help="the score from which on a face counts (0.5)"
+    given.add_argument(
+        "--files-from",
+        metavar="LIST",
+        help="a file with one path a line, however many; - reads it from standard input",
     )
-    parser.add_argument(
-        "--max-faces", type=int, metavar="N", help="of more faces the best seen (the server's limit)"
+    given.add_argument(
+        "-0", "--null", action="store_true", help="paths in LIST end with a NUL (find -print0)"
     )
-    parser.add_argument(
+
+
+def _add_search(asked: argparse._ArgumentGroup) -> None:
+    asked.add_argument("--tasks", type=names, metavar="A,B", help="only these (all; `qface info` lists them)")
+    asked.add_argument(
+        "--min-score", type=share, metavar="SCORE", help="the score from which on a face counts (0.5)"
+    )
+    asked.add_argument(
+        "--max-faces",
+        type=whole_number,
+        metavar="N",
+        help="of more faces the best seen (the server's limit)",
+    )
+    asked.add_argument(
         "--min-face",
-        type=float,
+        type=share,
         metavar="SHARE",
         help="the smallest face to look for, as a share of the photo's longer side; 0.005 finds more in "
         "large photos and takes several times as long",
     )
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each photo with its answers into DIR")
-    parser.set_defaults(run=run)
+    asked.add_argument(
+        "--priority",
+        type=int,
+        choices=(0, 1),
+        help="1: before all other requests that wait at the server (0)",
+    )
+
+
+def _add_outputs(answers: argparse._ArgumentGroup) -> None:
+    answers.add_argument("--csv", metavar="FILE", help="a row a face, as CSV; - writes it to standard output")
+    answers.add_argument(
+        "--parquet", metavar="FILE", help='the same as Parquet (needs "qface-client[parquet]")'
+    )
+    answers.add_argument(
+        "--draw", type=Path, metavar="DIR", help="write each photo with its answers on it into DIR"
+    )
+
+
+def _add_run(of_run: argparse._ArgumentGroup) -> None:
+    of_run.add_argument(
+        "--concurrency",
+        type=whole_number,
+        default=8,
+        metavar="N",
+        help="photos under way at once (%(default)s)",
+    )
+    of_run.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no table")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print, draw and count the answers; returns the exit status."""
-    photos: list[str] = options.photos
-    targets = _targets(photos, options.draw) if options.draw else [None] * len(photos)
-    status = statuses.OK
-    fatal: QFaceError | None = None
-    with connection_options.client(options) as client:
-        if options.tasks:
-            # A wrong name is one line, not one a photo.
-            client.contract(model=options.model).select(options.tasks)
-
-        def answer(item: tuple[str, Path | None]) -> tuple[Analysis | None, QFaceError | None]:
-            photo, target = item
-            analysis = None
-            try:
-                analysis = client.analyze(
-                    photo,
-                    tasks=options.tasks,
-                    model=options.model,
-                    min_score=options.min_score,
-                    max_faces=options.max_faces,
-                    min_face=options.min_face,
-                )
-                if target is not None:
-                    _write_drawing(photo, analysis, target=target)
-            except QFaceError as error:
-                return analysis, error
-            return analysis, None
-
-        off = True if len(photos) < 2 else None  # None: shown on a terminal only
-        enough = threading.Event()
-        answers = _in_order(answer, zip(photos, targets, strict=True), enough=enough)
-        with (
-            tqdm(total=len(photos), unit="photo", disable=off) as progress,
-            contextlib.closing(answers),
-        ):
-            for (photo, _), (analysis, error) in answers:
-                if analysis is not None:
-                    _print(analysis, photo=photo, as_json=options.json)
-                if isinstance(error, InvalidInput):
-                    output.log(str(error))
-                    status = max(status, statuses.BAD_INPUT)
-                elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
-                    output.log(f"{photo}: {error}")
-                    status = max(status, statuses.SERVER_FAILED)
-                elif error is not None:  # further photos would meet it too; those under way are waited for
-                    fatal = fatal or error
-                    enough.set()
-                    continue  # never answered: the bar of a run that ends early is not full
-                progress.update()
-    if fatal is not None:
-        raise fatal
-    return status
+    """Print, write and draw the answers; returns the exit status."""
+    inputs = Inputs(
+        operands=options.photos,
+        files_from=options.files_from,
+        null=options.null,
+        left_out=options.draw,
+    )
+    if mistake := inputs.mistake() or outputs.mistake(options):
+        options.fail(mistake)
+    with ChosenOutputs(options) as chosen, connection_options.client(options) as client:
+        contract = None
+        if chosen.has_columns:
+            contract = client.contract(model=options.model)
+            contract.select(options.tasks)
+        chosen.begin(contract)
+        outcomes = _Outcomes(client, inputs, options)
+        answers = outcomes.answered()
+        if chosen.drawings is not None:
+            answers = drawn(answers, chosen.drawings)
+        shown = Progress(total=inputs.count(), shown=not options.quiet)
+        with shown as progress, contextlib.closing(answers):
+            for answered in answers:
+                if outcomes.take(answered):
+                    chosen.write(answered)
+                    progress.count(answered)
+    if outcomes.fatal is not None:
+        raise outcomes.fatal
+    return outcomes.status
 
 
-def _in_order(
-    work: Callable[[A], B], items: Iterable[A], *, enough: threading.Event
-) -> Generator[tuple[A, B], None, None]:
-    """Each item with its outcome, in order, a few at once and no more held than that.
+class _Outcomes:
+    """What became of the photos of a run.
 
-    Once `enough` is set no further item is begun, and those that were begun are still given.
+    `status`: of the command, by the errors so far. `fatal`: an error that all further photos would meet too;
+    then none is begun any more, and those under way are waited for.
     """
-    pool = concurrent.futures.ThreadPoolExecutor(IN_FLIGHT)
-    waiting: collections.deque[tuple[A, concurrent.futures.Future[B]]] = collections.deque()
-    try:
-        for item in items:
-            if enough.is_set():
-                break
-            waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > 2 * IN_FLIGHT:
-                first, outcome = waiting.popleft()
-                yield first, outcome.result()
-        while waiting:
-            first, outcome = waiting.popleft()
-            if not (enough.is_set() and outcome.cancel()):
-                yield first, outcome.result()
-    finally:
-        # Not waited for: after Ctrl-C the client's end cancels what is under way.
-        pool.shutdown(wait=False, cancel_futures=True)
+
+    def __init__(self, client: FaceClient, inputs: Inputs, options: argparse.Namespace) -> None:
+        self._client = client
+        self._inputs = inputs
+        self._options = options
+        self._sent: collections.deque[Picture] = collections.deque()
+        self.status = statuses.OK
+        self.fatal: QFaceError | None = None
+
+    def answered(self) -> Generator[Answered, None, None]:
+        """Each photo's outcome in the order of the photos, a few of them under way at once."""
+        options = self._options
+        results = self._client.analyze_many(
+            self._photos(),
+            options.tasks,
+            model=options.model,
+            min_score=options.min_score,
+            max_faces=options.max_faces,
+            min_face=options.min_face,
+            priority=options.priority,
+            concurrency=options.concurrency,
+            ordered=True,
+        )
+        with contextlib.closing(results):
+            for result in results:
+                yield Answered(
+                    index=result.index,
+                    picture=self._sent.popleft(),
+                    analysis=result.analysis,
+                    error=result.error,
+                )
+
+    def take(self, answered: Answered) -> bool:
+        """Report a photo's error; False where the photo was not answered at all."""
+        error, name = answered.error, answered.picture.name
+        if isinstance(error, InvalidInput):
+            self._report(error, name=name)
+        elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
+            output.log(_named(error, name))
+            self.status = max(self.status, statuses.SERVER_FAILED)
+        elif error is not None:
+            self.fatal = self.fatal or error
+            return False
+        return True
+
+    def _photos(self) -> Generator[str | bytes, None, None]:
+        for picture in self._inputs:
+            if self.fatal is not None:
+                return
+            if isinstance(picture, InvalidInput):
+                self._report(picture)
+            else:
+                self._sent.append(picture)
+                yield picture.photo
+
+    def _report(self, error: InvalidInput, *, name: str = "") -> None:
+        output.log(_named(error, name))
+        self.status = max(self.status, statuses.BAD_INPUT)
 
 
-def _targets(photos: Sequence[str], folder: Path) -> list[Path | None]:
-    """A file in `folder` for each photo, in their order: its own name, numbered where two have one name."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(
-            f"can't be made into a folder for drawings: {error.strerror}", file=str(folder)
-        ) from error
-    sources = {Path(photo).resolve() for photo in photos}
-    targets: list[Path | None] = []
-    taken: set[Path] = set()
-    for photo in photos:
-        name = Path(photo)
-        suffix = ".jpg" if name.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        target, number = folder / f"{name.stem}{suffix}", 1
-        while target in taken or target.resolve() in sources:
-            number += 1
-            target = folder / f"{name.stem}-{number}{suffix}"
-        taken.add(target)
-        targets.append(target)
-    return targets
-
-
-def _write_drawing(photo: str, analysis: Analysis, *, target: Path) -> None:
-    try:
-        with Image.open(photo) as picture:
-            drawn = draw_faces(picture, analysis)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"was answered, but can't be drawn on: {error}", file=photo) from error
-    try:
-        drawn.save(target, quality=92, subsampling=0)
-    except OSError as error:
-        raise InvalidInput(f"the drawing can't be written to {target}: {error}", file=photo) from error
-
-
-def _print(analysis: Analysis, *, photo: str, as_json: bool) -> None:
-    if as_json:
-        output.write(json.dumps(analysis.to_json(file=photo)))
-        return
-    lines = [f"{photo}  {analysis.width}x{analysis.height}  {_count(analysis)}"]
-    for number, face in enumerate(analysis, start=1):
-        lines += _table(face, number=number)
-    output.write("\n".join(lines))
-
-
-def _count(analysis: Analysis) -> str:
-    """How many faces there are, how many more were found, and how small ones were looked for."""
-    count, found = len(analysis), analysis.faces_found
-    faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
-    more = f" of {found} found" if found > count else ""
-    smallest = analysis.smallest_face
-    return f"{faces}{more}" + ("" if smallest is None else f", looked for from {smallest:.0f} pixels on")
-
-
-def _table(face: Face, *, number: int) -> list[str]:
-    x0, y0, x1, y1 = (round(edge) for edge in face.box)
-    rows = captions.full(face) + captions.looked_at(face)
-    wide = max((len(row.name) for row in rows), default=0)
-    head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
-    return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]
+def _named(error: QFaceError, name: str) -> str:
+    """The error's sentence with the photo's name, which errors of files have themselves."""
+    return str(error) if isinstance(error, InvalidInput) and error.file else f"{name}: {error}"

@@ -1,31 +1,36 @@
 """The options that say which server is called, and how: parents of every command that calls one."""
 
 import argparse
+import os
 from typing import Any
 
 from .._connection.access import Tls, environment_files, read_key_file
 from .._exchange.exchange import DEFAULT_URL
 from ..client import FaceClient
+from .argument_types import names as names
+from .argument_types import seconds as seconds
 
 Commands = Any  # what `add_subparsers` returns; argparse has no public name for it
 
 
 def make_parser() -> argparse.ArgumentParser:
     """A parent for a command's parser."""
-    server = argparse.ArgumentParser(add_help=False)
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("--json", action="store_true", help="plain data instead of text")
+    server = parent.add_argument_group("server")
     server.add_argument(
         "--url",
-        default=DEFAULT_URL,
+        default=os.environ.get("QFACE_URL") or DEFAULT_URL,
         metavar="HOST:PORT",
-        help="the server's gRPC (%(default)s); several servers: IP:PORT,IP:PORT or dns:///NAME:PORT",
+        help="the server's gRPC (QFACE_URL, or %(default)s); several servers: IP:PORT,IP:PORT or "
+        "dns:///NAME:PORT",
     )
     server.add_argument(
         "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"
     )
     server.add_argument("--model", metavar="NAME", help="which of the server's networks (the first)")
-    server.add_argument("--json", action="store_true", help="plain data instead of text")
-    _add_access(server)
-    return server
+    _add_access(parent)
+    return parent
 
 
 def client(options: argparse.Namespace) -> FaceClient:
@@ -43,25 +48,6 @@ def access(options: argparse.Namespace) -> dict[str, Any]:
         "tls": Tls(**{**environment_files(), **files}) if files or options.tls else None,
         "insecure_key": options.insecure_key,
     }
-
-
-def seconds(text: str) -> float:
-    """A finite number of seconds above 0, as an argument's `type`."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
-    return number
-
-
-def names(text: str) -> list[str]:
-    """Names of tasks with commas between them, as an argument's `type`."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise argparse.ArgumentTypeError("names of tasks with commas between them, like `age,gender`")
-    return found
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,11 @@ from . import statuses
 
 
 class NoOutput(Exception):
-    """Standard output can't be written; the cause is its OSError."""
+    """Standard output, or the file that it names, can't be written; the cause is its OSError."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.name = name
 
 
 def write(text: str) -> None:
@@ -35,12 +39,15 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
-def status_without_output(error: BaseException | None) -> int:
-    """The status of a command that can't write to standard output, because of `error`."""
-    # What is still in the buffer would be tried, and complained about, once more at the end.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):  # `qface ... | head`: who reads has enough
+def status_without_output(error: NoOutput) -> int:
+    """The status of a command that ends because it can't write."""
+    cause = error.__cause__
+    if not error.name:
+        # What is still in the buffer would be tried, and complained about, once more at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(cause, BrokenPipeError):  # `qface ... | head`: who reads has enough
         return statuses.NO_READER
-    log(f"standard output can't be written: {getattr(error, 'strerror', None) or error}")
+    what = error.name or "standard output"
+    log(f"{what} can't be written: {getattr(cause, 'strerror', None) or cause}")
     return statuses.SERVER_FAILED

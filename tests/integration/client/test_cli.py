@@ -51,8 +51,8 @@ def photo(tmp_path: Path) -> str:
 def command(
     *arguments: str | bytes, stdout: Any = subprocess.PIPE, **variables: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """`qface` in a process of its own, one photo at a time."""
-    program = "import sys; from qface_client import cli; cli.analyze.IN_FLIGHT = 1; sys.exit(cli.main())"
+    """`qface` in a process of its own."""
+    program = "import sys; from qface_client import cli; sys.exit(cli.main())"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         stdout=stdout,
@@ -194,12 +194,12 @@ def test_answers_that_came_are_printed_though_another_photo_meets_no_server(
 ) -> None:
     def break_the_first(number: int, context: grpc.ServicerContext) -> None:
         if number == 1:
-            while fake.infers < cli.analyze.IN_FLIGHT:
+            while fake.infers < 4:
                 time.sleep(0.01)
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "gone")
 
     fake.before_infer = break_the_first
-    assert cli.main(["analyze", *[photo] * 40, "--json", "--url", url]) == 1
+    assert cli.main(["analyze", *[photo] * 40, "--json", "--concurrency", "4", "--url", url]) == 1
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == fake.infers - 1
     assert fake.infers < 40  # nothing new was begun

@@ -1,0 +1,54 @@
+"""`qface completion`: the script by which a shell completes this command line."""
+
+import argparse
+from collections.abc import Sequence
+
+from ..errors import InvalidInput
+from . import output, statuses
+from .connection_options import Commands
+
+# What help calls an argument -> whether it is completed by files or folders (shtab's names).
+_PATHS = {"PHOTO": "FILE", "FILE": "FILE", "LIST": "FILE", "DIR": "DIRECTORY", "REPOSITORY": "DIRECTORY"}
+
+_HOW = """\
+bash:  qface completion bash > ~/.local/share/bash-completion/completions/qface
+zsh:   qface completion zsh > a folder of $fpath, as _qface
+tcsh:  qface completion tcsh > a file that ~/.tcshrc sources
+A new shell completes commands, options and paths.
+"""
+
+
+def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "completion",
+        allow_abbrev=False,
+        help="a script for the shell: it completes commands, options and paths",
+        description="Prints the script by which a shell completes `qface`.",
+        epilog=_HOW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell that reads the script")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the script; returns the exit status."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise InvalidInput("`qface completion` needs shtab: pip install shtab") from error
+    from .parser import make_parser  # which imports this module
+
+    parser = make_parser()
+    for command in _commands(parser):
+        for action in command._actions:
+            if action.metavar in _PATHS:
+                action.complete = getattr(shtab, _PATHS[action.metavar])  # type: ignore[attr-defined]
+    output.write(shtab.complete(parser, shell=options.shell))
+    return statuses.OK
+
+
+def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [command for action in found for command in action.choices.values()]

@@ -1,0 +1,92 @@
+"""The outputs that a command line chooses."""
+
+import argparse
+import contextlib
+import os
+from types import TracebackType
+
+from ...contract import Contract
+from . import parquet
+from .answered import Answered, Output
+from .comma_separated import CommaSeparated
+from .drawings import Drawings
+from .parquet import Parquet
+from .standard_output import JsonLines, Table
+from .whole_file import WholeFile
+
+STANDARD_OUTPUT = "-"
+
+
+def mistake(options: argparse.Namespace) -> str | None:
+    """Why these outputs can't be together; None where they can."""
+    if options.json and options.csv == STANDARD_OUTPUT:
+        return "--json and --csv - both go to standard output: name a file for --csv"
+    if options.parquet == STANDARD_OUTPUT:
+        return "--parquet is no text for standard output: name a file"
+    if options.csv and options.parquet and os.path.realpath(options.csv) == os.path.realpath(options.parquet):
+        return "--csv and --parquet name the same file"
+    return None
+
+
+class ChosenOutputs:
+    """All outputs of one run, as a context: at its end files get their names, and none is left half written.
+
+    What can't be written to is found when the context is entered: InvalidInput.
+    `drawings`: None where none are wanted.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._files = contextlib.ExitStack()
+        self._outputs: list[Output] = []
+        self._csv: WholeFile | None = None
+        self._parquet: WholeFile | None = None
+        self.drawings: Drawings | None = None
+
+    def __enter__(self) -> "ChosenOutputs":
+        options = self._options
+        if options.parquet:
+            parquet.check_installed()
+        with contextlib.ExitStack() as made:
+            if options.csv and options.csv != STANDARD_OUTPUT:
+                self._csv = WholeFile(options.csv)
+                made.callback(self._csv.discard)
+            if options.parquet:
+                self._parquet = WholeFile(options.parquet)
+                made.callback(self._parquet.discard)
+            if options.draw:
+                self.drawings = Drawings(options.draw)
+            self._files = made.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._files:
+            for output in self._outputs:
+                self._files.callback(output.close)
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether an output needs the contract."""
+        return bool(self._options.csv or self._options.parquet)
+
+    def begin(self, contract: Contract | None) -> None:
+        """Make the outputs; those with columns have the contract's, of the tasks that are asked for."""
+        options = self._options
+        if options.json:
+            self._outputs.append(JsonLines())
+        if options.csv and contract is not None:
+            self._outputs.append(CommaSeparated(self._csv, contract, options.tasks))
+        if options.parquet and contract is not None and self._parquet is not None:
+            self._outputs.append(Parquet(self._parquet, contract, options.tasks))
+        if not self._outputs and not options.quiet:
+            self._outputs.append(Table())
+
+    def write(self, answered: Answered) -> None:
+        """One photo's outcome, to each."""
+        for output in self._outputs:
+            output.write(answered)

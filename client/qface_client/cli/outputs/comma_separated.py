@@ -1,0 +1,69 @@
+"""Answers as CSV (RFC 4180, but for the line's end): a header, then a row a face.
+
+A photo without a face and one that failed have a row too, whose face is empty: no photo is missing.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ...contract import Contract
+from ...tables import Column, columns
+from .. import output
+from .answered import Answered
+from .table_rows import table_rows
+from .whole_file import WholeFile
+
+
+class CommaSeparated:
+    """CSV in a file, or on standard output (file None). Each photo's rows are written at once."""
+
+    def __init__(self, file: WholeFile | None, contract: Contract, tasks: Sequence[str] | None) -> None:
+        self._contract = contract
+        self._columns = columns(contract, tasks)
+        self._file = file
+        self._opened = None if file is None else file.path.open("ab", buffering=0)
+        self._whole = 0  # bytes up to the end of the last photo
+        self._begun = False
+
+    def write(self, answered: Answered) -> None:
+        """Add one photo's rows. Raises ContractError where it was answered by another contract."""
+        rows = [
+            [_cell(row.get(column.name), column) for column in self._columns]
+            for row in table_rows(answered, self._contract)
+        ]
+        if not self._begun:
+            rows.insert(0, [column.name for column in self._columns])
+        self._begun = True
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._append(text.getvalue())
+
+    def close(self) -> None:
+        """Give the file its name, if there is a row."""
+        if self._opened is None or self._file is None:
+            return
+        self._opened.close()
+        if self._begun:
+            self._file.keep()
+
+    def _append(self, text: str) -> None:
+        if self._opened is None or self._file is None:
+            output.write(text.removesuffix("\n"))
+            return
+        data = text.encode("utf-8", "surrogateescape")  # a file's name keeps its bytes
+        try:
+            written = 0
+            while written < len(data):
+                written += self._opened.write(data[written:]) or 0
+            self._whole += len(data)
+        except OSError as error:
+            if self._whole and self._opened.seekable():
+                os.ftruncate(self._opened.fileno(), self._whole)  # no half row where the disk is full
+            raise output.NoOutput(self._file.name) from error
+
+
+def _cell(value: Any, column: Column) -> Any:
+    return round(value, column.digits) if column.digits is not None and value is not None else value

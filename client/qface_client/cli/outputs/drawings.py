@@ -1,0 +1,124 @@
+"""Each photo with its answers drawn on it, as a file in a folder."""
+
+import collections
+import contextlib
+import dataclasses
+import io
+import os
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ...draw import draw_faces
+from ...errors import InvalidInput
+from ...results import Analysis
+from ..inputs import Picture
+from .answered import Answered
+
+# In each drawing's metadata: only a file that has it is replaced by a new drawing.
+_MARK = "drawn by qface"
+# Pictures are decoded and encoded without Python's lock.
+_THREADS = 4
+
+
+class Drawings:
+    """A folder of drawings. Raises InvalidInput where it can't be made.
+
+    A photo that was found in a folder has its place below that folder here too. A drawing replaces an earlier
+    one of the same photo, but never another file, nor a drawing of this run: its name is numbered instead.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._taken: set[Path] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"can't be made into a folder for drawings: {error.strerror}", file=str(folder)
+            ) from error
+
+    def target(self, picture: Picture) -> Path:
+        """The file for a photo's drawing, which no other photo gets."""
+        place = self.folder / picture.place
+        suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        target, number = place.with_suffix(suffix), 1
+        while target in self._taken or _is_other(target, picture):
+            number += 1
+            target = place.with_name(f"{place.stem}-{number}{suffix}")
+        self._taken.add(target)
+        return target
+
+
+def drawn(answers: Generator[Answered, None, None], drawings: Drawings) -> Generator[Answered, None, None]:
+    """The same outcomes in the same order, each drawn; a drawing that fails is the outcome's error."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qface-draw")
+    waiting: collections.deque[Future[Answered]] = collections.deque()
+    try:
+        with contextlib.closing(answers):
+            for answered in answers:
+                target = None if answered.analysis is None else drawings.target(answered.picture)
+                waiting.append(pool.submit(_drawn, answered, target))
+                while waiting and (waiting[0].done() or len(waiting) > 2 * _THREADS):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        # Drawings that were begun are finished: none is left half written.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _drawn(answered: Answered, target: Path | None) -> Answered:
+    if answered.analysis is None or target is None:
+        return answered
+    try:
+        draw(answered.picture, answered.analysis, target=target)
+    except InvalidInput as error:
+        return dataclasses.replace(answered, error=error)
+    return answered
+
+
+def draw(picture: Picture, analysis: Analysis, *, target: Path) -> None:
+    """Write one drawing; InvalidInput says why it can't be. May be called from several threads."""
+    photo = picture.photo
+    try:
+        with Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo) as opened:
+            drawn = draw_faces(opened, analysis)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"was answered, but can't be drawn on: {error}", file=picture.name) from error
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        drawn.save(part, **_format(target))
+        part.replace(target)
+    except OSError as error:
+        raise InvalidInput(f"the drawing can't be written to {target}: {error}", file=picture.name) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _format(target: Path) -> dict[str, Any]:
+    if target.suffix == ".jpg":
+        return {"format": "JPEG", "quality": 92, "subsampling": 0, "comment": _MARK.encode()}
+    about = PngInfo()
+    about.add_text("Comment", _MARK)
+    return {"format": "PNG", "pnginfo": about}
+
+
+def _is_other(target: Path, picture: Picture) -> bool:
+    """Whether there is a file that is no drawing, or the photo itself."""
+    if not os.path.lexists(target):
+        return False
+    try:
+        if isinstance(picture.photo, str) and target.samefile(picture.photo):
+            return True
+        with Image.open(target) as opened:
+            comment = opened.info.get("comment", opened.info.get("Comment", ""))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return True
+    return (comment.decode(errors="replace") if isinstance(comment, bytes) else comment) != _MARK
