@@ -18,6 +18,17 @@ def host_of(url: str) -> str:
     return _host(_parts(url)[0])
 
 
+def servers_of(url: str) -> list[tuple[str, int | None]]:
+    """Host and port of each server that an address names; the path of a Unix socket, without a port.
+
+    The port is None where there is none, and gRPC takes its own.
+    """
+    if url.startswith(_SOCKETS):
+        return [(url, None)]
+    parts = [(_host(part), part.rpartition(":")[2]) for part in _parts(url)]
+    return [(host, int(port) if port.isdecimal() else None) for host, port in parts]
+
+
 def is_this_machine(url: str) -> bool:
     """Whether what is sent to the address never leaves this machine: loopback, or a Unix socket."""
     return url.startswith(_SOCKETS) or all(_is_local(_host(part)) for part in _parts(url))

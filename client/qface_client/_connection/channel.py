@@ -46,6 +46,7 @@ _CERTIFICATE_NAME = "grpc.ssl_target_name_override"
 
 # Where gRPC looks for a proxy, in its order.
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+_NO_PROXIES = ("no_grpc_proxy", "no_proxy")
 
 
 def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None, library: Any) -> Any:
@@ -73,7 +74,7 @@ def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None
 
 def proxy_hint(url: str) -> str:
     """The end of a sentence about a server that does not answer: the proxy that stands in between, if any."""
-    if is_this_machine(url) or is_several(url):
+    if is_this_machine(url) or is_several(url) or _goes_past_proxies(host_of(url)):
         return ""
     for name in _PROXIES:
         if value := os.environ.get(name):
@@ -83,3 +84,9 @@ def proxy_hint(url: str) -> str:
                 "no_proxy to go past it"
             )
     return ""
+
+
+def _goes_past_proxies(host: str) -> bool:
+    """Whether the environment leaves a host out, by the end of its name as gRPC compares it."""
+    listed = next((value for name in _NO_PROXIES if (value := os.environ.get(name))), "")
+    return any(host.endswith(end) for part in listed.split(",") if (end := part.strip()))

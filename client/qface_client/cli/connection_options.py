@@ -7,8 +7,7 @@ from typing import Any
 from .._connection.access import Tls, environment_files, read_key_file
 from .._exchange.exchange import DEFAULT_URL
 from ..client import FaceClient
-from .argument_types import names as names
-from .argument_types import seconds as seconds
+from .argument_types import seconds
 
 Commands = Any  # what `add_subparsers` returns; argparse has no public name for it
 
@@ -40,14 +39,19 @@ def client(options: argparse.Namespace) -> FaceClient:
 
 def access(options: argparse.Namespace) -> dict[str, Any]:
     """FaceClient's arguments for key and encryption; raises InvalidInput for a key file that has none."""
-    names = ("root_certificates", "certificate_chain", "private_key")
-    files = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return {
         "api_key": None if options.api_key_file is None else read_key_file(options.api_key_file),
-        # Without an option the environment decides; with one it still gives the files that are not named.
-        "tls": Tls(**{**environment_files(), **files}) if files or options.tls else None,
+        "tls": tls(options),
         "insecure_key": options.insecure_key,
     }
+
+
+def tls(options: argparse.Namespace) -> Tls | None:
+    """FaceClient's argument for encryption; raises InvalidInput for half of a pair of files."""
+    names = ("root_certificates", "certificate_chain", "private_key")
+    files = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    # Without an option the environment decides; with one it still gives the files that are not named.
+    return Tls(**{**environment_files(), **files}) if files or options.tls else None
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:

@@ -69,6 +69,11 @@ class DirectCalls:
             answers=sum(each.count for each in successes), seconds=sum(each.ns for each in successes) / 1e9
         )
 
+    def is_live(self) -> bool:
+        """Whether the process answers at all: a call with next to nothing in it, open to every caller."""
+        answered = self._call("ServerLive", v2.ServerLiveRequest(), v2.ServerLiveResponse)
+        return bool(answered.live)
+
     def is_serving(self) -> bool:
         """Whether the whole server is ready, by the gRPC health protocol."""
         # Its messages are two bytes at most: no package of stubs is needed for them.

@@ -3,9 +3,9 @@
 import argparse
 
 from .._version import __version__
-from . import analyze, bench, completion, connection_options, info, statuses
+from . import analyze, bench, completion, connection_options, doctor, info, statuses
 
-COMMANDS = (analyze, info, bench, completion)
+COMMANDS = (analyze, info, bench, doctor, completion)
 
 _ENDING = """\
 exit status:

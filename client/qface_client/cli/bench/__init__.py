@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from ...errors import InvalidInput, QFaceError
-from .. import connection_options, output, statuses
+from .. import argument_types, connection_options, output, statuses
 from ..connection_options import Commands
 from ..direct_calls import DirectCalls
 from . import report
@@ -33,7 +33,7 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=connection_options.seconds,
+        type=argument_types.seconds,
         default=5.0,
         metavar="N",
         help="each number of callers is measured for (%(default)g)",
@@ -46,7 +46,7 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
         help="how many call at once, after one alone (1,4,16)",
     )
     parser.add_argument(
-        "--tasks", type=connection_options.names, metavar="A,B", help="only these (all; see `qface info`)"
+        "--tasks", type=argument_types.names, metavar="A,B", help="only these (all; see `qface info`)"
     )
     parser.set_defaults(run=run)
 
