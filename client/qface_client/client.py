@@ -26,6 +26,7 @@ from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._many import PhotoResult, check_many, stream
 from ._photo import Crops, Encoded, Photo, encode, search_parameters, task_names
 from ._stopping import check_wanted
+from ._telemetry import traced, tracing_of
 from .contract import Contract
 from .errors import QFaceError
 from .recorded import Recorded
@@ -33,6 +34,7 @@ from .results import Analysis, Face
 from .transports import Transport
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
     from typing_extensions import Self  # in typing since Python 3.11
 
 T = TypeVar("T")
@@ -57,6 +59,8 @@ class FaceClient:
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
     `record`: a file into which the answers are written (`qface_client.recorded`), which plays them again.
+    `tracing`: True (the program's own tracer provider), or a TracerProvider of OpenTelemetry: each call has a
+    span, each of its requests one, and the server gets the trace's header. It needs the extra `otel`.
 
     `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
     as none, is the server's default. The gateway takes no other (InvalidInput).
@@ -80,6 +84,7 @@ class FaceClient:
         options: Mapping[str, Any] | None = None,
         transport: Transport | None = None,
         record: str | os.PathLike[str] | None = None,
+        tracing: "TracerProvider | bool | None" = None,
     ) -> None:
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
@@ -87,7 +92,8 @@ class FaceClient:
             retries=retries,
             hint=connection.proxy_hint(url),
         )
-        own = transport is None
+        self._url = url if transport is None else ""
+        self._tracing = tracing_of(tracing, url=self._url)
         if transport is None:
             transport = GrpcTransport(
                 url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
@@ -95,10 +101,10 @@ class FaceClient:
         if record is not None:
             transport = Recorded(transport, record)
         self._transport = transport
-        self._url = url if own else ""
         self._closed = False
 
     @describes_failures
+    @traced
     def analyze(
         self,
         photo: Photo,
@@ -177,6 +183,7 @@ class FaceClient:
         self._run(self._exchange.prepare(tasks=tasks, network=model, search=search), photo=None)
 
     @describes_failures
+    @traced
     def detect(
         self,
         photo: Photo,
@@ -196,6 +203,7 @@ class FaceClient:
         return self._run(steps, photo=encoded)
 
     @describes_failures
+    @traced
     def analyze_face(
         self,
         photo: Photo,
@@ -219,6 +227,7 @@ class FaceClient:
         return self._run(steps, photo=encoded)
 
     @describes_failures
+    @traced
     def analyze_crop(
         self,
         crop: Photo,
@@ -233,6 +242,7 @@ class FaceClient:
         return self.analyze_face(crop, tasks=tasks, model=model, priority=priority)
 
     @describes_failures
+    @traced
     def analyze_crops(
         self,
         crops: Crops,
@@ -250,18 +260,21 @@ class FaceClient:
         return self._run(steps, photo=None)
 
     @describes_failures
+    @traced
     def contract(self, *, model: str | None = None) -> Contract:
         """What the server says of its tasks now; each of its networks has a contract of its own."""
         info = self._run(self._exchange.info(network=model), photo=None)
         return require_contract(info.contract)
 
     @describes_failures
+    @traced
     def notice(self, *, model: str | None = None) -> str:
         """What people whose faces are analysed are to be informed of, as the server's operator words it."""
         info = self._run(self._exchange.info(network=model), photo=None)
         return info.notice
 
     @describes_failures
+    @traced
     def precision(self, *, model: str | None = None) -> str:
         """The number format in which the server's engine computes ("fp32", "bf16"); "": it does not state it.
 
@@ -270,6 +283,7 @@ class FaceClient:
         return self._run(self._exchange.precision(network=model), photo=None)
 
     @describes_failures
+    @traced
     def models(self) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
         return self._run(self._exchange.networks(), photo=None)
@@ -289,6 +303,8 @@ class FaceClient:
 
     def _run(self, steps: Steps[T], *, photo: Encoded | None) -> T:
         self._check_open()
+        if self._tracing is not None:
+            steps = self._tracing.steps(steps)
         try:
             step = next(steps)
             while True:

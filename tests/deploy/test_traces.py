@@ -18,7 +18,9 @@ from tritonclient.grpc import service_pb2 as v2
 from build.serving_plan import ServingPlan
 from build.stages.repository import assemble
 from deploy.gateway.operation.service import GatewayServer
+from qface_client import FaceClient
 from runtime.spans import SOCKET
+from tests.helpers.client_spans import Spans
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ASTRONAUT
@@ -154,6 +156,19 @@ def test_a_photo_over_rest_is_one_trace_of_all_that_was_done(traced: Traced) -> 
     check(spans, {**OF_A_PHOTO, "json": None}, root=root)
     about = attributes_of(spans[root])
     assert (about["http.route"], about["http.response.status_code"]) == ("/v1/analyze", 200)
+
+
+def test_a_client_that_traces_and_the_server_make_one_trace(traced: Traced) -> None:
+    spans = Spans()
+    with FaceClient(traced.gateway.grpc_address, tracing=spans.provider) as client:
+        assert len(client.analyze(PHOTO)) == 1
+    sent = spans.one(METHOD).get_span_context()
+    assert sent is not None
+    of_server = traced.collector.of_trace(f"{sent.trace_id:032x}", METHOD, *OF_A_PHOTO)
+    assert of_server.keys() == {METHOD, *OF_A_PHOTO}
+    assert of_server[METHOD].parent_span_id.hex() == f"{sent.span_id:016x}"
+    stated = spans.one(METHOD).attributes or {}
+    assert stated.keys() >= {f"qface.server.{name}_ms" for name in ("total", "queue", "triton")}
 
 
 def test_crops_are_traced_by_each_front_through_each_step_of_the_ensemble(traced: Traced) -> None:

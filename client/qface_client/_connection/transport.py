@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from .._exchange.steps import Infer, ReadModel, Reply
+from .._exchange.steps import Infer, Metadata, ReadModel, Reply
 from ..contract import ModelInfo
 from .access import Tls, authorization, tls_files
 from .channel import open_channel
@@ -29,11 +29,12 @@ class _Opened:
     ) -> None:
         self.url = url
         files = tls_files(tls)
-        self.metadata = authorization(
-            api_key, url=url, encrypted=files is not None, insecure_key=insecure_key
-        )
+        self._access = authorization(api_key, url=url, encrypted=files is not None, insecure_key=insecure_key)
         self.channel = open_channel(url, tls=files, options=options, library=library)
         self.calls = Calls(self.channel)
+
+    def metadata_of(self, step: ReadModel | Infer) -> Metadata:
+        return (*self._access, *step.metadata) if step.metadata else self._access
 
 
 class GrpcTransport:
@@ -46,7 +47,9 @@ class GrpcTransport:
         opened = self._opened
         try:
             asked = config_request(step)
-            answered, _ = wait_for(opened.calls.config, asked, timeout=step.timeout, metadata=opened.metadata)
+            answered, _ = wait_for(
+                opened.calls.config, asked, timeout=step.timeout, metadata=opened.metadata_of(step)
+            )
             return model_info(answered)
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error
@@ -56,7 +59,7 @@ class GrpcTransport:
         try:
             sent = request(step)
             answered, call = wait_for(
-                opened.calls.infer, sent, timeout=step.timeout, metadata=opened.metadata
+                opened.calls.infer, sent, timeout=step.timeout, metadata=opened.metadata_of(step)
             )
             return reply(answered, call.trailing_metadata())
         except grpc.RpcError as error:
@@ -76,7 +79,9 @@ class AsyncGrpcTransport:
         opened = self._opened
         try:
             asked = config_request(step)
-            answered = await opened.calls.config(asked, timeout=step.timeout, metadata=opened.metadata)
+            answered = await opened.calls.config(
+                asked, timeout=step.timeout, metadata=opened.metadata_of(step)
+            )
             return model_info(answered)
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error
@@ -85,7 +90,7 @@ class AsyncGrpcTransport:
         opened = self._opened
         try:
             sent = request(step)
-            call = opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata)
+            call = opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata_of(step))
             return reply(await call, await call.trailing_metadata())
         except grpc.RpcError as error:
             raise error_of(error, url=opened.url, model=step.model) from error

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .._telemetry import LOG, described
 from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy, with_end
 from .steps import Infer, Pause, ReadModel, Steps
 
@@ -110,6 +111,7 @@ class Retries:
             pause = self._pause(failure, bound=bound, left=until - self._clock())
             if pause is None:
                 raise self._given_up(failure, tries, began) from failure.__cause__
+            LOG.info("%s: try %d in %.2f s after %s", step.model, tries + 1, pause, described(failure))
             yield Pause(seconds=pause)
             bound = min(2 * bound, LONGEST_PAUSE)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from .._telemetry import LOG, one_line
 from ..contract import Contract, ModelInfo, TaskSpec
 from ..errors import (
     ContractError,
@@ -149,6 +150,7 @@ class ServerModels:
         before = self.current.get(model)
         if before is not None and before.contract != info.contract:
             self._changes += 1
+            LOG.info("%s: its contract is %s now, it was %s", model, _hash(info), _hash(before))
         self.current[model] = info
 
     def read_model(self, model: str, deadline: float) -> Steps[ModelInfo]:
@@ -158,3 +160,7 @@ class ServerModels:
     def check_pin(self, found: str) -> None:
         if self._expect is not None and found != self._expect:
             raise ContractMismatch(expected=self._expect, found=found)
+
+
+def _hash(info: ModelInfo) -> str:
+    return "none" if info.contract is None else one_line(info.contract.hash)

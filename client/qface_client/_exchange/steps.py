@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
+# What goes beside a request, by name: a trace's header. A transport that calls nobody may leave it.
+Metadata = tuple[tuple[str, str], ...]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadModel:
@@ -15,6 +18,7 @@ class ReadModel:
 
     model: str
     timeout: float
+    metadata: Metadata = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,7 @@ class Infer:
     timeout: float
     parameters: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
     priority: int | None = None  # Triton's: 1 goes first; 0 and None: the server's default
+    metadata: Metadata = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
