@@ -40,6 +40,7 @@ _WORDS = (
     (r"\bawait ", ""),
     (r"__a(enter|exit)__", r"__\1__"),
     (r"\bencode_in_thread\b", "encode"),
+    (r"\bstack_in_thread\b", "stack_crops"),
     (r"\bAsyncFaceClient\b", "FaceClient"),
 )  # fmt: skip
 

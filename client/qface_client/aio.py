@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Se
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _connection as connection
@@ -24,7 +23,16 @@ from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
 from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._many import PhotoResult, check_many, stream_async
-from ._photo import Crops, Encoded, Photo, encode_in_thread, search_parameters, task_names
+from ._photos import (
+    Crops,
+    Encoded,
+    Photo,
+    encode_in_thread,
+    is_pixels,
+    search_parameters,
+    stack_in_thread,
+    task_names,
+)
 from ._stopping import check_wanted
 from ._telemetry import traced, tracing_of
 from .contract import Contract
@@ -118,7 +126,11 @@ class AsyncFaceClient:
     ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
-        `photo`: a path, the bytes of a JPEG, PNG or WebP file, or an RGB array uint8 [height, width, 3].
+        `photo`: a path; bytes or a binary file object, which is read to its end; a picture of Pillow; or an
+        array [height, width(, channels)], uint8, uint16 or bool, grey, RGB or either with alpha. The server
+        reads JPEG, PNG, WebP and PPM; other formats that Pillow reads (BMP, TIFF, GIF, AVIF, ...) are decoded
+        here. EXIF rotation is applied, transparent pixels lie on white.
+
         The server computes the wanted tasks only. A photo without a face gives an empty Analysis.
 
         `min_score`: the detector's score from which on a face counts (0.5). `max_faces`: of more faces the
@@ -237,7 +249,7 @@ class AsyncFaceClient:
         priority: int | None = None,
     ) -> Face:
         """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
-        if isinstance(crop, np.ndarray):
+        if is_pixels(crop):
             return (await self.analyze_crops([crop], tasks=tasks, model=model, priority=priority))[0]
         return await self.analyze_face(crop, tasks=tasks, model=model, priority=priority)
 
@@ -251,12 +263,12 @@ class AsyncFaceClient:
         model: str | None = None,
         priority: int | None = None,
     ) -> list[Face]:
-        """Aligned crops, uint8 [height, width, 3] of one size or stacked as [N, height, width, 3], in one
-        request.
+        """Aligned crops of one size, pictures of any sort or one array [N, height, width, 3], in one request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """
-        steps = self._exchange.crops(crops, tasks=tasks, network=model, priority=priority)
+        stacked = await stack_in_thread(crops)
+        steps = self._exchange.crops(stacked, tasks=tasks, network=model, priority=priority)
         return await self._run(steps, photo=None)
 
     @describes_failures

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._photo import Crops, Encoded, box_tensor, landmarks_tensor, stack_crops, task_names
+from .._photos import Encoded, box_tensor, landmarks_tensor, task_names
 from ..contract import Contract, ModelInfo, TaskSpec
 from ..errors import ContractError, InvalidInput, NotServed
 from ..kinds.base import Tensors
@@ -250,18 +250,17 @@ class Exchange:
 
     def crops(
         self,
-        crops: Crops,
+        pixels: NDArray[np.uint8],
         *,
         tasks: Iterable[str] | None,
         network: str | None,
         priority: int | None,
     ) -> Steps[list[Face]]:
-        """Aligned crops of one size: one request, or as few as the server's largest batch allows."""
-        if len(crops) == 0:
+        """Aligned crops [N, H, W, 3]: one request, or as few as the server's largest batch allows."""
+        if len(pixels) == 0:
             return []
         deadline = self._models.deadline()
         names, priority = task_names(tasks), check_priority(priority)
-        pixels = stack_crops(crops)
 
         def request(prefix: str) -> "Steps[list[Face]]":
             model = f"{prefix}crop_analysis"

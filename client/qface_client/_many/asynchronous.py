@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from typing import Any
 
-from .._photo import Photo
+from .._photos import Photo
 from ..errors import QFaceError
 from ..results import Analysis
 from .photo_result import InOrder, PhotoResult, failed, photos_in_hand

@@ -5,7 +5,7 @@ import queue
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from .._photo import Photo
+from .._photos import Photo
 from .._stopping import Stop
 from ..errors import QFaceError
 from ..results import Analysis

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from .._photo import Photo
+from .._photos import Photo
 from ..errors import InvalidInput, QFaceError
 from ..results import Analysis, Face
 

@@ -1,0 +1,21 @@
+"""What callers hand in, as the bytes, arrays and names that the server takes."""
+
+from .crops import Crops, stack_crops, stack_in_thread
+from .encoded import Encoded, encode, encode_in_thread
+from .kinds import Photo, is_pixels
+from .parameters import box_tensor, landmarks_tensor, search_parameters, task_names
+
+__all__ = [
+    "Crops",
+    "Encoded",
+    "Photo",
+    "box_tensor",
+    "encode",
+    "encode_in_thread",
+    "is_pixels",
+    "landmarks_tensor",
+    "search_parameters",
+    "stack_crops",
+    "stack_in_thread",
+    "task_names",
+]
