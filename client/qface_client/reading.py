@@ -16,7 +16,7 @@ from ._connection.messages import answer, model_info
 from .contract import Contract, TaskSpec
 from .errors import ServerError
 from .kinds import KINDS
-from .kinds.base import Answer, Box, Tensors, tensor, text
+from .kinds.base import Answer, Box, Tensors, rows, tensor, text
 from .provenance import Provenance
 from .results import Analysis, Face
 
@@ -73,7 +73,7 @@ def read_photo(
     boxes = tensor(tensors, "boxes", shape=(None, 4)).tolist()
     count = len(boxes)
     scores = tensor(tensors, "scores", shape=(count,)).tolist()
-    landmarks = tensor(tensors, "landmarks", shape=(count, 5, 2))
+    landmarks = rows(tensor(tensors, "landmarks", shape=(count, 5, 2)))
     width, height = (int(side) for side in tensor(tensors, "photo_size", shape=(2,)))
     answers = read_tasks(tensors, tasks=tasks, count=count)
     faces = [

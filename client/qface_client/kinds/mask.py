@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import ServerError
 from .base import (
@@ -33,6 +32,8 @@ from .base import (
 )
 
 if TYPE_CHECKING:
+    from PIL import Image  # imported where a picture needs it: answers alone do not
+
     from ..contract import TaskSpec
 
 # A mask's id where its crop shows nothing of the photo. 0, the first label, is the background.
@@ -146,8 +147,10 @@ class Mask(Deferred):
     def areas(self) -> tuple[tuple[str, ...], list[int]]:
         return self.labels, [i for i in self.present() if i not in (0, OUTSIDE)]
 
-    def lay(self, layer: Image.Image, *, scale: float, photo: tuple[int, int], sharp: int) -> None:
+    def lay(self, layer: "Image.Image", *, scale: float, photo: tuple[int, int], sharp: int) -> None:
         """Puts the colours where the crop lies in the photo."""
+        from PIL import Image
+
         height, width = self.ids.shape
         edges = np.array([[-0.5, -0.5], [width, -0.5], [-0.5, height], [width, height]])
         corners = (edges @ self.to_photo[:, :2].T + self.to_photo[:, 2] + 0.5) * scale
@@ -268,6 +271,8 @@ def _unfiltered(png: bytes) -> NDArray[np.uint8] | None:
 
 def _by_pil(png: bytes, task: "TaskSpec") -> NDArray[np.uint8]:
     """The pixels of any PNG of 8-bit grey; ServerError for what is none."""
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             mode, ids = picture.mode, np.asarray(picture)

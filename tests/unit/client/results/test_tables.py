@@ -1,12 +1,10 @@
 """Tables of faces: one row a face, columns by task and label, and no photo lost without a word."""
 
 import dataclasses
-import json
 import sys
 import warnings
 from typing import Any
 
-import numpy as np
 import pandas
 import pytest
 
@@ -21,14 +19,8 @@ from qface_client import (
     ServerBusy,
     UnknownTask,
 )
-from qface_client.contract import Contract, parse_contract
-from qface_client.reading import read_photo
 from qface_client.tables import columns, faces_to_frame, rows
-from runtime.kinds.mask import as_png
-from training.contract import make_contract
-from training.tasks import CATALOGUE
-
-CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), input_size=128).to_json()))
+from tests.helpers.random_answers import CONTRACT, photo_of, task_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,37 +31,6 @@ class Outcome:
     photo: Any
     analysis: Analysis | None = None
     error: QFaceError | None = None
-
-
-def photo_of(count: int, *, contract: Contract = CONTRACT, tasks: list[str] | None = None) -> Analysis:
-    """An answer whose numbers are drawn at random."""
-    random, selected = np.random.default_rng(0), contract.select(tasks)
-    ids = random.integers(0, 2, (4, 6), np.uint8)
-    ids[0] = 255
-    tensors: dict[str, Any] = {
-        "boxes": np.tile(np.array([1, 2.5, 3, 4], np.float32), (count, 1)),
-        "scores": np.linspace(1, 0.5, count, dtype=np.float32),
-        "landmarks": np.zeros((count, 5, 2), np.float32),
-        "photo_size": np.array([640, 480], np.int32),
-    }
-    for task in selected:
-        size = len(task.labels)
-        probabilities = random.random((count, size), np.float32)
-        tensors |= {
-            f"{task.name}_probabilities": probabilities,
-            f"{task.name}_label": np.full((count, 1), task.labels[1 % size].encode(), object),
-            f"{task.name}_active": probabilities > 0.5,
-            f"{task.name}_value": np.full((count, 1), 31.25, np.float32),
-            f"{task.name}_angles": np.tile(np.arange(size, dtype=np.float32), (count, 1)),
-            f"{task.name}_points": random.random((count, size, 2), np.float32),
-            f"{task.name}_png": np.full((count, 1), as_png(ids), object),
-            f"{task.name}_map": np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
-        }
-    return read_photo(tensors, tasks=selected, contract=contract)
-
-
-def task_of(kind: str) -> Any:
-    return next(task for task in CONTRACT.tasks if task.kind == kind)
 
 
 def test_a_row_has_the_columns_that_were_announced() -> None:
