@@ -49,6 +49,7 @@ from .results import (
     Value,
     Visibility,
 )
+from .tables import faces_to_frame
 
 __all__ = [
     "Analysis",
@@ -87,4 +88,5 @@ __all__ = [
     "Value",
     "Visibility",
     "__version__",
+    "faces_to_frame",
 ]

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from typing_extensions import Self  # in typing since Python 3.11
 
+__all__ = ["FaceClient"]
+
 T = TypeVar("T")
 
 

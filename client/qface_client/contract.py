@@ -14,6 +14,8 @@ from ._version import __version__
 from .errors import ContractError, UnknownKind, UnknownTask
 from .kinds import KINDS
 
+__all__ = ["CONTRACT_VERSION", "Contract", "ModelInfo", "TaskSpec", "parse_contract"]
+
 CONTRACT_VERSION = 1
 
 

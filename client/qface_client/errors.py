@@ -31,6 +31,26 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+__all__ = [
+    "Call",
+    "ConnectError",
+    "ContractError",
+    "ContractMismatch",
+    "InvalidInput",
+    "NotAuthenticated",
+    "NotAuthorized",
+    "NotPermitted",
+    "NotRecorded",
+    "NotServed",
+    "QFaceError",
+    "RequestTimeout",
+    "ServerBusy",
+    "ServerError",
+    "UnknownKind",
+    "UnknownModel",
+    "UnknownTask",
+]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Call:

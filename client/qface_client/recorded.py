@@ -39,6 +39,7 @@ class Recorded:
         self._writer = Writer(path)
 
     def read_model(self, step: ReadModel) -> ModelInfo:
+        """As of `Transport`."""
         try:
             info = self._transport.read_model(step)
         except QFaceError as error:
@@ -48,6 +49,7 @@ class Recorded:
         return info
 
     def infer(self, step: Infer) -> Reply:
+        """As of `Transport`."""
         try:
             reply = self._transport.infer(step)
         except QFaceError as error:
@@ -57,6 +59,7 @@ class Recorded:
         return reply
 
     def close(self) -> None:
+        """As of `Transport`."""
         try:
             self._transport.close()
         finally:
@@ -71,6 +74,7 @@ class AsyncRecorded:
         self._writer = Writer(path)
 
     async def read_model(self, step: ReadModel) -> ModelInfo:
+        """As of `Transport`."""
         try:
             info = await self._transport.read_model(step)
         except QFaceError as error:
@@ -80,6 +84,7 @@ class AsyncRecorded:
         return info
 
     async def infer(self, step: Infer) -> Reply:
+        """As of `Transport`."""
         try:
             reply = await self._transport.infer(step)
         except QFaceError as error:
@@ -89,6 +94,7 @@ class AsyncRecorded:
         return reply
 
     async def close(self) -> None:
+        """As of `Transport`."""
         try:
             await self._transport.close()
         finally:
@@ -122,6 +128,7 @@ class Replayed:
         return dataclasses.replace(outcome, outputs=outcome.outputs & requested)
 
     def infer(self, step: Infer) -> Reply:
+        """As of `Transport`."""
         wanted, parameters = frozenset(step.outputs), parameters_text(step.parameters)
         matching = [
             e for e in self._index.entries(step) if e.parameters == parameters and wanted <= e.outputs
@@ -138,4 +145,5 @@ class Replayed:
         return dataclasses.replace(outcome, tensors=tensors)
 
     def close(self) -> None:
+        """As of `Transport`."""
         self._index.close()

@@ -48,16 +48,24 @@ class PhotoOutcome(Protocol):
     """What became of one of many photos, as `analyze_many` returns it."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Which of the photos, from 0."""
+        ...
 
     @property
-    def photo(self) -> Any: ...
+    def photo(self) -> Any:
+        """As it was given; a path is named in the table."""
+        ...
 
     @property
-    def analysis(self) -> Analysis | None: ...
+    def analysis(self) -> Analysis | None:
+        """Its faces; None where it failed."""
+        ...
 
     @property
-    def error(self) -> QFaceError | None: ...
+    def error(self) -> QFaceError | None:
+        """Why it failed; None where it was answered."""
+        ...
 
 
 def columns(contract: Contract | None, tasks: Iterable[str] | None = None) -> tuple[Column, ...]:
