@@ -29,18 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["Column", "PhotoOutcome", "columns", "faces_to_frame", "rows"]
 
 _BOX = ("box.x0", "box.y0", "box.x1", "box.y1")
-_FIRST = (
+_OF_PHOTO = (
     Column(name="file", dtype="string"),  # as it was named; missing for photos that are no files
     Column(name="photo", dtype="Int64"),  # which of the photos, from 0
-    Column(name="face", dtype="Int64"),  # which of the photo's faces, from 0, best score first
-    Column(name="width", dtype="Int64"),  # of the photo, in pixels
+    Column(name="width", dtype="Int64"),  # in pixels
     Column(name="height", dtype="Int64"),
+    Column(name="faces_found", dtype="Int64"),
+    Column(name="contract", dtype="string"),  # the hash of the one by which tasks were answered
+    Column(name="error", dtype="string"),  # why the photo was not answered
+)
+_OF_FACE = (
+    Column(name="face", dtype="Int64"),  # which of the photo's faces, from 0, best score first
     *(Column(name=name, dtype="float32", digits=2) for name in _BOX),
     Column(name="score", dtype="float32", digits=4),
-)
-_LAST = (
-    Column(name="contract", dtype="string"),  # the hash of the contract by which the tasks were answered
-    Column(name="error", dtype="string"),  # why the photo was not answered
 )
 
 
@@ -69,13 +70,13 @@ class PhotoOutcome(Protocol):
 
 
 def columns(contract: Contract | None, tasks: Iterable[str] | None = None) -> tuple[Column, ...]:
-    """The columns of faces answered by a contract: of their places, of the tasks, and of what went wrong.
+    """The columns of faces answered by a contract: of their photo, of their place, of the tasks.
 
     `tasks`: of the contract's; None: all that this client can read. `contract`: None where no task is
     answered. UnknownTask and UnknownKind as of `Contract.select`.
     """
     selected = () if contract is None else contract.select(tasks)
-    return (*_FIRST, *(column for task in selected for column in _columns_of(task)), *_LAST)
+    return (*_OF_PHOTO, *_OF_FACE, *(column for task in selected for column in _columns_of(task)))
 
 
 def rows(
@@ -84,16 +85,16 @@ def rows(
     """A row for each face of a photo, or of a face: plain values by column, those of answered tasks only.
 
     A photo without a face and one that failed (given by its error) have no row; with `empty` they have one,
-    whose values are None but for `file`, `photo` and the photo's size or error.
+    whose values are None but for those of the photo.
     """
-    about = dict.fromkeys(column.name for column in (*_FIRST, *_LAST))
+    about = dict.fromkeys(column.name for column in (*_OF_PHOTO, *_OF_FACE))
     about |= {"file": file, "photo": photo}
     if isinstance(answered, QFaceError):
         about["error"] = str(answered)
     else:
         about["contract"] = None if answered.contract is None else answered.contract.hash
     if isinstance(answered, Analysis):
-        about |= {"width": answered.width, "height": answered.height}
+        about |= {name: getattr(answered, name) for name in ("width", "height", "faces_found")}
     faces = answered if isinstance(answered, Analysis) else [answered] if isinstance(answered, Face) else ()
     for index, face in enumerate(faces):
         box = dict(zip(_BOX, face.box, strict=True))
@@ -182,7 +183,7 @@ class _Table:
     """Columns that grow by rows; numbers are held as compactly as they are answered."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, Column] = {column.name: column for column in (*_FIRST, *_LAST)}
+        self._columns: dict[str, Column] = {column.name: column for column in (*_OF_PHOTO, *_OF_FACE)}
         self._values: dict[str, Any] = {name: _no_values(column) for name, column in self._columns.items()}
         self._count = 0
         self._seen: set[tuple[str, ...]] = set()  # contracts with the tasks that faces were asked for
@@ -215,11 +216,8 @@ class _Table:
         self._count += 1
 
     def frame(self, pandas: Any) -> "pandas.DataFrame":
-        last = {column.name for column in _LAST}
-        ordered = sorted(self._columns.values(), key=lambda column: column.name in last)
-        return pandas.DataFrame(
-            {column.name: _series(pandas, column, self._values[column.name]) for column in ordered}
-        )
+        series = {name: _series(pandas, self._columns[name], values) for name, values in self._values.items()}
+        return pandas.DataFrame(series)
 
 
 def _no_values(column: Column) -> Any:

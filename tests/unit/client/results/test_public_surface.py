@@ -18,6 +18,7 @@ from tests.helpers.paths import ROOT
 
 # What takes long to import, or is not installed with the client: loaded where it is used.
 HEAVY = (
+    "PIL",
     "cv2",
     "matplotlib",
     "onnxruntime",

@@ -43,8 +43,11 @@ def test_a_row_has_the_columns_that_were_announced() -> None:
         plain = {"string": str, "category": str, "Int64": int, "float32": float}[column.dtype]
         assert value is None or type(value) is plain, column
         assert column.dtype != "category" or value in column.categories
-    assert [column.name for column in announced][:4] == ["file", "photo", "face", "width"]
-    assert [column.name for column in announced][-2:] == ["contract", "error"]
+    of_photo = ["file", "photo", "width", "height", "faces_found", "contract", "error"]
+    of_face = ["face", "box.x0", "box.y0", "box.x1", "box.y1", "score"]
+    names = [column.name for column in announced]
+    assert names[: len(of_photo + of_face)] == of_photo + of_face
+    assert list(row)[:5] == names[:5]
 
 
 def test_each_kind_fills_its_columns() -> None:
@@ -112,6 +115,7 @@ def test_photos_without_a_face_and_failed_ones_have_a_row_where_wanted() -> None
     assert frame["error"][2] == str(busy)
     assert frame["width"].isna().tolist() == [False, False, True, False]
     assert str(frame["face"].dtype) == "Int64"
+    assert frame["faces_found"].tolist()[:2] == [1, 0]
     assert frame[task_of("value").name].count() == 2
 
 
