@@ -26,7 +26,7 @@ def program() -> Path:
 
 
 def run(program: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = ["node", program, *map(str, arguments)]
+    command = ["node", *map(str, (program, *arguments))]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 

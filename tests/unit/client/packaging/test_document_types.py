@@ -22,8 +22,8 @@ def test_they_pass_mypy_in_strict_mode(tmp_path: Path, monkeypatch: pytest.Monke
     assert pages
     printed, refused, _ = api.run(["--strict", "--no-error-summary", "--show-absolute-path", *pages])
     assert not refused, refused
-    for file, page_name in pages.items():
-        printed = printed.replace(file, page_name)
+    for path, page_name in pages.items():
+        printed = printed.replace(path, page_name)
     assert printed == "", f"the lines are those of the pages:\n{printed}"
 
 
