@@ -24,7 +24,6 @@ from tests.helpers.documents import PAGES, Command, commands, name_of, script
 from tests.helpers.paths import ROOT
 
 ASSETS = ROOT / "tests" / "assets"
-WITHOUT_SERVER = {"completion", "--version", "--help", "-h"}
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,13 @@ def pictures(server: GatewayServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def folder(pictures: Path, tmp_path: Path) -> Iterator[Path]:
+def folder(server: GatewayServer, pictures: Path, tmp_path: Path) -> Iterator[Path]:
     """Where a page's programs run: a folder of its own. What they set for the process is taken back."""
     shutil.copytree(pictures, tmp_path, dirs_exist_ok=True)
     loggers = [logging.getLogger(), logging.getLogger("qface_client")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    with contextlib.chdir(tmp_path), mock.patch.dict(os.environ):
+    address = {"QFACE_URL": server.grpc_address}
+    with contextlib.chdir(tmp_path), mock.patch.dict(os.environ, address):
         yield tmp_path
     for logger, level, handlers in before:
         logger.setLevel(level)
@@ -86,8 +86,6 @@ def run(command: Command, server: GatewayServer) -> int:
     source = _taken(words, "<")
     target = _taken(words, ">")
     words = [name for word in words for name in (_matches(word) or [word])]
-    if "--url" not in words and not WITHOUT_SERVER & set(words):
-        words += ["--url", server.grpc_address]
     with contextlib.ExitStack() as stack:
         if source:
             stack.enter_context(mock.patch.object(sys, "stdin", stack.enter_context(Path(source).open())))

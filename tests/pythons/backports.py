@@ -1,0 +1,15 @@
+"""What the tests and the fake server need and Python 3.10 lacks. The client itself does without.
+
+A plugin of pytest's (`-p tests.pythons.backports`), so that it comes before any test module.
+"""
+
+import datetime
+import typing
+
+import typing_extensions
+
+for name in ("Self", "assert_never"):
+    if not hasattr(typing, name):
+        setattr(typing, name, getattr(typing_extensions, name))
+if not hasattr(datetime, "UTC"):
+    datetime.UTC = datetime.timezone.utc  # type: ignore[misc]  # noqa: UP017
