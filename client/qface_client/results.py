@@ -5,6 +5,7 @@ years, degrees and pixels with two. `to_json()` is its older name and gives the 
 `Analysis.to_json_line()`, or `json.dumps` of the data.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contract import Contract, unknown_kind
+from .errors import InvalidInput
 from .kinds import KINDS
 from .kinds.base import NUMBER, PROBABILITY, Answer, Box, array_schema, object_schema
 from .kinds.classes import Classification
@@ -117,7 +119,28 @@ class Face:
         """`to_dict()` by its older name: plain data, no text."""
         return self.to_dict()
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], contract: Contract | None) -> "Face":
+        """The face of which `to_dict` or `qface analyze --json` gave this data: rounded, and without
+        `landmarks5`.
 
+        `contract`: the one by which it was answered (`client.contract()`); None where no task was.
+        InvalidInput where the data is not of it.
+        """
+        with _refused(contract):
+            tasks = {name: value for name, value in data.items() if name not in _PLACE}
+            x0, y0, x1, y1 = map(float, data["box"])
+            return cls(
+                box=(x0, y0, x1, y1),
+                score=float(data["score"]),
+                landmarks5=None,
+                answers={name: _answer(value, name, contract) for name, value in tasks.items()},
+                contract=contract,
+                provenance=_provenance(data, contract),
+            )
+
+
+_PLACE = ("box", "score", "provenance")  # of a face's data; all else is tasks
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Face))
 
 
@@ -201,6 +224,25 @@ class Analysis(Sequence[Face]):
         prints."""
         return json.dumps(self.to_dict(file=file, provenance=provenance))
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], contract: Contract | None) -> "Analysis":
+        """The analysis of which `to_dict` gave this data, or `qface analyze --json` a line of it: rounded.
+
+        `contract`, errors: as of `Face.from_dict`.
+        """
+        with _refused(contract):
+            provenance, smallest = _provenance(data, contract), data["smallest_face"]
+            faces = [Face.from_dict(face, contract) for face in data["faces"]]
+            return cls(
+                [dataclasses.replace(face, provenance=provenance) for face in faces],
+                width=int(data["width"]),
+                height=int(data["height"]),
+                contract=contract,
+                faces_found=int(data["faces_found"]),
+                smallest_face=None if smallest is None else float(smallest),
+                provenance=provenance,
+            )
+
     @staticmethod
     def json_schema(contract: Contract) -> dict[str, Any]:
         """What `to_dict` gives of answers by this contract, in the words of JSON Schema (2020-12)."""
@@ -222,3 +264,34 @@ class Analysis(Sequence[Face]):
 def _area(face: Face) -> float:
     x0, y0, x1, y1 = face.box
     return (x1 - x0) * (y1 - y0)
+
+
+@contextlib.contextmanager
+def _refused(contract: Contract | None) -> Iterator[None]:
+    """Data that is not of a contract is refused by InvalidInput."""
+    try:
+        yield
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        NotImplementedError,
+    ) as error:
+        of = "no contract" if contract is None else f"the contract {contract.hash}"
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        raise InvalidInput(f"the data is not what to_dict() gives of answers by {of} ({reason})") from error
+
+
+def _answer(data: Any, name: str, contract: Contract | None) -> Answer:
+    task = next((task for task in (contract.tasks if contract else ()) if task.name == name), None)
+    if task is None or not task.readable:
+        raise ValueError(f"it has no task {name!r} that can be read")
+    return KINDS[task.kind].parse(data, task)
+
+
+def _provenance(data: Mapping[str, Any], contract: Contract | None) -> Provenance:
+    if "provenance" in data:
+        return Provenance(**data["provenance"])
+    return Provenance(contract="" if contract is None else contract.hash)

@@ -159,6 +159,10 @@ class Kind(abc.ABC):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Answer]:
         """The task's answers about `count` faces; ServerError where a tensor is not as promised."""
 
+    def parse(self, data: Any, task: "TaskSpec") -> Answer:
+        """The answer of which `to_dict` gave this data, to its digits; any error where none did."""
+        raise NotImplementedError(f"answers of kind {self.name!r} are not read from data")
+
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The columns of a table with one row a face that `cells` of the task's answers fills; (): none."""
         return ()
@@ -196,6 +200,13 @@ def text(item: Any) -> str:
 def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:
     """A row of numbers by the task's labels."""
     return dict(zip(task.labels, row.tolist(), strict=True))
+
+
+def by_labels(data: Mapping[str, Any], task: "TaskSpec") -> dict[str, float]:
+    """What `rounded` gave of the task's labels, in their order; ValueError for other labels."""
+    if set(data) != set(task.labels):
+        raise ValueError(f"its labels are {', '.join(task.labels)}, and not {', '.join(data)}")
+    return {label: float(data[label]) for label in task.labels}
 
 
 def rounded(values: Mapping[str, float], *, digits: int) -> dict[str, float]:

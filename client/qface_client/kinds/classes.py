@@ -13,6 +13,7 @@ from .base import (
     Kind,
     Row,
     Tensors,
+    by_labels,
     named,
     object_schema,
     plain,
@@ -72,6 +73,12 @@ class Classes(Kind):
             Classification.deferred({"probabilities": functools.partial(named, task, row)}, label=label)
             for label, row in zip(chosen, rows(probabilities), strict=True)
         ]
+
+    def parse(self, data: Any, task: "TaskSpec") -> Classification:
+        probabilities = by_labels(data["probabilities"], task)
+        if data["label"] not in probabilities:
+            raise ValueError(f"{data['label']!r} is no label of it")
+        return Classification(label=data["label"], probabilities=probabilities)
 
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The label, its probability, and that of each label."""

@@ -194,6 +194,19 @@ class Masks(Kind):
             )
         return answers
 
+    def parse(self, data: Any, task: "TaskSpec") -> Mask:
+        if tuple(data["labels"]) != task.labels:
+            raise ValueError(f"its labels are {', '.join(task.labels)}, and not {', '.join(data['labels'])}")
+        runs = np.array(data["runs"], np.int64).reshape(-1, 2)
+        height, width = data["size"]
+        if runs[:, 1].sum() != height * width:
+            raise ValueError(f"its runs are not of {height} x {width} pixels")
+        if ((runs[:, 0] >= len(task.labels)) & (runs[:, 0] != OUTSIDE) | (runs < 0).any(axis=1)).any():
+            raise ValueError("a run is of no label")
+        ids = np.repeat(runs[:, 0].astype(np.uint8), runs[:, 1]).reshape(height, width)
+        ids.flags.writeable = False
+        return Mask(ids=ids, labels=task.labels, to_photo=np.array(data["map"], np.float32).reshape(2, 3))
+
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The share of each label in what the crop shows of the photo, together 1; not the pixels."""
         names = (f"{task.name}.{label}" for label in task.labels)

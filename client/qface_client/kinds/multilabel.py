@@ -15,6 +15,7 @@ from .base import (
     Row,
     Tensors,
     array_schema,
+    by_labels,
     named,
     object_schema,
     plain,
@@ -27,6 +28,7 @@ from .base import (
 if TYPE_CHECKING:
     from ..contract import TaskSpec
 
+THRESHOLD = 0.5  # of a task whose contract does not state it
 TOP_LABELS = 4  # in a full caption
 ACTIVE_SEPARATOR = "|"  # in a table: `column.str.get_dummies()` of pandas makes a column a label of them
 
@@ -143,6 +145,16 @@ class MultiLabels(Kind):
             else:
                 answers.append(Visibility.deferred(makers, task=task.points_task, indices=task.points))
         return answers
+
+    def parse(self, data: Any, task: "TaskSpec") -> MultiLabel:
+        if task.points_task is not None:
+            data = dict(zip(task.labels, data, strict=True))
+        probabilities = by_labels(data, task)
+        threshold = THRESHOLD if task.threshold is None else task.threshold
+        active = [label for label, probability in probabilities.items() if probability >= threshold]
+        if task.points_task is None:
+            return MultiLabel(probabilities, active=active)
+        return Visibility(probabilities, active=active, task=task.points_task, indices=task.points)
 
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The active labels in one text, and the probability of each label."""

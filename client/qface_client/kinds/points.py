@@ -89,6 +89,11 @@ class PointSets(Kind):
         points = tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2))
         return [Points(xy=row, labels=task.labels) for row in rows(points)]
 
+    def parse(self, data: Any, task: "TaskSpec") -> Points:
+        xy = np.array(data, np.float32).reshape(len(task.labels), 2)
+        xy.flags.writeable = False
+        return Points(xy=xy, labels=task.labels)
+
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """x and y of each point, in the photo's pixels."""
         names = (f"{task.name}.{label}.{axis}" for label in task.labels for axis in ("x", "y"))

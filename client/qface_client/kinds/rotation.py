@@ -16,6 +16,7 @@ from .base import (
     Pen,
     Row,
     Tensors,
+    by_labels,
     named,
     object_schema,
     plain,
@@ -95,6 +96,9 @@ class Rotations(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Rotation]:
         angles = tensor(tensors, f"{task.name}_angles", shape=(count, len(task.labels)))
         return [Rotation(angles=named(task, row)) for row in angles]
+
+    def parse(self, data: Any, task: "TaskSpec") -> Rotation:
+        return Rotation(angles=by_labels(data, task))
 
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """Each angle, in degrees."""

@@ -55,6 +55,9 @@ class Values(Kind):
         values = tensor(tensors, f"{task.name}_value", shape=(count, 1))
         return [Value(value=float(value), unit=task.unit) for value in values[:, 0]]
 
+    def parse(self, data: Any, task: "TaskSpec") -> Value:
+        return Value(value=float(data[task.unit]), unit=task.unit)
+
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The number, in the contract's unit."""
         return [Column(name=task.name, dtype="float32", digits=2)]
