@@ -17,12 +17,11 @@ import threadpoolctl
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from runtime.answering.batches import Answer, in_batches
 from runtime.contract import Contract
 from runtime.errors import InvalidInput
 from runtime.memory import lacks_memory
 from runtime.serving.step_spans import StepSpans
-
-Answer = dict[str, NDArray[Any]]
 
 
 class Refused(Exception):
@@ -149,15 +148,13 @@ def infer_in_batches(
     max_batch: int,
     parameters: Mapping[str, str] | None = None,
 ) -> Answer:
-    """The outputs of a batching model for any number of rows [N > 0, ...].
-
-    One batch after the other, so that a request of very many rows does not stand before all others.
-    """
-    parts = [
-        infer(model, {name: rows[start : start + max_batch]}, outputs, parameters=parameters)
-        for start in range(0, len(rows), max_batch)
-    ]
-    return {output: np.concatenate([part[output] for part in parts]) for output in outputs}
+    """What `runtime.answering.batches.in_batches` gives, of another model of this server."""
+    return in_batches(
+        lambda part: infer(model, {name: part}, outputs, parameters=parameters),
+        rows,
+        outputs,
+        max_batch=max_batch,
+    )
 
 
 def _request(

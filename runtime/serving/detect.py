@@ -3,15 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from runtime.answering.batches import Answer
+from runtime.answering.photos import PhotoDetections
 from runtime.detect.detector_engine import load_detector
-from runtime.detect.faces import Detections, find_faces
-from runtime.detect.search import Search, read_search
-from runtime.image.photo import Photo
 from runtime.parameters import REQUEST_PARAMETERS, parse
-from runtime.serving.base import Answer, ServedModel, tensor
-from runtime.serving.step_spans import DETECT
+from runtime.serving.base import ServedModel, tensor
 
 
 class FaceSearch(ServedModel):
@@ -27,38 +23,21 @@ class FaceSearch(ServedModel):
             threads=int(self.parameters["detector_threads"]),
         )
 
-    def search(self, request: Any) -> Search:
-        """What the request wants found; InvalidInput for parameters that are not taken."""
-        return read_search(request.parameters(), self.request_parameters)
-
 
 class FaceDetect(FaceSearch):
     """An encoded image [n] -> boxes, scores and landmarks of its faces, and its size."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Prepares the search."""
+        super().initialize(args)
+        self.detections = PhotoDetections(
+            self.detector.infer, self.request_parameters, phase=self.spans.phase
+        )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order."""
         return [self.respond(request, self.answer) for request in requests]
 
     def answer(self, request: Any) -> Answer:
-        """What `detection_tensors` gives."""
-        search = self.search(request)
-        photo = Photo(tensor(request, "image"))
-        with self.spans.phase(DETECT):  # which decodes what it looks at
-            found = find_faces(photo, self.detector.infer, search=search)
-        return detection_tensors(found, photo)
-
-
-def detection_tensors(found: Detections, photo: Photo) -> Answer:
-    """What is answered about the faces themselves.
-
-    `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2]; `photo_size` [2], width and height after EXIF
-    rotation; `faces_found` [1] and `smallest_face` [1] as in `Detections`.
-    """
-    return {
-        "boxes": found.boxes,
-        "scores": found.scores,
-        "landmarks": found.landmarks,
-        "photo_size": np.array([photo.width, photo.height], dtype=np.int32),
-        "faces_found": np.array([found.faces_found], dtype=np.int32),
-        "smallest_face": np.array([found.smallest_face], dtype=np.float32),
-    }
+        """What `PhotoDetections.answer` gives."""
+        return self.detections.answer(tensor(request, "image"), sent=request.parameters())

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from runtime.answering.batches import Answer
 from runtime.engines import Engine, load_engine
-from runtime.serving.base import Answer, ServedModel, response, tensor
+from runtime.serving.base import ServedModel, response, tensor
 
 
 class FaceEngine(ServedModel):

@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.kinds.base import text_tensor
-from runtime.postprocess import CONTRACT_TENSOR, Postprocessor
-from runtime.serving.base import Answer, ServedModel, input_tensors
-
-_MAP = "crop_to_photo"
-_SIZE = "photo_size"
+from runtime.answering.batches import Answer
+from runtime.answering.heads import HeadAnswers
+from runtime.serving.base import ServedModel, input_tensors
 
 
 class Postprocess(ServedModel):
@@ -21,9 +18,7 @@ class Postprocess(ServedModel):
     def initialize(self, args: Mapping[str, str]) -> None:
         """Parses the contract."""
         super().initialize(args)
-        contract = self.parse_contract()
-        self.postprocessor = Postprocessor(contract)
-        self.contract_hash = text_tensor([contract.hash])
+        self.heads = HeadAnswers(self.parse_contract())
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order; the faces of all are answered at once."""
@@ -34,13 +29,10 @@ class Postprocess(ServedModel):
         those that all requests name, or more."""
         inputs = [input_tensors(request) for request in requests]
         requested = {name for request in requests for name in request.requested_output_names()}
-        heads = self.postprocessor.heads_for(requested)
-        needed = [name for name in self.inputs if name in heads or name in (_MAP, _SIZE)]
+        needed = set(self.heads.needed(requested)) & set(self.inputs)
         rows = {name: np.concatenate([tensors[name].as_numpy() for tensors in inputs]) for name in needed}
-        maps, sizes = rows.pop(_MAP, None), rows.pop(_SIZE, None)
-        answers = self.postprocessor.answers(rows, maps, photo_size=sizes, requested=requested)
         counts = [tensors[self.inputs[0]].as_numpy().shape[0] for tensors in inputs]
-        answers[CONTRACT_TENSOR] = np.repeat(self.contract_hash, sum(counts), axis=0)
+        answers = self.heads.answers(rows, rows=sum(counts), requested=requested)
         ends = list(itertools.accumulate(counts, initial=0))
         return [
             {name: values[start:end] for name, values in answers.items()}

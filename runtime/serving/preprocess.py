@@ -4,21 +4,21 @@ import abc
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.answering.batches import Answer
+from runtime.answering.rows import Cut, cut_face, cut_faces, fit_crops, joined, row_by_row
 from runtime.contract import ALIGNED
-from runtime.errors import InvalidImage, InvalidInput
 from runtime.image.align import Affine, invert, photo_to_crop
 from runtime.image.crops import crop_of
-from runtime.image.decode import MAX_PIXELS, read_picture
-from runtime.image.photo import Photo
+from runtime.image.decode import read_picture
 from runtime.image.stored_crop import StoredCrop, stored_crop
-from runtime.serving.base import Answer, Refused, ServedModel, infer_async, tensor
+from runtime.serving.base import Refused, ServedModel, infer_async, tensor
 
 # Of pictures that go to the warp model at once: a batch of the largest files would take 2 GiB.
 _CALL_BYTES = 64 * 1024 * 1024
@@ -78,15 +78,13 @@ class FacePreprocess(_Preprocess):
     def answer(self, request: Any) -> Answer:
         """`pixels` [B, S, S, 3] uint8 RGB, `crop_to_photo` [B, 2, 3] and `photo_size` [B, 2]."""
         images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
-        return _joined(
-            _row_by_row(lambda row: self._cut(images[row], boxes[row], points[row]), rows=len(images))
-        )
+        return cut_faces(images, boxes=boxes, landmarks=points, crop=self.crop, size=self.size)
 
     def _look_at(self, request: Any) -> "list[_Face] | Exception":
         """Where the faces of a request lie, or what is wrong with it: it is answered with the others."""
         try:
             images, boxes, points = (tensor(request, name) for name in ("image", "box", "landmarks"))
-            return _row_by_row(
+            return row_by_row(
                 lambda row: _look_at(images[row], box=boxes[row], landmarks=points[row], size=self.size),
                 rows=len(images),
             )
@@ -97,7 +95,7 @@ class FacePreprocess(_Preprocess):
         """The answer to a request in which this was found."""
         if isinstance(found, Exception):
             raise found
-        return _joined(_row_by_row(lambda row: self._cut_out(found[row]), rows=len(found)))
+        return joined(row_by_row(lambda row: self._cut_out(found[row]), rows=len(found)))
 
     async def _warp(self, faces: Sequence["_Face"]) -> None:
         """Gives the faces the pixels that the warp model makes of them, as far as it does."""
@@ -129,18 +127,12 @@ class FacePreprocess(_Preprocess):
             for face, pixels in zip(faces, answer["pixels"], strict=True):
                 face.pixels = pixels
 
-    def _cut_out(self, face: "_Face") -> "_Cut":
+    def _cut_out(self, face: "_Face") -> Cut:
         if face.pixels is None:
-            return self._cut(face.image, face.box, face.landmarks)
+            return cut_face(
+                face.image, box=face.box, landmarks=face.landmarks, crop=self.crop, size=self.size
+            )
         return face.pixels, invert(face.forward), face.photo_size[::-1]
-
-    def _cut(
-        self, encoded: NDArray[np.uint8], box: NDArray[np.float32], landmarks: NDArray[np.float32]
-    ) -> "_Cut":
-        """One row, decoded and warped here."""
-        photo = Photo(encoded)
-        pixels, back = self.crop(photo, box=box, landmarks=landmarks, size=self.size)
-        return pixels, back, (photo.height, photo.width)
 
 
 class CropPreprocess(_Preprocess):
@@ -151,31 +143,7 @@ class CropPreprocess(_Preprocess):
 
         The photo is here the crop as it was sent.
         """
-        crops = tensor(request, "crop")
-        if 0 in crops.shape:
-            raise InvalidImage(
-                f"the crop has the shape {list(crops.shape[1:])}, so no pixels: send height x width x 3"
-            )
-        height, width = crops.shape[1:3]
-        if height * width > MAX_PIXELS:
-            raise InvalidImage(
-                f"the crop is {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} accepted: "
-                "send a smaller one"
-            )
-        if height == width == self.size:  # as most are sent: every kind of crop leaves it as it is
-            return _joined([(crop, _UNMOVED, (height, width)) for crop in crops])
-        return _joined(
-            _row_by_row(
-                lambda row: (*self.crop(crops[row], size=self.size), (height, width)), rows=len(crops)
-            )
-        )
-
-
-# A crop's pixels, the map back to its photo, and the photo's height and width.
-_Cut = tuple[NDArray[np.uint8], Affine, tuple[int, ...]]
-_Row = TypeVar("_Row")
-
-_UNMOVED: Affine = np.eye(2, 3, dtype=np.float32)
+        return fit_crops(tensor(request, "crop"), crop=self.crop, size=self.size)
 
 
 @dataclass(kw_only=True)
@@ -208,25 +176,3 @@ def _look_at(
         forward=forward,
         stored=stored_crop(picture, forward, size=size) if picture.ordinary else None,
     )
-
-
-def _row_by_row(function: Callable[[int], _Row], *, rows: int) -> list[_Row]:
-    """What `function` returns for each row; of several rows, an error names its row."""
-    results = []
-    for row in range(rows):
-        try:
-            results.append(function(row))
-        except InvalidInput as error:
-            if rows == 1:
-                raise
-            raise type(error)(f"row {row} (of 0 to {rows - 1}): {error}") from None
-    return results
-
-
-def _joined(faces: Sequence[_Cut]) -> Answer:
-    """The answer made of its rows."""
-    return {
-        "pixels": np.stack([pixels for pixels, _, _ in faces]),
-        "crop_to_photo": np.stack([back for _, back, _ in faces]),
-        "photo_size": np.array([shape[::-1] for _, _, shape in faces], dtype=np.int32),
-    }

@@ -12,9 +12,6 @@ from typing import Any
 
 from runtime.spans import INTERNAL, TRACEPARENT, Attributes, Context, Span, read_header, sender_of_environment
 
-# The phases of a step, as their spans are called.
-DECODE, DETECT, CROP, ENGINE, POSTPROCESS = "decode", "detect", "crop", "engine", "postprocess"
-
 _NOTHING = contextlib.nullcontext()
 
 

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.answering.batches import Answer
 from runtime.errors import InvalidImage
 from runtime.image.stored_crop import WINDOW_ROWS
-from runtime.serving.base import Answer, ServedModel, tensor
+from runtime.serving.base import ServedModel, tensor
 
 
 class FaceWarp(ServedModel):

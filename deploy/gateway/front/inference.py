@@ -20,7 +20,7 @@ from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.replies import abort, in_trailing_metadata, own_failure
 from deploy.gateway.front.request import InferRequest, parameter, read_request
 from deploy.gateway.front.served_models import ServedModels
-from deploy.gateway.front.validation import PRIORITY, TIMEOUT, validate
+from deploy.gateway.front.validation import TIMEOUT, validate
 from deploy.gateway.identity import Identities, permit, tasks_of
 from deploy.gateway.observability.access_log import AccessLog, host_of
 from deploy.gateway.observability.answer_sums import AnswerSums
@@ -29,6 +29,7 @@ from deploy.gateway.options import Limits
 from deploy.gateway.refusals import BY_MODEL, Refusal, again
 from deploy.gateway.tracing.request_trace import UNTRACED, RequestTrace
 from deploy.gateway.work import Cost, Ending, Work
+from runtime.answering.parameters import PRIORITY
 from runtime.spans import CLIENT, TRACEPARENT
 
 METHOD = "ModelInfer"

@@ -13,10 +13,8 @@ from deploy.gateway.front.request import MAX_STRINGS, InferInput, InferRequest, 
 from deploy.gateway.front.served_models import ServedModels
 from deploy.gateway.front.signatures import WILDCARD, Signature, TensorSignature
 from deploy.gateway.refusals import Refusal, invalid
+from runtime.answering.parameters import PRIORITIES, PRIORITY, unusable
 
-MAX_PRIORITY = 1
-
-PRIORITY = "priority"
 TIMEOUT = "timeout"  # microseconds
 
 _NAMES = 20  # of tensors, in a sentence
@@ -64,7 +62,7 @@ def _is_count(value: object, *, largest: int) -> bool:
 
 # By name: whether a value is taken, and what is taken, in words.
 _PARAMETERS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    PRIORITY: (lambda value: _is_count(value, largest=MAX_PRIORITY), f"an integer of 0 to {MAX_PRIORITY}"),
+    PRIORITY: (PRIORITIES.takes, PRIORITIES.range_text),
     TIMEOUT: (lambda value: _is_count(value, largest=(1 << 63) - 1), "a number of microseconds"),
     "triton_enable_empty_final_response": (lambda value: isinstance(value, bool), "a bool"),
 }
@@ -84,11 +82,7 @@ def _check_parameters(request: InferRequest, signature: Signature) -> None:
                 reason="parameter",
             )
         if not is_taken(value):
-            raise invalid(
-                f"the request to model {quoted(request.model)} has a parameter {name!r} that can't be used: "
-                f"it is {range_text}",
-                reason="parameter",
-            )
+            raise invalid(unusable(quoted(request.model), name, range_text), reason="parameter")
 
 
 # -- outputs --------------------------------------------------------------------------------------------

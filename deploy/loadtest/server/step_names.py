@@ -6,7 +6,7 @@ All other models' steps are called as the model.
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.serving.step_spans import CROP, DECODE, DETECT, POSTPROCESS
+from runtime.answering.photos import CROP, DECODE, DETECT, POSTPROCESS
 
 LAST = "postprocess"
 # The end of a model's name, as those of a further network begin with the network's -> what it does.
