@@ -8,7 +8,7 @@ import pytest
 
 from deploy.gateway.tracing.otlp import Otlp
 from deploy.loadtest.server.spans import SpanReceiver
-from runtime.serving.step_spans import CROP, DECODE, DETECT, ENGINE
+from runtime.answering.photos import CROP, DECODE, DETECT, ENGINE
 from runtime.spans import INTERNAL, Context, Span, new_id
 
 BEGIN = 1_000_000_000_000  # nanoseconds
