@@ -16,14 +16,26 @@ from ..direct_calls import DirectCalls
 from . import report
 from .rounds import Bench, Photo
 
+_EXAMPLES = """\
+examples:
+  qface bench portrait.jpg
+  qface bench holiday/*.jpg --seconds 30 --clients 8 --tasks age,gender --json
+"""
+
 _CLIENTS = (1, 4, 16)
+_DIRECT_SECONDS = 5.0  # of a call without a picture
 _MOST_CLIENTS = 256  # threads of one process; more are the load test's (docs/loadtest.md)
 
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
-        "bench", parents=parents, allow_abbrev=False, help="measure a server from here"
+        "bench",
+        parents=parents,
+        allow_abbrev=False,
+        help="measure a server from here",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "photos",
@@ -57,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     access = connection_options.access(options)
     with (
         connection_options.client(options) as client,
-        DirectCalls(options.url, timeout=options.timeout, **access) as direct,
+        DirectCalls(options.url, timeout=min(options.timeout, _DIRECT_SECONDS), **access) as direct,
     ):
         bench = Bench(
             client,
@@ -77,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             if not bench.measurement.rounds:
                 raise
             ends, status = str(error), statuses.of(error)
-        server = "" if ends else _server(direct)
+        server = _server(direct) if bench.measurement.analyses else ""
     if bench.measurement.analyses:
         show = report.as_data if options.json else report.as_text
         shown = show(bench.measurement, url=options.url, server=server, photos=photos, ends=ends)

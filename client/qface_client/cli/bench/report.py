@@ -11,17 +11,15 @@ from .rounds import MEDIAN, SHARES, TOTAL, Figure, Measurement, Photo, Round, fi
 
 _WIDTH = 9
 OVERHEAD = "overhead"
-_EXPLANATION = (
-    "overhead: call minus server, of each call: the network, gRPC on both sides, reading the answer; "
-    "what it has of the server's machine is outside of the server's own clock"
-)
+_EXPLANATION = "  (call minus server, of each call: the network, gRPC on both sides, reading the answer)"
 
 
 def as_text(
     measurement: Measurement, *, url: str, server: str, photos: Sequence[Photo], ends: str = ""
 ) -> str:
     """For people; `ends`: why the measurement ended early."""
-    lines = [f"{url}  {server}  qface-client {__version__}  {os.cpu_count()} cores here"]
+    parts = (url, server, f"qface-client {__version__}", f"{os.cpu_count()} cores here")
+    lines = ["  ".join(part for part in parts if part)]
     lines += _about_photos(measurement, photos)
     if measurement.first_ms is not None:
         lines.append(f"first call {measurement.first_ms:.1f} ms: it connects and reads the contract")
@@ -62,6 +60,7 @@ def as_data(
             for photo, analysis in zip(photos, measurement.analyses, strict=False)
         ],
         "first_ms": measurement.first_ms,
+        "empty_ms": _plain(figures(measurement.empty_ms)) if measurement.empty_ms else None,
         "reading_ms": _plain(figures(measurement.reading_ms)) if measurement.reading_ms else None,
         "server_mean_ms": measurement.statistics_ms,
         "rounds": [_round_data(each) for each in measurement.rounds],
@@ -93,8 +92,10 @@ def _sequential(measurement: Measurement) -> list[str]:
     lines += [f"  {name:<12}{_cells(figures(values))}" for name, values in rows.items()]
     if one.overheads:
         median = figures(one.overheads)[MEDIAN].ms
-        lines.append(f"client overhead {median:.2f} ms (median)")
-        lines.append(_EXPLANATION)
+        lines += [f"client overhead {median:.2f} ms, the median", _EXPLANATION]
+        if measurement.empty_ms:
+            empty = figures(measurement.empty_ms)[MEDIAN].ms
+            lines.append(f"  of it {empty:.2f} ms are taken by a call with nothing in it, too")
     elif measurement.statistics_ms is not None:
         left = sum(one.waits) / len(one.waits) - measurement.statistics_ms
         lines.append(
@@ -103,9 +104,9 @@ def _sequential(measurement: Measurement) -> list[str]:
         )
     else:
         lines.append("the server does not state its own time, so the client's share of it is unknown")
-    lines.append(f"core-ms of this process a call {one.core_ms:.2f}")
+    lines.append(f"processor time of this process: {one.core_ms:.2f} core-ms a call")
     reading = figures(measurement.reading_ms)[MEDIAN].ms
-    lines.append(f"reading all of an answer takes {reading:.2f} ms more (median), when it is read")
+    lines.append(f"all answers of a photo as plain data: {reading:.2f} ms more, where they are read")
     return lines
 
 

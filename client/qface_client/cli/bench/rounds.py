@@ -1,5 +1,6 @@
 """Calls one after the other and by several callers at once, and what each of them took."""
 
+import contextlib
 import dataclasses
 import itertools
 import threading
@@ -17,6 +18,7 @@ from ..direct_calls import Counted, DirectCalls
 
 TOTAL = "total"  # the timing from the request read to its answer handed over
 WARM_SECONDS, WARM_CALLS = 1.0, 3
+EMPTY_CALLS = 50
 MEDIAN = 0.5
 SHARES = (MEDIAN, 0.9, 0.99)
 _LEAST_BEYOND = 5  # of as many calls beyond a percentile, one that chance delays does not decide
@@ -104,6 +106,7 @@ class Measurement:
     analyses: list[Analysis] = dataclasses.field(default_factory=list)  # one a photo
     rounds: list[Round] = dataclasses.field(default_factory=list)  # the first is of one caller
     statistics_ms: float | None = None  # of a server that states no timings: the mean that it counted
+    empty_ms: list[float] = dataclasses.field(default_factory=list)  # of calls without anything in them
     reading_ms: list[float] = dataclasses.field(default_factory=list)  # of each answer as plain data
 
 
@@ -146,6 +149,7 @@ class Bench:
         if not self.measurement.rounds[0].overheads and before is not None:
             after = self._counted()
             self.measurement.statistics_ms = None if after is None else (after - before).mean_ms
+        self.measurement.empty_ms = self._empty_calls()
         for count in clients:
             if count > 1:
                 self._round(count)
@@ -203,6 +207,17 @@ class Bench:
         began = time.perf_counter()
         analysis = self._client.analyze(photo.data, tasks=self._tasks, model=self._model)
         return analysis, 1e3 * (time.perf_counter() - began)
+
+    def _empty_calls(self) -> list[float]:
+        """Milliseconds of each; none where the server does not answer them."""
+        found = list[float]()
+        with contextlib.suppress(grpc.RpcError):
+            self._direct.is_live()  # connects
+            for _ in range(EMPTY_CALLS):
+                began = time.perf_counter()
+                self._direct.is_live()
+                found.append(1e3 * (time.perf_counter() - began))
+        return found
 
     def _counted(self) -> Counted | None:
         """What the server has counted of the model that answers; None where it does not state it."""
