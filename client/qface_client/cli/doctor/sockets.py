@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 # What an HTTP/2 client begins with (RFC 9113, 3.4), and empty SETTINGS.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _FRAME_HEAD = 9
 _SETTINGS = 4
 _ALERT = b"\x15\x03"  # of TLS
@@ -34,9 +35,9 @@ class Encrypted:
     protocol: str | None  # chosen by ALPN
     certificate: bytes  # DER
     names: tuple[str, ...]  # of the certificate, where it was verified
-    greeting: Greeting
+    greeting: Greeting = "closed"
     # What the server objected to once the handshake was done (TLS 1.3 refuses callers then); "": nothing.
-    refusal: str
+    refusal: str = ""
 
 
 def addresses_of(host: str, *, seconds: float) -> tuple[list[str], float]:
@@ -88,7 +89,11 @@ def connect(place: Place, *, seconds: float) -> socket.socket:
 def greet(place: Place, *, seconds: float) -> Greeting:
     """What answers to HTTP/2's first bytes, unencrypted; CannotConnect."""
     with connect(place, seconds=seconds) as opened:
-        return _answer(opened)
+        greeting = _answer(opened, _PREFACE)
+    if greeting in ("closed", "other"):  # as some servers of HTTP/1 do with what they don't know
+        with connect(place, seconds=seconds) as opened:
+            return "http1" if _answer(opened, _GET) == "http1" else greeting
+    return greeting
 
 
 def handshake(place: Place, context: ssl.SSLContext, *, name: str, seconds: float) -> Encrypted:
@@ -107,30 +112,26 @@ def handshake(place: Place, context: ssl.SSLContext, *, name: str, seconds: floa
         except OSError as error:
             raise CannotConnect((error.strerror or str(error)).lower()) from error
         with encrypted:
-            refusal = ""
-            greeting: Greeting = "closed"
-            try:
-                greeting = _answer(encrypted)
-            except ssl.SSLError as error:
-                refusal = error.reason or str(error)
-            return Encrypted(
+            shaken = Encrypted(
                 version=encrypted.version() or "",
                 protocol=encrypted.selected_alpn_protocol(),
                 certificate=encrypted.getpeercert(binary_form=True) or b"",
                 names=_names(encrypted.getpeercert() or {}),
-                greeting=greeting,
-                refusal=refusal,
             )
+            try:
+                return dataclasses.replace(shaken, greeting=_answer(encrypted, _PREFACE))
+            except ssl.SSLError as error:
+                return dataclasses.replace(shaken, refusal=error.reason or str(error))
 
 
 def _names(certificate: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for _, name in certificate.get("subjectAltName", ()))
 
 
-def _answer(opened: socket.socket) -> Greeting:
+def _answer(opened: socket.socket, first: bytes) -> Greeting:
     answer = b""
     try:
-        opened.sendall(_PREFACE)
+        opened.sendall(first)
         while len(answer) < _FRAME_HEAD and (part := opened.recv(4096)):
             answer += part
     except ssl.SSLError:

@@ -62,7 +62,7 @@ def protocol(server: Server) -> Iterator[Finding]:
     try:
         found = _seen(server, place)
     except (ssl.SSLError, CannotConnect) as error:
-        yield _no_tls(place, error)
+        yield _no_tls(place, error, server.tls)
         return
     yield _encrypted(found, server.tls)
 
@@ -129,7 +129,7 @@ def _plain(server: Server, place: Place) -> Finding:
     return Finding(check=PROTOCOL, mark="wrong", sentence=_UNKNOWN[greeting], advice=_LATER)
 
 
-def _no_tls(place: Place, error: Exception) -> Finding:
+def _no_tls(place: Place, error: Exception, tls: Tls) -> Finding:
     """Why no handshake comes about."""
     reason = getattr(error, "reason", None) or str(error)
     try:
@@ -146,16 +146,16 @@ def _no_tls(place: Place, error: Exception) -> Finding:
     if greeting == "http1":
         return Finding(check=PROTOCOL, mark="wrong", sentence=_HTTP1, advice=_OTHER_PORT)
     if _is_about_caller(reason):
-        return _refused_caller(reason)
+        return _refused_caller(reason, tls=tls)
     return Finding(
         check=PROTOCOL, mark="wrong", sentence=f"no TLS comes about ({reason.lower()})", advice=_LATER
     )
 
 
 def _encrypted(found: Encrypted, tls: Tls) -> Finding:
+    if _is_about_caller(found.refusal) or (found.greeting == "closed" and not found.refusal):
+        return _refused_caller(found.refusal, tls=tls)
     if found.refusal:
-        if _is_about_caller(found.refusal):
-            return _refused_caller(found.refusal, tls=tls)
         sentence = f"{found.version}, then the server ended it ({found.refusal.lower()})"
         return Finding(check=PROTOCOL, mark="wrong", sentence=sentence, advice=_LATER)
     if found.greeting == "http1":
@@ -177,20 +177,22 @@ def _is_about_caller(reason: str) -> bool:
     return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
 
 
-def _refused_caller(reason: str, *, tls: Tls | None = None) -> Finding:
-    if tls is not None and tls.certificate_chain is not None:
+def _refused_caller(reason: str, *, tls: Tls) -> Finding:
+    """By the server's alert, or, as gRPC's servers send none, by the end of the connection."""
+    why = f" ({reason.lower()})" if reason else ", after the handshake and without a reason"
+    if tls.certificate_chain is None:
         return Finding(
             check=PROTOCOL,
             mark="wrong",
-            sentence=f"the server refuses the certificate of {os.fspath(tls.certificate_chain)} "
-            f"({reason.lower()})",
-            advice="use one whose authority the server knows (`--client-authorities` of its gateway)",
+            sentence=f"the server ends the connection as one that wants the caller's certificate{why}",
+            advice="mutual TLS: --tls-cert FILE and --tls-key FILE",
         )
     return Finding(
         check=PROTOCOL,
         mark="wrong",
-        sentence="the server asks for the caller's certificate (mutual TLS)",
-        advice="--tls-cert FILE and --tls-key FILE",
+        sentence="the server ends the connection as one that does not know who signed the certificate of "
+        f"{os.fspath(tls.certificate_chain)}{why}",
+        advice="use one whose authority the server knows (`--client-authorities` of its gateway)",
     )
 
 
