@@ -1,4 +1,4 @@
-"""`qface bench` and `qface doctor` against the real server: all is well, and each part of the time is stated."""
+"""`qface bench` and `qface doctor` against the real server: all is well, each part of the time is stated."""
 
 import json
 
