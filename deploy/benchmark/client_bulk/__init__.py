@@ -1,0 +1,1 @@
+"""Many photos through `analyze_many` while their server is killed and started again."""
