@@ -108,7 +108,7 @@ def faces_to_frame(
     *,
     empty: bool = False,
 ) -> "pandas.DataFrame":
-    """A DataFrame with one row a face. Needs pandas: `pip install "qface-client[frame]"`.
+    """A DataFrame with one row a face, sorted by photo. Needs pandas: `pip install "qface-client[frame]"`.
 
     `results`: what `analyze_many` returns, analyses, faces (of `analyze_crops`), or pairs of a name and an
     analysis or its error.
@@ -217,7 +217,8 @@ class _Table:
 
     def frame(self, pandas: Any) -> "pandas.DataFrame":
         series = {name: _series(pandas, self._columns[name], values) for name, values in self._values.items()}
-        return pandas.DataFrame(series)
+        # Results of many photos come as they are ready.
+        return pandas.DataFrame(series).sort_values("photo", kind="stable", ignore_index=True)
 
 
 def _no_values(column: Column) -> Any:

@@ -62,7 +62,7 @@ class MultiLabel(Mapping[str, float], Deferred):
 
     def __repr__(self) -> str:
         active = rounded({label: self[label] for label in self._active}, digits=4)
-        return f"{type(self).__name__}({len(self._active)} of {len(self)} labels active: {active})"
+        return f"MultiLabel({len(self._active)} of {len(self)} labels active: {active})"
 
     def to_dict(self) -> Any:
         return rounded(self, digits=4)
@@ -103,6 +103,10 @@ class Visibility(MultiLabel):
         super().__init__(probabilities, active=active)
         self.task = task
         self.indices = tuple(indices)
+
+    def __repr__(self) -> str:
+        hidden = [label for label in self if label not in self._active]
+        return f"Visibility({len(self._active)} of {len(self)} points can be seen, hidden: {hidden})"
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         _, state = super().__getstate__()

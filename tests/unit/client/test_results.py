@@ -243,5 +243,7 @@ def test_what_is_printed_in_a_notebook_is_short_and_reads_well(face: Face) -> No
     ]
     mask = Mask(np.zeros((100, 100), np.uint8), ("background", "skin"), np.eye(2, 3, dtype=np.float32))
     assert repr(mask) == "Mask(labels=('background', 'skin'))"
+    seen = Visibility({"tip": 0.9, "chin": 0.2}, active=["tip"], task="dots", indices=(4, 8))
+    assert repr(seen) == "Visibility(1 of 2 points can be seen, hidden: ['chin'])"
     assert repr(Points(np.zeros((0, 2), np.float32), ())) == "Points(none)"
     assert repr(Analysis([face], width=5, height=4, contract=None)) == "Analysis(1 face in 5x4)"

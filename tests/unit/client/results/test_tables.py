@@ -97,11 +97,13 @@ def test_a_frame_has_a_row_a_face_and_the_columns_types() -> None:
     assert set(frame[several.name].str.get_dummies()) <= set(several.labels)
 
 
-def test_results_of_many_photos_have_their_files_and_their_numbers() -> None:
-    results = [Outcome(3, b"...", photo_of(1)), Outcome(1, "a.jpg", photo_of(1))]
+def test_results_that_come_as_they_are_ready_are_sorted_by_photo() -> None:
+    results = [Outcome(3, b"...", photo_of(2)), Outcome(1, "a.jpg", photo_of(1))]
     frame = faces_to_frame(results)
-    assert frame["photo"].tolist() == [3, 1]
-    assert frame["file"].isna().tolist() == [True, False]
+    assert frame["photo"].tolist() == [1, 3, 3]
+    assert frame["face"].tolist() == [0, 0, 1]
+    assert frame["file"].isna().tolist() == [False, True, True]
+    assert frame.index.tolist() == [0, 1, 2]
 
 
 def test_photos_without_a_face_and_failed_ones_have_a_row_where_wanted() -> None:
