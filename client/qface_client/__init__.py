@@ -11,6 +11,7 @@ twin, `qface_client.draw` draws answers on a picture, and `qface` is the command
 """
 
 from ._connection import Tls
+from ._exchange.budget import RetryBudget
 from ._exchange.retries import Timeout
 from ._many import PhotoResult
 from ._version import __version__
@@ -76,6 +77,7 @@ __all__ = [
     "Provenance",
     "QFaceError",
     "RequestTimeout",
+    "RetryBudget",
     "Rotation",
     "ServerBusy",
     "ServerError",

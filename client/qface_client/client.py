@@ -12,16 +12,18 @@ import os
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from numpy.typing import ArrayLike
 
 from . import _connection as connection
 from ._connection import GrpcTransport, Tls
 from ._exchange.asked import describes_failures, of_picture
+from ._exchange.budget import RetryBudget
 from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
 from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
+from ._lifecycle import Lifecycle
 from ._many import PhotoResult, check_many, stream
 from ._photos import (
     Crops,
@@ -54,8 +56,8 @@ class FaceClient:
     """A client of one server (or of one address that stands for many), or of several servers. Keep one per
     process: it is thread-safe, and all its calls share one connection to each server.
 
-    `url`: host:port of the server's gRPC. Several servers: their IP addresses, "10.0.0.5:8001,10.0.0.6:8001",
-    or a name that has all of them, "dns:///faces:8001". Requests go in turn to those that are ready.
+    `url`: host:port of the server's gRPC. Several servers: ["a:8001", "b:8001"], or a name that has all their
+    addresses, "dns:///faces:8001". Requests go in turn to those that are ready.
     `timeout`: seconds, always finite; a number sets `Timeout.request`.
     `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
     otherwise. Without it the client follows the server's contract as it changes.
@@ -64,7 +66,8 @@ class FaceClient:
     `insecure_key`: allow a key over an unencrypted connection to another machine, where everybody in
     between can read it; InvalidInput otherwise.
     `retries`: ask again where the server could not be reached or turned the request away, until the
-    deadline; a server that has never answered is looked for a second only.
+    deadline; a server that has never answered is looked for a second only. `retry_budget` bounds the retries
+    of all calls together; those beyond wait.
     `options`: gRPC channel options, which are added to the defaults.
     `transport`: what carries the calls in gRPC's place (`qface_client.transports`), which the client closes;
     address, key, encryption and options are then its own business.
@@ -83,7 +86,7 @@ class FaceClient:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | Sequence[str] = DEFAULT_URL,
         *,
         timeout: Timeout | float | None = None,
         expect_contract: str | None = None,
@@ -91,27 +94,30 @@ class FaceClient:
         tls: Tls | bool | None = None,
         insecure_key: bool = False,
         retries: bool = True,
+        retry_budget: RetryBudget | None = None,
         options: Mapping[str, Any] | None = None,
         transport: Transport | None = None,
         record: str | os.PathLike[str] | None = None,
         tracing: "TracerProvider | bool | None" = None,
     ) -> None:
+        address = connection.joined(url)
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
             expect_contract=expect_contract,
             retries=retries,
-            hint=connection.proxy_hint(url),
+            retry_budget=retry_budget,
+            hint=connection.proxy_hint(address),
         )
-        self._url = url if transport is None else ""
+        self._url = address if transport is None else ""
         self._tracing = tracing_of(tracing, url=self._url)
         if transport is None:
             transport = GrpcTransport(
-                url, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
+                address, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
             )
         if record is not None:
             transport = Recorded(transport, record)
         self._transport = transport
-        self._closed = False
+        self._lifecycle = Lifecycle("FaceClient")
 
     @describes_failures
     @traced
@@ -303,9 +309,12 @@ class FaceClient:
         return self._run(self._exchange.networks(), photo=None)
 
     def close(self) -> None:
-        """End the connection. Calls after this raise RuntimeError."""
-        self._closed = True
-        self._transport.close()
+        """End the connection: calls under way and all after this raise RuntimeError. Once is enough."""
+        if self._lifecycle.end():
+            self._transport.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise self._lifecycle.refuse_pickling()
 
     def __enter__(self) -> "Self":
         return self
@@ -349,8 +358,7 @@ class FaceClient:
             raise
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("this FaceClient is closed: make a new one")
+        self._lifecycle.check()
         check_wanted()
 
     def _pause(self, seconds: float) -> None:

@@ -1,16 +1,34 @@
 """What an address of gRPC says: its hosts, whether they are this machine, and whether it is several servers.
 
 One server (or what stands for many) is "host:port" or "unix:PATH". Several servers, among which the client
-itself balances, are "10.0.0.5:8001,10.0.0.6:8001", or "dns:///faces:8001", a name with all their addresses.
+itself balances, are "a:8001,b:8001" (names or IP addresses), or "dns:///faces:8001", a name with all their
+addresses.
 """
 
 import ipaddress
+from collections.abc import Sequence
 
 from ..errors import InvalidInput
+from .lookup import numbers_of
 
 _SOCKETS = ("unix:", "unix-abstract:")
 _DNS = "dns:"
 _LISTS = {4: "ipv4:", 6: "ipv6:"}  # gRPC's names of targets that are lists, by the version of IP
+
+
+def joined(url: str | Sequence[str]) -> str:
+    """One address or a list of them as one text; InvalidInput for what is neither."""
+    if isinstance(url, str):
+        return url
+    parts = list(url) if isinstance(url, Sequence) else None
+    if parts is None or not all(isinstance(part, str) for part in parts):
+        raise InvalidInput(f"the address is a text such as 'faces:8001', or a list of them, not {url!r}")
+    if not parts:
+        raise InvalidInput("the list of servers is empty: name one at least, by its host:port")
+    for part in parts if len(parts) > 1 else ():
+        if not part.strip() or "," in part or part.startswith((*_SOCKETS, _DNS)) or "://" in part:
+            raise InvalidInput(f"each of several servers is its host:port, not {part!r} of {parts!r}")
+    return ",".join(parts)
 
 
 def host_of(url: str) -> str:
@@ -39,8 +57,19 @@ def is_several(url: str) -> bool:
     return not url.startswith(_SOCKETS) and (url.startswith(_DNS) or len(_parts(url)) > 1)
 
 
+def common_name(url: str) -> str | None:
+    """The name that all servers of a list have, by which their certificates can be checked; None: there is
+    no such name."""
+    hosts = {_host(part) for part in _parts(url)}
+    name = hosts.pop()
+    return None if hosts or _is_number(name) else name
+
+
 def target_of(url: str) -> str:
-    """The address as gRPC takes it; InvalidInput for one that is none."""
+    """The address as gRPC takes it; the names of several servers are looked up.
+
+    InvalidInput for what is no address, ConnectError where none of several servers has one.
+    """
     if not url.strip() or ("://" in url and not url.startswith(_DNS)):
         raise InvalidInput(
             f"the address is host:port of the server's gRPC, not {url!r}: leave the scheme out, or give "
@@ -51,11 +80,8 @@ def target_of(url: str) -> str:
     listed = url.startswith(tuple(_LISTS.values()))
     if url.startswith((*_SOCKETS, _DNS)) or not (listed or is_several(url)):
         return url
-    parts = _parts(url)
-    versions = {_version(part, url=url) for part in parts}
-    if len(versions) > 1:
-        raise InvalidInput(f"several servers have addresses of one sort, all IPv4 or all IPv6, not {url!r}")
-    return _LISTS[versions.pop()] + ",".join(parts)
+    version, numbers = numbers_of([_host_and_port(part, url=url) for part in _parts(url)])
+    return _LISTS[version] + ",".join(numbers)
 
 
 def _parts(url: str) -> list[str]:
@@ -71,6 +97,14 @@ def _host(part: str) -> str:
     return part.rpartition(":")[0].strip("[]") or part
 
 
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_local(host: str) -> bool:
     if host.lower() == "localhost":
         return True
@@ -81,17 +115,14 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _version(part: str, *, url: str) -> int:
-    """4 or 6. gRPC resolves a single name only, so of several servers each has its number."""
+def _host_and_port(part: str, *, url: str) -> tuple[str, int]:
+    """One of several servers."""
     host, _, port = part.rpartition(":")
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-        bracketed = host.startswith("[")
-        if bracketed != (address.version == 6) or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(part)
-    except ValueError:
+    name = host.strip("[]")
+    is_six = _is_number(name) and ipaddress.ip_address(name).version == 6
+    if not name or host.startswith("[") != is_six or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidInput(
-            f"several servers are IP addresses, each with its port and with commas in between; {part!r} of "
-            f"{url!r} is none: give one name that has all their addresses as dns:///NAME:PORT"
-        ) from None
-    return address.version
+            f"several servers are named by host:port each, with commas in between (an IPv6 address in "
+            f"brackets); {part!r} of {url!r} is none"
+        )
+    return name, int(port)

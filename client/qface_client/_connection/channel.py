@@ -11,7 +11,7 @@ import grpc
 
 from ..errors import InvalidInput
 from .access import Tls
-from .address import host_of, is_several, is_this_machine, target_of
+from .address import common_name, host_of, is_several, is_this_machine, target_of
 
 _DEFAULT_OPTIONS: dict[str, Any] = {
     # gRPC's own bound of an answer is 4 MB.
@@ -50,7 +50,7 @@ _NO_PROXIES = ("no_grpc_proxy", "no_proxy")
 
 
 def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None, library: Any) -> Any:
-    """A channel of `library`, grpc or grpc.aio; InvalidInput for an address that is none."""
+    """A channel of `library`, grpc or grpc.aio; `target_of`'s errors for an address that is none."""
     target = target_of(url)
     merged = dict(_DEFAULT_OPTIONS)
     if is_several(url):
@@ -64,11 +64,14 @@ def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None
         name: None if path is None else Path(path).read_bytes()
         for name, path in dataclasses.asdict(tls).items()
     }
-    if "," in target and _CERTIFICATE_NAME not in merged:
-        raise InvalidInput(
-            f"which name the certificates of {url} have can't be known: give it by "
-            f"options={{{_CERTIFICATE_NAME!r}: NAME}}, or a name with all these addresses as dns:///NAME:PORT"
-        )
+    if target != url and _CERTIFICATE_NAME not in merged:
+        name = common_name(url)
+        if name is None:
+            raise InvalidInput(
+                f"which name all certificates of {url} have can't be known: give it by options="
+                f"{{{_CERTIFICATE_NAME!r}: NAME}}, or a name with all these addresses as dns:///NAME:PORT"
+            )
+        merged[_CERTIFICATE_NAME] = name
     return library.secure_channel(target, grpc.ssl_channel_credentials(**files), options=list(merged.items()))
 
 

@@ -31,6 +31,7 @@ from ..reading import (
     read_tasks,
 )
 from ..results import Analysis, Face
+from .budget import RetryBudget
 from .retries import Retries, Timeout
 from .server_models import ATTEMPTS, ServerModels
 from .steps import Infer, Pause, Reply, Steps
@@ -94,10 +95,16 @@ class Exchange:
     """The client's side of the conversation, and what it remembers of the server."""
 
     def __init__(
-        self, *, timeout: Timeout, expect_contract: str | None, retries: bool, hint: str = ""
+        self,
+        *,
+        timeout: Timeout,
+        expect_contract: str | None,
+        retries: bool,
+        retry_budget: RetryBudget | None = None,
+        hint: str = "",
     ) -> None:
         self._models = ServerModels(
-            retries=Retries(enabled=retries, connect=timeout.connect, hint=hint),
+            retries=Retries(enabled=retries, connect=timeout.connect, hint=hint, budget=retry_budget),
             timeout=timeout,
             expect_contract=expect_contract,
         )

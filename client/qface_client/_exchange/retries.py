@@ -1,7 +1,8 @@
 """Another try where one may help, until the deadline: capped exponential backoff with full jitter.
 
 After "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): a pause is drawn between 0 and a bound
-that doubles, so that clients that were turned away together do not come back together.
+that doubles, so that clients that were turned away together do not come back together. `budget` bounds the
+tries of all calls together.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from typing import Any
 
 from .._telemetry import LOG, described
 from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy, with_end
+from .budget import RetryBudget, RetryTokens
 from .steps import Infer, Pause, ReadModel, Steps
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, and of all
@@ -19,6 +21,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, 
 FIRST_CONTACT = 1.0
 # A try with less time than this before the deadline is not begun.
 SHORTEST_TRY = 0.05
+_NO_TOKEN = ", then none was left of this client's retry_budget"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,8 @@ class Retries:
     """Sends steps, again where the server turned them away or could not be reached.
 
     `enabled`: False sends each step once. `connect`: seconds within which a server that has never answered
-    must. `hint`: why nothing may answer at the address. `clock` in seconds, `jitter` in [0, 1).
+    must. `hint`: why nothing may answer at the address. `budget`: what bounds the tries of all steps (None:
+    the default). `clock` in seconds, `jitter` in [0, 1).
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Retries:
         enabled: bool,
         connect: float,
         hint: str = "",
+        budget: RetryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -66,6 +71,7 @@ class Retries:
         self._hint = hint
         self._clock = clock
         self._jitter = jitter
+        self._tokens = RetryTokens(budget or RetryBudget(), clock=clock)
         self._reached = False  # whether a server has ever answered, a refusal included
 
     def send(self, step: ReadModel | Infer) -> Steps[Any]:
@@ -105,6 +111,7 @@ class Retries:
                 raise
             else:
                 self._reached = True
+                self._tokens.answered()
                 return outcome
 
             until = deadline if self._reached else min(deadline, began + min(FIRST_CONTACT, self._connect))
@@ -113,6 +120,8 @@ class Retries:
                 raise self._given_up(failure, tries, began) from failure.__cause__
             LOG.info("%s: try %d in %.2f s after %s", step.model, tries + 1, pause, described(failure))
             yield Pause(seconds=pause)
+            if not (yield from self._tokens.take(until=until - SHORTEST_TRY)):
+                raise self._given_up(failure, tries, began, _NO_TOKEN) from failure.__cause__
             bound = min(2 * bound, LONGEST_PAUSE)
 
     def _pause(self, failure: ServerBusy | ConnectError, *, bound: float, left: float) -> float | None:
@@ -126,6 +135,7 @@ class Retries:
         self, failure: ServerBusy | ConnectError, tries: int, began: float, end: str = ""
     ) -> ServerBusy | ConnectError:
         """The last failure, with how often and how long the step was tried."""
-        if tries == 1:
+        if tries == 1 and not end:
             return failure
-        return with_end(failure, f"{tries} tries in {self._clock() - began:.1f} s{end}")
+        times = "1 try" if tries == 1 else f"{tries} tries"
+        return with_end(failure, f"{times} in {self._clock() - began:.1f} s{end}")

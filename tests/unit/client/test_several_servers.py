@@ -176,7 +176,16 @@ def test_one_address_is_one_server(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("faces-1:8001,faces-2:8001", "'faces-1:8001' of .* dns:///NAME:PORT"),
+        ([], "the list of servers is empty"),
+        (None, "is a text such as 'faces:8001', or a list of them, not None"),
+        (b"faces:8001", "or a list of them, not b'faces:8001'"),
+        (["faces:8001", 8002], "or a list of them, not"),
+        (["dns:///faces:8001", "b:8001"], "is its host:port, not 'dns:///faces:8001'"),
+        (["127.0.0.1:1", "unix:/run/a"], "is its host:port, not 'unix:/run/a'"),
+        (["http://a:8001", "b:8001"], "is its host:port, not 'http://a:8001'"),
+        (["a:8001", ""], "is its host:port, not ''"),
+        (["a:8001", "b"], "'b' of 'a:8001,b'"),
+        ("a:8001,[b]:8001", r"'\[b\]:8001' of"),
         ("10.0.0.5:8001,10.0.0.6", "'10.0.0.6' of"),
         ("10.0.0.5:8001,", "'' of"),
         ("10.0.0.5:8001,10.0.0.6:80010", "'10.0.0.6:80010' of"),
@@ -186,7 +195,7 @@ def test_one_address_is_one_server(url: str) -> None:
         ("http://faces:8001,http://more:8001", "leave the scheme out, or give dns:///"),
     ],
 )
-def test_addresses_that_cannot_be_used_are_refused_with_advice(url: str, words: str) -> None:
+def test_addresses_that_cannot_be_used_are_refused_with_advice(url: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         FaceClient(url)
 

@@ -1,0 +1,37 @@
+"""When a client may be used: until it is closed, and in the process that made it."""
+
+import os
+import threading
+
+
+class Lifecycle:
+    """Of one client, `kind` by its class's name; thread-safe."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._process = os.getpid()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """RuntimeError where the client can't be used."""
+        if self._closed:
+            raise RuntimeError(f"this {self._kind} is closed: make a new one")
+        if self._process != os.getpid():
+            # gRPC's threads and connections stay with the parent: a call may hang.
+            raise RuntimeError(
+                f"this {self._kind} was made before this process was forked, and belongs to its parent: make "
+                "one here, after the fork"
+            )
+
+    def end(self) -> bool:
+        """Close; whether to free what the client holds: that is the first closer's in the own process."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+        return first and self._process == os.getpid()
+
+    def refuse_pickling(self) -> TypeError:
+        """The error for an attempt to pickle or copy the client."""
+        return TypeError(
+            f"a {self._kind} holds a connection and can't be pickled or copied: make one in each process"
+        )
