@@ -46,7 +46,7 @@ WEIGHTS_OPTION := $(if $(WEIGHTS),--weights weights/$(NETWORK).onnx)
 SERVE := .venv-serve/bin/python
 FULL := .venv/bin/python
 ENGINE_OPTIONS = $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION))
-TYPED := client/qface_client client/examples client/unasync.py runtime build deploy training
+TYPED := client/qface_client client/examples client/reference client/unasync.py runtime build deploy training
 # How many processes share the tests: one more than two cores, as tests wait for a sixth of their time. Each has one
 # thread for torch: more would only get in each other's way.
 WORKERS ?= 3
@@ -96,6 +96,10 @@ client-wheel: ## the client as a wheel in var/wheels
 	@requirements/uv build --quiet --wheel --out-dir var/wheels ./client
 	@rm -rf client/build
 	@ls var/wheels/*.whl
+
+.PHONY: docs
+docs: .venv/.made ## the client's guides and the reference of its modules as HTML: var/docs/index.html
+	@PYTHONPATH=client $(FULL) -W error -m reference var/docs
 
 # ---- work on it --------------------------------------------------------------------------------
 
@@ -266,7 +270,8 @@ sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/sbom
+	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/sbom var/docs var/typescript
+	rm -rf $(addprefix client/examples/typescript/,node_modules generated dist)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
