@@ -35,6 +35,11 @@ class Caller:
         return url
 
     @property
+    def proxied(self) -> bool:
+        """Whether gRPC goes through a proxy, so that the way to a server is the proxy's."""
+        return bool(proxy_hint(self.url))
+
+    @property
     def access(self) -> dict[str, Any]:
         """FaceClient's arguments for key and encryption; the checks here have found them good."""
         return {**connection_options.access(self.options), "tls": self.tls or False}
@@ -112,12 +117,20 @@ def key(caller: Caller) -> Iterator[Finding]:
 
 def proxy(caller: Caller) -> Iterator[Finding]:
     """Whether gRPC would go through a proxy."""
-    if hint := proxy_hint(caller.url):
-        sentence, _, advice = hint.removeprefix("; ").partition(": ")
+    if caller.proxied:
+        sentence, _, advice = proxy_hint(caller.url).removeprefix("; ").partition(": ")
         yield Finding(check=PROXY, mark="note", sentence=sentence, advice=advice)
         return
     why = " for several servers" if is_several(caller.url) else f" for {host_of(caller.url)}"
     yield Finding(check=PROXY, mark="ok", sentence=f"none is used{why}")
+
+
+def client(caller: Caller) -> Iterator[Finding]:
+    """Whether a client can be made of all of it; a finding only where not."""
+    try:
+        connection_options.client(caller.options).close()
+    except InvalidInput as error:
+        yield Finding(check=ADDRESS, mark="wrong", sentence=str(error))
 
 
 def _is_open(path: Path) -> bool:
@@ -131,4 +144,5 @@ CHECKS = (
     Check(name=ENCRYPTION, look=encryption),
     Check(name=KEY_CHECK, look=key, needs=(ADDRESS, ENCRYPTION)),
     Check(name=PROXY, look=proxy, needs=(ADDRESS,)),
+    Check(name="client", look=client, needs=(ADDRESS, ENCRYPTION, KEY_CHECK)),
 )

@@ -80,6 +80,9 @@ class Server:
 def servers(caller: Caller, found: list[Server]) -> Iterator[Finding]:
     """Adds each server of the address to `found`; one finding a name that has to be looked up."""
     several = caller.url.startswith("dns:")
+    if caller.proxied:
+        found.append(Server(url=caller.url, places=(), certificate_name="", caller=caller))
+        return
     for host, given in servers_of(caller.url):
         if given is None and caller.url.startswith("unix"):
             path = caller.url.partition(":")[2].removeprefix("//")

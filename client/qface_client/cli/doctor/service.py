@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import grpc
 from PIL import Image
 
+from ..._connection.messages import error_of
 from ..._exchange.exchange import require_contract
 from ..._version import __version__
 from ...errors import QFaceError
@@ -37,7 +38,7 @@ def ready(server: Server) -> Iterator[Finding]:
                     advice="of several servers such a one gets requests also while it is not ready",
                 )
                 return
-            yield _failed(READY, error)
+            yield _failed(READY, error, server)
             return
     if serving:
         yield Finding(check=READY, mark="ok", sentence="it reports that it takes requests")
@@ -56,7 +57,7 @@ def identity(server: Server) -> Iterator[Finding]:
         try:
             name, version = calls.server()
         except grpc.RpcError as error:
-            yield _failed(SERVER, error)
+            yield _failed(SERVER, error, server)
             return
     yield Finding(check=SERVER, mark="ok", sentence=output.printable(f"{name} {version}"))
 
@@ -107,7 +108,7 @@ def canary(server: Server) -> Iterator[Finding]:
         yield Finding(check=CANARY, mark="wrong", sentence=sentence, advice="give another --photo")
         return
     except grpc.RpcError as error:
-        yield _failed(CANARY, error)
+        yield _failed(CANARY, error, server)
         return
     except QFaceError as error:
         yield Finding(check=CANARY, mark="wrong", sentence=str(error))
@@ -169,11 +170,13 @@ def _plain_picture() -> bytes:
         return file.getvalue()
 
 
-def _failed(check: str, error: grpc.RpcError) -> Finding:
+def _failed(check: str, error: grpc.RpcError, server: Server) -> Finding:
     """A call that failed, by gRPC's status."""
-    code, words = error.code(), output.printable(" ".join(str(error.details() or "").split()))
-    sentence, advice = _STATUSES.get(code, (f"{code.name}: {words}", "look at the server's log"))
-    return Finding(check=check, mark="wrong", sentence=sentence.format(words=words), advice=advice)
+    words = output.printable(" ".join(str(error.details() or "").split()))
+    if error.code() in _STATUSES:
+        sentence, advice = _STATUSES[error.code()]
+        return Finding(check=check, mark="wrong", sentence=sentence.format(words=words), advice=advice)
+    return Finding(check=check, mark="wrong", sentence=str(error_of(error, url=server.url, model=check)))
 
 
 _STATUSES = {

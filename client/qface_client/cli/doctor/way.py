@@ -19,6 +19,9 @@ SOON_DAYS = 14.0
 
 def port(server: Server) -> Iterator[Finding]:
     """Whether a connection comes about, and how long that takes: one round trip."""
+    if server.caller.proxied:
+        yield Finding(check=PORT, mark="skipped", sentence=_PROXIED)
+        return
     accepted, failed, silent = list[str](), list[str](), False
     for place in server.places:
         try:
@@ -55,7 +58,9 @@ def port(server: Server) -> Iterator[Finding]:
 def protocol(server: Server) -> Iterator[Finding]:
     """Whether HTTP/2 is spoken there, encrypted or not as it is wanted."""
     place = server.place
-    assert place is not None
+    if place is None:
+        yield Finding(check=PROTOCOL, mark="skipped", sentence=_PROXIED)
+        return
     if server.tls is None:
         yield _plain(server, place)
         return
@@ -196,6 +201,7 @@ def _refused_caller(reason: str, *, tls: Tls) -> Finding:
     )
 
 
+_PROXIED = "the way is the proxy's"
 _HTTP1 = "an HTTP/1 server answers"
 _OTHER_PORT = (
     "this is the port of REST, of the metrics or of another program: gRPC has 8001 unless set otherwise"

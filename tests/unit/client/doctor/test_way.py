@@ -158,6 +158,21 @@ def test_a_proxy_is_noted_unless_it_is_gone_past(capsys: Capsys, monkeypatch: py
     assert doctor(capsys, "faces..example:8001").of("proxy")["mark"] == "ok"
 
 
+def test_several_addresses_whose_certificates_have_no_name_that_could_be_known(capsys: Capsys) -> None:
+    report = doctor(capsys, "127.0.0.1:1,127.0.0.1:2", "--tls")
+    assert report.wrong == ["address"]
+
+
+def test_a_way_through_a_proxy_is_looked_at_from_grpc_on(
+    capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://{unused_address()}")
+    report = doctor(capsys, "faces..example:8001")
+    assert report.wrong == ["ready", "server"]
+    assert report.skipped == ["port", "protocol", "contract", "canary"]
+    assert "no_proxy" in report.of("ready")["sentence"]
+
+
 def test_a_unix_socket_needs_no_name(capsys: Capsys, tmp_path: Path) -> None:
     report = doctor(capsys, f"unix:{tmp_path}/none.sock")
     assert report.wrong == ["port"]
