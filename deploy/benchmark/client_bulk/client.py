@@ -20,15 +20,11 @@ from typing import Any
 import numpy as np
 
 from qface_client import AsyncFaceClient, FaceClient, PhotoResult
-from qface_client.contract import Contract, TaskSpec
+from qface_client.contract import Contract
 from qface_client.transports import Infer, ModelInfo, ReadModel, Reply
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_CONTRACT = Contract(
-    hash="planted",
-    input_size=8,
-    tasks=(TaskSpec(name="mood", kind="classes", labels=("glad", "sad"), unit="probability"),),
-)
+_CONTRACT = Contract(hash="planted", input_size=8, tasks=())
 
 
 class Planted:
@@ -41,8 +37,6 @@ class Planted:
             "landmarks": np.zeros((1, 5, 2), np.float32),
             "photo_size": np.array([400, 300], np.int32),
             "contract": np.array([_CONTRACT.hash.encode()], object),
-            "mood_probabilities": np.array([[0.75, 0.25]], np.float32),
-            "mood_label": np.array([[b"glad"]], object),
         }
 
     def read_model(self, step: ReadModel) -> ModelInfo:
