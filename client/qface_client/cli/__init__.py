@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import QFaceError
-from . import output, parser, statuses
+from . import interruption, output, parser, statuses
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.make_parser().parse_args(arguments)
     run: Callable[[Any], int] = options.run
     try:
-        return run(options)
+        with interruption.terminations_raised():
+            return run(options)
     except QFaceError as error:
         output.log(str(error))
         return statuses.of(error)
     except output.NoOutput as error:
         return output.status_without_output(error)
-    except KeyboardInterrupt:
-        return statuses.INTERRUPTED
+    except KeyboardInterrupt as interrupted:
+        if arguments is None:  # the program itself, which ends now
+            interruption.end_at_once_from_now_on()
+        by_signal = isinstance(interrupted, interruption.Terminated)
+        return statuses.TERMINATED if by_signal else statuses.INTERRUPTED

@@ -7,12 +7,12 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from ..client import FaceClient
-from ..errors import InvalidInput, QFaceError, RequestTimeout, ServerBusy, ServerError
+from ..errors import InvalidInput, NotRecorded, QFaceError, RequestTimeout, ServerBusy, ServerError
 from . import connection_options, output, outputs, statuses
 from .argument_types import names, share, whole_number
 from .connection_options import Commands
 from .inputs import Inputs, Picture
-from .outputs import Answered, ChosenOutputs, drawn
+from .outputs import Answered, ChosenOutputs
 from .progress import Progress
 
 _EXAMPLES = """\
@@ -38,6 +38,7 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     _add_search(own.add_argument_group("what is asked"))
     _add_outputs(own.add_argument_group("answers (a table on standard output, where none is named)"))
     _add_run(own.add_argument_group("the run"))
+    connection_options.add_stand_ins(own)
     parser = commands.add_parser(
         "analyze",
         parents=[own, *parents],
@@ -64,9 +65,7 @@ def _add_photos(given: argparse._ArgumentGroup) -> None:
         metavar="LIST",
         help="a file with one path a line, however many; - reads it from standard input",
     )
-    given.add_argument(
-        "-0", "--null", action="store_true", help="paths in LIST end with a NUL (find -print0)"
-    )
+    given.add_argument("--null", action="store_true", help="paths in LIST end with a NUL (find -print0)")
 
 
 def _add_search(asked: argparse._ArgumentGroup) -> None:
@@ -131,17 +130,19 @@ def run(options: argparse.Namespace) -> int:
         if chosen.has_columns:
             contract = client.contract(model=options.model)
             contract.select(options.tasks)
-        chosen.begin(contract)
         outcomes = _Outcomes(client, inputs, options)
+        chosen.begin(contract, report=outcomes.report)
         answers = outcomes.answered()
-        if chosen.drawings is not None:
-            answers = drawn(answers, chosen.drawings)
         shown = Progress(total=inputs.count(), shown=not options.quiet)
-        with shown as progress, contextlib.closing(answers):
-            for answered in answers:
-                if outcomes.take(answered):
-                    chosen.write(answered)
-                    progress.count(answered)
+        try:
+            with shown as progress, contextlib.closing(answers):
+                for answered in answers:
+                    if outcomes.take(answered):
+                        chosen.write(answered)
+                        progress.count(answered)
+        except KeyboardInterrupt:
+            output.log(f"interrupted; photos answered: {progress.photos}")
+            raise
     if outcomes.fatal is not None:
         raise outcomes.fatal
     return outcomes.status
@@ -189,8 +190,8 @@ class _Outcomes:
         """Report a photo's error; False where the photo was not answered at all."""
         error, name = answered.error, answered.picture.name
         if isinstance(error, InvalidInput):
-            self._report(error, name=name)
-        elif isinstance(error, ServerBusy | ServerError | RequestTimeout):
+            self.report(error, name=name)
+        elif isinstance(error, ServerBusy | ServerError | RequestTimeout | NotRecorded):
             output.log(_named(error, name))
             self.status = max(self.status, statuses.SERVER_FAILED)
         elif error is not None:
@@ -198,19 +199,20 @@ class _Outcomes:
             return False
         return True
 
+    def report(self, error: InvalidInput, *, name: str = "") -> None:
+        """Print an error of a photo, a folder or a drawing."""
+        output.log(_named(error, name))
+        self.status = max(self.status, statuses.BAD_INPUT)
+
     def _photos(self) -> Generator[str | bytes, None, None]:
         for picture in self._inputs:
             if self.fatal is not None:
                 return
             if isinstance(picture, InvalidInput):
-                self._report(picture)
+                self.report(picture)
             else:
                 self._sent.append(picture)
                 yield picture.photo
-
-    def _report(self, error: InvalidInput, *, name: str = "") -> None:
-        output.log(_named(error, name))
-        self.status = max(self.status, statuses.BAD_INPUT)
 
 
 def _named(error: QFaceError, name: str) -> str:

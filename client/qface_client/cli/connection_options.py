@@ -7,6 +7,7 @@ from typing import Any
 from .._connection.access import Tls, environment_files, read_key_file
 from .._exchange.exchange import DEFAULT_URL
 from ..client import FaceClient
+from ..recorded import Replayed
 from .argument_types import seconds
 
 Commands = Any  # what `add_subparsers` returns; argparse has no public name for it
@@ -32,9 +33,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parent
 
 
+def add_stand_ins(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what answers in a server's place, and of how that is made."""
+    group = parser.add_argument_group("in a server's place")
+    group.add_argument(
+        "--replay", metavar="FILE", help="answer from this recording: no server, the same answers at once"
+    )
+    group.add_argument(
+        "--record", metavar="FILE", help="write the server's answers down for --replay (no picture, no key)"
+    )
+
+
 def client(options: argparse.Namespace) -> FaceClient:
-    """The client that the options describe; raises InvalidInput for a key or certificate that is none."""
-    return FaceClient(options.url, timeout=options.timeout, **access(options))
+    """The client that the options describe; InvalidInput for a key, certificate or recording that is none."""
+    record = getattr(options, "record", None)
+    if getattr(options, "replay", None) is not None:
+        return FaceClient(transport=Replayed(options.replay), timeout=options.timeout, record=record)
+    return FaceClient(options.url, timeout=options.timeout, record=record, **access(options))
+
+
+def answering(options: argparse.Namespace) -> str:
+    """What answers, as it is printed: the server's address, or the file in its place."""
+    return str(getattr(options, "replay", None) or options.url)
 
 
 def access(options: argparse.Namespace) -> dict[str, Any]:

@@ -11,8 +11,15 @@ from .connection_options import Commands
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
+    own = argparse.ArgumentParser(add_help=False)
+    connection_options.add_stand_ins(own)
     parser = commands.add_parser(
-        "info", parents=parents, allow_abbrev=False, help="say which tasks the server has"
+        "info",
+        parents=[*parents, own],
+        allow_abbrev=False,
+        help="which tasks and networks the server has, by which contract",
+        description="Prints what a server answers: its tasks with their labels and units, its networks, "
+        "and the notice for the people whose faces are analysed.",
     )
     parser.set_defaults(run=run)
 
@@ -28,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
         return statuses.OK
     wide = max((len(name) for name in contract.names), default=0)
     computed = f"  computed in {output.printable(precision)}" if precision else ""
-    lines = [f"{options.url}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
+    answering = connection_options.answering(options)
+    lines = [f"{answering}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
     lines += [
         f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
         for task in contract.tasks

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 
 from ..errors import InvalidInput, NotAuthorized, QFaceError, UnknownModel, UnknownTask
 
-OK, SERVER_FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+OK, SERVER_FAILED, BAD_INPUT, INTERRUPTED, NO_READER, TERMINATED = 0, 1, 2, 130, 141, 143
 
 MEANINGS: Mapping[int, str] = {
     OK: "everything was answered; a photo without a face is an answer",
     SERVER_FAILED: "the server failed or could not be reached, or an output can't be written",
     BAD_INPUT: "a photo could not be used (the others are still answered), the command is wrong, or the "
     "server refuses the caller",
-    INTERRUPTED: "Ctrl-C",
+    INTERRUPTED: "Ctrl-C; what was answered is kept",
     NO_READER: "what reads standard output has gone",
+    TERMINATED: "SIGTERM; otherwise as Ctrl-C",
 }
 
 

@@ -6,6 +6,5 @@ what was answered until then is kept.
 
 from .answered import Answered, Output
 from .chosen import ChosenOutputs, mistake
-from .drawings import drawn
 
-__all__ = ["Answered", "ChosenOutputs", "Output", "drawn", "mistake"]
+__all__ = ["Answered", "ChosenOutputs", "Output", "mistake"]

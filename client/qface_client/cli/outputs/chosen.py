@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import os
+from collections.abc import Callable
 from types import TracebackType
 
 from ...contract import Contract
+from ...errors import InvalidInput
 from . import parquet
 from .answered import Answered, Output
 from .comma_separated import CommaSeparated
@@ -32,7 +34,6 @@ class ChosenOutputs:
     """All outputs of one run, as a context: at its end files get their names, and none is left half written.
 
     What can't be written to is found when the context is entered: InvalidInput.
-    `drawings`: None where none are wanted.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -41,7 +42,7 @@ class ChosenOutputs:
         self._outputs: list[Output] = []
         self._csv: WholeFile | None = None
         self._parquet: WholeFile | None = None
-        self.drawings: Drawings | None = None
+        self._drawings: Drawings | None = None
 
     def __enter__(self) -> "ChosenOutputs":
         options = self._options
@@ -55,7 +56,7 @@ class ChosenOutputs:
                 self._parquet = WholeFile(options.parquet)
                 made.callback(self._parquet.discard)
             if options.draw:
-                self.drawings = Drawings(options.draw)
+                self._drawings = Drawings(options.draw)
             self._files = made.pop_all()
         return self
 
@@ -74,8 +75,11 @@ class ChosenOutputs:
         """Whether an output needs the contract."""
         return bool(self._options.csv or self._options.parquet)
 
-    def begin(self, contract: Contract | None) -> None:
-        """Make the outputs; those with columns have the contract's, of the tasks that are asked for."""
+    def begin(self, contract: Contract | None, *, report: Callable[[InvalidInput], None]) -> None:
+        """Make the outputs; those with columns have the contract's, of the tasks that are asked for.
+
+        `report`: what is done with the error of a drawing, which is no reason to end.
+        """
         options = self._options
         if options.json:
             self._outputs.append(JsonLines())
@@ -85,6 +89,9 @@ class ChosenOutputs:
             self._outputs.append(Parquet(self._parquet, contract, options.tasks))
         if not self._outputs and not options.quiet:
             self._outputs.append(Table())
+        if self._drawings is not None:
+            self._drawings.report = report
+            self._outputs.append(self._drawings)
 
     def write(self, answered: Answered) -> None:
         """One photo's outcome, to each."""

@@ -3,10 +3,12 @@
 A photo without a face and one that failed have a row too, whose face is empty: no photo is missing.
 """
 
+import contextlib
 import csv
 import io
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ...contract import Contract
@@ -24,9 +26,8 @@ class CommaSeparated:
         self._contract = contract
         self._columns = columns(contract, tasks)
         self._file = file
-        self._opened = None if file is None else file.path.open("ab", buffering=0)
-        self._whole = 0  # bytes up to the end of the last photo
-        self._begun = False
+        self._opened = None if file is None else _open(file.path)
+        self._whole = 0  # bytes up to the end of the last photo; 0: no row yet
 
     def write(self, answered: Answered) -> None:
         """Add one photo's rows. Raises ContractError where it was answered by another contract."""
@@ -34,9 +35,8 @@ class CommaSeparated:
             [_cell(row.get(column.name), column) for column in self._columns]
             for row in table_rows(answered, self._contract)
         ]
-        if not self._begun:
+        if not self._whole:
             rows.insert(0, [column.name for column in self._columns])
-        self._begun = True
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         self._append(text.getvalue())
@@ -46,23 +46,30 @@ class CommaSeparated:
         if self._opened is None or self._file is None:
             return
         self._opened.close()
-        if self._begun:
+        if self._whole:
             self._file.keep()
 
     def _append(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogateescape")  # a file's name keeps its bytes
         if self._opened is None or self._file is None:
             output.write(text.removesuffix("\n"))
-            return
-        data = text.encode("utf-8", "surrogateescape")  # a file's name keeps its bytes
+        else:
+            self._append_to_file(data, file=self._opened, name=self._file.name)
+        self._whole += len(data)
+
+    def _append_to_file(self, data: bytes, *, file: io.FileIO, name: str) -> None:
         try:
             written = 0
             while written < len(data):
-                written += self._opened.write(data[written:]) or 0
-            self._whole += len(data)
+                written += file.write(data[written:]) or 0
         except OSError as error:
-            if self._whole and self._opened.seekable():
-                os.ftruncate(self._opened.fileno(), self._whole)  # no half row where the disk is full
-            raise output.NoOutput(self._file.name) from error
+            with contextlib.suppress(OSError):  # of a pipe or a device
+                os.ftruncate(file.fileno(), self._whole)  # no half row where the disk is full
+            raise output.NoOutput(name) from error
+
+
+def _open(path: Path) -> io.FileIO:
+    return io.FileIO(path, "ab")  # unbuffered: a photo's rows are written together
 
 
 def _cell(value: Any, column: Column) -> Any:

@@ -2,10 +2,9 @@
 
 import collections
 import contextlib
-import dataclasses
 import io
 import os
-from collections.abc import Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ _THREADS = 4
 
 
 class Drawings:
-    """A folder of drawings. Raises InvalidInput where it can't be made.
+    """A folder of drawings, which are made in threads. Raises InvalidInput where it can't be made.
 
     A photo that was found in a folder has its place below that folder here too. A drawing replaces an earlier
     one of the same photo, but never another file, nor a drawing of this run: its name is numbered instead.
@@ -35,12 +34,36 @@ class Drawings:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._taken: set[Path] = set()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qface-draw")
+        self._begun: collections.deque[Future[InvalidInput | None]] = collections.deque()
+        self.report: Callable[[InvalidInput], None] = _raise  # what is done with a drawing's error
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidInput(
                 f"can't be made into a folder for drawings: {error.strerror}", file=str(folder)
             ) from error
+
+    def write(self, answered: Answered) -> None:
+        """Begin a photo's drawing; waits where too many are under way."""
+        if answered.analysis is None:
+            return
+        target = self.target(answered.picture)
+        self._begun.append(self._pool.submit(_drawn, answered.picture, answered.analysis, target=target))
+        while self._begun and (self._begun[0].done() or len(self._begun) > 2 * _THREADS):
+            self._end_first()
+
+    def close(self) -> None:
+        """Finish the drawings that were begun."""
+        try:
+            while self._begun:
+                self._end_first()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _end_first(self) -> None:
+        if (error := self._begun.popleft().result()) is not None:
+            self.report(error)
 
     def target(self, picture: Picture) -> Path:
         """The file for a photo's drawing, which no other photo gets."""
@@ -54,36 +77,21 @@ class Drawings:
         return target
 
 
-def drawn(answers: Generator[Answered, None, None], drawings: Drawings) -> Generator[Answered, None, None]:
-    """The same outcomes in the same order, each drawn; a drawing that fails is the outcome's error."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qface-draw")
-    waiting: collections.deque[Future[Answered]] = collections.deque()
-    try:
-        with contextlib.closing(answers):
-            for answered in answers:
-                target = None if answered.analysis is None else drawings.target(answered.picture)
-                waiting.append(pool.submit(_drawn, answered, target))
-                while waiting and (waiting[0].done() or len(waiting) > 2 * _THREADS):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-    finally:
-        # Drawings that were begun are finished: none is left half written.
-        pool.shutdown(wait=True, cancel_futures=True)
+def _raise(error: InvalidInput) -> None:
+    raise error
 
 
-def _drawn(answered: Answered, target: Path | None) -> Answered:
-    if answered.analysis is None or target is None:
-        return answered
+def _drawn(picture: Picture, analysis: Analysis, *, target: Path) -> InvalidInput | None:
+    """Draw; returns why it could not be done."""
     try:
-        draw(answered.picture, answered.analysis, target=target)
+        draw(picture, analysis, target=target)
     except InvalidInput as error:
-        return dataclasses.replace(answered, error=error)
-    return answered
+        return error
+    return None
 
 
 def draw(picture: Picture, analysis: Analysis, *, target: Path) -> None:
-    """Write one drawing; InvalidInput says why it can't be. May be called from several threads."""
+    """Write one drawing; InvalidInput says why it can't be. Thread-safe."""
     photo = picture.photo
     try:
         with Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo) as opened:
