@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
                         chosen.write(answered)
                         progress.count(answered)
         except KeyboardInterrupt:
-            output.log(f"interrupted; photos answered: {progress.photos}")
+            output.log("interrupted: what was answered until now is kept")
             raise
     if outcomes.fatal is not None:
         raise outcomes.fatal

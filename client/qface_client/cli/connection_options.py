@@ -7,6 +7,7 @@ from typing import Any
 from .._connection.access import Tls, environment_files, read_key_file
 from .._exchange.exchange import DEFAULT_URL
 from ..client import FaceClient
+from ..errors import InvalidInput
 from ..recorded import Replayed
 from .argument_types import seconds
 
@@ -36,7 +37,13 @@ def make_parser() -> argparse.ArgumentParser:
 def add_stand_ins(parser: argparse.ArgumentParser) -> None:
     """Add the options of what answers in a server's place, and of how that is made."""
     group = parser.add_argument_group("in a server's place")
-    group.add_argument(
+    instead = group.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--local",
+        metavar="REPOSITORY",
+        help='answer in this process, from an assembled model repository (needs "qface-client[local]")',
+    )
+    instead.add_argument(
         "--replay", metavar="FILE", help="answer from this recording: no server, the same answers at once"
     )
     group.add_argument(
@@ -45,16 +52,27 @@ def add_stand_ins(parser: argparse.ArgumentParser) -> None:
 
 
 def client(options: argparse.Namespace) -> FaceClient:
-    """The client that the options describe; InvalidInput for a key, certificate or recording that is none."""
-    record = getattr(options, "record", None)
-    if getattr(options, "replay", None) is not None:
-        return FaceClient(transport=Replayed(options.replay), timeout=options.timeout, record=record)
+    """The client that the options describe; InvalidInput for a key, certificate or file that is none."""
+    local, replay, record = (getattr(options, name, None) for name in ("local", "replay", "record"))
+    if local is not None:
+        return _local(local, timeout=options.timeout, record=record)
+    if replay is not None:
+        return FaceClient(transport=Replayed(replay), timeout=options.timeout, record=record)
     return FaceClient(options.url, timeout=options.timeout, record=record, **access(options))
 
 
 def answering(options: argparse.Namespace) -> str:
-    """What answers, as it is printed: the server's address, or the file in its place."""
-    return str(getattr(options, "replay", None) or options.url)
+    """What answers, as it is printed: the server's address, or what is in its place."""
+    return str(getattr(options, "local", None) or getattr(options, "replay", None) or options.url)
+
+
+def _local(repository: str, **options: Any) -> FaceClient:
+    try:
+        from ..local import LocalFaceClient
+
+        return LocalFaceClient(repository, **options)
+    except ImportError as error:
+        raise InvalidInput(str(error)) from error
 
 
 def access(options: argparse.Namespace) -> dict[str, Any]:

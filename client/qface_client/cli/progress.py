@@ -11,11 +11,10 @@ class Progress:
     """Counts photos, faces and errors; nothing is shown where standard error is no terminal.
 
     total: how many photos there are, None where that is not known. shown: False: nothing, anywhere.
-    `photos`: those that are done.
     """
 
     def __init__(self, *, total: int | None, shown: bool) -> None:
-        self.photos = self._faces = self._errors = 0
+        self._faces = self._errors = 0
         # None: tqdm looks whether standard error is a terminal.
         off = None if shown and total != 1 else True
         self._bar = tqdm(total=total, unit="photo", disable=off, dynamic_ncols=True)
@@ -33,7 +32,6 @@ class Progress:
 
     def count(self, answered: Answered) -> None:
         """One more photo is done."""
-        self.photos += 1
         self._faces += len(answered.analysis or ())
         self._errors += answered.error is not None
         self._bar.set_postfix(faces=self._faces, errors=self._errors, refresh=False)

@@ -81,17 +81,18 @@ class ChosenOutputs:
         `report`: what is done with the error of a drawing, which is no reason to end.
         """
         options = self._options
-        if options.json:
-            self._outputs.append(JsonLines())
         if options.csv and contract is not None:
             self._outputs.append(CommaSeparated(self._csv, contract, options.tasks))
         if options.parquet and contract is not None and self._parquet is not None:
             self._outputs.append(Parquet(self._parquet, contract, options.tasks))
-        if not self._outputs and not options.quiet:
-            self._outputs.append(Table())
         if self._drawings is not None:
             self._drawings.report = report
             self._outputs.append(self._drawings)
+        # The last: what stands there is in all files.
+        if options.json:
+            self._outputs.append(JsonLines())
+        elif not (options.csv or options.parquet or options.quiet):
+            self._outputs.append(Table())
 
     def write(self, answered: Answered) -> None:
         """One photo's outcome, to each."""

@@ -54,7 +54,7 @@ def test_ctrl_c_keeps_what_was_answered_and_leaves_nothing_else(
         process.send_signal(signal.SIGINT)
         _, printed = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert printed == "qface: interrupted; photos answered: 2\n"
+    assert printed == "qface: interrupted: what was answered until now is kept\n"
     assert [json.loads(line)["faces_found"] for line in lines] == [1, 1]
     with Path(f"{tmp_path}/f.csv").open(newline="") as file:
         assert [row["photo"] for row in csv.DictReader(file)] == ["0", "1"]
