@@ -75,7 +75,9 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
     for finding in servers(here, found):
         well = well and finding.mark != "wrong"
         yield finding
-    if not found and not well:
+    if well:
+        yield from caller.client(here)
+    elif not found:
         yield _all_skipped(NAME)
     for server in found:
         for finding in examine(_OF_SERVERS, server):

@@ -13,7 +13,7 @@ from typing import Any
 from ..._connection.access import KEY, KEY_FILE, Tls, authorization, tls_files
 from ..._connection.address import host_of, is_several, servers_of, target_of
 from ..._connection.channel import proxy_hint
-from ...errors import InvalidInput
+from ...errors import InvalidInput, QFaceError
 from .. import connection_options
 from . import certificates
 from .findings import Check, Finding
@@ -46,14 +46,22 @@ class Caller:
 
 
 def address(caller: Caller) -> Iterator[Finding]:
-    """Whether gRPC can take the address."""
+    """Whether gRPC can take the address; names are looked up later."""
+    named = servers_of(caller.url)
     try:
-        target_of(caller.url)
-        servers = servers_of(caller.url)
+        if not (is_list := len(named) > 1):
+            target_of(caller.url)
     except InvalidInput as error:
         yield Finding(check=ADDRESS, mark="wrong", sentence=str(error))
         return
-    where = ", ".join(f"{host} port {port}" if port else host for host, port in servers)
+    if is_list and not all(host and port for host, port in named):
+        yield Finding(
+            check=ADDRESS,
+            mark="wrong",
+            sentence=f"each of several servers is its host:port, which is not so in {caller.url!r}",
+        )
+        return
+    where = ", ".join(f"{host} port {port}" if port else host for host, port in named)
     kind = "each of its addresses is a server: " if caller.url.startswith("dns:") else ""
     yield Finding(check=ADDRESS, mark="ok", sentence=f"{kind}{where}")
 
@@ -126,10 +134,11 @@ def proxy(caller: Caller) -> Iterator[Finding]:
 
 
 def client(caller: Caller) -> Iterator[Finding]:
-    """Whether a client can be made of all of it; a finding only where not."""
+    """Whether a client can be made of all of it, once names are known to have addresses; a finding only
+    where not."""
     try:
         connection_options.client(caller.options).close()
-    except InvalidInput as error:
+    except QFaceError as error:
         yield Finding(check=ADDRESS, mark="wrong", sentence=str(error))
 
 
@@ -144,5 +153,4 @@ CHECKS = (
     Check(name=ENCRYPTION, look=encryption),
     Check(name=KEY_CHECK, look=key, needs=(ADDRESS, ENCRYPTION)),
     Check(name=PROXY, look=proxy, needs=(ADDRESS,)),
-    Check(name="client", look=client, needs=(ADDRESS, ENCRYPTION, KEY_CHECK)),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._connection.access import Tls
-from ..._connection.address import servers_of
+from ..._connection.address import is_several, servers_of
 from ...client import FaceClient
 from ..direct_calls import DirectCalls
 from .caller import Caller
@@ -79,7 +79,6 @@ class Server:
 
 def servers(caller: Caller, found: list[Server]) -> Iterator[Finding]:
     """Adds each server of the address to `found`; one finding a name that has to be looked up."""
-    several = caller.url.startswith("dns:")
     if caller.proxied:
         found.append(Server(url=caller.url, places=(), certificate_name="", caller=caller))
         return
@@ -101,26 +100,19 @@ def servers(caller: Caller, found: list[Server]) -> Iterator[Finding]:
             yield Finding(check=NAME, mark="wrong", sentence=f"{host}: {error}", advice=advice)
             continue
         places = [(address, port) for address in addresses]
-        if several:
+        if is_several(caller.url):  # to gRPC each address is a server of its own
             found += [
                 Server(
                     url=shown(place),
                     places=(place,),
                     certificate_name=host,
                     caller=caller,
-                    channel_options={_CERTIFICATE_NAME: host} if caller.tls else {},
+                    channel_options={_CERTIFICATE_NAME: host} if caller.tls and place[0] != host else {},
                 )
                 for place in places
             ]
         else:
-            found.append(
-                Server(
-                    url=caller.url if len(servers_of(caller.url)) == 1 else shown(places[0]),
-                    places=tuple(places),
-                    certificate_name=host,
-                    caller=caller,
-                )
-            )
+            found.append(Server(url=caller.url, places=tuple(places), certificate_name=host, caller=caller))
         if addresses != [host]:
             is_slow = seconds > _SLOW_SECONDS
             yield Finding(

@@ -63,7 +63,7 @@ def dropping() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("url", "sentence"),
-    [("http://faces:8001", "host:port"), ("", "host:port"), ("10.0.0.1:1,faces:8001", "IP addresses")],
+    [("http://faces:8001", "host:port"), ("", "host:port"), ("10.0.0.1:1,faces", "several servers")],
 )
 def test_an_address_that_grpc_can_not_take(capsys: Capsys, url: str, sentence: str) -> None:
     report = doctor(capsys, url)
@@ -160,7 +160,15 @@ def test_a_proxy_is_noted_unless_it_is_gone_past(capsys: Capsys, monkeypatch: py
 
 def test_several_addresses_whose_certificates_have_no_name_that_could_be_known(capsys: Capsys) -> None:
     report = doctor(capsys, "127.0.0.1:1,127.0.0.1:2", "--tls")
-    assert report.wrong == ["address"]
+    assert report.wrong[0] == "address"
+    assert "can't be known" in report.findings[4]["sentence"]
+
+
+def test_of_several_names_the_unknown_one_is_named(capsys: Capsys) -> None:
+    with running(DescribedServer(), health=health()) as url:
+        report = doctor(capsys, f"faces..example:8001,{url}")
+    assert report.wrong == ["name"]
+    assert report.of("canary")["mark"] == "ok"
 
 
 def test_a_way_through_a_proxy_is_looked_at_from_grpc_on(
