@@ -1,6 +1,8 @@
 """`analyze_many` over gRPC: the calls of an iterator that ends are cancelled at the server."""
 
 import asyncio
+import contextlib
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -8,7 +10,15 @@ import grpc
 import pytest
 
 from qface_client import AsyncFaceClient, FaceClient
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, late, serve
+from tests.helpers.fake_v2_server import (
+    FakeServer,
+    classes,
+    closed_port,
+    contract_of,
+    late,
+    running,
+    serve,
+)
 from tests.helpers.planted_transport import until
 
 
@@ -66,3 +76,45 @@ def test_calls_of_tasks_are_cancelled(fake: FakeServer, url: str) -> None:
             await asyncio.to_thread(until, lambda: waiting.gone == 3)
 
     asyncio.run(run())
+
+
+def test_a_server_that_restarts_in_the_middle_costs_no_photo() -> None:
+    fake, port = FakeServer(contract_of(classes("mood", ["glad", "sad"]))), closed_port()
+    fake.before_infer = late(0.005)
+
+    def photos() -> Iterator[bytes]:
+        for number in range(200):
+            if number == 100:
+                stack.close()  # the calls under way end without an answer
+                threading.Timer(0.3, start).start()
+            yield b"photo"
+
+    def start() -> None:
+        stack.enter_context(running(fake, port=port))
+
+    with contextlib.ExitStack() as stack:
+        start()
+        with FaceClient(f"127.0.0.1:{port}") as client:
+            results = list(client.analyze_many(photos(), concurrency=8, ordered=True))
+    assert [result.index for result in results] == list(range(200))
+    assert [result.error for result in results if result.error] == []
+
+
+def test_ctrl_c_while_it_waits_cancels_the_calls(fake: FakeServer, url: str) -> None:
+    waiting = fake.before_infer
+    assert isinstance(waiting, Waiting)
+
+    def interrupt() -> None:
+        until(lambda: waiting.waiting == 3)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with FaceClient(url) as client:
+        results = client.analyze_many([b"photo"] * 4, concurrency=4)
+        next(results)
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        interrupter.join()
+        until(lambda: waiting.gone == 3)
+        assert not any(thread.name.startswith("qface-many") for thread in threading.enumerate())
