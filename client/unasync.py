@@ -30,6 +30,7 @@ _WORDS = (
     (r"Iterable\[Photo\] \| AsyncIterable\[Photo\]", "Iterable[Photo]"),
     (r"AsyncGenerator\[PhotoResult, None\]", "Generator[PhotoResult, None, None]"),
     (r"\bstream_async\b", "stream"),
+    (r"\bawaited=True\b", "awaited=False"),
     (r"Transport \| AsyncTransport", "Transport"),
     (r"import AsyncTransport, Transport, awaitable", "import Transport"),
     (r"awaitable\(transport\)", "transport"),

@@ -176,7 +176,7 @@ class AsyncFaceClient:
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         names = task_names(tasks)
-        check_many(photos, concurrency=concurrency)
+        check_many(photos, concurrency=concurrency, awaited=True)
         analyze = functools.partial(
             self.analyze,
             tasks=names,

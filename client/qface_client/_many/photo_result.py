@@ -48,8 +48,11 @@ def photos_in_hand(concurrency: int, *, ordered: bool) -> int:
     return 2 * concurrency if ordered else concurrency
 
 
-def check_many(photos: Any, *, concurrency: Any) -> None:
-    """InvalidInput for one photo where many are expected, and for what is no concurrency."""
+def check_many(photos: Any, *, concurrency: Any, awaited: bool) -> None:
+    """InvalidInput for one photo where many are expected, and for what is no concurrency.
+
+    `awaited`: an async iterable is one too.
+    """
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
         raise InvalidInput(f"concurrency is a whole number of 1 or more, not {concurrency!r}")
     one_photo = isinstance(photos, str | bytes | bytearray | memoryview) or hasattr(photos, "read")
@@ -58,8 +61,9 @@ def check_many(photos: Any, *, concurrency: Any) -> None:
             f"photos is an iterable of photos, not one photo ({type(photos).__name__}): use analyze, or give "
             "[photo]"
         )
-    if not hasattr(photos, "__iter__") and not hasattr(photos, "__aiter__"):
-        raise InvalidInput(f"photos is an iterable of photos, not {type(photos).__name__}")
+    if not hasattr(photos, "__iter__") and not (awaited and hasattr(photos, "__aiter__")):
+        hint = ": AsyncFaceClient takes it" if hasattr(photos, "__aiter__") else ""
+        raise InvalidInput(f"photos is an iterable of photos, not {type(photos).__name__}{hint}")
 
 
 class InOrder:

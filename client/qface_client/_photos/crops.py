@@ -13,7 +13,7 @@ from .formats import HEAD, foreign_format
 from .kinds import Photo, is_pillow
 from .pixels import rgb_pixels
 
-Crops: TypeAlias = "Sequence[Photo] | NDArray[Any]"
+Crops: TypeAlias = Sequence[Photo] | NDArray[Any]
 
 
 def stack_crops(crops: Crops) -> NDArray[np.uint8]:

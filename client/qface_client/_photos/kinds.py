@@ -20,10 +20,26 @@ class Readable(Protocol):
         ...
 
 
+class Picture(Protocol):
+    """A picture of Pillow (`PIL.Image.Image`), which is imported only where one is there."""
+
+    @property
+    def mode(self) -> str:
+        """Its sort of pixels: "RGB", "L" ..."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, before its EXIF rotation."""
+        ...
+
+    def getexif(self) -> Any:
+        """Its EXIF data, with its orientation."""
+        ...
+
+
 # A picture as a caller may give it.
-Photo: TypeAlias = (
-    "str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | NDArray[Any] | Image.Image"
-)
+Photo: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | NDArray[Any] | Picture
 
 
 def is_pillow(photo: Any) -> "TypeIs[Image.Image]":

@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ def photos(count: int, *, drawn: list[int] | None = None) -> Generator[bytes, No
         if drawn is not None:
             drawn.append(number)
         yield bytes([number % 256, 1])
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def no_worker() -> bool:
@@ -151,6 +156,7 @@ def test_what_all_photos_would_meet_is_raised_before_one_is_drawn() -> None:
         ({"photos": np.zeros((4, 4, 3), np.uint8)}, "not one photo"),
         ({"photos": Path("photo.jpg")}, "not PosixPath"),
         ({"photos": 3}, "not int"),
+        ({"photos": nothing()}, "not async_generator: AsyncFaceClient takes it"),
         ({"photos": [], "concurrency": 0}, "1 or more, not 0"),
         ({"photos": [], "concurrency": True}, "not True"),
         ({"photos": [], "max_faces": 0}, "max_faces is 1 or more"),
