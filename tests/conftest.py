@@ -58,7 +58,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     with (
         log.open("w") as sink,
         GatewayServer(
-            ROOT / "var" / "test" / "repository", log=sink, rest_port=0, arguments=PATIENT
+            ROOT / "var" / "test" / "repository",
+            log=sink,
+            rest_port=0,
+            arguments=(*PATIENT, "--shared-memory"),
         ) as running,
     ):
         yield running

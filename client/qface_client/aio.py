@@ -74,6 +74,8 @@ class AsyncFaceClient:
     `record`: a file into which the answers are written (`qface_client.recorded`), which plays them again.
     `tracing`: True (the program's own tracer provider), or a TracerProvider of OpenTelemetry: each call has a
     span, each of its requests one, and the server gets the trace's header. It needs the extra `otel`.
+    `shared_memory`: large requests are left in memory that a gateway on this machine copies, if it runs with
+    --shared-memory; else they go over gRPC, after one line in the log.
 
     `priority=` of a call: Triton's request parameter. 1 goes before all others that wait at the gateway; 0,
     as none, is the server's default. The gateway takes no other (InvalidInput).
@@ -99,6 +101,7 @@ class AsyncFaceClient:
         transport: Transport | AsyncTransport | None = None,
         record: str | os.PathLike[str] | None = None,
         tracing: "TracerProvider | bool | None" = None,
+        shared_memory: bool = False,
     ) -> None:
         address = connection.joined(url)
         self._exchange = Exchange(
@@ -112,7 +115,12 @@ class AsyncFaceClient:
         self._tracing = tracing_of(tracing, url=self._url)
         if transport is None:
             transport = AsyncGrpcTransport(
-                address, tls=tls, api_key=api_key, insecure_key=insecure_key, options=options
+                address,
+                tls=tls,
+                api_key=api_key,
+                insecure_key=insecure_key,
+                options=options,
+                shared_memory=shared_memory,
             )
         if record is not None:
             transport = AsyncRecorded(transport, record)

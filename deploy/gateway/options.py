@@ -109,6 +109,10 @@ class GatewayOptions:
     rest_port: int = option(help="REST: photos over HTTP, answers in JSON; 0: any free one", default=8000)
     no_rest: bool = option(help="no REST port", default=False)
     processes: int = option(help="fronts behind the gRPC port", default=1)
+    shared_memory: bool = option(
+        help="gRPC clients of the same user on this machine may leave a request in their memory",
+        default=False,
+    )
     triton: Path | None = option(
         help="folder of an installed Triton, as /opt/tritonserver (default: the wheel nvidia-pytriton)",
         default=None,

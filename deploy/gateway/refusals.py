@@ -34,6 +34,15 @@ def invalid(sentence: str, *, reason: str = "invalid") -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, sentence, reason=reason)
 
 
+def too_large(size: int, limit: int) -> Refusal:
+    """INVALID_ARGUMENT: a request of more bytes than one may have."""
+    return invalid(
+        f"the request has {size} bytes, and may have {limit}: send a smaller picture, or fewer of them in "
+        "one request",
+        reason="request_bytes",
+    )
+
+
 def of_model(code: grpc.StatusCode, details: str) -> Refusal:
     """Triton's own error about this request, without the places in this machine's files that a model adds.
 

@@ -126,10 +126,13 @@ async def running_front(
     identity: Identity | None = None,
     access_log: AccessLog | None = None,
     traces: Traces | None = None,
+    shared_memory: bool = False,
 ) -> AsyncIterator[RunningFront]:
     """A front on a free port of loopback."""
     identity = identity or Identity()
-    options = GatewayOptions(repository=Path(), limits=limits or Limits(), identity=identity)
+    options = GatewayOptions(
+        repository=Path(), limits=limits or Limits(), identity=identity, shared_memory=shared_memory
+    )
     triton = FakeTriton()
     async with triton.listening() as behind:
         authority = FakeAuthority(models, behind)

@@ -50,13 +50,23 @@ def config_request(step: ReadModel) -> Any:
 
 def request(step: Infer) -> bytes:
     """A serialised ModelInferRequest."""
+    return b"".join(request_parts(step))
+
+
+def request_parts(step: Infer) -> list[bytes | memoryview]:
+    """What `request` is when it is joined; no tensor is copied."""
     parts: list[bytes | memoryview] = [_head(step.model, step.outputs)]
     if step.parameters or step.priority is not None:
         parts.append(_parameters(step))
     parts += [_input(name, value.dtype, value.shape) for name, value in step.inputs.items()]
     for value in step.inputs.values():
-        parts += (_RAW_TAG, _varint(value.nbytes), np.ascontiguousarray(value).data)
-    return b"".join(parts)
+        parts += (_RAW_TAG, _varint(value.nbytes), np.ascontiguousarray(value).data.cast("B"))
+    return parts
+
+
+def empty_request(step: Infer) -> bytes:
+    """A ModelInferRequest that has the model's name alone."""
+    return _head(step.model, ())
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,5 +1,7 @@
 """The transports over gRPC: blocking and asyncio."""
 
+import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +10,20 @@ import grpc.aio
 
 from .._exchange.steps import Infer, Metadata, ReadModel, Reply
 from ..contract import ModelInfo
+from ..errors import InvalidInput
 from .access import Tls, authorization, tls_files
 from .channel import open_channel
-from .messages import Calls, config_request, error_of, model_info, reply, request
+from .messages import (
+    Calls,
+    config_request,
+    empty_request,
+    error_of,
+    model_info,
+    reply,
+    request,
+    request_parts,
+)
+from .shared_memory import SharedMemory
 from .waiting import wait_for
 
 
@@ -26,15 +39,27 @@ class _Opened:
         insecure_key: bool,
         options: Mapping[str, Any] | None,
         library: Any,
+        shared_memory: bool = False,
     ) -> None:
         self.url = url
         files = tls_files(tls)
         self._access = authorization(api_key, url=url, encrypted=files is not None, insecure_key=insecure_key)
         self.channel = open_channel(url, tls=files, options=options, library=library)
         self.calls = Calls(self.channel)
+        self.shared_memory = SharedMemory(url) if shared_memory else None
 
     def metadata_of(self, step: ReadModel | Infer) -> Metadata:
         return (*self._access, *step.metadata) if step.metadata else self._access
+
+    def shares(self, step: Infer) -> SharedMemory | None:
+        """Where a request is left in place of being sent; None: it is sent."""
+        if self.shared_memory is None or not self.shared_memory.takes(request_parts(step)):
+            return None
+        return self.shared_memory
+
+    def close(self) -> None:
+        if self.shared_memory is not None:
+            self.shared_memory.close()
 
 
 class GrpcTransport:
@@ -55,9 +80,21 @@ class GrpcTransport:
             raise error_of(error, url=opened.url, model=step.model) from error
 
     def infer(self, step: Infer) -> Reply:
+        shared = self._opened.shares(step)
+        if shared is None:
+            return self._infer(step, request(step))
+        end = time.monotonic() + step.timeout
+        try:
+            with shared.holding(request_parts(step)) as region:
+                return self._infer(_with_region(step, region), empty_request(step))
+        except (InvalidInput, OSError) as error:
+            answered = self._infer(_until(step, end), request(step))  # raises where the request is to blame
+            shared.stop(error)
+            return answered
+
+    def _infer(self, step: Infer, sent: bytes) -> Reply:
         opened = self._opened
         try:
-            sent = request(step)
             answered, call = wait_for(
                 opened.calls.infer, sent, timeout=step.timeout, metadata=opened.metadata_of(step)
             )
@@ -67,6 +104,7 @@ class GrpcTransport:
 
     def close(self) -> None:
         self._opened.channel.close()
+        self._opened.close()
 
 
 class AsyncGrpcTransport:
@@ -87,9 +125,21 @@ class AsyncGrpcTransport:
             raise error_of(error, url=opened.url, model=step.model) from error
 
     async def infer(self, step: Infer) -> Reply:
+        shared = self._opened.shares(step)
+        if shared is None:
+            return await self._infer(step, request(step))
+        end = time.monotonic() + step.timeout
+        try:
+            with shared.holding(request_parts(step)) as region:
+                return await self._infer(_with_region(step, region), empty_request(step))
+        except (InvalidInput, OSError) as error:
+            answered = await self._infer(_until(step, end), request(step))
+            shared.stop(error)
+            return answered
+
+    async def _infer(self, step: Infer, sent: bytes) -> Reply:
         opened = self._opened
         try:
-            sent = request(step)
             call = opened.calls.infer(sent, timeout=step.timeout, metadata=opened.metadata_of(step))
             return reply(await call, await call.trailing_metadata())
         except grpc.RpcError as error:
@@ -97,3 +147,13 @@ class AsyncGrpcTransport:
 
     async def close(self) -> None:
         await self._opened.channel.close()
+        self._opened.close()
+
+
+def _with_region(step: Infer, region: Metadata) -> Infer:
+    return dataclasses.replace(step, metadata=(*step.metadata, *region))
+
+
+def _until(step: Infer, end: float) -> Infer:
+    """The same step, with the time that is left of it."""
+    return dataclasses.replace(step, timeout=max(0.001, end - time.monotonic()))

@@ -23,6 +23,7 @@ from deploy.gateway.identity import Identities, server_credentials
 from deploy.gateway.observability.access_log import AccessLog
 from deploy.gateway.options import GatewayOptions
 from deploy.gateway.refusals import Refusal, crowded, of_model
+from deploy.gateway.shared_memory import SharedMemoryReader
 from deploy.gateway.tracing.request_trace import Traces
 
 # Beyond a request's largest size, so that most of what is too large gets the gateway's own sentence.
@@ -85,7 +86,7 @@ class Front:
         self._inference = Inference(
             authority,
             channels=self._channels,
-            reader=MessageReader(unread=unread, seconds=_READ_SECONDS, memory=memory),
+            reader=self._reader(unread=unread, seconds=_READ_SECONDS, memory=memory),
             identities=identities,
             limits=options.limits,
             access_log=access_log,
@@ -146,6 +147,11 @@ class Front:
         await self._channels.close()
 
     # -- within -------------------------------------------------------------------------------------
+
+    def _reader(self, **options: Any) -> MessageReader:
+        if self._options.shared_memory:
+            return SharedMemoryReader(limit=self._options.limits.request_bytes, **options)
+        return MessageReader(**options)
 
     def _server_options(self, *, shared: bool) -> tuple[tuple[str, int], ...]:
         return (

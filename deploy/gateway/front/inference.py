@@ -26,7 +26,7 @@ from deploy.gateway.observability.access_log import AccessLog, host_of
 from deploy.gateway.observability.answer_sums import AnswerSums
 from deploy.gateway.observability.server_timing import ServerTiming
 from deploy.gateway.options import Limits
-from deploy.gateway.refusals import BY_MODEL, Refusal, again
+from deploy.gateway.refusals import BY_MODEL, Refusal, again, too_large
 from deploy.gateway.tracing.request_trace import UNTRACED, RequestTrace
 from deploy.gateway.work import Cost, Ending, Work
 from runtime.answering.parameters import PRIORITY
@@ -138,7 +138,7 @@ class Inference:
         if served is None:
             raise not_ready(self._authority)
         if len(data) > self._limits.request_bytes:
-            raise _too_large(len(data), self._limits)
+            raise too_large(len(data), self._limits.request_bytes)
         call.request = request = read_request(data)
         if request.model in served.signatures:
             call.model = request.model
@@ -338,12 +338,3 @@ def _seconds_left(remaining: float | None, request: InferRequest) -> float | Non
     if not timeout:
         return remaining
     return timeout if remaining is None else min(remaining, timeout)
-
-
-def _too_large(size: int, limits: Limits) -> Refusal:
-    return Refusal(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        f"the request has {size} bytes, and may have {limits.request_bytes}: send a smaller picture, or "
-        "fewer of them in one request",
-        reason="request_bytes",
-    )
