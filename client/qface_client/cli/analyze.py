@@ -3,6 +3,7 @@
 import argparse
 import collections
 import contextlib
+import importlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -125,6 +126,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if mistake := inputs.mistake() or outputs.mistake(options):
         options.fail(mistake)
+    with contextlib.suppress(ImportError):  # where it is installed, photos of telephones are read
+        importlib.import_module("pillow_heif").register_heif_opener()
     with ChosenOutputs(options) as chosen, connection_options.client(options) as client:
         contract = None
         if chosen.has_columns:
@@ -133,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
         outcomes = _Outcomes(client, inputs, options)
         chosen.begin(contract, report=outcomes.report)
         answers = outcomes.answered()
-        shown = Progress(total=inputs.count(), shown=not options.quiet)
+        shown = Progress(inputs, shown=not options.quiet)
         try:
             with shown as progress, contextlib.closing(answers):
                 for answered in answers:

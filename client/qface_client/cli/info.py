@@ -5,8 +5,11 @@ import json
 import textwrap
 from collections.abc import Sequence
 
+import grpc
+
 from . import connection_options, output, statuses
 from .connection_options import Commands
+from .direct_calls import DirectCalls
 
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -29,8 +32,9 @@ def run(options: argparse.Namespace) -> int:
     with connection_options.client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
         notice, precision = client.notice(model=options.model), client.precision(model=options.model)
+        server = _server(options)
     if options.json:
-        about = {"models": list(models), "precision": precision, "notice": notice}
+        about = {"models": list(models), "precision": precision, "notice": notice, "server": server}
         output.write(json.dumps({**contract.to_json(), **about}))
         return statuses.OK
     wide = max((len(name) for name in contract.names), default=0)
@@ -41,9 +45,24 @@ def run(options: argparse.Namespace) -> int:
         f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
         for task in contract.tasks
     ]
+    if server:
+        lines.append(f"  server: {output.printable(server['name'])} {output.printable(server['version'])}")
     if len(models) > 1:
         lines.append(f"  models: {', '.join(models)} (--model NAME picks one)")
     if notice:
         lines.append(textwrap.indent(f"notice: {output.printable(notice)}", "  "))
     output.write("\n".join(lines))
     return statuses.OK
+
+
+def _server(options: argparse.Namespace) -> dict[str, str] | None:
+    """The name and version by which the server calls itself; None where it has none, or there is none."""
+    if options.local or options.replay:
+        return None
+    access = connection_options.access(options)
+    try:
+        with DirectCalls(options.url, timeout=options.timeout, **access) as calls:
+            name, version = calls.server()
+    except grpc.RpcError:
+        return None
+    return {"name": name, "version": version}

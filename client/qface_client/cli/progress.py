@@ -1,23 +1,30 @@
 """The progress bar of many photos, on a terminal only."""
 
+import threading
 from types import TracebackType
 
 from tqdm import tqdm
 
+from .inputs import Inputs, Picture
 from .outputs import Answered
 
 
 class Progress:
-    """Counts photos, faces and errors; nothing is shown where standard error is no terminal.
+    """Counts photos, faces and errors. Nothing is shown of one photo, nor where standard error is no terminal.
 
-    total: how many photos there are, None where that is not known. shown: False: nothing, anywhere.
+    Photos of folders and patterns are counted in a thread, while the first ones are answered.
+    shown: False: nothing, anywhere.
     """
 
-    def __init__(self, *, total: int | None, shown: bool) -> None:
+    def __init__(self, inputs: Inputs, *, shown: bool) -> None:
+        total = inputs.count()
         self._faces = self._errors = 0
         # None: tqdm looks whether standard error is a terminal.
         off = None if shown and total != 1 else True
         self._bar = tqdm(total=total, unit="photo", disable=off, dynamic_ncols=True)
+        self._ended = threading.Event()
+        if total is None and inputs.can_be_read_twice and not self._bar.disable:
+            threading.Thread(target=self._count_all, args=(inputs,), daemon=True).start()
 
     def __enter__(self) -> "Progress":
         return self
@@ -28,11 +35,20 @@ class Progress:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended.set()
         self._bar.close()
 
     def count(self, answered: Answered) -> None:
         """One more photo is done."""
         self._faces += len(answered.analysis or ())
         self._errors += answered.error is not None
-        self._bar.set_postfix(faces=self._faces, errors=self._errors, refresh=False)
+        self._bar.set_postfix_str(f"faces={self._faces}, errors={self._errors}", refresh=False)
         self._bar.update()
+
+    def _count_all(self, inputs: Inputs) -> None:
+        total = 0
+        for picture in inputs:
+            if self._ended.is_set():
+                return
+            total += isinstance(picture, Picture)
+        self._bar.total = total

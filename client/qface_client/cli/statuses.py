@@ -9,7 +9,8 @@ OK, SERVER_FAILED, BAD_INPUT, INTERRUPTED, NO_READER, TERMINATED = 0, 1, 2, 130,
 
 MEANINGS: Mapping[int, str] = {
     OK: "everything was answered; a photo without a face is an answer",
-    SERVER_FAILED: "the server failed or could not be reached, or an output can't be written",
+    SERVER_FAILED: "the server failed or could not be reached, or an output can't be written; `doctor`: "
+    "something is wrong",
     BAD_INPUT: "a photo could not be used (the others are still answered), the command is wrong, or the "
     "server refuses the caller",
     INTERRUPTED: "Ctrl-C; what was answered is kept",

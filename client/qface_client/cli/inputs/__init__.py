@@ -19,7 +19,7 @@ __all__ = ["STANDARD_INPUT", "Inputs", "Picture"]
 STANDARD_INPUT = "-"
 _STANDARD_PLACE = PurePath("standard-input")
 # More than a server takes of one picture: the client refuses it with a sentence of its own.
-_MAX_STREAM_BYTES = 160 * 1024 * 1024
+_MAX_STREAM_BYTES = 256 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,11 @@ class Inputs:
         """How many pictures there are where that is known without looking; None elsewhere."""
         single = all(name == STANDARD_INPUT or Path(name).is_file() for name in self.operands)
         return len(self.operands) if single and self.files_from is None else None
+
+    @property
+    def can_be_read_twice(self) -> bool:
+        """Whether nothing is read from standard input, which gives a list or a picture once."""
+        return STANDARD_INPUT not in (*self.operands, self.files_from)
 
     def __iter__(self) -> Iterator[Picture | InvalidInput]:
         """Each picture; InvalidInput for a folder, pattern or list that gives none, or can't be read."""

@@ -13,12 +13,12 @@ from pathlib import Path, PurePath
 
 from ...errors import InvalidInput
 
-# What the server or Pillow reads, by how files are called.
+# What the server or Pillow reads, in some cases with a package more, by how files are called.
 SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib"),
-        *("tif", "tiff", "gif", "avif", "pbm", "pgm", "pnm", "ppm"),
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff", "gif"),
+        *("avif", "heic", "heif", "jp2", "j2k", "pbm", "pgm", "pnm", "ppm"),
     )
 )
 
