@@ -10,7 +10,7 @@ from .outputs import Answered
 
 
 class Progress:
-    """Counts photos, faces and errors. Nothing is shown of one photo, nor where standard error is no terminal.
+    """Counts photos, faces and errors. Nothing is shown of one photo, or without a terminal.
 
     Photos of folders and patterns are counted in a thread, while the first ones are answered.
     shown: False: nothing, anywhere.
