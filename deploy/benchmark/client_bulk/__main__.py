@@ -4,8 +4,8 @@
 
 A folder of small photos goes through the blocking client as results complete, in the photos' order, and
 through the asyncio client, each time over a server whose processes are all killed (SIGKILL) when two of five
-results are there. The client is a process of its own, so that its memory and its processor time are. Then a
-generator of many tiny photos goes through a transport that answers at once.
+results are there. The client is a process of its own, so that its memory and its processor time are. First
+a generator of many tiny photos goes through a transport that answers at once.
 """
 
 import argparse
@@ -145,30 +145,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Status 1 where a photo was lost or given twice, or came out of order; 2 where nothing was measured."""
     words = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(words)
+    settings = {"concurrency": options.concurrency, "timeout": 60.0, "killed_at": _KILL_AT}
+    header = about(options.repository, module=_MODULE, arguments=words, settings=settings)
     concurrency = ("--concurrency", str(options.concurrency))
     runs = dict[str, Any]()
+
+    def keep(name: str, run: dict[str, Any]) -> None:
+        runs[name] = run
+        print(report(name, run), flush=True)
+        if options.out is not None:
+            write_json({**header, "runs": runs}, options.out)
+
     print(HEADER, flush=True)
+    for name in options.runs:
+        planted = ("--planted", str(options.planted), "--every", "1000", *concurrency, *RUNS[name])
+        keep(f"tiny, {name}", summary(run_client(planted)))
     with tempfile.TemporaryDirectory(prefix="qface-photos-") as folder:
         write_pictures(Path(folder), options.photos)
         server = KilledServer(options.repository)
         try:
             for name in options.runs:
                 own = ("--address", server.address, "--folder", folder, *concurrency, *RUNS[name])
-                runs[name] = with_restart(server, own, photos=options.photos)
-                print(report(name, runs[name]), flush=True)
+                keep(name, with_restart(server, own, photos=options.photos))
         finally:
             server.stop()
-    for name in options.runs:
-        planted = ("--planted", str(options.planted), "--every", "1000", *concurrency, *RUNS[name])
-        runs[f"tiny, {name}"] = summary(run_client(planted))
-        print(report(f"tiny, {name}", runs[f"tiny, {name}"]), flush=True)
     for name, run in runs.items():
         for kind, sentence in run["sentences"].items():
             print(f"{name}: {run['errors'][kind]} x {kind}: {sentence}")
-    if options.out is not None:
-        settings = {"concurrency": options.concurrency, "timeout": 60.0, "killed_at": _KILL_AT}
-        header = about(options.repository, module=_MODULE, arguments=words, settings=settings)
-        write_json({**header, "runs": runs}, options.out)
     failed = [name for name, run in runs.items() if run["lost"] or run["twice"]]
     failed += [name for name, run in runs.items() if "in order" in name and not run["in_order"]]
     return 1 if failed else 0
