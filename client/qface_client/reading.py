@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ._connection.messages import answer, model_info
+from ._exchange.unreadable import unreadable_is_a_server_error
 from .contract import Contract, TaskSpec
 from .errors import ServerError
 from .kinds import KINDS
@@ -48,9 +49,10 @@ def read_answer(response: Any) -> dict[str, NDArray[Any]]:
     return answer(response)
 
 
+@unreadable_is_a_server_error()
 def answered_hash(tensors: Tensors) -> str:
     """The hash of the contract by which an answer was made; ServerError if it has none, or several."""
-    hashes = {text(item) for item in tensor(tensors, CONTRACT_OUTPUT).ravel()}
+    hashes = {text(item) for item in tensor(tensors, CONTRACT_OUTPUT, texts=True).ravel()}
     if len(hashes) != 1:
         raise ServerError(
             f"the answer names {len(hashes)} contracts instead of one: look at the server's log"
@@ -58,6 +60,7 @@ def answered_hash(tensors: Tensors) -> str:
     return hashes.pop()
 
 
+@unreadable_is_a_server_error()
 def read_photo(
     tensors: Tensors,
     *,
@@ -101,6 +104,7 @@ def read_photo(
     )
 
 
+@unreadable_is_a_server_error()
 def read_tasks(tensors: Tensors, *, tasks: Sequence[TaskSpec], count: int) -> list[dict[str, Answer]]:
     """For each of `count` faces, the answers by task, in the contract's order."""
     if count == 0:

@@ -49,30 +49,49 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _NO_PROXIES = ("no_grpc_proxy", "no_proxy")
 
 
+class ChannelSettings:
+    """What a channel is opened with; `target_of`'s errors for an address that is none."""
+
+    def __init__(self, url: str, *, tls: Tls | None, options: Mapping[str, Any] | None) -> None:
+        self._target = target_of(url)
+        merged = dict(_DEFAULT_OPTIONS)
+        if is_several(url):
+            merged.update(_SEVERAL_OPTIONS)
+        if is_this_machine(url):  # a proxy is never the way to this machine
+            merged["grpc.enable_http_proxy"] = 0
+        merged.update(options or {})
+        self._credentials = None
+        if tls is not None:
+            _name_certificate(merged, url, target=self._target)
+            files = {
+                name: None if path is None else Path(path).read_bytes()
+                for name, path in dataclasses.asdict(tls).items()
+            }
+            self._credentials = grpc.ssl_channel_credentials(**files)
+        self._options = list(merged.items())
+
+    def open(self, library: Any) -> Any:
+        """A channel of `library`, grpc or grpc.aio."""
+        if self._credentials is None:
+            return library.insecure_channel(self._target, options=self._options)
+        return library.secure_channel(self._target, self._credentials, options=self._options)
+
+
 def open_channel(url: str, *, tls: Tls | None, options: Mapping[str, Any] | None, library: Any) -> Any:
     """A channel of `library`, grpc or grpc.aio; `target_of`'s errors for an address that is none."""
-    target = target_of(url)
-    merged = dict(_DEFAULT_OPTIONS)
-    if is_several(url):
-        merged.update(_SEVERAL_OPTIONS)
-    if is_this_machine(url):  # a proxy is never the way to this machine
-        merged["grpc.enable_http_proxy"] = 0
-    merged.update(options or {})
-    if tls is None:
-        return library.insecure_channel(target, options=list(merged.items()))
-    files = {
-        name: None if path is None else Path(path).read_bytes()
-        for name, path in dataclasses.asdict(tls).items()
-    }
-    if target != url and _CERTIFICATE_NAME not in merged:
+    return ChannelSettings(url, tls=tls, options=options).open(library)
+
+
+def _name_certificate(options: dict[str, Any], url: str, *, target: str) -> None:
+    """Say which name the certificates of a list of servers have; InvalidInput where it can't be known."""
+    if target != url and _CERTIFICATE_NAME not in options:
         name = common_name(url)
         if name is None:
             raise InvalidInput(
                 f"which name all certificates of {url} have can't be known: give it by options="
                 f"{{{_CERTIFICATE_NAME!r}: NAME}}, or a name with all these addresses as dns:///NAME:PORT"
             )
-        merged[_CERTIFICATE_NAME] = name
-    return library.secure_channel(target, grpc.ssl_channel_credentials(**files), options=list(merged.items()))
+        options[_CERTIFICATE_NAME] = name
 
 
 def proxy_hint(url: str) -> str:

@@ -12,11 +12,13 @@ from typing import Any
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2 as v2
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from .._exchange.steps import Infer, ReadModel, Reply
+from .._exchange.unreadable import unreadable_is_a_server_error
 from ..contract import ModelInfo, parse_contract, parse_networks, parse_parameters
 from ..errors import QFaceError, ServerError, from_grpc
 from .channel import proxy_hint
@@ -30,17 +32,16 @@ _RAW_TAG = bytes([_RAW << 3 | 2])  # of a length-delimited field
 
 
 class Calls:
-    """Calls of a channel, grpc's or grpc.aio's: `config` takes a `config_request`, `infer` a `request`."""
+    """Calls of a channel, grpc's or grpc.aio's: `config` takes a `config_request`, `infer` a `request`.
+
+    Both return bytes, as gRPC logs and hides what is wrong with a message that it reads itself.
+    """
 
     def __init__(self, channel: Any) -> None:
         self.config = channel.unary_unary(
-            f"{_SERVICE}/ModelConfig",
-            request_serializer=v2.ModelConfigRequest.SerializeToString,
-            response_deserializer=v2.ModelConfigResponse.FromString,
+            f"{_SERVICE}/ModelConfig", request_serializer=v2.ModelConfigRequest.SerializeToString
         )
-        self.infer = channel.unary_unary(
-            f"{_SERVICE}/ModelInfer", response_deserializer=v2.ModelInferResponse.FromString
-        )
+        self.infer = channel.unary_unary(f"{_SERVICE}/ModelInfer")
 
 
 def config_request(step: ReadModel) -> Any:
@@ -107,14 +108,51 @@ def _varint(number: int) -> bytes:
     return bytes([*groups, number])
 
 
-def reply(response: Any, trailing: Iterable[tuple[str, str | bytes]] | None) -> Reply:
-    """What a ModelInferResponse and its trailing metadata say; ServerError if its tensors can't be read."""
-    return Reply(
-        tensors=answer(response),
-        model=response.model_name,
-        version=response.model_version,
-        timings=server_timings(trailing or ()),
-    )
+def read_config(data: bytes) -> ModelInfo:
+    """What the client needs of a serialised ModelConfigResponse; ServerError if it is none."""
+    with unreadable_is_a_server_error():
+        return model_info(_parsed(v2.ModelConfigResponse, data))
+
+
+def read_reply(data: bytes, trailing: Iterable[tuple[str, str | bytes]] | None) -> Reply:
+    """What a serialised ModelInferResponse and its trailing metadata say; ServerError if its tensors can't be
+    read."""
+    with unreadable_is_a_server_error():
+        response = _parsed(v2.ModelInferResponse, data)
+        tensors = answer(response)
+        _check_finite(response)
+        return Reply(
+            tensors=tensors,
+            model=response.model_name,
+            version=response.model_version,
+            timings=server_timings(trailing or ()),
+        )
+
+
+def _check_finite(response: Any) -> None:
+    """ServerError where a number is NaN or infinite, as where an engine overflows."""
+    raws = zip(response.outputs, response.raw_output_contents, strict=False)
+    numbers = {output.name: raw for output, raw in raws if output.datatype == "FP32"}
+    if not _are_finite(b"".join(numbers.values())):
+        names = ", ".join(name for name, raw in numbers.items() if not _are_finite(raw))
+        raise ServerError(
+            f"the answer's {names} has values that are no finite numbers: the server's engine computes "
+            "wrong, look at its log"
+        )
+
+
+def _are_finite(raw: bytes) -> bool:
+    return bool(np.isfinite(np.frombuffer(raw, np.float32)).all())
+
+
+def _parsed(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise ServerError(
+            f"the answer is no {kind.DESCRIPTOR.name} ({len(data):,} bytes): does another protocol's server "
+            "answer there?"
+        ) from error
 
 
 def answer(response: Any) -> dict[str, NDArray[Any]]:
@@ -134,7 +172,12 @@ def answer(response: Any) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-_dtype = functools.cache(triton_to_np_dtype)
+@functools.cache
+def _dtype(datatype: str) -> Any:
+    dtype = triton_to_np_dtype(datatype)
+    if dtype is None or datatype == "BF16":  # for which numpy has no type: tritonclient names FP32's
+        raise ValueError(f"its type {datatype!r} is unknown")
+    return dtype
 
 
 def _elements(data: bytes, datatype: str) -> NDArray[Any]:

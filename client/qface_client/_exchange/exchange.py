@@ -32,6 +32,7 @@ from ..reading import (
 )
 from ..results import Analysis, Face
 from .budget import RetryBudget
+from .priority import check_priority
 from .retries import Retries, Timeout
 from .server_models import ATTEMPTS, ServerModels
 from .steps import Infer, Pause, Reply, Steps
@@ -78,17 +79,6 @@ def _provenance(reply: Reply, *, contract: Contract | None) -> Provenance:
         contract="" if contract is None else contract.hash,
         timings=reply.timings,
     )
-
-
-def check_priority(priority: Any) -> int | None:
-    """The priority as it is sent; InvalidInput for what the protocol can't send. Servers bound it further."""
-    if priority is None:
-        return None
-    if isinstance(priority, bool) or not isinstance(priority, int | np.integer):
-        raise InvalidInput(f"priority is a whole number, 1 for what goes first, not {priority!r}")
-    if not 0 <= priority < 1 << 64:
-        raise InvalidInput(f"priority is 0 (the server's default) or more, not {priority}")
-    return int(priority)
 
 
 class Exchange:

@@ -172,8 +172,11 @@ class Kind(abc.ABC):
         return {}
 
 
-def tensor(tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None = None) -> NDArray[Any]:
-    """The answer's tensor of this name; ServerError if it is not there or its shape is not as promised."""
+def tensor(
+    tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None = None, texts: bool = False
+) -> NDArray[Any]:
+    """The answer's tensor of this name; ServerError if it is not there or its shape is not as promised, or it
+    has texts (BYTES) for numbers or numbers for `texts`."""
     found = tensors.get(name)
     if found is None:
         raise ServerError(f"the answer lacks {name!r}, which the server was asked for: look at its log")
@@ -182,6 +185,11 @@ def tensor(tensors: Tensors, name: str, *, shape: tuple[int | None, ...] | None 
         raise ServerError(
             f"the answer's {name!r} has shape {list(found.shape)} and not [{promised}]: "
             f"the repository's parts do not belong together, build it again"
+        )
+    if found.dtype.hasobject is not texts:
+        raise ServerError(
+            f"the answer's {name!r} has {'numbers for texts' if texts else 'texts for numbers'}: the "
+            "repository's parts do not belong together, build it again"
         )
     return found
 

@@ -65,7 +65,8 @@ class Classes(Kind):
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Classification]:
         size = len(task.labels)
         probabilities = tensor(tensors, f"{task.name}_probabilities", shape=(count, size))
-        chosen = [text(item) for item in tensor(tensors, f"{task.name}_label", shape=(count, 1))[:, 0]]
+        labels = tensor(tensors, f"{task.name}_label", shape=(count, 1), texts=True)
+        chosen = [text(item) for item in labels[:, 0]]
         for label in chosen:
             if label not in task.labels:
                 raise ServerError(f"{task.name} was answered {label!r}, which its contract does not have")

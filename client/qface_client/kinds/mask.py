@@ -182,7 +182,7 @@ class Masks(Kind):
     tensors = ("png", "map")
 
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Mask]:
-        pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1))
+        pictures = tensor(tensors, f"{task.name}_png", shape=(count, 1), texts=True)
         maps = tensor(tensors, f"{task.name}_map", shape=(count, 2, 3))
         answers = []
         for (png,), to_photo in zip(pictures, rows(maps), strict=True):
