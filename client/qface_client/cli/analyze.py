@@ -6,6 +6,9 @@ import contextlib
 import importlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..client import FaceClient
 from ..errors import InvalidInput, NotRecorded, QFaceError, RequestTimeout, ServerBusy, ServerError
@@ -133,6 +136,7 @@ def run(options: argparse.Namespace) -> int:
         if chosen.has_columns:
             contract = client.contract(model=options.model)
             contract.select(options.tasks)
+        _check_search(client, options)
         outcomes = _Outcomes(client, inputs, options)
         chosen.begin(contract, report=outcomes.report)
         answers = outcomes.answered()
@@ -149,6 +153,17 @@ def run(options: argparse.Namespace) -> int:
     if outcomes.fatal is not None:
         raise outcomes.fatal
     return outcomes.status
+
+
+def _check_search(client: FaceClient, options: argparse.Namespace) -> None:
+    """Raise what the server has against the search's options, by a picture of one colour."""
+    if not options.replay and any(value is not None for value in _search(options).values()):
+        nothing = np.zeros((64, 64, 3), np.uint8)
+        client.analyze(nothing, options.tasks, model=options.model, **_search(options))
+
+
+def _search(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("min_score", "max_faces", "min_face")}
 
 
 class _Outcomes:
@@ -173,9 +188,7 @@ class _Outcomes:
             self._photos(),
             options.tasks,
             model=options.model,
-            min_score=options.min_score,
-            max_faces=options.max_faces,
-            min_face=options.min_face,
+            **_search(options),
             priority=options.priority,
             concurrency=options.concurrency,
             ordered=True,

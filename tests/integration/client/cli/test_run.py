@@ -72,6 +72,18 @@ def test_the_options_of_the_search_and_priority_are_sent(fake: FakeServer, url: 
     assert fake.parameters == {"min_score": 0.25, "max_faces": 3, "min_face": 0.01, "priority": 1}
 
 
+def test_a_search_that_the_server_does_not_take_is_one_line_and_no_photo_is_sent(
+    fake: FakeServer, url: str, photo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(number: int, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "min_face is a number of 0.004 to 1")
+
+    fake.before_infer = refuse
+    assert cli.main(["analyze", *[photo] * 9, "--min-face", "0.0001"]) == 2
+    assert capsys.readouterr().err == "qface: min_face is a number of 0.004 to 1\n"
+    assert fake.infers == 1
+
+
 def test_no_more_photos_are_under_way_than_wanted(fake: FakeServer, url: str, photo: str) -> None:
     three, lock, now, most = threading.Barrier(3), threading.Lock(), 0, 0
 
