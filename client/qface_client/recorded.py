@@ -8,7 +8,7 @@
 
 The file is text: a header, then a line of JSON a request. A picture stands there by the SHA-256 of its
 bytes; no picture, crop or key is in it, but the answers about the faces are. A request is known by its model,
-inputs and parameters, not by its file's name, `priority` or timeout.
+inputs and parameters, not by its file's name or timeout.
 """
 
 import asyncio
@@ -129,12 +129,7 @@ class Replayed:
 
     def infer(self, step: Infer) -> Reply:
         """As of `Transport`."""
-        wanted, parameters = frozenset(step.outputs), parameters_text(step.parameters)
-        matching = [
-            e for e in self._index.entries(step) if e.parameters == parameters and wanted <= e.outputs
-        ]
-        # Of the very same request where there are some: what was computed for more tasks may be older.
-        places = [e.offset for e in matching if e.outputs == wanted] or [e.offset for e in matching]
+        wanted, places = frozenset(step.outputs), self._places(step)
         if not places:
             raise not_recorded(self._index, step)
         outcome = self._index.next_of(places)
@@ -147,3 +142,19 @@ class Replayed:
     def close(self) -> None:
         """As of `Transport`."""
         self._index.close()
+
+    def _places(self, step: Infer) -> list[int]:
+        """Where the outcomes of a request lie: of the very same one, else of what answers it too."""
+        wanted, parameters = frozenset(step.outputs), parameters_text(step.parameters)
+        alike = [
+            entry
+            for entry in self._index.entries(step)
+            if entry.parameters == parameters and wanted <= entry.outputs
+        ]
+        # Another priority may be what was refused.
+        usable = [entry for entry in alike if entry.priority == step.priority or not entry.failed]
+        for entries in ([entry for entry in usable if entry.outputs == wanted], usable):
+            of_priority = [entry for entry in entries if entry.priority == step.priority]
+            if entries:
+                return [entry.offset for entry in of_priority or entries]
+        return []

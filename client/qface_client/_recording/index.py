@@ -26,6 +26,8 @@ class Entry:
 
     outputs: frozenset[str]
     parameters: str  # as JSON with sorted keys
+    priority: int | None
+    failed: bool  # whether an error is its outcome
     offset: int
 
 
@@ -115,6 +117,8 @@ class Index:
         entry = Entry(
             outputs=frozenset(map(sys.intern, form["outputs"])),
             parameters=sys.intern(parameters_text(form["parameters"])),
+            priority=form.get("priority"),
+            failed="error" in form,
             offset=offset,
         )
         self._outputs.setdefault(model, set()).update(entry.outputs)

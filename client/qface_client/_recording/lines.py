@@ -8,6 +8,7 @@ An outcome is an `answer` or an `error`. Keys are sorted, so that two recordings
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,11 @@ def request_to_json(step: ReadModel | Infer) -> dict[str, Any]:
         "model": step.model,
         "inputs": {name: fingerprint(tensor) for name, tensor in step.inputs.items()},
         "outputs": sorted(step.outputs),
-        "parameters": dict(step.parameters),
+        # JSON has no NaN, which a server refuses.
+        "parameters": {
+            name: value if math.isfinite(value) else str(value) for name, value in step.parameters.items()
+        },
+        **({} if step.priority is None else {"priority": step.priority}),
     }
 
 

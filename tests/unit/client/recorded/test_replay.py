@@ -153,6 +153,23 @@ def test_answers_to_the_same_request_come_in_their_order_and_the_last_one_stays(
         assert [len(client.analyze(PHOTO)) for _ in range(5)] == [1, 3, 2, 2, 2]
 
 
+def test_an_answer_is_of_any_priority_and_a_refusal_of_its_own(
+    fake: FakeServer, url: str, path: Path
+) -> None:
+    with FaceClient(url, record=path) as client:
+        client.analyze(PHOTO)
+        fake.before_infer = refuse(99, grpc.StatusCode.INVALID_ARGUMENT, "no such priority, nor score")
+        for refused in ({"priority": 7}, {"min_score": float("nan")}):
+            with pytest.raises(InvalidInput):
+                client.analyze(PHOTO, **refused)
+    with FaceClient(transport=Replayed(path)) as client:
+        assert len(client.analyze(PHOTO, priority=1)) == 2
+        for refused in ({"priority": 7}, {"min_score": float("nan")}):
+            with pytest.raises(InvalidInput, match="no such priority"):
+                client.analyze(PHOTO, **refused)
+        assert len(client.analyze(PHOTO)) == 2
+
+
 def test_a_request_for_fewer_tasks_than_were_recorded_is_answered(url: str, path: Path) -> None:
     with FaceClient(url, record=path) as client:
         whole = client.analyze(PHOTO)
