@@ -95,7 +95,7 @@ def _sequential(measurement: Measurement) -> list[str]:
         lines += [f"client overhead {median:.2f} ms, the median", _EXPLANATION]
         if measurement.empty_ms:
             empty = figures(measurement.empty_ms)[MEDIAN].ms
-            lines.append(f"  of it {empty:.2f} ms are taken by a call with nothing in it, too")
+            lines.append(f"  a call with nothing in it takes {empty:.2f} ms")
     elif measurement.statistics_ms is not None:
         left = sum(one.waits) / len(one.waits) - measurement.statistics_ms
         lines.append(
