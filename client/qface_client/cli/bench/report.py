@@ -59,10 +59,10 @@ def as_data(
             }
             for photo, analysis in zip(photos, measurement.analyses, strict=False)
         ],
-        "first_ms": measurement.first_ms,
+        "first_ms": _rounded(measurement.first_ms),
         "empty_ms": _plain(figures(measurement.empty_ms)) if measurement.empty_ms else None,
         "reading_ms": _plain(figures(measurement.reading_ms)) if measurement.reading_ms else None,
-        "server_mean_ms": measurement.statistics_ms,
+        "server_mean_ms": _rounded(measurement.statistics_ms),
         "rounds": [_round_data(each) for each in measurement.rounds],
         "ended_early": ends or None,
     }
@@ -133,10 +133,10 @@ def _cells(of: dict[float, Figure]) -> str:
 def _round_data(each: Round) -> dict[str, Any]:
     return {
         "clients": each.clients,
-        "seconds": each.seconds,
+        "seconds": _rounded(each.seconds),
         "calls": len(each.calls),
-        "calls_per_second": each.rate,
-        "core_ms": each.core_ms,
+        "calls_per_second": _rounded(each.rate),
+        "core_ms": _rounded(each.core_ms),
         "call_ms": _plain(figures(each.waits)),
         "server_ms": {name: _plain(figures(spent)) for name, spent in each.timings.items()},
         "overhead_ms": _plain(figures(each.overheads)) if each.overheads else None,
@@ -144,5 +144,9 @@ def _round_data(each: Round) -> dict[str, Any]:
     }
 
 
-def _plain(of: dict[float, Figure]) -> dict[str, float]:
-    return {percentile_name(share): figure.ms for share, figure in of.items()}
+def _plain(of: dict[float, Figure]) -> dict[str, float | None]:
+    return {percentile_name(share): _rounded(figure.ms) for share, figure in of.items()}
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)

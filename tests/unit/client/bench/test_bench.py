@@ -68,7 +68,7 @@ def test_a_report_for_programs(capsys: Capsys, photo: str) -> None:
     assert (one["clients"], three["clients"]) == (1, 3)
     assert one["calls"] >= 1
     assert one["server_ms"]["total"]["p50"] == 0.25
-    assert one["overhead_ms"]["p50"] == pytest.approx(one["call_ms"]["p50"] - 0.25)
+    assert one["overhead_ms"]["p50"] == pytest.approx(one["call_ms"]["p50"] - 0.25, abs=1e-3)
     assert found["server"] == "triton 2.99.0"
     assert found["contract"]
     assert [each["faces"] for each in found["photos"]] == [1, 1]
