@@ -20,14 +20,26 @@ class Stop:
     """The end of several calls, each in a thread of its own."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        self._stopped = False
+        self._consumer = threading.current_thread()
         self._cancels: set[Callable[[], Any]] = set()
         self._lock = threading.Lock()
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the calls were stopped, or the interpreter ends while its main thread left them open."""
+        if self._stopped:
+            return True
+        return self._consumer is threading.main_thread() and not self._consumer.is_alive()
+
+    def consumed_here(self) -> None:
+        """This thread takes the results; another one may have taken those before."""
+        self._consumer = threading.current_thread()
 
     def stop(self) -> None:
         """End the calls under way, and all that come."""
         with self._lock:
-            self.stopped = True
+            self._stopped = True
             cancels = list(self._cancels)
         for cancel in cancels:
             cancel()
@@ -46,7 +58,7 @@ class Stop:
         """`stop()` calls `cancel`, within this context."""
         with self._lock:
             self._cancels.add(cancel)
-            stopped = self.stopped
+            stopped = self._stopped
         try:
             if stopped:
                 cancel()
@@ -57,8 +69,8 @@ class Stop:
 
 
 def check_wanted() -> None:
-    """Raise Abandoned where the thread's calls have been stopped."""
-    if (stop := stop_of_thread()) is not None and stop.stopped:
+    """Raise Abandoned where nobody wants the results of the thread's calls."""
+    if (stop := stop_of_thread()) is not None and stop.unwanted:
         raise Abandoned
 
 

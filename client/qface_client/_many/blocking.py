@@ -1,9 +1,10 @@
-"""Many photos, each analysed in a thread of a pool."""
+"""Many photos, each analysed in one of several threads."""
 
 import contextvars
+import functools
 import queue
+import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from .._photos import Photo
 from .._stopping import Stop
@@ -12,6 +13,9 @@ from ..results import Analysis
 from .photo_result import InOrder, PhotoResult, failed, photos_in_hand
 
 Results = Generator[PhotoResult, None, None]
+Job = Callable[[], None]
+
+_LOOK_SECONDS = 1.0  # after which a thread without work looks whether it is still wanted
 
 
 def stream(
@@ -32,10 +36,10 @@ def stream(
     done = queue.SimpleQueue[PhotoResult | BaseException]()
     in_hand, bound, order = 0, photos_in_hand(concurrency, ordered=ordered), InOrder()
     stop = Stop()
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="qface-many")
-    drawn = 0
+    workers, drawn = _Workers(concurrency, stop=stop), 0
     try:
         while True:
+            stop.consumed_here()
             while not ended and in_hand < bound:
                 try:
                     photo = next(source)
@@ -45,7 +49,11 @@ def stream(
                     ended, failure = True, error
                 else:
                     context = contextvars.copy_context()  # what the consumer traces is the photos' too
-                    pool.submit(context.run, _work, drawn, photo, analyze=analyze, done=done, stop=stop)
+                    workers.submit(
+                        functools.partial(
+                            context.run, _analyze, drawn, photo, analyze=analyze, done=done, stop=stop
+                        )
+                    )
                     drawn, in_hand = drawn + 1, in_hand + 1
                     del photo, context
             if not in_hand:
@@ -60,12 +68,12 @@ def stream(
             raise failure
     finally:
         stop.stop()
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.end()
         if isinstance(source, Generator):
             source.close()
 
 
-def _work(
+def _analyze(
     index: int,
     photo: Photo,
     *,
@@ -81,3 +89,42 @@ def _work(
         done.put(failed(index, photo, error))
     except BaseException as error:
         done.put(error)
+
+
+class _Workers:
+    """Threads that run jobs, no more than there are jobs.
+
+    Not concurrent.futures' pool: at the interpreter's end that waits for all its jobs, however long they are
+    tried again, and takes none from threads that still run.
+    """
+
+    def __init__(self, most: int, *, stop: Stop) -> None:
+        self._most = most
+        self._stop = stop
+        self._jobs = queue.SimpleQueue[Job | None]()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, job: Job) -> None:
+        self._jobs.put(job)
+        if len(self._threads) < self._most:
+            name = f"qface-many-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._run, name=name))
+            self._threads[-1].start()
+
+    def end(self) -> None:
+        """Wait for the jobs that run, once they have been stopped; the others are dropped."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.unwanted:
+            try:
+                job = self._jobs.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if job is None or self._stop.unwanted:
+                return
+            job()
+            del job

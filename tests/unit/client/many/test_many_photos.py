@@ -1,6 +1,9 @@
 """`analyze_many` of the blocking client: bounds, order, errors, and how it ends."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -21,6 +24,7 @@ from qface_client import (
     UnknownTask,
 )
 from qface_client.transports import Infer, Reply
+from tests.helpers.paths import ROOT
 from tests.helpers.planted_transport import Planted, first_byte, one_face, until
 
 
@@ -218,6 +222,32 @@ def test_retries_end_with_the_iterator() -> None:
         assert next(results).index == 0
         results.close()  # in time, though the others wait for half a minute
         assert no_worker()
+
+
+def test_an_iterator_that_is_left_open_does_not_hold_up_the_interpreters_end() -> None:
+    script = """
+from qface_client import FaceClient, ServerBusy
+from tests.helpers.planted_transport import Planted, first_byte, one_face
+
+def answer(step):
+    if first_byte(step):
+        raise ServerBusy("not now", retry_after=1800.0)
+    return one_face(step)
+
+client = FaceClient(transport=Planted(answer), timeout=7200)
+results = client.analyze_many([bytes([number]) for number in range(4)])
+print(next(results).index)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "client")))}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
 
 
 def test_ctrl_c_in_the_iterable_leaves_nothing() -> None:
