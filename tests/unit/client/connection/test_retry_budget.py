@@ -29,6 +29,7 @@ from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, refus
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 STEP = ReadModel(model="m", timeout=60.0)
+SHORT = ReadModel(model="m", timeout=20.0)
 ROUND_TRIP = 0.002
 
 
@@ -55,11 +56,12 @@ class Server:
 class Calls:
     """Many calls of one client at the same time, in virtual time."""
 
-    def __init__(self, server: Server, budget: RetryBudget | None = None) -> None:
+    def __init__(self, server: Server, budget: RetryBudget | None = None, *, step: ReadModel = STEP) -> None:
         self.now = 0.0
         self.answered_at: list[float] = []
         self.errors: list[QFaceError] = []
         self._server = server
+        self._step = step
         self._order = itertools.count()
         self._due: list[tuple[float, int, Any, Any]] = []
         self.retries = Retries(
@@ -75,7 +77,7 @@ class Calls:
             self.now, _, steps, outcome = heapq.heappop(self._due)
             try:
                 if steps is None:
-                    steps = self.retries.send(STEP)
+                    steps = self.retries.send(self._step)
                     step = next(steps)
                 elif isinstance(outcome, Exception):
                     step = steps.throw(outcome)
@@ -108,33 +110,29 @@ def test_150_calls_at_once_are_all_answered_by_a_server_that_takes_a_few_at_a_ti
 
 
 def test_a_server_that_is_down_gets_a_trickle_from_however_many_threads() -> None:
-    budget = RetryBudget()
-    sent = {}
-    for count in (50, 150):
+    def sent_again(budget: RetryBudget) -> int:
         server = Server(lambda now: 0, seconds=0.2)
-        calls = Calls(server, budget)
-        for _ in range(count):
+        calls = Calls(server, budget, step=SHORT)
+        for _ in range(100):
             calls.start(0.0)
         calls.run()
-        sent[count] = len(server.asked_at) - count
-        assert len(calls.errors) == count
-    assert sent[150] <= budget.burst + 60 * budget.per_second
-    # As it was without a bound: 30 and more tries of each call.
-    unbounded = Calls(Server(lambda now: 0, seconds=0.2), RetryBudget(per_second=float("inf")))
-    for _ in range(150):
-        unbounded.start(0.0)
-    unbounded.run()
-    assert len(unbounded._server.asked_at) > 3 * (sent[150] + 150)
+        assert len(calls.errors) == 100
+        return len(server.asked_at) - 100
+
+    budget = RetryBudget()
+    assert sent_again(budget) <= budget.burst + 20 * budget.per_second
+    # As it was without a bound: 15 and more tries of each call.
+    assert sent_again(RetryBudget(per_second=float("inf"))) > 1000
 
 
 def test_calls_that_waited_for_a_server_are_answered_soon_after_it_is_back() -> None:
-    server = Server(lambda now: 16 if now > 30 else 0, seconds=0.1)
+    server = Server(lambda now: 16 if now > 10 else 0, seconds=0.1)
     calls = Calls(server)
     for _ in range(200):
         calls.start(0.0)
     calls.run()
     assert (len(calls.answered_at), calls.errors) == (200, [])
-    assert max(calls.answered_at) < 50
+    assert max(calls.answered_at) < 30
 
 
 def test_a_call_without_a_token_by_its_deadline_ends_with_the_last_refusal_and_names_the_budget() -> None:
@@ -255,11 +253,11 @@ def test_a_client_keeps_the_budget_that_it_was_given(fake: FakeServer, url: str)
     fake.before_infer = refuse(99, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many wait")
     budget = RetryBudget(per_second=0.1, per_answer=0, burst=2)
     with (
-        FaceClient(url, timeout=1, retry_budget=budget) as client,
-        pytest.raises(ServerBusy, match=r"too many wait.*3 tries in .* retry_budget"),
+        FaceClient(url, timeout=0.5, retry_budget=budget) as client,
+        pytest.raises(ServerBusy, match=r"too many wait.*tries in .* retry_budget"),
     ):
         client.analyze(PHOTO)
-    assert fake.infers == 3
+    assert 1 < fake.infers <= 3
 
 
 def test_a_server_that_cannot_be_reached_is_no_reason_to_wait_past_the_first_contact() -> None:
