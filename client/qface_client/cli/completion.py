@@ -8,7 +8,7 @@ from . import output, statuses
 from .connection_options import Commands
 
 # What help calls an argument -> whether it is completed by files or folders (shtab's names).
-_PATHS = {"PHOTO": "FILE", "FILE": "FILE", "LIST": "FILE", "DIR": "DIRECTORY", "REPOSITORY": "DIRECTORY"}
+_PATHS = {"PHOTO": "FILE", "FILE": "FILE", "LIST": "FILE", "SOURCE": "FILE", "DIR": "DIRECTORY"}
 
 _HOW = """\
 bash:  qface completion bash > ~/.local/share/bash-completion/completions/qface

@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--url",
         default=os.environ.get("QFACE_URL") or DEFAULT_URL,
         metavar="HOST:PORT",
-        help="the server's gRPC (QFACE_URL, or %(default)s); several servers: IP:PORT,IP:PORT or "
+        help="the server's gRPC (QFACE_URL, or %(default)s); several servers: HOST:PORT,HOST:PORT or "
         "dns:///NAME:PORT",
     )
     server.add_argument(
@@ -40,8 +40,9 @@ def add_stand_ins(parser: argparse.ArgumentParser) -> None:
     instead = group.add_mutually_exclusive_group()
     instead.add_argument(
         "--local",
-        metavar="REPOSITORY",
-        help='answer in this process, from an assembled model repository (needs "qface-client[local]")',
+        metavar="SOURCE",
+        help="answer in this process, from an assembled model repository or an ONNX file (needs "
+        '"qface-client[local]")',
     )
     instead.add_argument(
         "--replay", metavar="FILE", help="answer from this recording: no server, the same answers at once"

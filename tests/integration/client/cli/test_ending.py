@@ -83,8 +83,10 @@ def test_a_terminated_run_ends_as_by_ctrl_c(
     fake: FakeServer, url: str, photo: str, tmp_path: Path, command: Command
 ) -> None:
     wait = hold_after(fake, 1)
-    arguments = ["analyze", photo, photo, "--csv", f"{tmp_path}/f.csv", "--concurrency", "1"]
+    arguments = ["analyze", photo, photo, "--json", "--csv", f"{tmp_path}/f.csv", "--concurrency", "1"]
     with command(*arguments) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         wait(process)
         process.send_signal(signal.SIGTERM)
         _, printed = process.communicate(timeout=30)

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from qface_client import cli
+from qface_client import FaceClient, cli
 from qface_client.cli.inputs import Inputs
 from qface_client.cli.progress import Progress
 from tests.helpers.fake_v2_server import FakeServer, closed_port
@@ -127,6 +127,22 @@ def test_a_recorded_run_is_played_again_without_a_server(
     other.write_bytes(Path(photo).read_bytes() + b"\0")
     assert cli.main(["analyze", str(other), photo, "--json", "--replay", recording]) == 1
     assert capsys.readouterr().out == recorded  # the one that is not in it hides no other
+
+
+def test_local_answers_come_from_what_the_option_names(
+    url: str, photo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[object] = []
+
+    def local(source: str, **options: object) -> FaceClient:
+        given.extend((source, options))
+        return FaceClient(url)
+
+    monkeypatch.setattr("qface_client.local.LocalFaceClient", local)
+    monkeypatch.setenv("QFACE_URL", f"127.0.0.1:{closed_port()}")
+    assert cli.main(["analyze", photo, "--json", "--local", "var/repository"]) == 0
+    assert lines(capsys) == [photo]
+    assert given == ["var/repository", {"timeout": 60.0, "record": None}]
 
 
 def test_what_is_missing_for_local_answers_is_one_line(
