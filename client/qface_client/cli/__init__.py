@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import QFaceError
+from ..errors import ConnectError, QFaceError
 from . import interruption, output, parser, statuses
 
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interruption.terminations_raised():
             return run(options)
     except QFaceError as error:
-        output.log(str(error))
+        hint = "; `qface doctor` looks for what is in the way" if isinstance(error, ConnectError) else ""
+        output.log(f"{error}{hint}")
         return statuses.of(error)
     except output.NoOutput as error:
         return output.status_without_output(error)

@@ -82,6 +82,7 @@ def test_no_server_is_one_line_with_the_address_and_what_to_do(
     assert len(printed.err.splitlines()) == 1
     assert url in printed.err
     assert "make serve" in printed.err
+    assert "qface doctor" in printed.err
 
 
 def test_an_unknown_task_is_one_line_with_those_that_there_are(
