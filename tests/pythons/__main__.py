@@ -4,13 +4,15 @@
 
 Each environment gets the wheel and what it needs, nothing else. There the package is imported, and a photo is
 sent to a real server by the client, its asyncio twin and `qface`; the answers have to be those of this
-checkout's client. Then come the extras and the test tools, and the client's unit tests run against the
-installed wheel. Prints a Markdown table; the status is 1 when anything failed.
+checkout's client. `LocalFaceClient` answers in another environment, with the extra `local` alone. Then come the
+other extras and the test tools, and the client's unit tests run against the installed wheel. Prints a Markdown
+table; the status is 1 when anything failed.
 """
 
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ UV = ROOT / "requirements" / "uv"
 PORTRAIT = ROOT / "tests" / "assets" / "astronaut.jpg"
 HERE = Path(__file__).parent
 EXTRAS = "frame,parquet,otel"
+WITHOUT_LOCAL = {"3.10"}  # the server's code, which `LocalFaceClient` runs, needs 3.11
 TEST_TOOLS = HERE / "test_tools.txt"
 IMPORTS = 7  # fresh processes, of which the fastest counts: other programs only add to it
 IMPORT = (
@@ -49,6 +52,7 @@ class Row:
     import_ms: float = 0.0
     import_core_ms: float = 0.0
     installed: dict[str, str] = field(default_factory=dict)  # distribution -> version
+    local: str = "not run"
     unit_tests: str = "not run"
     failures: list[str] = field(default_factory=list)
 
@@ -78,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     continue
                 print(f"Python {version}: {python}", file=sys.stderr)
                 row = check(python, wheel, folder / version, url=server.grpc_address, wanted=wanted)
+                if version not in WITHOUT_LOCAL:
+                    check_local(python, wheel, folder / f"{version}-local", options.repository, wanted, row)
                 if not options.without_tests:
                     run_unit_tests(row, wheel, folder / version)
                 rows.append(row)
@@ -120,14 +126,52 @@ def check(python: Path, wheel: Path, folder: Path, *, url: str, wanted: Any) -> 
     return row
 
 
+def check_local(
+    python: Path, wheel: Path, folder: Path, repository: Path, wanted: dict[str, Any], row: Row
+) -> None:
+    """`LocalFaceClient` in an environment of its own: the labels have to be the server's.
+
+    Other digits may come of another version of OpenVINO.
+    """
+    subprocess.run([UV, "venv", "--quiet", "--python", python, folder], check=True)
+    install(folder, [str(ROOT / "runtime"), f"{wheel}[local]"])
+    ended = in_environment(folder, "-I", str(HERE / "use_local.py"), str(PORTRAIT), str(repository.resolve()))
+    if ended.returncode:
+        row.failures.append(f"LocalFaceClient: {last_line(ended.stderr)}")
+        return
+    found = json.loads(ended.stdout)
+    row.local = f"yes, {len(found['installed'])} packages"
+    if labels_of(found["answer"]) != labels_of(wanted):
+        row.failures.append("LocalFaceClient has other labels")
+    if "torch" in found["installed"]:
+        row.failures.append("LocalFaceClient needs torch")
+
+
+def labels_of(analysis: dict[str, Any]) -> list[dict[str, str]]:
+    """The label of every answer that has one, face by face."""
+    return [
+        {
+            task: answer["label"]
+            for task, answer in face.items()
+            if isinstance(answer, dict) and "label" in answer
+        }
+        for face in analysis["faces"]
+    ]
+
+
 def run_unit_tests(row: Row, wheel: Path, folder: Path) -> None:
     """The client's unit tests, against the installed wheel with its extras."""
     install(folder, [f"{wheel}[{EXTRAS}]", "--requirement", str(TEST_TOOLS)])
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    shutil.copy(HERE / "backports.py", packages / "backports_for_tests.py")
+    (packages / "backports_for_tests.pth").write_text(
+        "import backports_for_tests\n"
+    )  # when any Python starts
     ended = in_environment(
         folder,
         *("-m", "pytest", "--quiet", "-c", os.devnull, "--rootdir", str(ROOT), "--noconftest"),
         *("--import-mode=importlib", "-o", f"pythonpath={ROOT}", "-p", "no:cacheprovider"),
-        *("-p", "tests.pythons.backports", str(ROOT / "tests" / "unit" / "client")),
+        str(ROOT / "tests" / "unit" / "client"),
         *(
             "--ignore",
             str(ROOT / "tests" / "unit" / "client" / "packaging"),
@@ -166,13 +210,14 @@ def report(rows: list[Row], missing: list[str], wheel: Path) -> str:
     lines = [
         f"`{wheel.name}` ({wheel.stat().st_size / 1024:.0f} kB), each in a fresh environment: {machine()}.",
         "",
-        "| Python | this checkout's answers | `import qface_client`: ms, core-ms | packages | unit tests |",
-        "|---|---|---|---|---|",
+        "| Python | this checkout's answers | import: ms, core-ms | packages | local | unit tests |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         answers = "; ".join(row.failures) or "yes"
         imports = f"{row.import_ms:.0f}, {row.import_core_ms:.0f}"
-        lines.append(f"| {row.version} | {answers} | {imports} | {len(row.installed)} | {row.unit_tests} |")
+        cells = [row.version, answers, imports, str(len(row.installed)), row.local, row.unit_tests]
+        lines.append(f"| {' | '.join(cells)} |")
     if missing:
         lines += ["", f"Not at hand: Python {', '.join(missing)}."]
     if rows:

@@ -1,6 +1,6 @@
 """What the tests and the fake server need and Python 3.10 lacks. The client itself does without.
 
-A plugin of pytest's (`-p tests.pythons.backports`), so that it comes before any test module.
+Every program of an environment for tests imports it when it starts.
 """
 
 import datetime
