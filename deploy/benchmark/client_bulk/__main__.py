@@ -50,17 +50,18 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def run_client(words: Sequence[str], *, at: int = 0, then: Callable[[], Any] = int) -> list[dict[str, Any]]:
-    """All lines of a client's process; `then` runs once it has `at` results."""
+    """All lines of a client's process; `then` runs once it has `at` results: "after" says which came later."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"{_MODULE}.client", *words], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     )
     try:
         lines = list[dict[str, Any]]()
+        waiting = at > 0
         for line in lines_of(process):
-            if at and line["results"] >= at:
+            lines.append({**line, "after": not waiting})
+            if waiting and line["results"] >= at:
                 then()
-                at = 0
-            lines.append(line)
+                waiting = False
         return lines
     finally:
         process.kill()
@@ -72,8 +73,13 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     last, warm = lines[-1], int(_WARM_UP * lines[-1]["photos"])
     after = [line for line in lines if line["results"] >= warm]
     memory = [line["resident"] / _MB for line in after]
+    # What the outage itself takes (other connections, other sentences) is no growth with the photos.
     over_time = trend(
-        [Point(requests=line["results"], value=line["resident"] / _MB) for line in lines[:-1]], settle=warm
+        [
+            Point(requests=line["results"], value=line["resident"] / _MB, life=line["after"])
+            for line in lines[:-1]
+        ],
+        settle=warm,
     )
     photos = last["results"] - after[0]["results"]
     return {
@@ -87,6 +93,9 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
             name: 1e3 * getattr(over_time, name) for name in ("slope", "low", "high")
         },
         "resident_verdict": over_time.verdict.value,
+        "resident_mb_by_results": {
+            line["results"]: line["resident"] / _MB for line in lines[:: max(1, len(lines) // 50)]
+        },
     }
 
 
