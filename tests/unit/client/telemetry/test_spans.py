@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -237,3 +238,11 @@ else:
 def test_opentelemetry_is_imported_where_it_is_wanted_and_named_where_it_is_missing() -> None:
     paths = {**os.environ, "PYTHONPATH": str(ROOT / "client")}
     subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=60, env=paths)
+
+
+def test_every_attribute_is_documented() -> None:
+    page = (ROOT / "docs" / "client" / "observability.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "client/qface_client/_telemetry").glob("*.py"))
+    names = set(re.findall(r'"((?:qface|rpc|server|error)\.[a-z_.]+)"', sources))
+    assert len(names) > 8
+    assert not [name for name in names if f"`{name}`" not in page]
