@@ -4,7 +4,8 @@
 
 A portrait goes to a gateway over the assembled repository, with all tasks. What counts is the processor time
 of this process alone, all its threads: the server's is another one. The parts are found by taking others
-away: a transport that has the answer ready takes gRPC away, reading its tensors alone the request too.
+away: a transport that has the answer ready takes gRPC away, reading its tensors alone the request too. Beside
+them stands a call of gRPC's own that sends and gets the same bytes, and makes nothing of them.
 """
 
 import functools
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import grpc
 import numpy as np
 
 from deploy.embedded import EmbeddedServerError
@@ -20,10 +22,12 @@ from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import core_ms
 from qface_client import Analysis, Contract, FaceClient, QFaceError
+from qface_client._connection import request
 from qface_client.kinds.base import Tensors
 from qface_client.reading import FACE_OUTPUTS, read_photo
 from qface_client.transports import Infer, ModelInfo, ReadModel, Reply, Transport
 
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _FACES = (1, 10, 100)
 
 
@@ -33,7 +37,7 @@ class Held:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._models: dict[str, ModelInfo] = {}
-        self.reply: Reply | None = None
+        self.answered: tuple[Infer, Reply] | None = None
 
     def read_model(self, step: ReadModel) -> ModelInfo:
         if step.model not in self._models:
@@ -41,9 +45,9 @@ class Held:
         return self._models[step.model]
 
     def infer(self, step: Infer) -> Reply:
-        if self.reply is None:
-            self.reply = self._transport.infer(step)
-        return self.reply
+        if self.answered is None:
+            self.answered = step, self._transport.infer(step)
+        return self.answered[1]
 
     def close(self) -> None:
         self._transport.close()
@@ -56,25 +60,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "deploy.benchmark.client_cost",
         __doc__,
         repository=True,
-        rounds=9,
-        seconds=0.3,
+        rounds=7,
+        seconds=0.2,
         seconds_of="of processor time of a part in a round",
     )
     parser.add_argument("--photo", type=Path, default=PORTRAIT)
     options = parser.parse_args(arguments)
     photo = options.photo.read_bytes()
-    with GatewayServer(options.repository) as server, FaceClient(server.grpc_address) as client:
+    with (
+        GatewayServer(options.repository) as server,
+        FaceClient(server.grpc_address) as client,
+        grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel,
+    ):
         contract = client.contract()
         held = Held(client._transport)
         ready = FaceClient(transport=held)
         ready.analyze(photo)
-        if held.reply is None:
+        if held.answered is None:
             raise ValueError("the photo was not answered")
-        tensors, tasks = held.reply.tensors, contract.select(None)
+        step, reply = held.answered
+        tensors, tasks, sent = reply.tensors, contract.select(None), request(step)
+        bare = channel.unary_unary(_INFER)
         taken = core_ms(
             {
                 "call": lambda: client.analyze(photo),
                 "call without gRPC": lambda: ready.analyze(photo),
+                "bare": lambda: bare(sent, timeout=step.timeout),
                 "answers": lambda: read_photo(tensors, tasks=tasks, contract=contract),
             },
             rounds=options.rounds,
@@ -86,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "of it gRPC: the request's bytes, sending, the answer's tensors": taken["call"]
         - taken["call without gRPC"],
         "of it the answers made of tensors": taken["answers"],
+        "a bare call of gRPC with the same bytes": taken["bare"],
     }
     print(f"| a photo of {len(photo) / 1e3:.0f} kB, {len(tasks)} tasks | client, core-ms |\n|---|---:|")
     for name, spent in rows.items():
