@@ -22,7 +22,7 @@ from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import core_ms
 from qface_client import Analysis, Contract, FaceClient, QFaceError
-from qface_client._connection import request
+from qface_client._connection.messages import read_reply, request
 from qface_client.kinds.base import Tensors
 from qface_client.reading import FACE_OUTPUTS, read_photo
 from qface_client.transports import Infer, ModelInfo, ReadModel, Reply, Transport
@@ -81,23 +81,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         step, reply = held.answered
         tensors, tasks, sent = reply.tensors, contract.select(None), request(step)
         bare = channel.unary_unary(_INFER)
+        received = bare(sent, timeout=step.timeout)
         taken = core_ms(
             {
                 "call": lambda: client.analyze(photo),
                 "call without gRPC": lambda: ready.analyze(photo),
+                "messages": lambda: (request(step), read_reply(received, ())),
                 "bare": lambda: bare(sent, timeout=step.timeout),
                 "answers": lambda: read_photo(tensors, tasks=tasks, contract=contract),
             },
             rounds=options.rounds,
             seconds=options.seconds,
         )
+    ours = {
+        "the photo and the conversation": taken["call without gRPC"] - taken["answers"],
+        "the request's bytes, the answer's tensors": taken["messages"],
+        "the answers made of tensors": taken["answers"],
+    }
     rows = {
         "the whole call": taken["call"],
-        "of it the photo and the conversation": taken["call without gRPC"] - taken["answers"],
-        "of it gRPC: the request's bytes, sending, the answer's tensors": taken["call"]
-        - taken["call without gRPC"],
-        "of it the answers made of tensors": taken["answers"],
-        "a bare call of gRPC with the same bytes": taken["bare"],
+        **ours,
+        "the rest: gRPC": taken["call"] - sum(ours.values()),
+        "beside it, a bare call of gRPC with the same bytes": taken["bare"],
     }
     print(f"| a photo of {len(photo) / 1e3:.0f} kB, {len(tasks)} tasks | client, core-ms |\n|---|---:|")
     for name, spent in rows.items():
