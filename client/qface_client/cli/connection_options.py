@@ -27,9 +27,17 @@ def make_parser() -> argparse.ArgumentParser:
         "dns:///NAME:PORT",
     )
     server.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="a photo (%(default)g)"
+        "--timeout",
+        type=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="for one photo, with all tries (%(default)g)",
     )
-    server.add_argument("--model", metavar="NAME", help="which of the server's networks (the first)")
+    server.add_argument(
+        "--model",
+        metavar="NAME",
+        help="which of the server's networks answers (the first; `qface info` lists them)",
+    )
     _add_access(parent)
     return parent
 

@@ -65,7 +65,10 @@ class Inputs:
 
     def count(self) -> int | None:
         """How many pictures there are where that is known without looking; None elsewhere."""
-        single = all(name == STANDARD_INPUT or Path(name).is_file() for name in self.operands)
+        single = all(
+            name == STANDARD_INPUT or os.path.isfile(name)  # noqa: PTH113 - as below
+            for name in self.operands
+        )
         return len(self.operands) if single and self.files_from is None else None
 
     @property
@@ -89,7 +92,7 @@ class Inputs:
 
     def _named(self, name: str) -> Iterator[Picture | InvalidInput]:
         """A file, or what a folder holds. Whether a file is a picture is the client's to say."""
-        if Path(name).is_dir():
+        if os.path.isdir(name):  # noqa: PTH112 - a Path raises where it may not look
             yield from map(_picture, walk(name, left_out=self.left_out))
         else:
             yield Picture(name=name, photo=name, place=PurePath(PurePath(name).name))

@@ -158,10 +158,17 @@ def _listed(folder: str, *, hidden: bool = False) -> _Listing | InvalidInput:
         with os.scandir(folder or ".") as entries:
             for entry in entries:
                 if hidden or not entry.name.startswith("."):
-                    (folders if entry.is_dir() else files).append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
     except OSError as error:
         return InvalidInput(f"this folder can't be read: {error.strerror or error}", file=folder or ".")
     return _Listing(files=sorted(files), folders=sorted(folders))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into what may not be looked at: an error of that file's own
+        return False
 
 
 def _identity(folder: str) -> Identity | None:

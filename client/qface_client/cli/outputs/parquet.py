@@ -38,7 +38,10 @@ class Parquet:
         self._columns = columns(contract, tasks)
         types = {column.name: _arrow_type(pyarrow, column) for column in self._columns}
         self._schema = pyarrow.schema(list(types.items()))
-        self._writer = pyarrow.parquet.ParquetWriter(os.fspath(file.path), self._schema)
+        try:
+            self._writer = pyarrow.parquet.ParquetWriter(os.fspath(file.path), self._schema)
+        except OSError as error:
+            raise output.NoOutput(file.name) from error
         self._rows: list[dict[str, Any]] = []
         self._begun = False
 

@@ -16,19 +16,21 @@ class WholeFile:
     """
 
     def __init__(self, name: str) -> None:
-        given = Path(name)
-        if given.is_dir():
-            raise InvalidInput("is a folder: name a file in it", file=name)
         self.name = name
-        self._direct = given.exists() and not given.is_file()
-        self._final = given if self._direct else Path(os.path.realpath(name))
-        part = self._final.with_name(f".{self._final.name}.{os.getpid()}.part")
-        self.path = self._final if self._direct else part
         try:
+            given = Path(name)
+            if given.is_dir():
+                raise InvalidInput("is a folder: name a file in it", file=name)
+            self._direct = given.exists() and not given.is_file()
+            self._final = given if self._direct else Path(os.path.realpath(name))
+            part = self._final.with_name(f".{self._final.name}.{os.getpid()}.part")
+            self.path = self._final if self._direct else part
             if not self._direct:
                 self.path.open("xb").close()
-        except OSError as error:
-            raise InvalidInput(f"can't be written: {error.strerror or error}", file=name) from error
+        except (OSError, ValueError) as error:
+            raise InvalidInput(
+                f"can't be written: {getattr(error, 'strerror', None) or error}", file=name
+            ) from error
 
     def keep(self) -> None:
         """Give it its name, in the place of an earlier file."""

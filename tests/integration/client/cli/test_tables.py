@@ -216,6 +216,7 @@ def test_a_table_that_cannot_be_written_is_found_before_a_photo_is_sent(
 ) -> None:
     assert cli.main(["analyze", photo, option, str(tmp_path)]) == 2
     assert cli.main(["analyze", photo, option, str(tmp_path / "nowhere" / "f")]) == 2
+    assert cli.main(["analyze", photo, option, str(tmp_path / ("f" * 5000))]) == 2
     assert cli.main(["analyze", photo, option, str(tmp_path / "f"), "--tasks", "aura"]) == 2
     assert (fake.infers, files(tmp_path)) == (0, ["photo.png"])
 

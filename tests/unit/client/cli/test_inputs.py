@@ -45,14 +45,22 @@ def test_a_file_is_taken_whatever_its_name_is(tmp_path: Path) -> None:
     assert names(Inputs(operands=operands)) == operands
 
 
+def test_a_name_that_no_file_can_have_is_the_clients_to_refuse() -> None:
+    odd = ["x" * 5000, "a\0b"]
+    assert names(Inputs(operands=odd)) == odd
+    assert Inputs(operands=odd).count() is None
+
+
 def test_links_back_into_a_walked_folder_end_and_other_links_are_followed(tmp_path: Path) -> None:
     make(tmp_path, "p/in/a.jpg", "other/b.jpg")
     (tmp_path / "p/in/loop").symlink_to(tmp_path / "p")
     (tmp_path / "p/self").symlink_to(".")
     (tmp_path / "p/other").symlink_to(tmp_path / "other")
     (tmp_path / "p/gone.jpg").symlink_to("nowhere")
-    assert names(Inputs(operands=["p"])) == ["p/gone.jpg", "p/in/a.jpg", "p/other/b.jpg"]
-    assert names(Inputs(operands=["p/**/*.jpg"])) == ["p/gone.jpg", "p/in/a.jpg", "p/other/b.jpg"]
+    (tmp_path / "p/itself.jpg").symlink_to("itself.jpg")
+    found = ["p/gone.jpg", "p/itself.jpg", "p/in/a.jpg", "p/other/b.jpg"]
+    assert names(Inputs(operands=["p"])) == found
+    assert names(Inputs(operands=["p/**/*.jpg"])) == found
 
 
 @pytest.mark.parametrize("operand", ["empty", "empty/"])
