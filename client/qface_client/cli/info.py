@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         server = _server(options)
     if options.json:
         about = {"models": list(models), "precision": precision, "notice": notice, "server": server}
-        output.write(json.dumps({**contract.to_json(), **about}))
+        output.write(json.dumps({**contract.to_dict(), **about}))
         return statuses.OK
     wide = max((len(name) for name in contract.names), default=0)
     computed = f"  computed in {output.printable(precision)}" if precision else ""

@@ -167,7 +167,7 @@ class Bench:
             if number < len(self._photos):
                 self.measurement.analyses.append(analysis)
             began = time.perf_counter()
-            analysis.to_json()
+            analysis.to_dict()
             self.measurement.reading_ms.append(1e3 * (time.perf_counter() - began))
 
     def _round(self, clients: int) -> None:

@@ -1,7 +1,5 @@
 """Answers on standard output: a table for people, or a line of JSON a photo."""
 
-import json
-
 from ..._drawing import captions
 from ...results import Analysis, Face
 from .. import output
@@ -26,12 +24,12 @@ class Table:
 
 
 class JsonLines:
-    """`Analysis.to_json` of each photo that was answered."""
+    """`Analysis.to_json_line` of each photo that was answered."""
 
     def write(self, answered: Answered) -> None:
         """Print one photo's line."""
         if answered.analysis is not None:
-            output.write(json.dumps(answered.analysis.to_json(file=answered.picture.name)))
+            output.write(answered.analysis.to_json_line(file=answered.picture.name))
 
     def close(self) -> None:
         """Nothing is held back."""
