@@ -50,7 +50,7 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def run_client(words: Sequence[str], *, at: int = 0, then: Callable[[], Any] = int) -> list[dict[str, Any]]:
-    """All lines of a client's process; `then` runs once it has `at` results: "after" says which came later."""
+    """All lines of a client's process; `then` runs once it has `at` results, and later lines are "after"."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"{_MODULE}.client", *words], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     )

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from deploy.benchmark.client_bulk.pictures import picture_paths
 from qface_client import AsyncFaceClient, FaceClient, PhotoResult
+from qface_client._photos import Photo
 from qface_client.contract import Contract
 from qface_client.transports import Infer, ModelInfo, ReadModel, Reply
 
@@ -142,12 +144,13 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=50)
     options = parser.parse_args()
 
+    photos: Iterator[Photo]
     if options.folder is None:
         count, photos = options.planted, tiny(options.planted)
         client_options: dict[str, Any] = {"transport": Planted()}
     else:
-        paths = sorted(options.folder.glob("*.jpg"))
-        count, photos = len(paths), iter(paths)
+        count = sum(1 for _ in options.folder.iterdir())
+        photos = picture_paths(options.folder, count)
         client_options = {"timeout": options.timeout}
     tally = Tally(every=options.every)
     if options.asyncio:

@@ -1,5 +1,6 @@
 """Many small photos, no two alike, made of a few portraits."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,15 @@ _SEED = 18
 def write_pictures(folder: Path, count: int) -> list[Path]:
     """`count` JPEG files, of which a given one is the same at every run."""
     portraits = [read_rgb(path) for path in (PORTRAIT, *sorted(PORTRAIT.parent.glob("portraits/*.jpg")))]
-    return [_write(folder / f"{number:06}.jpg", portraits, number=number) for number in range(count)]
+    return [
+        _write(path, portraits, number=number) for number, path in enumerate(picture_paths(folder, count))
+    ]
+
+
+def picture_paths(folder: Path, count: int) -> Iterator[Path]:
+    """The files' names, made as they are wanted: a list of them would grow, as a path keeps its text."""
+    for number in range(count):
+        yield folder / f"{number:06}.jpg"
 
 
 def _write(path: Path, portraits: list[NDArray[np.uint8]], *, number: int) -> Path:
