@@ -39,6 +39,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
+def one_line(text: str) -> str:
+    """A sentence that may have a server's words in it, as one line of a terminal."""
+    return printable(" ".join(text.split()))
+
+
 def status_without_output(error: NoOutput) -> int:
     """The status of a command that ends because it can't write."""
     cause = error.__cause__

@@ -80,21 +80,21 @@ def run(options: argparse.Namespace) -> int:
             seconds=options.seconds,
             progress=output.log if sys.stderr.isatty() else lambda sentence: None,
         )
-        ends, status = "", statuses.OK
+        ended: QFaceError | KeyboardInterrupt | None = None
         try:
             bench.run(options.clients)
-        except KeyboardInterrupt:
-            ends, status = "Ctrl-C", statuses.INTERRUPTED
-        except QFaceError as error:
+        except (QFaceError, KeyboardInterrupt) as error:
             if not bench.measurement.rounds:
                 raise
-            ends, status = str(error), statuses.of(error)
-        server = _server(direct) if bench.measurement.analyses else ""
-    if bench.measurement.analyses:
-        show = report.as_data if options.json else report.as_text
-        shown = show(bench.measurement, url=options.url, server=server, photos=photos, ends=ends)
-        output.write(json.dumps(shown) if options.json else str(shown))
-    return status
+            ended = error
+        server = _server(direct)
+    show = report.as_data if options.json else report.as_text
+    ends = "" if ended is None else output.one_line(str(ended)) or "interrupted"
+    shown = show(bench.measurement, url=options.url, server=server, photos=photos, ends=ends)
+    output.write(json.dumps(shown) if options.json else str(shown))
+    if isinstance(ended, KeyboardInterrupt):
+        raise ended
+    return statuses.OK if ended is None else statuses.of(ended)
 
 
 def _server(direct: DirectCalls) -> str:

@@ -101,10 +101,5 @@ def _all_skipped(cause: str) -> Finding:
 def _line(finding: Finding) -> str:
     server = f"{finding.server}  " if finding.server else ""
     indent = " " * (_MARKS + _WIDTH + 4)
-    head = f"{finding.mark:<{_MARKS}}  {finding.check:<{_WIDTH}}  {server}{_one_line(finding.sentence)}"
-    return head + (f"\n{indent}-> {_one_line(finding.advice)}" if finding.advice else "")
-
-
-def _one_line(text: str) -> str:
-    """A sentence may have a server's words in it."""
-    return output.printable(" ".join(text.split()))
+    head = f"{finding.mark:<{_MARKS}}  {finding.check:<{_WIDTH}}  {server}{output.one_line(finding.sentence)}"
+    return head + (f"\n{indent}-> {output.one_line(finding.advice)}" if finding.advice else "")

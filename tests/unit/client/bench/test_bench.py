@@ -153,7 +153,7 @@ def test_ctrl_c_prints_what_was_measured_and_leaves_no_caller(capsys: Capsys, ph
                 each.join(5)
                 assert not each.is_alive()
     found = measured(capsys)
-    assert found["ended_early"] == "Ctrl-C"
+    assert found["ended_early"] == "interrupted"
     assert found["rounds"][0]["calls"] > 20
     assert not found["rounds"][0]["ended"]
 
