@@ -13,6 +13,8 @@ from ..errors import InvalidInput
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
+_signature = functools.cache(inspect.signature)  # where calls are traced only: it takes time
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -59,10 +61,9 @@ def tracing_of(tracing: "TracerProvider | bool | None", *, url: str) -> Tracing 
 
 def traced(method: F) -> F:
     """A span around each call of a client's method, where the client has a `_tracing`."""
-    signature = inspect.signature(method)
 
     def around(client: Any, *arguments: Any, **named: Any) -> AbstractContextManager[CallSpan | None]:
-        given = signature.bind_partial(client, *arguments, **named).arguments
+        given = _signature(method).bind_partial(client, *arguments, **named).arguments
         span: AbstractContextManager[CallSpan | None] = client._tracing.call(
             method.__name__, _attributes(given)
         )
