@@ -4,9 +4,9 @@
 
 Each environment gets the wheel and what it needs, nothing else. There the package is imported, and a photo is
 sent to a real server by the client, its asyncio twin and `qface`; the answers have to be those of this
-checkout's client. `LocalFaceClient` answers in another environment, with the extra `local` alone. Then come the
-other extras and the test tools, and the client's unit tests run against the installed wheel. Prints a Markdown
-table; the status is 1 when anything failed.
+checkout's client. `LocalFaceClient` answers in another environment, with the extra `local` alone. Then come
+the other extras and the test tools, and the client's unit tests run against the installed wheel. Prints a
+Markdown table; the status is 1 when anything failed.
 """
 
 import argparse
