@@ -211,6 +211,9 @@ _UNHEALTHY = "backend unhealthy"
 # Of a model that the server has, while it is being unloaded or loaded.
 _RELOADING = ("no available versions", "not at ready state")
 _UNREADY = ("unknown model", "not ready")
+# Of a connection whose other end speaks no HTTP/2 (a web server, a proxy without its server), or that broke.
+_NO_HTTP2 = ("failed parsing http/2", "http1.x")
+_BROKEN = ("socket closed", "connection reset", "broken pipe", "ping timeout", "too many pings", "goaway")
 # What gRPC itself, on this side, writes where it ends a call.
 _OWN_WORDS = ("deadline exceeded", "cancelled", "client: ")
 
@@ -271,10 +274,7 @@ def _from_status(
     if code in ("UNAVAILABLE", "NOT_FOUND"):
         return _unavailable(code, text, url=url, model=model, hint=hint)
     if code == "UNIMPLEMENTED":
-        return ConnectError(
-            f"what answers at {url} is not a Triton server's gRPC ({text}): is it the HTTP port, or a proxy?"
-            f"{hint}"
-        )
+        return _other_protocol(text, url=url, hint=hint, retry_after=None)
     return _failed(f"{code}: {text}", url=url, model=model)
 
 
@@ -299,7 +299,9 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
             f"speak TLS, and do the root certificates (QFACE_TLS_CA, --tls-ca) know its certificate?{hint}",
             retry_after=0.0,
         )
-    if "socket closed" in lowered or "connection reset" in lowered:
+    if any(phrase in lowered for phrase in _NO_HTTP2):
+        return _other_protocol(_reason(text), url=url, hint=hint, retry_after=0.0)
+    if any(phrase in lowered for phrase in _BROKEN):
         return ConnectError(
             f"the connection to {url} broke ({_reason(text)}): the server has stopped, or it wants an "
             f"encrypted connection (QFACE_TLS=1, --tls) or the caller's certificate{hint}",
@@ -309,6 +311,14 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
         f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
         f"{hint}",
         retry_after=0.0,
+    )
+
+
+def _other_protocol(reason: str, *, url: str, hint: str, retry_after: float | None) -> ConnectError:
+    return ConnectError(
+        f"what answers at {url} is not a Triton server's gRPC ({reason}): is it the HTTP port, or a proxy?"
+        f"{hint}",
+        retry_after=retry_after,
     )
 
 

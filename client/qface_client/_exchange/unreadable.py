@@ -1,13 +1,15 @@
 """What an answer may be that no server of the protocol makes: one error, whatever reading it runs into."""
 
 import contextlib
+import struct
 from collections.abc import Iterator
 
 from ..errors import QFaceError, ServerError
 
 # What reading damaged data raises; not what ends a program (KeyboardInterrupt, Abandoned).
 _DAMAGE = (
-    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, struct.error, TypeError,
+    ValueError,
 )  # fmt: skip
 
 

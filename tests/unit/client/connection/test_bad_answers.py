@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,8 @@ def test_what_is_no_server_of_the_protocol_is_a_connect_error(server: str, twin:
         error = failure(url, twin=twin, timeout=NO_ANSWER)
     assert isinstance(error, ConnectError)
     assert error.retryable is (server != "another service")
+    words = "is it the HTTP port, or a proxy"
+    assert (words in str(error)) is (server not in ("nobody", "silent", "reset", "close"))
 
 
 @both
@@ -297,12 +299,12 @@ def test_a_contract_that_is_another_at_each_answer_is_given_up_as_one_that_chang
     assert caught.value.retryable
 
 
-def response_of(**changes: Any) -> bytes:
-    """An answer whose first output is changed."""
+def response_of(raw: Sequence[bytes] = (bytes(16),), **changes: Any) -> bytes:
+    """An answer whose only output is changed."""
     response = v2.ModelInferResponse(
         model_name="photo_analysis",
         outputs=[{"name": "boxes", "datatype": "FP32", "shape": [1, 4], **changes}],
-        raw_output_contents=[bytes(16)],
+        raw_output_contents=raw,
     )
     return response.SerializeToString()
 
@@ -319,6 +321,7 @@ def response_of(**changes: Any) -> bytes:
         {"shape": [1 << 62, 1 << 62]},
         {"shape": [1] * 100},
         {"datatype": "INT64"},
+        {"raw": [], "datatype": "BYTES"},
     ],
     ids=str,
 )
