@@ -21,7 +21,7 @@ from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import core_ms
-from qface_client import Analysis, Contract, FaceClient, QFaceError
+from qface_client import Analysis, Contract, FaceClient, QFaceError, faces_to_frame
 from qface_client._connection.messages import read_reply, request
 from qface_client.kinds.base import Tensors
 from qface_client.reading import FACE_OUTPUTS, read_photo
@@ -112,9 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_reading(tensors: Tensors, contract: Contract, *, rounds: int, seconds: float) -> None:
-    print(
-        "\n| faces in an answer | made | all boxes read | all as data | as JSON text |\n" + "|---:" * 5 + "|"
-    )
+    print("\n| faces in an answer | made | all boxes read | all as data | as JSON text | as a frame |")
+    print("|---:" * 6 + "|")
     for faces in _FACES:
         read = functools.partial(
             read_photo, _repeated(tensors, contract, faces), tasks=contract.select(None), contract=contract
@@ -130,6 +129,7 @@ def _uses(read: Callable[[], Analysis]) -> dict[str, Callable[[], object]]:
         "boxes": lambda: [face.box for face in read()],
         "data": lambda: read().to_dict(),
         "text": lambda: read().to_json_line(),
+        "frame": lambda: faces_to_frame([read()]),
     }
 
 

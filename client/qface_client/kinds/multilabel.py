@@ -65,7 +65,7 @@ class MultiLabel(Mapping[str, float], Deferred):
         return f"MultiLabel({len(self._active)} of {len(self)} labels active: {active})"
 
     def to_dict(self) -> Any:
-        return rounded(self, digits=4)
+        return rounded(self._probabilities, digits=4)
 
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
         return [ACTIVE_SEPARATOR.join(self._active), *(self[label] for label in task.labels)]
@@ -119,7 +119,7 @@ class Visibility(MultiLabel):
         return [i for label, i in zip(self, self.indices, strict=True) if label not in seen and i is not None]
 
     def to_dict(self) -> list[float]:
-        return list(rounded(self, digits=4).values())
+        return list(rounded(self._probabilities, digits=4).values())
 
     def caption(self, name: str) -> list[Row]:
         return [Row(name=plain(name), text=f"{len(self.active)} of {len(self)} points")]
