@@ -61,7 +61,7 @@ def _copied(process: str, descriptor: str, name: str, size: int) -> bytes:
     try:
         if place.readlink() != link:  # nothing else is opened: a device's file may act on that
             raise _unreadable()
-        opened = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        opened = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             if Path(f"/proc/self/fd/{opened}").readlink() != link:  # it became another file's meanwhile
                 raise _unreadable()
