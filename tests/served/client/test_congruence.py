@@ -25,6 +25,7 @@ from tests.helpers.client_calls import Failure, InLoop, outcome, plain
 from tests.helpers.paths import ROOT
 
 REPOSITORY = ROOT / "var" / "test" / "repository"
+NETWORK = ROOT / "weights" / "qface-tiny.onnx"  # from which it is assembled
 ASSETS = ROOT / "tests" / "assets"
 PORTRAIT = ASSETS / "astronaut.jpg"
 OTHERS = ("async", "local", "replayed")
@@ -201,6 +202,20 @@ def test_every_client_states_where_an_answer_comes_from(
     assert (provenance.model, provenance.contract) == ("photo_analysis", client.contract().hash)
     assert provenance.timings["total"] > 0
     assert other != "replayed" or provenance.timings.keys() == remote.timings.keys()
+
+
+def test_a_networks_file_answers_as_the_repository_of_it(server: GatewayServer, remote: Remote) -> None:
+    with LocalFaceClient(NETWORK) as client:
+        for name in (
+            "analyze a path",
+            "analyze_face of one task",
+            "detect",
+            "contract",
+            "models",
+            "precision",
+        ):
+            given = outcome(CALLS[name], client, address=server.grpc_address)
+            assert given == remote.outcomes[name]
 
 
 def flat(value: Any, at: str = "") -> dict[str, Any]:

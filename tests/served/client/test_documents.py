@@ -47,6 +47,8 @@ def pictures(server: GatewayServer, tmp_path_factory: pytest.TempPathFactory) ->
 def folder(server: GatewayServer, pictures: Path, tmp_path: Path) -> Iterator[Path]:
     """Where a page's programs run: a folder of its own. What they set for the process is taken back."""
     shutil.copytree(pictures, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "repository").symlink_to(ROOT / "var" / "test" / "repository")
     loggers = [logging.getLogger(), logging.getLogger("qface_client")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     address = {"QFACE_URL": server.grpc_address}
