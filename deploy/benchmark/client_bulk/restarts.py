@@ -9,13 +9,15 @@ from pathlib import Path
 from deploy.gateway.operation.service import GatewayServer
 from deploy.measuring.processes import processes_below
 
+_START_TIMEOUT = 600.0  # seconds: on a busy machine too
+
 
 class KilledServer:
     """A gateway of its own, on a free port that it keeps."""
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
-        self._server = GatewayServer(repository)
+        self._server = GatewayServer(repository, start_timeout=_START_TIMEOUT)
         self._server.start()
         self.address = self._server.grpc_address
 
@@ -27,7 +29,8 @@ class KilledServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._server.stop()
-        self._server = GatewayServer(self._repository, grpc_port=int(self.address.rpartition(":")[2]))
+        port = int(self.address.rpartition(":")[2])
+        self._server = GatewayServer(self._repository, grpc_port=port, start_timeout=_START_TIMEOUT)
         self._server.start()
         return time.monotonic() - began
 
