@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.benchmark.client_bulk.pictures import picture_paths
+from deploy.benchmark.client_bulk.paths import picture_paths
 from qface_client import AsyncFaceClient, FaceClient, PhotoResult
 from qface_client._photos import Photo
 from qface_client.contract import Contract

@@ -1,12 +1,12 @@
 """Many small photos, no two alike, made of a few portraits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.benchmark.client_bulk.paths import picture_paths
 from deploy.measuring.pictures.photos import read_rgb
 from deploy.measuring.pictures.portrait import PORTRAIT
 
@@ -20,12 +20,6 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
     return [
         _write(path, portraits, number=number) for number, path in enumerate(picture_paths(folder, count))
     ]
-
-
-def picture_paths(folder: Path, count: int) -> Iterator[Path]:
-    """The files' names, made as they are wanted: a list of them would grow, as a path keeps its text."""
-    for number in range(count):
-        yield folder / f"{number:06}.jpg"
 
 
 def _write(path: Path, portraits: list[NDArray[np.uint8]], *, number: int) -> Path:
