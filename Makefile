@@ -147,7 +147,7 @@ faults: .venv/.made repository ## do every fault to what is served, under load, 
 	$(FULL) -m deploy.benchmark.faults $(ARGS)
 
 .PHONY: fuzz
-fuzz: .venv-fuzz/.made ## atheris on decoding, crops and the reading of requests: a table, 35 minutes (ARGS="--minutes 1": of each of five targets)
+fuzz: .venv-fuzz/.made ## atheris on decoding, crops, the reading of requests and answers: a table, 37 minutes (ARGS="--minutes 1": of each of six targets)
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: check-dali
