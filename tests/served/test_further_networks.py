@@ -16,6 +16,7 @@ from build.stages.verify import verify
 from deploy.embedded.errors import CannotStart
 from deploy.gateway.operation.service import GatewayServer
 from qface_client import Face, FaceClient, UnknownModel, UnknownTask, cli
+from qface_client.local import LocalFaceClient
 from tests.helpers import requests as asking
 from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import painted_network as painted
@@ -91,6 +92,16 @@ def test_each_has_its_own_contract_and_crop(client: FaceClient) -> None:
         client.analyze(asking.ASTRONAUT, model="third")
     with pytest.raises(UnknownTask, match="this server has landmarks, visibility, parsing_lapa"):
         client.analyze(asking.ASTRONAUT, tasks=["expression"], model="second")
+
+
+def test_a_local_client_answers_by_either(client: FaceClient, repository: Path) -> None:
+    with LocalFaceClient(repository) as local:
+        assert local.models() == client.models()
+        for model in (None, "second"):
+            assert everything(local, model) == everything(client, model)
+            assert local.contract(model=model) == client.contract(model=model)
+        with pytest.raises(UnknownModel, match="this server has qface, second"):
+            local.analyze(asking.ASTRONAUT, model="third")
 
 
 def test_detection_is_shared_and_each_engine_is_its_own(server: GatewayServer) -> None:

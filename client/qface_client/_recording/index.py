@@ -40,6 +40,7 @@ class Index:
         self._entries: dict[tuple[str, str], list[Entry]] = {}  # by model and digest of the inputs
         self._models: dict[str, list[int]] = {}
         self._outputs: dict[str, set[str]] = {}
+        self._sets: dict[frozenset[str], frozenset[str]] = {}  # many requests want the same outputs
         self._used: dict[tuple[int, ...], int] = {}  # by the places of a request's outcomes
         self._lock = threading.Lock()
         try:
@@ -115,7 +116,7 @@ class Index:
             self._models.setdefault(model, []).append(offset)
             return
         entry = Entry(
-            outputs=frozenset(map(sys.intern, form["outputs"])),
+            outputs=self._kept(frozenset(form["outputs"])),
             parameters=sys.intern(parameters_text(form["parameters"])),
             priority=form.get("priority"),
             failed="error" in form,
@@ -123,6 +124,9 @@ class Index:
         )
         self._outputs.setdefault(model, set()).update(entry.outputs)
         self._entries.setdefault((model, _digest(form["inputs"])), []).append(entry)
+
+    def _kept(self, outputs: frozenset[str]) -> frozenset[str]:
+        return self._sets.setdefault(outputs, outputs)
 
     def _line_at(self, offset: int) -> Mapping[str, Any]:
         if self._file.closed:

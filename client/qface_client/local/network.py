@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ServerError
+
 if TYPE_CHECKING:
     from runtime.contract import Contract
     from runtime.detect.faces import Infer as Detect
@@ -96,7 +98,13 @@ class Network:
     def _loaded(self) -> "Engine":
         with self._loading:
             if self._engine is None:
-                self._engine = self._load()
+                try:
+                    self._engine = self._load()
+                except Exception as error:
+                    raise ServerError(
+                        f"the network can't be loaded ({type(error).__name__}: {error}): assemble the "
+                        "repository again, or give another file"
+                    ) from error
             return self._engine
 
 

@@ -19,7 +19,7 @@ from .network import LocalModel
 class LocalTransport:
     """Answers by the code that a server runs, with its sentences; see `LocalFaceClient` for the arguments.
 
-    At most as many requests at a time are computed as there are threads; the others wait.
+    At most two requests a core are computed at a time; the others wait.
     """
 
     def __init__(

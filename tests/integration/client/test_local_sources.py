@@ -1,6 +1,7 @@
 """What a LocalFaceClient can be made of, and the sentence about what it can't."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qface_client import ContractError, FaceClient, InvalidInput, NotServed, RequestTimeout
+from qface_client import ContractError, FaceClient, InvalidInput, NotServed, RequestTimeout, ServerError
 from qface_client.local import LocalFaceClient, LocalTransport
 from qface_client.transports import Infer, ReadModel
 from tests.helpers.paths import ROOT
@@ -50,6 +51,16 @@ def test_a_damaged_repository_is_named(tmp_path: Path, text: str, words: str) ->
     (tmp_path / model / "config.pbtxt").write_text(text)
     with pytest.raises(ContractError, match=words):
         LocalFaceClient(tmp_path)
+
+
+def test_a_network_that_cannot_be_loaded_is_a_failure_of_the_server(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "models", tmp_path / "models", copy_function=os.symlink)
+    (tmp_path / "models" / "face_engine" / "1" / "model.onnx").unlink()
+    with LocalFaceClient(tmp_path) as client:
+        assert len(client.detect(PORTRAIT)) == 1
+        for call in (client.precision, lambda: client.analyze(PORTRAIT, tasks=["age"])):
+            with pytest.raises(ServerError, match=r"can't be loaded .*no model file at"):
+                call()
 
 
 def test_a_model_that_is_not_there_or_not_to_be_called_is_not_served() -> None:
