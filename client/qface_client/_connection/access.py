@@ -38,6 +38,8 @@ def tls_files(tls: Tls | bool | None) -> Tls | None:
     `tls`: None takes all from the environment, True takes the files from it. InvalidInput for a file that
     can't be read.
     """
+    if not (tls is None or isinstance(tls, bool | Tls)):
+        raise InvalidInput(f"tls is True, False or Tls(root_certificates=...), not {tls!r}")
     if tls is None:
         tls = _asked_for_by_environment()
     if not tls:
@@ -88,6 +90,8 @@ def read_key_file(path: str | os.PathLike[str]) -> str:
 
 def _key(api_key: str | None) -> str | None:
     if api_key is not None:
+        if not isinstance(api_key, str):
+            raise InvalidInput(f"the API key is a text, not {type(api_key).__name__}")
         key, source = api_key.strip(), "api_key="
         if not key:
             raise InvalidInput("the API key is empty: leave api_key= out where the server asks for none")

@@ -57,6 +57,8 @@ class RetryTokens:
     """The tokens of one client, for all its threads or coroutines: first come, first served."""
 
     def __init__(self, budget: RetryBudget, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if not isinstance(budget, RetryBudget):
+            raise TypeError(f"retry_budget is a RetryBudget, not {budget!r}")
         self._budget = budget
         self._clock = clock
         self._lock = threading.Lock()

@@ -71,7 +71,7 @@ class Retries:
         self._hint = hint
         self._clock = clock
         self._jitter = jitter
-        self._tokens = RetryTokens(budget or RetryBudget(), clock=clock)
+        self._tokens = RetryTokens(RetryBudget() if budget is None else budget, clock=clock)
         self._reached = False  # whether a server has ever answered, a refusal included
 
     def send(self, step: ReadModel | Infer) -> Steps[Any]:

@@ -169,3 +169,20 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=words) as caught:
             FaceClient(tls=Tls(root_certificates=path))
         assert caught.value.file == str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"api_key": 5}, "the API key is a text, not int"),
+        ({"api_key": b"secret"}, "the API key is a text, not bytes"),
+        ({"tls": "ca.pem"}, r"tls is True, False or Tls\(root_certificates=...\), not 'ca.pem'"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_when_the_client_is_made(
+    arguments: dict[str, Any], words: str
+) -> None:
+    for kind in (FaceClient, AsyncFaceClient):
+        with pytest.raises(InvalidInput, match=words) as caught:
+            kind("localhost:8001", **arguments)
+        assert "secret" not in str(caught.value)

@@ -183,3 +183,8 @@ def test_a_server_that_cannot_be_reached_is_no_reason_to_wait_past_the_first_con
     calls = simulate(server, RetryBudget(per_second=0.001, burst=0), calls=1)
     assert isinstance(calls.errors[0], ConnectError)
     assert calls.ended_at <= 1.0
+
+
+def test_what_is_no_budget_is_refused_when_the_client_is_made() -> None:
+    with pytest.raises(TypeError, match="retry_budget is a RetryBudget, not 5"):
+        FaceClient("localhost:8001", retry_budget=5)  # type: ignore[arg-type]
