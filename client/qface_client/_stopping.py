@@ -27,10 +27,12 @@ class Stop:
 
     @property
     def unwanted(self) -> bool:
-        """Whether the calls were stopped, or the interpreter ends while its main thread left them open."""
+        """Whether the calls were stopped, or the interpreter ends and whoever consumes them can't go on."""
         if self._stopped:
             return True
-        return self._consumer is threading.main_thread() and not self._consumer.is_alive()
+        if threading.main_thread().is_alive():
+            return False
+        return self._consumer.daemon or not self._consumer.is_alive()
 
     def consumed_here(self) -> None:
         """This thread takes the results; another one may have taken those before."""

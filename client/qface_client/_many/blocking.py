@@ -56,6 +56,8 @@ def stream(
                     )
                     drawn, in_hand = drawn + 1, in_hand + 1
                     del photo, context
+                if not done.empty():  # the iterable may be slow: what is there does not wait for it
+                    break
             if not in_hand:
                 break
             result = done.get()
@@ -108,8 +110,9 @@ class _Workers:
         self._jobs.put(job)
         if len(self._threads) < self._most:
             name = f"qface-many-{len(self._threads)}"
-            self._threads.append(threading.Thread(target=self._run, name=name))
-            self._threads[-1].start()
+            thread = threading.Thread(target=self._run, name=name)
+            thread.start()  # RuntimeError where the system gives no more
+            self._threads.append(thread)
 
     def end(self) -> None:
         """Wait for the jobs that run, once they have been stopped; the others are dropped."""

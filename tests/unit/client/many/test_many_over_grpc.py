@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -23,7 +24,7 @@ from tests.helpers.planted_transport import until
 
 
 class Waiting:
-    """Answers the first call, and the others when their callers have gone."""
+    """Answers the first of four calls when the others wait, and those when their callers have gone."""
 
     def __init__(self) -> None:
         self.waiting = self.gone = 0
@@ -31,6 +32,7 @@ class Waiting:
 
     def __call__(self, number: int, context: grpc.ServicerContext) -> None:
         if number == 1:
+            until(lambda: self.waiting == 3)
             return
         with self._lock:
             self.waiting += 1
@@ -105,7 +107,7 @@ def test_ctrl_c_while_it_waits_cancels_the_calls(fake: FakeServer, url: str) -> 
     assert isinstance(waiting, Waiting)
 
     def interrupt() -> None:
-        until(lambda: waiting.waiting == 3)
+        time.sleep(0.2)  # it waits by then
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with FaceClient(url) as client:

@@ -106,6 +106,46 @@ def test_results_come_as_they_complete() -> None:
         assert list(results) == []
 
 
+def test_a_result_that_is_there_does_not_wait_for_photos_to_come() -> None:
+    drawn: list[int] = []
+
+    def as_they_come() -> Iterator[bytes]:
+        for photo in photos(6, drawn=drawn):
+            yield photo
+            until(lambda: len(answered) == len(drawn))
+            time.sleep(0.05)  # from the answer to the result
+
+    answered: list[int] = []
+
+    def answer(step: Infer) -> Reply:
+        answered.append(first_byte(step))
+        return one_face(step)
+
+    with FaceClient(transport=Planted(answer)) as client:
+        results = client.analyze_many(as_they_come(), concurrency=6)
+        assert next(results).index == 0
+        assert len(drawn) < 6
+        results.close()
+
+
+def test_a_thread_that_cannot_be_started_is_the_error_that_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def two_only(thread: threading.Thread) -> None:
+        if thread.name == "qface-many-2":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", two_only)
+    source = photos(10)
+    with (
+        FaceClient(transport=Planted()) as client,
+        pytest.raises(RuntimeError, match="can't start new thread"),
+    ):
+        list(client.analyze_many(source, concurrency=4))
+    assert source.gi_frame is None
+
+
 def test_in_order_a_slow_photo_holds_up_those_behind_it() -> None:
     random = np.random.default_rng(0)
     seconds = random.uniform(0, 0.01, 256)
@@ -224,8 +264,17 @@ def test_retries_end_with_the_iterator() -> None:
         assert no_worker()
 
 
-def test_an_iterator_that_is_left_open_does_not_hold_up_the_interpreters_end() -> None:
-    script = """
+@pytest.mark.parametrize(
+    "consume",
+    [
+        "take()",
+        "consumer = threading.Thread(target=take); consumer.start(); consumer.join()",
+        "threading.Thread(target=list, args=(results,), daemon=True).start(); time.sleep(0.1); take = None",
+    ],
+)
+def test_an_iterator_that_is_left_open_does_not_hold_up_the_interpreters_end(consume: str) -> None:
+    script = f"""
+import threading, time
 from qface_client import FaceClient, ServerBusy
 from tests.helpers.planted_transport import Planted, first_byte, one_face
 
@@ -236,7 +285,12 @@ def answer(step):
 
 client = FaceClient(transport=Planted(answer), timeout=7200)
 results = client.analyze_many([bytes([number]) for number in range(4)])
-print(next(results).index)
+
+def take():
+    next(results)
+
+{consume}
+print("the end")
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "client")))}
     ended = subprocess.run(
@@ -247,7 +301,7 @@ print(next(results).index)
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")
 
 
 def test_ctrl_c_in_the_iterable_leaves_nothing() -> None:
