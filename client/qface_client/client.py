@@ -341,7 +341,7 @@ class FaceClient:
             while True:
                 try:
                     outcome = self._do(step)
-                except QFaceError as error:
+                except BaseException as error:  # who is cancelled gives up its place among the retries
                     step = steps.throw(error)
                 else:
                     step = steps.send(outcome)

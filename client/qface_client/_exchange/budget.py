@@ -122,4 +122,5 @@ class RetryTokens:
         while self._waiting and tokens >= 1:
             self._waiting.popleft().granted = True
             tokens -= 1
-        self._tokens = min(tokens, self._budget.burst)
+        # Where somebody waits it is less than one, which is not saved up but on its way to them.
+        self._tokens = tokens if self._waiting else min(tokens, self._budget.burst)

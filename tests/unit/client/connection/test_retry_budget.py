@@ -1,5 +1,6 @@
 """All retries of a client together are bounded, and none is lost by it: by a clock that the test moves."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from deploy.benchmark.retry_budget import Server, simulate
 from qface_client import (
+    AsyncFaceClient,
     ConnectError,
     FaceClient,
     InvalidInput,
@@ -142,6 +144,15 @@ def test_no_more_is_saved_up_than_the_burst() -> None:
     assert results == [True, True, True, False, False]
 
 
+def test_who_waits_gets_a_token_though_none_is_saved_up() -> None:
+    now = [0.0]
+    tokens = RetryTokens(RetryBudget(per_second=1, per_answer=0, burst=0), clock=lambda: now[0])
+    steps = tokens.take(until=10.0)
+    for _ in steps:
+        now[0] += 0.1  # as often as a waiting retry looks
+    assert now[0] == pytest.approx(1.0, abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -175,6 +186,25 @@ def test_a_client_keeps_the_budget_that_it_was_given(fake: FakeServer, url: str)
     ):
         client.analyze(PHOTO)
     assert 1 < fake.infers <= 3
+
+
+def test_cancelled_calls_leave_the_queue_though_their_errors_are_kept(fake: FakeServer, url: str) -> None:
+    async def run() -> None:
+        budget = RetryBudget(per_second=2, per_answer=0, burst=0)
+        async with AsyncFaceClient(url, timeout=5, retry_budget=budget) as client:
+            await client.contract()
+            fake.before_infer = refuse(40, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many wait")
+            calls = [asyncio.create_task(client.analyze(b"photo")) for _ in range(40)]
+            while fake.infers < 40:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # past the first pause, into the queue
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+            fake.before_infer = refuse(fake.infers + 1, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many wait")
+            assert len(await client.analyze(b"photo")) == 1
+
+    asyncio.run(run())
 
 
 def test_a_server_that_cannot_be_reached_is_no_reason_to_wait_past_the_first_contact() -> None:
