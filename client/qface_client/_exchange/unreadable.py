@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ..errors import QFaceError, ServerError
 
-# What reading damaged data raises; not what ends a program (KeyboardInterrupt, Abandoned).
-_DAMAGE = (
+# What reading damaged data may raise; not what ends a program (KeyboardInterrupt, Abandoned).
+DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, struct.error, TypeError,
     ValueError,
 )  # fmt: skip
@@ -20,7 +20,7 @@ def unreadable_is_a_server_error() -> Iterator[None]:
         yield
     except QFaceError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ServerError(
             f"the answer can't be read ({type(error).__name__}: {error}): look at the server's log, and at "
             "what else answers at its address"

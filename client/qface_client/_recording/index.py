@@ -1,5 +1,6 @@
 """Where in a recording each request's outcomes lie."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._exchange.steps import Infer, Reply
+from .._exchange.unreadable import DAMAGE
 from ..contract import ModelInfo
 from ..errors import InvalidInput, QFaceError
 from .lines import FORMAT, VERSION, outcome_from_json, request_to_json
@@ -44,14 +46,12 @@ class Index:
         self._used: dict[tuple[int, ...], int] = {}  # by the places of a request's outcomes
         self._lock = threading.Lock()
         try:
-            self._file = self.path.open("rb")
+            with contextlib.ExitStack() as opened:
+                self._file = opened.enter_context(self.path.open("rb"))
+                self._read()
+                opened.pop_all()
         except OSError as error:
             raise InvalidInput(self._missing(error)) from error
-        try:
-            self._read()
-        except BaseException:
-            self._file.close()
-            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -146,7 +146,7 @@ class Index:
     def _understood(self, read: Callable[[Any], T], form: Any) -> T:
         try:
             return read(form)
-        except (ValueError, KeyError, TypeError) as error:
+        except DAMAGE as error:
             raise InvalidInput(
                 f"{self.path} is no recording of a FaceClient, or was damaged "
                 f"({type(error).__name__}: {error}): record it again with FaceClient(url, record=...)"

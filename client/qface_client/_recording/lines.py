@@ -54,7 +54,7 @@ def outcome_to_json(outcome: ModelInfo | Reply | QFaceError) -> dict[str, Any]:
 
 
 def outcome_from_json(line: Mapping[str, Any]) -> ModelInfo | Reply | QFaceError:
-    """How the request of a line ended; ValueError, KeyError or TypeError for what is no such line."""
+    """How the request of a line ended; one of `DAMAGE` for what is no such line."""
     if "error" in line:
         kind = getattr(errors, line["error"]["type"], None)
         if not (isinstance(kind, type) and issubclass(kind, QFaceError)):
@@ -66,7 +66,8 @@ def outcome_from_json(line: Mapping[str, Any]) -> ModelInfo | Reply | QFaceError
         return _model_from_json(line["answer"])
     answer = line["answer"]
     tensors = {name: tensor_from_json(tensor) for name, tensor in answer["tensors"].items()}
-    return Reply(tensors=tensors, model=answer["model"], version=answer["version"], timings=answer["timings"])
+    timings = {name: float(milliseconds) for name, milliseconds in answer["timings"].items()}
+    return Reply(tensors=tensors, model=answer["model"], version=answer["version"], timings=timings)
 
 
 def _reply(reply: Reply) -> dict[str, Any]:

@@ -41,8 +41,10 @@ def tensor_to_json(tensor: NDArray[Any]) -> dict[str, Any]:
 
 
 def tensor_from_json(form: Mapping[str, Any]) -> NDArray[Any]:
-    """The tensor, read-only; ValueError, KeyError or TypeError for what `tensor_to_json` does not write."""
+    """The tensor, read-only; one of `DAMAGE` for what `tensor_to_json` does not write."""
     shape = tuple(form["shape"])
+    if not isinstance(form["dtype"], str):
+        raise TypeError("a dtype is a name")
     if form["dtype"] == _BYTES:
         items = [text.encode() for text in form["texts"]] if "texts" in form else _unpacked_each(form)
         tensor = np.empty(len(items), dtype=np.object_)

@@ -103,12 +103,25 @@ def test_what_is_wrong_with_a_file_is_stated(path: Path, text: str | None, words
         Replayed(path)
 
 
-def test_a_damaged_answer_is_found_when_it_is_wanted(url: str, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('"values": [0.9]', '"values": [0.9, 0.9]'),
+        ('"values": [0.9]', f'"values": [1{400 * "0"}]'),
+        ('"timings": {}', '"timings": []'),
+        ('"texts": ["', '"texts": [7, "'),
+        ('"dtype": "float32"', '"dtype": []'),
+    ],
+)
+def test_a_damaged_answer_is_found_when_it_is_wanted(
+    url: str, path: Path, written: str, instead: str
+) -> None:
     with FaceClient(url, record=path) as client:
         client.analyze(PHOTO)
-    path.write_text(path.read_text().replace('"values": [0.9]', '"values": [0.9, 0.9]'))
+    assert written in path.read_text()
+    path.write_text(path.read_text().replace(written, instead))
     with (
         FaceClient(transport=Replayed(path)) as client,
-        pytest.raises(InvalidInput, match=r"was damaged .*reshape"),
+        pytest.raises(InvalidInput, match=r"was damaged .*record it again"),
     ):
         client.analyze(PHOTO)
