@@ -15,6 +15,7 @@ from . import interruption, output, parser, statuses
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    output.complete_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is escaped rather than an end to everything.
         if reconfigure := getattr(stream, "reconfigure", None):

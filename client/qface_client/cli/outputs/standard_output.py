@@ -14,7 +14,8 @@ class Table:
         analysis = answered.analysis
         if analysis is None:
             return
-        lines = [f"{answered.picture.name}  {analysis.width}x{analysis.height}  {_count(analysis)}"]
+        name = output.name_in_line(answered.picture.name)
+        lines = [f"{name}  {analysis.width}x{analysis.height}  {_count(analysis)}"]
         for number, face in enumerate(analysis, start=1):
             lines += _face(face, number=number)
         output.write("\n".join(lines))
