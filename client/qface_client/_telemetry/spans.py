@@ -61,31 +61,32 @@ class Spans:
         try:
             step = next(steps)
             while True:
-                if isinstance(step, Pause):
-                    if call is not None:
-                        call.paused(step.seconds, failure)
-                    step = steps.send((yield step))
-                    continue
-                request = self._request(step, call)
+                request = None
+                if not isinstance(step, Pause):
+                    request = self._request(step)
+                    if call is not None and isinstance(step, Infer):
+                        call.tries += 1
+                    step = dataclasses.replace(step, metadata=_header(request))
+                elif call is not None:
+                    call.paused(step.seconds, failure)
                 try:
-                    outcome = yield dataclasses.replace(step, metadata=_header(request))
-                except QFaceError as error:
-                    failure = error
-                    self._end(request, error)
+                    outcome = yield step
+                except BaseException as error:  # the request's own, or the call was given up
+                    failure = error if isinstance(error, QFaceError) else None
+                    if request is not None:
+                        self._end(request, error)
                     step = steps.throw(error)
-                except BaseException as error:  # the call was given up
-                    self._end(request, error)
-                    raise
                 else:
-                    if isinstance(outcome, Reply):
-                        _state_reply(request, outcome)
-                    self._end(request, None)
+                    if request is not None:
+                        if isinstance(outcome, Reply):
+                            _state_reply(request, outcome)
+                        self._end(request, None)
                     step = steps.send(outcome)
         except StopIteration as end:
             result: T = end.value
             return result
 
-    def _request(self, step: ReadModel | Infer, call: "Call | None") -> Span:
+    def _request(self, step: ReadModel | Infer) -> Span:
         method = _METHODS[type(step)]
         attributes: dict[str, Any] = {"qface.model": step.model}
         if self._is_rpc:
@@ -95,14 +96,11 @@ class Spans:
                 "rpc.method": method,
                 **self._server,
             }
-        span = self._tracer.start_span(
+        return self._tracer.start_span(
             f"{_SERVICE}/{method}" if self._is_rpc else method,
             kind=SpanKind.CLIENT if self._is_rpc else SpanKind.INTERNAL,
             attributes=attributes,
         )
-        if call is not None:
-            call.begin(span, is_try=isinstance(step, Infer))
-        return span
 
     def _end(self, request: Span, error: BaseException | None) -> None:
         if self._is_rpc:
@@ -113,17 +111,11 @@ class Spans:
 
 
 class Call:
-    """The span of one call of the client, and what it has sent so far."""
+    """The span of one call of the client, and how often it has asked a model so far."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        self._request: Span | None = None
-        self._tries = 0
-
-    def begin(self, request: Span, *, is_try: bool) -> None:
-        """A request is sent."""
-        self._request = request
-        self._tries += is_try
+        self.tries = 0
 
     def paused(self, seconds: float, failure: QFaceError | None) -> None:
         """Another request follows in so many seconds."""
@@ -138,11 +130,9 @@ class Call:
             self._span.set_attribute("qface.faces", 1)
 
     def end(self, error: BaseException | None) -> None:
-        """The call has ended, and so has what it sent."""
-        if self._request is not None and self._request.is_recording():
-            _end(self._request, error)
-        if self._tries:
-            self._span.set_attribute("qface.tries", self._tries)
+        """The call has ended; what it sent ends with its steps."""
+        if self.tries:
+            self._span.set_attribute("qface.tries", self.tries)
         _end(self._span, error)
 
 

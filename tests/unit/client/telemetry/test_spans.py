@@ -5,7 +5,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +21,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode, TraceFlags
 
 from qface_client import AsyncFaceClient, FaceClient, InvalidInput, ServerBusy, Timeout
+from qface_client._exchange.steps import Pause, Steps
+from qface_client._telemetry import spans as tracing
 from tests.helpers.client_spans import Spans
 from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, refuse, running
 from tests.helpers.paths import ROOT
@@ -172,6 +177,68 @@ def test_a_call_that_is_cancelled_ends_its_spans(fake: FakeServer, spans: Spans)
         asyncio.run(once(url))
     for name in ("qface.analyze", f"{SERVICE}/ModelInfer"):
         assert attributes(spans.one(name))["error.type"] == "CancelledError"
+
+
+def test_calls_that_are_given_up_end_each_span_once(
+    fake: FakeServer, spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry warns of what is done with a span that has ended."""
+    answered = threading.Event()
+    fake.before_infer = lambda number, context: answered.wait(5)
+
+    def waits_for(infers: int) -> bool:
+        return fake.infers < infers
+
+    async def cancelled(url: str) -> None:
+        async with AsyncFaceClient(url, tracing=spans.provider) as client:
+            call = asyncio.create_task(client.analyze(PHOTO))
+            many = client.analyze_many([PHOTO] * 3)
+            first = asyncio.create_task(anext(many))
+            while waits_for(4):
+                await asyncio.sleep(0.01)
+            call.cancel()
+            first.cancel()
+            await asyncio.gather(call, first, return_exceptions=True)
+            call = asyncio.create_task(client.analyze(PHOTO))
+            while waits_for(5):
+                await asyncio.sleep(0.01)
+        with pytest.raises(RuntimeError, match="closed"):
+            await call
+
+    with running(fake) as url:
+        asyncio.run(cancelled(url))
+        client = FaceClient(url, tracing=spans.provider)
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.analyze, PHOTO)
+            while waits_for(6):
+                time.sleep(0.01)
+            client.close()
+            with pytest.raises(RuntimeError, match="closed"):
+                call.result()
+        answered.set()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")] == []
+    assert len(spans.named(f"{SERVICE}/ModelInfer")) == len(spans.named("qface.analyze")) == 6
+    assert all("error.type" in attributes(span) for span in spans.named("qface.analyze"))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_cancelled_pause_gives_its_place_among_the_retries_up_at_once(traced: bool) -> None:
+    """The exception, which is kept here, holds the frames of the steps."""
+    left: list[str] = []
+
+    def waiting() -> Steps[None]:
+        try:
+            yield Pause(seconds=1.0)
+        finally:
+            left.append("the queue")
+
+    steps = waiting()
+    if traced:
+        steps = tracing.Spans(None, url="").steps(steps)
+    next(steps)
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        steps.throw(asyncio.CancelledError())
+    assert left == ["the queue"], cancelled
 
 
 def test_a_method_that_another_one_uses_has_no_span_of_its_own(fake: FakeServer, spans: Spans) -> None:
