@@ -66,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--without-tests", action="store_true", help="not the client's unit tests")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # also where the shell has the first one ignored, for the tests
+        signal.signal(number, signal.default_int_handler)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
