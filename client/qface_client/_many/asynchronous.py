@@ -93,7 +93,10 @@ class _Work:
 
     async def _work(self) -> None:
         while True:
-            self.done.put_nowait(await self._result(*await self._drawn.get()))
+            result = await self._result(*await self._drawn.get())
+            self.done.put_nowait(result)
+            if isinstance(result, BaseException):
+                return  # it ends the iteration, and may be what became of this task's cancellation
 
     async def _result(self, index: int, photo: Photo) -> PhotoResult | BaseException:
         try:

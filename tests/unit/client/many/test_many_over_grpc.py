@@ -80,6 +80,23 @@ def test_calls_of_tasks_are_cancelled(fake: FakeServer, url: str) -> None:
     asyncio.run(run())
 
 
+def test_a_loop_ends_whose_client_was_closed_and_whose_iterator_was_dropped(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Python 3.10 has it, where the end of a call and that of its task look alike.
+    monkeypatch.setattr("qface_client._connection.transport._is_cancelled", lambda task: False)
+
+    async def run() -> None:
+        async with AsyncFaceClient(url) as client:
+            async for _ in client.analyze_many([b"photo"] * 4, concurrency=4):
+                break
+
+    loop = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
+    loop.start()
+    loop.join(20)
+    assert not loop.is_alive()
+
+
 def test_a_server_that_restarts_in_the_middle_costs_no_photo() -> None:
     fake, port = FakeServer(contract_of(classes("mood", ["glad", "sad"]))), closed_port()
     fake.before_infer = late(0.005)
