@@ -98,7 +98,8 @@ class GrpcTransport:
         try:
             return wait_for(method, sent, timeout=step.timeout, metadata=self._server.metadata_of(step))
         except grpc.RpcError as error:
-            raise error_of(error, url=self._server.url, model=step.model) from error
+            failure = error_of(error, url=self._server.url, model=step.model)
+            raise failure from error.with_traceback(None)  # in gRPC's frames is the key
 
 
 class AsyncGrpcTransport:
@@ -161,7 +162,8 @@ class AsyncGrpcTransport:
         try:
             return await call, call
         except grpc.RpcError as error:
-            raise error_of(error, url=self._server.url, model=step.model) from error
+            failure = error_of(error, url=self._server.url, model=step.model)
+            raise failure from error.with_traceback(None)  # in gRPC's frames is the key
         except asyncio.CancelledError:
             # Closing the channel cancels its calls, which is no cancellation of the tasks that wait for them.
             if self._closed and not _is_cancelled(asyncio.current_task()):

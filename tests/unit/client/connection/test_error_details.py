@@ -4,6 +4,7 @@ import asyncio
 import copy
 import math
 import pickle
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,10 @@ def test_no_key_and_no_picture_is_in_an_error(fake: FakeServer, url: str) -> Non
     pickled = pickle.dumps(caught.value)
     assert KEY.encode() not in pickled
     assert len(pickled) < 2000
+    # What reports crashes often has the local variables of each frame.
+    linked: list[BaseException | None] = [caught.value, caught.value.__cause__]
+    frames = [frame for error in linked if error for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert not any(KEY in repr(value) for frame in frames for value in frame.f_locals.values())
 
 
 def test_an_answer_that_cannot_be_read_is_of_the_call_too(fake: FakeServer, url: str) -> None:
