@@ -7,6 +7,7 @@ inspected is what is sent on, whatever the client writes meanwhile.
 """
 
 import asyncio
+import fcntl
 import os
 import re
 from collections.abc import Iterable
@@ -65,6 +66,7 @@ def _copied(process: str, descriptor: str, name: str, size: int) -> bytes:
         try:
             if Path(f"/proc/self/fd/{opened}").readlink() != link:  # it became another file's meanwhile
                 raise _unreadable()
+            fcntl.fcntl(opened, fcntl.F_GET_SEALS)  # OSError where it is no memory: reading might not end
             data = os.pread(opened, size, 0)  # not mapped: a client that shortens it would end this process
         finally:
             os.close(opened)

@@ -102,6 +102,17 @@ def that_is_a_file_of_the_machine(shared: Shared) -> str:
     return shared.name(descriptor=os.open(path, os.O_RDONLY))
 
 
+def that_is_a_file_of_the_same_name(shared: Shared) -> str:
+    path = Path(f"/memfd:qface-{shared.token}")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    except OSError:
+        pytest.skip("no file can be made in /")
+    path.unlink()  # its name ends as that of anonymous memory now
+    os.write(descriptor, REQUEST)
+    return shared.name(descriptor=descriptor)
+
+
 def with_a_path_in_it(shared: Shared) -> str:
     return f"{os.getpid()}.../../../etc.{shared.token}.3"
 
@@ -115,6 +126,7 @@ WRONG = (
     shortened,
     closed,
     that_is_a_file_of_the_machine,
+    that_is_a_file_of_the_same_name,
     with_a_path_in_it,
 )
 
