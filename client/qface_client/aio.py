@@ -104,14 +104,15 @@ class AsyncFaceClient:
         shared_memory: bool = False,
     ) -> None:
         address = connection.joined(url)
+        self._url = address if transport is None else ""
         self._exchange = Exchange(
             timeout=as_timeout(timeout),
             expect_contract=expect_contract,
             retries=retries,
             retry_budget=retry_budget,
             hint=connection.proxy_hint(address),
+            server=self._url,
         )
-        self._url = address if transport is None else ""
         self._tracing = tracing_of(tracing, url=self._url)
         if transport is None:
             transport = AsyncGrpcTransport(

@@ -1,4 +1,4 @@
-"""Gives the errors of a client's methods what was asked for."""
+"""What a call of a client's method was for: for its error, and for the log where it took several tries."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
+from .._photos import name_of
+from .._telemetry import counted_tries
 from ..errors import Call, InvalidInput, QFaceError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,12 +25,19 @@ def describes_failures(method: F) -> F:
 
     @contextlib.contextmanager
     def describing(*arguments: Any, **named: Any) -> Iterator[None]:
-        try:
-            yield
-        except QFaceError as error:
-            given = signature.bind_partial(*arguments, **named).arguments
-            error.call = _described(error.call or Call(), method=method.__name__.lstrip("_"), given=given)
-            raise
+        name = method.__name__.lstrip("_")
+        with counted_tries() as tries:
+            try:
+                yield
+            except QFaceError as error:
+                given = signature.bind_partial(*arguments, **named).arguments
+                error.call = _described(error.call or Call(), method=name, given=given)
+                if tries is not None and tries.to_log:
+                    tries.log(name, file=error.call.file, error=error)
+                raise
+            if tries is not None and tries.to_log:
+                given = signature.bind_partial(*arguments, **named).arguments
+                tries.log(name, file=_file(given), error=None)
 
     if asyncio.iscoroutinefunction(method):
 
@@ -62,7 +71,7 @@ def _described(call: Call, *, method: str, given: Mapping[str, Any]) -> Call:
         url=given["self"]._url,
         model=model if isinstance(model, str) else None,
         tasks=_names(given.get("tasks")),
-        file=call.file or _file(given.get("photo", given.get("crop"))),
+        file=call.file or _file(given),
     )
 
 
@@ -73,5 +82,8 @@ def _names(tasks: Any) -> tuple[str, ...] | None:
     return tuple(map(str, tasks)) if isinstance(tasks, Collection) else None
 
 
-def _file(photo: Any) -> str | None:
-    return os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else None
+def _file(given: Mapping[str, Any]) -> str | None:
+    photo = given.get("photo", given.get("crop"))
+    if isinstance(photo, str | os.PathLike):
+        return os.fsdecode(photo)
+    return name_of(photo) if hasattr(photo, "read") else None

@@ -92,9 +92,12 @@ class Exchange:
         retries: bool,
         retry_budget: RetryBudget | None = None,
         hint: str = "",
+        server: str = "",
     ) -> None:
         self._models = ServerModels(
-            retries=Retries(enabled=retries, connect=timeout.connect, hint=hint, budget=retry_budget),
+            retries=Retries(
+                enabled=retries, connect=timeout.connect, hint=hint, budget=retry_budget, server=server
+            ),
             timeout=timeout,
             expect_contract=expect_contract,
         )

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .._telemetry import LOG, described
+from .._telemetry import LOG, described, further_try
 from ..errors import ConnectError, QFaceError, RequestTimeout, ServerBusy, with_end
 from .budget import RetryBudget, RetryTokens
+from .outage import Outage
 from .steps import Infer, Pause, ReadModel, Steps
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, and of all
@@ -53,7 +54,7 @@ class Retries:
 
     `enabled`: False sends each step once. `connect`: seconds within which a server that has never answered
     must. `hint`: why nothing may answer at the address. `budget`: what bounds the tries of all steps (None:
-    the default). `clock` in seconds, `jitter` in [0, 1).
+    the default). `server`: its address, for the log. `clock` in seconds, `jitter` in [0, 1).
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Retries:
         connect: float,
         hint: str = "",
         budget: RetryBudget | None = None,
+        server: str = "",
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -72,6 +74,7 @@ class Retries:
         self._clock = clock
         self._jitter = jitter
         self._tokens = RetryTokens(RetryBudget() if budget is None else budget, clock=clock)
+        self._outage = Outage(server, clock=clock)
         self._reached = False  # whether a server has ever answered, a refusal included
 
     def send(self, step: ReadModel | Infer) -> Steps[Any]:
@@ -102,15 +105,19 @@ class Retries:
                     ) from error
                 raise
             except (ServerBusy, ConnectError) as error:
-                self._reached = self._reached or isinstance(error, ServerBusy)
                 if not self._enabled or error.retry_after is None:
+                    self._reached = self._reached or isinstance(error, ServerBusy)
                     raise
+                if self._reached and isinstance(error, ConnectError):
+                    self._outage.lost(error)
+                self._reached = self._reached or isinstance(error, ServerBusy)
                 failure = error
             except QFaceError:
                 self._reached = True
                 raise
             else:
                 self._reached = True
+                self._outage.answered()
                 self._tokens.answered()
                 return outcome
 
@@ -118,10 +125,11 @@ class Retries:
             pause = self._pause(failure, bound=bound, left=until - self._clock())
             if pause is None:
                 raise self._given_up(failure, tries, began) from failure.__cause__
-            LOG.info("%s: try %d in %.2f s after %s", step.model, tries + 1, pause, described(failure))
+            LOG.debug("%s: try %d in %.2f s after %s", step.model, tries + 1, pause, described(failure))
             yield Pause(seconds=pause)
             if not (yield from self._tokens.take(until=until - SHORTEST_TRY)):
                 raise self._given_up(failure, tries, began, _NO_TOKEN) from failure.__cause__
+            further_try(step.model)
             bound = min(2 * bound, LONGEST_PAUSE)
 
     def _pause(self, failure: ServerBusy | ConnectError, *, bound: float, left: float) -> float | None:

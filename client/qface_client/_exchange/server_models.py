@@ -143,6 +143,7 @@ class ServerModels:
         if info.contract is not None:
             self.check_pin(info.contract.hash)
             self.contracts[info.contract.hash] = info.contract
+        LOG.debug("%s: its contract %s was read", model, _hash(info))
         self.remember(info, model=model)
         return info
 

@@ -4,6 +4,7 @@ from .crops import Crops, stack_crops, stack_in_thread
 from .encoded import Encoded, encode, encode_in_thread
 from .kinds import Photo, is_pixels
 from .parameters import box_tensor, landmarks_tensor, search_parameters, task_names
+from .reading import name_of
 
 __all__ = [
     "Crops",
@@ -14,6 +15,7 @@ __all__ = [
     "encode_in_thread",
     "is_pixels",
     "landmarks_tensor",
+    "name_of",
     "search_parameters",
     "stack_crops",
     "stack_in_thread",

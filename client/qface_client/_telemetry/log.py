@@ -9,8 +9,8 @@ _MOST = 500  # characters of a sentence that has a server's words in it
 
 
 def one_line(text: str) -> str:
-    """What a server sends, as it may stand in a line of a log."""
-    return " ".join(text.split())[:_MOST]
+    """What a server sends, or a file is called, as it may stand in a line of a log."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split())[:_MOST])
 
 
 def described(error: Exception) -> str:
