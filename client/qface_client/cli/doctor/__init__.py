@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..._version import __version__
 from .. import output, statuses
+from ..argument_types import names
 from ..connection_options import Commands
 from . import caller, service, way
 from .caller import Caller
@@ -34,6 +35,12 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--photo", type=Path, metavar="FILE", help="what is sent to measure (a plain picture, without a face)"
+    )
+    parser.add_argument(
+        "--tasks",
+        type=names,
+        metavar="A,B",
+        help="the picture's tasks, where a key may ask for some only (all; see `qface info`)",
     )
     parser.add_argument(
         "--expect-contract", metavar="HASH", help="the only contract that is right (`qface info` prints it)"

@@ -52,6 +52,12 @@ class Server:
         return model
 
     @property
+    def tasks(self) -> tuple[str, ...] | None:
+        """What the picture is answered by; None: all tasks."""
+        tasks: list[str] | None = self.caller.options.tasks
+        return None if tasks is None else tuple(tasks)
+
+    @property
     def timeout(self) -> float:
         """Seconds of a call with a picture."""
         timeout: float = self.caller.options.timeout

@@ -10,7 +10,7 @@ from PIL import Image
 from ..._connection.messages import error_of
 from ..._exchange.exchange import require_contract
 from ..._version import __version__
-from ...errors import QFaceError
+from ...errors import NotPermitted, QFaceError
 from ...measuring.percentiles import percentile
 from .. import output
 from .findings import Check, Finding
@@ -21,6 +21,7 @@ READY, SERVER, CONTRACT, CANARY = "ready", "server", "contract", "canary"
 EMPTY_CALLS, CANARIES = 10, 5
 CANARY_SECONDS = 20.0  # after which no further picture is sent
 _LONG_MS = 50.0  # of a round trip
+_SLOW_MS = 1000.0  # of a picture
 _PLAIN = (640, 480)
 
 
@@ -111,7 +112,9 @@ def canary(server: Server) -> Iterator[Finding]:
         yield _failed(CANARY, error, server)
         return
     except QFaceError as error:
-        yield Finding(check=CANARY, mark="wrong", sentence=str(error))
+        limited = isinstance(error, NotPermitted) and server.tasks is None
+        advice = "where the key may ask for some tasks only, name them: --tasks A,B" if limited else ""
+        yield Finding(check=CANARY, mark="wrong", sentence=str(error), advice=advice)
         return
     what = "a plain picture" if server.photo is None else str(server.photo)
     whole = percentile(walls, 0.5)
@@ -133,6 +136,11 @@ def _advice(parts: Mapping[str, float], whole: float) -> str:
         return "requests wait for others most of the time: send fewer at once, or add a server"
     if parts["network"] > _LONG_MS:
         return "the way there and back is long: several pictures under way at once make up for it"
+    if whole > _SLOW_MS:
+        return (
+            "that is slow even without a GPU, unless the picture is of a crowd: look whether others use its "
+            "processor, and at the server's log and metrics"
+        )
     return ""
 
 
@@ -140,11 +148,11 @@ def _send(server: Server, picture: bytes) -> tuple[list[float], list[Mapping[str
     """Milliseconds of each answer here, what the server states of each (empty: not of all), faces."""
     walls, timings, faces = list[float](), list[Mapping[str, float]](), 0
     with server.client(timeout=server.timeout) as client:
-        client.analyze(picture, model=server.model)  # connects, and reads the contract
+        client.analyze(picture, server.tasks, model=server.model)  # connects, and reads the contract
         end = time.monotonic() + CANARY_SECONDS
         while not walls or (len(walls) < CANARIES and time.monotonic() < end):
             began = time.perf_counter()
-            analysis = client.analyze(picture, model=server.model)
+            analysis = client.analyze(picture, server.tasks, model=server.model)
             walls.append(1e3 * (time.perf_counter() - began))
             timings.append(analysis.provenance.timings)
             faces = len(analysis)

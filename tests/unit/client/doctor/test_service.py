@@ -125,6 +125,24 @@ def test_a_picture_that_is_not_answered(capsys: Capsys, tmp_path: Path) -> None:
     assert "none.jpg can't be read" in photo.of("canary")["sentence"]
 
 
+def test_a_key_that_may_ask_for_some_tasks_only(capsys: Capsys) -> None:
+    fake = DescribedServer(contract_of(classes("mood", ["glad"]), classes("size", ["large"])))
+
+    def permit(number: int, context: grpc.ServicerContext) -> None:
+        if any(name.startswith("size") for name in fake.asked):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "the key may not ask for size")
+
+    fake.before_infer = permit
+    with running(fake, health=health()) as url:
+        every = doctor(capsys, url)
+        some = doctor(capsys, url, "--tasks", "mood")
+        refused = doctor(capsys, url, "--tasks", "mood,size")
+    assert every.wrong == refused.wrong == ["canary"]
+    assert "--tasks A,B" in every.of("canary")["advice"]
+    assert "--tasks" not in refused.of("canary")["advice"]
+    assert some.status == 0
+
+
 def test_where_the_time_goes_is_said_where_it_is_remarkable(
     capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,10 +153,15 @@ def test_where_the_time_goes_is_said_where_it_is_remarkable(
         bare = doctor(capsys, url).of("canary")
         monkeypatch.setattr(service, "_LONG_MS", 0.0)
         far = doctor(capsys, url).of("canary")
+        monkeypatch.setattr(service, "_LONG_MS", 1e6)
+        monkeypatch.setattr(service, "_SLOW_MS", 0.0)
+        slow = doctor(capsys, url).of("canary")
     assert busy["mark"] == "note"
     assert "requests wait for others" in busy["advice"]
     assert "does not state its time" in bare["sentence"]
     assert "the way there and back is long" in far["advice"]
+    assert slow["mark"] == "note"
+    assert "that is slow" in slow["advice"]
 
 
 def test_each_of_several_servers_is_looked_at(capsys: Capsys) -> None:
