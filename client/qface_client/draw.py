@@ -3,9 +3,10 @@
 Masks are laid over the face as clear colours; points that can't be seen are rings. Both are explained in a
 legend below the picture.
 
-Sizes follow the picture, so that the drawing reads the same on 96 and on 6,000 pixels: small pictures are
-enlarged first. A caption stands beside its face where that hides no face; where there is no such place,
-a column is added at the picture's right. Many faces get short captions.
+Sizes follow the picture, so that the drawing reads the same on 96 and on 6,000 pixels: small pictures with a
+face are enlarged first. What of a face lies outside the photo, as landmarks of a close-up do, is not drawn.
+A caption stands beside its face where that hides no face; where there is no such place, a column is added at
+the picture's right. Many faces get short captions.
 """
 
 from collections.abc import Sequence
@@ -32,11 +33,11 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     """A new RGB picture with the answers of `faces` on it.
 
     `picture` is the photo that was analyzed; its EXIF rotation is applied first, as the server did.
-    The result is at least as large: small pictures are enlarged, a column may be added at the right, and a
-    legend below where there are masks, or points whose visibility is known.
+    The result is at least as large: small pictures with a face are enlarged, a column may be added at the
+    right, and a legend below where there are masks, or points whose visibility is known.
     """
     upright = _rgb(ImageOps.exif_transpose(picture))
-    enlarged = max(1.0, SMALLEST_SIDE / max(upright.size))
+    enlarged = max(1.0, SMALLEST_SIDE / max(upright.size)) if faces else 1.0
     if enlarged > 1:
         size = (max(1, round(upright.width * enlarged)), max(1, round(upright.height * enlarged)))
         upright = upright.resize(size, Image.Resampling.LANCZOS)
@@ -53,6 +54,7 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
     pen = _Pen(layer, scale=sharp)
     for placed in plan.faces:
         _draw_face(pen, placed, unit=plan.unit)
+    _clear_outside(layer, photo=(upright.width * sharp, upright.height * sharp))
     for placed in plan.faces:
         _draw_caption(pen, placed)
     _draw_legend(pen, legend, top=plan.canvas[1])
@@ -60,6 +62,12 @@ def draw_faces(picture: Image.Image, faces: Sequence[Face]) -> Image.Image:
         layer = layer.resize(size, Image.Resampling.LANCZOS)
     canvas.paste(layer, mask=layer)
     return canvas
+
+
+def _clear_outside(layer: Image.Image, *, photo: tuple[int, int]) -> None:
+    """Remove what was drawn of faces beside and below the photo, where captions and the legend stand."""
+    layer.paste((0, 0, 0, 0), (photo[0], 0, *layer.size))
+    layer.paste((0, 0, 0, 0), (0, photo[1], *layer.size))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -24,14 +24,14 @@ examples:
   qface analyze photo.jpg                                    a table for people
   qface analyze photos/ --csv faces.csv                      every picture in a folder and below it
   qface analyze photos/ --parquet faces.parquet --tasks age  for pandas, DuckDB, Spark
-  qface analyze "photos/**/*.png" --json | jq .faces_found   a line of JSON a photo
+  qface analyze "photos/**/*.png" --json | jq .faces_found   a line of JSON an answered photo
   qface analyze photos/ --draw drawn/ --quiet                each photo with its answers on it
   curl -s https://example.org/a.jpg | qface analyze -        one picture from standard input
   find . -name "*.jpg" -print0 | qface analyze --files-from - --null --csv faces.csv
 
 A photo without a face is an answer. A photo that fails is reported on standard error and hides no other; in
-CSV and Parquet it has a row with its error. Ctrl-C ends at once and keeps what is finished. Exit statuses:
-qface --help.
+CSV and Parquet it has a row with its error, in --json no line. Ctrl-C ends at once and keeps what is
+finished. Exit statuses: qface --help.
 """
 
 

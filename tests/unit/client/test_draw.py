@@ -13,6 +13,7 @@ from qface_client import draw as drawing
 from qface_client._drawing import layout
 from qface_client._drawing import legend as legends
 from qface_client.draw import AXES, axes_of, draw_faces
+from qface_client.kinds.base import BACK
 from qface_client.kinds.mask import MASK_ALPHA
 from qface_client.results import OUTSIDE, Box
 from runtime.image.decode import decode_image
@@ -103,6 +104,20 @@ def test_the_exif_rotation_is_applied_before_boxes_are_drawn() -> None:
 def test_faces_that_reach_out_of_the_photo_or_have_no_size_are_drawn() -> None:
     odd = [face((-50, -50, 100, 100)), face((700, 700, 900, 900)), face((300, 300, 300, 300))]
     assert draw_faces(Image.new("RGB", (800, 800)), odd).size[0] >= 800
+
+
+def test_what_of_a_face_lies_outside_the_photo_is_not_drawn() -> None:
+    """A close-up: captions stand beside the photo, the legend below it, with a gap that nothing crosses."""
+    xy = np.array([[102, 50], [102, 80], [50, 102], [20, 102]], np.float32)
+    close = face((5, 5, 99, 99), yaw=70, roll=10)
+    sight = Visibility({"p": 0.9, "q": 0.1}, active=["p"], task="dots", indices=(0, 1))
+    answers = {**close.answers, "dots": Points(xy, ("tip",) * len(xy)), "sight": sight}
+    only = Face(box=close.box, score=1, landmarks5=None, answers=answers, contract=None)
+    drawn = np.asarray(draw_faces(Image.new("RGB", (100, 100)), [only])).astype(int)
+    side, smooth = drawing.SMALLEST_SIDE, 3  # pixels over which an edge is smoothed
+    assert drawn.shape[0] > side < drawn.shape[1]
+    for gap in (drawn[:side, side + smooth : side + 8], drawn[side + smooth : side + 8, :side]):
+        assert np.abs(gap - BACK).max() < 3
 
 
 def test_pictures_of_every_mode_can_be_drawn_on() -> None:

@@ -20,6 +20,12 @@ from .answered import Answered
 
 # In each drawing's metadata: only a file that has it is replaced by a new drawing.
 _MARK = "drawn by qface"
+_DESCRIPTION = 0x010E  # EXIF's, where it is in a WebP
+# A photo's suffix -> its drawing's: what lost detail before is not kept as PNG, ten times as large.
+_SUFFIXES = {
+    ".webp": ".webp",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".avif"), ".jpg"),
+}
 # Pictures are decoded and encoded without Python's lock.
 _THREADS = 4
 
@@ -68,7 +74,7 @@ class Drawings:
     def target(self, picture: Picture) -> Path:
         """The file for a photo's drawing, which no other photo gets."""
         place = self.folder / picture.place
-        suffix = ".jpg" if place.suffix.lower() in (".jpg", ".jpeg") else ".png"
+        suffix = _SUFFIXES.get(place.suffix.lower(), ".png")
         target, number = place.with_suffix(suffix), 1
         while target in self._taken or _is_other(target, picture):
             number += 1
@@ -113,9 +119,13 @@ def draw(picture: Picture, analysis: Analysis, *, target: Path) -> None:
 def _format(target: Path) -> dict[str, Any]:
     if target.suffix == ".jpg":
         return {"format": "JPEG", "quality": 92, "subsampling": 0, "comment": _MARK.encode()}
+    if target.suffix == ".webp":
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = _MARK
+        return {"format": "WEBP", "quality": 92, "method": 1, "exif": exif}
     about = PngInfo()
     about.add_text("Comment", _MARK)
-    return {"format": "PNG", "pnginfo": about}
+    return {"format": "PNG", "pnginfo": about, "compress_level": 3}
 
 
 def _is_other(target: Path, picture: Picture) -> bool:
@@ -126,7 +136,8 @@ def _is_other(target: Path, picture: Picture) -> bool:
         if isinstance(picture.photo, str) and target.samefile(picture.photo):
             return True
         with Image.open(target) as opened:
-            comment = opened.info.get("comment", opened.info.get("Comment", ""))
+            exif = opened.getexif().get(_DESCRIPTION, "") if opened.format == "WEBP" else ""
+            comment = opened.info.get("comment", opened.info.get("Comment", exif))
     except (OSError, ValueError, Image.DecompressionBombError):
         return True
     return (comment.decode(errors="replace") if isinstance(comment, bytes) else comment) != _MARK

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from qface_client import cli
+from qface_client.draw import SMALLEST_SIDE
 from tests.helpers.fake_v2_server import FakeServer
 
 
@@ -37,7 +38,35 @@ def test_a_second_run_draws_over_the_first(url: str, photos: Path, tmp_path: Pat
     assert tree(photos / "drawn") == ["a.png", "in/a.jpg", "in/b.png"]
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+@pytest.mark.parametrize(
+    ("name", "drawing", "format"),
+    [
+        ("a.JPEG", "a.jpg", "JPEG"),
+        ("a.jfif", "a.jpg", "JPEG"),
+        ("a.webp", "a.webp", "WEBP"),
+        ("a.tif", "a.png", "PNG"),
+    ],
+)
+def test_a_drawing_has_a_format_that_suits_its_photo(
+    url: str, tmp_path: Path, name: str, drawing: str, format: str
+) -> None:
+    make(tmp_path / name)
+    assert cli.main(["analyze", str(tmp_path / name), "--draw", str(tmp_path / "drawn")]) == 0
+    assert tree(tmp_path / "drawn") == [drawing]
+    with Image.open(tmp_path / "drawn" / drawing) as opened:
+        assert opened.format == format
+        assert max(opened.size) >= SMALLEST_SIDE
+
+
+def test_a_photo_without_a_face_keeps_its_size(fake: FakeServer, url: str, tmp_path: Path) -> None:
+    fake.faces = 0
+    make(tmp_path / "a.webp")
+    assert cli.main(["analyze", str(tmp_path / "a.webp"), "--draw", str(tmp_path / "drawn")]) == 0
+    with Image.open(tmp_path / "drawn" / "a.webp") as opened:
+        assert opened.size == (60, 50)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
 def test_a_file_that_is_no_drawing_is_never_written_over(url: str, tmp_path: Path, name: str) -> None:
     photo, other = tmp_path / name, tmp_path / "drawn" / name
     make(photo, other)
