@@ -175,7 +175,7 @@ def test_info_prints_the_notice_and_none_where_there_is_none(
     assert "notice" not in capsys.readouterr().out
     fake.notice = "Your age is estimated.\nAsk \x1b[31mus."
     assert cli.main(["info", "--url", url]) == 0
-    assert "  notice: Your age is estimated.\n  Ask ?[31mus.\n" in capsys.readouterr().out
+    assert "  notice: Your age is estimated.\n  Ask \\x1b[31mus.\n" in capsys.readouterr().out
     assert cli.main(["info", "--json", "--url", url]) == 0
     assert json.loads(capsys.readouterr().out)["notice"] == fake.notice
 
