@@ -14,6 +14,7 @@ from ..reading import ENGINE_MODEL
 from .installed import require_runtime
 from .models import models_of, usable_cores
 from .network import LocalModel
+from .versions import warn_of_others
 
 
 class LocalTransport:
@@ -34,6 +35,7 @@ class LocalTransport:
         self._models: dict[str, LocalModel] = models_of(
             Path(source), threads=threads, detector=None if detector is None else Path(detector)
         )
+        warn_of_others(Path(source))
         # More at a time would share the same cores, and hold the pixels of as many photos.
         self._turns = threading.BoundedSemaphore(2 * (threads or usable_cores()))
 
