@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._version import __version__
-from .errors import ContractError, UnknownKind, UnknownTask
+from .errors import ContractError, InvalidInput, UnknownKind, UnknownTask
 from .kinds import KINDS
 
 __all__ = ["CONTRACT_VERSION", "Contract", "ModelInfo", "TaskSpec", "parse_contract"]
@@ -69,12 +69,28 @@ class Contract:
         return tuple(task.name for task in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `qface info --json` prints it."""
-        tasks = [
-            {"name": task.name, "kind": task.kind, "labels": list(task.labels), "unit": task.unit}
-            for task in self.tasks
-        ]
-        return {"contract": self.hash, "input_size": self.input_size, "crop": self.crop, "tasks": tasks}
+        """Plain data, which `from_dict` reads; `qface info --json` prints it and more."""
+        return {
+            "version": CONTRACT_VERSION,
+            "contract": self.hash,
+            "input_size": self.input_size,
+            "crop": self.crop,
+            "tasks": [_task_data(task) for task in self.tasks],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Contract":
+        """The contract of which `to_dict` or `qface info --json` gave this data.
+
+        InvalidInput for other data, ContractError for a version that is newer than this client.
+        """
+        try:
+            return _read(data)
+        except _UNREADABLE as error:
+            raise InvalidInput(
+                f"the data is no contract as to_dict() gives it ({_reason(error)}): save "
+                "client.contract().to_dict(), or what `qface info --json` prints"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """`to_dict()` by its older name: plain data, no text."""
@@ -141,23 +157,48 @@ def parse_parameters(text: str) -> tuple[str, ...]:
 def parse_contract(text: str) -> Contract:
     """A contract from its JSON; ContractError says what is wrong with it. Unknown keys are ignored."""
     try:
-        data = json.loads(text)
-        version = int(data["version"])
-        if version > CONTRACT_VERSION:
-            raise ContractError(
-                f"the server's contract has version {version}, qface-client {__version__} reads up to "
-                f"{CONTRACT_VERSION}: upgrade qface-client"
-            )
-        return Contract(
-            hash=str(data["hash"]),
-            input_size=int(data["input_size"]),
-            tasks=tuple(_parse_task(entry) for entry in data["tasks"]),
-            crop=str(data.get("crop", "aligned")),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        return _read(json.loads(text))
+    except _UNREADABLE as error:
         raise ContractError(
-            f"the server's contract can't be read ({type(error).__name__}: {error}): build it again"
+            f"the server's contract can't be read ({_reason(error)}): build it again"
         ) from error
+
+
+# What reading raises of data that is no contract.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+
+
+def _read(data: Mapping[str, Any]) -> Contract:
+    version = int(data["version"])
+    if version > CONTRACT_VERSION:
+        raise ContractError(
+            f"the contract has version {version}, and qface-client {__version__} reads up to "
+            f"{CONTRACT_VERSION}: upgrade qface-client"
+        )
+    return Contract(
+        hash=str(data["hash"] if "hash" in data else data["contract"]),
+        input_size=int(data["input_size"]),
+        tasks=tuple(_parse_task(entry) for entry in data["tasks"]),
+        crop=str(data.get("crop", "aligned")),
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return f"{type(error).__name__}: {error}"
+
+
+def _task_data(task: TaskSpec) -> dict[str, Any]:
+    seen = {"task": task.points_task, "indices": list(task.points)}
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "labels": list(task.labels),
+        "unit": task.unit,
+        **({} if task.threshold is None else {"threshold": task.threshold}),
+        **({} if task.points_task is None else {"visible_points": seen}),
+    }
 
 
 def _parse_task(entry: dict[str, Any]) -> TaskSpec:

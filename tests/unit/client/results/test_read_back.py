@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qface_client import Analysis, Face, InvalidInput, Mask, MultiLabel, Provenance, Visibility
+from qface_client import (
+    Analysis,
+    Contract,
+    ContractError,
+    Face,
+    InvalidInput,
+    Mask,
+    MultiLabel,
+    Provenance,
+    Visibility,
+)
+from qface_client.contract import parse_contract
 from qface_client.tables import faces_to_frame
 from tests.helpers.random_answers import CONTRACT, photo_of, task_of
 
@@ -88,3 +99,41 @@ def test_data_that_is_no_analysis_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no attribute"):
         Face.from_dict("text", CONTRACT)  # type: ignore[arg-type]
     assert len(Analysis.from_dict(line_of(photo_of(0)), CONTRACT)) == 0
+
+
+def test_a_contract_is_read_back_whole_as_its_data_and_by_its_parser() -> None:
+    data = json.loads(json.dumps(CONTRACT.to_dict()))
+    assert Contract.from_dict(data) == CONTRACT
+    assert parse_contract(json.dumps(data)) == CONTRACT
+    assert Contract.from_dict({**data, "models": ["main"], "server": {"version": "1"}}) == CONTRACT
+    assert {task.threshold for task in CONTRACT.tasks} > {None}
+    assert any(task.points for task in CONTRACT.tasks)
+
+
+def test_a_task_of_a_kind_that_is_not_known_is_read_back_too() -> None:
+    aura = {"name": "aura", "kind": "hologram", "labels": ["x"], "unit": "lux"}
+    data = {"version": 1, "contract": "abc", "input_size": 8, "crop": "box", "tasks": [aura]}
+    assert Contract.from_dict(data).to_dict() == data
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"version": None}, "TypeError"),
+        ({"tasks": [{"name": "mood"}]}, "'labels' is missing"),
+        ({"input_size": "large"}, "ValueError"),
+        ({"tasks": ["mood"]}, "TypeError"),
+    ],
+)
+def test_data_that_is_no_contract_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"no contract as to_dict\(\) gives it \(.*{reason}"):
+        Contract.from_dict({**CONTRACT.to_dict(), **change})
+    with pytest.raises(InvalidInput, match="'version' is missing"):
+        Contract.from_dict({})
+    with pytest.raises(InvalidInput, match="TypeError"):
+        Contract.from_dict("text")  # type: ignore[arg-type]
+
+
+def test_a_contract_of_a_later_version_asks_for_an_upgrade() -> None:
+    with pytest.raises(ContractError, match=r"has version 2.*upgrade qface-client"):
+        Contract.from_dict({**CONTRACT.to_dict(), "version": 2})
