@@ -20,7 +20,7 @@ from ._recording.index import Index, parameters_text
 from ._recording.missing import not_recorded
 from ._recording.writer import Writer
 from .contract import ModelInfo
-from .errors import QFaceError
+from .errors import NotRecorded, QFaceError
 from .transports import AsyncTransport, Transport, awaitable
 
 __all__ = ["AsyncRecorded", "Recorded", "Replayed"]
@@ -107,10 +107,13 @@ class Replayed:
     The same request several times gets its recorded outcomes in their order, then the last one again. A
     request for fewer tasks than were recorded is answered; one that is not in the file is NotRecorded.
     InvalidInput where the file is no recording. Thread-safe; FaceClient and AsyncFaceClient take it.
+
+    `missing`: the sentences of NotRecorded so far, for tests of programs that catch every QFaceError.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._index = Index(path)
+        self.missing: list[str] = []
 
     def read_model(self, step: ReadModel) -> ModelInfo:
         """The model as it was then, with those outputs that were requested of it.
@@ -119,7 +122,7 @@ class Replayed:
         """
         places = self._index.models(step.model)
         if not places:
-            raise not_recorded(self._index, step)
+            raise self._not_recorded(step)
         outcome = self._index.next_of(places)
         if isinstance(outcome, QFaceError):
             raise outcome
@@ -131,7 +134,7 @@ class Replayed:
         """As of `Transport`."""
         wanted, places = frozenset(step.outputs), self._places(step)
         if not places:
-            raise not_recorded(self._index, step)
+            raise self._not_recorded(step)
         outcome = self._index.next_of(places)
         if isinstance(outcome, QFaceError):
             raise outcome
@@ -142,6 +145,11 @@ class Replayed:
     def close(self) -> None:
         """As of `Transport`."""
         self._index.close()
+
+    def _not_recorded(self, step: ReadModel | Infer) -> NotRecorded:
+        error = not_recorded(self._index, step)
+        self.missing.append(str(error))
+        return error
 
     def _places(self, step: Infer) -> list[int]:
         """Where the outcomes of a request lie: of the very same one, else of what answers it too."""

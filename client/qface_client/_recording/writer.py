@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from .._exchange.steps import Infer, ReadModel, Reply
+from .._telemetry import LOG
 from ..contract import ModelInfo
 from ..errors import ConnectError, InvalidInput, QFaceError, RequestTimeout, ServerBusy
 from .lines import HEADER, outcome_to_json, request_to_json, to_line
@@ -27,6 +28,7 @@ class Writer:
         self._path = Path(path)
         self._part = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.part")
         self._lock = threading.Lock()
+        self._older = _identity(self._path)
         self._empty = True
         try:
             self._file: IO[bytes] | None = self._part.open("xb", buffering=0)
@@ -58,8 +60,13 @@ class Writer:
         try:
             if self._empty:
                 self._part.unlink()
-            else:
-                self._part.replace(self._path)
+                return
+            if _identity(self._path) != self._older:
+                LOG.warning(
+                    "%s was written by another recorder meanwhile, whose answers are lost: use one a file",
+                    self._path,
+                )
+            self._part.replace(self._path)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -73,3 +80,12 @@ class Writer:
         return InvalidInput(
             f"the recording {self._path} can't be written ({error.strerror or error}): check its folder"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

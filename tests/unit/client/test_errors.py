@@ -1,6 +1,7 @@
 """Each failure has its own error and says what to do; nothing waits for ever."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 
 import grpc
@@ -31,6 +32,7 @@ from tests.helpers.fake_v2_server import (
     refuse,
     serve,
 )
+from tests.helpers.paths import ROOT
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 QUEUE_FULL = "[request id: <id_unknown>] Exceeds maximum queue size"
@@ -308,3 +310,19 @@ def test_no_call_outlives_its_deadline_when_the_address_is_silent(method: str) -
             pytest.raises(ConnectError, match=r"within 0\.5 s"),
         ):
             getattr(client, method)(PHOTO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [errors.__doc__ or "", (ROOT / "docs/client/connections.md").read_text()],
+    ids=["module", "page"],
+)
+def test_the_tree_of_errors_is_the_documented_one(text: str) -> None:
+    documented, path = {"QFaceError": "Exception"}, ["QFaceError"]
+    for indent, name in re.findall(r"^(?:    )?(│ +)?[├└]── (\w+) ", text, re.MULTILINE):
+        path[1 + bool(indent) :] = [name]
+        documented[name] = path[-2]
+    classes_of = [getattr(errors, name) for name in errors.__all__]
+    assert documented == {
+        each.__name__: each.__base__.__name__ for each in classes_of if issubclass(each, Exception)
+    }

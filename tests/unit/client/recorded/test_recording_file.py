@@ -45,6 +45,23 @@ def test_an_older_recording_stays_until_the_new_one_is_whole(fake: FakeServer, u
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_of_two_recorders_of_a_file_the_last_one_wins_and_warns(
+    url: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaceClient(url, record=path) as older:
+        older.analyze(PHOTO)
+    with FaceClient(url, record=path) as outer:
+        outer.analyze(PHOTO)
+        assert not caplog.records
+        with FaceClient(url, record=path) as inner:
+            inner.detect(PHOTO)
+        assert not caplog.records
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("qface_client", "WARNING")
+    assert f"{path} was written by another recorder meanwhile" in record.getMessage()
+    assert faces_in(path) == 1
+
+
 def test_what_a_killed_run_had_written_can_be_replayed(url: str, path: Path) -> None:
     client = FaceClient(url, record=path)
     client.analyze(PHOTO)

@@ -233,3 +233,15 @@ def test_a_model_has_the_outputs_that_were_requested_of_it(fake: FakeServer, pat
     with FaceClient(transport=Replayed(path)) as client:
         analysis = client.analyze(PHOTO)
     assert (analysis.faces_found, analysis.smallest_face) == (2, None)
+
+
+def test_what_is_missing_is_kept_for_who_catches_every_error(url: str, path: Path) -> None:
+    with FaceClient(url, record=path) as client:
+        client.analyze(PHOTO)
+    replayed = Replayed(path)
+    with FaceClient(transport=replayed) as client:
+        client.analyze(PHOTO)
+        assert replayed.missing == []
+        with pytest.raises(NotRecorded) as raised:
+            client.analyze(PHOTO[:4])
+    assert replayed.missing == [str(raised.value)]
