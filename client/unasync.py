@@ -36,7 +36,6 @@ _WORDS = (
     (r"awaitable\(transport\)", "transport"),
     (r"\bAsyncGrpcTransport\b", "GrpcTransport"),
     (r"\bAsyncRecorded\b", "Recorded"),
-    (r"\(await (self\.analyze_crops\([^)]*\))\)", r"\1"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"__a(enter|exit)__", r"__\1__"),

@@ -12,7 +12,7 @@ twin, `qface_client.draw` draws answers on a picture, and `qface` is the command
 
 from ._connection import Tls
 from ._exchange.budget import RetryBudget
-from ._exchange.retries import Timeout
+from ._exchange.deadline import Timeout
 from ._many import PhotoResult
 from ._version import __version__
 from .aio import AsyncFaceClient

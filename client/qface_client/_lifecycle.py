@@ -24,6 +24,11 @@ class Lifecycle:
                 "one here, after the fork"
             )
 
+    def described(self, url: str) -> str:
+        """The client as its `repr` shows it; `url`: "" where not gRPC carries its calls."""
+        state = ", closed" if self._closed else ""
+        return f"<{self._kind} {url or 'with a transport'}{state}>"
+
     def end(self) -> bool:
         """Close; whether to free what the client holds: that is the first closer's in the own process."""
         with self._lock:

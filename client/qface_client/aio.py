@@ -20,8 +20,8 @@ from . import _connection as connection
 from ._connection import AsyncGrpcTransport, Tls
 from ._exchange.asked import describes_failures, of_picture
 from ._exchange.budget import RetryBudget
+from ._exchange.deadline import Timeout, as_timeout
 from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
-from ._exchange.retries import Timeout, as_timeout
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._lifecycle import Lifecycle
 from ._many import PhotoResult, check_many, stream_async
@@ -58,7 +58,8 @@ class AsyncFaceClient:
 
     `url`: host:port of the server's gRPC. Several servers: ["a:8001", "b:8001"], or a name that has all their
     addresses, "dns:///faces:8001". Requests go in turn to those that are ready.
-    `timeout`: seconds, always finite; a number sets `Timeout.request`.
+    `timeout`: seconds for each call, always finite; a number sets `Timeout.request`. `timeout=` of a call is
+    the call's own: it bounds all its tries, and the server knows it. ValueError for what is no such number.
     `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
     otherwise. Without it the client follows the server's contract as it changes.
     `api_key`: who calls; without it what QFACE_API_KEY says, or the file that QFACE_API_KEY_FILE names.
@@ -140,6 +141,7 @@ class AsyncFaceClient:
         max_faces: int | None = None,
         min_face: float | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first, with the answers of `tasks` (None: all).
 
@@ -152,12 +154,12 @@ class AsyncFaceClient:
 
         `min_score`: the detector's score from which on a face counts (0.5). `max_faces`: of more faces the
         best seen (the server's limit). `min_face`: the smallest face to look for, as a share of the photo's
-        longer side; a small one finds more faces in large photos and takes several times as long. The
-        Analysis says how many faces were found, and how small ones were looked for.
+        longer side; a small one finds more faces in large photos and takes several times as long.
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        exchange = self._exchange.within(timeout)
         encoded = await encode_in_thread(photo)
-        steps = self._exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
+        steps = exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
         return await self._run(steps, photo=encoded)
 
     @describes_failures
@@ -171,6 +173,7 @@ class AsyncFaceClient:
         max_faces: int | None = None,
         min_face: float | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
         concurrency: int = 16,
         ordered: bool = False,
     ) -> AsyncGenerator[PhotoResult, None]:
@@ -186,30 +189,22 @@ class AsyncFaceClient:
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
         names = task_names(tasks)
         check_many(photos, concurrency=concurrency, awaited=True)
-        analyze = functools.partial(
-            self.analyze,
-            tasks=names,
-            model=model,
-            min_score=min_score,
-            max_faces=max_faces,
-            min_face=min_face,
-            priority=priority,
-        )
-
+        exchange = self._exchange.within(timeout)
+        rest: dict[str, Any] = {**search, "model": model, "priority": priority, "timeout": timeout}
         return stream_async(
             photos,
-            prepare=functools.partial(self._analyze_many, tasks=names, model=model, search=search),
-            analyze=analyze,
+            prepare=functools.partial(self._analyze_many, exchange, tasks=names, model=model, search=search),
+            analyze=functools.partial(self.analyze, tasks=names, **rest),
             concurrency=concurrency,
             ordered=ordered,
         )
 
     @describes_failures
     async def _analyze_many(
-        self, *, tasks: tuple[str, ...] | None, model: str | None, search: Mapping[str, int | float]
+        self, exchange: Exchange, *, tasks: tuple[str, ...] | None, model: str | None, search: dict[str, Any]
     ) -> None:
         """What comes before the first photo: an error here is that of all photos."""
-        await self._run(self._exchange.prepare(tasks=tasks, network=model, search=search), photo=None)
+        await self._run(exchange.prepare(tasks=tasks, network=model, search=search), photo=None)
 
     @describes_failures
     @traced
@@ -221,14 +216,16 @@ class AsyncFaceClient:
         max_faces: int | None = None,
         min_face: float | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
     ) -> Analysis:
         """Every face of a photo, best score first: box, score and five landmarks, no task.
 
         `min_score`, `max_faces`, `min_face`: as for `analyze`.
         """
         search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        exchange = self._exchange.within(timeout)
         encoded = await encode_in_thread(photo)
-        steps = self._exchange.detect(encoded, search=search, priority=priority)
+        steps = exchange.detect(encoded, search=search, priority=priority)
         return await self._run(steps, photo=encoded)
 
     @describes_failures
@@ -242,6 +239,7 @@ class AsyncFaceClient:
         tasks: Iterable[str] | None = None,
         model: str | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
     ) -> Face:
         """One face whose place is known: no detection.
 
@@ -249,8 +247,9 @@ class AsyncFaceClient:
         corner of the subject), both in the photo's pixels after its EXIF rotation. With neither, the
         whole picture is the face. Asked for one task, its own ensemble answers.
         """
+        exchange = self._exchange.within(timeout)
         encoded = await encode_in_thread(photo)
-        steps = self._exchange.face(
+        steps = exchange.face(
             encoded, box=box, landmarks=landmarks, tasks=tasks, network=model, priority=priority
         )
         return await self._run(steps, photo=encoded)
@@ -264,11 +263,13 @@ class AsyncFaceClient:
         *,
         model: str | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
     ) -> Face:
         """One aligned crop of a face: no detection. Points and box are in the crop's own pixels."""
         if is_pixels(crop):
-            return (await self.analyze_crops([crop], tasks=tasks, model=model, priority=priority))[0]
-        return await self.analyze_face(crop, tasks=tasks, model=model, priority=priority)
+            faces = await self.analyze_crops([crop], tasks, model=model, priority=priority, timeout=timeout)
+            return faces[0]
+        return await self.analyze_face(crop, tasks=tasks, model=model, priority=priority, timeout=timeout)
 
     @describes_failures
     @traced
@@ -279,48 +280,66 @@ class AsyncFaceClient:
         *,
         model: str | None = None,
         priority: int | None = None,
+        timeout: float | None = None,
     ) -> list[Face]:
         """Aligned crops of one size, pictures of any sort or one array [N, height, width, 3], in one request.
 
         More of them than the server's largest batch go in several requests, one after the other.
         """
+        exchange = self._exchange.within(timeout)
         stacked = await stack_in_thread(crops)
-        steps = self._exchange.crops(stacked, tasks=tasks, network=model, priority=priority)
+        steps = exchange.crops(stacked, tasks=tasks, network=model, priority=priority)
         return await self._run(steps, photo=None)
 
     @describes_failures
     @traced
-    async def contract(self, *, model: str | None = None) -> Contract:
+    async def contract(self, *, model: str | None = None, timeout: float | None = None) -> Contract:
         """What the server says of its tasks now; each of its networks has a contract of its own."""
-        info = await self._run(self._exchange.info(network=model), photo=None)
+        info = await self._run(self._exchange.within(timeout).info(network=model), photo=None)
         return require_contract(info.contract)
 
     @describes_failures
     @traced
-    async def notice(self, *, model: str | None = None) -> str:
+    async def notice(self, *, model: str | None = None, timeout: float | None = None) -> str:
         """What people whose faces are analysed are to be informed of, as the server's operator words it."""
-        info = await self._run(self._exchange.info(network=model), photo=None)
+        info = await self._run(self._exchange.within(timeout).info(network=model), photo=None)
         return info.notice
 
     @describes_failures
     @traced
-    async def precision(self, *, model: str | None = None) -> str:
+    async def precision(self, *, model: str | None = None, timeout: float | None = None) -> str:
         """The number format in which the server's engine computes ("fp32", "bf16"); "": it does not state it.
 
         Answers differ by it within the tolerances of its acceptance gate.
         """
-        return await self._run(self._exchange.precision(network=model), photo=None)
+        return await self._run(self._exchange.within(timeout).precision(network=model), photo=None)
 
     @describes_failures
     @traced
-    async def models(self) -> tuple[str, ...]:
+    async def models(self, *, timeout: float | None = None) -> tuple[str, ...]:
         """The names of the networks that the server has now, by which `model=` picks one."""
-        return await self._run(self._exchange.networks(), photo=None)
+        return await self._run(self._exchange.within(timeout).networks(), photo=None)
+
+    @describes_failures
+    async def is_ready(self, *, timeout: float = 1.0) -> bool:
+        """Whether a server answers this caller now, by the right contract: one try; why not is in the log."""
+        return await self._run(self._exchange.within(timeout).is_ready(), photo=None)
+
+    @describes_failures
+    async def wait_until_ready(self, timeout: float = 120.0) -> None:
+        """Wait until a server answers, also where nothing listens at the address yet.
+
+        After `timeout` seconds it raises the last try's error; at once what waiting does not mend.
+        """
+        await self._run(self._exchange.within(timeout).wait_until_ready(), photo=None)
 
     async def close(self) -> None:
         """End the connection: calls under way and all after this raise RuntimeError. Once is enough."""
         if self._lifecycle.end():
             await self._transport.close()
+
+    def __repr__(self) -> str:
+        return self._lifecycle.described(self._url)
 
     def __reduce__(self) -> NoReturn:
         raise self._lifecycle.refuse_pickling()

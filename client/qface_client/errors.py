@@ -18,8 +18,8 @@
     │   └── UnknownKind      a task answers in a kind that this client is too old for
     └── NotRecorded          a recording (`qface_client.recorded`) has no answer to this request
 
-Each has `.retryable` (whether another try makes sense), `.server_message` (the server's own words) and
-`.call` (what was asked for). All can be pickled and copied.
+Each has `.retryable` (whether another try makes sense), `.server_message` (the server's own words), `.status`
+(gRPC's, where the server gave one) and `.call` (what was asked for). All can be pickled and copied.
 
 ConnectError and ServerBusy have been tried again already, until the call's deadline, when they are raised.
 """
@@ -68,11 +68,15 @@ class QFaceError(Exception):
     """Root of all errors of this package. `str(error)` is one sentence for people.
 
     `retryable`: whether the same call may succeed later. `server_message`: the server's own words, None where
-    it sent none. `call`: what was asked for; None where no method of a client was under way.
+    it sent none. `status`: gRPC's name of the status by which the server refused, such as
+    "RESOURCE_EXHAUSTED" (it has too much to do, or this key sends too much) or "UNAVAILABLE" (it starts,
+    stops or repairs itself); None where no server did: the connection broke, or the deadline passed here.
+    `call`: what was asked for; None where no method of a client was under way.
     """
 
     retryable: bool = False
     server_message: str | None = None
+    status: str | None = None
     call: Call | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -151,7 +155,8 @@ class RequestTimeout(QFaceError):
 class ServerBusy(QFaceError):
     """The server can't take the request now: it has too much to do, or it starts, stops or reloads.
 
-    `retry_after`: seconds before which the server wants no other try (infinite: none at all).
+    `retry_after`: seconds before which the server wants no other try (infinite: none at all; 0.0: it names no
+    time). `status` tells "RESOURCE_EXHAUSTED", overload or a rate, from "UNAVAILABLE", a start or a repair.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
@@ -230,10 +235,12 @@ def from_grpc(
     at the address.
     """
     text = _NOISE.sub("", details).strip()
-    error = _from_status(status.rpartition(".")[2], text, url=url, model=model, pushback=pushback, hint=hint)
+    code = status.rpartition(".")[2]
+    error = _from_status(code, text, url=url, model=model, pushback=pushback, hint=hint)
     of_connection = isinstance(error, ConnectError) or text.lower().startswith(_OWN_WORDS)
-    if text and not of_connection and _UNHEALTHY not in text.lower():
-        error.server_message = text
+    if not of_connection and _UNHEALTHY not in text.lower():
+        error.status = code
+        error.server_message = text or None
     return error
 
 
@@ -260,8 +267,8 @@ def _from_status(
         )
     if code == "PERMISSION_DENIED":
         return NotPermitted(
-            f"the server at {url} does not permit this ({text}): ask for other tasks, or ask who runs the "
-            "server for a key that may"
+            f"the server at {url} does not permit this ({text}): name by tasks= those that this key may "
+            "use (without it all are requested), or ask who runs the server for a key that may"
         )
     if code == "DEADLINE_EXCEEDED":
         return RequestTimeout(
@@ -308,8 +315,8 @@ def _unavailable(code: str, text: str, *, url: str, model: str, hint: str) -> QF
             retry_after=0.0,
         )
     return ConnectError(
-        f"no server answers at {url} ({_reason(text)}): start one with `make serve`, or give its address"
-        f"{hint}",
+        f"no server answers at {url} ({_reason(text)}): check the address, and that its server runs "
+        f"(`make serve` starts one on this machine){hint}",
         retry_after=0.0,
     )
 
@@ -335,8 +342,10 @@ def _exhausted(text: str, *, url: str, model: str) -> QFaceError:
 
 
 def _busy(text: str, *, url: str, retry_after: float) -> ServerBusy:
+    advice = "" if "again" in text.lower() else ": try again later"  # many a server gives its own
     return ServerBusy(
-        f"the server at {url} can't take the request now ({text}): try again later", retry_after=retry_after
+        f"the server at {url} can't take the request now ({text.rstrip('.')}){advice}",
+        retry_after=retry_after,
     )
 
 

@@ -19,13 +19,24 @@ _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tls:
-    """PEM files of an encrypted connection; `private_key` and `certificate_chain` are for mutual TLS."""
+    """Paths of the PEM files of an encrypted connection.
+
+    `private_key` and `certificate_chain` are for mutual TLS.
+    """
 
     root_certificates: str | os.PathLike[str] | None = None  # None: those that gRPC finds on the machine
     private_key: str | os.PathLike[str] | None = None
     certificate_chain: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            path = getattr(self, field.name)
+            # It may be the key itself, which belongs into no sentence.
+            if path is not None and not isinstance(path, str | os.PathLike):
+                raise InvalidInput(
+                    f"{field.name} is the path of a PEM file, not {type(path).__name__}: write the text to a "
+                    "file and give its path"
+                )
         if (self.private_key is None) != (self.certificate_chain is None):
             raise InvalidInput(
                 "a private key and its certificate chain belong together: give both, or neither"

@@ -78,7 +78,10 @@ def target_of(url: str) -> str:
     if url.startswith(_DNS) and not _parts(url)[0]:
         raise InvalidInput(f"the address {url!r} has no name: give dns:///NAME:PORT")
     listed = url.startswith(tuple(_LISTS.values()))
-    if url.startswith((*_SOCKETS, _DNS)) or not (listed or is_several(url)):
+    if url.startswith((*_SOCKETS, _DNS)):
+        return url
+    if not (listed or is_several(url)):
+        _check_one(url)
         return url
     version, numbers = numbers_of([_host_and_port(part, url=url) for part in _parts(url)])
     return _LISTS[version] + ",".join(numbers)
@@ -115,14 +118,30 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+def _check_one(url: str) -> None:
+    """InvalidInput for what is no host:port; gRPC would take the port of HTTPS where none is named."""
+    if _host_and_port_of(url) is None:
+        raise InvalidInput(
+            f"the address is host:port of the server's gRPC, not {url!r}: name both, such as 'faces:8001', "
+            "and an IPv6 address in brackets ('[::1]:8001')"
+        )
+
+
 def _host_and_port(part: str, *, url: str) -> tuple[str, int]:
     """One of several servers."""
-    host, _, port = part.rpartition(":")
-    name = host.strip("[]")
-    is_six = _is_number(name) and ipaddress.ip_address(name).version == 6
-    if not name or host.startswith("[") != is_six or not port.isdecimal() or not 0 < int(port) < 65536:
+    found = _host_and_port_of(part)
+    if found is None:
         raise InvalidInput(
             f"several servers are named by host:port each, with commas in between (an IPv6 address in "
             f"brackets); {part!r} of {url!r} is none"
         )
+    return found
+
+
+def _host_and_port_of(part: str) -> tuple[str, int] | None:
+    host, _, port = part.rpartition(":")
+    name = host.strip("[]")
+    is_six = _is_number(name) and ipaddress.ip_address(name).version == 6
+    if not name or host.startswith("[") != is_six or not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
     return name, int(port)

@@ -6,12 +6,16 @@ import dataclasses
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from .._photos import name_of
 from .._telemetry import counted_tries
 from ..errors import Call, InvalidInput, QFaceError
+
+# What a sentence names that is about an argument of the call, and not about the picture.
+_OF_ARGUMENTS = re.compile(r"\b(min_score|max_faces|min_face|priority)\b")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +63,9 @@ def describes_failures(method: F) -> F:
 def of_picture(error: QFaceError, *, file: str | None, size: int) -> None:
     """Say of an error which file it is about, and how many bytes of it were to be sent."""
     error.call = dataclasses.replace(error.call or Call(), file=file, bytes=size)
-    if isinstance(error, InvalidInput) and error.file is None and file is not None:
+    if not isinstance(error, InvalidInput) or _OF_ARGUMENTS.search(str(error)):
+        return
+    if error.file is None and file is not None:
         error.name_file(file)
 
 

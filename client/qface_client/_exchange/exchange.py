@@ -6,6 +6,7 @@ the asyncio one run the same generators over their own connection. What goes to 
 `retries`.
 """
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -32,8 +33,10 @@ from ..reading import (
 )
 from ..results import Analysis, Face
 from .budget import RetryBudget
+from .deadline import Deadline, Timeout, check_seconds
 from .priority import check_priority
-from .retries import Retries, Timeout
+from .readiness import read_once, wait_until_read
+from .retries import Retries
 from .server_models import ATTEMPTS, ServerModels
 from .steps import Infer, Pause, Reply, Steps
 
@@ -94,17 +97,37 @@ class Exchange:
         hint: str = "",
         server: str = "",
     ) -> None:
+        self._seconds = timeout.request
         self._models = ServerModels(
             retries=Retries(
                 enabled=retries, connect=timeout.connect, hint=hint, budget=retry_budget, server=server
             ),
-            timeout=timeout,
             expect_contract=expect_contract,
         )
 
+    def within(self, timeout: float | None) -> "Exchange":
+        """The same, for one call of so many seconds (None: the client's); ValueError for what is none."""
+        if timeout is None:
+            return self
+        bounded = copy.copy(self)
+        bounded._seconds = check_seconds(timeout, name="timeout")
+        return bounded
+
+    def is_ready(self) -> Steps[bool]:
+        """Whether the model that answers photos can be read, by one try."""
+        return (yield from read_once(self._models, PHOTO_MODEL, self._deadline()))
+
+    def wait_until_ready(self) -> Steps[None]:
+        """Read that model as soon as it can be read; the last try's error where the time is over."""
+        yield from wait_until_read(self._models, PHOTO_MODEL, self._deadline())
+
+    def _deadline(self) -> Deadline:
+        """Of a call that begins now."""
+        return Deadline.after(self._seconds)
+
     def info(self, *, network: str | None) -> Steps[ModelInfo]:
         """The model that answers photos, as it is now."""
-        deadline = self._models.deadline()
+        deadline = self._deadline()
         return (
             yield from self._models.with_network(
                 network, deadline, lambda prefix: self._models.read(f"{prefix}{PHOTO_MODEL}", deadline)
@@ -113,7 +136,7 @@ class Exchange:
 
     def precision(self, *, network: str | None) -> Steps[str]:
         """In which precision a network's engine multiplies; "" where the server does not state it."""
-        deadline = self._models.deadline()
+        deadline = self._deadline()
 
         def read(prefix: str) -> Steps[str]:
             return (yield from self._models.read_model(f"{prefix}{ENGINE_MODEL}", deadline)).precision
@@ -125,7 +148,7 @@ class Exchange:
 
     def networks(self) -> Steps[tuple[str, ...]]:
         """The names of the networks that the server has now."""
-        yield from self._models.read_networks(self._models.deadline())
+        yield from self._models.read_networks(self._deadline())
         return tuple(self._models.networks)
 
     def prepare(
@@ -136,7 +159,7 @@ class Exchange:
         search: Mapping[str, int | float],
     ) -> Steps[None]:
         """Read what `photo` needs, unless it is remembered: its errors are those of every photo."""
-        deadline, names = self._models.deadline(), task_names(tasks)
+        deadline, names = self._deadline(), task_names(tasks)
 
         def read(prefix: str) -> Steps[None]:
             model = f"{prefix}{PHOTO_MODEL}"
@@ -155,7 +178,7 @@ class Exchange:
         priority: int | None,
     ) -> Steps[Analysis]:
         """All faces of a photo that a search wants (request parameters), with the selected tasks."""
-        deadline, names = self._models.deadline(), task_names(tasks)
+        deadline, names = self._deadline(), task_names(tasks)
         priority = check_priority(priority)
 
         def request(prefix: str) -> "Steps[Analysis]":
@@ -183,7 +206,7 @@ class Exchange:
     ) -> Steps[Analysis]:
         """All faces of a photo that a search wants, without answers about them."""
         priority = check_priority(priority)
-        deadline, model = self._models.deadline(), "face_detect"
+        deadline, model = self._deadline(), "face_detect"
         for attempt in range(ATTEMPTS):
             info = yield from self._models.model_for(model, search, SEARCH_OUTPUTS, deadline)
             infer = Infer(
@@ -195,7 +218,7 @@ class Exchange:
                 priority=priority,
             )
             try:
-                reply: Reply = yield from self._models.retries.send(infer)
+                reply: Reply = yield from self._models.retries.send(infer, call_seconds=deadline.seconds)
                 return read_photo(
                     reply.tensors, tasks=(), contract=None, provenance=_provenance(reply, contract=None)
                 )
@@ -216,7 +239,7 @@ class Exchange:
         priority: int | None,
     ) -> Steps[Face]:
         """One face of a picture, where the caller says that it is; neither box nor landmarks: all of it."""
-        deadline = self._models.deadline()
+        deadline = self._deadline()
         box_fp32, landmarks_fp32 = box_tensor(box), landmarks_tensor(landmarks)
         names, priority = task_names(tasks), check_priority(priority)
 
@@ -259,7 +282,7 @@ class Exchange:
         """Aligned crops [N, H, W, 3]: one request, or as few as the server's largest batch allows."""
         if len(pixels) == 0:
             return []
-        deadline = self._models.deadline()
+        deadline = self._deadline()
         names, priority = task_names(tasks), check_priority(priority)
 
         def request(prefix: str) -> "Steps[list[Face]]":
@@ -287,7 +310,7 @@ class Exchange:
         *,
         names: tuple[str, ...] | None,
         priority: int | None,
-        deadline: float,
+        deadline: Deadline,
     ) -> Steps[list[Face]]:
         answered = yield from self._request(
             model, {"crop": chunk}, tasks=names, extra=(), priority=priority, deadline=deadline
@@ -315,7 +338,7 @@ class Exchange:
         tasks: tuple[str, ...] | None,
         extra: tuple[str, ...],
         priority: int | None,
-        deadline: float,
+        deadline: Deadline,
         optional: tuple[str, ...] = (),
         parameters: Mapping[str, int | float] = MappingProxyType({}),
     ) -> Steps[_Answered]:
@@ -343,7 +366,7 @@ class Exchange:
                 priority=priority,
             )
             try:
-                reply: Reply = yield from self._models.retries.send(infer)
+                reply: Reply = yield from self._models.retries.send(infer, call_seconds=deadline.seconds)
             except InvalidInput as error:
                 # An output that the cached contract has and the server has no more is our mistake, not
                 # the caller's: mend it by reading the contract again.

@@ -7,6 +7,7 @@ tries of all calls together.
 
 import dataclasses
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,39 +23,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; the bound of the first pause, 
 FIRST_CONTACT = 1.0
 # A try with less time than this before the deadline is not begun.
 SHORTEST_TRY = 0.05
-_NO_TOKEN = ", then none was left of this client's retry_budget"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Timeout:
-    """Seconds until a call gives up.
-
-    `request` bounds a whole call: retries, re-reading the contract and all chunks included. `connect`
-    bounds the time until a server answers for the first time, so that a wrong address shows early.
-    """
-
-    request: float = 60.0
-    connect: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name, seconds in (("request", self.request), ("connect", self.connect)):
-            if not 0 < seconds < float("inf"):
-                raise ValueError(f"{name} is a finite number of seconds above 0, not {seconds}")
-
-
-def as_timeout(timeout: Timeout | float | None) -> Timeout:
-    """A Timeout from what a caller may give."""
-    if isinstance(timeout, Timeout):
-        return timeout
-    return Timeout() if timeout is None else Timeout(request=float(timeout))
+_NO_TOKEN = "further ones waited for this client's retry_budget until the deadline"
 
 
 class Retries:
     """Sends steps, again where the server turned them away or could not be reached.
 
     `enabled`: False sends each step once. `connect`: seconds within which a server that has never answered
-    must. `hint`: why nothing may answer at the address. `budget`: what bounds the tries of all steps (None:
-    the default). `server`: its address, for the log. `clock` in seconds, `jitter` in [0, 1).
+    must. `server`, `hint`: where that is, and why nothing may answer there. `budget`: what bounds the tries
+    of all steps (None: the default). `clock` in seconds, `jitter` in [0, 1).
     """
 
     def __init__(
@@ -70,15 +47,32 @@ class Retries:
     ) -> None:
         self._enabled = enabled
         self._connect = connect
+        self._server = server
         self._hint = hint
         self._clock = clock
         self._jitter = jitter
         self._tokens = RetryTokens(RetryBudget() if budget is None else budget, clock=clock)
         self._outage = Outage(server, clock=clock)
         self._reached = False  # whether a server has ever answered, a refusal included
+        self._refusal: tuple[float, str] | None = None  # the last of any call, and when
 
-    def send(self, step: ReadModel | Infer) -> Steps[Any]:
+    def once(self, step: ReadModel | Infer) -> Steps[Any]:
+        """The outcome of one try, whatever the time that other calls have."""
+        outcome = yield step
+        self._reached = True
+        self._outage.answered()
+        return outcome
+
+    def explained(self, late: RequestTimeout, *, since: float) -> RequestTimeout:
+        """The same, which states the server's last refusal where it has turned a call away since then."""
+        if self._refusal is None or self._refusal[0] < since:
+            return late
+        return with_end(late, f"meanwhile it turned requests of this client away: {self._refusal[1]}")
+
+    def send(self, step: ReadModel | Infer, *, call_seconds: float | None = None) -> Steps[Any]:
         """The outcome of a step, whose `timeout` bounds all tries and the pauses in between.
+
+        `call_seconds`: of the call that it is a part of, which the sentence of its RequestTimeout names.
 
         Where that is over, the error is the server's last refusal, or that it could not be reached, rather
         than the last try's timeout.
@@ -87,6 +81,7 @@ class Retries:
         deadline = began + step.timeout
         bound, tries = FIRST_PAUSE, 0
         failure: ServerBusy | ConnectError | None = None
+        earlier: ServerBusy | ConnectError | None = None  # the last one of another sort
         while True:
             now = self._clock()
             left = deadline - now
@@ -96,21 +91,23 @@ class Retries:
                 outcome = yield dataclasses.replace(step, timeout=timeout)
             except RequestTimeout as error:
                 if failure is not None:
-                    raise self._given_up(failure, tries, began, ", the last one unanswered") from error
+                    end = "the last one was not answered"
+                    raise self._given_up(failure, earlier, tries, began, end) from error
                 if timeout < left:
-                    raise ConnectError(
-                        f"no server has answered within {self._connect:g} s: check the address, and that "
-                        f"one runs (`make serve` starts one){self._hint}",
-                        retry_after=0.0,
-                    ) from error
-                raise
+                    raise self._silent() from error
+                late = error if call_seconds is None else with_end(error, f"this call had {call_seconds:g} s")
+                raise self.explained(late, since=began) from error.__cause__
             except (ServerBusy, ConnectError) as error:
+                if isinstance(error, ServerBusy):
+                    self._refusal = self._clock(), str(error)
                 if not self._enabled or error.retry_after is None:
                     self._reached = self._reached or isinstance(error, ServerBusy)
                     raise
                 if self._reached and isinstance(error, ConnectError):
                     self._outage.lost(error)
                 self._reached = self._reached or isinstance(error, ServerBusy)
+                if failure is not None and _sort(failure) != _sort(error):
+                    earlier = failure
                 failure = error
             except QFaceError:
                 self._reached = True
@@ -124,11 +121,11 @@ class Retries:
             until = deadline if self._reached else min(deadline, began + min(FIRST_CONTACT, self._connect))
             pause = self._pause(failure, bound=bound, left=until - self._clock())
             if pause is None:
-                raise self._given_up(failure, tries, began) from failure.__cause__
+                raise self._given_up(failure, earlier, tries, began) from failure.__cause__
             LOG.debug("%s: try %d in %.2f s after %s", step.model, tries + 1, pause, described(failure))
             yield Pause(seconds=pause)
             if not (yield from self._tokens.take(until=until - SHORTEST_TRY)):
-                raise self._given_up(failure, tries, began, _NO_TOKEN) from failure.__cause__
+                raise self._given_up(failure, earlier, tries, began, _NO_TOKEN) from failure.__cause__
             further_try(step.model)
             bound = min(2 * bound, LONGEST_PAUSE)
 
@@ -139,11 +136,33 @@ class Retries:
         pause = max(least, min(least + self._jitter() * bound, left / 2))
         return pause if left - pause >= SHORTEST_TRY else None
 
+    def _silent(self) -> ConnectError:
+        at = f" at {self._server}" if self._server else ""
+        return ConnectError(
+            f"no server{at} has answered within {self._connect:g} s: check the address, and "
+            "that its server runs and can be reached from here (`qface doctor` finds what is in the way, "
+            f"`make serve` starts a server on this machine){self._hint}",
+            retry_after=0.0,
+        )
+
     def _given_up(
-        self, failure: ServerBusy | ConnectError, tries: int, began: float, end: str = ""
+        self,
+        failure: ServerBusy | ConnectError,
+        earlier: ServerBusy | ConnectError | None,
+        tries: int,
+        began: float,
+        end: str = "",
     ) -> ServerBusy | ConnectError:
-        """The last failure, with how often and how long the step was tried."""
+        """The last failure, with how often and how long the step was tried, and how it failed before."""
         if tries == 1 and not end:
             return failure
         times = "1 try" if tries == 1 else f"{tries} tries"
-        return with_end(failure, f"{times} in {self._clock() - began:.1f} s{end}")
+        parts = [f"{times} in {self._clock() - began:.1f} s", end]
+        if earlier is not None and _sort(earlier) != _sort(failure):
+            parts.append(f"an earlier one: {earlier}")
+        return with_end(failure, "; ".join(part for part in parts if part))
+
+
+def _sort(failure: QFaceError) -> tuple[type[QFaceError], str]:
+    """What failures have in common that differ in numbers only."""
+    return type(failure), re.sub(r"[0-9]+", "", str(failure))

@@ -16,7 +16,8 @@ from ..errors import (
     UnknownTask,
 )
 from ..reading import PHOTO_MODEL
-from .retries import Retries, Timeout
+from .deadline import Deadline
+from .retries import Retries
 from .steps import ReadModel, Steps
 
 T = TypeVar("T")
@@ -30,9 +31,8 @@ LOOK_SECONDS = 30.0
 class ServerModels:
     """The models of a server as last read, by name."""
 
-    def __init__(self, *, retries: Retries, timeout: Timeout, expect_contract: str | None) -> None:
+    def __init__(self, *, retries: Retries, expect_contract: str | None) -> None:
         self.retries = retries
-        self._timeout = timeout
         self._expect = expect_contract
         self.current: dict[str, ModelInfo] = {}
         self._read_at: dict[str, float] = {}  # by model, time.monotonic()
@@ -40,21 +40,16 @@ class ServerModels:
         self.networks: Mapping[str, str] = {}  # what the models' names of each network begin with
         self._changes = 0  # how often a model was found to answer by another contract than before
 
-    def deadline(self) -> float:
-        """Of a call that begins now, as time.monotonic()."""
-        return time.monotonic() + self._timeout.request
-
-    def left(self, deadline: float) -> float:
+    def left(self, deadline: Deadline) -> float:
         """Seconds until then; RequestTimeout where there are none."""
-        left = deadline - time.monotonic()
+        left = deadline.left()
         if left <= 0:
-            raise RequestTimeout(
-                f"no whole answer within {self._timeout.request:g} s: give it a longer timeout"
-            )
+            late = RequestTimeout(f"no whole answer within {deadline.seconds:g} s: give it a longer timeout")
+            raise self.retries.explained(late, since=deadline.began)
         return left
 
     def with_network(
-        self, network: str | None, deadline: float, request: Callable[[str], Steps[T]]
+        self, network: str | None, deadline: Deadline, request: Callable[[str], Steps[T]]
     ) -> Steps[T]:
         """What `request` gives for the prefix of the names of a network's models (None: the first network).
 
@@ -90,7 +85,7 @@ class ServerModels:
             raise UnknownModel(network, available=tuple(self.networks))
         return self.networks[network]
 
-    def read_networks(self, deadline: float) -> Steps[None]:
+    def read_networks(self, deadline: Deadline) -> Steps[None]:
         info = yield from self.read_model(PHOTO_MODEL, deadline)
         self.networks = info.networks
 
@@ -99,7 +94,7 @@ class ServerModels:
         model: str,
         parameters: Mapping[str, int | float],
         outputs: tuple[str, ...],
-        deadline: float,
+        deadline: Deadline,
     ) -> Steps[ModelInfo]:
         """The model, which takes these request parameters; InvalidInput where it does not take one.
 
@@ -120,7 +115,7 @@ class ServerModels:
         return info
 
     def known_tasks(
-        self, model: str, tasks: tuple[str, ...] | None, deadline: float
+        self, model: str, tasks: tuple[str, ...] | None, deadline: Deadline
     ) -> Steps[tuple[ModelInfo, tuple[TaskSpec, ...]]]:
         """The selected tasks by what is remembered; read anew before a task is called unknown."""
         info = self.current.get(model)
@@ -136,16 +131,20 @@ class ServerModels:
             )
         return info, info.contract.select(tasks)
 
-    def read(self, model: str, deadline: float) -> Steps[ModelInfo]:
+    def read(self, model: str, deadline: Deadline) -> Steps[ModelInfo]:
         """A model as it is now, remembered with its contract."""
         info = yield from self.read_model(model, deadline)
+        self.keep(info, model=model)
+        return info
+
+    def keep(self, info: ModelInfo, *, model: str) -> None:
+        """Remember a model that was read, and its contract; ContractMismatch where that is the wrong one."""
         self._read_at[model] = time.monotonic()
         if info.contract is not None:
             self.check_pin(info.contract.hash)
             self.contracts[info.contract.hash] = info.contract
         LOG.debug("%s: its contract %s was read", model, _hash(info))
         self.remember(info, model=model)
-        return info
 
     def remember(self, info: ModelInfo, *, model: str) -> None:
         before = self.current.get(model)
@@ -154,8 +153,9 @@ class ServerModels:
             LOG.info("%s: its contract is %s now, it was %s", model, _hash(info), _hash(before))
         self.current[model] = info
 
-    def read_model(self, model: str, deadline: float) -> Steps[ModelInfo]:
-        info: ModelInfo = yield from self.retries.send(ReadModel(model=model, timeout=self.left(deadline)))
+    def read_model(self, model: str, deadline: Deadline) -> Steps[ModelInfo]:
+        step = ReadModel(model=model, timeout=self.left(deadline))
+        info: ModelInfo = yield from self.retries.send(step, call_seconds=deadline.seconds)
         return info
 
     def check_pin(self, found: str) -> None:

@@ -48,8 +48,8 @@ def outcome_to_json(outcome: ModelInfo | Reply | QFaceError) -> dict[str, Any]:
     """How the request ended."""
     if isinstance(outcome, QFaceError):
         error = {"type": type(outcome).__name__, "message": str(outcome)}
-        words = outcome.server_message
-        return {"error": error if words is None else error | {"server_message": words}}
+        served = {"server_message": outcome.server_message, "status": outcome.status}
+        return {"error": error | {name: words for name, words in served.items() if words is not None}}
     return {"answer": _model(outcome) if isinstance(outcome, ModelInfo) else _reply(outcome)}
 
 
@@ -61,6 +61,7 @@ def outcome_from_json(line: Mapping[str, Any]) -> ModelInfo | Reply | QFaceError
             raise ValueError(f"unknown error {line['error']['type']!r}")
         error: QFaceError = kind(line["error"]["message"])
         error.server_message = line["error"].get("server_message")
+        error.status = line["error"].get("status")
         return error
     if line["call"] == "model":
         return _model_from_json(line["answer"])

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from .._exchange.retries import Timeout
+from .._exchange.deadline import Timeout
 from ..client import FaceClient
 from .transport import LocalTransport
 

@@ -69,6 +69,7 @@ ANSWERED: dict[str, Call] = {
     "analyze sure faces": lambda client: client.analyze(PAIR, tasks=["age"], min_score=0.99),
     "analyze small faces": lambda client: client.analyze(PAIR, tasks=["age"], min_face=0.12),
     "analyze first of all": lambda client: client.analyze(FACE, tasks=["age"], priority=1),
+    "analyze within a time of its own": lambda client: client.analyze(FACE, tasks=["age"], timeout=120),
     "analyze by a network": lambda client: client.analyze(FACE, tasks=["age"], model="qface"),
     "detect": lambda client: client.detect(PAIR),
     "detect with a search": lambda client: client.detect(PAIR, min_score=0.6, max_faces=1, min_face=0.12),
@@ -90,7 +91,8 @@ ANSWERED: dict[str, Call] = {
     "contract of a network": lambda client: client.contract(model="qface").to_json(),
     "models": lambda client: client.models(),
     "notice": lambda client: client.notice(),
-    "precision": lambda client: client.precision(),
+    "precision": lambda client: client.precision(timeout=30),
+    "is_ready": lambda client: client.is_ready(timeout=30),
 }
 
 CUT_SHORT = PORTRAIT.read_bytes()[:3000]

@@ -180,7 +180,7 @@ def test_what_is_left_of_the_deadline_bounds_each_try() -> None:
 
 def test_the_last_refusal_is_raised_rather_than_the_last_timeout() -> None:
     talk = Conversation()
-    with pytest.raises(ServerBusy, match=r"full \(2 tries in 60\.0 s, the last one unanswered\)"):
+    with pytest.raises(ServerBusy, match=r"full \(2 tries in 60\.0 s; the last one was not answered\)"):
         talk.run(BUSY, RequestTimeout("late"))
     alone = Conversation(connect=1000.0)
     with pytest.raises(RequestTimeout):

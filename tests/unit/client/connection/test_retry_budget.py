@@ -67,7 +67,7 @@ def test_a_call_without_a_token_by_its_deadline_ends_with_the_last_refusal_and_n
         assert isinstance(error, ServerBusy)
         assert error.retryable
         assert "full (" in str(error)
-        assert "none was left of this client's retry_budget" in str(error)
+        assert "waited for this client's retry_budget" in str(error)
     assert calls.ended_at > 59
 
 
