@@ -3,6 +3,7 @@
 import argparse
 import collections
 import contextlib
+import dataclasses
 import importlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -104,6 +105,11 @@ def _add_outputs(answers: argparse._ArgumentGroup) -> None:
         "--parquet", metavar="FILE", help='the same as Parquet (needs "qface-client[parquet]")'
     )
     answers.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the table that is there: leave out the photos that it has answered",
+    )
+    answers.add_argument(
         "--draw", type=Path, metavar="DIR", help="write each photo with its answers on it into DIR"
     )
 
@@ -137,22 +143,32 @@ def run(options: argparse.Namespace) -> int:
             contract = client.contract(model=options.model)
             contract.select(options.tasks)
         _check_search(client, options)
-        outcomes = _Outcomes(client, inputs, options)
+        outcomes = _Outcomes(client, options)
         chosen.begin(contract, report=outcomes.report)
-        answers = outcomes.answered()
+        first = 0
+        if (earlier := chosen.earlier) is not None:
+            inputs, first = dataclasses.replace(inputs, done=earlier), earlier.next_photo
+            if not options.quiet:
+                output.log(f"photos that {earlier.table} has answered, which are left out: {len(earlier):,}")
+        answers = outcomes.answered(inputs, first=first)
         shown = Progress(inputs, shown=not options.quiet)
         try:
             with shown as progress, contextlib.closing(answers):
                 for answered in answers:
                     if outcomes.take(answered):
-                        chosen.write(answered)
                         progress.count(answered)
+                        chosen.write(answered)
         except KeyboardInterrupt:
-            output.log("interrupted: what was answered until now is kept")
+            output.log(f"interrupted after {shown.done}: {_kept(options)}")
             raise
     if outcomes.fatal is not None:
         raise outcomes.fatal
     return outcomes.status
+
+
+def _kept(options: argparse.Namespace) -> str:
+    resumed = "; the same command with --resume goes on" if outputs.can_be_resumed(options) else ""
+    return f"what was answered is kept{resumed}"
 
 
 def _check_search(client: FaceClient, options: argparse.Namespace) -> None:
@@ -173,19 +189,21 @@ class _Outcomes:
     then none is begun any more, and those under way are waited for.
     """
 
-    def __init__(self, client: FaceClient, inputs: Inputs, options: argparse.Namespace) -> None:
+    def __init__(self, client: FaceClient, options: argparse.Namespace) -> None:
         self._client = client
-        self._inputs = inputs
         self._options = options
         self._sent: collections.deque[Picture] = collections.deque()
         self.status = statuses.OK
         self.fatal: QFaceError | None = None
 
-    def answered(self) -> Generator[Answered, None, None]:
-        """Each photo's outcome in the order of the photos, a few of them under way at once."""
+    def answered(self, inputs: Inputs, *, first: int) -> Generator[Answered, None, None]:
+        """Each photo's outcome in the order of the photos, a few of them under way at once.
+
+        `first`: the number of the first photo.
+        """
         options = self._options
         results = self._client.analyze_many(
-            self._photos(),
+            self._photos(inputs),
             options.tasks,
             model=options.model,
             **_search(options),
@@ -196,7 +214,7 @@ class _Outcomes:
         with contextlib.closing(results):
             for result in results:
                 yield Answered(
-                    index=result.index,
+                    index=first + result.index,
                     picture=self._sent.popleft(),
                     analysis=result.analysis,
                     error=result.error,
@@ -220,8 +238,8 @@ class _Outcomes:
         output.log(_named(error, name))
         self.status = max(self.status, statuses.BAD_INPUT)
 
-    def _photos(self) -> Generator[str | bytes, None, None]:
-        for picture in self._inputs:
+    def _photos(self, inputs: Inputs) -> Generator[str | bytes, None, None]:
+        for picture in inputs:
             if self.fatal is not None:
                 return
             if isinstance(picture, InvalidInput):

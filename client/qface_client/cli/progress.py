@@ -18,7 +18,7 @@ class Progress:
 
     def __init__(self, inputs: Inputs, *, shown: bool) -> None:
         total = inputs.count()
-        self._faces = self._errors = 0
+        self._done = self._faces = self._errors = 0
         # None: tqdm looks whether standard error is a terminal.
         off = None if shown and total != 1 else True
         self._bar = tqdm(total=total, unit="photo", disable=off, dynamic_ncols=True)
@@ -38,8 +38,15 @@ class Progress:
         self._ended.set()
         self._bar.close()
 
+    @property
+    def done(self) -> str:
+        """How many photos are done, of how many where that is known."""
+        of = "" if self._bar.total is None else f" of {self._bar.total:,}"
+        return f"{self._done:,}{of} photos"
+
     def count(self, answered: Answered) -> None:
         """One more photo is done."""
+        self._done += 1
         self._faces += len(answered.analysis or ())
         self._errors += answered.error is not None
         self._bar.set_postfix_str(f"faces={self._faces}, errors={self._errors}", refresh=False)

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -42,13 +42,15 @@ class Inputs:
     operands: files, folders (with all below them), patterns that no shell expanded, "-".
     files_from: a file with one path a line ("-": standard input), which come after the operands; its paths
     are files and folders, never patterns. null: a NUL stands between its paths in place of a line's end.
-    left_out: a folder that is not entered when it is found in another one.
+    left_out: a folder that is not entered when it is found in another one. done: names of pictures that are
+    left out, but for standard input's.
     """
 
     operands: Sequence[str] = ()
     files_from: str | None = None
     null: bool = False
     left_out: Path | None = None
+    done: Container[str] = frozenset()
 
     def mistake(self) -> str | None:
         """Why these can't be read together; None where they can."""
@@ -69,7 +71,9 @@ class Inputs:
             name == STANDARD_INPUT or os.path.isfile(name)  # noqa: PTH113 - as below
             for name in self.operands
         )
-        return len(self.operands) if single and self.files_from is None else None
+        if not single or self.files_from is not None:
+            return None
+        return sum(name == STANDARD_INPUT or name not in self.done for name in self.operands)
 
     @property
     def can_be_read_twice(self) -> bool:
@@ -78,6 +82,15 @@ class Inputs:
 
     def __iter__(self) -> Iterator[Picture | InvalidInput]:
         """Each picture; InvalidInput for a folder, pattern or list that gives none, or can't be read."""
+        for found in self._all():
+            if (
+                isinstance(found, InvalidInput)
+                or isinstance(found.photo, bytes)
+                or found.name not in self.done
+            ):
+                yield found
+
+    def _all(self) -> Iterator[Picture | InvalidInput]:
         for name in self.operands:
             if name == STANDARD_INPUT:
                 yield Picture(

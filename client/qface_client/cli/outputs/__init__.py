@@ -5,6 +5,7 @@ what was answered until then is kept.
 """
 
 from .answered import Answered, Output
-from .chosen import ChosenOutputs, mistake
+from .chosen import ChosenOutputs, can_be_resumed, mistake
+from .earlier import Earlier
 
-__all__ = ["Answered", "ChosenOutputs", "Output", "mistake"]
+__all__ = ["Answered", "ChosenOutputs", "Earlier", "Output", "can_be_resumed", "mistake"]

@@ -12,6 +12,7 @@ from . import parquet
 from .answered import Answered, Output
 from .comma_separated import CommaSeparated
 from .drawings import Drawings
+from .earlier import Earlier
 from .parquet import Parquet
 from .standard_output import JsonLines, Table
 from .whole_file import WholeFile
@@ -27,7 +28,14 @@ def mistake(options: argparse.Namespace) -> str | None:
         return "--parquet is no text for standard output: name a file"
     if options.csv and options.parquet and os.path.realpath(options.csv) == os.path.realpath(options.parquet):
         return "--csv and --parquet name the same file"
+    if options.resume and not can_be_resumed(options):
+        return "--resume goes on with one table: name its file, by --csv or by --parquet"
     return None
+
+
+def can_be_resumed(options: argparse.Namespace) -> bool:
+    """Whether one of the outputs is a table that a later run can go on with, and one alone."""
+    return bool(options.csv) != bool(options.parquet) and options.csv != STANDARD_OUTPUT
 
 
 class ChosenOutputs:
@@ -43,6 +51,7 @@ class ChosenOutputs:
         self._csv: WholeFile | None = None
         self._parquet: WholeFile | None = None
         self._drawings: Drawings | None = None
+        self.earlier: Earlier | None = None  # what `--resume` found
 
     def __enter__(self) -> "ChosenOutputs":
         options = self._options
@@ -78,13 +87,15 @@ class ChosenOutputs:
     def begin(self, contract: Contract | None, *, report: Callable[[InvalidInput], None]) -> None:
         """Make the outputs; those with columns have the contract's, of the tasks that are asked for.
 
+        InvalidInput for an earlier table that this run's answers do not go on with.
+
         `report`: what is done with the error of a drawing, which is no reason to end.
         """
         options = self._options
         if options.csv and contract is not None:
-            self._outputs.append(CommaSeparated(self._csv, contract, options.tasks))
+            self._add_table(CommaSeparated(self._csv, contract, options.tasks), file=self._csv)
         if options.parquet and contract is not None and self._parquet is not None:
-            self._outputs.append(Parquet(self._parquet, contract, options.tasks))
+            self._add_table(Parquet(self._parquet, contract, options.tasks), file=self._parquet)
         if self._drawings is not None:
             self._drawings.report = report
             self._outputs.append(self._drawings)
@@ -93,6 +104,11 @@ class ChosenOutputs:
             self._outputs.append(JsonLines())
         elif not (options.csv or options.parquet or options.quiet):
             self._outputs.append(Table())
+
+    def _add_table(self, table: CommaSeparated | Parquet, *, file: WholeFile | None) -> None:
+        self._outputs.append(table)
+        if self._options.resume and file is not None and (path := file.earlier) is not None:
+            self.earlier = table.resume(path, name=file.name)
 
     def write(self, answered: Answered) -> None:
         """One photo's outcome, to each."""

@@ -15,6 +15,7 @@ from ...contract import Contract
 from ...tables import Column, columns
 from .. import output
 from .answered import Answered
+from .earlier import Earlier
 from .table_rows import table_rows
 from .whole_file import WholeFile
 
@@ -28,26 +29,54 @@ class CommaSeparated:
         self._file = file
         self._opened = None if file is None else _open(file.path)
         self._whole = 0  # bytes up to the end of the last photo; 0: no row yet
+        self._begun = False
 
     def write(self, answered: Answered) -> None:
         """Add one photo's rows. Raises ContractError where it was answered by another contract."""
+        self._begun = True
         rows = [
             [_cell(row.get(column.name), column) for column in self._columns]
             for row in table_rows(answered, self._contract)
         ]
-        if not self._whole:
-            rows.insert(0, [column.name for column in self._columns])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._append(text.getvalue())
+        self._write(rows)
+
+    def resume(self, path: Path, *, name: str) -> Earlier:
+        """Begin with the answered photos of an earlier table. InvalidInput for one of other answers.
+
+        `name`: of the table, as it was given.
+        """
+        earlier = Earlier(table=name)
+        places = {column.name: place for place, column in enumerate(self._columns)}
+        of = [places[name] for name in ("file", "photo", "contract", "error")]
+        try:
+            with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+                rows = csv.reader(file, strict=True)
+                earlier.check(next(rows, []), self._columns)
+                for row in rows:
+                    if len(row) != len(self._columns):
+                        raise ValueError(f"line {rows.line_num} has {len(row)} cells")
+                    name, photo, answered_by, error = (row[place] for place in of)
+                    earlier.count(photo)
+                    if not error:
+                        earlier.take(name=name, photo=photo, answered_by=answered_by, contract=self._contract)
+                        self._write([row])
+        except (OSError, ValueError, csv.Error) as error:
+            raise earlier.unreadable(error) from error
+        return earlier
 
     def close(self) -> None:
-        """Give the file its name, if there is a row."""
+        """Give the file its name, if a photo was added."""
         if self._opened is None or self._file is None:
             return
         self._opened.close()
-        if self._whole:
+        if self._begun:
             self._file.keep()
+
+    def _write(self, rows: list[list[Any]]) -> None:
+        header = [] if self._whole else [[column.name for column in self._columns]]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*header, *rows])
+        self._append(text.getvalue())
 
     def _append(self, text: str) -> None:
         data = text.encode("utf-8", "surrogateescape")  # a file's name keeps its bytes

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ...contract import Contract
@@ -9,6 +10,7 @@ from ...errors import InvalidInput
 from ...tables import Column, columns
 from .. import output
 from .answered import Answered
+from .earlier import Earlier
 from .table_rows import table_rows
 from .whole_file import WholeFile
 
@@ -52,20 +54,47 @@ class Parquet:
         if len(self._rows) * len(self._columns) >= _CELLS:
             self._write_group()
 
+    def resume(self, path: Path, *, name: str) -> Earlier:
+        """Begin with the answered photos of an earlier table. InvalidInput for one of other answers.
+
+        `name`: of the table, as it was given.
+        """
+        earlier = Earlier(table=name, as_written=_text)
+        try:
+            with self._arrow.parquet.ParquetFile(os.fspath(path)) as stored:
+                earlier.check(stored.schema_arrow.names, self._columns)
+                for group in range(stored.num_row_groups):
+                    self._take_over(stored.read_row_group(group), earlier)
+        except (OSError, ValueError) as error:
+            raise earlier.unreadable(error) from error
+        return earlier
+
     def close(self) -> None:
-        """Write what is collected and give the file its name, if there is a row."""
+        """Write what is collected and give the file its name, if a photo was added."""
         self._write_group()
         self._close_writer()
         if self._begun:
             self._file.keep()
+
+    def _take_over(self, table: Any, earlier: Earlier) -> None:
+        for photo in table["photo"].to_pylist():
+            earlier.count(photo)
+        answered = table.filter(table["error"].is_null()).cast(self._schema)
+        columns = (answered[name].to_pylist() for name in ("file", "photo", "contract"))
+        for name, photo, answered_by in zip(*columns, strict=True):
+            earlier.take(name=name, photo=photo, answered_by=answered_by, contract=self._contract)
+        self._write_table(answered)
 
     def _write_group(self) -> None:
         rows, self._rows = self._rows, []
         if not rows:
             return
         arrays = [self._array(column, [row.get(column.name) for row in rows]) for column in self._columns]
+        self._write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def _write_table(self, table: Any) -> None:
         try:
-            self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+            self._writer.write_table(table)
         except OSError as error:
             raise output.NoOutput(self._file.name) from error
 

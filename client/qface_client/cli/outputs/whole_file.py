@@ -32,6 +32,13 @@ class WholeFile:
                 f"can't be written: {getattr(error, 'strerror', None) or error}", file=name
             ) from error
 
+    @property
+    def earlier(self) -> Path | None:
+        """The file of this name that is there; None where none is. InvalidInput for a pipe or a device."""
+        if self._direct:
+            raise InvalidInput("is no regular file: --resume goes on with a table", file=self.name)
+        return self._final if self._final.exists() else None
+
     def keep(self) -> None:
         """Give it its name, in the place of an earlier file."""
         if not self._direct:
