@@ -141,7 +141,6 @@ def _host_and_port(part: str, *, url: str) -> tuple[str, int]:
 def _host_and_port_of(part: str) -> tuple[str, int] | None:
     host, _, port = part.rpartition(":")
     name = host.strip("[]")
-    is_six = _is_number(name) and ipaddress.ip_address(name).version == 6
-    if not name or host.startswith("[") != is_six or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not name or host.startswith("[") != (":" in name) or not port.isdecimal() or not 0 < int(port) < 65536:
         return None
     return name, int(port)
