@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5  # of a task whose contract does not state it
 TOP_LABELS = 4  # in a full caption
-ACTIVE_SEPARATOR = "|"  # in a table: `column.str.get_dummies()` of pandas makes a column a label of them
+ACTIVE_SEPARATOR = "|"  # in a table: by which `column.str.get_dummies()` of pandas parts them
 
 
 class MultiLabel(Mapping[str, float], Deferred):

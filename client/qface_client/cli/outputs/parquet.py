@@ -1,5 +1,6 @@
 """Answers as a Parquet file, with the rows and columns of the CSV: for pandas, DuckDB, Spark and others."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ class Parquet:
         self._file = file
         self._columns = columns(contract, tasks)
         types = {column.name: _arrow_type(pyarrow, column) for column in self._columns}
-        self._schema = pyarrow.schema(list(types.items()))
+        pandas = json.dumps(_for_pandas(self._columns))
+        self._schema = pyarrow.schema(list(types.items()), metadata={"pandas": pandas})
         try:
             self._writer = pyarrow.parquet.ParquetWriter(os.fspath(file.path), self._schema)
         except OSError as error:
@@ -120,6 +122,31 @@ def _arrow_type(arrow: Any, column: Column) -> Any:
     if column.categories:
         return arrow.dictionary(arrow.int32(), arrow.string())
     return {"string": arrow.string(), "Int64": arrow.int64(), "float32": arrow.float32()}[column.dtype]
+
+
+def _for_pandas(of: Sequence[Column]) -> dict[str, Any]:
+    """What pandas itself writes of a table, by which it reads the types of `faces_to_frame` again.
+
+    Without it, a column of whole numbers of which some are missing is read as floats.
+    """
+    types = {"string": "unicode", "Int64": "int64", "float32": "float32"}
+    return {
+        "index_columns": [],
+        "column_indexes": [],
+        "columns": [
+            {
+                "name": column.name,
+                "field_name": column.name,
+                "pandas_type": "categorical" if column.categories else types[column.dtype],
+                "numpy_type": "int32" if column.categories else column.dtype,
+                "metadata": {"num_categories": len(column.categories), "ordered": False}
+                if column.categories
+                else None,
+            }
+            for column in of
+        ],
+        "pandas_version": "2.0.0",
+    }
 
 
 def _text(name: str) -> str:

@@ -79,7 +79,7 @@ def test_csv_and_parquet_are_the_data_frame_of_the_same_photos(
         frame = faces_to_frame(client.analyze_many(names, ordered=True), empty=True)
         expected = columns(client.contract())
     stored = pandas.read_parquet(f"{target}.parquet")
-    pandas.testing.assert_frame_equal(stored, frame, check_dtype=False)
+    pandas.testing.assert_frame_equal(stored, frame)
     assert list(stored["mood"].cat.categories) == ["glad", "sad"]
     assert list(read(Path(f"{target}.csv"))[0]) == [column.name for column in expected] == list(frame)
 

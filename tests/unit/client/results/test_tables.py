@@ -1,6 +1,7 @@
 """Tables of faces: one row a face, columns by task and label, and no photo lost without a word."""
 
 import dataclasses
+import re
 import sys
 import warnings
 from typing import Any
@@ -20,6 +21,7 @@ from qface_client import (
     UnknownTask,
 )
 from qface_client.tables import columns, faces_to_frame, rows
+from tests.helpers.paths import ROOT
 from tests.helpers.random_answers import CONTRACT, photo_of, task_of
 
 
@@ -170,3 +172,13 @@ def test_without_pandas_the_error_names_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r'pip install "qface-client\[frame\]"'):
         faces_to_frame([])
+
+
+def test_the_documents_columns_of_active_labels_have_none_for_a_face_without_one() -> None:
+    document = (ROOT / "docs/client/results.md").read_text()
+    expression = re.search(r"^active = seen\[\"action_units\"\](.*)$", document, re.MULTILINE)
+    assert expression
+    seen = pandas.DataFrame({"labels": pandas.array(["AU6|AU12", "", None], dtype="string")})
+    active = eval(f"seen['labels']{expression[1]}", {"seen": seen})
+    assert sorted(active) == ["AU12", "AU6"]
+    assert active.to_numpy().sum(axis=1).tolist() == [2, 0, 0]
