@@ -224,8 +224,10 @@ async def start_backend(
     )
     cancel = threading.Event()
     starting = _THREADS.submit(server.start, cancel=cancel)
+    started = asyncio.wrap_future(starting)
+    started.add_done_callback(_collect)
     try:
-        await asyncio.shield(asyncio.wrap_future(starting))
+        await asyncio.shield(started)
         served = await read_served(server.grpc_address, names=server.models, generation=generation)
         family = await in_thread(lambda: processes.family(server.guard_pid))
         return Backend(
@@ -244,6 +246,12 @@ async def start_backend(
                 f"the server started, and then could not be asked what it serves: {error}"
             ) from error
         raise
+
+
+def _collect(started: "asyncio.Future[None]") -> None:
+    """Looks at how a start ended, which asyncio reports where nobody waits for it any more."""
+    if not started.cancelled():
+        started.exception()
 
 
 def _clean_up(server: EmbeddedServer, starting: "Future[None]", folder: Path) -> None:
