@@ -21,7 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of a photo's metadata, in lines of its own
-    options = parser.make_parser().parse_args(arguments)
+    whole = parser.make_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        whole.print_help(sys.stderr)
+        return statuses.BAD_INPUT
+    options = whole.parse_args(arguments)
     run: Callable[[Any], int] = options.run
     try:
         with interruption.terminations_raised():

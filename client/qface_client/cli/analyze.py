@@ -16,7 +16,7 @@ from ..errors import InvalidInput, NotRecorded, QFaceError, RequestTimeout, Serv
 from . import connection_options, output, outputs, statuses
 from .argument_types import names, share, whole_number
 from .connection_options import Commands
-from .inputs import Inputs, Picture
+from .inputs import Inputs, Picture, hint
 from .outputs import Answered, ChosenOutputs
 from .progress import Progress
 
@@ -224,7 +224,7 @@ class _Outcomes:
         """Report a photo's error; False where the photo was not answered at all."""
         error, name = answered.error, answered.picture.name
         if isinstance(error, InvalidInput):
-            self.report(error, name=name)
+            self.report(error, name=name, hint=hint(answered.picture))
         elif isinstance(error, ServerBusy | ServerError | RequestTimeout | NotRecorded):
             output.log(_named(error, name))
             self.status = max(self.status, statuses.SERVER_FAILED)
@@ -233,9 +233,9 @@ class _Outcomes:
             return False
         return True
 
-    def report(self, error: InvalidInput, *, name: str = "") -> None:
+    def report(self, error: InvalidInput, *, name: str = "", hint: str = "") -> None:
         """Print an error of a photo, a folder or a drawing."""
-        output.log(_named(error, name))
+        output.log(f"{_named(error, name)}{hint}")
         self.status = max(self.status, statuses.BAD_INPUT)
 
     def _photos(self, inputs: Inputs) -> Generator[str | bytes, None, None]:

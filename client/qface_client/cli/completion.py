@@ -1,6 +1,7 @@
 """`qface completion`: the script by which a shell completes this command line."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from ..errors import InvalidInput
@@ -10,12 +11,14 @@ from .connection_options import Commands
 # What help calls an argument -> whether it is completed by files or folders (shtab's names).
 _PATHS = {"PHOTO": "FILE", "FILE": "FILE", "LIST": "FILE", "SOURCE": "FILE", "DIR": "DIRECTORY"}
 
-_HOW = """\
-bash:  qface completion bash > ~/.local/share/bash-completion/completions/qface
-zsh:   qface completion zsh > a folder of $fpath, as _qface
-tcsh:  qface completion tcsh > a file that ~/.tcshrc sources
-A new shell completes commands, options and paths.
-"""
+# A shell -> where it finds its script.
+_PLACES = {
+    "bash": "~/.local/share/bash-completion/completions/qface",
+    "zsh": "a file _qface in a folder of $fpath",
+    "tcsh": "a file that ~/.tcshrc sources",
+}
+_HOW = "".join(f"{shell}: write it to {place}\n" for shell, place in _PLACES.items())
+_HEADER = re.compile(r"^# AUTOMATICALLY GENERATED .*\n(#.*\n)*", re.MULTILINE)  # shtab's, with other places
 
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -25,10 +28,10 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
         allow_abbrev=False,
         help="a script for the shell: it completes commands, options and paths",
         description="Prints the script by which a shell completes `qface`.",
-        epilog=_HOW,
+        epilog=f"{_HOW}A new shell completes commands, options and paths.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell that reads the script")
+    parser.add_argument("shell", choices=tuple(_PLACES), help="the shell that reads the script")
     parser.set_defaults(run=run)
 
 
@@ -45,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
         for action in command._actions:
             if action.metavar in _PATHS:
                 action.complete = getattr(shtab, _PATHS[action.metavar])  # type: ignore[attr-defined]
-    output.write(shtab.complete(parser, shell=options.shell))
+    header = f"# Of `qface completion {options.shell}` for {_PLACES[options.shell]}.\n"
+    script = shtab.complete(parser, shell=options.shell)
+    output.write(_HEADER.sub(lambda _: header, script, count=1))
     return statuses.OK
 
 

@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--url",
         default=os.environ.get("QFACE_URL") or DEFAULT_URL,
         metavar="HOST:PORT",
-        help="the server's gRPC (QFACE_URL, or %(default)s); several servers: HOST:PORT,HOST:PORT or "
+        help=f"the server's gRPC (QFACE_URL, or {DEFAULT_URL}); several servers: HOST:PORT,HOST:PORT or "
         "dns:///NAME:PORT",
     )
     server.add_argument(

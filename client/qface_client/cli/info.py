@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 
@@ -37,12 +39,15 @@ def run(options: argparse.Namespace) -> int:
         about = {"models": list(models), "precision": precision, "notice": notice, "server": server}
         output.write(json.dumps({**contract.to_dict(), **about}))
         return statuses.OK
-    wide = max((len(name) for name in contract.names), default=0)
+    name_width = max((len(name) for name in contract.names), default=0)
     computed = f"  computed in {output.printable(precision)}" if precision else ""
     answering = connection_options.answering(options)
     lines = [f"{answering}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
     lines += [
-        f"  {task.name:<{wide}}  {task.kind} in {task.unit}: {', '.join(task.labels)}"
+        _wrapped(
+            f"  {task.name:<{name_width}}  {task.kind} in {task.unit}: {', '.join(task.labels)}",
+            indent=name_width + 4,
+        )
         for task in contract.tasks
     ]
     if server:
@@ -53,6 +58,16 @@ def run(options: argparse.Namespace) -> int:
         lines.append(textwrap.indent(f"notice: {output.printable(notice)}", "  "))
     output.write("\n".join(lines))
     return statuses.OK
+
+
+def _wrapped(line: str, *, indent: int) -> str:
+    """A line as a terminal is wide; of what is read by a program, as it is."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, indent + 20)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _server(options: argparse.Namespace) -> dict[str, str] | None:

@@ -13,26 +13,15 @@ from typing import BinaryIO
 
 from ...errors import InvalidInput
 from .folders import Found, holds_magic, matches, walk
+from .hints import hint, is_address
+from .picture import Picture
 
-__all__ = ["STANDARD_INPUT", "Inputs", "Picture"]
+__all__ = ["STANDARD_INPUT", "Inputs", "Picture", "hint"]
 
 STANDARD_INPUT = "-"
 _STANDARD_PLACE = PurePath("standard-input")
 # More than a server takes of one picture: the client refuses it with a sentence of its own.
 _MAX_STREAM_BYTES = 256 * 1024 * 1024
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One picture to send.
-
-    name: as it is printed. photo: what the client takes: a path, or the bytes of standard input.
-    place: its path below a folder for what is made of it; that of a picture found in a folder is the same.
-    """
-
-    name: str
-    photo: str | bytes
-    place: PurePath
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +85,7 @@ class Inputs:
                 yield Picture(
                     name=name, photo=_standard_input().read(_MAX_STREAM_BYTES), place=_STANDARD_PLACE
                 )
-            elif holds_magic(name) and not os.path.lexists(name):
+            elif holds_magic(name) and not is_address(name) and not os.path.lexists(name):
                 yield from map(_picture, matches(name, left_out=self.left_out))
             else:
                 yield from self._named(name)

@@ -1,5 +1,6 @@
 """`qface completion`: the scripts are valid, and bash completes commands, options and paths by one."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from qface_client import cli
+from tests.helpers.paths import ROOT
+
+DOCUMENT = " ".join((ROOT / "docs" / "client" / "command-line.md").read_text().split())
 
 
 def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -68,6 +72,17 @@ def test_the_bash_script_is_valid(bash: str, capsys: pytest.CaptureFixture[str])
 def test_other_shells_have_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert script("zsh", capsys).startswith("#compdef qface")
     assert "qface" in script("tcsh", capsys)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_script_and_the_help_have_one_place_for_it(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (place,) = re.findall(
+        rf"^# Of `qface completion {shell}` for (.*)\.$", script(shell, capsys), re.MULTILINE
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["completion", "--help"])
+    assert f"{shell}: write it to {place}\n" in capsys.readouterr().out
+    assert place.removeprefix("a file ") in DOCUMENT.replace("`", "")
 
 
 def test_without_shtab_one_line_says_what_to_install(

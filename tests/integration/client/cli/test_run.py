@@ -14,7 +14,7 @@ import pytest
 from qface_client import FaceClient, cli
 from qface_client.cli.inputs import Inputs
 from qface_client.cli.progress import Progress
-from tests.helpers.fake_v2_server import FakeServer, closed_port
+from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of
 
 
 class Screen(io.StringIO):
@@ -189,3 +189,21 @@ def test_info_has_no_version_of_a_server_that_names_none(
 ) -> None:
     assert cli.main(["info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["server"] is None
+
+
+def test_info_wraps_labels_on_a_terminal_alone(
+    fake: FakeServer, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [f"label_{number}" for number in range(40)]
+    fake.contract = contract_of(classes("mood", labels))
+    assert cli.main(["info"]) == 0
+    piped = capsys.readouterr().out
+    assert f"  mood  classes in probability: {', '.join(labels)}\n" in piped
+    monkeypatch.setenv("COLUMNS", "70")
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert cli.main(["info"]) == 0
+    wrapped = screen.getvalue().splitlines()[1:]
+    assert max(map(len, wrapped)) <= 70
+    assert all(line.startswith(" " * 8) for line in wrapped[1:])
+    assert " ".join(screen.getvalue().split()) == " ".join(piped.split())

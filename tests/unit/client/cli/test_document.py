@@ -50,6 +50,13 @@ def test_every_option_stands_in_the_document() -> None:
     }
 
 
+def test_the_help_has_the_usual_address_whatever_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QFACE_URL", "faces.example:1")
+    assert "(QFACE_URL, or localhost:8001)" in " ".join(commands()["analyze"].format_help().split())
+
+
 def test_options_that_info_has_beside_the_shared_ones_are_named() -> None:
     shared = {action.dest for action in options(connection_options.make_parser())}
     further = [
