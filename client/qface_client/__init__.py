@@ -14,6 +14,7 @@ from ._connection import Tls
 from ._exchange.budget import RetryBudget
 from ._exchange.deadline import Timeout
 from ._many import PhotoResult
+from ._photos import photo_files
 from ._version import __version__
 from .aio import AsyncFaceClient
 from .client import FaceClient
@@ -91,4 +92,5 @@ __all__ = [
     "Visibility",
     "__version__",
     "faces_to_frame",
+    "photo_files",
 ]

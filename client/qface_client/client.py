@@ -21,7 +21,7 @@ from ._connection import GrpcTransport, Tls
 from ._exchange.asked import describes_failures, of_picture
 from ._exchange.budget import RetryBudget
 from ._exchange.deadline import Timeout, as_timeout
-from ._exchange.exchange import DEFAULT_URL, Exchange, require_contract
+from ._exchange.exchange import Exchange, require_contract
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
 from ._lifecycle import Lifecycle
 from ._many import PhotoResult, check_many, stream
@@ -57,7 +57,8 @@ class FaceClient:
     process: it is thread-safe, and all its calls share one connection to each server.
 
     `url`: host:port of the server's gRPC. Several servers: ["a:8001", "b:8001"], or a name that has all their
-    addresses, "dns:///faces:8001". Requests go in turn to those that are ready.
+    addresses, "dns:///faces:8001". Requests go in turn to those that are ready. None: what QFACE_URL says, or
+    localhost:8001.
     `timeout`: seconds for each call, always finite; a number sets `Timeout.request`. `timeout=` of a call is
     the call's own: it bounds all its tries, and the server knows it. ValueError for what is no such number.
     `expect_contract`: the hash (`qface info` prints it) of the only contract to accept; ContractMismatch
@@ -89,7 +90,7 @@ class FaceClient:
 
     def __init__(
         self,
-        url: str | Sequence[str] = DEFAULT_URL,
+        url: str | Sequence[str] | None = None,
         *,
         timeout: Timeout | float | None = None,
         expect_contract: str | None = None,

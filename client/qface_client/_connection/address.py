@@ -6,18 +6,28 @@ addresses.
 """
 
 import ipaddress
+import os
 from collections.abc import Sequence
 
 from ..errors import InvalidInput
 from .lookup import numbers_of
+
+DEFAULT_URL = "localhost:8001"
 
 _SOCKETS = ("unix:", "unix-abstract:")
 _DNS = "dns:"
 _LISTS = {4: "ipv4:", 6: "ipv6:"}  # gRPC's names of targets that are lists, by the version of IP
 
 
-def joined(url: str | Sequence[str]) -> str:
-    """One address or a list of them as one text; InvalidInput for what is neither."""
+def usual() -> str:
+    """The address where none is given: what QFACE_URL says, or this machine."""
+    return os.environ.get("QFACE_URL") or DEFAULT_URL
+
+
+def joined(url: str | Sequence[str] | None) -> str:
+    """One address or a list of them as one text, None as the usual one; InvalidInput for what is neither."""
+    if url is None:
+        return usual()
     if isinstance(url, str):
         return url
     parts = list(url) if isinstance(url, Sequence) else None

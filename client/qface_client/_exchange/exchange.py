@@ -42,7 +42,6 @@ from .steps import Infer, Pause, Reply, Steps
 
 T = TypeVar("T")
 
-DEFAULT_URL = "localhost:8001"
 
 # Between two attempts at a request while the server's contract changes under it.
 PAUSE_SECONDS = 0.05

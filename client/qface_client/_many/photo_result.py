@@ -1,6 +1,7 @@
 """The result of one photo of many, and the bounds of how many are in hand."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ class PhotoResult:
 
     def __repr__(self) -> str:
         """Without the photo, unless it has a name."""
-        photo = f"{self.photo!r}, " if isinstance(self.photo, str) else ""
+        photo = f"{os.fsdecode(self.photo)!r}, " if isinstance(self.photo, str | os.PathLike) else ""
         return f"PhotoResult({self.index}, {photo}{self.error or self.analysis!r})"
 
 
@@ -59,10 +60,12 @@ def check_many(photos: Any, *, concurrency: Any, awaited: bool) -> None:
     if one_photo or 0 < getattr(photos, "ndim", 4) < 4:
         raise InvalidInput(
             f"photos is an iterable of photos, not one photo ({type(photos).__name__}): use analyze, or give "
-            "[photo]"
+            "[photo]; of a folder, qface_client.photo_files(folder)"
         )
     if not hasattr(photos, "__iter__") and not (awaited and hasattr(photos, "__aiter__")):
         hint = ": AsyncFaceClient takes it" if hasattr(photos, "__aiter__") else ""
+        if isinstance(photos, os.PathLike):
+            hint = ": give [photo] of a picture, and qface_client.photo_files(folder) of a folder"
         raise InvalidInput(f"photos is an iterable of photos, not {type(photos).__name__}{hint}")
 
 

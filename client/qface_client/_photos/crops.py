@@ -11,7 +11,7 @@ from ..errors import InvalidInput
 from .encoded import read_bytes
 from .formats import HEAD, foreign_format
 from .kinds import Photo, is_pillow
-from .pixels import rgb_pixels
+from .pixels import array_pixels
 
 Crops: TypeAlias = Sequence[Photo] | NDArray[Any]
 
@@ -44,7 +44,7 @@ async def stack_in_thread(crops: Crops) -> NDArray[np.uint8]:
 
 def _pixels(crop: Photo, *, index: int) -> NDArray[np.uint8]:
     if isinstance(crop, np.ndarray):
-        return rgb_pixels(crop, what=f"crop {index}")
+        return array_pixels(crop, what=f"crop {index}")
     from .pillow import decode, pixels_of
 
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InvalidInput
 from .formats import HEAD, foreign_format
 from .kinds import Photo, is_pillow
-from .pixels import check_count, ppm, rgb_pixels
+from .pixels import array_pixels, check_count, ppm
 from .reading import check_bytes, name_of, read_file, read_object
 
 TAKEN = "a path, bytes, a binary file object, a picture of Pillow or an array"
@@ -41,7 +41,7 @@ def encode(photo: Photo) -> Encoded:
     one is the server's to say.
     """
     if isinstance(photo, np.ndarray):
-        return _of_pixels(rgb_pixels(photo), file=None)
+        return _of_pixels(array_pixels(photo), file=None)
     if is_pillow(photo):
         from .pillow import pixels_of
 

@@ -40,6 +40,27 @@ def rgb_pixels(pixels: NDArray[Any], *, what: str = "a photo") -> NDArray[np.uin
     return rgb
 
 
+def array_pixels(array: NDArray[Any], *, what: str = "a photo") -> NDArray[np.uint8]:
+    """`rgb_pixels` of what a caller gives; InvalidInput also for 16 bits that look like 8.
+
+    In files 16 bits are what their format states. An array of them without a value above 255 most often has
+    8 bits of a picture, of which nothing but black would be left.
+    """
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and array.size:
+        _check_range(array, what=what)
+    return rgb_pixels(array, what=what)
+
+
+def _check_range(array: NDArray[Any], *, what: str) -> None:
+    has_alpha = array.ndim == 3 and array.shape[2] in (2, 4)
+    if 0 < int((array[..., :-1] if has_alpha else array).max()) <= 255:
+        raise InvalidInput(
+            f"{what} as an array of uint16 has the range 0 to 65535, and this one no value above 255: of "
+            "values from 0 to 255 give array.astype(np.uint8), and if it is as dark as that, "
+            "(array // 257).astype(np.uint8)"
+        )
+
+
 def ppm(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """RGB pixels [height, width, 3] as the bytes of a binary PPM.
 

@@ -1,11 +1,10 @@
 """The options that say which server is called, and how: parents of every command that calls one."""
 
 import argparse
-import os
 from typing import Any
 
+from .._connection import address
 from .._connection.access import Tls, environment_files, read_key_file
-from .._exchange.exchange import DEFAULT_URL
 from ..client import FaceClient
 from ..errors import InvalidInput
 from ..recorded import Replayed
@@ -21,10 +20,10 @@ def make_parser() -> argparse.ArgumentParser:
     server = parent.add_argument_group("server")
     server.add_argument(
         "--url",
-        default=os.environ.get("QFACE_URL") or DEFAULT_URL,
+        default=address.usual(),
         metavar="HOST:PORT",
-        help=f"the server's gRPC (QFACE_URL, or {DEFAULT_URL}); several servers: HOST:PORT,HOST:PORT or "
-        "dns:///NAME:PORT",
+        help=f"the server's gRPC (QFACE_URL, or {address.DEFAULT_URL}); several servers: HOST:PORT,"
+        "HOST:PORT or dns:///NAME:PORT",
     )
     server.add_argument(
         "--timeout",

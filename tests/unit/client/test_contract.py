@@ -42,6 +42,17 @@ def test_the_contract_is_read_once_for_many_answers(fake: FakeServer, client: Fa
     assert fake.reads == 1
 
 
+def test_without_an_address_the_environment_names_the_server(
+    fake: FakeServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFACE_URL", url)
+    with FaceClient() as client:
+        assert client.contract().hash == OLD["hash"]
+    monkeypatch.delenv("QFACE_URL")
+    with FaceClient() as client:
+        assert client._url == "localhost:8001"
+
+
 def test_labels_follow_a_hot_swap(fake: FakeServer, client: FaceClient) -> None:
     assert client.analyze(PHOTO)[0].mood.probabilities == {"glad": 1.0, "sad": 0.0}
     fake.contract = SWAPPED

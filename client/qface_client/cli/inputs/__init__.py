@@ -11,8 +11,8 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from ..._photos.folders import Found, holds_magic, matches, walk
 from ...errors import InvalidInput
-from .folders import Found, holds_magic, matches, walk
 from .hints import hint, is_address
 from .picture import Picture
 

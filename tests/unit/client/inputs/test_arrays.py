@@ -91,3 +91,20 @@ def test_crops_of_any_sort_are_one_tensor() -> None:
 def test_what_are_no_crops_is_refused(crops: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         stack_crops(crops)
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB, RGBA, RGBA[..., 2:]])
+def test_16_bits_that_have_the_values_of_8_are_refused_and_as_bright_ones_or_black_they_are_not(
+    pixels: NDArray[Any],
+) -> None:
+    shallow = pixels.astype(np.uint16)
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        shallow[..., -1] = 65535  # alpha states nothing of the colours' range
+    for photo in (shallow, shallow.astype(">u2")):
+        with pytest.raises(InvalidInput, match=r"no value above 255: .* give array.astype\(np.uint8\)"):
+            encode(photo)
+    with pytest.raises(InvalidInput, match=r"^crop 0 as an array of uint16 .* as dark as that"):
+        stack_crops([shallow])
+    assert encode(shallow * 0).data.size
+    shallow[0, 0] = 256
+    assert encode(shallow).data.size

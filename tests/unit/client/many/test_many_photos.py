@@ -196,6 +196,8 @@ def test_what_all_photos_would_meet_is_raised_before_one_is_drawn() -> None:
     ("arguments", "words"),
     [
         ({"photos": "photo.jpg"}, "not one photo"),
+        ({"photos": "photos"}, r"of a folder, qface_client.photo_files\(folder\)"),
+        ({"photos": Path("photos")}, r"not PosixPath: .* qface_client.photo_files\(folder\) of a folder"),
         ({"photos": b"\xff\xd8"}, "not one photo"),
         ({"photos": np.zeros((4, 4, 3), np.uint8)}, "not one photo"),
         ({"photos": Path("photo.jpg")}, "not PosixPath"),
@@ -379,3 +381,8 @@ def test_an_error_before_the_first_photo_carries_the_call() -> None:
     assert caught.value.call is not None
     assert caught.value.call.method == "analyze_many"
     assert caught.value.call.tasks == ("age",)
+
+
+def test_the_text_of_a_result_names_its_file() -> None:
+    result = PhotoResult(index=3, photo=Path("a/b.jpg"), analysis=None, error=ServerBusy("later"))
+    assert repr(result).startswith("PhotoResult(3, 'a/b.jpg', ")

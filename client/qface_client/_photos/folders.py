@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from ...errors import InvalidInput
+from ..errors import InvalidInput
 
 # What the server or Pillow reads, in some cases with a package more, by how files are called.
 SUFFIXES = frozenset(
@@ -47,6 +47,36 @@ class _Folder:
 class _Listing:
     files: Sequence[str]
     folders: Sequence[str]
+
+
+def photo_files(folder: str | os.PathLike[str], recursive: bool = True) -> Iterator[Path]:
+    """The pictures in a folder and all below it, by their suffix (.jpg, .png, .webp, .heic, ...): what
+    `qface analyze FOLDER` analyses.
+
+    Of one folder by name, files before folders; names that begin with a dot are left out; links are followed.
+    `recursive`: False for those in the folder itself only. Names are read as they are taken.
+
+    Raises InvalidInput at once for a folder that can't be read, and after the last picture where one below
+    it could not be.
+    """
+    root = os.fsdecode(folder)
+    if isinstance(listed := _listed(root), InvalidInput):
+        raise listed
+    return _files(root, recursive=recursive)
+
+
+def _files(root: str, *, recursive: bool) -> Iterator[Path]:
+    failure = None
+    for below in _folders(_root(root), left_out=None):
+        if isinstance(below, InvalidInput):
+            failure = failure or below
+            continue
+        inside, listing = below
+        yield from (Path(_join(inside.path, name)) for name in listing.files if _is_picture(name))
+        if not recursive:
+            return
+    if failure is not None:
+        raise failure
 
 
 def walk(folder: str, *, left_out: Path | None = None) -> Iterator[Found | InvalidInput]:
