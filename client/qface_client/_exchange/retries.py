@@ -164,5 +164,7 @@ class Retries:
 
 
 def _sort(failure: QFaceError) -> tuple[type[QFaceError], str]:
-    """What failures have in common that differ in numbers only."""
+    """What failures have in common that say the same: refusals their status, all else its words."""
+    if isinstance(failure, ServerBusy) and failure.status:
+        return type(failure), failure.status
     return type(failure), re.sub(r"[0-9]+", "", str(failure))

@@ -123,6 +123,9 @@ def test_a_failure_before_the_last_one_is_told_with_it() -> None:
 def test_failures_of_one_sort_are_told_once() -> None:
     first, last = (ServerBusy(f"{waiting} wait", retry_after=0.0) for waiting in (17, 18))
     assert "earlier" not in str(ended(first, last))
+    rate, overload = (ServerBusy(words, retry_after=0.0) for words in ("its rate", "too much waits"))
+    rate.status = overload.status = "RESOURCE_EXHAUSTED"
+    assert "earlier" not in str(ended(rate, overload))
     assert str(ended(BUSY, REFUSED, BUSY)).count("earlier") == 1
 
 
