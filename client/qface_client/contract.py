@@ -104,7 +104,7 @@ class Contract:
         """
         if names is None:
             return self._readable
-        requested = (names,) if isinstance(names, str) else tuple(names)
+        requested = tuple(map(str.strip, names.split(",")) if isinstance(names, str) else names)
         unknown = [name for name in requested if name not in self.names]
         if unknown:
             raise UnknownTask(unknown, available=self.names)

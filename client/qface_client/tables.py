@@ -12,13 +12,13 @@ import array
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .contract import Contract, TaskSpec
-from .errors import QFaceError
+from .errors import InvalidInput, QFaceError
 from .kinds import KINDS
 from .kinds.base import Column
 from .results import Analysis, Face
@@ -117,9 +117,12 @@ def faces_to_frame(
     latter with the reason in `error` (`frame[frame["face"].isna()]` are these rows). Without it a warning
     states how many failed.
 
+    InvalidInput where `results` are no iterable of these: of one photo give [result].
+
     A photo that was answered by another contract than the others, as after a change of the server's model,
     has missing values in the columns that its contract does not have.
     """
+    _check_several(results)
     pandas = _pandas()
     table, failed, number = _Table(), 0, 0
     for number, result in enumerate(results, start=1):
@@ -136,6 +139,20 @@ def faces_to_frame(
             stacklevel=2,
         )
     return table.frame(pandas)
+
+
+def _check_several(results: object) -> None:
+    one = isinstance(results, Face | Mapping | str) or hasattr(results, "analysis")
+    if one or not hasattr(results, "__iter__"):
+        hint = "of one photo give [result]"
+        if hasattr(results, "__aiter__"):
+            hint = "collect them first, [result async for result in results]"
+        elif isinstance(results, Mapping):
+            hint = f"{hint}, where {_OF_DATA}"
+        raise InvalidInput(f"results are an iterable of results, not one {type(results).__name__}: {hint}")
+
+
+_OF_DATA = "of data a result is Analysis.from_dict(data, contract)"
 
 
 def _pandas() -> Any:
@@ -155,6 +172,11 @@ def _outcome(
     if isinstance(result, tuple):
         name, answered = result
         return answered, os.fsdecode(name), number
+    if not hasattr(result, "analysis"):
+        raise InvalidInput(
+            "a result is what analyze_many returns, an analysis, a face, or a pair of a name and an analysis,"
+            f" not {type(result).__name__}" + (f": {_OF_DATA}" if isinstance(result, Mapping) else "")
+        )
     outcome = result.analysis if result.error is None else result.error
     if outcome is None:
         raise ValueError(f"photo {result.index} has neither an analysis nor an error")

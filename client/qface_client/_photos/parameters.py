@@ -34,10 +34,12 @@ def search_parameters(
 
 
 def task_names(tasks: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The named tasks; None: all. InvalidInput for what is no name."""
+    """The named tasks, one text as `--tasks` takes it; None: all. InvalidInput for what is no name."""
     if tasks is None:
         return None
-    names = (tasks,) if isinstance(tasks, str) else tuple(tasks) if isinstance(tasks, Iterable) else (tasks,)
+    if isinstance(tasks, str):
+        return tuple(name.strip() for name in tasks.split(","))
+    names = tuple(tasks) if isinstance(tasks, Iterable) else (tasks,)
     for name in names:
         if not isinstance(name, str):
             raise InvalidInput(f"tasks are named by strings, not by {name!r}: `qface info` lists them")

@@ -66,8 +66,19 @@ def read_object(opened: Readable, *, file: str | None) -> bytes:
                 f"the picture has more than the {limit:,} bytes that the server takes: send a smaller copy",
                 file=file,
             )
+    if not data and _stands_behind_data(opened):
+        raise InvalidInput(
+            "the file object stands at its end, as after it was read: seek(0) first", file=file
+        )
     _check_size(len(data), head=bytes(data[:HEAD]), file=file)
     return bytes(data)
+
+
+def _stands_behind_data(opened: Any) -> bool:
+    try:
+        return bool(opened.tell() > 0)
+    except Exception:  # a pipe, or an object that has only read()
+        return False
 
 
 def name_of(opened: Any) -> str | None:

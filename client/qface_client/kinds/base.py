@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -203,6 +203,11 @@ def _fits(shape: tuple[int, ...], promised: tuple[int | None, ...]) -> bool:
 def text(item: Any) -> str:
     """One element of a BYTES tensor."""
     return item.decode() if isinstance(item, bytes) else str(item)
+
+
+def no_label(label: object, labels: Iterable[str]) -> KeyError:
+    """The error about a label that a task does not have."""
+    return KeyError(f"there is no label {label!r}: it has {', '.join(labels)}")
 
 
 def named(task: "TaskSpec", row: NDArray[Any]) -> dict[str, float]:

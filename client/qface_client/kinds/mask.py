@@ -24,6 +24,7 @@ from .base import (
     Row,
     Tensors,
     array_schema,
+    no_label,
     object_schema,
     plain,
     rows,
@@ -67,9 +68,9 @@ class Mask(Deferred):
         return f"Mask(labels={self.labels})"
 
     def of(self, label: str) -> NDArray[np.bool_]:
-        """Where a label lies, [H, W]; KeyError for a label that the task does not have."""
+        """Where a label lies in the crop, [h, w]; KeyError for a label that the task does not have."""
         if label not in self.labels:
-            raise KeyError(label)
+            raise no_label(label, self.labels)
         return np.equal(self.ids, self.labels.index(label))
 
     def present(self) -> list[int]:

@@ -17,6 +17,7 @@ from .base import (
     array_schema,
     by_labels,
     named,
+    no_label,
     object_schema,
     plain,
     rounded,
@@ -52,7 +53,10 @@ class MultiLabel(Mapping[str, float], Deferred):
         return list(self._active)
 
     def __getitem__(self, label: str) -> float:
-        return self._probabilities[label]
+        try:
+            return self._probabilities[label]
+        except KeyError:
+            raise no_label(label, self._probabilities) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._probabilities)

@@ -18,6 +18,7 @@ from .base import (
     Row,
     Tensors,
     array_schema,
+    no_label,
     plain,
     rows,
     tensor,
@@ -37,7 +38,7 @@ class Points(Answer):
     def __getitem__(self, key: str | int) -> NDArray[np.float32]:
         """The point [2] of a label or an index; KeyError or IndexError where there is none."""
         if isinstance(key, str) and key not in self.labels:
-            raise KeyError(key)
+            raise no_label(key, self.labels)
         point: NDArray[np.float32] = self.xy[self.labels.index(key) if isinstance(key, str) else key]
         return point
 

@@ -85,6 +85,14 @@ def test_a_new_task_can_be_asked_for_by_name_without_a_restart(fake: FakeServer,
     assert client.analyze(PHOTO, tasks=["hat"])[0].hat.label == "none"
 
 
+def test_tasks_are_one_text_with_commas_too(fake: FakeServer, client: FaceClient) -> None:
+    fake.contract = LARGER
+    assert set(client.analyze(PHOTO, tasks="hat, mood")[0].answers) == {"mood", "hat"}
+    assert [task.name for task in client.contract().select("hat, mood")] == ["mood", "hat"]
+    with pytest.raises(UnknownTask, match="unknown task cap: this server has mood, hat"):
+        client.analyze(PHOTO, tasks="hat,cap")
+
+
 def test_a_task_that_went_with_a_swap_is_unknown_and_not_the_callers_bad_input(
     fake: FakeServer, client: FaceClient
 ) -> None:

@@ -109,8 +109,12 @@ def test_a_wrong_name_says_which_are_right(face: Face) -> None:
         face.age.days  # noqa: B018
     with pytest.raises(AttributeError, match="has no 'tilt': it has yaw, pitch, roll"):
         face.head_pose.tilt  # noqa: B018
-    with pytest.raises(KeyError, match="c"):
+    with pytest.raises(KeyError, match="no label 'c': it has a, b"):
         face.landmarks["c"]
+    with pytest.raises(KeyError, match=r"no label 'AU99': it has AU"):
+        face.action_units["AU99"]
+    assert face.action_units.get("AU99") is None
+    assert "AU99" not in face.action_units
 
 
 def test_answers_can_be_copied_and_sent_to_another_process(face: Face) -> None:
@@ -138,7 +142,7 @@ def test_a_mask_is_written_without_loss() -> None:
     assert data["map"] == [[2, 0, 1.5], [0, 2, -3]]
     assert data["labels"] == ["background", "skin", "hair"]
     assert mask.of("hair").sum() == (ids == 2).sum()
-    with pytest.raises(KeyError, match="hat"):
+    with pytest.raises(KeyError, match="no label 'hat': it has background, skin, hair"):
         mask.of("hat")
 
 

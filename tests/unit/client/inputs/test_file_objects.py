@@ -123,3 +123,12 @@ def test_a_reader_of_asyncio_is_refused() -> None:
 @pytest.mark.parametrize("kind", [bytearray, memoryview, lambda data: memoryview(data).cast("b")])
 def test_any_bytes_are_taken(kind: Any) -> None:
     assert encode(kind(DATA)).data.tobytes() == DATA
+
+
+def test_a_file_object_that_was_read_before_is_told_from_an_empty_one() -> None:
+    used = io.BytesIO(b"\xff\xd8\xff")
+    used.read()
+    with pytest.raises(InvalidInput, match=r"stands at its end, as after it was read: seek\(0\) first"):
+        encode(used)
+    with pytest.raises(InvalidInput, match=r"empty \(0 bytes\)"):
+        encode(io.BytesIO())

@@ -13,6 +13,7 @@ from qface_client import (
     Analysis,
     Classification,
     Face,
+    InvalidInput,
     Mask,
     MultiLabel,
     Points,
@@ -182,3 +183,23 @@ def test_the_documents_columns_of_active_labels_have_none_for_a_face_without_one
     active = eval(f"seen['labels']{expression[1]}", {"seen": seen})
     assert sorted(active) == ["AU12", "AU6"]
     assert active.to_numpy().sum(axis=1).tolist() == [2, 0, 0]
+
+
+DATA = photo_of(1).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        (photo_of(1)[0], r"not one Face: of one photo give \[result\]$"),
+        (Outcome(0, "a.jpg", photo_of(1)), r"not one Outcome: of one photo give \[result\]$"),
+        (DATA, r"not one dict: .* Analysis.from_dict\(data, contract\)"),
+        ("photo.jpg", "not one str"),
+        (3, "not one int"),
+        ([DATA], r"a result is .*, not dict: of data a result is Analysis.from_dict\(data, contract\)"),
+        (["photo.jpg"], "a result is .*, not str$"),
+    ],
+)
+def test_what_are_no_results_is_refused_with_what_to_give(results: Any, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        faces_to_frame(results)
