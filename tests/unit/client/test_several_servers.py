@@ -177,7 +177,7 @@ def test_one_address_is_one_server(url: str) -> None:
     ("url", "words"),
     [
         ([], "the list of servers is empty"),
-        (None, "is a text such as 'faces:8001', or a list of them, not None"),
+        (8001, "is a text such as 'faces:8001', or a list of them, not 8001"),
         (b"faces:8001", "or a list of them, not b'faces:8001'"),
         (["faces:8001", 8002], "or a list of them, not"),
         (["dns:///faces:8001", "b:8001"], "is its host:port, not 'dns:///faces:8001'"),
