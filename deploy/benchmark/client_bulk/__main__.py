@@ -29,6 +29,7 @@ from deploy.measuring.command import command, count, parser_of
 from deploy.measuring.plain_data import write_json
 
 _MODULE = "deploy.benchmark.client_bulk"
+_FEWEST_PLANTED = 10_000
 _KILL_AT = 0.4  # of the photos
 _WARM_UP = 0.1  # of the photos: what is allocated with them is no growth
 _MB = 1e6
@@ -99,6 +100,14 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _many(text: str) -> int:
+    """A number of tiny photos that take long enough to be looked at more than once."""
+    number = count(text)
+    if number < _FEWEST_PLANTED:
+        raise argparse.ArgumentTypeError(f"{_FEWEST_PLANTED:,} or more, not {text}")
+    return number
+
+
 def with_restart(server: KilledServer, words: Sequence[str], *, photos: int) -> dict[str, Any]:
     """A run of the client over which the server is killed and started again."""
     outage = queue.SimpleQueue[float | Exception]()
@@ -142,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = parser_of(_MODULE, __doc__, repository=True)
     options.add_argument("--photos", type=count, default=5000, help="(default: %(default)s)")
-    options.add_argument("--planted", type=count, default=100_000, help="tiny photos (default: %(default)s)")
+    options.add_argument("--planted", type=_many, default=100_000, help="tiny photos (default: %(default)s)")
     options.add_argument("--concurrency", type=count, default=16, help="(default: %(default)s)")
     options.add_argument("--runs", nargs="+", choices=tuple(RUNS), default=tuple(RUNS))
     options.add_argument("--out", type=Path, help="a JSON file to write")
