@@ -151,6 +151,8 @@ def _host_and_port(part: str, *, url: str) -> tuple[str, int]:
 def _host_and_port_of(part: str) -> tuple[str, int] | None:
     host, _, port = part.rpartition(":")
     name = host.strip("[]")
+    if host.startswith("[") != host.endswith("]"):
+        return None
     if not name or host.startswith("[") != (":" in name) or not port.isdecimal() or not 0 < int(port) < 65536:
         return None
     return name, int(port)

@@ -72,7 +72,7 @@ def _files(root: str, *, recursive: bool) -> Iterator[Path]:
             failure = failure or below
             continue
         inside, listing = below
-        yield from (Path(_join(inside.path, name)) for name in listing.files if _is_picture(name))
+        yield from (Path(_join(inside.path, name)) for name in listing.files if is_picture(name))
         if not recursive:
             return
     if failure is not None:
@@ -92,7 +92,7 @@ def walk(folder: str, *, left_out: Path | None = None) -> Iterator[Found | Inval
             continue
         inside, listing = below
         for name in listing.files:
-            if _is_picture(name):
+            if is_picture(name):
                 answered = True
                 yield Found(path=_join(inside.path, name), place=inside.place / name)
     if not answered:
@@ -120,7 +120,7 @@ def matches(pattern: str, *, left_out: Path | None = None) -> Iterator[Found | I
     every = bool(own_suffix) and not holds_magic(own_suffix)
     answered = False
     for found in _match(_root(folder), [part for part in parts[first:] if part], left_out=left_out):
-        if isinstance(found, InvalidInput) or every or _is_picture(found.path):
+        if isinstance(found, InvalidInput) or every or is_picture(found.path):
             answered = True
             yield found
     if not answered:
@@ -213,7 +213,8 @@ def _join(folder: str, name: str) -> str:
     return os.path.join(folder, name)  # noqa: PTH118 - a Path would drop a leading "./"
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its suffix."""
     return PurePath(name).suffix.lower() in SUFFIXES
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from types import TracebackType
 
+from ..._photos.folders import is_picture
 from ...contract import Contract
 from ...errors import InvalidInput
 from . import parquet
@@ -28,9 +29,18 @@ def mistake(options: argparse.Namespace) -> str | None:
         return "--parquet is no text for standard output: name a file"
     if options.csv and options.parquet and os.path.realpath(options.csv) == os.path.realpath(options.parquet):
         return "--csv and --parquet name the same file"
+    for option in ("csv", "parquet", "record"):
+        if (name := getattr(options, option)) and _is_an_input(name, options):
+            return f"--{option} {name} would replace a photo or the list of photos: name another file"
     if options.resume and not can_be_resumed(options):
         return "--resume goes on with one table: name its file, by --csv or by --parquet"
     return None
+
+
+def _is_an_input(name: str, options: argparse.Namespace) -> bool:
+    """Whether a file to be written is, or by its suffix may be, one that is read."""
+    given = [*options.photos, *([options.files_from] if options.files_from else [])]
+    return is_picture(name) or os.path.realpath(name) in map(os.path.realpath, given)
 
 
 def can_be_resumed(options: argparse.Namespace) -> bool:

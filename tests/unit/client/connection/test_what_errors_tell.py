@@ -202,7 +202,17 @@ def test_a_file_is_named_where_it_is_to_blame(
 
 @pytest.mark.parametrize(
     "address",
-    ["localhost", "faces.example", "localhost:", "localhost:grpc", "localhost:99999", "::1", "[::1]"],
+    [
+        "localhost",
+        "faces.example",
+        "localhost:",
+        "localhost:grpc",
+        "localhost:99999",
+        "::1",
+        "[::1]",
+        "[::1",
+        "::1]:1",
+    ],
 )
 @pytest.mark.parametrize("kind", [FaceClient, AsyncFaceClient])
 def test_an_address_without_its_port_is_refused(kind: Callable[..., Any], address: str) -> None:
