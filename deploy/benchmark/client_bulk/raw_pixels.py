@@ -2,37 +2,25 @@
 
     python -m deploy.benchmark.client_bulk.raw_pixels
 
-Processor milliseconds, the least of three, to write a photo of 12 million pixels here and to read it at the
+Processor milliseconds, the median of three, to write a photo of 12 million pixels here and to read it at the
 server.
 """
 
+import functools
 import io
-import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from deploy.measuring.command import command, parser_of
 from deploy.measuring.pictures.photos import PHOTOS, made_jpeg
+from deploy.measuring.processor_time import core_ms
 from qface_client._photos.pixels import ppm
 from runtime.image.decode import decode_image
 
-T = TypeVar("T")
-
 _MODULE = "deploy.benchmark.client_bulk.raw_pixels"
-_TRIES = 3
-
-
-def core_ms(function: Callable[[], T]) -> tuple[float, T]:
-    """The least processor time of several tries, and what the function returns."""
-    times = list[float]()
-    for _ in range(_TRIES):
-        began = time.process_time()
-        result = function()
-        times.append(1e3 * (time.process_time() - began))
-    return min(times), result
+_ROUNDS = 3
 
 
 def as_file(picture: Image.Image, kind: str, **options: int | bool) -> bytes:
@@ -56,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     print("| format | MB | core-ms to write | core-ms to read |\n|---|---:|---:|---:|")
     for name, write in formats.items():
-        written, data = core_ms(write)
-        read, again = core_ms(lambda data=data: decode_image(data))  # type: ignore[misc]
-        assert np.array_equal(again, pixels)
-        print(f"| {name} | {len(data) / 1e6:.1f} | {written:.0f} | {read:.0f} |", flush=True)
+        data = write()
+        assert np.array_equal(decode_image(data), pixels)
+        taken = core_ms({"write": write, "read": functools.partial(decode_image, data)}, rounds=_ROUNDS)
+        print(f"| {name} | {len(data) / 1e6:.1f} | {taken['write']:.0f} | {taken['read']:.0f} |", flush=True)
     return 0
 
 

@@ -1,7 +1,6 @@
 """Who calls, and over which encryption: by argument, environment and file; the key is never shown."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,11 @@ import pytest
 
 from qface_client import AsyncFaceClient, FaceClient, InvalidInput, NotAuthenticated, NotPermitted, Tls
 from qface_client._connection import authorization, tls_files
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, refuse, serve
+from tests.helpers.fake_v2_server import FakeServer, refuse
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 KEY = "qf-3e9aK_2.b~"
 PEM = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 @pytest.fixture(autouse=True)

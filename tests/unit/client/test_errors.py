@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 
 import grpc
 import numpy as np
@@ -30,22 +29,11 @@ from tests.helpers.fake_v2_server import (
     contract_of,
     late,
     refuse,
-    serve,
 )
 from tests.helpers.paths import ROOT
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 QUEUE_FULL = "[request id: <id_unknown>] Exceeds maximum queue size"
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 @pytest.mark.parametrize("size", [(80, 100), (1000, 1000)], ids=["small", "3 MB"])

@@ -1,6 +1,5 @@
 """What a client takes of its caller: what it sends, and what it refuses before a server sees it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,10 @@ from qface_client import (
 )
 from tests.helpers.fake_v2_server import (
     FakeServer,
-    classes,
-    contract_of,
     refuse,
-    serve,
 )
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 @pytest.mark.parametrize(

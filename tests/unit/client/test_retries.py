@@ -5,7 +5,6 @@ import concurrent.futures
 import math
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -28,13 +27,10 @@ from qface_client._exchange.retries import FIRST_CONTACT, LONGEST_PAUSE, Retries
 from qface_client._exchange.steps import Infer, Pause, ReadModel
 from tests.helpers.fake_v2_server import (
     FakeServer,
-    classes,
     closed_port,
-    contract_of,
     late,
     refuse,
     running,
-    serve,
 )
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
@@ -185,16 +181,6 @@ def test_the_last_refusal_is_raised_rather_than_the_last_timeout() -> None:
     alone = Conversation(connect=1000.0)
     with pytest.raises(RequestTimeout):
         alone.run(RequestTimeout("late"))
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 def ask(url: str, *, twin: bool, **arguments: Any) -> str:

@@ -30,7 +30,7 @@ from qface_client import (
 )
 from tests.helpers.certificates import Authority
 from tests.helpers.cut_connections import cut_after
-from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, late, running, serve
+from tests.helpers.fake_v2_server import FakeServer, classes, closed_port, contract_of, late, running
 from tests.helpers.misbehaving_servers import ENDINGS, misbehaving, silent
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
@@ -40,16 +40,6 @@ LATE = Timeout(request=SECONDS)
 CUT = Timeout(request=2 * SECONDS)
 
 both = pytest.mark.parametrize("twin", [False, True], ids=["blocking", "asyncio"])
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 def failure(url: str, *, twin: bool, timeout: Timeout | float = 20.0, **arguments: Any) -> QFaceError:

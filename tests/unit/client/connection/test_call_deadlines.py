@@ -12,7 +12,7 @@ from PIL import Image
 
 from qface_client import AsyncFaceClient, ConnectError, FaceClient, RequestTimeout, ServerBusy, Timeout
 from tests.helpers.client_calls import InLoop
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, late, refuse, serve
+from tests.helpers.fake_v2_server import FakeServer, late, refuse
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 PNG = io.BytesIO()
@@ -46,16 +46,6 @@ class Remaining:
 
     def _note(self, number: int, context: grpc.ServicerContext) -> None:
         self.seconds.append(context.time_remaining())
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

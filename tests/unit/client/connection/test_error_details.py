@@ -5,7 +5,6 @@ import copy
 import math
 import pickle
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -32,26 +31,13 @@ from qface_client import (
 )
 from tests.helpers.fake_v2_server import (
     FakeServer,
-    classes,
     closed_port,
-    contract_of,
     late,
     refuse,
-    serve,
 )
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 KEY = "a-secret-key"
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 EXAMPLES = [

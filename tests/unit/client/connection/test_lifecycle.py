@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,9 @@ import pytest
 
 from qface_client import AsyncFaceClient, FaceClient, RequestTimeout
 from tests.helpers.bystanders import eventually
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, late, refuse, running, serve
+from tests.helpers.fake_v2_server import FakeServer, late, refuse, running
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 class Ends:

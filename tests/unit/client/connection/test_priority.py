@@ -1,7 +1,6 @@
 """`priority=`: Triton's request parameter of each call that sends a picture."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,9 @@ from tritonclient.grpc import service_pb2 as v2
 from qface_client import AsyncFaceClient, FaceClient, InvalidInput
 from qface_client._connection import request
 from qface_client._exchange.steps import Infer
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, serve
+from tests.helpers.fake_v2_server import FakeServer
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 @pytest.mark.parametrize("method", ["analyze", "detect", "analyze_face", "analyze_crop"])

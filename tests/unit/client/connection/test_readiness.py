@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -23,27 +22,14 @@ from qface_client.transports import Infer, ModelInfo, ReadModel, Reply
 from tests.helpers.client_calls import InLoop
 from tests.helpers.fake_v2_server import (
     FakeServer,
-    classes,
     closed_port,
-    contract_of,
     late,
     refuse,
     running,
-    serve,
 )
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 STARTING = (grpc.StatusCode.UNAVAILABLE, "the server is starting")
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 def opened(url: str, *, twin: bool, **options: Any) -> Any:

@@ -1,7 +1,6 @@
 """All retries of a client together are bounded, and none is lost by it: by a clock that the test moves."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -24,7 +23,7 @@ from qface_client import (
 )
 from qface_client._exchange.budget import RetryTokens
 from qface_client._exchange.steps import Pause
-from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, refuse, serve
+from tests.helpers.fake_v2_server import FakeServer, refuse
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
 
@@ -165,16 +164,6 @@ def test_who_waits_gets_a_token_though_none_is_saved_up() -> None:
 def test_a_budget_that_could_not_be_kept_is_refused(arguments: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         RetryBudget(**arguments)
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 def test_a_client_keeps_the_budget_that_it_was_given(fake: FakeServer, url: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,9 @@ from qface_client._exchange.steps import Pause, ReadModel
 from qface_client.recorded import Replayed
 from tests.helpers.fake_v2_server import (
     FakeServer,
-    classes,
     closed_port,
-    contract_of,
     late,
     refuse,
-    serve,
 )
 
 PHOTO = np.zeros((80, 100, 3), np.uint8)
@@ -39,16 +36,6 @@ BUSY = ServerBusy("it has too much to do", retry_after=0.0)
 REFUSED = ConnectError("no server answers (Connection refused)", retry_after=0.0)
 BROKEN = ConnectError("the connection broke (Socket closed): it wants encryption", retry_after=0.0)
 LATE = RequestTimeout("no answer in time")
-
-
-@pytest.fixture
-def fake() -> FakeServer:
-    return FakeServer(contract_of(classes("mood", ["glad", "sad"])))
-
-
-@pytest.fixture
-def url(fake: FakeServer) -> Iterator[str]:
-    yield from serve(fake)
 
 
 # -- status ---------------------------------------------------------------------------------------------
