@@ -105,7 +105,7 @@ docs: .venv/.made ## the client's guides and the reference of its modules as HTM
 
 # In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
-test: .venv/.made .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made ## all tests, those against the real server too
+test: .venv/.made .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made .venv-bulk/.made ## all tests, those against the real server too
 	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
 	$(PYTEST) $(ARGS)
 
@@ -237,7 +237,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers fuzz peers dali deploy loadtest; do \
+	for name in serve train teachers fuzz peers dali deploy loadtest bulk; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -277,12 +277,13 @@ clean: ## remove what was built here, but neither environments nor trained weigh
 
 .PHONY: clean-venvs
 clean-venvs: ## remove the environments; the next target makes those that it needs
-	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy .venv-loadtest .venv-uv
+	rm -rf .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy .venv-loadtest .venv-bulk .venv-uv
 
 # .venv-teachers is for labelling pictures with other people's models, and has nothing of ours in it.
 # .venv-fuzz has atheris, which is for CPython on Linux and macOS. .venv-peers has what people would take instead
-# of Q-Face, to be measured beside it; .venv-dali has DALI: 1.5 GB; .venv-deploy has helm, envoy, hadolint and the like; .venv-loadtest what loads a server: no torch, no engine.
-.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy .venv-loadtest
+# of Q-Face, to be measured beside it; .venv-dali has DALI: 1.5 GB; .venv-deploy has helm, envoy, hadolint and the like; .venv-loadtest what loads a server: no torch, no engine;
+# .venv-bulk has Ray, for buckets of photos.
+.PHONY: .venv .venv-serve .venv-teachers .venv-fuzz .venv-peers .venv-dali .venv-deploy .venv-loadtest .venv-bulk
 .venv: .venv/.made
 .venv-serve: .venv-serve/.made
 .venv-teachers: .venv-teachers/.made
@@ -291,6 +292,7 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 .venv-dali: .venv-dali/.made
 .venv-deploy: .venv-deploy/.made
 .venv-loadtest: .venv-loadtest/.made
+.venv-bulk: .venv-bulk/.made
 
 # ---- what stands behind the targets ------------------------------------------------------------
 
@@ -321,6 +323,10 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 .venv-deploy/.made: requirements/deploy.txt requirements/deploy-nodeps.txt requirements/overrides.txt requirements/unpack_helm.py
 	@requirements/make-venv .venv-deploy requirements/deploy.txt -- requirements/deploy-nodeps.txt
 	@.venv-deploy/bin/python requirements/unpack_helm.py
+	@touch $@
+
+.venv-bulk/.made: requirements/bulk.txt requirements/bulk-nodeps.txt requirements/overrides.txt client/pyproject.toml
+	@requirements/make-venv .venv-bulk requirements/bulk.txt -- requirements/bulk-nodeps.txt
 	@touch $@
 
 .venv-loadtest/.made: requirements/loadtest.txt requirements/overrides.txt client/pyproject.toml

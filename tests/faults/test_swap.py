@@ -21,6 +21,7 @@ from deploy.gateway.operation.service import GatewayServer
 from runtime.contract import Contract
 from tests.helpers import tiny_repository
 from tests.helpers.bystanders import CROP, DEADLINE, eventually, unhappy
+from tests.helpers.gateways import PATIENT
 from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ASTRONAUT
 from tests.helpers.repositories import FEW_PROCESSES
@@ -58,7 +59,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="module")
 def gateway(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     log = tmp_path_factory.mktemp("swapping") / "gateway.log"
-    with log.open("w") as sink, GatewayServer(pair.first, log=sink, rest_port=0) as running:
+    with (
+        log.open("w") as sink,
+        GatewayServer(pair.first, log=sink, rest_port=0, arguments=PATIENT) as running,
+    ):
         yield running
 
 
