@@ -50,10 +50,10 @@ def load_detector(path: str | Path, *, precision: str = "fp32", threads: int | N
     `threads` bounds its cores (None: all). Raises ValueError where the model's tensors are not those of that
     detector, FileNotFoundError where there is no such file.
     """
-    return DetectorEngine(_detector_model(path), precision=precision, threads=threads)
+    return DetectorEngine(read_detector_model(path), precision=precision, threads=threads)
 
 
-def _detector_model(path: str | Path) -> Any:
+def read_detector_model(path: str | Path) -> Any:
     """The detector for any number and size of canvases: UINT8 input, scaled to -1..1, names of our own."""
     import openvino
     from openvino import opset13

@@ -1,0 +1,1 @@
+"""A page to try the service, and the network in the browser."""
