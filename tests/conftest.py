@@ -16,6 +16,7 @@ switch_off()  # before a test module imports a library that reports
 
 # Places whose tests share what is made once, with its name: the served repository, a build, a small server.
 TOGETHER = {
+    "tests/browser/": "served",
     "tests/served/": "served",
     "tests/training/evaluation/": "served",
     "tests/integration/build/": "built",

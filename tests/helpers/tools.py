@@ -14,6 +14,7 @@ LOAD_TOOLS = ROOT / ".venv-loadtest" / "bin"
 ENVIRONMENTS = {"locust": LOAD_TOOLS.parent.name}
 # Program -> Debian's package of it.
 PACKAGES = {
+    "chromium": "chromium",
     "debootstrap": "debootstrap",
     "nginx": "nginx-light",
     "prometheus": "prometheus",

@@ -1,0 +1,186 @@
+"""PageServer: the page, and a REST door whose answers a test sets. It can go away and come back."""
+
+import asyncio
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aiohttp import web
+
+from tests.helpers.browser.answers import Content, answer, description
+from tests.helpers.paths import ROOT
+
+PAGE = ROOT / "deploy" / "web" / "page"
+BUNDLE = ROOT / "var" / "web" / "bundle"
+_SECONDS = 10.0  # for a server to start, to stop
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self)",
+    "Cache-Control": "no-store",
+}
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What an address answers."""
+
+    content: Content
+    status: int = 200
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request that arrived for an analysis."""
+
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+def problem(status: int, detail: str, *, reason: str, **headers: str) -> Reply:
+    """An error as the REST door writes it."""
+    content = {"title": "Problem", "status": status, "detail": detail, "reason": reason}
+    return Reply(content=content, status=status, headers=headers)
+
+
+def one_face(_asked: Asked) -> Reply:
+    return Reply(
+        content=answer(), headers={"Server-Timing": "total;dur=12.5, queue;dur=0.25, triton;dur=9.0"}
+    )
+
+
+class PageServer:
+    """On one port of 127.0.0.1, in a thread of its own.
+
+    `tasks` and `analyze` say what is answered; `asked` is what was asked. While `held` an analysis waits.
+    `go_away` ends the connections that are open, and none can be made until `come_back`.
+    """
+
+    def __init__(self) -> None:
+        self.tasks = Reply(content=description())
+        self.analyze: Callable[[Asked], Reply] = one_face
+        self.asked: list[Asked] = []
+        self.arrived = threading.Event()  # set when an analysis has arrived
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runner: web.AppRunner | None = None
+        self._held: asyncio.Event | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.come_back()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.go_away()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_SECONDS)
+        self._loop.close()
+
+    def reset(self) -> None:
+        """As it was at first, for the next test."""
+        self.tasks = Reply(content=description())
+        self.analyze = one_face
+        self.asked.clear()
+        self.release()
+        if self._runner is None:
+            self.come_back()
+
+    def come_back(self) -> None:
+        self._do(self._start())
+
+    def go_away(self) -> None:
+        self._do(self._stop())
+
+    def hold(self) -> None:
+        """Analyses wait from now on."""
+        self.arrived.clear()
+        self._do(self._hold(waits=True))
+
+    def release(self) -> None:
+        """Those that wait are answered."""
+        self._do(self._hold(waits=False))
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_get("/", self._index)
+        app.router.add_get("/v1/tasks", self._tasks)
+        app.router.add_post("/v1/analyze", self._analyze)
+        app.router.add_get("/web/{path:.+}", self._file)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _hold(self, *, waits: bool) -> None:
+        if self._held is not None:
+            self._held.set()
+        self._held = asyncio.Event() if waits else None
+
+    async def _index(self, _request: web.Request) -> web.StreamResponse:
+        return _found(PAGE / "index.html")
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        folder, name = (BUNDLE, path.removeprefix("bundle/")) if path.startswith("bundle/") else (PAGE, path)
+        file = (folder / name).resolve()
+        return (
+            _found(file)
+            if file.is_relative_to(folder.resolve()) and file.is_file()
+            else _response(problem(404, f"nothing is at /web/{path}", reason="path"))
+        )
+
+    async def _tasks(self, _request: web.Request) -> web.StreamResponse:
+        return _response(self.tasks)
+
+    async def _analyze(self, request: web.Request) -> web.StreamResponse:
+        asked = Asked(query=dict(request.query), headers=dict(request.headers), body=await request.read())
+        self.asked.append(asked)
+        held = self._held
+        self.arrived.set()
+        if held is not None:
+            await held.wait()
+        return _response(self.analyze(asked))
+
+
+def _found(file: Path) -> web.StreamResponse:
+    return web.FileResponse(file, headers=_HEADERS)
+
+
+def _response(reply: Reply) -> web.Response:
+    kind = "application/json" if reply.status < 400 else "application/problem+json"
+    headers = {"Cache-Control": "no-store", "Content-Type": kind, **reply.headers}
+    return web.Response(body=json.dumps(reply.content).encode(), status=reply.status, headers=headers)
