@@ -108,6 +108,7 @@ class GatewayOptions:
     http_port: int = option(help="metrics and health pages; 0: any free one", default=8002)
     rest_port: int = option(help="REST: photos over HTTP, answers in JSON; 0: any free one", default=8000)
     no_rest: bool = option(help="no REST port", default=False)
+    web: bool = option(help="the page for people, at / of the REST port", default=False)
     processes: int = option(help="fronts behind the gRPC port", default=1)
     shared_memory: bool = option(
         help="gRPC clients of the same user on this machine may leave a request in their memory",
@@ -148,6 +149,10 @@ class GatewayOptions:
                 raise ValueError(f"{_flag(name)} is a port, a number from 0 to {MAX_PORT}, not {port}")
         if self.processes < 1:
             raise ValueError(f"--processes is at least 1, not {self.processes}")
+        if self.web and self.no_rest:
+            raise ValueError(
+                "--web is served at the REST port, and --no-rest has none: leave one of them out"
+            )
         for name in ("start_timeout", "drain_seconds", "grace_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{_flag(name)} is 0 or more seconds, not {getattr(self, name):g}")

@@ -1,1 +1,1 @@
-"""A page to try the service, and the network in the browser."""
+"""The page: a photo, what the network answers of it, and the network itself in the browser."""

@@ -173,6 +173,8 @@ class MainProcess:
                     self._show_readiness()
                     self._note_precisions()
                     log(f"ready: {len(self._models)} models {self._after()}; Ctrl-C stops the gateway")
+                    if self._options.web:
+                        log(f"the page: {self._rest_url}/")
                     self._reporter.send(reports.READY, models=self._models)
                     await self._stop.wanted.wait()
                     await self._drain()
@@ -237,14 +239,20 @@ class MainProcess:
             ) from error
         self._address = f"{options.host}:{self._grpc_port}"
         pages = f"{options.host}:{http_port}"
-        rest = "" if options.no_rest else f"{options.host}:{options.rest_port}"
+        rest = self._rest_url.rpartition("/")[2]
         self._methods.addresses = {"grpc": self._address, "http": pages, "rest": rest}
-        scheme = "http" if options.identity.certificate is None else "https"
-        door = f", REST {scheme}://{rest}/docs" if rest else ""
+        door = f", REST {self._rest_url}/docs" if rest else ""
         log(f"starting: gRPC {self._address}{door}, metrics http://{pages}/metrics")
         self._reporter.send(
             reports.LISTENING, grpc_address=self._address, http_address=pages, rest_address=rest
         )
+
+    @property
+    def _rest_url(self) -> str:
+        """Without a path; "" where there is no REST port."""
+        options = self._options
+        scheme = "http" if options.identity.certificate is None else "https"
+        return "" if options.no_rest else f"{scheme}://{options.host}:{options.rest_port}"
 
     async def _start_pool(self) -> bool:
         """False where a signal came first."""

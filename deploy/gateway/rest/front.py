@@ -24,9 +24,12 @@ from deploy.gateway.rest.call import RestCall, keep, sent_id
 from deploy.gateway.rest.connections import Connections
 from deploy.gateway.rest.contracts import ServedContracts
 from deploy.gateway.rest.descriptions import Descriptions
+from deploy.gateway.rest.page_files import PageFiles
 from deploy.gateway.rest.problems import REQUEST_ID, Problem, end
 from deploy.gateway.rest.routes import Routes
 from deploy.gateway.tracing.request_trace import Traces
+from deploy.web.bundle.contents import BUNDLE
+from deploy.web.site import Site
 
 _UNREAD_SHARE = 4  # of the calls at a time, one in so many may wait for its request
 _READ_SECONDS = 60.0  # for a request to arrive
@@ -93,15 +96,18 @@ class RestFront:
             options=options,
             is_open=lambda: not self._closed,
         )
+        page = PageFiles(_site(log)) if options.web else None
         self._routes = Routes(
             {
+                **({} if page is None else page.places),
                 "/v1/analyze": {"POST": self._in_a_place},
                 "/v1/tasks": {"GET": descriptions.tasks},
                 "/v1/health/live": {"GET": descriptions.live},
                 "/v1/health/ready": {"GET": descriptions.ready},
                 "/openapi.json": {"GET": descriptions.openapi},
                 "/docs": {"GET": descriptions.docs},
-            }
+            },
+            below=None if page is None else page.below,
         )
         self._connections = Connections(self._handle, most=limits.connections)
         self._listener: Listener | None = None
@@ -190,3 +196,11 @@ class RestFront:
             limit=self._options.limits.request_bytes,
             traces=self._traces,
         )
+
+
+def _site(log: Callable[[str], None]) -> Callable[[], Site]:
+    """The page as it is now, for as long as this process serves. OSError where it can't be read."""
+    site = Site.read(bundle=BUNDLE)
+    if site.without_bundle:
+        log(f"the page is served without a network for the browser: {site.without_bundle}")
+    return lambda: site

@@ -1,1 +1,1 @@
-"""What the page needs to run the network in a browser, as files beside it."""
+"""The network for the browser: onnxruntime-web, the network and the detector, in a folder that is whole."""

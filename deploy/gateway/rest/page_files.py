@@ -1,0 +1,61 @@
+"""PageFiles: the page over HTTP: from memory, compressed where a client takes it, anew only when changed."""
+
+import io
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from deploy.gateway.rest.problems import Problem, no_such_place
+from deploy.gateway.rest.routes import Answer
+from deploy.web.policy import HEADERS
+from deploy.web.site import BELOW, BUNDLE_BELOW, Site
+
+_PACKED = "gzip"
+
+
+class PageFiles:
+    """Answers GET and HEAD for the page. `site`: what there is, looked up at each request."""
+
+    def __init__(self, site: Callable[[], Site]) -> None:
+        self._site = site
+
+    @property
+    def places(self) -> Mapping[str, Mapping[str, Answer]]:
+        """The page's own path."""
+        return {"/": {"GET": self}}
+
+    @property
+    def below(self) -> Mapping[str, Mapping[str, Answer]]:
+        """What the paths of all other files begin with."""
+        return {BELOW: {"GET": self}}
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Problem where there is no such file."""
+        site = self._site()
+        file = site.files.get(request.path)
+        if file is None:
+            if site.without_bundle and request.path.startswith(BUNDLE_BELOW):
+                raise Problem(no_such_place(site.without_bundle))
+            raise Problem(no_such_place("the page has no such file: it begins at /"))
+        content, tag, headers = file.content, file.tag, {**HEADERS, "Content-Type": file.media_type}
+        if file.packed is not None:
+            headers["Vary"] = "Accept-Encoding"
+            if _takes_packed(request.headers.get("Accept-Encoding", "")):
+                content, tag = file.packed, f"{tag}-{_PACKED}"
+                headers["Content-Encoding"] = _PACKED
+        headers["ETag"] = f'"{tag}"'
+        if any(each.value in ("*", tag) for each in request.if_none_match or ()):
+            del headers["Content-Type"]
+            headers.pop("Content-Encoding", None)
+            return web.Response(status=304, headers=headers)
+        # In pieces: a client that reads slowly holds one of them, and not the whole file.
+        return web.Response(body=io.BytesIO(content), headers=headers)
+
+
+def _takes_packed(accepted: str) -> bool:
+    """Whether an Accept-Encoding takes gzip; only what names it does."""
+    for each in accepted.lower().split(","):
+        name, _, weight = each.partition(";")
+        if name.strip() == _PACKED:
+            return not weight or weight.strip().removeprefix("q=").strip("0.") != ""
+    return False
