@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
             ROOT / "var" / "test" / "repository",
             log=sink,
             rest_port=0,
-            arguments=(*PATIENT, "--shared-memory"),
+            arguments=(*PATIENT, "--shared-memory", "--web"),
         ) as running,
     ):
         yield running

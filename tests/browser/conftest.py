@@ -4,6 +4,8 @@ Browser and driver live as long as this folder's tests (scope "package"), not th
 synchronous interface keeps an event loop running in this thread, in which later tests could start none.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,9 +19,11 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.browser.page_server import PageServer
 from tests.helpers.browser.pictures import Pictures, make_pictures
 from tests.helpers.browser.watch import Watch
+from tests.helpers.paths import ROOT
 from tests.helpers.tools import require_tool
 
 # Root in a container has no user namespaces for Chromium's sandbox. The camera is a made picture of its own.
@@ -70,6 +74,26 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     """An empty page. The test fails where it leaves errors in the console, or asks more than one origin."""
     yield context.new_page()
     assert watch.findings() == []
+
+
+@pytest.fixture(scope="session")
+def web_server(server: GatewayServer) -> str:
+    """Where the page is on the real server: its address, which ends in a slash."""
+    return f"http://{server.rest_address}/"
+
+
+@pytest.fixture(scope="package")
+def pages_only() -> Iterator[str]:
+    """Where `python -m deploy.web --browser-only` serves: the page and the browser's network, no answers."""
+    command = (sys.executable, "-m", "deploy.web", "--browser-only", "--port", "0")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = (line.removeprefix("the page: ") for line in process.stdout if "the page: " in line)
+            yield next(lines).strip()
+        finally:
+            process.terminate()
+            process.stdout.read()  # until it has ended: a pipe that nobody reads could hold it
 
 
 @pytest.fixture(scope="package")

@@ -11,27 +11,13 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from deploy.gateway.rest.page_files import PageFiles
+from deploy.gateway.rest.problems import Problem
+from deploy.web.bundle.contents import BUNDLE
+from deploy.web.site import Site
 from tests.helpers.browser.answers import Content, answer, description
-from tests.helpers.paths import ROOT
 
-PAGE = ROOT / "deploy" / "web" / "page"
-BUNDLE = ROOT / "var" / "web" / "bundle"
 _SECONDS = 10.0  # for a server to start, to stop
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(self)",
-    "Cache-Control": "no-store",
-}
 
 T = TypeVar("T")
 
@@ -73,7 +59,10 @@ class PageServer:
     `go_away` ends the connections that are open, and none can be made until `come_back`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bundle: Path = BUNDLE) -> None:
+        """`bundle`: the folder of the browser's network, which may be missing."""
+        site = Site.read(bundle=bundle)
+        self._files = PageFiles(lambda: site)
         self.tasks = Reply(content=description())
         self.analyze: Callable[[Asked], Reply] = one_face
         self.asked: list[Asked] = []
@@ -130,10 +119,10 @@ class PageServer:
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_get("/", self._index)
+        app.router.add_get("/", self._page)
         app.router.add_get("/v1/tasks", self._tasks)
         app.router.add_post("/v1/analyze", self._analyze)
-        app.router.add_get("/web/{path:.+}", self._file)
+        app.router.add_get("/web/{path:.+}", self._page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
@@ -150,18 +139,11 @@ class PageServer:
             self._held.set()
         self._held = asyncio.Event() if waits else None
 
-    async def _index(self, _request: web.Request) -> web.StreamResponse:
-        return _found(PAGE / "index.html")
-
-    async def _file(self, request: web.Request) -> web.StreamResponse:
-        path = request.match_info["path"]
-        folder, name = (BUNDLE, path.removeprefix("bundle/")) if path.startswith("bundle/") else (PAGE, path)
-        file = (folder / name).resolve()
-        return (
-            _found(file)
-            if file.is_relative_to(folder.resolve()) and file.is_file()
-            else _response(problem(404, f"nothing is at /web/{path}", reason="path"))
-        )
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._files(request)
+        except Problem as missing:
+            return missing.response()
 
     async def _tasks(self, _request: web.Request) -> web.StreamResponse:
         return _response(self.tasks)
@@ -174,10 +156,6 @@ class PageServer:
         if held is not None:
             await held.wait()
         return _response(self.analyze(asked))
-
-
-def _found(file: Path) -> web.StreamResponse:
-    return web.FileResponse(file, headers=_HEADERS)
 
 
 def _response(reply: Reply) -> web.Response:
