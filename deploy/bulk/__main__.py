@@ -1,0 +1,31 @@
+"""`python -m deploy.bulk SOURCE... --tasks A,B --output DIR`: a folder or a bucket, answered to Parquet."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    # gRPC's own lines would come between ours; it reads this when it is imported, as it now is.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from deploy.bulk import command, statuses
+    from deploy.bulk.errors import Refused, Stopped
+    from deploy.bulk.options import read_options
+    from qface_client.cli.interruption import Terminated, terminations_raised
+
+    options = read_options(arguments)
+    try:
+        with terminations_raised():
+            return command.run(options)
+    except Refused as error:
+        command.log(str(error))
+        return statuses.REFUSED
+    except Stopped as error:
+        command.log(str(error))
+        return statuses.STOPPED
+    except KeyboardInterrupt as interrupted:
+        return statuses.TERMINATED if isinstance(interrupted, Terminated) else statuses.INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The check at a run's end: every input of the listing has its row; a summary of what became of them."""
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from deploy.bulk.chunks import Counts
+from deploy.bulk.photo import Cause, Status
+from deploy.bulk.run_folder import RunFolder
+from deploy.bulk.settings import RunSettings
+
+_MOST_NAMED = 20  # chunks in the summary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What became of every input."""
+
+    inputs: int
+    counts: Counts
+    causes: dict[str, int]  # failed photos by photo.Cause
+    missing: int  # inputs without a row
+    chunks_at_fault: tuple[str, ...]  # what is wrong with which chunk, at most some
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "inputs": self.inputs,
+            **{name: count for name, count in dataclasses.asdict(self.counts).items() if name != "faces"},
+            "missing": self.missing,
+            "faces": self.counts.faces,
+            "failed_by_cause": self.causes,
+            "chunks_at_fault": list(self.chunks_at_fault),
+        }
+
+
+def account(folder: RunFolder, settings: RunSettings) -> Summary:
+    """Compare all parts with the listing, one at a time."""
+    causes: collections.Counter[str] = collections.Counter()
+    counts, missing, faults = Counts(), 0, list[str]()
+    for chunk in range(settings.chunks):
+        listed = [photo.address for photo in folder.photos_of(chunk, settings)]
+        try:
+            found = _rows(folder.photos_part(chunk), first=chunk * settings.chunk_size, listed=listed)
+            faces = pyarrow.parquet.read_metadata(folder.faces_part(chunk)).num_rows
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            missing += len(listed)
+            faults.append(f"{chunk}: {' '.join(str(error).split())}")
+            continue
+        statuses = collections.Counter(status for status, _ in found)
+        causes.update(str(cause) for status, cause in found if status == Status.FAILED)
+        counts += Counts(
+            done=statuses[Status.DONE],
+            no_face=statuses[Status.NO_FACE],
+            failed=statuses[Status.FAILED],
+            faces=int(faces),
+        )
+    return Summary(
+        inputs=settings.inputs,
+        counts=counts,
+        causes={cause.value: causes[cause.value] for cause in Cause if causes[cause.value]},
+        missing=missing,
+        chunks_at_fault=tuple(faults[:_MOST_NAMED]),
+    )
+
+
+def failed_photos(folder: RunFolder, settings: RunSettings) -> Iterator[tuple[int, frozenset[int]]]:
+    """Of each whole chunk that has failed photos, its number and theirs."""
+    for chunk in range(settings.chunks):
+        if not folder.is_whole(chunk):
+            continue
+        table = pyarrow.parquet.read_table(folder.photos_part(chunk), columns=["photo", "status"])
+        numbers = (
+            number
+            for number, status in zip(table["photo"].to_pylist(), table["status"].to_pylist(), strict=True)
+            if status == Status.FAILED
+        )
+        if failed := frozenset(numbers):
+            yield chunk, failed
+
+
+def _rows(part: Path, *, first: int, listed: list[str]) -> list[tuple[str, str | None]]:
+    """Status and cause of each photo; ValueError where the rows are not those of the listing."""
+    table = pyarrow.parquet.read_table(part, columns=["photo", "file", "status", "cause"])
+    numbers = list(range(first, first + len(listed)))
+    if table["photo"].to_pylist() != numbers or table["file"].to_pylist() != listed:
+        raise ValueError("its rows are not the inputs of the listing")
+    return list(zip(table["status"].to_pylist(), table["cause"].to_pylist(), strict=True))

@@ -1,0 +1,38 @@
+"""Files that appear whole, or not at all."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from deploy.bulk.errors import Stopped
+
+UNFINISHED = (
+    ".unfinished"  # how names of what is being written end; readers of Parquet folders skip a leading dot
+)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, and give it its own when it is on the disk.
+
+    Stopped where it can't be written; then neither is there, and an earlier file of that name stays.
+    """
+    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+    try:
+        with unfinished.open("wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise Stopped(
+            f"{path} can't be written ({error.strerror or error}): what is finished is kept; when that is "
+            "mended, the same command goes on"
+        ) from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed run left half written."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,162 @@
+"""A run as a Ray Data job, on this machine or on a cluster alike.
+
+    chunk numbers ─> their rows of the listing ─> workers, one a core ─> results, kept by whoever started this
+
+The rows are read on this machine, where the folder of the run is; over the cluster's network go a chunk's
+addresses, and its tables back. So no other machine needs the folder, only the photos. Memory does not grow
+with the inputs: Ray Data holds back what is not wanted yet.
+"""
+
+import contextlib
+import logging
+import os
+import pickle
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.bulk.chunks import Result, Todo
+from deploy.bulk.errors import Stopped
+from deploy.bulk.run_folder import RunFolder
+from deploy.bulk.worker import Worker, WorkerSpec
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STORE_BYTES = 256 * 1024 * 1024  # of Ray's object store: some chunks' tables
+_MOST_BLOCKS = 4_096  # into which Ray divides the chunk numbers
+_LOOPBACK = "127.0.0.1"
+# How often a worker that dies is started again for the same chunk. A photo does not kill it, but `answering`.
+_RESTARTS = 5
+
+
+class RayJob:
+    """A `job.Compute` of Ray Data."""
+
+    def __init__(self, *, address: str | None, workers: int | None) -> None:
+        """`address`: of a cluster; None: Ray is started here, for this run. `workers`: None: by cores."""
+        self._address = address
+        self._workers = workers
+
+    def __call__(
+        self, spec: WorkerSpec, folder: RunFolder, todo: Sequence[Todo]
+    ) -> Generator[Result, None, None]:
+        with _ray(self._address, workers=self._workers) as ray:
+            workers = self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            yield from _results(ray, spec, folder, todo, workers=min(workers, len(todo)))
+
+
+def _results(
+    ray: Any, spec: WorkerSpec, folder: RunFolder, todo: Sequence[Todo], *, workers: int
+) -> Iterator[Result]:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    items = [{"todo": pickle.dumps(each)} for each in todo]
+    chunks = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS))
+    # The folder's own computer reads the rows; that takes no core worth counting.
+    rows = chunks.map(_Rows(folder.path, spec), num_cpus=0.01, scheduling_strategy=here)
+    computed = rows.map_batches(
+        _RayWorker,
+        fn_constructor_args=(spec,),
+        batch_size=1,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        max_restarts=_RESTARTS,
+        max_task_retries=_RESTARTS,
+    )
+    try:
+        for row in computed.iter_rows():
+            result: Result = pickle.loads(row["result"])
+            yield result
+    except ray.exceptions.RayError as error:
+        words = str(error).strip().splitlines()
+        raise Stopped(
+            f"Ray could not go on ({type(error).__name__}: {words[-1] if words else 'no reason given'}): the "
+            "same command goes on"
+        ) from error
+
+
+class _Rows:
+    """The photos of a chunk, read from the listing."""
+
+    def __init__(self, path: Path, spec: WorkerSpec) -> None:
+        self._path = path
+        self._settings = spec.settings
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        work = RunFolder(self._path).work(pickle.loads(row["todo"]), self._settings)
+        return {"work": pickle.dumps(work)}
+
+
+class _RayWorker:
+    """A worker as an actor."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._worker = Worker(spec)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        results = [pickle.dumps(self._worker.compute(pickle.loads(work))) for work in batch["work"]]
+        return {"result": results}
+
+
+@contextlib.contextmanager
+def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
+    """Ray, connected; ended with the context, with all that was started for it. Stopped where that fails."""
+    temporary = None
+    if address is None:
+        temporary = tempfile.mkdtemp(prefix="qface-bulk-")
+        _set_environment()
+    try:
+        import ray
+        import ray.data
+        import ray.exceptions
+
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            cores = workers or len(os.sched_getaffinity(0))
+            ray.init(
+                num_cpus=cores + 1,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=temporary,
+                _node_ip_address=_LOOPBACK,
+                **quiet,
+            )
+        else:
+            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **quiet)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        for name in ("ray.data", "ray"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield ray
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = f"at {address}" if address else "here"
+        raise Stopped(f"Ray can't be used {where} ({' '.join(str(error).split())})") from error
+    finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _set_environment() -> None:
+    """For a Ray of this run's own: nothing listens on other interfaces, reports use, or lets others in."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # by which Ray takes the loopback interface alone
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    # Ray would kill a worker as memory gets short; the kernel kills what holds it: the process that answers.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 - so it is called
+    os.environ["RAY_DEDUP_LOGS"] = "0"
+    os.environ["PYTHONPATH"] = _python_path()
+
+
+def _python_path() -> str:
+    """Where workers find this program."""
+    return os.pathsep.join(
+        dict.fromkeys([str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+    )
