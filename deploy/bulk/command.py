@@ -7,18 +7,18 @@ import sys
 from collections.abc import Sequence
 
 from deploy.bulk import job, statuses
-from deploy.bulk.accounting import Summary, account
 from deploy.bulk.answering.base import CannotAnswer, Request, Source
 from deploy.bulk.answering.process import AnsweringProcess
 from deploy.bulk.chunks import Todo
 from deploy.bulk.errors import Refused, Stopped
-from deploy.bulk.files import write_whole
-from deploy.bulk.listing import at_least_one, without_twins, write_listing
-from deploy.bulk.lock import only_one
+from deploy.bulk.folder.accounting import Summary, account
+from deploy.bulk.folder.files import write_whole
+from deploy.bulk.folder.listing import at_least_one, without_twins, write_listing
+from deploy.bulk.folder.lock import only_one
+from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.options import answering_of, search_of, sources_of, storage_of
 from deploy.bulk.progress import Progress
 from deploy.bulk.ray_job import RayJob
-from deploy.bulk.run_folder import RunFolder
 from deploy.bulk.settings import Description, RunSettings, chunk_size_for, differences
 from deploy.bulk.store.sources import Sources
 from deploy.bulk.worker import WorkerSpec

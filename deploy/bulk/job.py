@@ -3,11 +3,11 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
-from deploy.bulk.accounting import failed_photos
 from deploy.bulk.chunks import Finished, Result, Todo, Unfinished
 from deploy.bulk.errors import Stopped
+from deploy.bulk.folder.accounting import failed_photos
+from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.progress import Progress
-from deploy.bulk.run_folder import RunFolder
 from deploy.bulk.settings import RunSettings
 from deploy.bulk.tables import merged
 from deploy.bulk.worker import Worker, WorkerSpec

@@ -15,21 +15,22 @@ import secrets
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from deploy.bulk.chunks import Result, Todo
 from deploy.bulk.errors import Stopped
-from deploy.bulk.run_folder import RunFolder
+from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.worker import Worker, WorkerSpec
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STORE_BYTES = 256 * 1024 * 1024  # of Ray's object store: some chunks' tables
 _MOST_BLOCKS = 4_096  # into which Ray divides the chunk numbers
 _LOOPBACK = "127.0.0.1"
-# How often a worker that dies is started again for the same chunk. A photo does not kill it, but `answering`.
-_RESTARTS = 5
+# How often a chunk is computed again whose worker died. What a photo may kill is a process of its own.
+_RETRIES = 5
 
 
 class RayJob:
@@ -51,22 +52,21 @@ class RayJob:
 def _results(
     ray: Any, spec: WorkerSpec, folder: RunFolder, todo: Sequence[Todo], *, workers: int
 ) -> Iterator[Result]:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    here = ray.get_runtime_context().get_node_id()
     items = [{"todo": pickle.dumps(each)} for each in todo]
     chunks = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS))
-    # The folder's own computer reads the rows; that takes no core worth counting.
-    rows = chunks.map(_Rows(folder.path, spec), num_cpus=0.01, scheduling_strategy=here)
-    computed = rows.map_batches(
-        _RayWorker,
-        fn_constructor_args=(spec,),
-        batch_size=1,
-        num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        max_restarts=_RESTARTS,
-        max_task_retries=_RESTARTS,
-    )
+    # Only this machine has the run's folder. Reading rows takes no core: all are the workers'.
+    rows = chunks.map(_Rows(folder.path, spec), num_cpus=0, label_selector={"ray.io/node-id": here})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how retries are named, which has no other name yet
+        computed = rows.map_batches(
+            _RayWorker,
+            fn_constructor_args=(pickle.dumps(spec),),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            max_task_retries=_RETRIES,
+        )
     try:
         for row in computed.iter_rows():
             result: Result = pickle.loads(row["result"])
@@ -94,8 +94,8 @@ class _Rows:
 class _RayWorker:
     """A worker as an actor."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        self._worker = Worker(spec)
+    def __init__(self, spec: bytes) -> None:
+        self._worker = Worker(pickle.loads(spec))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         results = [pickle.dumps(self._worker.compute(pickle.loads(work))) for work in batch["work"]]
@@ -118,7 +118,7 @@ def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
         if address is None:
             cores = workers or len(os.sched_getaffinity(0))
             ray.init(
-                num_cpus=cores + 1,
+                num_cpus=cores,
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
                 _temp_dir=temporary,

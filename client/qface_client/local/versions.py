@@ -17,7 +17,7 @@ _PINNED = re.compile(r"([a-z-]+)(?:==|~=)([\d.]+)")
 
 def warn_of_others(source: Path) -> None:
     """One line in the log where answers may differ from those of a server with this repository."""
-    installed, served = _installed(), _recorded(source) or _pinned()
+    installed, served = installed_versions(), _recorded(source) or _pinned()
     others = [
         name for name in installed if name in served and _release(installed[name]) != _release(served[name])
     ]
@@ -51,7 +51,8 @@ def _pinned() -> dict[str, str]:
     return {found[1]: found[2] for line in lines if (found := _PINNED.match(line))}
 
 
-def _installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+    """The versions of the libraries that read pictures and compute, of those that are installed."""
     versions = {}
     for name, module in _COMPUTING.items():
         with contextlib.suppress(ImportError):  # PackageNotFoundError is one

@@ -1,16 +1,15 @@
 """An answer of the client as plain data."""
 
-import importlib.metadata
 from collections.abc import Iterator
 from typing import Any
 
 from deploy.bulk.answering.masks import mask_cells
 from deploy.bulk.photo import Answered
+from qface_client import __version__
+from qface_client.local.versions import installed_versions
 from qface_client.results import Analysis
 from qface_client.tables import rows
 
-# What reads pictures and computes: another release of these may give other digits.
-_LIBRARIES = ("opencv-python-headless", "openvino", "simplejpeg", "pillow", "numpy", "qface-client")
 # Of a photo, not of its faces; they stand in the table of photos, or are added with the chunk's other rows.
 _OF_PHOTO = ("file", "photo", "width", "height", "faces_found", "error")
 
@@ -33,11 +32,5 @@ def _faces(analysis: Analysis, *, masks: bool) -> Iterator[dict[str, Any]]:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of the libraries that read pictures and compute, of those that are installed."""
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    """The versions of what reads pictures and computes: another release may give other digits."""
+    return {"qface-client": __version__, **installed_versions()}

@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.parquet
 
 from deploy.bulk.chunks import Counts
+from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.photo import Cause, Status
-from deploy.bulk.run_folder import RunFolder
 from deploy.bulk.settings import RunSettings
 
 _MOST_NAMED = 20  # chunks in the summary

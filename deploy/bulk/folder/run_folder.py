@@ -14,8 +14,8 @@ from pathlib import Path
 
 from deploy.bulk.chunks import Finished, Todo, Work
 from deploy.bulk.errors import Refused, Stopped
-from deploy.bulk.files import UNFINISHED, remove_unfinished, write_whole
-from deploy.bulk.listing import Listing
+from deploy.bulk.folder.files import UNFINISHED, remove_unfinished, write_whole
+from deploy.bulk.folder.listing import Listing
 from deploy.bulk.photo import Photo
 from deploy.bulk.settings import RunSettings
 

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 
 from deploy.bulk.errors import Refused, Stopped
-from deploy.bulk.files import write_whole
+from deploy.bulk.folder.files import write_whole
 from deploy.bulk.photo import Photo
 from deploy.bulk.store.base import Listed
 
