@@ -1,0 +1,102 @@
+/** Who answers: makes the source that was chosen, reads its description, and looks after one that went away. */
+
+import { ServerSource } from "./sources/server.js";
+import { SourceError } from "./sources/source.js";
+import { say, settle, warn } from "./view/messages.js";
+
+/** @import { Source } from "./sources/source.js" */
+/** @import { State } from "./state.js" */
+
+const ABOUT = "source";
+const FIRST_WAIT = 1; // seconds until a source that is away is looked for again; then twice as long, up to
+const LONGEST_WAIT = 8;
+
+/** How each choice of "where it is computed" becomes a source. @type {Record<string, (state: State) => Promise<Source>>} */
+const MAKERS = {
+  server: async (state) => new ServerSource({ key: () => state.key }),
+  browser: async () => {
+    let module;
+    try {
+      module = await import("./sources/browser.js");
+    } catch (error) {
+      throw new SourceError("the network for this browser isn't here: choose Server", { reason: "unsupported", cause: error });
+    }
+    return new module.BrowserSource();
+  },
+};
+
+export class Answering {
+  /**
+   * @param {State} state
+   * @param {{ready: () => void, paused: () => void}} actions  `ready`: photos can be asked (again)
+   */
+  constructor(state, { ready, paused }) {
+    this.state = state;
+    this.ready = ready;
+    this.paused = paused;
+    this.name = "server";
+    /** @type {Source | null} */
+    this.source = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    this.isAway = false;
+    this.turn = 0; // of choices: what an earlier one still does is of no interest
+    this.wait = FIRST_WAIT;
+  }
+
+  /** @param {string} name  of `MAKERS` */
+  async choose(name) {
+    this.source?.close();
+    this.source = null;
+    this.name = name;
+    this.state.description = null;
+    this.paused();
+    await this.look();
+  }
+
+  /** The source can't be reached: what waits is asked when it can. */
+  away() {
+    this.paused();
+    this.#later(new SourceError("the server can't be reached: see whether it runs", { reason: "unreachable" }));
+  }
+
+  /** Reads the description anew, now. */
+  async look() {
+    clearTimeout(this.timer);
+    const turn = (this.turn += 1);
+    const wasAway = this.isAway;
+    try {
+      if (!this.source) {
+        const source = await MAKERS[this.name](this.state);
+        if (turn !== this.turn) return source.close();
+        source.onprogress = say;
+        this.source = source;
+      }
+      const description = await this.source.describe();
+      if (turn !== this.turn) return;
+      this.state.description = description;
+      this.isAway = false;
+      this.wait = FIRST_WAIT;
+      this.state.changed("description");
+      settle(ABOUT);
+      if (wasAway) say("the server is back");
+      this.ready();
+    } catch (error) {
+      if (turn === this.turn) this.#later(error);
+    }
+  }
+
+  /** @param {unknown} error */
+  #later(error) {
+    const passes = error instanceof SourceError && (error.reason === "unreachable" || error.retryAfter !== null);
+    const sentence = error instanceof Error ? error.message : String(error);
+    const action = { name: "Ask again", run: () => void this.look() };
+    warn(sentence, { action, about: ABOUT });
+    this.isAway = passes;
+    if (!passes) return;
+    const seconds = /** @type {SourceError} */ (error).retryAfter ?? this.wait;
+    this.wait = Math.min(LONGEST_WAIT, this.wait * 2);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.look(), Math.max(FIRST_WAIT, seconds) * 1000);
+  }
+}

@@ -1,0 +1,252 @@
+/** The page: what it knows, who answers, what is asked, and the views of it, put together. */
+
+import { Answering } from "./answering.js";
+import { byId } from "./dom.js";
+import { shown, thumbnail } from "./photos/decode.js";
+import { listen } from "./photos/intake.js";
+import { Photo } from "./photos/photo.js";
+import { PhotoQueue } from "./photos/queue.js";
+import { State } from "./state.js";
+import { Asking } from "./view/asking.js";
+import { Camera } from "./view/camera.js";
+import { asCsv, asJson, copy, download } from "./view/export.js";
+import { Faces } from "./view/faces.js";
+import { List } from "./view/list.js";
+import { say, settle, warn } from "./view/messages.js";
+import { Stage } from "./view/stage.js";
+import { Table } from "./view/table.js";
+import { switchTheme } from "./view/theme.js";
+import { showTime } from "./view/time.js";
+import { counted } from "./words.js";
+
+const THUMBNAIL = 88; // pixels: 44 on a screen, or 88 on a dense one
+const PHOTO = "photo"; // what alerts about photos are about
+const PROMISES = new Map([
+  ["server", "Each one goes to this page's server and is kept nowhere: not there, and not in this browser."],
+  ["browser", "The network runs in this browser. No photo leaves this machine."],
+]);
+
+const state = new State();
+
+function asking() {
+  const { description, parameters } = state;
+  const { source } = answering;
+  if (!source || !description) return null;
+  const tasks = state.tasks();
+  const text = JSON.stringify([answering.name, tasks, parameters]);
+  return { source, description, tasks, parameters: { ...parameters }, text };
+}
+
+const queue = new PhotoQueue({ asking, changed, away: () => answering.away() });
+const answering = new Answering(state, { ready, paused: () => queue.pause() });
+const list = new List(state, { choose, remove, retry });
+const table = new Table(state, choose);
+const camera = new Camera(state, { asking, take: (frame) => take([frame]), show });
+
+/** @param {{file: Blob, name: string}[]} taken */
+function take(taken) {
+  camera.close();
+  settle(PHOTO);
+  const photos = taken.map(({ file, name }) => new Photo(file, name));
+  state.photos.push(...photos);
+  document.body.classList.remove("empty");
+  if (photos.length > 1) say(`${counted(photos.length, "photo")} to analyse`);
+  choose(photos[0]);
+  for (const photo of photos) queue.add(photo);
+}
+
+/** @param {Photo} photo */
+function choose(photo) {
+  if (state.chosen === photo) return;
+  camera.close();
+  show(photo);
+  if (photo.state === "answered" && photo.asked !== asking()?.text) queue.add(photo, { first: true });
+}
+
+/** Shows a photo with its pixels; null: none. @param {Photo | null} photo @param {HTMLCanvasElement | null} [picture] */
+function show(photo, picture = null) {
+  const isOther = state.chosen !== photo;
+  state.chosen = photo;
+  if (isOther || picture) state.picture = picture;
+  state.changed("chosen");
+  if (photo && !picture && isOther) void read(photo);
+}
+
+/** Decodes the chosen photo; one that is left meanwhile is not shown. @param {Photo} photo */
+async function read(photo) {
+  const picture = await shown(photo.file).catch(() => null);
+  if (!picture) return;
+  photo.thumbnail ??= thumbnail(picture, THUMBNAIL);
+  state.changed("photos");
+  if (state.chosen !== photo) return;
+  state.picture = picture;
+  state.changed("chosen");
+}
+
+/** @param {Photo} photo  whose state is another one */
+function changed(photo) {
+  state.changed("photos");
+  if (photo === state.chosen) state.changed("chosen");
+  if (photo.state === "answered" || photo.state === "failed") ended(photo);
+}
+
+/** @param {Photo} photo */
+function ended(photo) {
+  if (!photo.thumbnail && photo !== state.chosen) void small(photo);
+  const names = photo.answer ? Object.keys(photo.answer.faces[0] ?? {}) : [];
+  const known = new Set(["box", "score", ...(state.description?.tasks ?? []).map((task) => task.name)]);
+  if (names.some((name) => !known.has(name))) void answering.look(); // what is served is another network now
+  const left = state.photos.filter((each) => each.isUnderWay).length;
+  const failed = state.photos.filter((each) => each.state === "failed");
+  if (photo.state === "failed") {
+    const others = failed.length > 1 ? ` (and ${counted(failed.length - 1, "more photo")}: the list has the reasons)` : "";
+    warn(`${photo.name}: ${photo.sentence}${others}`, { action: { name: "Ask again", run: () => failed.forEach(retry) }, about: PHOTO });
+  }
+  if (left) say(`${state.photos.length - left} of ${counted(state.photos.length, "photo")} analysed`);
+  else say(state.photos.length > 1 && photo !== state.chosen ? summary() : found(photo));
+}
+
+/** @param {Photo} photo */
+function found({ name, answer, state: how }) {
+  if (how === "failed" || !answer) return `${name} was not analysed`;
+  const faces = answer.faces.length;
+  return faces ? `${counted(faces, "face")} found in ${name}` : `no face found in ${name}`;
+}
+
+function summary() {
+  const answered = state.photos.filter(({ answer }) => answer);
+  const faces = answered.reduce((sum, { answer }) => sum + (answer?.faces.length ?? 0), 0);
+  const failed = state.photos.filter((photo) => photo.state === "failed").length;
+  const without = failed ? `, ${failed} not analysed` : "";
+  return `${counted(faces, "face")} found in ${counted(answered.length, "photo")}${without}`;
+}
+
+/** A thumbnail of a photo that is not looked at. @param {Photo} photo */
+async function small(photo) {
+  const picture = await shown(photo.file).catch(() => null);
+  if (!picture) return;
+  photo.thumbnail = thumbnail(picture, THUMBNAIL);
+  state.changed("photos");
+}
+
+/** @param {Photo} photo */
+function remove(photo) {
+  queue.cancel(photo);
+  const place = state.photos.indexOf(photo);
+  state.photos = state.photos.filter((other) => other !== photo);
+  state.changed("photos");
+  document.body.classList.toggle("empty", !state.photos.length && !camera.webcam.isOpen);
+  if (photo === state.chosen) {
+    const next = state.photos[Math.min(place, state.photos.length - 1)];
+    if (next) choose(next);
+    else show(null);
+  }
+  if (!state.photos.length) {
+    settle(PHOTO);
+    say("");
+  }
+}
+
+/** @param {Photo} photo */
+function retry(photo) {
+  settle(PHOTO);
+  queue.add(photo, { first: true });
+  if (queue.isPaused) void answering.look();
+}
+
+function ready() {
+  queue.resume();
+  changedAsking();
+}
+
+/** What is asked is something else: the chosen photo is asked anew, the others when they are looked at or all at once. */
+function changedAsking() {
+  const now = asking()?.text;
+  const { chosen } = state;
+  if (chosen && !chosen.isLive && now && chosen.asked !== now && (chosen.state === "answered" || chosen.state === "asked")) {
+    queue.add(chosen, { first: true });
+  }
+  state.changed("asking", "photos");
+}
+
+function stale() {
+  const now = asking()?.text;
+  return now ? state.photos.filter((photo) => photo.state === "answered" && photo.asked !== now) : [];
+}
+
+function controls() {
+  const again = byId("again");
+  again.addEventListener("click", () => stale().forEach((photo) => queue.add(photo)));
+  state.on(["photos", "asking"], () => {
+    const others = stale().length;
+    again.hidden = !others;
+    again.textContent = `Ask ${others === 1 ? "1" : `all ${others}`} anew`;
+  });
+  byId("cancel").addEventListener("click", () => {
+    queue.cancelAll();
+    say("canceled: answers that there are stay");
+  });
+  byId("clear").addEventListener("click", () => {
+    queue.cancelAll();
+    for (const photo of [...state.photos].reverse()) remove(photo);
+    byId("photos").focus();
+  });
+  byId("webcam").addEventListener("click", () => void camera.open());
+  byId("copy-json").addEventListener("click", () => {
+    const photos = table.photos();
+    void copied(photos.length === 1 ? `${JSON.stringify(photos[0].answer)}\n` : asJson(photos), "JSON");
+  });
+  byId("copy-csv").addEventListener("click", () => void copied(asCsv(table.photos()), "CSV"));
+  byId("download").addEventListener("click", () => {
+    const photos = state.photos.length ? state.photos : table.photos();
+    download(asJson(photos), "faces.json", "application/json");
+    say(`faces.json has the answers of ${counted(photos.filter(({ answer }) => answer).length, "photo")}`);
+  });
+}
+
+/** @param {string} text @param {string} form */
+async function copied(text, form) {
+  try {
+    await copy(text);
+    say(`copied as ${form}`);
+  } catch (error) {
+    warn(error instanceof Error ? error.message : String(error), { about: PHOTO });
+  }
+}
+
+function chooseSource() {
+  const promise = (/** @type {string} */ name) => (byId("promise").textContent = PROMISES.get(name) ?? "");
+  for (const input of document.querySelectorAll('input[name="source"]')) {
+    input.addEventListener("change", () => {
+      const name = /** @type {HTMLInputElement} */ (input).value;
+      promise(name);
+      byId("key-field").hidden = name !== "server";
+      void answering.choose(name);
+    });
+  }
+  // A browser may restore what was chosen before a reload.
+  const chosen = /** @type {HTMLInputElement} */ (document.querySelector('input[name="source"]:checked')).value;
+  promise(chosen);
+  byId("key-field").hidden = chosen !== "server";
+  void answering.choose(chosen);
+}
+
+/** What stays at the top may have an alert in it: the columns begin below. */
+function measureTop() {
+  const top = byId("top");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--top", `${top.offsetHeight}px`)).observe(top);
+}
+
+switchTheme();
+measureTop();
+new Stage(state);
+new Faces(state);
+new Asking(state, { changed: changedAsking, keyChanged: () => void answering.look() });
+showTime(state);
+controls();
+listen({ take, nothing: (sentence) => warn(sentence, { about: PHOTO }) });
+chooseSource();
+addEventListener("pagehide", () => answering.source?.close());
+addEventListener("pageshow", (event) => {
+  if (event.persisted) void answering.choose(answering.name); // back from the browser's own cache
+});

@@ -1,0 +1,26 @@
+/** Light, dark, or as the system has it; kept in the address alone (`#theme=dark`). */
+
+import { byId, fill, h, icon } from "../dom.js";
+
+const THEMES = ["auto", "light", "dark"];
+
+export function switchTheme() {
+  const button = byId("theme");
+  let theme = "auto";
+  const set = (/** @type {string} */ next) => {
+    theme = THEMES.includes(next) ? next : "auto";
+    document.documentElement.dataset.theme = theme;
+    fill(button, icon("contrast"), h("span", { class: "words" }, `Theme: ${theme}`));
+  };
+  const read = () => {
+    const named = new URLSearchParams(location.hash.slice(1)).get("theme");
+    if (named) set(named);
+  };
+  button.addEventListener("click", () => {
+    set(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
+    history.replaceState(null, "", theme === "auto" ? location.pathname + location.search : `#theme=${theme}`);
+  });
+  addEventListener("hashchange", read);
+  set("auto");
+  read();
+}
