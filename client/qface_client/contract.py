@@ -32,6 +32,8 @@ class TaskSpec:
     # label the point's index there (None: that task has no such point).
     points_task: str | None = None
     points: tuple[int | None, ...] = ()
+    # False: a task that a server has only where who built it named it, and a report only where it is named.
+    by_default: bool = True
 
     @property
     def readable(self) -> bool:
@@ -198,6 +200,7 @@ def _task_data(task: TaskSpec) -> dict[str, Any]:
         "unit": task.unit,
         **({} if task.threshold is None else {"threshold": task.threshold}),
         **({} if task.points_task is None else {"visible_points": seen}),
+        **({} if task.by_default else {"default": False}),
     }
 
 
@@ -217,4 +220,5 @@ def _parse_task(entry: dict[str, Any]) -> TaskSpec:
         threshold=None if threshold is None else float(threshold),
         points_task=None if seen is None else str(seen["task"]),
         points=points,
+        by_default=entry.get("default") is not False,
     )

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole.print_help(sys.stderr)
         return statuses.BAD_INPUT
     options = whole.parse_args(arguments)
+    options.words = sys.argv[1:] if arguments is None else list(arguments)  # as they were typed
     run: Callable[[Any], int] = options.run
     try:
         with interruption.terminations_raised():

@@ -1,23 +1,16 @@
 """`qface analyze`: the faces of photos."""
 
 import argparse
-import collections
 import contextlib
 import dataclasses
-import importlib
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ..client import FaceClient
-from ..errors import InvalidInput, NotRecorded, QFaceError, RequestTimeout, ServerBusy, ServerError
-from . import connection_options, output, outputs, statuses
-from .argument_types import names, share, whole_number
+from . import connection_options, output, outputs, photo_options
 from .connection_options import Commands
-from .inputs import Inputs, Picture, hint
-from .outputs import Answered, ChosenOutputs
+from .inputs import Inputs
+from .outcomes import Outcomes
+from .outputs import ChosenOutputs
 from .progress import Progress
 
 _EXAMPLES = """\
@@ -39,10 +32,10 @@ finished. Exit statuses: qface --help.
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     own = argparse.ArgumentParser(add_help=False)
-    _add_photos(own.add_argument_group("photos"))
-    _add_search(own.add_argument_group("what is asked"))
+    photo_options.add_photos(own.add_argument_group("photos"))
+    photo_options.add_search(own.add_argument_group("what is asked"), tasks="all")
     _add_outputs(own.add_argument_group("answers (a table on standard output, where none is named)"))
-    _add_run(own.add_argument_group("the run"))
+    photo_options.add_run(own.add_argument_group("the run"), quiet="no progress bar and no table")
     connection_options.add_stand_ins(own)
     parser = commands.add_parser(
         "analyze",
@@ -55,48 +48,6 @@ def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, fail=parser.error)
-
-
-def _add_photos(given: argparse._ArgumentGroup) -> None:
-    given.add_argument(
-        "photos",
-        nargs="*",
-        metavar="PHOTO",
-        help="a picture file; a folder, for all pictures in it and below it; a pattern in quotes "
-        "('photos/**/*.jpg'); - for one picture on standard input",
-    )
-    given.add_argument(
-        "--files-from",
-        metavar="LIST",
-        help="a file with one path a line, however many; - reads it from standard input",
-    )
-    given.add_argument("--null", action="store_true", help="paths in LIST end with a NUL (find -print0)")
-
-
-def _add_search(asked: argparse._ArgumentGroup) -> None:
-    asked.add_argument("--tasks", type=names, metavar="A,B", help="only these (all; `qface info` lists them)")
-    asked.add_argument(
-        "--min-score", type=share, metavar="SCORE", help="the score from which on a face counts (0.5)"
-    )
-    asked.add_argument(
-        "--max-faces",
-        type=whole_number,
-        metavar="N",
-        help="of more faces the best seen (the server's limit)",
-    )
-    asked.add_argument(
-        "--min-face",
-        type=share,
-        metavar="SHARE",
-        help="the smallest face to look for, as a share of the photo's longer side; 0.005 finds more in "
-        "large photos and takes several times as long",
-    )
-    asked.add_argument(
-        "--priority",
-        type=int,
-        choices=(0, 1),
-        help="1: before all other requests that wait at the server (0)",
-    )
 
 
 def _add_outputs(answers: argparse._ArgumentGroup) -> None:
@@ -114,17 +65,6 @@ def _add_outputs(answers: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_run(of_run: argparse._ArgumentGroup) -> None:
-    of_run.add_argument(
-        "--concurrency",
-        type=whole_number,
-        default=8,
-        metavar="N",
-        help="photos under way at once (%(default)s)",
-    )
-    of_run.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no table")
-
-
 def run(options: argparse.Namespace) -> int:
     """Print, write and draw the answers; returns the exit status."""
     inputs = Inputs(
@@ -135,15 +75,14 @@ def run(options: argparse.Namespace) -> int:
     )
     if mistake := inputs.mistake() or outputs.mistake(options):
         options.fail(mistake)
-    with contextlib.suppress(ImportError):  # where it is installed, photos of telephones are read
-        importlib.import_module("pillow_heif").register_heif_opener()
+    photo_options.read_photos_of_telephones()
     with ChosenOutputs(options) as chosen, connection_options.client(options) as client:
         contract = None
         if chosen.has_columns:
             contract = client.contract(model=options.model)
             contract.select(options.tasks)
-        _check_search(client, options)
-        outcomes = _Outcomes(client, options)
+        photo_options.check_search(client, options, options.tasks)
+        outcomes = Outcomes(client, options, options.tasks)
         chosen.begin(contract, report=outcomes.report)
         first = 0
         if (earlier := chosen.earlier) is not None:
@@ -169,86 +108,3 @@ def run(options: argparse.Namespace) -> int:
 def _kept(options: argparse.Namespace) -> str:
     resumed = "; the same command with --resume goes on" if outputs.can_be_resumed(options) else ""
     return f"what was answered is kept{resumed}"
-
-
-def _check_search(client: FaceClient, options: argparse.Namespace) -> None:
-    """Raise what the server has against the search's options, by a picture of one colour."""
-    if not options.replay and any(value is not None for value in _search(options).values()):
-        nothing = np.zeros((64, 64, 3), np.uint8)
-        client.analyze(nothing, options.tasks, model=options.model, **_search(options))
-
-
-def _search(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("min_score", "max_faces", "min_face")}
-
-
-class _Outcomes:
-    """What became of the photos of a run.
-
-    `status`: of the command, by the errors so far. `fatal`: an error that all further photos would meet too;
-    then none is begun any more, and those under way are waited for.
-    """
-
-    def __init__(self, client: FaceClient, options: argparse.Namespace) -> None:
-        self._client = client
-        self._options = options
-        self._sent: collections.deque[Picture] = collections.deque()
-        self.status = statuses.OK
-        self.fatal: QFaceError | None = None
-
-    def answered(self, inputs: Inputs, *, first: int) -> Generator[Answered, None, None]:
-        """Each photo's outcome in the order of the photos, a few of them under way at once.
-
-        `first`: the number of the first photo.
-        """
-        options = self._options
-        results = self._client.analyze_many(
-            self._photos(inputs),
-            options.tasks,
-            model=options.model,
-            **_search(options),
-            priority=options.priority,
-            concurrency=options.concurrency,
-            ordered=True,
-        )
-        with contextlib.closing(results):
-            for result in results:
-                yield Answered(
-                    index=first + result.index,
-                    picture=self._sent.popleft(),
-                    analysis=result.analysis,
-                    error=result.error,
-                )
-
-    def take(self, answered: Answered) -> bool:
-        """Report a photo's error; False where the photo was not answered at all."""
-        error, name = answered.error, answered.picture.name
-        if isinstance(error, InvalidInput):
-            self.report(error, name=name, hint=hint(answered.picture))
-        elif isinstance(error, ServerBusy | ServerError | RequestTimeout | NotRecorded):
-            output.log(_named(error, name))
-            self.status = max(self.status, statuses.SERVER_FAILED)
-        elif error is not None:
-            self.fatal = self.fatal or error
-            return False
-        return True
-
-    def report(self, error: InvalidInput, *, name: str = "", hint: str = "") -> None:
-        """Print an error of a photo, a folder or a drawing."""
-        output.log(f"{_named(error, name)}{hint}")
-        self.status = max(self.status, statuses.BAD_INPUT)
-
-    def _photos(self, inputs: Inputs) -> Generator[str | bytes, None, None]:
-        for picture in inputs:
-            if self.fatal is not None:
-                return
-            if isinstance(picture, InvalidInput):
-                self.report(picture)
-            else:
-                self._sent.append(picture)
-                yield picture.photo
-
-
-def _named(error: QFaceError, name: str) -> str:
-    """The error's sentence with the photo's name, which errors of files have themselves."""
-    return str(error) if isinstance(error, InvalidInput) and error.file else f"{name}: {error}"

@@ -1,5 +1,6 @@
 """Calls that FaceClient has no method for: who a server is, whether it is ready, what it has counted."""
 
+import argparse
 import dataclasses
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,6 +11,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from .._connection.access import Tls, authorization, tls_files
 from .._connection.channel import open_channel
+from . import connection_options
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
@@ -100,3 +102,17 @@ class DirectCalls:
             response_deserializer=response.FromString,
         )
         return call(request, timeout=self._timeout, metadata=self._metadata)
+
+
+def stated_server(options: argparse.Namespace) -> dict[str, str] | None:
+    """The name and version by which the server of a command's options calls itself; None where it has none,
+    or there is none."""
+    if options.local or options.replay:
+        return None
+    access = connection_options.access(options)
+    try:
+        with DirectCalls(options.url, timeout=options.timeout, **access) as calls:
+            name, version = calls.server()
+    except grpc.RpcError:
+        return None
+    return {"name": name, "version": version}

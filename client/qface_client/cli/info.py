@@ -7,11 +7,9 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-import grpc
-
 from . import connection_options, output, statuses
 from .connection_options import Commands
-from .direct_calls import DirectCalls
+from .direct_calls import stated_server
 
 
 def add(commands: Commands, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -34,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     with connection_options.client(options) as client:
         contract, models = client.contract(model=options.model), client.models()
         notice, precision = client.notice(model=options.model), client.precision(model=options.model)
-        server = _server(options)
+        server = stated_server(options)
     if options.json:
         about = {"models": list(models), "precision": precision, "notice": notice, "server": server}
         output.write(json.dumps({**contract.to_dict(), **about}))
@@ -68,16 +66,3 @@ def _wrapped(line: str, *, indent: int) -> str:
     return textwrap.fill(
         line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
-
-
-def _server(options: argparse.Namespace) -> dict[str, str] | None:
-    """The name and version by which the server calls itself; None where it has none, or there is none."""
-    if options.local or options.replay:
-        return None
-    access = connection_options.access(options)
-    try:
-        with DirectCalls(options.url, timeout=options.timeout, **access) as calls:
-            name, version = calls.server()
-    except grpc.RpcError:
-        return None
-    return {"name": name, "version": version}

@@ -3,9 +3,9 @@
 import argparse
 
 from .._version import __version__
-from . import analyze, bench, completion, connection_options, doctor, info, statuses
+from . import analyze, bench, completion, connection_options, doctor, info, report, statuses
 
-COMMANDS = (analyze, info, bench, doctor, completion)
+COMMANDS = (analyze, report, info, bench, doctor, completion)
 
 _ENDING = """\
 exit status:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
     from ..contract import TaskSpec
+    from ._distributions import Doubt, Tally
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
@@ -96,6 +97,10 @@ class Answer(abc.ABC):
         """Rows for an answer that a drawing shows and `caption` leaves out."""
         return []
 
+    def doubt(self, task: "TaskSpec") -> "Doubt | None":
+        """How unsure the answer is; None: its kind does not state that."""
+        return None
+
     def draw(  # noqa: B027 - most answers are drawn by their caption alone
         self, pen: Pen, canvas: Canvas, *, hidden: set[int]
     ) -> None:
@@ -166,6 +171,10 @@ class Kind(abc.ABC):
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The columns of a table with one row a face that `cells` of the task's answers fills; (): none."""
         return ()
+
+    def tally(self, task: "TaskSpec") -> "Tally | None":
+        """What counts the task's answers about many faces; None: there is nothing to count."""
+        return None
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         """What `to_dict` of the task's answers gives, in the words of JSON Schema; {}: anything."""

@@ -1,11 +1,13 @@
 """classes: one label of several."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServerError
+from ._distributions import Bar, Bars, Chart, Doubt, Tally
 from .base import (
     PROBABILITY,
     Column,
@@ -52,6 +54,15 @@ class Classification(Deferred):
     def caption(self, name: str) -> list[Row]:
         return [Row(name=plain(name), text=share(self.label, self.probability), share=self.probability)]
 
+    def doubt(self, task: "TaskSpec") -> Doubt | None:
+        """1 less by how much the best label is ahead of the next."""
+        (first, best), *others = sorted(self.probabilities.items(), key=lambda one: -one[1])
+        if not others:
+            return None
+        second, next_best = others[0]
+        reason = f"{plain(task.name)}: {share(first, best)} or {share(second, next_best)}"
+        return Doubt(score=1 - (best - next_best), reason=reason)
+
     def short_caption(self) -> list[Row]:
         return [Row(name="", text=share(self.label, self.probability))]
 
@@ -89,11 +100,36 @@ class Classes(Kind):
             *(Column(name=name, dtype="float32", digits=4) for name in names),
         ]
 
+    def tally(self, task: "TaskSpec") -> Tally:
+        """How many faces have which label."""
+        return _Labels(task)
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         probabilities = object_schema(dict.fromkeys(task.labels, PROBABILITY))
         return object_schema(
             {"label": {"type": "string", "enum": list(task.labels)}, "probabilities": probabilities}
         )
+
+
+class _Labels(Tally):
+    """Counts the chosen labels."""
+
+    def __init__(self, task: "TaskSpec") -> None:
+        self._labels = task.labels
+        self._counts = collections.Counter[str]()
+
+    def add(self, answer: Classification) -> None:
+        self._counts[answer.label] += 1
+
+    def charts(self) -> Sequence[Chart]:
+        total = self._counts.total()
+        if not total:
+            return ()
+        bars = tuple(
+            Bar(name=plain(label), count=self._counts[label], share=self._counts[label] / total)
+            for label in self._labels
+        )
+        return (Bars(about="faces whose most probable label it is", bars=bars),)
 
 
 KIND = Classes()

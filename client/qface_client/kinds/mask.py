@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ServerError
+from ._distributions import Bar, Bars, Chart, Tally
 from .base import (
     NUMBER,
     Box,
@@ -213,6 +214,10 @@ class Masks(Kind):
         names = (f"{task.name}.{label}" for label in task.labels)
         return [Column(name=name, dtype="float32", digits=4) for name in names]
 
+    def tally(self, task: "TaskSpec") -> Tally:
+        """The mean share of each label."""
+        return _Areas(task)
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         count, label = {"type": "integer", "minimum": 0}, {"type": "string", "enum": list(task.labels)}
         return object_schema(
@@ -304,6 +309,26 @@ def _invertible(to_photo: NDArray[np.float32], task: "TaskSpec") -> NDArray[np.f
     if not math.isfinite(a + b + c + d + x + y) or a * d == b * c:
         raise ServerError(f"the answer's {task.name}_map {to_photo.tolist()} leads to no place in the photo")
     return to_photo
+
+
+class _Areas(Tally):
+    """Sums the shares of all labels but the background, the first."""
+
+    def __init__(self, task: "TaskSpec") -> None:
+        self._task = task
+        self._shares = np.zeros(len(task.labels))
+        self._faces = 0
+
+    def add(self, answer: Mask) -> None:
+        self._shares += answer.cells(self._task)
+        self._faces += 1
+
+    def charts(self) -> Sequence[Chart]:
+        if not self._faces:
+            return ()
+        named = zip(self._task.labels[1:], (self._shares[1:] / self._faces).tolist(), strict=True)
+        bars = tuple(Bar(name=plain(label), share=part) for label, part in named)
+        return (Bars(about="mean share of what the face's crop shows of the photo", bars=bars),)
 
 
 KIND = Masks()

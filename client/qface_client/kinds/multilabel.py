@@ -1,5 +1,6 @@
 """multilabel: independent labels, and those that say whether points can be seen."""
 
+import collections
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._distributions import Bar, Bars, Chart, Doubt, Tally
 from .base import (
     PROBABILITY,
     Column,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5  # of a task whose contract does not state it
 TOP_LABELS = 4  # in a full caption
+NEAR = 0.1  # to a threshold: an answer that might be the other one
+ENOUGH_NEAR = 0.25  # of the labels at their threshold: no answer is more in doubt
+TOP_NEAR = 3  # of those that are near in a sentence
 ACTIVE_SEPARATOR = "|"  # in a table: by which `column.str.get_dummies()` of pandas parts them
 
 
@@ -73,6 +78,19 @@ class MultiLabel(Mapping[str, float], Deferred):
 
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
         return [ACTIVE_SEPARATOR.join(self._active), *(self[label] for label in task.labels)]
+
+    def doubt(self, task: "TaskSpec") -> Doubt | None:
+        """How many labels lie next to their threshold, and how near: enough of them make 1."""
+        threshold = THRESHOLD if task.threshold is None else task.threshold
+        nearness = {label: 1 - abs(self[label] - threshold) / NEAR for label in self}
+        near = sorted((label for label in self if nearness[label] > 0), key=lambda label: -nearness[label])
+        if not near:
+            return None
+        score = min(1.0, sum(nearness[label] for label in near) / (ENOUGH_NEAR * len(self)))
+        named = ", ".join(share(label, self[label]) for label in near[:TOP_NEAR])
+        which = named if len(near) <= TOP_NEAR else f"{len(near)} labels, such as {named}"
+        reason = f"{plain(task.name)}: near the threshold of {threshold:.0%} lie {which}"
+        return Doubt(score=score, reason=reason)
 
     def caption(self, name: str) -> list[Row]:
         active = sorted(self.active, key=lambda label: -self[label])
@@ -172,6 +190,10 @@ class MultiLabels(Kind):
             *(Column(name=name, dtype="float32", digits=4) for name in names),
         ]
 
+    def tally(self, task: "TaskSpec") -> Tally:
+        """In what share of faces each label is active."""
+        return _ActiveLabels(task)
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         if task.points_task is not None:
             return array_schema(PROBABILITY, length=len(task.labels))
@@ -180,6 +202,29 @@ class MultiLabels(Kind):
 
 def _active(task: "TaskSpec", flags: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(label for label, on in zip(task.labels, flags.tolist(), strict=True) if on)
+
+
+class _ActiveLabels(Tally):
+    """Counts the faces in which a label is active."""
+
+    def __init__(self, task: "TaskSpec") -> None:
+        self._task = task
+        self._counts = collections.Counter[str]()
+        self._faces = 0
+
+    def add(self, answer: MultiLabel) -> None:
+        self._counts.update(answer.active)
+        self._faces += 1
+
+    def charts(self) -> Sequence[Chart]:
+        if not self._faces:
+            return ()
+        bars = (
+            Bar(name=plain(label), count=self._counts[label], share=self._counts[label] / self._faces)
+            for label in self._task.labels
+        )
+        of = "in which it is present" if self._task.points_task is None else "in which the point can be seen"
+        return (Bars(about=f"faces {of}", bars=tuple(sorted(bars, key=lambda bar: -bar.share))),)
 
 
 KIND = MultiLabels()

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._distributions import Chart, Numbers, Tally
 from .base import (
     BACK,
     NUMBER,
@@ -104,8 +105,26 @@ class Rotations(Kind):
         """Each angle, in degrees."""
         return [Column(name=f"{task.name}.{label}", dtype="float32", digits=2) for label in task.labels]
 
+    def tally(self, task: "TaskSpec") -> Tally:
+        """A histogram an angle."""
+        return _Angles(task)
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return object_schema(dict.fromkeys(task.labels, NUMBER))
+
+
+class _Angles(Tally):
+    """Keeps each angle of all faces."""
+
+    def __init__(self, task: "TaskSpec") -> None:
+        self._angles = {label: Numbers(name=plain(label), unit=plain(task.unit)) for label in task.labels}
+
+    def add(self, answer: Rotation) -> None:
+        for label, degrees in answer.angles.items():
+            self._angles[label].add(degrees)
+
+    def charts(self) -> Sequence[Chart]:
+        return [chart for numbers in self._angles.values() for chart in numbers.charts()]
 
 
 KIND = Rotations()

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._distributions import Chart, Numbers, Tally
 from .base import NUMBER, Answer, Column, Kind, Row, Tensors, object_schema, plain, tensor
 
 if TYPE_CHECKING:
@@ -62,8 +63,25 @@ class Values(Kind):
         """The number, in the contract's unit."""
         return [Column(name=task.name, dtype="float32", digits=2)]
 
+    def tally(self, task: "TaskSpec") -> Tally:
+        """A histogram of the number."""
+        return _Numbers(task)
+
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return object_schema({task.unit: NUMBER})
+
+
+class _Numbers(Tally):
+    """Keeps the numbers of all faces."""
+
+    def __init__(self, task: "TaskSpec") -> None:
+        self._numbers = Numbers(name=plain(task.name), unit=plain(task.unit))
+
+    def add(self, answer: Value) -> None:
+        self._numbers.add(answer.value)
+
+    def charts(self) -> Sequence[Chart]:
+        return self._numbers.charts()
 
 
 KIND = Values()

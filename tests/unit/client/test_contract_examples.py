@@ -37,7 +37,7 @@ def test_both_parsers_accept_or_both_refuse(path: Path) -> None:
         assert (seen.input_size, seen.crop) == (contract.input_size, contract.crop)
         for task, entry in zip(seen.tasks, contract.tasks, strict=True):
             assert (task.kind, task.labels, task.unit) == (entry.kind, entry.labels, entry.unit)
-            assert task.threshold == entry.threshold
+            assert (task.threshold, task.by_default) == (entry.threshold, entry.served_by_default)
             points = entry.visible_points
             assert task.points_task == (points and points.task)
             assert task.points == (points.indices if points else ())

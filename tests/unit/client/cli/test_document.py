@@ -9,6 +9,7 @@ from qface_client.cli import connection_options, parser, statuses
 from tests.helpers.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "client" / "command-line.md").read_text()
+REPORT = (ROOT / "docs" / "client" / "report.md").read_text()
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -22,9 +23,9 @@ def options(of: argparse.ArgumentParser) -> list[argparse.Action]:
     return [action for action in of._actions if action.option_strings and action.dest != "help"]
 
 
-def table(heading: str) -> dict[str, str]:
+def table(heading: str, document: str = DOCUMENT) -> dict[str, str]:
     """The two columns of the table below a heading, without their first rows."""
-    section = DOCUMENT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    section = document.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| (.+) \|$", section, re.MULTILINE)
     return dict(rows[1:])
 
@@ -48,6 +49,12 @@ def test_every_option_stands_in_the_document() -> None:
     assert table("Options of qface analyze") == {
         name: text for name, text in own.items() if name not in shared
     }
+
+
+def test_every_option_of_a_report_stands_in_its_document() -> None:
+    shared = {action.dest for action in options(connection_options.make_parser())}
+    own = [action for action in options(commands()["report"]) if action.dest not in shared]
+    assert table("Options of qface report", REPORT) == dict(map(row, own))
 
 
 def test_the_help_has_the_usual_address_whatever_the_environment_names(
