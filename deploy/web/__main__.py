@@ -1,17 +1,21 @@
 """python -m deploy.web: the page, to try the service with photos of your own, on this machine alone.
 
-Starts the gateway as `python -m deploy.gateway --web` does, and takes its options; with --browser-only no
-server at all. Exit status: as of the gateway; of --browser-only 0 after a signal, 2 where it could not start.
+Makes the browser's network where it is missing or of old parts, and starts the gateway as
+`python -m deploy.gateway --web` does, with its options; with --browser-only no server at all.
+Exit status: as of the gateway; of --browser-only 0 after a signal, 2 where it could not start.
 """
 
 import argparse
 import asyncio
 import contextlib
+import errno
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 
 from deploy.gateway.operation.command_line import main as gateway_main
-from deploy.web.browser_only import serve
+from deploy.gateway.options import MAX_PORT
 
 DEFAULT_PORT = 8000
 _HOST = "127.0.0.1"
@@ -19,6 +23,27 @@ _HOST = "127.0.0.1"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    at = given.index("--") if "--" in given else len(given)
+    parser = _parser()
+    options, further = parser.parse_known_args(given[:at])
+    further += given[at:]
+    if options.browser_only and further:
+        parser.error(f"--browser-only starts no server, so it takes no {further[0]}: leave it out")
+    if not 0 <= options.port <= MAX_PORT:
+        parser.error(f"--port is a port, a number from 0 to {MAX_PORT}, not {options.port}")
+    try:
+        # In a process of its own, which is gone with its memory when it is done. Where it makes nothing, its
+        # reason stands on standard error, and the page is served without.
+        subprocess.run([sys.executable, "-m", "deploy.web.bundle", "--quiet"], check=False)
+        if options.browser_only:
+            return _browser_only(host=options.host, port=options.port)
+    except KeyboardInterrupt:
+        return 130
+    return gateway_main(["--web", "--host", options.host, "--rest-port", str(options.port), *further])
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.web",
         description="Serve the page: drop a photo, and see what the network answers of each face.",
@@ -37,22 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="no server: the page and the network that runs in the browser, and nothing else",
     )
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    at = given.index("--") if "--" in given else len(given)
-    options, further = parser.parse_known_args(given[:at])
-    if not options.browser_only:
-        own = ["--web", "--host", options.host, "--rest-port", str(options.port)]
-        return gateway_main([*own, *further, *given[at:]])
-    if further or given[at:]:
-        parser.error(
-            f"--browser-only starts no server, so it takes no {(further or given[at:])[0]}: leave it out"
-        )
-    if not 0 <= options.port < 2**16:
-        parser.error(f"--port is a port, a number from 0 to 65535, not {options.port}")
+    return parser
+
+
+def _browser_only(*, host: str, port: int) -> int:
+    # Imported late: the supervisor of a gateway lives without what answers HTTP.
+    from deploy.web.browser_only import serve
+
     try:
-        asyncio.run(serve(host=options.host, port=options.port, log=_say))
+        asyncio.run(serve(host=host, port=port, log=_say))
     except OSError as error:
-        print(f"qface: the page can't be served at {options.host}:{options.port}: {error}", file=sys.stderr)
+        remedy = (
+            "stop what listens there, or choose another port with --port (0 means any free one)"
+            if error.errno == errno.EADDRINUSE
+            else "choose an address of this machine with --host and a port above 1023 with --port"
+        )
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        print(f"qface: the page can't be served at {host}:{port} ({reason}): {remedy}", file=sys.stderr)
         return 2
     return 0
 

@@ -116,6 +116,8 @@ def parse_serve(arguments: Sequence[str]) -> ServeCommand:
         options = from_options(GatewayOptions, parsed, repository=parsed.repository, triton_arguments=further)
     except ValueError as error:
         parser.error(str(error))
+    if parsed.direct and options.web:
+        parser.error("--web is the gateway's, and --direct leaves it out: leave out one of them")
     return ServeCommand(
         options=options,
         own=own,

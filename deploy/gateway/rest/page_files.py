@@ -11,6 +11,9 @@ from deploy.web.policy import HEADERS
 from deploy.web.site import BELOW, BUNDLE_BELOW, Site
 
 _PACKED = "gzip"
+_WITHOUT_BUNDLE = (
+    "the browser's network is not on this server: `make web-bundle` makes it there, and a start serves it"
+)
 
 
 class PageFiles:
@@ -35,7 +38,7 @@ class PageFiles:
         file = site.files.get(request.path)
         if file is None:
             if site.without_bundle and request.path.startswith(BUNDLE_BELOW):
-                raise Problem(no_such_place(site.without_bundle))
+                raise Problem(no_such_place(_WITHOUT_BUNDLE))
             raise Problem(no_such_place("the page has no such file: it begins at /"))
         content, tag, headers = file.content, file.tag, {**HEADERS, "Content-Type": file.media_type}
         if file.packed is not None:

@@ -52,6 +52,16 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 
 def read_bundle(bundle: Path) -> Mapping[str, BundleFile]:
     """Every file by its name, the manifest too. BundleMissing where one is not as the manifest has it."""
+    here = bundle.resolve()  # one bundle to the end, where another takes its place
+    try:
+        return _read_all(here)
+    except BundleMissing:
+        if bundle.resolve() == here:
+            raise
+        return _read_all(bundle.resolve())
+
+
+def _read_all(bundle: Path) -> Mapping[str, BundleFile]:
     manifest = read_manifest(bundle)
     found = {MANIFEST: BundleFile(content=(json.dumps(manifest, indent=1) + "\n").encode())}
     for name, entry in manifest["files"].items():
