@@ -158,6 +158,10 @@ check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on 
 check-client: .venv/.made repository ## the client's wheel in a fresh environment of Python 3.10 to 3.13, each as far as it is here: a table, about 6 minutes (ARGS="--only 3.12 --without-tests")
 	@$(FULL) -m tests.pythons $(ARGS)
 
+.PHONY: check-bulk
+check-bulk: .venv/.made .venv-bulk/.made repository ## 2,000 pictures from a folder and from an S3 server, killed twice: the same bytes as undisturbed? A report (ARGS="--photos N --report FILE"), about 10 minutes
+	@$(FULL) -m tests.bulk $(ARGS)
+
 # Chart, rules, balancing and the CPU container's substance, with the tools of .venv-deploy and of the system (debootstrap,
 # nginx, prometheus: apt-get install them): each check is a module of tests/deploy that also runs alone.
 .PHONY: check-deploy

@@ -1,0 +1,1 @@
+"""`deploy.bulk` beside loops over a client: photos a second and core-ms a photo."""

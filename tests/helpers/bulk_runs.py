@@ -1,0 +1,146 @@
+"""`python -m deploy.bulk` in processes of its own, and what a run's folder has afterwards."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from deploy.bulk.statuses import OK, SOME_FAILED
+from deploy.measuring.processes import processes_below
+from tests.helpers.paths import ROOT
+
+PYTHON = ROOT / ".venv-bulk" / "bin" / "python"
+TIMEOUT = 180.0  # seconds of a run that hangs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended, and what it printed."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def sentence(self) -> str:
+        """The last line on standard error."""
+        return self.errors.strip().rpartition("\n")[2]
+
+
+def require_bulk() -> None:
+    """Skips the test where the environment of the command is not made."""
+    if not PYTHON.exists():
+        pytest.skip("there is no .venv-bulk: make .venv-bulk")
+
+
+@contextlib.contextmanager
+def running(
+    *words: str | Path, environment: Mapping[str, str] | None = None, **options: Any
+) -> Iterator["subprocess.Popen[str]"]:
+    """A run, killed at the end of the block where it goes on."""
+    process = subprocess.Popen(
+        [PYTHON, "-m", "deploy.bulk", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "client"), **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        below = processes_below(process.pid)
+        process.kill()
+        process.communicate()
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def run(*words: str | Path, environment: Mapping[str, str] | None = None, **options: Any) -> Ended:
+    """A run to its end."""
+    with running(*words, environment=environment, **options) as process:
+        return end_of(process)
+
+
+def end_of(process: "subprocess.Popen[str]") -> Ended:
+    """Waits for a run's end."""
+    output, errors = process.communicate(timeout=TIMEOUT)
+    return Ended(status=process.returncode, output=output, errors=errors)
+
+
+def finished(*words: str | Path, environment: Mapping[str, str] | None = None, **options: Any) -> Ended:
+    """A run that accounts for every input; anything else fails the test."""
+    ended = run(*words, environment=environment, **options)
+    assert ended.status in (OK, SOME_FAILED), ended
+    return ended
+
+
+# -- what is in the folder --------------------------------------------------------------------------
+
+
+def result_files(folder: Path) -> dict[str, bytes]:
+    """Every file of results by its path in the folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for table in ("photos", "faces")
+        for path in sorted((folder / table).iterdir())
+    }
+
+
+def whole_parts(folder: Path) -> int:
+    """How many chunks are finished."""
+    return len(list((folder / "photos").glob("part-*.parquet")))
+
+
+def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
+    """The rows of `photos` or `faces`, part after part."""
+    found = []
+    for path in sorted((folder / table).glob("part-*.parquet")):
+        found += pyarrow.parquet.read_table(path).to_pylist()
+    return found
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+def tree_of(folder: Path) -> list[str]:
+    """All names below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+# -- a run that goes on -----------------------------------------------------------------------------
+
+
+def until_parts(process: "subprocess.Popen[str]", folder: Path, count: int) -> int:
+    """Waits until so many chunks are finished, or the run has ended; how many are."""
+    until = time.monotonic() + TIMEOUT
+    while (parts := whole_parts(folder)) < count and process.poll() is None:
+        assert time.monotonic() < until, f"{parts} of {count} chunks after {TIMEOUT:.0f} s"
+        time.sleep(0.05)  # another process's files: there is nothing else to wait for
+    return parts
+
+
+def answering_processes(run: int) -> list[int]:
+    """The processes of a run that answer photos."""
+    below = processes_below(run)
+    return [pid for pid, each in below.items() if "deploy.bulk.answering.child" in each.command]
+
+
+def workers(run: int) -> list[int]:
+    """Their parents where Ray started them: what computes chunks."""
+    below = processes_below(run)
+    return [below[pid].parent for pid in answering_processes(run) if below[pid].parent != run]
