@@ -57,7 +57,7 @@ def client_many(job: Job) -> Pass:
     with _processes(job) as spent, FaceClient(job.server.grpc_address) as client:
         for result in client.analyze_many(job.photos, tasks=job.tasks, concurrency=job.at_a_time):
             if result.error is not None:
-                raise ValueError(f"{result.photo} failed: {result.error}")
+                raise ValueError(f"photo {result.index} failed: {result.error}")
     return spent()
 
 
