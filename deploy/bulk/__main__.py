@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from qface_client.cli.interruption import Terminated, terminations_raised
 
     options = read_options(arguments)
+    os.umask(0o077)  # answers are about people: they are their owner's alone
     try:
         with terminations_raised():
             return command.run(options)
@@ -28,4 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if status > 128:  # ended by a signal: no read or request under way is waited for
+        os._exit(status)
+    sys.exit(status)

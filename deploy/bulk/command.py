@@ -5,9 +5,11 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from deploy.bulk import job, statuses
-from deploy.bulk.answering.base import CannotAnswer, Request, Source
+from deploy.bulk.answering.base import CannotAnswer, LocalEngine, Request, Source
+from deploy.bulk.answering.digest import network_digest
 from deploy.bulk.answering.process import AnsweringProcess
 from deploy.bulk.chunks import Todo
 from deploy.bulk.errors import Refused, Stopped
@@ -72,6 +74,8 @@ def _describe(source: Source, options: argparse.Namespace) -> Description:
     except CannotAnswer as error:
         raise (Refused if error.refused else Stopped)(str(error)) from error
     answering.close()
+    if isinstance(source, LocalEngine):
+        return dataclasses.replace(answering.description, digest=network_digest(Path(source.network)))
     return answering.description
 
 

@@ -105,6 +105,11 @@ def _absolute(source: str) -> str:
     return os.path.abspath(source.removeprefix("file://"))  # noqa: PTH100 - resolve() would follow links
 
 
+def _seconds_or_none(text: str) -> float:
+    """Seconds from 0 on."""
+    return 0.0 if text.strip() in ("0", "0.0") else seconds(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.bulk",
@@ -195,10 +200,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--patience",
-        type=seconds,
+        type=_seconds_or_none,
         default=30.0,
         metavar="SECONDS",
-        help="for a bucket that can't be reached, before the run stops (%(default)g)",
+        help="for a bucket that can't be reached, before the run stops (%(default)g); 0: what can't be "
+        "read fails at once",
     )
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser

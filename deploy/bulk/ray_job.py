@@ -12,9 +12,8 @@ import logging
 import os
 import pickle
 import secrets
-import shutil
+import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 from deploy.bulk.chunks import Result, Todo
 from deploy.bulk.errors import Stopped
 from deploy.bulk.folder.run_folder import RunFolder
+from deploy.bulk.scratch import ScratchFolder, scratch_folder
 from deploy.bulk.worker import Worker, WorkerSpec
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -105,9 +105,10 @@ class _RayWorker:
 @contextlib.contextmanager
 def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
     """Ray, connected; ended with the context, with all that was started for it. Stopped where that fails."""
-    temporary = None
+    temporary: ScratchFolder | None = None
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if address is None:
-        temporary = tempfile.mkdtemp(prefix="qface-bulk-")
+        temporary = scratch_folder()
         _set_environment()
     try:
         import ray
@@ -115,18 +116,20 @@ def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
         import ray.exceptions
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if address is None:
+        if temporary is not None:
             cores = workers or len(os.sched_getaffinity(0))
             ray.init(
                 num_cpus=cores,
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
-                _temp_dir=temporary,
+                _temp_dir=str(temporary.path),
                 _node_ip_address=_LOOPBACK,
                 **quiet,
             )
         else:
             ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **quiet)
+        for number, handler in handlers.items():  # Ray has its own, which print what it was doing
+            signal.signal(number, handler)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -140,7 +143,7 @@ def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.remove()
 
 
 def _set_environment() -> None:
@@ -151,7 +154,7 @@ def _set_environment() -> None:
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     # Ray would kill a worker as memory gets short; the kernel kills what holds it: the process that answers.
     os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 - so it is called
-    os.environ["RAY_DEDUP_LOGS"] = "0"
+    os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
     os.environ["PYTHONPATH"] = _python_path()
 
 

@@ -30,9 +30,9 @@ class Description:
 
     contract: Mapping[str, Any]  # whole, as `Contract.to_dict` has it
     network: str  # its file or repository, or which of the servers' networks answers
-    digest: str  # of the files that compute; "": servers compute
     precision: str
     versions: Mapping[str, str]  # of the libraries that read pictures and compute
+    digest: str = ""  # of the files that compute; "": servers compute
 
     @property
     def contract_hash(self) -> str:

@@ -52,6 +52,10 @@ class Worker:
             outcomes = [(photos[number], outcome) for number, outcome in self._answering.answer(read)]
             return self._tables.finished(outcomes, chunk=work.chunk, of_all=work.of_all)
         except (CannotAnswer, BulkError) as error:
+            # What is under way in it belongs to this chunk.
+            if self._answering is not None:
+                self._answering.close()
+                self._answering = None
             return Unfinished(chunk=work.chunk, reason=str(error))
 
     def close(self) -> None:

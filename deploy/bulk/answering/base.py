@@ -18,12 +18,32 @@ class Request:
     contract: str | None = None  # the hash of the only contract by which answers count; None: of any
 
 
+class Source(Protocol):
+    """What is to answer, as it travels to the process that opens it."""
+
+    @property
+    def concurrency(self) -> int:
+        """Photos that are answered at a time."""
+        ...
+
+    def open(self, request: Request) -> "Answering":
+        """What answers, in this process; CannotAnswer where it can't be had."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocalEngine:
-    """A network that answers in this machine's cores."""
+    """A network that answers in one of this machine's cores."""
 
     network: str  # an assembled repository, or an ONNX file
     model: str | None = None  # which of a repository's networks; None: the first
+
+    concurrency = 1
+
+    def open(self, request: Request) -> "Answering":
+        from deploy.bulk.answering.engine import EngineAnswering
+
+        return EngineAnswering(self, request)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,12 +54,13 @@ class Servers:
     concurrency: int = 8  # photos that a worker has under way at them
     timeout: float = 60.0  # seconds for one photo, with all tries
     model: str | None = None
-    access: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict, repr=False
-    )  # FaceClient's: key and TLS
+    # FaceClient's arguments for key and TLS.
+    access: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
+    def open(self, request: Request) -> "Answering":
+        from deploy.bulk.answering.servers import ServersAnswering
 
-Source = LocalEngine | Servers
+        return ServersAnswering(self, request)
 
 
 class CannotAnswer(Exception):
@@ -60,8 +81,6 @@ def _cannot_answer(sentence: str, refused: bool) -> CannotAnswer:
 class Answering(Protocol):
     """Answers photos. Thread-safe."""
 
-    concurrency: int  # photos at a time
-
     def describe(self) -> Description:
         """What answers; CannotAnswer where it can't be had."""
         ...
@@ -71,14 +90,3 @@ class Answering(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def open_answering(source: Source, request: Request) -> Answering:
-    """What answers, opened in this process. CannotAnswer where it can't be."""
-    if isinstance(source, LocalEngine):
-        from deploy.bulk.answering.engine import EngineAnswering
-
-        return EngineAnswering(source, request)
-    from deploy.bulk.answering.servers import ServersAnswering
-
-    return ServersAnswering(source, request)

@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection
 def main(descriptor: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: who started this ends it
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from deploy.bulk.answering.base import CannotAnswer, open_answering
+    from deploy.bulk.answering.base import CannotAnswer
 
     connection = Connection(descriptor)
     try:
         source, request = connection.recv()
-        answering = open_answering(source, request)
+        answering = source.open(request)
         connection.send(answering.describe())
     except CannotAnswer as error:
         connection.send(error)
@@ -43,7 +43,7 @@ def main(descriptor: int) -> int:
         except OSError:  # nobody waits for it any more
             os._exit(0)
 
-    with ThreadPoolExecutor(answering.concurrency) as threads:
+    with ThreadPoolExecutor(source.concurrency) as threads:
         while (item := _received(connection)) is not None:
             threads.submit(answer, *item)
     answering.close()

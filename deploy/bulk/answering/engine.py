@@ -1,10 +1,7 @@
 """A network in this machine's cores, by the client's local engine: one thread, a photo at a time."""
 
-import hashlib
-from pathlib import Path
-
 from deploy.bulk.answering.base import CannotAnswer, LocalEngine, Request
-from deploy.bulk.answering.rows import answered, library_versions
+from deploy.bulk.answering.rows import answered, check_search, library_versions
 from deploy.bulk.photo import Cause, Failed, Outcome
 from deploy.bulk.settings import Description
 from qface_client.errors import InvalidInput, QFaceError, ServerError
@@ -17,8 +14,6 @@ _SECONDS = 3600.0
 class EngineAnswering:
     """The same photo gives the same rows to the last bit, whichever photos are answered beside it: faces are
     batched by photo, and one thread computes."""
-
-    concurrency = 1
 
     def __init__(self, source: LocalEngine, request: Request) -> None:
         self._source = source
@@ -34,10 +29,10 @@ class EngineAnswering:
         try:
             contract = self._client.contract(model=self._source.model)
             contract.select(self._request.tasks)
+            check_search(self._client, self._request, model=self._source.model)
             return Description(
                 contract=contract.to_dict(),
                 network=self._source.network,
-                digest=_digest(Path(self._source.network)),
                 precision=self._client.precision(model=self._source.model),
                 versions=library_versions(),
             )
@@ -59,15 +54,3 @@ class EngineAnswering:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _digest(network: Path) -> str:
-    """Of all files that compute: of an ONNX file, or of a repository's models."""
-    whole = hashlib.sha256()
-    models = network.resolve() / "models"
-    files = sorted(models.rglob("*")) if models.is_dir() else [network]
-    for path in files:
-        if path.is_file() and "__pycache__" not in path.parts:
-            whole.update(str(path.relative_to(models) if models.is_dir() else "").encode() + b"\0")
-            whole.update(hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from deploy.bulk.answering.base import CannotAnswer, Request, Servers, Source
+from deploy.bulk.answering.base import CannotAnswer, Request, Source
 from deploy.bulk.photo import Cause, Failed, Outcome
 from deploy.bulk.settings import Description
 
@@ -33,7 +33,7 @@ class AnsweringProcess:
         self._source = source
         self._request = request
         # One more than are answered at once, so that the next one lies ready.
-        self._most = 1 + (source.concurrency if isinstance(source, Servers) else 1)
+        self._most = 1 + source.concurrency
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self.description = self._start()

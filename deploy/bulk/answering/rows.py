@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from deploy.bulk.answering.base import Request
 from deploy.bulk.answering.masks import mask_cells
 from deploy.bulk.photo import Answered
-from qface_client import __version__
+from qface_client import FaceClient, __version__
 from qface_client.local.versions import installed_versions
 from qface_client.results import Analysis
 from qface_client.tables import rows
@@ -22,6 +25,12 @@ def answered(analysis: Analysis, *, masks: bool) -> Answered:
         faces_found=analysis.faces_found,
         faces=list(_faces(analysis, masks=masks)),
     )
+
+
+def check_search(client: FaceClient, request: Request, *, model: str | None) -> None:
+    """Raise what there is against the search, by a picture of one colour: else each photo would fail."""
+    if search := request.search.given():
+        client.analyze(np.zeros((64, 64, 3), np.uint8), request.tasks, model=model, **search)
 
 
 def _faces(analysis: Analysis, *, masks: bool) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ import threading
 import time
 
 from deploy.bulk.answering.base import CannotAnswer, Request, Servers
-from deploy.bulk.answering.rows import answered, library_versions
+from deploy.bulk.answering.rows import answered, check_search, library_versions
 from deploy.bulk.photo import Cause, Failed, Outcome
 from deploy.bulk.settings import Description
 from qface_client import FaceClient
@@ -27,7 +27,6 @@ class ServersAnswering:
     def __init__(self, source: Servers, request: Request) -> None:
         self._source = source
         self._request = request
-        self.concurrency = source.concurrency
         self._lock = threading.Lock()
         self._answered_at = time.monotonic()
         self._failed_in_a_row = 0
@@ -47,12 +46,12 @@ class ServersAnswering:
             contract = self._client.contract(model=model)
             contract.select(self._request.tasks)
             precision = self._client.precision(model=model)
+            check_search(self._client, self._request, model=model)
         except QFaceError as error:
             raise CannotAnswer(str(error), refused=not error.retryable) from error
         return Description(
             contract=contract.to_dict(),
             network=model or "servers",
-            digest="",
             precision=precision,
             versions=library_versions(),
         )

@@ -50,7 +50,7 @@ def account(folder: RunFolder, settings: RunSettings) -> Summary:
         listed = [photo.address for photo in folder.photos_of(chunk, settings)]
         try:
             found = _rows(folder.photos_part(chunk), first=chunk * settings.chunk_size, listed=listed)
-            faces = pyarrow.parquet.read_metadata(folder.faces_part(chunk)).num_rows
+            faces = _faces(folder.faces_part(chunk), found, first=chunk * settings.chunk_size)
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             missing += len(listed)
             faults.append(f"{chunk}: {' '.join(str(error).split())}")
@@ -61,7 +61,7 @@ def account(folder: RunFolder, settings: RunSettings) -> Summary:
             done=statuses[Status.DONE],
             no_face=statuses[Status.NO_FACE],
             failed=statuses[Status.FAILED],
-            faces=int(faces),
+            faces=faces,
         )
     return Summary(
         inputs=settings.inputs,
@@ -94,3 +94,11 @@ def _rows(part: Path, *, first: int, listed: list[str]) -> list[tuple[str, str |
     if table["photo"].to_pylist() != numbers or table["file"].to_pylist() != listed:
         raise ValueError("its rows are not the inputs of the listing")
     return list(zip(table["status"].to_pylist(), table["cause"].to_pylist(), strict=True))
+
+
+def _faces(part: Path, found: list[tuple[str, str | None]], *, first: int) -> int:
+    """How many faces there are; ValueError where they are not those of the chunk's photos."""
+    numbers = pyarrow.parquet.read_table(part, columns=["photo"])["photo"].to_pylist()
+    if set(numbers) != {first + index for index, (status, _) in enumerate(found) if status == Status.DONE}:
+        raise ValueError("its faces are not those of its photos")
+    return len(numbers)

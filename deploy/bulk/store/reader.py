@@ -1,5 +1,6 @@
 """Photos read ahead, so that whoever answers them does not wait for a network."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ THREADS = 8
 _AHEAD_PHOTOS = 32
 _AHEAD_BYTES = 64 * 1024 * 1024
 _UNKNOWN_BYTES = 1024 * 1024  # of a photo whose size is not listed
-_TRIES = 4  # of one photo, where the store is there
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0  # seconds
 
 
@@ -22,11 +22,14 @@ class Reader:
     """Reads photos in threads. One that can't be read is Failed; a store that is gone ends the run."""
 
     def __init__(self, stores: Stores, *, named: Sequence[str], patience: float) -> None:
-        """`named`: the run's sources; `patience`: seconds to wait for a store that can't be reached."""
+        """`named`: the run's sources; `patience`: seconds to wait for a store that can't be reached, or
+        does not give a photo; 0: a photo that can't be read fails at once, whatever has become of the store.
+        """
         self._stores = stores
         self._named = named
         self._patience = patience
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
+        self._closed = threading.Event()
         self._read = 0  # photos, of all threads: whether the store gives any
 
     def read_ahead(self, photos: Sequence[Photo]) -> Iterator[tuple[Photo, bytes | Failed]]:
@@ -48,12 +51,13 @@ class Reader:
                 reading.cancel()
 
     def close(self) -> None:
-        """Reads under way are waited for."""
-        self._threads.shutdown(cancel_futures=True)
+        """End the reads; those under way are not waited for."""
+        self._closed.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _of(self, photo: Photo) -> bytes | Failed:
         store = self._stores.of(photo.address)
-        began, read_before, tries, pause = time.monotonic(), self._read, 0, _FIRST_PAUSE
+        began, read_before, pause = time.monotonic(), self._read, _FIRST_PAUSE
         while True:
             try:
                 data = store.read(photo)
@@ -62,21 +66,22 @@ class Reader:
             else:
                 self._read += 1
                 return data
-            tries += 1
-            if failure.by_store:
-                # Others were read since: the store is there, and this photo is not.
-                reason = (
-                    None
-                    if self._read > read_before
-                    else store.why_unreachable(root_of_photo(photo, self._named))
+            over = time.monotonic() - began >= self._patience
+            # Where others were read since, the store is there.
+            lost = (
+                store.why_unreachable(root_of_photo(photo, self._named))
+                if failure.by_store and self._patience and self._read == read_before
+                else None
+            )
+            if lost is not None and over:
+                raise Stopped(
+                    f"{lost}: when it is back, the same command goes on (with --patience 0 "
+                    "where its photos are gone for good)"
                 )
-                if reason is not None and time.monotonic() - began >= self._patience:
-                    raise Stopped(f"{reason}: when it is back, the same command goes on")
-            else:
-                reason = None
-            if reason is None and (not failure.may_pass or tries >= _TRIES):
+            if lost is None and (over or not failure.may_pass):
                 return Failed(cause=failure.cause, reason=failure.reason)
-            time.sleep(pause)
+            if self._closed.wait(pause):
+                raise Stopped("the run ends")
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
