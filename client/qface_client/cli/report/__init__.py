@@ -16,6 +16,7 @@ from ..inputs import Inputs
 from ..outcomes import Outcomes
 from ..outputs.whole_file import WholeFile
 from ..progress import Progress
+from . import markup
 from .about import about
 from .copied import find_copies
 from .gathered import Gathered
@@ -160,5 +161,8 @@ def _print(options: argparse.Namespace, gathered: Gathered) -> None:
     if options.json:
         output.write(json.dumps({"html": options.html, **counts}))
     elif not options.quiet:
-        texts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
-        output.write(f"{output.name_in_line(options.html)}: {texts}")
+        photos, faces = markup.count(gathered.photos, "photo"), markup.count(gathered.faces, "face")
+        output.write(
+            f"{output.name_in_line(options.html)}: {photos}, {counts['failed']:,} failed, "
+            f"{counts['without_face']:,} without a face; {faces}, {counts['in_doubt']:,} in doubt"
+        )

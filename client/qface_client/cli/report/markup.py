@@ -27,6 +27,8 @@ def plain_name(path: str) -> str:
 
 def link(path: str, *, shown: str, page: Path) -> str:
     """The shown part of a file's name, which leads to the file as long as it and the page stay in place."""
+    if not os.path.lexists(path):  # standard input
+        return name(shown)
     try:
         relative = os.path.relpath(os.path.realpath(path), page.parent)
     except ValueError:  # another drive
