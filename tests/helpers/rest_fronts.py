@@ -154,11 +154,12 @@ async def running_rest(
     access_log: AccessLog | None = None,
     traces: Traces | None = None,
     tls: ssl.SSLContext | None = None,
+    web: bool = False,
     log: Callable[[str], None] = lambda sentence: None,
 ) -> AsyncIterator[RunningRest]:
     """A REST door on a free port of loopback; `tls`: the client's."""
     identity = identity or Identity()
-    options = GatewayOptions(repository=Path(), limits=limits or Limits(), identity=identity)
+    options = GatewayOptions(repository=Path(), limits=limits or Limits(), identity=identity, web=web)
     triton = fake_v2_server.FakeServer(dict(contract))
     with fake_v2_server.running(triton) as behind:
         authority = FakeAuthority(models or photos_of(contract), behind)

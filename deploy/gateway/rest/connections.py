@@ -13,7 +13,8 @@ from deploy.gateway.refusals import invalid
 from deploy.gateway.rest.problems import Problem
 
 KEEPALIVE_SECONDS = 15.0  # for a request's headers to arrive, and between two requests
-ANSWER_SECONDS = 60.0  # for a client to read its answer
+ANSWER_SECONDS = 60.0  # for a client to read its answer, and what its size takes more:
+SLOWEST_BYTES = 32_000.0  # a second, of a client that reads the page's larger files
 _LINGER_SECONDS = 5.0  # for what still arrives of a body that nobody reads; else its answer would be lost
 _HEADER_BYTES = 8192  # of one header, of the first line
 _HEADERS = 64
@@ -72,12 +73,15 @@ class Connections:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.begin()
+        length = 0
         try:
             if not isinstance(request, _Request) or not request.is_understood:
                 return _unreadable()
-            return await self._handler(request)
+            response = await self._handler(request)
+            length = response.content_length or 0
+            return response
         finally:
-            connection.answered()
+            connection.answered(length)
             if self._open.pop(connection, self) is None:
                 self._open[connection] = None  # at the end of the line
 
@@ -134,10 +138,12 @@ class Connection(web.RequestHandler):
         self._busy = True
         self._forget_timer()
 
-    def answered(self) -> None:
+    def answered(self, length: int) -> None:
+        """`length`: bytes of the answer, which is now sent."""
         self._busy = False
         self._forget_timer()
-        self._unread = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._end_unread)
+        seconds = ANSWER_SECONDS + length / SLOWEST_BYTES
+        self._unread = asyncio.get_running_loop().call_later(seconds, self._end_unread)
 
     def end(self) -> None:
         if isinstance(self.transport, asyncio.WriteTransport):

@@ -62,7 +62,12 @@ class Descriptions:
         photos = self._photos(request)
         scheme = "http" if self._options.identity.certificate is None else "https"
         host = request.host if _HOST.fullmatch(request.host) else "HOST"  # it goes into commands to copy
-        text = page(specification(photos, self._options), described(photos), place=f"{scheme}://{host}")
+        text = page(
+            specification(photos, self._options),
+            described(photos),
+            place=f"{scheme}://{host}",
+            has_web=self._options.web,
+        )
         headers = {**HEADERS, "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
         return web.Response(body=text.encode(), headers=headers)
 

@@ -19,6 +19,9 @@ border-bottom:1px solid #ddd}
 th,td{border-color:#333}a{color:#8ab8ff}}
 """
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_WEB = (
+    '<h2>Try it</h2><p><a href="./">The page</a> takes photos, and shows what is answered of each face.</p>'
+)
 # What the page may load and where its form may go: nothing but this style, nowhere but here.
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; "
@@ -26,8 +29,12 @@ POLICY = (
 )
 
 
-def page(specified: Mapping[str, Any], tasks: Mapping[str, Any], *, place: str) -> str:
-    """HTML of a specification and of what `GET /v1/tasks` answers; `place`: scheme and host of the server."""
+def page(specified: Mapping[str, Any], tasks: Mapping[str, Any], *, place: str, has_web: bool) -> str:
+    """HTML of a specification and of what `GET /v1/tasks` answers.
+
+    place    scheme and host of the server
+    has_web  whether the page for photos is served too: then it is linked
+    """
     analyze = specified["paths"]["/v1/analyze"]["post"]
     keys = "securitySchemes" in specified["components"]
     key = " -H 'Authorization: Bearer KEY'" if keys else ""
@@ -64,7 +71,7 @@ def page(specified: Mapping[str, Any], tasks: Mapping[str, Any], *, place: str) 
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Q-Face</title>'
         f"<style>{_STYLE}</style></head><body><h1>Q-Face over HTTP</h1>"
-        f"<pre><code>{_text(chr(10).join(lines))}</code></pre>{form}{notice}"
+        f"<pre><code>{_text(chr(10).join(lines))}</code></pre>{_WEB if has_web else form}{notice}"
         f"<h2>What a request may name</h2>{_table(('name', 'in', 'what it is', 'values'), parameters)}"
         f"<h2>Tasks</h2><p>Contract <code>{_text(tasks['contract'])}</code>.</p>"
         f"{_table(('task', 'kind', 'unit', 'labels'), answered)}"

@@ -88,7 +88,10 @@ def _downloaded(settings: NpmSettings, *, log: Callable[[str], None]) -> bytes:
                 raise ConnectionError("the connection ended before all was there")
         return bytes(found)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
+        reason = getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            reason = error
+            error.close()
         raise BuildError(
             f"{PACKAGE} {VERSION} can't be loaded from {host} ({reason}): connect this machine, name a "
             f"registry with NPM_CONFIG_REGISTRY, or with --package what `npm pack {PACKAGE}@{VERSION}` makes"

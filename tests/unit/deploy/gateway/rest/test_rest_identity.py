@@ -101,6 +101,25 @@ def test_over_tls_the_photo_goes_encrypted(tmp_path: Path) -> None:
     )
 
 
+def test_the_page_is_open_to_all_and_what_it_asks_needs_the_key(tmp_path: Path) -> None:
+    path, keys = keys_in(tmp_path, all="")
+    certificate, private_key = AUTHORITY.issue(tmp_path, "server")
+
+    async def test(running: RunningRest) -> None:
+        page = await running.send("GET", "/")
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert (await running.send("GET", "/v1/tasks")).status == 401
+        assert (await running.send()).status == 401
+        assert (await running.send(headers={"Authorization": f"Bearer {keys['all']}"})).status == 200
+
+    with_rest(
+        test,
+        web=True,
+        identity=Identity(keys=path, certificate=certificate, private_key=private_key),
+        tls=client_context(AUTHORITY),
+    )
+
+
 def test_handshakes_that_nobody_goes_on_with_end_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
