@@ -68,6 +68,14 @@ demo: repository ## start the gateway and its Triton, ask about a portrait, draw
 serve: repository ## serve on localhost:8001 (gRPC), 8000 (REST) and 8002 (metrics, health) until Ctrl-C; ARGS=--direct: without the gateway
 	@exec $(SERVE) -m deploy.gateway $(ARGS)
 
+.PHONY: web
+web: $(if $(findstring --browser-only,$(ARGS)),.venv-serve/.made,repository) ## serve the page to try it with photos of your own, on http://127.0.0.1:8000/ (ARGS=--browser-only: the network runs in the browser)
+	@exec $(SERVE) -m deploy.web $(ARGS)
+
+.PHONY: web-bundle
+web-bundle: .venv-serve/.made ## the network for the browser: var/web/bundle, and what the page weighs (ARGS="--package FILE": offline)
+	@$(SERVE) -m deploy.web.bundle $(ARGS)
+
 .PHONY: doctor
 doctor: .venv-serve/.made ## check whether this host can run the service: a sentence for each thing (ARGS="--json", or options of the gateway)
 	@$(SERVE) -m deploy.doctor $(ARGS)
@@ -274,7 +282,7 @@ sbom: .venv-deploy/.made ## what the containers' environments hold, as CycloneDX
 .PHONY: clean
 clean: ## remove what was built here, but neither environments nor trained weights
 	rm -rf var/repository var/repository-* var/.repository* var/build var/test var/pytriton-* var/demo var/demo-server.log var/wheels
-	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/sbom var/docs var/typescript
+	rm -rf var/loadtest var/fuzz var/dali var/evaluate var/evaluate-server.log var/faults-server.log var/hostile-server.log var/faults.md var/check-deploy var/soak var/perf-analyzer var/sbom var/docs var/typescript var/web
 	rm -rf $(addprefix client/examples/typescript/,node_modules generated dist)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache client/*.egg-info client/build
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

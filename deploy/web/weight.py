@@ -37,7 +37,7 @@ def table(*, page: Path = PAGE, bundle: Path) -> str:
         "",
         total("the page, answered by the server", is_page),
         total("more with the network in the browser", in_browser(on_cpu)),
-        total("the same by WebGPU", in_browser(on_gpu)),
+        total("the same, but by WebGPU", in_browser(on_gpu)),
     ]
     return "\n".join(lines)
 

@@ -42,6 +42,8 @@ WITHOUT_TRAINING = (
     "deploy.gateway.operation.main_process",
     "deploy.prepare.__main__",
     "deploy.tune.__main__",
+    "deploy.web.__main__",
+    "deploy.web.bundle.__main__",
 )
 
 
