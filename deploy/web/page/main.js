@@ -33,7 +33,7 @@ function asking() {
   const { source } = answering;
   if (!source || !description) return null;
   const tasks = state.tasks();
-  const text = JSON.stringify([answering.name, tasks, parameters]);
+  const text = JSON.stringify([answering.name, description.contract, tasks, parameters]);
   return { source, description, tasks, parameters: { ...parameters }, text };
 }
 
@@ -103,7 +103,7 @@ function ended(photo) {
     warn(`${photo.name}: ${photo.sentence}${others}`, { action: { name: "Ask again", run: () => failed.forEach(retry) }, about: PHOTO });
   }
   if (left) say(`${state.photos.length - left} of ${counted(state.photos.length, "photo")} analysed`);
-  else say(state.photos.length > 1 && photo !== state.chosen ? summary() : found(photo));
+  else say(state.photos.length > 1 ? summary() : found(photo));
 }
 
 /** @param {Photo} photo */

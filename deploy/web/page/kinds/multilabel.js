@@ -8,7 +8,7 @@ import { bars } from "./bars.js";
 
 const DEFAULT_THRESHOLD = 0.5; // of a task whose contract does not state it
 const SEEN_AT_ONCE = 6;
-const IN_A_CELL = 3;
+const IN_A_CELL = 2;
 
 /** @param {Task} task */
 function thresholdOf(task) {

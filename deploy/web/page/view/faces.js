@@ -61,12 +61,20 @@ export class Faces {
     const face = answer.faces[index];
     const facts = answersOf(description.tasks, face)
       .filter(({ kind }) => kind.headline)
-      .map(({ task, kind, answer: value }) => h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, kind.headline?.(task, value))));
+      .map(({ task, kind, answer: value }) => {
+        const words = shownOr(() => kind.headline?.(task, value) ?? null, value);
+        return h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, words));
+      });
     const [x0, y0, x1, y1] = face.box;
     const about = `found at ${percent(face.score)}, ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} pixels`;
     fill(
       body,
-      h("div", { class: "portrait" }, closeUp(this.state, photo, index), h("dl", { class: "facts" }, facts, h("p", { class: "small muted" }, about))),
+      h(
+        "div",
+        { class: "portrait" },
+        closeUp(this.state, photo, index),
+        h("div", {}, h("dl", { class: "facts" }, facts), h("p", { class: "small muted" }, about)),
+      ),
       answersOf(description.tasks, face).map(({ task, kind, answer: value }) => {
         const shown = shownOr(() => kind.show(task, value), value);
         return shown && h("section", { class: "answer" }, h("h4", {}, plain(task.name)), h("div", {}, shown));
@@ -126,7 +134,8 @@ function headlines({ answer, description }, index) {
 
 /**
  * What a kind shows; where an answer is not in its form, its JSON: one odd answer hides no other.
- * @param {() => Node | null} show
+ * @template {Node | string | null} Shown
+ * @param {() => Shown} show
  * @param {unknown} answer
  */
 function shownOr(show, answer) {

@@ -68,7 +68,7 @@ export class Table {
       "tr",
       { onclick: select },
       h("th", { scope: "row" }, h("button", { type: "button", class: "link", "aria-label": name }, String(index + 1))),
-      isOfAll ? h("td", { class: "file" }, photo.name) : null,
+      isOfAll ? h("td", { title: photo.name }, photo.name.split("/").at(-1)) : null,
       h("td", { class: "number" }, percent(face.score)),
       tasks.map((task) => {
         const found = byName.get(task.name);
