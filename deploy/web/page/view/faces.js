@@ -26,6 +26,9 @@ export class Faces {
     const { chosen, picture } = this.state;
     const faces = chosen?.answer?.faces ?? [];
     byId("faces-note").textContent = note(chosen);
+    byId("calibrated").hidden = !faces.length;
+    byId("no-face").hidden = !chosen?.answer || faces.length > 0;
+    byId("no-face").textContent = chosen?.answer ? noFace(chosen.answer) : "";
     if (this.answer === chosen?.answer && this.picture === picture) return;
     const focused = this.cards.contains(document.activeElement) ? chosen?.face : undefined;
     const scroll = this.cards.scrollTop;
@@ -120,8 +123,14 @@ function note(photo) {
   const answer = photo?.answer;
   if (!answer) return "";
   const all = answer.faces.length;
-  if (!all) return `none from ${Math.round(answer.smallest_face)} pixels on`;
+  if (!all) return "none";
   return answer.faces_found > all ? `the best ${all} of ${answer.faces_found}` : counted(all, "face");
+}
+
+/** @param {import("../sources/source.js").Answer} answer */
+function noFace({ smallest_face: pixels }) {
+  const size = pixels ? ` Faces below about ${Math.round(pixels)} pixels were not looked for.` : "";
+  return `No face was found in this photo.${size}`;
 }
 
 /** @param {Photo} photo @param {number} index */

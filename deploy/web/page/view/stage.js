@@ -1,7 +1,7 @@
 /** The chosen photo, large, with its faces over it. Click, arrow keys, Home and End select one. */
 
 import { byId, fill, h } from "../dom.js";
-import { answersOf, LAYERS } from "../kinds/index.js";
+import { answersOf, kindOf, LAYERS } from "../kinds/index.js";
 import { swatch } from "../kinds/bars.js";
 import { BOXES, faceGroup, paintAreas } from "./overlay.js";
 
@@ -143,7 +143,10 @@ export class Stage {
       }
     }
     const legend = byId("legend");
-    legend.hidden = !entries.size;
+    // Its place is kept while a photo is analysed, so that nothing below moves.
+    const tasks = chosen?.description?.tasks ?? this.state.description?.tasks ?? [];
+    const expected = tasks.map(kindOf).some((kind) => kind.legend && this.state.isShown(kind.layer ?? ""));
+    legend.hidden = !expected && !entries.size;
     fill(legend, [...entries].map(([text, colour]) => h("li", {}, swatch(colour), text)));
     document.querySelector(".opacity")?.classList.toggle("off", !isPainted || !entries.size);
   }
