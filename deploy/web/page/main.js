@@ -43,6 +43,16 @@ const list = new List(state, { choose, remove, retry });
 const table = new Table(state, choose);
 const camera = new Camera(state, { asking, take: (frame) => take([frame]), show });
 
+/** Photos that were asked for together: those since nothing was under way. @type {Set<Photo>} */
+const batch = new Set();
+
+/** @param {Photo} photo @param {{first?: boolean}} [how] */
+function ask(photo, how) {
+  if (queue.isIdle) batch.clear();
+  batch.add(photo);
+  queue.add(photo, how);
+}
+
 /** @param {{file: Blob, name: string}[]} taken */
 function take(taken) {
   camera.close();
@@ -52,7 +62,7 @@ function take(taken) {
   document.body.classList.remove("empty");
   if (photos.length > 1) say(`${counted(photos.length, "photo")} to analyse`);
   choose(photos[0]);
-  for (const photo of photos) queue.add(photo);
+  for (const photo of photos) ask(photo);
 }
 
 /** @param {Photo} photo */
@@ -60,7 +70,7 @@ function choose(photo) {
   if (state.chosen === photo) return;
   camera.close();
   show(photo);
-  if (photo.state === "answered" && photo.asked !== asking()?.text) queue.add(photo, { first: true });
+  if (photo.state === "answered" && photo.asked !== asking()?.text) ask(photo, { first: true });
 }
 
 /** Shows a photo with its pixels; null: none. @param {Photo | null} photo @param {HTMLCanvasElement | null} [picture] */
@@ -96,14 +106,15 @@ function ended(photo) {
   const names = photo.answer ? Object.keys(photo.answer.faces[0] ?? {}) : [];
   const known = new Set(["box", "score", ...(state.description?.tasks ?? []).map((task) => task.name)]);
   if (names.some((name) => !known.has(name))) void answering.look(); // what is served is another network now
-  const left = state.photos.filter((each) => each.isUnderWay).length;
+  const all = [...batch].filter((each) => state.photos.includes(each));
+  const left = all.filter((each) => each.isUnderWay).length;
   const failed = state.photos.filter((each) => each.state === "failed");
   if (photo.state === "failed") {
     const others = failed.length > 1 ? ` (and ${counted(failed.length - 1, "more photo")}: the list has the reasons)` : "";
     warn(`${photo.name}: ${photo.sentence}${others}`, { action: { name: "Ask again", run: () => failed.forEach(retry) }, about: PHOTO });
   }
-  if (left) say(`${state.photos.length - left} of ${counted(state.photos.length, "photo")} analysed`);
-  else say(state.photos.length > 1 ? summary() : found(photo));
+  if (left) say(`${all.length - left} of ${counted(all.length, "photo")} analysed`);
+  else say(all.length > 1 ? summary(all) : found(photo));
 }
 
 /** @param {Photo} photo */
@@ -113,10 +124,11 @@ function found({ name, answer, state: how }) {
   return faces ? `${counted(faces, "face")} found in ${name}` : `no face found in ${name}`;
 }
 
-function summary() {
-  const answered = state.photos.filter(({ answer }) => answer);
+/** @param {Photo[]} photos */
+function summary(photos) {
+  const answered = photos.filter(({ state: how }) => how === "answered");
   const faces = answered.reduce((sum, { answer }) => sum + (answer?.faces.length ?? 0), 0);
-  const failed = state.photos.filter((photo) => photo.state === "failed").length;
+  const failed = photos.filter(({ state: how }) => how === "failed").length;
   const without = failed ? `, ${failed} not analysed` : "";
   return `${counted(faces, "face")} found in ${counted(answered.length, "photo")}${without}`;
 }
@@ -150,7 +162,7 @@ function remove(photo) {
 /** @param {Photo} photo */
 function retry(photo) {
   settle(PHOTO);
-  queue.add(photo, { first: true });
+  ask(photo, { first: true });
   if (queue.isPaused) void answering.look();
 }
 
@@ -164,7 +176,7 @@ function changedAsking() {
   const now = asking()?.text;
   const { chosen } = state;
   if (chosen && !chosen.isLive && now && chosen.asked !== now && (chosen.state === "answered" || chosen.state === "asked")) {
-    queue.add(chosen, { first: true });
+    ask(chosen, { first: true });
   }
   state.changed("asking", "photos");
 }
@@ -176,7 +188,7 @@ function stale() {
 
 function controls() {
   const again = byId("again");
-  again.addEventListener("click", () => stale().forEach((photo) => queue.add(photo)));
+  again.addEventListener("click", () => stale().forEach((photo) => ask(photo)));
   state.on(["photos", "asking"], () => {
     const others = stale().length;
     again.hidden = !others;

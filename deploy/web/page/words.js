@@ -33,5 +33,6 @@ export function size(bytes) {
 
 /** @param {number} value @param {number} digits  at most, behind the point */
 export function number(value, digits) {
-  return value.toLocaleString("en", { maximumFractionDigits: digits }).replace("-", "\u2212");
+  const rounded = Number(value.toFixed(digits)) + 0; // no minus before a zero
+  return rounded.toLocaleString("en", { maximumFractionDigits: digits }).replace("-", "\u2212");
 }

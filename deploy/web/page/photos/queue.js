@@ -132,6 +132,9 @@ export class PhotoQueue {
 
   /** @param {Photo} photo @param {Asking} asking @param {AbortSignal} signal */
   async #asked(photo, { source, tasks, parameters }, signal) {
+    if (!photo.file.size) {
+      throw new SourceError("the file is empty or can't be read: choose one with a photo in it", { reason: "empty" });
+    }
     photo.sent ??= await sendable(photo.file);
     signal.throwIfAborted();
     return source.analyze(photo.sent, { tasks, parameters, signal });
@@ -141,7 +144,7 @@ export class PhotoQueue {
   async #delay(photo, sentence, seconds, signal) {
     const until = performance.now() + seconds * 1000;
     for (let left = seconds; left > 0 && !signal.aborted; left = (until - performance.now()) / 1000) {
-      this.#set(photo, "delayed", `${sentence} – asked again in ${counted(Math.ceil(left), "second")}`);
+      this.#set(photo, "delayed", `${sentence.replace(/\.$/, "")} (asked again in ${counted(Math.ceil(left), "second")})`);
       await new Promise((resolve) => setTimeout(resolve, Math.min(1, left) * 1000));
     }
   }
