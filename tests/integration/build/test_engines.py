@@ -2,17 +2,18 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from build.acceptance.parity import nearly_constant
 from build.acceptance.reference import load_reference
 from build.backends import openvino
 from build.backends.base import Engine
+from build.config import WEIGHTS
 from build.onnx_interface import read_graph
 from build.stages.verify import verify
 from tests.helpers.builds import SHIPPED, SmallBuild, bf16_refusal, build, manifest_of
@@ -21,6 +22,15 @@ from training.data.prepared.writer import margin_of, write_set
 
 # How fast an engine is beside torch is measured where the small network is built.
 UNMEASURED = ("--rounds", "0")
+
+
+@pytest.fixture(autouse=True)
+def _as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped ONNX file takes the place of another export: `test_export.py` exports such a network.
+
+    That it answers as the shipped checkpoint does is compared all the same.
+    """
+    monkeypatch.setattr("build.onnx_export._to_onnx", lambda *_, **__: onnx.load(WEIGHTS))
 
 
 def test_bf16_is_really_bf16_and_within_its_tolerances_or_refused(
@@ -80,15 +90,16 @@ def test_an_engine_that_nobody_could_run_is_not_served(
 
 
 def test_an_engine_that_a_converter_left_in_fp32_is_refused(
-    shipped_output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_build: SmallBuild,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Layers whose values reach too far stay fp32, but no precision exclusion names them."""
-    if not (shipped_output / "build" / SHIPPED.stem / "onnx").exists():
-        assert build(SHIPPED, shipped_output, *UNMEASURED) == 0
-    exported = Path("build") / SHIPPED.stem / "onnx"
-    shutil.copytree(shipped_output / exported, tmp_path / exported)
-    monkeypatch.setattr("build.lowering.half_precision.FP16_LARGEST", 1.0)
-    assert build(SHIPPED, tmp_path, "--target", "tensorrt-rtx", "--precision", "fp16", *UNMEASURED) == 2
+    output = small_build.copy_to(tmp_path / "var")
+    monkeypatch.setattr("build.lowering.half_precision.FP16_LARGEST", 0.1)
+    words = ("--target", "tensorrt-rtx", "--precision", "fp16", *UNMEASURED)
+    assert build(small_build.checkpoint, output, *words) == 2
     assert "of its multiplying layers stayed fp32" in capsys.readouterr().err
 
 
