@@ -147,7 +147,7 @@ export async function loadEngine(bundle, contract, { network, isOnGpu, threads }
     if (isOnGpu) await prove(engine, new Engine(runtime, { ...(await sessions("wasm")), contract, note }));
     return engine;
   } catch (error) {
-    if (error instanceof SourceError || error instanceof RangeError) throw error;
+    if ([SourceError, RangeError, EngineError].some((known) => error instanceof known)) throw error;
     throw new EngineError(`the network can't be started here (${text(error)})`, { cause: error });
   }
 }

@@ -3,8 +3,8 @@
  *
  * It is sent {type: "open", base, webgpu, threads} once, then {type: "analyze", id, photo, tasks, parameters} and
  * {type: "cancel", id}. It sends {type: "progress", text}, {type: "opened", description, note},
- * {type: "answered", id, answer, timings} and {type: "failed", id, sentence, reason, isOver, isOnGpu}: `isOver`
- * where the worker can answer nothing more, `isOnGpu` where WebGPU was the reason, or may have been.
+ * {type: "answered", id, answer, timings} and {type: "failed", id, sentence, reason, isOver, gpuFault}: `isOver` where
+ * the worker can answer nothing more, `gpuFault` what was wrong where WebGPU may have been the reason.
  */
 
 import { SourceError } from "../sources/source.js";
@@ -120,7 +120,8 @@ async function paused(id) {
  */
 function fail(id, error) {
   const isOver = id === null || !(error instanceof SourceError);
-  postMessage({ type: "failed", id, isOver, isOnGpu: isOver && isOnGpu, ...reasonOf(error) });
+  const gpuFault = isOver && isOnGpu && !(error instanceof SourceError) ? wordsOf(error) : null;
+  postMessage({ type: "failed", id, isOver, gpuFault, ...reasonOf(error) });
 }
 
 /** @param {unknown} error */
@@ -131,6 +132,10 @@ function reasonOf(error) {
     const sentence = "this browser has no memory left for the photo: close other pages, or take a smaller copy";
     return { sentence, reason: "memory" };
   }
-  const words = error instanceof EngineError ? error.message : `the page failed (${error})`;
-  return { sentence: `${words}: ask the server instead`, reason: "engine" };
+  return { sentence: `${wordsOf(error)}: ask the server instead`, reason: "engine" };
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return error instanceof EngineError ? error.message : `the page failed (${error})`;
 }

@@ -62,8 +62,7 @@ export class BrowserSource {
    * @returns {Promise<Description>}
    */
   async describe() {
-    this.running ??= this.#start();
-    return this.running.description;
+    return (this.running ??= this.#start()).description;
   }
 
   /**
@@ -74,9 +73,9 @@ export class BrowserSource {
   async analyze(photo, { tasks, parameters, signal }) {
     signal.throwIfAborted();
     const began = performance.now();
-    await aborted(this.describe(), signal);
-    const running = this.running;
-    if (!running) throw closed();
+    const running = (this.running ??= this.#start());
+    await aborted(running.description, signal);
+    if (this.running !== running) throw closed();
     const id = this.nextId++;
     const message = { type: "analyze", id, photo, tasks, parameters };
     /** @type {Promise<{answer: Answer, timings: Timing[]}>} */
@@ -157,18 +156,18 @@ export class BrowserSource {
 
   /**
    * @param {Running} running
-   * @param {{id: number | null, sentence: string, reason: string, isOver: boolean, isOnGpu: boolean}} failure
+   * @param {{id: number | null, sentence: string, reason: string, isOver: boolean, gpuFault: string | null}} failure
    */
-  #failed(running, { id, sentence, reason, isOver, isOnGpu }) {
+  #failed(running, { id, sentence, reason, isOver, gpuFault }) {
     const error = new SourceError(sentence, { reason });
     if (id !== null) {
       running.waiting.get(id)?.reject(error);
       running.waiting.delete(id);
     }
     if (!isOver) return;
-    if (isOnGpu) {
+    if (gpuFault) {
       this.webgpu = "off";
-      this.fallback = `WebGPU is not used: ${sentence}`;
+      this.fallback = `WebGPU is not used: ${gpuFault}`;
     } else if (id === null) {
       running.end(error); // the next call tries again
       return;

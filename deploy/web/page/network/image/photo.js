@@ -1,5 +1,6 @@
 /** From a picture file to upright RGB pixels, by the browser's own decoder. */
 
+import { upright, webpOrientation } from "./orientation.js";
 import { count, readHeader, refused } from "./picture_header.js";
 import { blank } from "./pixels.js";
 
@@ -23,7 +24,8 @@ export async function decodePhoto(blob) {
       `The file is ${count(blob.size)} bytes, more than the ${count(MAX_FILE_BYTES)} accepted; take a smaller copy.`,
     );
   }
-  const { format, width, height } = readHeader(await bytesOf(blob));
+  const file = await bytesOf(blob);
+  const { format, width, height } = readHeader(file);
   if (width < 1 || height < 1) {
     throw refused(
       `The ${format} says that it is ${width} x ${height} pixels; take a picture with at least one pixel.`,
@@ -35,10 +37,12 @@ export async function decodePhoto(blob) {
         "take a smaller copy.",
     );
   }
+  // A WebP is turned here, whatever the browser does of it.
+  const isTurnedHere = format === "WebP";
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob, {
-      imageOrientation: "from-image",
+      imageOrientation: isTurnedHere ? "none" : "from-image",
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
     });
@@ -49,7 +53,7 @@ export async function decodePhoto(blob) {
     );
   }
   try {
-    return pixelsOf(bitmap);
+    return upright(pixelsOf(bitmap), isTurnedHere ? webpOrientation(file) : 1);
   } finally {
     bitmap.close();
   }

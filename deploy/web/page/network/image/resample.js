@@ -117,13 +117,13 @@ function means(pixels, { width, height }) {
         for (let j = columns.begins[x]; j < columns.begins[x + 1]; j++) {
           const from = start + columns.sources[j] * 3;
           const share = columns.shares[j];
-          row[to] += pixels.data[from] * share;
-          row[to + 1] += pixels.data[from + 1] * share;
-          row[to + 2] += pixels.data[from + 2] * share;
+          row[to] += Math.fround(pixels.data[from] * share);
+          row[to + 1] += Math.fround(pixels.data[from + 1] * share);
+          row[to + 2] += Math.fround(pixels.data[from + 2] * share);
         }
       }
       const share = rows.shares[i];
-      for (let at = 0; at < row.length; at++) sums[at] += row[at] * share;
+      for (let at = 0; at < row.length; at++) sums[at] += Math.fround(row[at] * share);
     }
     const start = y * width * 3;
     for (let at = 0; at < sums.length; at++) small.data[start + at] = rint(sums[at]);
