@@ -28,35 +28,43 @@ const MAKERS = {
 export class Answering {
   /**
    * @param {State} state
-   * @param {{ready: () => void, paused: () => void}} actions  `ready`: photos can be asked (again)
+   * @param {object} actions
+   * @param {() => void} actions.ready  photos can be asked (again)
+   * @param {() => void} actions.closing  the source is about to be closed
+   * @param {() => void} actions.without  the page is served without a server
    */
-  constructor(state, { ready, paused }) {
+  constructor(state, { ready, closing, without }) {
     this.state = state;
     this.ready = ready;
-    this.paused = paused;
+    this.closing = closing;
+    this.without = without;
+    this.isFirst = true; // nothing has answered yet
     this.name = "server";
     /** @type {Source | null} */
     this.source = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     this.isAway = false;
+    this.isLoading = false; // it has told its progress
     this.turn = 0; // of choices: what an earlier one still does is of no interest
     this.wait = FIRST_WAIT;
   }
 
   /** @param {string} name  of `MAKERS` */
   async choose(name) {
+    this.closing();
     this.source?.close();
     this.source = null;
     this.name = name;
     this.state.description = null;
-    this.paused();
+    this.state.note = "";
+    this.isAway = false;
+    settle(ABOUT);
     await this.look();
   }
 
   /** The source can't be reached: what waits is asked when it can. */
   away() {
-    this.paused();
     this.#later(new SourceError("the server can't be reached: see whether it runs", { reason: "unreachable" }));
   }
 
@@ -69,17 +77,24 @@ export class Answering {
       if (!this.source) {
         const source = await MAKERS[this.name](this.state);
         if (turn !== this.turn) return source.close();
-        source.onprogress = say;
+        source.onprogress = (text) => {
+          this.isLoading = true;
+          say(text);
+        };
         this.source = source;
       }
       const description = await this.source.describe();
       if (turn !== this.turn) return;
       this.state.description = description;
+      this.state.note = this.source.note ?? "";
+      this.isFirst = false;
       this.isAway = false;
       this.wait = FIRST_WAIT;
       this.state.changed("description");
       settle(ABOUT);
       if (wasAway) say("the server is back");
+      else if (this.isLoading) say("the network is ready");
+      this.isLoading = false;
       this.ready();
     } catch (error) {
       if (turn === this.turn) this.#later(error);
@@ -88,6 +103,10 @@ export class Answering {
 
   /** @param {unknown} error */
   #later(error) {
+    if (this.isFirst && this.name === "server" && error instanceof SourceError && error.reason === "path") {
+      this.isFirst = false;
+      return this.without();
+    }
     const passes = error instanceof SourceError && (error.reason === "unreachable" || error.retryAfter !== null);
     const sentence = error instanceof Error ? error.message : String(error);
     const action = { name: "Ask again", run: () => void this.look() };

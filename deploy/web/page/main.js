@@ -38,7 +38,7 @@ function asking() {
 }
 
 const queue = new PhotoQueue({ asking, changed, away: () => answering.away() });
-const answering = new Answering(state, { ready, paused: () => queue.pause() });
+const answering = new Answering(state, { ready, closing: () => queue.takeBack(), without });
 const list = new List(state, { choose, remove, retry });
 const table = new Table(state, choose);
 const camera = new Camera(state, { asking, take: (frame) => take([frame]), show });
@@ -226,21 +226,29 @@ async function copied(text, form) {
   }
 }
 
-function chooseSource() {
-  const promise = (/** @type {string} */ name) => (byId("promise").textContent = PROMISES.get(name) ?? "");
-  for (const input of document.querySelectorAll('input[name="source"]')) {
-    input.addEventListener("change", () => {
-      const name = /** @type {HTMLInputElement} */ (input).value;
-      promise(name);
-      byId("key-field").hidden = name !== "server";
-      void answering.choose(name);
-    });
+/** @returns {HTMLInputElement[]} */
+function sources() {
+  return [.../** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('input[name="source"]'))];
+}
+
+/** @param {string} name */
+function use(name) {
+  byId("promise").textContent = PROMISES.get(name) ?? "";
+  byId("key-field").hidden = name !== "server";
+  void answering.choose(name);
+}
+
+function without() {
+  for (const input of sources()) {
+    input.checked = input.value === "browser";
+    input.disabled = input.value === "server";
   }
-  // A browser may restore what was chosen before a reload.
-  const chosen = /** @type {HTMLInputElement} */ (document.querySelector('input[name="source"]:checked')).value;
-  promise(chosen);
-  byId("key-field").hidden = chosen !== "server";
-  void answering.choose(chosen);
+  use("browser");
+}
+
+function chooseSource() {
+  for (const input of sources()) input.addEventListener("change", () => use(input.value));
+  use(sources().find((input) => input.checked)?.value ?? "server"); // a browser may restore what was chosen before
 }
 
 /** What stays at the top may have an alert in it: the columns begin below. */

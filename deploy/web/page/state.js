@@ -19,6 +19,7 @@ export class State {
     this.picture = null;
     /** @type {Description | null} */
     this.description = null;
+    this.note = ""; // of the source, on how it computes
     /** @type {Map<string, boolean>} tasks that were switched by hand */
     this.switched = new Map();
     /** @type {Record<string, number>} */

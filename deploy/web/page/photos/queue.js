@@ -71,6 +71,19 @@ export class PhotoQueue {
     this.isPaused = true;
   }
 
+  /** What is under way is taken back, to be asked when there is a source again. */
+  takeBack() {
+    this.pause();
+    const back = [...this.underWay.keys(), ...this.left];
+    for (const photo of back) this.#drop(photo);
+    for (const photo of back) {
+      photo.state = "waiting";
+      photo.sentence = "";
+      this.changed(photo);
+    }
+    this.waiting.unshift(...back);
+  }
+
   /** The source can be asked (again). */
   resume() {
     this.isPaused = false;

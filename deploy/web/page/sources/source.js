@@ -53,6 +53,7 @@
  * @property {(photo: Blob, request: Request) => Promise<{answer: Answer, timings: Timing[]}>} analyze
  *   SourceError for a photo that gets no answer
  * @property {() => void} close  ends calls under way and frees what it holds
+ * @property {string} [note]  how it computes, in words, once it is described
  * @property {((text: string) => void) | null} [onprogress]  set by the page: a sentence while it gets ready
  */
 

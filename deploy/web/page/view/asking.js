@@ -38,7 +38,7 @@ export class Asking {
     const parameters = Object.entries(description.request_parameters ?? {});
     fill(byId("parameters"), parameters.map(([name, parameter]) => this.#parameter(name, parameter)));
     byId("parameters").closest("fieldset")?.toggleAttribute("hidden", !parameters.length);
-    about(description);
+    about(description, this.state.note);
   }
 
   /** @param {import("../sources/source.js").Task} task */
@@ -81,11 +81,12 @@ export class Asking {
   }
 }
 
-/** @param {import("../sources/source.js").Description} description */
-function about({ contract, version, models, precision, notice, input_size: side }) {
+/** @param {import("../sources/source.js").Description} description @param {string} note */
+function about({ contract, version, models, precision, notice, input_size: side }, note) {
   const rows = [
     ["network", (models ?? []).join(", ") || "one without a name"],
     ["precision", precision || "not stated"],
+    ["computed", note],
     ["contract", contract],
     ["form of the contract", version === undefined ? "" : `version ${version}`],
     ["crop of a face", side ? `${side} × ${side} pixels` : ""],

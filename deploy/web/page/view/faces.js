@@ -17,6 +17,8 @@ export class Faces {
     this.cards = byId("cards");
     /** @type {unknown} the answer whose cards these are */
     this.answer = null;
+    /** @type {HTMLCanvasElement | null} */
+    this.picture = null;
     state.on(["chosen"], () => this.#all());
     state.on(["face"], () => this.#select());
     state.on(["layers"], () => this.#closeUp());

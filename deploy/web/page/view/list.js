@@ -1,10 +1,17 @@
 /** The photos that were brought, each with its state; arrow keys move, Delete takes one away. */
 
 import { byId, fill, h, icon } from "../dom.js";
-import { counted, plain } from "../words.js";
+import { counted } from "../words.js";
 
 /** @import { State } from "../state.js" */
 /** @import { Photo } from "../photos/photo.js" */
+
+/** Of states that have no sentence. @type {Map<string, string>} */
+const WORDS = new Map([
+  ["waiting", "waits"],
+  ["asked", "is analysed"],
+  ["canceled", "canceled"],
+]);
 
 export class List {
   /**
@@ -108,5 +115,5 @@ export class List {
 function said(photo) {
   if (photo.sentence) return photo.sentence;
   if (photo.answer && photo.state === "answered") return photo.answer.faces.length ? counted(photo.answer.faces.length, "face") : "no face";
-  return plain({ waiting: "waits", asked: "is analysed", canceled: "canceled" }[photo.state] ?? "");
+  return WORDS.get(photo.state) ?? "";
 }

@@ -14,7 +14,12 @@ const STEPS = new Map([
   ["ArrowLeft", -1],
   ["ArrowUp", -1],
 ]);
-const WAITS = { waiting: "waiting for its turn", asked: "being analysed", delayed: "", away: "", canceled: "canceled" };
+/** Of states that have no sentence. @type {Map<string, string>} */
+const WORDS = new Map([
+  ["waiting", "waiting for its turn"],
+  ["asked", "being analysed"],
+  ["canceled", "canceled"],
+]);
 
 export class Stage {
   /** @param {State} state */
@@ -26,6 +31,8 @@ export class Stage {
     this.areas = /** @type {HTMLCanvasElement} */ (byId("areas"));
     this.overlay = /** @type {SVGSVGElement} */ (/** @type {unknown} */ (byId("overlay")));
     this.placeholder = byId("placeholder");
+    /** @type {HTMLCanvasElement | null} */
+    this.drawn = null;
     this.size = { width: 0, height: 0 }; // of the frame, in CSS pixels
 
     state.on(["chosen", "photos"], () => this.#draw());
@@ -186,5 +193,5 @@ function placeholder(photo, isSeen) {
   if (!photo || photo.isLive) return "";
   if (photo.sentence) return photo.sentence;
   if (photo.state === "answered") return isSeen ? "" : "this browser can't show the file";
-  return WAITS[photo.state] ?? "";
+  return WORDS.get(photo.state) ?? "";
 }

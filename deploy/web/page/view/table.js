@@ -14,6 +14,10 @@ export class Table {
   constructor(state, choose) {
     this.state = state;
     this.choose = choose;
+    /** @type {unknown[]} what the table shows, to compare */
+    this.key = [];
+    /** @type {{photo: Photo, index: number}[]} */
+    this.rows = [];
     this.scope = /** @type {HTMLInputElement} */ (byId("scope").querySelector("input"));
     this.scope.addEventListener("change", () => this.#draw());
     state.on(["chosen", "photos", "description"], () => this.#draw());
@@ -33,7 +37,7 @@ export class Table {
     const isOfAll = this.scope.checked && this.state.photos.length > 1;
     const rows = photos.flatMap((photo) => (photo.answer?.faces ?? []).map((_, index) => ({ photo, index })));
     const key = [isOfAll, this.state.chosen?.id, ...photos.map((photo) => photo.answer)];
-    if (this.key?.length === key.length && key.every((part, index) => part === this.key?.[index])) return;
+    if (this.key.length === key.length && key.every((part, index) => part === this.key[index])) return;
     this.key = key;
     const shown = rows.slice(0, MOST_ROWS);
     const names = new Set(shown.flatMap(({ photo, index }) => Object.keys(photo.answer?.faces[index] ?? {})));
@@ -80,7 +84,7 @@ export class Table {
   #mark() {
     const { chosen } = this.state;
     const rows = byId("table").querySelectorAll("tbody tr");
-    this.rows?.forEach(({ photo, index }, place) => {
+    this.rows.forEach(({ photo, index }, place) => {
       const isSelected = photo === chosen && index === chosen?.face;
       rows[place]?.classList.toggle("selected", isSelected);
     });

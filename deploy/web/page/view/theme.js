@@ -18,7 +18,10 @@ export function switchTheme() {
   };
   button.addEventListener("click", () => {
     set(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
-    history.replaceState(null, "", theme === "auto" ? location.pathname + location.search : `#theme=${theme}`);
+    const values = new URLSearchParams(location.hash.slice(1));
+    if (theme === "auto") values.delete("theme");
+    else values.set("theme", theme);
+    history.replaceState(null, "", `${location.pathname}${location.search}${values.size ? `#${values}` : ""}`);
   });
   addEventListener("hashchange", read);
   set("auto");
