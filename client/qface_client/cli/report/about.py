@@ -10,6 +10,7 @@ from datetime import datetime
 from ..._version import __version__
 from ...client import FaceClient
 from ...contract import Contract, TaskSpec
+from ...errors import NotRecorded
 from .. import connection_options
 from ..direct_calls import stated_server
 
@@ -71,11 +72,19 @@ def about(options: argparse.Namespace, client: FaceClient, *, title: str, when: 
         unnamed=[task.name for task in contract.tasks if task.readable and task not in tasks]
         if options.tasks is None
         else [],
-        precision=client.precision(model=options.model),
+        precision=_precision(client, options),
         notice=client.notice(model=options.model),
         when=when,
         command=shlex.join(["qface", *options.words]),
     )
+
+
+def _precision(client: FaceClient, options: argparse.Namespace) -> str:
+    """In which the network is computed; "" where that is not stated, or was not recorded."""
+    try:
+        return client.precision(model=options.model)
+    except NotRecorded:
+        return ""
 
 
 def chosen_tasks(contract: Contract, names: Sequence[str] | None) -> tuple[TaskSpec, ...]:

@@ -197,3 +197,14 @@ def test_a_photo_on_standard_input_has_a_card_without_a_link(
     page = WrittenReport(Path("report.html").read_text())
     assert page.cards == 1
     assert all(link["href"].startswith("#") for link in page.all("a"))
+
+
+def test_recorded_answers_make_a_report_without_a_server(
+    report: Run, every_kind_url: str, every_kind: FakeServer
+) -> None:
+    arguments = ["analyze", "photos", "--record", "answers.rec", "--quiet", "--url", every_kind_url]
+    assert cli.main([*arguments, "--tasks", "mood,age"]) == 0
+    every_kind.contract = {}
+    page = report("--tasks", "mood,age", "--replay", "answers.rec")
+    assert page.cards == 3
+    assert "glad100%3" in page.texts["answers"]
