@@ -79,6 +79,10 @@ REFUSED = {
         'auth.clientCaSecret="ca",ingress.enabled=true,ingress.host="a.example",ingress.tlsSecret="a"',
         "an Ingress shows no client's certificate",
     ),
+    "a page at no port": (
+        'gateway.rest=false,gateway.extraArgs=["--web"]',
+        "gateway.extraArgs has --web, whose page is served at the port",
+    ),
     "a route to no port": (
         'gateway.rest=false,gatewayApi.rest.enabled=true,gatewayApi.parentRefs=[{"name":"edge"}]',
         "gatewayApi.rest.enabled needs the port that gateway.rest false leaves out",

@@ -213,6 +213,7 @@ class BackendPool:
         _, others = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for other in others:
             other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         await asyncio.gather(*(self._end(backend) for backend in self.backends))
         for task in self._tasks:
             task.cancel()

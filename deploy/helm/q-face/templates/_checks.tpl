@@ -74,6 +74,9 @@
 {{- if ne (len (uniq $ports)) 3 -}}
 {{- fail (printf "gateway.ports are three different numbers, not %v" $ports) -}}
 {{- end -}}
+{{- if and (has "--web" .Values.gateway.extraArgs) (not .Values.gateway.rest) -}}
+{{- fail "gateway.extraArgs has --web, whose page is served at the port that gateway.rest false leaves out: set gateway.rest true, or leave --web out" -}}
+{{- end -}}
 {{- if .Values.gatewayApi.parentRefs -}}
 {{- if .Values.auth.clientCaSecret -}}
 {{- fail "auth.clientCaSecret (mutual TLS) ends at the pods, and a Gateway that routes by calls shows no client's certificate: leave gatewayApi.parentRefs empty and let clients use the headless Service, or end mutual TLS at the Gateway" -}}
