@@ -4,9 +4,11 @@ Browser and driver live as long as this folder's tests (scope "package"), not th
 synchronous interface keeps an event loop running in this thread, in which later tests could start none.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import (
@@ -19,12 +21,15 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from build.errors import BuildError
 from deploy.gateway.operation.service import GatewayServer
+from deploy.web.bundle.contents import BUNDLE
+from deploy.web.bundle.make import make_bundle
 from tests.helpers.browser.page_server import PageServer
 from tests.helpers.browser.pictures import Pictures, make_pictures
 from tests.helpers.browser.watch import Watch
 from tests.helpers.paths import ROOT
-from tests.helpers.tools import require_tool
+from tests.helpers.tools import REQUIRED, require_tool
 
 # Root in a container has no user namespaces for Chromium's sandbox. The camera is a made picture of its own.
 ARGUMENTS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--force-color-profile=srgb")
@@ -82,8 +87,20 @@ def web_server(server: GatewayServer) -> str:
     return f"http://{server.rest_address}/"
 
 
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """var/web/bundle: made where it is not there or not of these sources, which takes the npm registry."""
+    try:
+        make_bundle(BUNDLE, log=print)
+    except BuildError as error:
+        if os.environ.get(REQUIRED):
+            raise
+        pytest.skip(f"there is no network for the browser: {error}")
+    return BUNDLE
+
+
 @pytest.fixture(scope="package")
-def pages_only() -> Iterator[str]:
+def pages_only(bundle: Path) -> Iterator[str]:
     """Where `python -m deploy.web --browser-only` serves: the page and the browser's network, no answers."""
     command = (sys.executable, "-m", "deploy.web", "--browser-only", "--port", "0")
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

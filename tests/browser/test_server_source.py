@@ -44,7 +44,7 @@ FAILURES: dict[tuple[int, str, tuple[tuple[str, str], ...]], tuple[str, float | 
 @pytest.fixture
 def source(page: Page, stand_in: PageServer) -> Page:
     """A page from which the module can be imported."""
-    page.goto(f"{stand_in.url}v1/tasks")
+    page.goto(stand_in.blank)
     return page
 
 

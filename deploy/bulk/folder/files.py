@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 
 from deploy.bulk.errors import Stopped
@@ -36,7 +35,4 @@ def write_whole(path: Path, data: bytes) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed run left half written."""
     for path in folder.glob(f".*{UNFINISHED}"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)

@@ -75,7 +75,8 @@ class LocalStore:
         return data
 
     def why_unreachable(self, root: str) -> str | None:
-        folder = Path(_plain(root))
+        path = Path(_plain(root))
+        folder = path if path.is_dir() else path.parent
         try:
             with os.scandir(folder) as entries:
                 # What a volume that was unmounted leaves is an empty folder.

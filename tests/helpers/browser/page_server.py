@@ -19,6 +19,8 @@ from tests.helpers.browser.answers import Content, answer, description
 
 _SECONDS = 10.0  # for a server to start, to stop
 
+_BLANK = '<!doctype html><title>blank</title><link rel="icon" href="data:,">'
+
 T = TypeVar("T")
 
 
@@ -33,17 +35,21 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request that arrived for an analysis."""
+    """A request that arrived."""
 
     query: dict[str, str]
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
 
 
 def problem(status: int, detail: str, *, reason: str, **headers: str) -> Reply:
     """An error as the REST door writes it."""
     content = {"title": "Problem", "status": status, "detail": detail, "reason": reason}
     return Reply(content=content, status=status, headers=headers)
+
+
+def usual_tasks(_asked: Asked) -> Reply:
+    return Reply(content=description())
 
 
 def one_face(_asked: Asked) -> Reply:
@@ -55,7 +61,7 @@ def one_face(_asked: Asked) -> Reply:
 class PageServer:
     """On one port of 127.0.0.1, in a thread of its own.
 
-    `tasks` and `analyze` say what is answered; `asked` is what was asked. While `held` an analysis waits.
+    `tasks` and `analyze` say what is answered; `asked` is what came to the latter. After `hold` it waits.
     `go_away` ends the connections that are open, and none can be made until `come_back`.
     """
 
@@ -63,7 +69,7 @@ class PageServer:
         """`bundle`: the folder of the browser's network, which may be missing."""
         site = Site.read(bundle=bundle)
         self._files = PageFiles(lambda: site)
-        self.tasks = Reply(content=description())
+        self.tasks: Callable[[Asked], Reply] = usual_tasks
         self.analyze: Callable[[Asked], Reply] = one_face
         self.asked: list[Asked] = []
         self.arrived = threading.Event()  # set when an analysis has arrived
@@ -76,6 +82,11 @@ class PageServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/"
+
+    @property
+    def blank(self) -> str:
+        """An empty document of the same origin, from which the page's modules can be imported one by one."""
+        return f"{self.url}blank"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -92,7 +103,7 @@ class PageServer:
 
     def reset(self) -> None:
         """As it was at first, for the next test."""
-        self.tasks = Reply(content=description())
+        self.tasks = usual_tasks
         self.analyze = one_face
         self.asked.clear()
         self.release()
@@ -120,10 +131,11 @@ class PageServer:
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/", self._page)
+        app.router.add_get("/blank", self._blank)
         app.router.add_get("/v1/tasks", self._tasks)
         app.router.add_post("/v1/analyze", self._analyze)
         app.router.add_get("/web/{path:.+}", self._page)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)  # 0 would wait for ever
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await site.start()
@@ -145,8 +157,11 @@ class PageServer:
         except Problem as missing:
             return missing.response()
 
-    async def _tasks(self, _request: web.Request) -> web.StreamResponse:
-        return _response(self.tasks)
+    async def _blank(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(text=_BLANK, content_type="text/html")
+
+    async def _tasks(self, request: web.Request) -> web.StreamResponse:
+        return _response(self.tasks(Asked(query=dict(request.query), headers=dict(request.headers))))
 
     async def _analyze(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(query=dict(request.query), headers=dict(request.headers), body=await request.read())
