@@ -23,6 +23,7 @@ TOGETHER = {
     "tests/integration/build/": "built",
     "tests/faults/": "attacked",
     "tests/deploy/served/": "served",
+    "tests/integration/deploy/bulk/": "bulk",
 }
 
 

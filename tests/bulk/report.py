@@ -10,7 +10,7 @@ from build.manifest import MANIFEST
 from deploy.benchmark.faults.table import machine
 from tests.bulk.source import Results, Source, answers, faults
 from tests.helpers.bulk_pictures import SORTS, BulkPicture
-from tests.helpers.bulk_runs import rows_of, summary_of
+from tests.helpers.bulk_runs import Run
 
 
 class Report:
@@ -70,8 +70,8 @@ class Report:
 
 
 def _section(source: Source, whole: Results, killed: Results, *, found: list[str], same: str) -> str:
-    summary = summary_of(killed.output)
-    reasons = Counter(row["reason"] for row in rows_of(killed.output, "photos") if row["reason"])
+    summary = Run(killed.output).summary
+    reasons = Counter(row["reason"] for row in Run(killed.output).photos if row["reason"])
     rows = "\n".join(f"| {reason} | {count} |" for reason, count in reasons.most_common(12))
     verdict = (
         "The killed run's files are the same bytes as those of the run that nothing disturbed, and every "

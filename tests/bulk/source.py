@@ -14,14 +14,11 @@ from typing import Any
 from deploy.bulk.photo import Status
 from tests.helpers.bulk_pictures import BulkPicture
 from tests.helpers.bulk_runs import (
+    Run,
     answering_processes,
     finished,
-    result_files,
-    rows_of,
     running,
-    summary_of,
     until_parts,
-    whole_parts,
     workers,
 )
 
@@ -58,7 +55,7 @@ def undisturbed(source: Source, output: Path, *words: str) -> Results:
     """A run from its start to its end."""
     began = time.monotonic()
     finished(source.address, "--output", output, *words, environment=source.environment)
-    return Results(output=output, seconds=time.monotonic() - began, parts=whole_parts(output), killed=())
+    return Results(output=output, seconds=time.monotonic() - began, parts=Run(output).parts, killed=())
 
 
 def disturbed(source: Source, output: Path, *words: str, chunks: int, random: randomness.Random) -> Results:
@@ -68,22 +65,22 @@ def disturbed(source: Source, output: Path, *words: str, chunks: int, random: ra
         after = max(1, round(random.uniform(low, high) * chunks))
         with running(source.address, "--output", output, *words, environment=source.environment) as process:
             for title, find in (("a process that answers", answering_processes), ("a worker", workers)):
-                until_parts(process, output, random.randint(whole_parts(output), after))
+                until_parts(process, output, random.randint(Run(output).parts, after))
                 found = find(process.pid)
                 if found:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(random.choice(found), signal.SIGKILL)
-                        killed.append(f"{title} after {whole_parts(output)} chunks")
+                        killed.append(f"{title} after {Run(output).parts} chunks")
             until_parts(process, output, after)
             time.sleep(random.uniform(0.0, _JITTER))
             if process.poll() is None:
                 process.kill()
-                killed.append(f"the command after {whole_parts(output)} chunks")
+                killed.append(f"the command after {Run(output).parts} chunks")
     finished(source.address, "--output", output, *words, environment=source.environment)
     return Results(
         output=output,
         seconds=time.monotonic() - began,
-        parts=whole_parts(output),
+        parts=Run(output).parts,
         killed=tuple(killed),
     )
 
@@ -92,7 +89,7 @@ def faults(source: Source, whole: Results, killed: Results) -> Iterator[str]:
     """What is not as it should be, a sentence each."""
     if sum(title.startswith("the command") for title in killed.killed) < len(_KILLS):
         yield f"{source.name}: the run ended before it was killed {len(_KILLS)} times: give more --photos"
-    before, after = result_files(whole.output), result_files(killed.output)
+    before, after = Run(whole.output).files, Run(killed.output).files
     if before.keys() != after.keys():
         yield f"{source.name}: other files: {', '.join(sorted(before.keys() ^ after.keys())[:5])}"
     other = [name for name in before.keys() & after.keys() if before[name] != after[name]]
@@ -105,10 +102,10 @@ def faults(source: Source, whole: Results, killed: Results) -> Iterator[str]:
 
 def _unaccounted(source: Source, output: Path) -> Iterator[str]:
     """Where the rows of a run are not those of its inputs."""
-    summary = summary_of(output)
+    summary = Run(output).summary
     if summary["missing"] or summary["inputs"] != len(source.corpus):
         yield f"{summary['inputs']} inputs of {len(source.corpus)}, {summary['missing']} missing"
-    photos = rows_of(output, "photos")
+    photos = Run(output).photos
     rows = Counter(source.name_of(row["file"]) for row in photos)
     if lost := source.corpus.keys() - rows.keys():
         yield f"{len(lost)} pictures have no row: {sorted(lost)[:3]}"
@@ -122,7 +119,7 @@ def _unaccounted(source: Source, output: Path) -> Iterator[str]:
     ]
     if wrong:
         yield f"{len(wrong)} pictures have another status than theirs: {sorted(wrong)[:3]}"
-    faces = Counter(row["photo"] for row in rows_of(output, "faces"))
+    faces = Counter(row["photo"] for row in Run(output).faces)
     with_faces = {row["photo"] for row in photos if row["status"] == Status.DONE}
     if faces.keys() != with_faces or sum(faces.values()) != summary["faces"]:
         yield "the rows of faces are not those of the photos that have some"
@@ -132,10 +129,10 @@ def answers(source: Source, run: Results) -> dict[str, Any]:
     """What each picture got, without its number and address: the same from every source."""
     names: dict[int, str] = {}
     found: dict[str, Any] = {}
-    for row in rows_of(run.output, "photos"):
+    for row in Run(run.output).photos:
         name = names[row.pop("photo")] = source.name_of(row.pop("file"))
         found[name] = row, []
-    for face in rows_of(run.output, "faces"):
+    for face in Run(run.output).faces:
         del face["file"]
         found[names[face.pop("photo")]][1].append(face)
     return found

@@ -90,36 +90,51 @@ def finished(*words: str | Path, environment: Mapping[str, str] | None = None, *
 # -- what is in the folder --------------------------------------------------------------------------
 
 
-def result_files(folder: Path) -> dict[str, bytes]:
-    """Every file of results by its path in the folder."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for table in ("photos", "faces")
-        for path in sorted((folder / table).iterdir())
-    }
+class Run:
+    """The folder of a run, read anew each time."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-def whole_parts(folder: Path) -> int:
-    """How many chunks are finished."""
-    return len(list((folder / "photos").glob("part-*.parquet")))
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Every whole file of results by its path in the folder."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for table in ("photos", "faces")
+            for path in sorted((self.folder / table).glob("part-*.parquet"))
+        }
 
+    @property
+    def parts(self) -> int:
+        """How many chunks are finished."""
+        return len(list((self.folder / "photos").glob("part-*.parquet")))
 
-def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
-    """The rows of `photos` or `faces`, part after part."""
-    found = []
-    for path in sorted((folder / table).glob("part-*.parquet")):
-        found += pyarrow.parquet.read_table(path).to_pylist()
-    return found
+    @property
+    def photos(self) -> list[dict[str, Any]]:
+        """A row a photo, part after part."""
+        return self._rows("photos")
 
+    @property
+    def faces(self) -> list[dict[str, Any]]:
+        """A row a face, part after part."""
+        return self._rows("faces")
 
-def summary_of(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    return summary
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return summary
 
+    @property
+    def tree(self) -> list[str]:
+        """All names below the folder."""
+        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*"))
 
-def tree_of(folder: Path) -> list[str]:
-    """All names below a folder."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        found = []
+        for path in sorted((self.folder / table).glob("part-*.parquet")):
+            found += pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        return found
 
 
 # -- a run that goes on -----------------------------------------------------------------------------
@@ -128,7 +143,7 @@ def tree_of(folder: Path) -> list[str]:
 def until_parts(process: "subprocess.Popen[str]", folder: Path, count: int) -> int:
     """Waits until so many chunks are finished, or the run has ended; how many are."""
     until = time.monotonic() + TIMEOUT
-    while (parts := whole_parts(folder)) < count and process.poll() is None:
+    while (parts := Run(folder).parts) < count and process.poll() is None:
         assert time.monotonic() < until, f"{parts} of {count} chunks after {TIMEOUT:.0f} s"
         time.sleep(0.05)  # another process's files: there is nothing else to wait for
     return parts

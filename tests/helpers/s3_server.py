@@ -129,6 +129,8 @@ class S3Server:
 
     def start(self) -> None:
         """Listens; again at the same port after `stop`, with what the buckets have."""
+        if self._server is not None:
+            return
         server = make_server(
             "127.0.0.1", self._port, self._answer, threaded=True, request_handler=MotoRequestHandler
         )
@@ -159,6 +161,11 @@ class S3Server:
             self._client.create_bucket(Bucket=bucket)
         for key, data in objects.items() if isinstance(objects, Mapping) else objects:
             self._client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """An object's bytes."""
+        data: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return data
 
     def remove(self, bucket: str, *keys: str) -> None:
         for key in keys:
