@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=SOURCES, default=SOURCES)
     parser.add_argument("--tasks", help="names, separated by commas (default: all of the repository's)")
     parser.add_argument("--repository", type=Path, default=ROOT / "var" / "repository")
+    parser.add_argument("--chunk", type=count, help="photos of a chunk (default: the command's own)")
     parser.add_argument("--seed", type=int, help="of the times of the kills (default: another at every run)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there too")
     options = parser.parse_args(arguments)
@@ -53,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.only:
             source = _source(name, scratch, corpus, stack)
             print(f"check-bulk: {name}: a run that nothing disturbs", file=sys.stderr, flush=True)
-            words = ("--network", str(options.repository), "--tasks", options.tasks or report.tasks)
+            words = ["--network", str(options.repository), "--tasks", options.tasks or report.tasks]
+            if options.chunk is not None:
+                words += ["--chunk", str(options.chunk)]
             whole = undisturbed(source, scratch / f"{name}-whole", *words)
             print(f"check-bulk: {name}: a run that is killed twice", file=sys.stderr, flush=True)
             killed = disturbed(

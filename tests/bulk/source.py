@@ -24,6 +24,7 @@ from tests.helpers.bulk_runs import (
 
 # Of the chunks, after how many the command is killed: in the first half, and in the second.
 _KILLS = ((0.1, 0.45), (0.5, 0.85))
+_TIMEOUT = 7200.0  # seconds of a run that hangs
 _JITTER = 1.0  # seconds, so that a kill meets a chunk at any point
 
 
@@ -54,7 +55,7 @@ class Results:
 def undisturbed(source: Source, output: Path, *words: str) -> Results:
     """A run from its start to its end."""
     began = time.monotonic()
-    finished(source.address, "--output", output, *words, environment=source.environment)
+    finished(source.address, "--output", output, *words, environment=source.environment, timeout=_TIMEOUT)
     return Results(output=output, seconds=time.monotonic() - began, parts=Run(output).parts, killed=())
 
 
@@ -65,18 +66,18 @@ def disturbed(source: Source, output: Path, *words: str, chunks: int, random: ra
         after = max(1, round(random.uniform(low, high) * chunks))
         with running(source.address, "--output", output, *words, environment=source.environment) as process:
             for title, find in (("a process that answers", answering_processes), ("a worker", workers)):
-                until_parts(process, output, random.randint(Run(output).parts, after))
+                until_parts(process, output, random.randint(Run(output).parts, after), timeout=_TIMEOUT)
                 found = find(process.pid)
                 if found:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(random.choice(found), signal.SIGKILL)
                         killed.append(f"{title} after {Run(output).parts} chunks")
-            until_parts(process, output, after)
+            until_parts(process, output, after, timeout=_TIMEOUT)
             time.sleep(random.uniform(0.0, _JITTER))
             if process.poll() is None:
                 process.kill()
                 killed.append(f"the command after {Run(output).parts} chunks")
-    finished(source.address, "--output", output, *words, environment=source.environment)
+    finished(source.address, "--output", output, *words, environment=source.environment, timeout=_TIMEOUT)
     return Results(
         output=output,
         seconds=time.monotonic() - began,

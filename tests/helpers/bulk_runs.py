@@ -68,21 +68,28 @@ def running(
                 os.kill(pid, signal.SIGKILL)
 
 
-def run(*words: str | Path, environment: Mapping[str, str] | None = None, **options: Any) -> Ended:
+def run(
+    *words: str | Path,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
+    **options: Any,
+) -> Ended:
     """A run to its end."""
     with running(*words, environment=environment, **options) as process:
-        return end_of(process)
+        return end_of(process, timeout=timeout)
 
 
-def end_of(process: "subprocess.Popen[str]") -> Ended:
+def end_of(process: "subprocess.Popen[str]", *, timeout: float = TIMEOUT) -> Ended:
     """Waits for a run's end."""
-    output, errors = process.communicate(timeout=TIMEOUT)
+    output, errors = process.communicate(timeout=timeout)
     return Ended(status=process.returncode, output=output, errors=errors)
 
 
-def finished(*words: str | Path, environment: Mapping[str, str] | None = None, **options: Any) -> Ended:
+def finished(
+    *words: str | Path, environment: Mapping[str, str] | None = None, timeout: float = TIMEOUT
+) -> Ended:
     """A run that accounts for every input; anything else fails the test."""
-    ended = run(*words, environment=environment, **options)
+    ended = run(*words, environment=environment, timeout=timeout)
     assert ended.status in (OK, SOME_FAILED), ended
     return ended
 
@@ -140,11 +147,13 @@ class Run:
 # -- a run that goes on -----------------------------------------------------------------------------
 
 
-def until_parts(process: "subprocess.Popen[str]", folder: Path, count: int) -> int:
+def until_parts(
+    process: "subprocess.Popen[str]", folder: Path, count: int, *, timeout: float = TIMEOUT
+) -> int:
     """Waits until so many chunks are finished, or the run has ended; how many are."""
-    until = time.monotonic() + TIMEOUT
+    until = time.monotonic() + timeout
     while (parts := Run(folder).parts) < count and process.poll() is None:
-        assert time.monotonic() < until, f"{parts} of {count} chunks after {TIMEOUT:.0f} s"
+        assert time.monotonic() < until, f"{parts} of {count} chunks after {timeout:.0f} s"
         time.sleep(0.05)  # another process's files: there is nothing else to wait for
     return parts
 

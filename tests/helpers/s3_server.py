@@ -72,8 +72,14 @@ def cut(answer: Application, environment: Environment, start: Start) -> Iterator
     """Half of the answer's body, then a closed connection."""
     body = b"".join(answer(environment, start))
     yield body[: len(body) // 2]
+    closed(answer, environment, start)
+
+
+def closed(answer: Application, environment: Environment, start: Start) -> Iterable[bytes]:
+    """A closed connection."""
     with contextlib.suppress(OSError):
         environment["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("made by a test")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

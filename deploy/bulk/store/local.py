@@ -75,8 +75,7 @@ class LocalStore:
         return data
 
     def why_unreachable(self, root: str) -> str | None:
-        path = Path(_plain(root))
-        folder = path if path.is_dir() else path.parent
+        folder = Path(_plain(root))
         try:
             with os.scandir(folder) as entries:
                 # What a volume that was unmounted leaves is an empty folder.

@@ -55,7 +55,9 @@ class Stores:
 
 def root_of_photo(photo: Photo, named: Sequence[str]) -> str:
     """The folder or bucket that shows whether a photo's store can be reached: of its source, or its own."""
-    roots = [root for source in named if photo.address.startswith(root := root_of(source))]
+    roots = [
+        root for source in named if photo.address.startswith(f"{(root := root_of(source)).rstrip('/')}/")
+    ]
     return max(roots, key=len, default=photo.address.rpartition("/")[0])
 
 

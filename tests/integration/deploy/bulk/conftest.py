@@ -1,5 +1,6 @@
 """Pictures in a folder and in a bucket, a server that answers at once, and runs that nothing disturbs."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,15 @@ BUCKET = "photos"
 @pytest.fixture(scope="session", autouse=True)
 def _bulk() -> None:
     require_bulk()
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """The command makes its files its owner's alone; in this process that is taken back."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

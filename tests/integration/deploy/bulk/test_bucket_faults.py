@@ -8,7 +8,7 @@ import pytest
 from deploy.bulk.photo import Status
 from deploy.bulk.statuses import REFUSED, SOME_FAILED, STOPPED
 from tests.helpers.bulk_runs import Run, finished, run
-from tests.helpers.s3_server import DENIED, GONE, OVERLOADED, Fault, S3Request, S3Server, cut
+from tests.helpers.s3_server import DENIED, GONE, OVERLOADED, Fault, S3Request, S3Server, closed, cut
 
 SOURCE = "s3://photos"
 MIDDLE = 18  # of the reads of objects
@@ -75,7 +75,7 @@ def test_a_bucket_that_fails_in_the_middle_stops_the_run_which_goes_on(
 ) -> None:
     def deny(request: S3Request) -> Fault | None:
         spoilt.append(request.reads_object and request.number >= MIDDLE)
-        return (DENIED if how == "denies all" else cut_off) if any(spoilt) else None
+        return (DENIED if how == "denies all" else closed) if any(spoilt) else None
 
     spoilt: list[bool] = []
     s3.rule = deny
@@ -89,11 +89,6 @@ def test_a_bucket_that_fails_in_the_middle_stops_the_run_which_goes_on(
     s3.reset()
     finished(SOURCE, "--output", output, *words, environment=s3.environment)
     assert Run(output).files == undisturbed.files
-
-
-def cut_off(*_: object) -> list[bytes]:
-    """A server that closes the connection instead of answering."""
-    raise ConnectionAbortedError("made by a test")
 
 
 @pytest.mark.parametrize("source", ["s3://photos", "s3://another-bucket"])
