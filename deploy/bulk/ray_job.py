@@ -55,8 +55,14 @@ def _results(
     here = ray.get_runtime_context().get_node_id()
     items = [{"todo": pickle.dumps(each)} for each in todo]
     chunks = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS))
-    # Only this machine has the run's folder. Reading rows takes no core: all are the workers'.
-    rows = chunks.map(_Rows(folder.path, spec), num_cpus=0, label_selector={"ray.io/node-id": here})
+    # Only this machine has the run's folder. Reading rows takes no core: all are the workers'. One process
+    # does it: without a bound Ray would start one for each chunk.
+    rows = chunks.map(
+        _Rows(folder.path, spec),
+        num_cpus=0,
+        compute=ray.data.TaskPoolStrategy(size=1),
+        label_selector={"ray.io/node-id": here},
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of how retries are named, which has no other name yet
         computed = rows.map_batches(

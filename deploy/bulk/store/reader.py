@@ -1,5 +1,6 @@
 """Photos read ahead, so that whoever answers them does not wait for a network."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -30,7 +31,8 @@ class Reader:
         self._patience = patience
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
         self._closed = threading.Event()
-        self._read = 0  # photos, of all threads: whether the store gives any
+        # When the last read began that gave a photo, of all threads: since then the store was there.
+        self._given = -math.inf
 
     def read_ahead(self, photos: Sequence[Photo]) -> Iterator[tuple[Photo, bytes | Failed]]:
         """Each photo with its bytes, in order. Stopped where the store can't be reached for long."""
@@ -57,20 +59,23 @@ class Reader:
 
     def _of(self, photo: Photo) -> bytes | Failed:
         store = self._stores.of(photo.address)
-        began, read_before, pause = time.monotonic(), self._read, _FIRST_PAUSE
+        began, pause, failed_at = time.monotonic(), _FIRST_PAUSE, math.inf
         while True:
+            reading = time.monotonic()
             try:
                 data = store.read(photo)
             except NotRead as error:
                 failure = error
             else:
-                self._read += 1
+                self._given = max(self._given, reading)
                 return data
+            failed_at = min(failed_at, time.monotonic())
             over = time.monotonic() - began >= self._patience
-            # Where others were read since, the store is there.
+            # Where a read that began after this one failed gave its photo, the store is there. One that was
+            # under way meanwhile shows nothing.
             lost = (
                 store.why_unreachable(root_of_photo(photo, self._named))
-                if failure.by_store and self._patience and self._read == read_before
+                if failure.by_store and self._patience and self._given < failed_at
                 else None
             )
             if lost is not None and over:

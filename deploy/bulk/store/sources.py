@@ -55,9 +55,8 @@ class Stores:
 
 def root_of_photo(photo: Photo, named: Sequence[str]) -> str:
     """The folder or bucket that shows whether a photo's store can be reached: of its source, or its own."""
-    roots = [
-        root for source in named if photo.address.startswith(f"{(root := root_of(source)).rstrip('/')}/")
-    ]
+    roots = [root.rstrip("/") for root in map(root_of, named)]
+    roots = [root for root in roots if photo.address.startswith(f"{root}/")]
     return max(roots, key=len, default=photo.address.rpartition("/")[0])
 
 

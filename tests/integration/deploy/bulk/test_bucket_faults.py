@@ -48,7 +48,7 @@ def test_each_object_that_is_denied_gone_or_changed_fails_with_its_cause(
         tries[file] = tries.get(file, 0) + 1
         faults = {denied: DENIED, gone: GONE}
         if tries[file] == 1:
-            faults |= {cut_once: cut, busy_once: OVERLOADED}  # type: ignore[dict-item]
+            faults |= {cut_once: cut, busy_once: OVERLOADED}
             if file == changed:
                 data = s3.get("photos", before[changed])
                 s3.fill("photos", {before[changed]: data[::-1]})
