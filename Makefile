@@ -99,6 +99,10 @@ repository: .venv-serve/.made ## assemble the model repository that Triton serve
 	@$(SERVE) -m build.stages.repository --quiet $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) \
 		$(if $(NOTICE),--notice "$(NOTICE)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(if $(filter repository,$(MAKECMDGOALS)),$(ARGS)) >&2
 
+.PHONY: bulk
+bulk: .venv-bulk/.made ## photos of a folder or a bucket, answered to Parquet, goes on where it was ended (ARGS="photos/ --tasks expression,age --output var/bulk")
+	@.venv-bulk/bin/python -m deploy.bulk $(ARGS)
+
 .PHONY: client-wheel
 client-wheel: ## the client as a wheel in var/wheels
 	@requirements/uv build --quiet --wheel --out-dir var/wheels ./client

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from deploy.bulk.errors import Stopped
 
-UNFINISHED = (
-    ".unfinished"  # how names of what is being written end; readers of Parquet folders skip a leading dot
-)
+# How names of what is being written end. Readers of Parquet folders skip a leading dot.
+UNFINISHED = ".unfinished"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -23,6 +22,7 @@ def write_whole(path: Path, data: bytes) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         unfinished.replace(path)
+        _sync_names(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
@@ -30,6 +30,16 @@ def write_whole(path: Path, data: bytes) -> None:
             f"{path} can't be written ({error.strerror or error}): what is finished is kept; when that is "
             "mended, the same command goes on"
         ) from error
+
+
+def _sync_names(folder: Path) -> None:
+    """What was renamed is so after a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # of a file system that has no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:
