@@ -68,6 +68,7 @@ class RestFront:
         self._costs = PictureCosts(limits)
         self._calls = 0  # that are counted as `Limits.connections`
         self._closed = False
+        page = PageFiles(_site(log)) if options.web else None  # before its memory counts as a request's
         # What waits or is with Triton is there twice for moments: as it came, and on its way to Triton.
         memory = MemoryWatch(bound=resident_bytes() + 2 * limits.waiting_bytes, log=log)
         self._inference = Inference(
@@ -96,7 +97,6 @@ class RestFront:
             options=options,
             is_open=lambda: not self._closed,
         )
-        page = PageFiles(_site(log)) if options.web else None
         self._routes = Routes(
             {
                 **({} if page is None else page.places),

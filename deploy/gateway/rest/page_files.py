@@ -1,7 +1,6 @@
 """PageFiles: the page over HTTP: from memory, compressed where a client takes it, anew only when changed."""
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
@@ -11,6 +10,7 @@ from deploy.web.policy import HEADERS
 from deploy.web.site import BELOW, BUNDLE_BELOW, Site
 
 _PACKED = "gzip"
+_PIECE = 1 << 16  # bytes
 _WITHOUT_BUNDLE = (
     "the browser's network is not on this server: `make web-bundle` makes it there, and a start serves it"
 )
@@ -51,8 +51,16 @@ class PageFiles:
             del headers["Content-Type"]
             headers.pop("Content-Encoding", None)
             return web.Response(status=304, headers=headers)
-        # In pieces: a client that reads slowly holds one of them, and not the whole file.
-        return web.Response(body=io.BytesIO(content), headers=headers)
+        if len(content) <= _PIECE:
+            return web.Response(body=content, headers=headers)
+        headers["Content-Length"] = str(len(content))
+        return web.Response(body=_in_pieces(content), headers=headers)
+
+
+async def _in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    """A client that reads slowly holds one of them in memory, and not another copy of the file."""
+    for begin in range(0, len(content), _PIECE):
+        yield content[begin : begin + _PIECE]
 
 
 def _takes_packed(accepted: str) -> bool:

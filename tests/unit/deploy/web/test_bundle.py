@@ -74,7 +74,8 @@ def test_it_is_made_again_only_of_other_parts_and_loaded_once(tmp_path: Path, sm
     assert (output / "qface-tiny-open.onnx").read_bytes() == b"another network"
     assert beside(output) == ["bundle", output.resolve().name]
     assert not before.exists()
-    (output / "ort" / ON_CPU[0]).write_bytes(b"damaged")
+    damaged = output / "ort" / ON_CPU[0]
+    damaged.write_bytes(bytes(len(damaged.read_bytes())))
     assert make_bundle(output, log=print, load=loads(times))
     assert times == [1, 1]
 
