@@ -253,7 +253,7 @@ def main() -> int:
             answered = [ask(network, case) for case in wanted]
             print(f"{network.note}; Chromium {browser.version}")
             print(
-                f"loaded in {seconds:.1f} s, {sum(loaded) / 1e6:.1f} MB over the wire: {network.progress[-1]}"
+                f"loaded in {seconds:.1f} s, {sum(loaded) / 1e6:.1f} MB over the wire: {network.progress[-2]}"
             )
             rows = compared(wanted, answered, description)
             print(f"\n{table(rows)}")

@@ -21,13 +21,13 @@ _ANALYZE = """async ([photo, tasks, parameters]) => {
   return await globalThis.outcome(() => globalThis.source.analyze(new Blob([bytes]), request));
 }"""
 
-_OUTCOME = """globalThis.outcome = async (call) => {
+_OUTCOME = """() => void (globalThis.outcome = async (call) => {
   try {
     return { answered: await call() };
   } catch (error) {
     return { refused: { sentence: error.message, reason: error.reason ?? null, name: error.name } };
   }
-}"""
+})"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

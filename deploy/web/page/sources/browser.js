@@ -151,6 +151,7 @@ export class BrowserSource {
    */
   #opened(running, { description, note }) {
     this.note = this.fallback ? `${note}; ${this.fallback}` : note;
+    this.onprogress?.(`The network is loaded: ${this.note}`);
     running.opened(description);
   }
 
