@@ -70,10 +70,10 @@ class Progress:
 
     def line(self) -> str:
         """The state as a line."""
-        left = (self._total - self.done) / max(1e-6, self.rate)
+        left = f", {_duration((self._total - self.done) / self.rate)} left" if self.counts.photos else ""
         return (
             f"{self.done:,} of {self._total:,} photos, {self.rate:,.1f} a second, {self.counts.faces:,} "
-            f"faces, {self.counts.failed:,} failed, {_duration(left)} left"
+            f"faces, {self.counts.failed:,} failed{left}"
         )
 
 

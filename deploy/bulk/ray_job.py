@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bulk.chunks import Result, Todo
-from deploy.bulk.errors import Stopped
+from deploy.bulk.errors import Refused, Stopped
 from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.scratch import ScratchFolder, scratch_folder
 from deploy.bulk.worker import Worker, WorkerSpec
@@ -111,45 +111,70 @@ class _RayWorker:
 @contextlib.contextmanager
 def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
     """Ray, connected; ended with the context, with all that was started for it. Stopped where that fails."""
-    temporary: ScratchFolder | None = None
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if address is None:
-        temporary = scratch_folder()
-        _set_environment()
+    scratch = scratch_folder() if address is None else None
     try:
-        import ray
-        import ray.data
-        import ray.exceptions
+        yield _connected(address, scratch=scratch, workers=workers)
+    finally:
+        with _silenced():
+            if "ray" in sys.modules:
+                sys.modules["ray"].shutdown()
+        if scratch is not None:
+            scratch.remove()
 
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if temporary is not None:
-            cores = workers or len(os.sched_getaffinity(0))
-            ray.init(
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                _temp_dir=str(temporary.path),
-                _node_ip_address=_LOOPBACK,
-                **quiet,
-            )
-        else:
-            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **quiet)
-        for number, handler in handlers.items():  # Ray has its own, which print what it was doing
-            signal.signal(number, handler)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        for name in ("ray.data", "ray"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        yield ray
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+
+def _connected(address: str | None, *, scratch: ScratchFolder | None, workers: int | None) -> Any:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if scratch is not None:
+        _set_environment()
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if scratch is not None:
+        options |= {
+            "num_cpus": workers or len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            "_temp_dir": str(scratch.path),
+            "_node_ip_address": _LOOPBACK,
+        }
+    else:
+        options |= {"address": address, "runtime_env": {"env_vars": {"PYTHONPATH": _python_path()}}}
+    try:
+        with _silenced():
+            import ray
+            import ray.data
+            import ray.exceptions
+
+            ray.init(**options)
+    except ImportError as error:
+        raise Refused(
+            f"Ray is missing ({error}): `make .venv-bulk` installs it, or take --in-process"
+        ) from error
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = f"at {address}" if address else "here"
         raise Stopped(f"Ray can't be used {where} ({' '.join(str(error).split())})") from error
     finally:
-        if "ray" in sys.modules:
-            sys.modules["ray"].shutdown()
-        if temporary is not None:
-            temporary.remove()
+        for number, handler in handlers.items():  # Ray sets its own, which print what it was doing
+            signal.signal(number, handler)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return ray
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Without what Ray's native code prints, past Python, as it starts and ends."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _set_environment() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from deploy.bulk.errors import Stopped
@@ -45,4 +46,7 @@ def _sync_names(folder: Path) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed run left half written."""
     for path in folder.glob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ summary.json                at the end: every input accounted for
 run.lock                    one run at a time
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,8 +73,6 @@ class RunFolder:
         """An empty folder for a listing that is being taken."""
         unfinished = self.path / f".{_INPUTS}{UNFINISHED}"
         try:
-            if unfinished.exists():
-                shutil.rmtree(unfinished)
             unfinished.mkdir()
         except OSError as error:
             raise Stopped(f"{self.path} can't be written ({error.strerror or error})") from error

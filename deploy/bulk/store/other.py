@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.bulk.errors import Refused
 from deploy.bulk.photo import Cause, Photo
-from deploy.bulk.store.base import MAGIC, Listed, NotRead, check_size, gone, is_hidden
+from deploy.bulk.store.base import MAGIC, Listed, NotRead, check_size, gone, is_hidden, root_of
 from qface_client._photos.folders import is_picture
 
 # What file systems call the thing that changes with the content.
@@ -86,8 +86,10 @@ class OtherStore:
     def _matching(self, pattern: str) -> Iterator[Listed]:
         suffix = posixpath.splitext(pattern)[1]
         every = bool(suffix) and not MAGIC.search(suffix)
+        root = root_of(pattern)
         for _, info in sorted(self._files.glob(pattern, detail=True).items()):
-            if info["type"] == "file" and (every or is_picture(info["name"])):
+            shown = not is_hidden(info["name"][len(root) :])
+            if info["type"] == "file" and shown and (every or is_picture(info["name"])):
                 yield self._listed(info)
 
     def _listed(self, info: Mapping[str, Any]) -> Listed:

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.bulk.errors import Refused
 from deploy.bulk.photo import Cause, Photo
-from deploy.bulk.store.base import MAGIC, Listed, NotRead, changed, check_size, gone, is_hidden
+from deploy.bulk.store.base import MAGIC, Listed, NotRead, changed, check_size, gone, is_hidden, root_of
 from qface_client._photos.folders import is_picture
 
 _PAGE = 1000  # keys, the most that S3 gives at a time
@@ -112,10 +112,12 @@ class S3Store:
 
         whole = re.compile(glob_translate(pattern))
         prefix = pattern[: MAGIC.search(pattern).start()]  # type: ignore[union-attr]
+        root = root_of(pattern)
         suffix = pattern.rpartition("/")[2].rpartition(".")[2]
         every = "." in pattern.rpartition("/")[2] and not MAGIC.search(suffix)
         for item in self._pages(bucket, prefix):
-            if whole.match(item["Key"]) and (every or is_picture(item["Key"])):
+            shown = not is_hidden(item["Key"][len(root) :])
+            if shown and whole.match(item["Key"]) and (every or is_picture(item["Key"])):
                 yield _listed(bucket, item)
 
     def _pages(self, bucket: str, prefix: str, *, size: int = _PAGE) -> Iterator[Mapping[str, Any]]:

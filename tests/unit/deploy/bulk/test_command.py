@@ -1,0 +1,165 @@
+"""`python -m deploy.bulk` in this process, with a stand-in for what answers: begun, resumed, accounted."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from deploy.bulk import command, statuses, worker
+from deploy.bulk.__main__ import main
+from deploy.bulk.chunks import Finished
+from deploy.bulk.folder.run_folder import RunFolder
+from tests.helpers.bulk_stand_in import InThisProcess, StandIn
+
+PHOTOS = {"a": b"faces 2", "b": b"broken", "c": b"faces 0", "d": b"faces 1", "e": b"faces 3"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, data in PHOTOS.items():
+        (folder / f"{name}.jpg").write_bytes(data)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command, "answering_of", lambda options: StandIn(folder=tmp_path))
+    for module in (command, worker):
+        monkeypatch.setattr(module, "AnsweringProcess", InThisProcess)
+
+
+def run(folder: Path, output: Path, *words: str, tasks: str = "age") -> int:
+    usual = ["--tasks", tasks, "--output", str(output), "--in-process", "--chunk", "2"]
+    return main([str(folder), *usual, *words])
+
+
+def parts(output: Path) -> dict[str, bytes]:
+    files = [*(output / "photos").iterdir(), *(output / "faces").iterdir()]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
+def table(folder: Path) -> list[dict[str, object]]:
+    rows = [pyarrow.parquet.read_table(path).to_pylist() for path in sorted(folder.iterdir())]
+    return [row for part in rows for row in part]
+
+
+def test_a_run_accounts_for_every_input(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert run(photos, output, "--json") == statuses.SOME_FAILED
+    printed = json.loads(capsys.readouterr().out)
+    assert json.loads((output / "summary.json").read_text()).items() <= printed.items()
+    wanted = {"inputs": 5, "done": 3, "no_face": 1, "failed": 1, "missing": 0, "faces": 6}
+    assert wanted.items() <= printed.items()
+    assert printed["failed_by_cause"] == {"unusable": 1}
+    assert [Path(str(row["file"])).stem for row in table(output / "photos")] == list(PHOTOS)
+    assert (output.stat().st_mode & 0o777, (output / "run.json").stat().st_mode & 0o777) == (0o700, 0o600)
+
+    before = parts(output)
+    assert run(photos, output) == statuses.SOME_FAILED  # nothing is left to do
+    assert parts(output) == before
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(photos: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(photos, whole)
+    run(photos, killed)
+    (killed / "photos" / "part-000001.parquet").unlink()
+    (killed / "faces" / "part-000002.parquet").rename(killed / "faces" / ".part-000002.parquet.unfinished")
+    (killed / "photos" / "part-000002.parquet").unlink()
+    assert run(photos, killed, "--quiet") == statuses.SOME_FAILED
+    assert parts(killed) == parts(whole)
+
+
+def test_an_interrupted_run_says_how_it_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = 0
+    keep = RunFolder.keep
+
+    def interrupted(self: RunFolder, finished: Finished) -> None:
+        nonlocal kept
+        kept += 1
+        if kept == 2:
+            raise KeyboardInterrupt
+        keep(self, finished)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "keep", interrupted)
+        assert run(photos, tmp_path / "out") == statuses.INTERRUPTED
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("bulk: interrupted after 2 of 5 photos")
+    assert last.endswith("the same command goes on")
+    assert run(photos, tmp_path / "out") == statuses.SOME_FAILED
+
+
+def test_other_settings_in_the_folder_of_a_run_are_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(photos, tmp_path / "out")
+    before = parts(tmp_path / "out")
+    assert run(photos, tmp_path / "out", tasks="age,mood") == statuses.REFUSED
+    assert "--tasks was age, and is age, mood" in capsys.readouterr().err
+    assert run(photos, tmp_path / "out", "--chunk", "3") == statuses.REFUSED
+    assert parts(tmp_path / "out") == before
+
+
+def test_a_task_that_nobody_has_is_refused_with_those_there_are(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(photos, tmp_path / "out", tasks="all") == statuses.REFUSED
+    assert "has age, mood" in capsys.readouterr().err
+
+
+def test_photos_that_failed_are_answered_again_where_that_is_wanted(photos: Path, tmp_path: Path) -> None:
+    whole, away = tmp_path / "whole", tmp_path / "away"
+    (photos / "b.jpg").write_bytes(b"faces 2")
+    run(photos, whole)
+    (photos / "b.jpg").rename(away)
+    output = tmp_path / "out"
+    listed = tmp_path / "listed"
+    listed.write_text("".join(f"{photos / name}.jpg\n" for name in PHOTOS))
+    words = [
+        "--files-from",
+        str(listed),
+        "--tasks",
+        "age",
+        "--output",
+        str(output),
+        "--in-process",
+        "--chunk",
+        "2",
+    ]
+    assert main(words) == statuses.SOME_FAILED
+    assert [row["cause"] for row in table(output / "photos") if row["cause"]] == ["gone"]
+    away.rename(photos / "b.jpg")
+    assert main(words) == statuses.SOME_FAILED  # what failed is an outcome too
+    assert main([*words, "--retry-failed"]) == statuses.OK
+    assert parts(output) == parts(whole)
+
+
+def test_a_part_that_is_not_of_the_listing_is_found(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    run(photos, output)
+    (output / "photos" / "part-000001.parquet").write_bytes(
+        (output / "photos" / "part-000000.parquet").read_bytes()
+    )
+    assert run(photos, output) == statuses.UNACCOUNTED
+    assert "2 inputs have no result (chunk 1: its rows are not the inputs of the listing)" in (
+        capsys.readouterr().err
+    )
+
+
+def test_where_nobody_answers_any_more_the_run_stops_and_keeps_what_is_finished(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "e.jpg").write_bytes(b"stops")
+    assert run(photos, tmp_path / "out") == statuses.STOPPED
+    assert "bulk: no server answers" in capsys.readouterr().err
+    assert len(parts(tmp_path / "out")) == 4
