@@ -20,10 +20,14 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from build.config import WEIGHTS
+from build.serving_plan import ServingPlan
+from build.stages.repository import assemble
 from deploy.gateway.operation.service import GatewayServer
 from qface_client import FaceClient, QFaceError
 from tests.helpers import requests as asking
 from tests.helpers.paths import ROOT
+from tests.helpers.repositories import FEW_PROCESSES
 
 # Readable, so that it would be found in a log as well as in a memory's bytes.
 TOKEN = f"picture-{secrets.token_hex(24)}".encode()
@@ -119,6 +123,15 @@ def holding(*tokens: bytes, below: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is served by default, each model in one process."""
+    output = tmp_path_factory.mktemp("served") / "var"
+    return assemble(
+        ServingPlan(weights=WEIGHTS, precision="fp32", host_settings=FEW_PROCESSES), output=output
+    )
+
+
+@pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     """A place of its own for all that a server writes; this process's environment is as before then."""
     logs = tmp_path_factory.mktemp("logs")
@@ -144,15 +157,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         shutil.rmtree(folder)
 
 
-def test_nothing_of_a_picture_or_a_key_stays(places: Places) -> None:
+def test_nothing_of_a_picture_or_a_key_stays(repository: Path, places: Places) -> None:
     tokens = (TOKEN, places.key.encode())
     arguments = ["--keys", str(places.logs / "keys.toml"), "--access-log", str(places.logs / "access.jsonl")]
     arguments += ["--log", str(places.logs / "triton.log")]
     with (
         (places.logs / "gateway.log").open("w") as log,
-        GatewayServer(
-            ROOT / "var" / "test" / "repository", rest_port=0, log=log, arguments=arguments
-        ) as server,
+        GatewayServer(repository, rest_port=0, log=log, arguments=arguments) as server,
     ):
         errors = send_everything(server.grpc_address, places.key)
         errors += post_everything(server.rest_address, places.key)

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from build.config import WEIGHTS
+from build.serving_plan import ServingPlan
+from build.stages.repository import assemble
 from deploy.embedded.installations.wheel import default_python
 from deploy.gateway.operation.service import GatewayServer
 from runtime.telemetry import SWITCHES
 from tests.helpers.networks import standin_network
 from tests.helpers.paths import ROOT
+from tests.helpers.repositories import FEW_PROCESSES
 
 # What looks names up in the background gets so long after the work.
 SECONDS_AFTER = 3
@@ -142,9 +146,18 @@ def test_a_lookup_would_be_noticed(seclusion: Seclusion, guard: Path | None) -> 
     assert seclusion.names.read_text() == "telemetry.invalid\n"
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is served by default, each model in one process."""
+    output = tmp_path_factory.mktemp("served") / "var"
+    return assemble(
+        ServingPlan(weights=WEIGHTS, precision="fp32", host_settings=FEW_PROCESSES), output=output
+    )
+
+
 @pytest.mark.usefixtures("_secluded_environment")
-def test_the_gateway_and_the_served_models_report_nothing(seclusion: Seclusion) -> None:
-    with GatewayServer(ROOT / "var" / "test" / "repository", rest_port=0):
+def test_the_gateway_and_the_served_models_report_nothing(repository: Path, seclusion: Seclusion) -> None:
+    with GatewayServer(repository, rest_port=0):
         time.sleep(SECONDS_AFTER)
     seclusion.assert_untouched()
 
