@@ -63,11 +63,16 @@ export class List {
     const retry = h("button", { type: "button", class: "small retry", "aria-label": `Ask again: ${name}` }, "Ask again");
     retry.addEventListener("click", () => this.actions.retry(photo));
     const item = h("li", { "data-photo": photo.id }, button, remove, retry);
+    let shown = ""; // what `update` has last shown: a list may be long, and each change of a photo updates all
     const update = () => {
       const isChosen = photo === this.state.chosen;
+      const isFirst = !this.state.chosen?.id && photo === this.state.photos[0];
+      const now = [isChosen, isFirst, photo.state, said(photo), photo.thumbnail !== null].join("\n");
+      if (now === shown) return;
+      shown = now;
       item.classList.toggle("chosen", isChosen);
       button.setAttribute("aria-current", String(isChosen));
-      button.tabIndex = remove.tabIndex = isChosen || (!this.state.chosen?.id && photo === this.state.photos[0]) ? 0 : -1;
+      button.tabIndex = remove.tabIndex = isChosen || isFirst ? 0 : -1;
       item.dataset.state = photo.state;
       words.textContent = said(photo);
       retry.hidden = photo.state !== "failed" && photo.state !== "canceled" && photo.state !== "away";

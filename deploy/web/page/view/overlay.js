@@ -7,6 +7,7 @@ import { answersOf, hiddenPoints } from "../kinds/index.js";
 
 export const BOXES = "Boxes";
 const NUMBERED_FROM = 2; // faces: one alone needs no number
+const SMALLEST_NUMBERED = 34; // pixels of the screen: a number would hide a smaller face
 
 /**
  * @typedef {object} View
@@ -48,13 +49,17 @@ export function faceGroup({ tasks, answer, selected, unit, isShown }, index) {
   for (const { task, kind, answer: value } of answersOf(tasks, face)) {
     if (kind.draw && isShown(kind.layer ?? "")) group.append(...kind.draw({ unit, box: face.box, hidden }, task, value));
   }
-  if (isShown(BOXES) && answer.faces.length >= NUMBERED_FROM) group.append(number(index, face.box, unit));
+  const isLarge = rectangle.width >= SMALLEST_NUMBERED * unit;
+  if (isShown(BOXES) && answer.faces.length >= NUMBERED_FROM && (isLarge || isSelected)) {
+    group.append(number(index, face.box, unit));
+  }
   return group;
 }
 
 /** @param {number} index @param {[number, number, number, number]} box @param {number} unit */
-function number(index, [x0, y0], unit) {
-  const [size, text] = [11 * unit, String(index + 1)];
+function number(index, [x0, y0, x1], unit) {
+  const text = String(index + 1);
+  const size = Math.min(11, Math.max(8, ((x1 - x0) / unit) * 0.18)) * unit;
   const width = (text.length * 0.62 + 0.75) * size;
   const [left, top] = [Math.max(0, x0), Math.max(0, y0 - size * 1.5)];
   const middle = { x: left + width / 2, y: top + size * 0.72, "font-size": size };

@@ -33,10 +33,13 @@ export class Stage {
     this.placeholder = byId("placeholder");
     /** @type {HTMLCanvasElement | null} */
     this.drawn = null;
+    /** @type {import("../sources/source.js").Answer | null} whose faces are drawn */
+    this.drawnAnswer = null;
     this.size = { width: 0, height: 0 }; // of the frame, in CSS pixels
 
-    state.on(["chosen", "photos"], () => this.#draw());
-    state.on(["face", "layers"], () => this.#drawFaces());
+    state.on(["chosen"], () => this.#draw());
+    state.on(["layers"], () => this.#drawFaces());
+    state.on(["face"], () => this.#drawSelected());
     state.on(["description", "chosen"], () => this.#controls());
     new ResizeObserver(() => this.#draw()).observe(this.area);
     this.overlay.addEventListener("click", (event) => this.#click(event));
@@ -94,6 +97,7 @@ export class Stage {
   #drawFaces() {
     const view = this.#view();
     const hadFocus = this.overlay.contains(document.activeElement);
+    this.drawnAnswer = view?.answer ?? null;
     if (!view) {
       this.overlay.replaceChildren();
       this.areas.width = this.areas.height = 1;
@@ -109,6 +113,20 @@ export class Stage {
     const context = /** @type {CanvasRenderingContext2D} */ (this.areas.getContext("2d"));
     context.scale(this.areas.width / width, this.areas.height / height);
     paintAreas(context, view);
+  }
+
+  /** Draws the face that was selected and the one that is, of perhaps hundreds, anew. */
+  #drawSelected() {
+    const view = this.#view();
+    const hadFocus = this.overlay.contains(document.activeElement);
+    if (view?.answer !== this.drawnAnswer) return;
+    for (const [index, group] of [...this.overlay.children].entries()) {
+      const isSelected = index === view?.selected;
+      const mayHaveFocus = isSelected || (index === 0 && (view?.selected ?? 0) < 0);
+      const isRight = group.classList.contains("selected") === isSelected;
+      if (view && !(isRight && (group.getAttribute("tabindex") === "0") === mayHaveFocus)) group.replaceWith(faceGroup(view, index));
+    }
+    if (hadFocus) this.#focus();
   }
 
   #controls() {
