@@ -40,12 +40,12 @@ def test_without_a_network_for_the_browser_the_page_says_so_and_the_server_answe
 def test_the_network_in_this_browser_answers_and_the_photo_is_not_sent(
     page: Page, pages_only: str, pictures: Pictures, watch: Watch
 ) -> None:
-    """The page alone, without a server: from its refusal to the switch, to an answer."""
+    """The page alone, without a server: it turns to the browser by itself, to an answer."""
     watch.expect_status(404)
     page.goto(pages_only)
-    expect(page.get_by_role("alert")).to_contain_text("analyse in the browser")
+    expect(page.get_by_role("radio", name="This browser")).to_be_checked()
+    expect(page.get_by_role("radio", name="Server")).to_be_disabled()
     drop(page, pictures.astronaut)
-    page.get_by_role("radio", name="This browser").check()
     expect(page.get_by_role("status")).to_have_text("1 face found in astronaut.jpg", timeout=120_000)
     expect(page.get_by_role("alert")).to_be_empty()
     expect(page.locator("#overlay rect.box")).to_have_count(1)

@@ -42,7 +42,8 @@ export function faceGroup({ tasks, answer, selected, unit, isShown }, index) {
   group.append(svg("path", { class: "hit", d: outline }));
   if (isShown(BOXES)) {
     const rounding = { rx: Math.min(4 * unit, rectangle.width / 8) };
-    group.append(svg("path", { class: "behind", d: outline }), svg("rect", { class: "box", ...rectangle, ...rounding }));
+    const [behind, box] = ["behind", "box"].map((name) => svg("rect", { class: name, ...rectangle, ...rounding }));
+    group.append(behind, box);
   }
   const unseen = hiddenPoints(tasks, face);
   const hidden = (/** @type {string} */ task) => unseen.get(task) ?? new Set();
