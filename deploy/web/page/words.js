@@ -15,7 +15,7 @@ export function plain(name) {
 
 /** @param {number} ms */
 export function milliseconds(ms) {
-  if (ms >= 1000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)}\u202fs`;
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)}\u202fs`;
   return `${ms >= 100 ? Math.round(ms) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2)}\u202fms`;
 }
 
