@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Route
 
-from tests.helpers.browser.network_page import NetworkPage, Refused
+from tests.helpers.browser.network_page import STILL, NetworkPage, Refused
 from tests.helpers.browser.pictures import Pictures
 
 _RUNTIME = "**/web/bundle/ort/ort.webgpu.min.mjs"
@@ -95,7 +95,7 @@ def prefixed(route: Route, line: str) -> None:
 def test_where_threads_may_not_share_memory_one_computes(
     visitor: BrowserContext, pages_only: str, pictures: Pictures
 ) -> None:
-    visitor.route(pages_only, without_isolation)
+    visitor.route(f"{pages_only}{STILL}", without_isolation)
     visitor.route("**/*.js", without_isolation)
     network = NetworkPage(visitor.new_page(), pages_only)
     network.describe()

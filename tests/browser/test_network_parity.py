@@ -35,7 +35,7 @@ class Visit:
 @pytest.fixture(scope="module")
 def visit(chromium: Browser, pages_only: str, pictures: Pictures) -> Iterator[Visit]:
     watch = Watch()
-    watch.expect_status(404)  # the page itself asks for a server, which there is none
+    watch.expect_status(404)  # Chromium asks for an icon of what it shows
     with chromium.new_context() as context:
         watch.attach(context)
         network = NetworkPage(context.new_page(), pages_only)

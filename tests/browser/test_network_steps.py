@@ -19,6 +19,7 @@ from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from runtime.image.photo import copy_of
 from tests.browser.parity import NETWORK
+from tests.helpers.browser.network_page import STILL
 from tests.helpers.paths import ASTRONAUT
 from tests.helpers.requests import BOX, LANDMARKS
 
@@ -41,7 +42,7 @@ def steps(chromium: Browser, pages_only: str) -> Iterator[Page]:
     """A page that can import the network's modules."""
     with chromium.new_context() as context:
         page = context.new_page()
-        page.goto(pages_only)
+        page.goto(f"{pages_only}{STILL}")
         page.evaluate(_HELPERS)
         yield page
 
@@ -99,7 +100,7 @@ def test_pictures_are_decoded_to_the_servers_pixels(steps: Page) -> None:
     made = files()
     decoded = steps.evaluate(
         """async (files) => {
-          const { decodePhoto } = await import("./web/network/image/photo.js");
+          const { decodePhoto } = await import("/web/network/image/photo.js");
           return Promise.all(files.map(async (file) => shown(await decodePhoto(new Blob([bytes(file)])))));
         }""",
         [encoded(file) for file in made.values()],
@@ -118,7 +119,7 @@ def test_copies_are_the_servers(
     part = (3, 5, 509, 500)
     copied = steps.evaluate(
         """async ([photo, width, height, [x0, y0, x1, y1]]) => {
-          const { copyOf } = await import("./web/network/image/resample.js");
+          const { copyOf } = await import("/web/network/image/resample.js");
           const copy = copyOf(pixels(photo), { width, height, part: { x0, y0, x1, y1 } });
           return [shown(copy.pixels), copy.scale, copy.offset];
         }""",
@@ -143,7 +144,7 @@ def test_crops_are_the_servers(
     box = box - np.float32(shift)
     cropped = steps.evaluate(
         """async ([photo, box, landmarks]) => {
-          const { alignFace } = await import("./web/network/image/align.js");
+          const { alignFace } = await import("/web/network/image/align.js");
           const { crop, toPhoto } = alignFace(pixels(photo), { box, landmarks, size: 112 });
           return [shown(crop), toPhoto];
         }""",
@@ -162,7 +163,7 @@ def test_numbers_are_rounded_as_python_rounds_them(steps: Page) -> None:
     for digits in (0, 2, 4):
         rounded = steps.evaluate(
             """async ([numbers, digits]) => {
-              const { roundTo } = await import("./web/network/numbers.js");
+              const { roundTo } = await import("/web/network/numbers.js");
               return numbers.map((number) => roundTo(number, digits));
             }""",
             [numbers, digits],
@@ -173,7 +174,7 @@ def test_numbers_are_rounded_as_python_rounds_them(steps: Page) -> None:
 def test_the_metadata_is_the_onnx_files_own(steps: Page) -> None:
     metadata = steps.evaluate(
         """async (file) => {
-          const { readMetadata } = await import("./web/network/onnx_metadata.js");
+          const { readMetadata } = await import("/web/network/onnx_metadata.js");
           return Object.fromEntries(readMetadata(bytes(file)));
         }""",
         encoded(Path(NETWORK).read_bytes()),
@@ -185,7 +186,7 @@ def test_the_metadata_is_the_onnx_files_own(steps: Page) -> None:
 def test_a_file_that_is_no_network_states_no_contract(steps: Page) -> None:
     sentences = steps.evaluate(
         """async (files) => {
-          const { readContract } = await import("./web/network/contract.js");
+          const { readContract } = await import("/web/network/contract.js");
           return files.map((file) => {
             try {
               readContract(bytes(file));

@@ -7,8 +7,11 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+# A document of the page's origin and headers that asks for nothing itself.
+STILL = "web/icon.svg"
+
 _OPEN = """async ([options]) => {
-  const { BrowserSource } = await import("./web/sources/browser.js");
+  const { BrowserSource } = await import(new URL("web/sources/browser.js", options.base).href);
   globalThis.source = new BrowserSource(options);
   globalThis.progress = [];
   globalThis.source.onprogress = (text) => globalThis.progress.push(text);
@@ -48,16 +51,17 @@ class Answered:
 
 
 class NetworkPage:
-    """`page` at `url`, with a BrowserSource in it."""
+    """`page` with a BrowserSource in it, of the page at `url`, which is not opened itself."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        page.goto(url)
+        self._url = url
+        page.goto(f"{url}{STILL}")
         page.evaluate(_OUTCOME)
 
     def describe(self, **options: Any) -> dict[str, Any]:
         """Loads the network, with these options of a BrowserSource. Refused where it can't be."""
-        description: dict[str, Any] = _answered(self.page.evaluate(_OPEN, [options]))
+        description: dict[str, Any] = _answered(self.page.evaluate(_OPEN, [{"base": self._url, **options}]))
         return description
 
     def analyze(
