@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("check-bulk: there is no .venv-bulk: make .venv-bulk", file=sys.stderr)
         return 2
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
-    report = Report(photos=options.photos, seed=seed, repository=options.repository)
+    report = Report(options, seed=seed)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qface-check-bulk-")))
         corpus = write_pictures(scratch / "pictures", bulk_pictures(options.photos, large=True))
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.only:
             source = _source(name, scratch, corpus, stack)
             print(f"check-bulk: {name}: a run that nothing disturbs", file=sys.stderr, flush=True)
-            words = ["--network", str(options.repository), "--tasks", options.tasks or report.tasks]
+            words = ["--network", str(options.repository), "--tasks", report.tasks]
             if options.chunk is not None:
                 words += ["--chunk", str(options.chunk)]
             whole = undisturbed(source, scratch / f"{name}-whole", *words)

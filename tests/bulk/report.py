@@ -1,9 +1,9 @@
 """What `make check-bulk` found, as Markdown."""
 
+import argparse
 import json
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from build.manifest import MANIFEST
@@ -16,19 +16,21 @@ from tests.helpers.bulk_runs import Run
 class Report:
     """Collects what the runs over each source left."""
 
-    def __init__(self, *, photos: int, seed: int, repository: Path) -> None:
-        self._photos = photos
-        self._seed = seed
-        self._manifest: dict[str, Any] = json.loads((repository / MANIFEST).read_text())
+    def __init__(self, options: argparse.Namespace, *, seed: int) -> None:
+        """`options`: those of the command."""
+        self._photos: int = options.photos
+        words = ["--photos", str(options.photos), "--seed", str(seed), "--only", *options.only]
+        words += ["--chunk", str(options.chunk)] if options.chunk is not None else []
+        words += ["--tasks", options.tasks] if options.tasks is not None else []
+        self._command = f'make check-bulk ARGS="{" ".join(words)}"'
+        self._manifest: dict[str, Any] = json.loads((options.repository / MANIFEST).read_text())
+        self.tasks: str = options.tasks or ",".join(
+            self._manifest["tasks"]
+        )  # all that the repository answers
         self._sorts: Counter[str] = Counter()
         self._sections: list[str] = []
         self._first: tuple[str, dict[str, Any]] | None = None
         self.faults: list[str] = []
-
-    @property
-    def tasks(self) -> str:
-        """All that the repository answers by default."""
-        return ",".join(self._manifest["tasks"])
 
     def corpus(self, pictures: Iterable[BulkPicture]) -> None:
         self._sorts.update(picture.sort for picture in pictures)
@@ -55,13 +57,12 @@ class Report:
             f"| {sort} | {count} | {'yes' if SORTS[sort].readable else 'no'} |"
             for sort, count in self._sorts.most_common()
         )
-        command = f'make check-bulk ARGS="--photos {self._photos} --seed {self._seed}"'
         return "\n\n".join(
             (
                 "# Bulk runs that are killed",
-                f"Written by `{command}`: {machine()}.",
+                f"Written by `{self._command}`: {machine()}.",
                 f"{self._photos:,} made pictures (`tests/helpers/bulk_pictures.py`), "
-                f"{len(self.tasks.split(','))} tasks, contract `{self._manifest['contract']}`:",
+                f"{self.tasks.count(',') + 1} tasks, contract `{self._manifest['contract']}`:",
                 f"| sort | pictures | can be read |\n|---|---:|---|\n{sorts}",
                 *self._sections,
                 "Everything is as it should be." if not self.faults else f"**{len(self.faults)} faults.**",

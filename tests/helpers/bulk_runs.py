@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from deploy.bulk.__main__ import main
 from deploy.bulk.statuses import OK, SOME_FAILED
 from deploy.measuring.processes import processes_below
 from tests.helpers.paths import ROOT
@@ -77,6 +78,11 @@ def run(
     """A run to its end."""
     with running(*words, environment=environment, **options) as process:
         return end_of(process, timeout=timeout)
+
+
+def run_here(*words: str | Path) -> int:
+    """A run in this process, which has no Ray and reads no bucket: its exit status."""
+    return main([str(word) for word in words])
 
 
 def end_of(process: "subprocess.Popen[str]", *, timeout: float = TIMEOUT) -> Ended:

@@ -10,17 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.bulk.__main__ import main
 from deploy.bulk.photo import Status
 from deploy.bulk.statuses import SOME_FAILED, STOPPED
 from tests.helpers.bulk_pictures import BulkPicture
-from tests.helpers.bulk_runs import Ended, Run, finished, run
+from tests.helpers.bulk_runs import Ended, Run, finished, run, run_here
 from tests.helpers.fake_v2_server import FakeServer
-
-
-def bulk(*words: str | Path) -> int:
-    """The command in this process."""
-    return main([str(word) for word in words])
 
 
 def when(number: int, do: Callable[[], Any]) -> Callable[[int, grpc.ServicerContext], None]:
@@ -69,7 +63,7 @@ def test_a_photo_that_vanishes_or_changes_meanwhile_fails_and_no_other(
         changed.write_bytes(changed.read_bytes() + b"\0")
 
     fake.before_infer = when(1, disturb)
-    assert bulk(copy, "--output", tmp_path / "run", *words) == SOME_FAILED
+    assert run_here(copy, "--output", tmp_path / "run", *words) == SOME_FAILED
     failed = {row["file"]: row for row in Run(tmp_path / "run").photos if row["status"] == Status.FAILED}
     assert failed.keys() >= {str(gone), str(changed)}
     assert failed[str(gone)]["cause"] == "gone"
@@ -85,11 +79,11 @@ def test_a_folder_that_is_gone_stops_the_run_and_it_goes_on_once_it_is_back(
     away = tmp_path / "away"
     fake.before_infer = when(3, lambda: copy.rename(away))
     output = tmp_path / "run"
-    assert bulk(copy, "--output", output, *words, "--patience", "0.1") == STOPPED
+    assert run_here(copy, "--output", output, *words, "--patience", "0.1") == STOPPED
     assert "the same command goes on" in capsys.readouterr().err
     assert not (output / "summary.json").exists()
     away.rename(copy)
-    assert bulk(copy, "--output", output, *words) == SOME_FAILED  # one is empty
+    assert run_here(copy, "--output", output, *words) == SOME_FAILED  # one is empty
     assert {row["cause"] for row in Run(output).photos} == {None, "unusable"}
 
 

@@ -13,8 +13,7 @@ from tests.helpers.bulk_runs import (
     Run,
     answering_processes,
     end_of,
-    finished,
-    run,
+    run_here,
     running,
     until_parts,
     workers,
@@ -57,7 +56,7 @@ def test_a_killed_run_goes_on_and_has_the_same_bytes(
     kept = Run(output).files
     assert 0 < len(kept) < len(whole.files)
     assert kept.items() <= whole.files.items(), "what was finished is whole"
-    finished(folder, "--output", output, *words)
+    assert run_here(folder, "--output", output, *words) == SOME_FAILED
     assert Run(output).files == whole.files
     assert Run(output).tree == whole.tree
 
@@ -82,7 +81,7 @@ def test_an_interrupted_run_says_that_the_same_command_goes_on(
     assert "the same command goes on" in ended.sentence
     assert "Traceback" not in ended.errors
     assert Run(output).files.items() <= whole.files.items()
-    finished(folder, "--output", output, *words)
+    assert run_here(folder, "--output", output, *words) == SOME_FAILED
     assert Run(output).files == whole.files
 
 
@@ -103,7 +102,7 @@ def test_a_run_by_ray_survives_its_workers_and_is_gone_with_its_command(
     kept = Run(output).files
     assert len(kept) >= 8, "the run went on without its first workers"
     assert kept.items() <= whole.files.items()
-    finished(folder, "--output", output, *words)
+    assert run_here(folder, "--output", output, *words) == SOME_FAILED
     assert Run(output).files == whole.files
 
 
@@ -111,13 +110,13 @@ def test_a_finished_run_computes_nothing_again(
     folder: Path, words: tuple[str, ...], whole: Run, fake: FakeServer
 ) -> None:
     before = whole.files
-    finished(folder, "--output", whole.folder, *words)
+    assert run_here(folder, "--output", whole.folder, *words) == SOME_FAILED
     assert fake.infers == 0
     assert whole.files == before
 
 
 def test_failed_photos_are_answered_once_more_where_that_is_wanted(
-    words: tuple[str, ...], folder: Path, tmp_path: Path
+    folder: Path, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     source = tmp_path / "photos"
     source.mkdir()
@@ -129,11 +128,11 @@ def test_failed_photos_are_answered_once_more_where_that_is_wanted(
     (source / "5.png").symlink_to(moved)  # a link that leads nowhere for now, as a volume that is not there
     moved.rename(tmp_path / "away.png")
     output = tmp_path / "run"
-    assert run(source, "--output", output, *words).status == SOME_FAILED
+    assert run_here(source, "--output", output, *words) == SOME_FAILED
     (failed,) = [row for row in Run(output).photos if row["status"] == "failed"]
     assert failed["file"].endswith("/5.png")
     (tmp_path / "away.png").rename(moved)
-    assert run(source, "--output", output, *words).status == SOME_FAILED, "without the option it is left"
-    assert run(source, "--output", output, *words, "--retry-failed").status == 0
+    assert run_here(source, "--output", output, *words) == SOME_FAILED, "without the option it is left"
+    assert run_here(source, "--output", output, *words, "--retry-failed") == 0
     assert [row["status"] for row in Run(output).photos] == ["done"] * 10
     assert [row["photo"] for row in Run(output).faces] == list(range(10))

@@ -6,17 +6,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from deploy.bulk.__main__ import main
 from deploy.bulk.statuses import STOPPED
-from tests.helpers.bulk_runs import Run
+from tests.helpers.bulk_runs import Run, run_here
 from tests.helpers.fake_v2_server import FakeServer, classes, contract_of, serve
 
 MIDDLE = 21
-
-
-def bulk(*words: str | Path) -> int:
-    """The command in this process."""
-    return main([str(word) for word in words])
 
 
 @pytest.fixture
@@ -43,7 +37,7 @@ def test_of_two_servers_one_is_enough(
     fake.before_infer = GoneFrom(8)
     first = words[words.index("--url") + 1]
     output = tmp_path / "run"
-    bulk(folder, "--output", output, *words, "--url", f"{first},{second}")
+    run_here(folder, "--output", output, *words, "--url", f"{first},{second}")
     assert [row["status"] for row in Run(output).photos] == [row["status"] for row in whole.photos]
 
 
@@ -57,12 +51,12 @@ def test_without_a_server_the_run_stops_and_goes_on_once_one_is_back(
 ) -> None:
     fake.before_infer = gone = GoneFrom(MIDDLE)
     output = tmp_path / "run"
-    assert bulk(folder, "--output", output, *words, "--timeout", "1") == STOPPED
+    assert run_here(folder, "--output", output, *words, "--timeout", "1") == STOPPED
     sentence = capsys.readouterr().err.strip().rpartition("\n")[2]
     assert sentence.startswith("bulk: ")
     assert Run(output).files.items() <= whole.files.items()
     gone.back = True
-    bulk(folder, "--output", output, *words)
+    run_here(folder, "--output", output, *words)
     assert Run(output).files == whole.files
 
 
@@ -78,7 +72,7 @@ def test_answers_of_another_contract_end_the_run_instead_of_mixing_in(
     fake.before_infer = swap
     output = tmp_path / "run"
     try:
-        assert bulk(folder, "--output", output, *words) not in (0, 3)
+        assert run_here(folder, "--output", output, *words) not in (0, 3)
     finally:
         fake.contract = before
     assert Run(output).files.items() <= whole.files.items()
