@@ -1,6 +1,6 @@
 """axe-core over a page: what keeps people out who see, hear or point otherwise."""
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 _AXE = Axe()
