@@ -40,7 +40,7 @@ def test_without_a_network_for_the_browser_the_page_says_so_and_the_server_answe
 def test_the_network_in_this_browser_answers_and_the_photo_is_not_sent(
     page: Page, pages_only: str, pictures: Pictures, watch: Watch
 ) -> None:
-    """The page alone, without a server: it turns to the browser by itself, to an answer."""
+    """The page alone, without a server: it turns to the browser by itself, and does not ask for race."""
     watch.expect_status(404)
     page.goto(pages_only)
     expect(page.get_by_role("radio", name="This browser")).to_be_checked()
@@ -50,4 +50,6 @@ def test_the_network_in_this_browser_answers_and_the_photo_is_not_sent(
     expect(page.get_by_role("alert")).to_be_empty()
     expect(page.locator("#overlay rect.box")).to_have_count(1)
     expect(page.get_by_role("list", name="Parts of the time").get_by_role("listitem").first).to_be_visible()
-    assert [url for url in watch.requests if "/v1/" in url] == [f"{pages_only}v1/tasks"]
+    expect(page.get_by_role("checkbox", name="race")).not_to_be_checked()
+    expect(page.get_by_role("columnheader", name="race")).to_have_count(0)
+    assert {url for url in watch.requests if "/v1/" in url} == {f"{pages_only}v1/tasks"}
