@@ -8,16 +8,24 @@ import tempfile
 from pathlib import Path
 
 _PREFIX = "qface-bulk-"
-_LOCK = "in-use"
+_LOCK, _FRESH_LOCK = "in-use", "taken"
 
 
 class ScratchFolder:
     """A folder that is locked while its owner lives."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool) -> None:
+        """OSError for an earlier one (not `new`) that is at work, or is none."""
         self.path = path
-        self._lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = path / (_FRESH_LOCK if new else _LOCK)
+        self._lock = os.open(held, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise
+        if new:  # under its own name it has never been without its lock
+            held.rename(path / _LOCK)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
@@ -30,6 +38,6 @@ def scratch_folder() -> ScratchFolder:
     folder = Path(tempfile.gettempdir())
     for path in folder.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):  # of another user, or at work
-            abandoned = ScratchFolder(path)
+            abandoned = ScratchFolder(path, new=False)
             abandoned.remove()
-    return ScratchFolder(Path(tempfile.mkdtemp(prefix=_PREFIX)))
+    return ScratchFolder(Path(tempfile.mkdtemp(prefix=_PREFIX)), new=True)

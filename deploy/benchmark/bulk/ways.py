@@ -109,7 +109,7 @@ def _of_server(job: Job) -> float:
 
 
 def _bulk(job: Job, *words: str) -> Pass:
-    with tempfile.TemporaryDirectory(prefix="qface-bulk-") as output:
+    with tempfile.TemporaryDirectory(prefix="qface-answered-") as output:
         command = [
             *(str(BULK_PYTHON), "-m", "deploy.bulk", str(job.folder), "--tasks", ",".join(job.tasks)),
             *("--output", f"{output}/run", *words),
