@@ -19,7 +19,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report in which no section is missing."""
     folder = tmp_path_factory.mktemp("report")
     make_photos(folder / "photos")
-    pattern(0, (300, 240)).save(folder / "photos" / "copy.jpg")
+    pattern(0).save(folder / "photos" / "copy.jpg")
     (folder / "photos" / "broken.png").write_bytes(b"")
     fake = FakeServer(json.loads(EVERY_KIND.read_text()), faces=2)
     fake.change_answer = lambda tensors: tensors["scores"].__setitem__(

@@ -132,4 +132,6 @@ def _task(task: TaskSpec) -> dict[str, Any]:
         form["threshold"] = task.threshold
     if task.points_task is not None:
         form["visible_points"] = {"task": task.points_task, "indices": list(task.points)}
+    if not task.by_default:
+        form["default"] = False
     return form

@@ -128,9 +128,12 @@ def run(options: argparse.Namespace) -> int:
 def _mistake(options: argparse.Namespace) -> str | None:
     if PurePath(options.html).suffix.lower() not in SUFFIXES:
         return f"--html {options.html}: a browser opens what ends in .html; name it so"
-    read = [*options.photos, *([options.files_from] if options.files_from else [])]
-    if os.path.realpath(options.html) in map(os.path.realpath, read):
-        return f"--html {options.html} would replace a photo or the list of photos: name another file"
+    final = os.path.realpath(options.html)
+    if PurePath(final).suffix.lower() not in SUFFIXES:
+        return f"--html {options.html} leads to {final}, which is no page: name another file"
+    others = [*options.photos, options.files_from, options.replay, options.record]
+    if final in (os.path.realpath(name) for name in others if name):
+        return f"--html {options.html} would replace what is read or recorded: name another file"
     return None
 
 

@@ -54,5 +54,5 @@ def _histogram(chart: Histogram) -> Iterator[str]:
     every = -(-len(chart.edges) // _TICKS)
     for place in range(0, len(chart.edges), every):
         yield f'<text x="{place * step:.1f}" y="{plot + 16}" class="tick">{chart.edges[place]:g}</text>'
-    yield f'<text x="0" y="-4" class="tick start">most: {markup.count(highest, "face")}</text>'
+    yield f'<text x="0" y="-4" class="tick start">highest bar: {markup.count(highest, "face")}</text>'
     yield f"</svg><figcaption>{about}</figcaption></figure>"

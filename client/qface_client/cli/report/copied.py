@@ -86,7 +86,7 @@ def _group(
             Copy(
                 name=hashed.name,
                 size=hashed.size,
-                picture=read(kept[key]) if key in kept else _made_again(hashed),
+                picture=read(kept[key]) if key in kept else _made_again(hashed, bits=gathered.hashes[key]),
                 picture_size=(CROP_SIDE, CROP_SIDE) if hashed.box else shown_size(hashed.size),
                 bits=copies.distance(first, gathered.hashes[key]) if place else None,
             )
@@ -94,10 +94,13 @@ def _group(
     return CopyGroup(copies=found, count=len(group))
 
 
-def _made_again(hashed: Hashed) -> bytes | None:
+def _made_again(hashed: Hashed, *, bits: int) -> bytes | None:
+    """The picture of a file; None where that is another one by now, or can't be read."""
     boxes = [] if hashed.box is None else [hashed.box]
     try:
         made = small_pictures(hashed.name, name=hashed.name, size=hashed.size, boxes=boxes)
     except InvalidInput:
         return None
-    return made.crops[0] if boxes else made.thumbnail
+    found, picture = (made.face_hashes[0], made.crops[0]) if boxes else (made.photo_hash, made.thumbnail)
+    # A photo is decoded at a size that its faces need: of the same one some bits may differ.
+    return None if found is None or copies.distance(found, bits) > copies.MOST_BITS else picture

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from ..._exchange.unreadable import DAMAGE
 from ..._photos.pillow import pixels_of
 from ...errors import InvalidInput
 from ...kinds.base import Box
@@ -43,12 +44,18 @@ def small_pictures(
     """
     try:
         with Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo) as opened:
+            if sorted(opened.size) != sorted(size):
+                raise InvalidInput("it has another size by now")
             share = _needed_share(size, boxes)
             opened.draft("RGB", (round(opened.width * share), round(opened.height * share)))
             upright = Image.fromarray(pixels_of(opened))
-    except (OSError, ValueError, SyntaxError, InvalidInput, Image.DecompressionBombError) as error:
+        return _small(upright, scale=upright.width / size[0], boxes=boxes)
+    except (OSError, SyntaxError, InvalidInput, Image.DecompressionBombError, *DAMAGE) as error:
         raise InvalidInput(f"was answered, but can't be shown: {error}", file=name) from error
-    scale = upright.width / size[0]
+
+
+def _small(upright: Image.Image, *, scale: float, boxes: Sequence[Box]) -> SmallPictures:
+    """`scale`: of the decoded photo to the one that the boxes are of."""
     thumbnail = upright.copy()
     thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     crops, hashes = [], []
@@ -85,7 +92,8 @@ def _needed_share(size: tuple[int, int], boxes: Sequence[Box]) -> float:
 def _square(box: Box, *, scale: float, photo: tuple[int, int]) -> tuple[int, int, int, int]:
     """A square around a box, in pixels of the decoded photo, moved into it where it fits."""
     x0, y0, x1, y1 = (edge * scale for edge in box)
-    side = max(4, round(max(x1 - x0, y1 - y0) * (1 + 2 * _CROP_MARGIN)))
+    # No larger than what a face that fills the photo needs, whatever a server answers.
+    side = max(4, round(min(max(x1 - x0, y1 - y0), max(photo)) * (1 + 2 * _CROP_MARGIN)))
     starts = [
         round(min(max(0.0, middle - side / 2), max(0.0, whole - side)))
         for middle, whole in zip(((x0 + x1) / 2, (y0 + y1) / 2), photo, strict=True)

@@ -64,7 +64,10 @@ def sections(material: Material) -> list[Section]:
                 pieces=_photos,
             ),
         ),
-        (copies, Section(id="copies", heading="Near copies", count=f"{copies:,}", pieces=_copies)),
+        (
+            copies,
+            Section(id="copies", heading="Near copies", count=markup.count(copies, "group"), pieces=_copies),
+        ),
         (
             _faceless_count(gathered),
             Section(
@@ -93,10 +96,10 @@ def _doubt(material: Material) -> Pieces:
     verb = "is" if gathered.doubtful_faces == 1 else "are"
     yield (
         f"<p>{markup.count(gathered.doubtful_faces, 'face')} {verb} worth a second look. {of}"
-        "A face’s doubt is that of its strongest reason, from 0 (sure) to 1: of one label among several, how "
-        "close the two most probable ones are; of labels that stand for themselves, how many lie near their "
-        "threshold; a low score of the detector; a face much smaller than what the network looks at. Shown "
-        f"are faces from {DOUBTFUL:g} on.</p>"
+        "A face is in doubt where the two most probable answers to one question are close, where many "
+        "answers of yes or no lie near their threshold, where the detector is not sure that it is a face, or "
+        "where it is much smaller than what the network looks at. Its doubt, from 0 (sure) to 1, is that of "
+        f"the strongest of these reasons; from {DOUBTFUL:g} on a face is worth a second look.</p>"
     )
     yield '<ul class="grid doubts">'
     for face, photo in shown:
@@ -193,8 +196,9 @@ def _rows(rows: Sequence[Row]) -> Pieces:
 def _copies(material: Material) -> Pieces:
     yield (
         f"<p>Photos whose fingerprints (the difference hash of their brightness, {HASH_BITS} bits) differ "
-        f"in at most {MOST_BITS} bits: the same photo in another size, format or quality. Photos of one "
-        "colour are not compared. Copies are counted like all others in the figures above.</p>"
+        f"in at most {MOST_BITS} bits: the same photo in another size, format or quality. Two of a group may "
+        "differ in more, where another one lies between them. Photos of one colour are not compared. Copies "
+        "are counted like all others in the figures above.</p>"
     )
     yield from _groups(material.copies.photos, "photos", material, level="h3")
     if material.copies.faces:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,3 +209,30 @@ def test_recorded_answers_make_a_report_without_a_server(
     page = report("--tasks", "mood,age", "--replay", "answers.rec")
     assert page.cards == 3
     assert "glad100%3" in page.texts["answers"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("boxes", np.array([[-1e30, -1e30, 1e30, 1e30]], np.float32)),
+        ("boxes", np.array([[0, 0, 60_000, 60_000]], np.float32)),
+        ("photo_size", np.array([0, 0], np.int32)),
+        ("photo_size", np.array([2**31 - 1, 1], np.int32)),
+    ],
+)
+def test_an_answer_that_fits_no_photo_makes_a_page_all_the_same(
+    report: Run, every_kind: FakeServer, name: str, value: np.ndarray[Any, Any]
+) -> None:
+    every_kind.change_answer = lambda tensors: tensors.update({name: value})
+    page = report()
+    assert page.cards == 3
+    assert ("could be analysed but not be shown here" in page.source) == (name == "photo_size")
+
+
+def test_a_recording_of_all_tasks_makes_no_report_of_those_that_are_asked_for_by_name(
+    report: Run, every_kind_url: str
+) -> None:
+    assert cli.main(["analyze", "photos", "--record", "r.rec", "--quiet", "--url", every_kind_url]) == 0
+    page = report("--replay", "r.rec")
+    assert "left out, as not named" in page.texts["run"]
+    assert "here" not in page.texts["answers"]

@@ -101,20 +101,24 @@ def test_a_contract_that_changes_in_the_middle(
         ("photos/a.png", "ends in .html"),
         ("-", "ends in .html"),
         ("photos", "ends in .html"),
-        ("list.html", "would replace a photo"),
+        ("list.html", "would replace what is read"),
+        ("recorded.html", "would replace what is read or recorded"),
+        ("photo.html", "leads to"),
     ],
 )
 def test_a_name_that_is_no_pages(
     every_kind_url: str, html: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("list.html").write_text("photos/a.png\n")
+    Path("photo.html").symlink_to("photos/a.png")
     before = Path("photos/a.png").read_bytes()
     with pytest.raises(SystemExit) as ended:
-        run(every_kind_url, "--files-from", "list.html", html=html)
+        run(every_kind_url, "--files-from", "list.html", "--record", "recorded.html", html=html)
     assert ended.value.code == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert Path("photos/a.png").read_bytes() == before
     assert Path("list.html").read_text() == "photos/a.png\n"
+    Path("photo.html").unlink()
 
 
 def test_a_folder_that_is_not_there(every_kind_url: str, capsys: pytest.CaptureFixture[str]) -> None:
