@@ -12,6 +12,7 @@ Read = Callable[[Kept], bytes]
 
 _MARK = 18.0  # a number's disc, in pixels of a thumbnail as it is shown
 _LETTERS = 0.65  # height of a number to its disc
+_DIGITS = 2  # that a disc has room for at this height
 
 
 def framed(photo: PhotoShown, *, read: Read) -> str:
@@ -63,9 +64,10 @@ def _box(face: FaceShown, *, unit: float) -> str:
 
 def _mark(face: FaceShown, x: float, y: float, *, side: float) -> str:
     """A face's number in a disc of its colour."""
+    letters = side * _LETTERS * min(1.0, _DIGITS / len(str(face.number)))
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{side / 2:.1f}" fill="{_hex(face.colour)}"/>'
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{side * _LETTERS:.1f}" class="mark">{face.number}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{letters:.1f}" class="mark">{face.number}</text>'
     )
 
 

@@ -92,7 +92,11 @@ def _faceless_count(gathered: Gathered) -> int:
 def _doubt(material: Material) -> Pieces:
     gathered = material.gathered
     shown = list(gathered.doubtful)
-    of = "" if len(shown) == gathered.doubtful_faces else f"The {len(shown)} most doubtful ones are shown. "
+    of = (
+        ""
+        if len(shown) == gathered.doubtful_faces
+        else f"The {len(shown)} most doubtful ones are shown, of a photo with many faces no more than a few. "
+    )
     verb = "is" if gathered.doubtful_faces == 1 else "are"
     yield (
         f"<p>{markup.count(gathered.doubtful_faces, 'face')} {verb} worth a second look. {of}"

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from qface_client import cli
+from qface_client.cli.report import figures
+from qface_client.cli.report.gathered import FaceShown, PhotoShown
+from qface_client.cli.report.spool import Kept
 from tests.helpers.fake_v2_server import FakeServer
 from tests.helpers.written_reports import WrittenReport, pattern
 
@@ -170,6 +173,28 @@ def test_of_many_faces_in_a_photo_the_first_and_the_most_doubtful_are_shown(
     assert [f"face {number} of photos/a.png" for number in (*range(1, 13), *range(17, 21))] == crops[-16:]
     assert "and 4 more faces" in page.texts["photos"]
     assert "15 more faces" in page.texts[""]
+
+
+def test_a_number_of_three_digits_fits_its_disc() -> None:
+    box, kept = (0.0, 0.0, 9.0, 9.0), Kept(0, 4)
+    heights = []
+    for number in (9, 99, 999):
+        face = FaceShown(
+            number=number,
+            box=box,
+            colour=(0, 0, 0),
+            side=9,
+            rows=(),
+            score=0,
+            doubts=(),
+            crop=kept,
+            hash=None,
+        )
+        photo = PhotoShown(index=0, name="a", size=(9, 9), faces=(face,), count=999, score=0, thumbnail=None)
+        (height,) = re.findall(r'font-size="([0-9.]+)"', figures.crop(face, photo, read=lambda _: b"RIFF"))
+        heights.append(float(height))
+    assert heights[0] == heights[1]
+    assert heights[2] * 3 <= heights[1] * 2 + 0.2  # rounded
 
 
 def test_what_is_printed(every_kind_url: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
