@@ -112,6 +112,11 @@ def _begun(
 def _resumed(folder: RunFolder, asked: RunSettings, options: argparse.Namespace) -> RunSettings:
     """The run's own settings; Refused where others are asked for."""
     kept = folder.settings()
+    if (listed := len(folder.listing())) != kept.inputs:
+        raise Refused(
+            f"the listing in {folder.path} has {listed:,} photos, and the run {kept.inputs:,}: bring it "
+            "back, or begin another run with another --output"
+        )
     asked = dataclasses.replace(asked, chunk_size=options.chunk or kept.chunk_size)
     if found := "; ".join(differences(kept, asked)):
         raise Refused(
@@ -138,12 +143,12 @@ def _photos_done(settings: RunSettings, todo: Sequence[Todo]) -> int:
 def _end(folder: RunFolder, settings: RunSettings, *, as_json: bool, rate: float) -> int:
     summary = account(folder, settings)
     write_whole(folder.summary, summary.to_json().encode())
-    if as_json:
-        print(
-            json.dumps({**summary.to_dict(), "photos_per_second": round(rate, 2), "output": str(folder.path)})
-        )
-    else:
-        print(_text(folder, summary))
+    found = {**summary.to_dict(), "photos_per_second": round(rate, 2), "output": str(folder.path)}
+    try:
+        print(json.dumps(found) if as_json else _text(folder, summary), flush=True)
+    except (OSError, UnicodeError) as error:  # who reads it is gone, its disk is full, no letters for a name
+        why = getattr(error, "strerror", None) or error
+        log(f"what was found can't be printed ({why}): {folder.summary} has it")
     if summary.missing:
         log(
             f"{summary.missing:,} inputs have no result (chunk {summary.chunks_at_fault[0]}): remove "

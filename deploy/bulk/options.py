@@ -46,6 +46,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = _parser().parse_args(arguments)
     if not options.sources and options.files_from is None:
         _parser().error("name a folder, a bucket or a pattern, or a list of addresses by --files-from")
+    if "" in options.sources:  # as of a variable of the shell that is not set; it is no name of this folder
+        _parser().error("a SOURCE is empty: name a folder, a bucket or a pattern")
     return options
 
 

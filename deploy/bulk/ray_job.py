@@ -111,7 +111,12 @@ class _RayWorker:
 @contextlib.contextmanager
 def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
     """Ray, connected; ended with the context, with all that was started for it. Stopped where that fails."""
-    scratch = scratch_folder() if address is None else None
+    try:
+        scratch = scratch_folder() if address is None else None
+    except OSError as error:
+        raise Stopped(
+            f"Ray has no place for its files ({error}): free some, or name another one by TMPDIR"
+        ) from error
     try:
         yield _connected(address, scratch=scratch, workers=workers)
     finally:
@@ -129,6 +134,7 @@ def _connected(address: str | None, *, scratch: ScratchFolder | None, workers: i
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if scratch is not None:
         options |= {
+            "address": "local",  # also where RAY_ADDRESS names a cluster
             "num_cpus": workers or len(os.sched_getaffinity(0)),
             "include_dashboard": False,
             "object_store_memory": _STORE_BYTES,

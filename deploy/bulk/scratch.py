@@ -4,11 +4,16 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 _PREFIX = "qface-bulk-"
 _LOCK, _FRESH_LOCK = "in-use", "taken"
+# Characters that a socket's path may have, less those that Ray adds to the folder:
+# "/session_2026-11-29_22-26-04_714106_1234567/sockets/plasma_store", and a digit or two.
+_LONGEST = 107 - 67
+_USUAL = Path("/tmp")
 
 
 class ScratchFolder:
@@ -18,7 +23,8 @@ class ScratchFolder:
         """OSError for an earlier one (not `new`) that is at work, or is none."""
         self.path = path
         held = path / (_FRESH_LOCK if new else _LOCK)
-        self._lock = os.open(held, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if new else 0), 0o600)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if new else 0)
+        self._lock = os.open(held, flags, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -34,10 +40,25 @@ class ScratchFolder:
 
 
 def scratch_folder() -> ScratchFolder:
-    """A new one, with a short path: sockets lie in it. Those of this user whose owner is dead are removed."""
-    folder = Path(tempfile.gettempdir())
+    """A new one, with a short path: sockets lie in it. Those of this user whose owner is dead are removed.
+
+    OSError where it can't be made.
+    """
+    folder = _place()
     for path in folder.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # of another user, or at work
-            abandoned = ScratchFolder(path, new=False)
-            abandoned.remove()
-    return ScratchFolder(Path(tempfile.mkdtemp(prefix=_PREFIX)), new=True)
+        with contextlib.suppress(OSError):  # at work, or gone meanwhile
+            if _is_own(path):
+                ScratchFolder(path, new=False).remove()
+    return ScratchFolder(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder)), new=True)
+
+
+def _place() -> Path:
+    """Where temporary files go, unless that is too long for sockets."""
+    usual = Path(tempfile.gettempdir())
+    return usual if len(f"{usual}/{_PREFIX}12345678") <= _LONGEST else _USUAL
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it is a folder of this user's, and no link: others may write into /tmp too."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

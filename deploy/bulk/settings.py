@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from deploy.bulk.errors import Refused
+from qface_client.contract import Contract
+from qface_client.errors import QFaceError
 
 VERSION = 1
 
@@ -70,7 +72,7 @@ class RunSettings:
                     f"{path} is of version {data['version']!r}, and this program reads {VERSION}: go on with "
                     "the release of Q-Face that began the run, or name another --output"
                 )
-            return cls(
+            read = cls(
                 **data
                 | {
                     "sources": tuple(data["sources"]),
@@ -79,10 +81,21 @@ class RunSettings:
                     "answered_by": Description(**data["answered_by"]),
                 }
             )
+            read._check()
+            return read
         except OSError as error:
             raise Refused(f"{path} can't be read ({error.strerror or error})") from error
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, QFaceError) as error:
             raise Refused(f"{path} describes no run ({error}): name another --output") from error
+
+    def _check(self) -> None:
+        """Raise what there is against it, where somebody edited or cut the file."""
+        for name in ("chunk_size", "inputs"):
+            if not (isinstance(value := getattr(self, name), int) and value > 0):
+                raise ValueError(f"{name} is {value!r}")
+        if not all(isinstance(source, str) for source in self.sources):
+            raise ValueError(f"sources are {self.sources!r}")
+        Contract.from_dict(self.answered_by.contract).select(self.tasks)
 
 
 def chunk_size_for(inputs: int) -> int:

@@ -30,6 +30,7 @@ class WorkerSpec:
             search=self.settings.search,
             masks=self.settings.masks,
             contract=self.settings.answered_by.contract_hash,
+            digest=self.settings.answered_by.digest,
         )
 
 

@@ -16,6 +16,7 @@ class Request:
     search: Search
     masks: bool = False  # whether masks are returned as pictures
     contract: str | None = None  # the hash of the only contract by which answers count; None: of any
+    digest: str = ""  # of the files of the only network here that counts; "": of any
 
 
 class Source(Protocol):

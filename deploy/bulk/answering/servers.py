@@ -1,9 +1,9 @@
 """Servers, by the client: some photos under way at once."""
 
-import threading
 import time
 
 from deploy.bulk.answering.base import CannotAnswer, Request, Servers
+from deploy.bulk.answering.in_a_row import InARow
 from deploy.bulk.answering.rows import answered, check_search, library_versions
 from deploy.bulk.photo import Cause, Failed, Outcome
 from deploy.bulk.settings import Description
@@ -17,9 +17,6 @@ from qface_client.errors import (
     ServerError,
 )
 
-# Of the servers' failures, one after the other without an answer between: then it is not the photos.
-_MOST_IN_A_ROW = 20
-
 
 class ServersAnswering:
     """Answers are the servers' own; their digits may differ in the last place with what they batch."""
@@ -27,9 +24,8 @@ class ServersAnswering:
     def __init__(self, source: Servers, request: Request) -> None:
         self._source = source
         self._request = request
-        self._lock = threading.Lock()
         self._answered_at = time.monotonic()
-        self._failed_in_a_row = 0
+        self._failures = InARow()
         try:
             self._client = FaceClient(
                 list(source.urls),
@@ -71,9 +67,9 @@ class ServersAnswering:
         except RequestTimeout as error:
             if self._answered_at < began and not self._client.is_ready(timeout=5.0):
                 raise CannotAnswer(str(error)) from error
-            return self._of_photo(error)
+            return self._failures.failed(error)
         except ServerError as error:
-            return self._of_photo(error)
+            return self._failures.failed(error)
         except QFaceError as error:  # a key that is refused now, another contract
             raise CannotAnswer(str(error), refused=True) from error
         self._note_answer()
@@ -83,17 +79,5 @@ class ServersAnswering:
         self._client.close()
 
     def _note_answer(self) -> None:
-        with self._lock:
-            self._answered_at = time.monotonic()
-            self._failed_in_a_row = 0
-
-    def _of_photo(self, error: QFaceError) -> Failed:
-        """A failure that other photos need not meet; CannotAnswer where they all did of late."""
-        with self._lock:
-            self._failed_in_a_row += 1
-            failed = self._failed_in_a_row
-        if failed >= _MOST_IN_A_ROW:
-            raise CannotAnswer(
-                f"{failed} photos failed one after the other, the last one so: {error}"
-            ) from error
-        return Failed(cause=Cause.NOT_ANSWERED, reason=str(error))
+        self._answered_at = time.monotonic()
+        self._failures.answered()

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 
 from deploy.bulk.chunks import Counts
 from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.photo import Cause, Status
 from deploy.bulk.settings import RunSettings
+from deploy.bulk.tables import read_part
 
 _MOST_NAMED = 20  # chunks in the summary
+# What a part raises that was removed, cut, or exchanged for another.
+_AT_FAULT = (OSError, ValueError, LookupError, pyarrow.ArrowException)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ def account(folder: RunFolder, settings: RunSettings) -> Summary:
         try:
             found = _rows(folder.photos_part(chunk), first=chunk * settings.chunk_size, listed=listed)
             faces = _faces(folder.faces_part(chunk), found, first=chunk * settings.chunk_size)
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
+        except _AT_FAULT as error:
             missing += len(listed)
             faults.append(f"{chunk}: {' '.join(str(error).split())}")
             continue
@@ -73,23 +75,24 @@ def account(folder: RunFolder, settings: RunSettings) -> Summary:
 
 
 def failed_photos(folder: RunFolder, settings: RunSettings) -> Iterator[tuple[int, frozenset[int]]]:
-    """Of each whole chunk that has failed photos, its number and theirs."""
+    """Of each whole chunk that has failed photos, its number and theirs; `account` names those at fault."""
     for chunk in range(settings.chunks):
         if not folder.is_whole(chunk):
             continue
-        table = pyarrow.parquet.read_table(folder.photos_part(chunk), columns=["photo", "status"])
-        numbers = (
-            number
-            for number, status in zip(table["photo"].to_pylist(), table["status"].to_pylist(), strict=True)
-            if status == Status.FAILED
-        )
-        if failed := frozenset(numbers):
-            yield chunk, failed
+        first = chunk * settings.chunk_size
+        listed = [photo.address for photo in folder.photos_of(chunk, settings)]
+        try:
+            found = _rows(folder.photos_part(chunk), first=first, listed=listed)
+        except _AT_FAULT:
+            continue
+        failed = (first + index for index, (status, _) in enumerate(found) if status == Status.FAILED)
+        if numbers := frozenset(failed):
+            yield chunk, numbers
 
 
 def _rows(part: Path, *, first: int, listed: list[str]) -> list[tuple[str, str | None]]:
     """Status and cause of each photo; ValueError where the rows are not those of the listing."""
-    table = pyarrow.parquet.read_table(part, columns=["photo", "file", "status", "cause"])
+    table = read_part(part, columns=["photo", "file", "status", "cause"])
     numbers = list(range(first, first + len(listed)))
     if table["photo"].to_pylist() != numbers or table["file"].to_pylist() != listed:
         raise ValueError("its rows are not the inputs of the listing")
@@ -98,7 +101,7 @@ def _rows(part: Path, *, first: int, listed: list[str]) -> list[tuple[str, str |
 
 def _faces(part: Path, found: list[tuple[str, str | None]], *, first: int) -> int:
     """How many faces there are; ValueError where they are not those of the chunk's photos."""
-    numbers = pyarrow.parquet.read_table(part, columns=["photo"])["photo"].to_pylist()
+    numbers = read_part(part, columns=["photo"])["photo"].to_pylist()
     if set(numbers) != {first + index for index, (status, _) in enumerate(found) if status == Status.DONE}:
         raise ValueError("its faces are not those of its photos")
     return len(numbers)

@@ -93,7 +93,10 @@ def _rows(path: Path, *, start: int, stop: int) -> Iterator[Photo]:
         groups = range(start // _GROUP_ROWS, min(-(-stop // _GROUP_ROWS), opened.num_row_groups))
         if not groups:
             return
-        table = opened.read_row_groups(list(groups))
+        try:
+            table = opened.read_row_groups(list(groups))
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unreadable(path, error) from error
     skipped = groups.start * _GROUP_ROWS
     for row in table.slice(start - skipped, stop - start).to_pylist():
         yield Photo(**row)
@@ -103,9 +106,13 @@ def _opened(path: Path) -> Any:
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
-        raise Stopped(
-            f"the listing {path} can't be read ({error}): bring it back, or begin again with another --output"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Stopped:
+    return Stopped(
+        f"the listing {path} can't be read ({error}): bring it back, or begin again with another --output"
+    )
 
 
 def without_twins(listed: Iterable[Listed], *, remembered: bool) -> Iterator[Listed]:

@@ -70,7 +70,17 @@ class RunFolder:
         return Listing(self.path / _INPUTS)
 
     def fresh_listing(self) -> Path:
-        """An empty folder for a listing that is being taken."""
+        """An empty folder for a listing that is being taken.
+
+        Refused where results are there: they would count as those of another run.
+        """
+        results = (*self.path.glob(_INPUTS), *self.photos.glob("part-*"), *self.faces.glob("part-*"))
+        if results:
+            lost = _INPUTS if (self.path / _RUN).is_file() else _RUN
+            raise Refused(
+                f"{self.path} has results of a run, and its {lost} is gone: bring it back, or begin another "
+                "run with another --output"
+            )
         unfinished = self.path / f".{_INPUTS}{UNFINISHED}"
         try:
             unfinished.mkdir()
@@ -80,7 +90,8 @@ class RunFolder:
 
     def begin(self, settings: RunSettings) -> None:
         """Keep what was asked for, and give the fresh listing its name."""
-        write_whole(self.path / _RUN, settings.to_json().encode())
+        # Bytes of a path that are no UTF-8 become what JSON has for them.
+        write_whole(self.path / _RUN, settings.to_json().encode(errors="backslashreplace"))
         (self.path / f".{_INPUTS}{UNFINISHED}").replace(self.path / _INPUTS)
 
     # -- chunks
@@ -93,9 +104,16 @@ class RunFolder:
         return (chunk for chunk in range(settings.chunks) if not self.is_whole(chunk))
 
     def photos_of(self, chunk: int, settings: RunSettings) -> list[Photo]:
-        """The chunk's rows of the listing."""
-        size = settings.chunk_size
-        return list(self.listing().photos(first=chunk * size, count=size))
+        """The chunk's rows of the listing; Stopped where it does not have them all."""
+        first = chunk * settings.chunk_size
+        count = min(settings.chunk_size, settings.inputs - first)
+        photos = list(self.listing().photos(first=first, count=count))
+        if [photo.number for photo in photos] != list(range(first, first + count)):
+            raise Stopped(
+                f"the listing {self.path / _INPUTS} does not have the inputs {first} to {first + count - 1}: "
+                "bring it back, or begin again with another --output"
+            )
+        return photos
 
     def work(self, todo: Todo, settings: RunSettings) -> Work:
         """The photos of what is to be computed."""
@@ -110,7 +128,10 @@ class RunFolder:
         Stopped where the disk is full; then the chunk has no results.
         """
         photos = self.photos_part(finished.chunk)
-        photos.unlink(missing_ok=True)
+        try:
+            photos.unlink(missing_ok=True)
+        except OSError as error:
+            raise Stopped(f"{photos} can't be written ({error.strerror or error})") from error
         write_whole(self.faces_part(finished.chunk), finished.faces)
         write_whole(photos, finished.photos)
 

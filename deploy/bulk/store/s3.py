@@ -21,10 +21,20 @@ class S3Store:
             import s3fs
         except ImportError as error:
             raise Refused(f"addresses of S3 need s3fs ({error}): `make .venv-bulk` installs it") from error
-        config = {**_SECONDS, **options.get("config_kwargs", {})}
-        config.setdefault("retries", {"max_attempts": 1})  # tries are counted by who reads
-        self._files = s3fs.S3FileSystem(**{**options, "config_kwargs": config, "skip_instance_cache": True})
-        self._files.retries = 1
+        try:
+            config = {**_SECONDS, **options.get("config_kwargs", {})}
+            config.setdefault("retries", {"max_attempts": 1})  # tries are counted by who reads
+            own = {"config_kwargs": config, "skip_instance_cache": True}
+            self._files = s3fs.S3FileSystem(**{**options, **own})
+            self._files.retries = 1
+            self._files.connect()  # which shows what boto has against its options
+        except Exception as error:
+            if not isinstance(error, (TypeError, ValueError)) and not _of_library(error):
+                raise
+            raise Refused(
+                f"S3 can't be used ({_words(error)}): check --storage, and the settings in ~/.aws and the "
+                "environment"
+            ) from error
 
     def list(self, source: str) -> Iterator[Listed]:
         bucket, key = _split(source)
@@ -51,6 +61,8 @@ class S3Store:
 
     def look_up(self, address: str) -> Listed:
         bucket, key = _split(address)
+        if not bucket or not key:
+            raise Refused(f"{address} names no object: an address is s3://bucket/key")
         try:
             head = self._files.call_s3("head_object", Bucket=bucket, Key=key)
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 from deploy.bulk.errors import Refused
 from deploy.bulk.photo import Photo
 from deploy.bulk.store.base import Listed, Store, root_of
-from deploy.bulk.store.registry import open_store, protocol_of
+from deploy.bulk.store.registry import LOCAL, open_store, protocol_of
 
 STANDARD_INPUT = "-"
 
@@ -48,6 +48,8 @@ class Stores:
     def of(self, address: str) -> Store:
         """The store of an address; Refused for a protocol that can't be used."""
         protocol = protocol_of(address)
+        if protocol != LOCAL and not _is_text(address):
+            raise Refused(f"{address!a} is no UTF-8, as addresses of {protocol}:// are: mend it")
         if protocol not in self._open:
             self._open[protocol] = open_store(protocol, self._options)
         return self._open[protocol]
@@ -60,6 +62,14 @@ def root_of_photo(photo: Photo, named: Sequence[str]) -> str:
     return max(roots, key=len, default=photo.address.rpartition("/")[0])
 
 
+def _is_text(address: str) -> bool:
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _lines(name: str) -> Iterator[str]:
     """The addresses of a list, a line each; Refused where it can't be read."""
     try:
@@ -69,8 +79,9 @@ def _lines(name: str) -> Iterator[str]:
                 if name == STANDARD_INPUT
                 else stack.enter_context(Path(name).open(errors="surrogateescape"))
             )
-            for line in opened:
-                if address := line.rstrip("\r\n"):
+            for number, line in enumerate(opened):
+                # Editors of some systems begin a file with a mark of its encoding.
+                if address := (line if number else line.removeprefix("\ufeff")).rstrip("\r\n"):
                     yield address
     except (OSError, ValueError) as error:
         raise Refused(

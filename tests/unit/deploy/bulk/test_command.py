@@ -1,6 +1,8 @@
 """`python -m deploy.bulk` in this process, with a stand-in for what answers: begun, resumed, accounted."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet
@@ -154,6 +156,54 @@ def test_a_part_that_is_not_of_the_listing_is_found(
     assert "2 inputs have no result (chunk 1: its rows are not the inputs of the listing)" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("damage", ["cut", "of the other table", "removed with its listing"])
+def test_what_was_damaged_by_hand_is_named_and_ends_in_no_success(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    output = tmp_path / "out"
+    run(photos, output)
+    part, faces = (output / table / "part-000000.parquet" for table in ("photos", "faces"))
+    if damage == "removed with its listing":
+        part.unlink()
+        (output / "inputs" / part.name).unlink()
+        assert run(photos, output) == statuses.REFUSED
+        assert "has 0 photos, and the run 5" in capsys.readouterr().err
+        return
+    part.write_bytes(part.read_bytes()[:100] if damage == "cut" else faces.read_bytes())
+    assert run(photos, output, "--retry-failed") == statuses.UNACCOUNTED
+    assert "2 inputs have no result (chunk 0: " in capsys.readouterr().err
+    part.unlink()
+    assert run(photos, output) == statuses.SOME_FAILED
+
+
+def test_the_name_of_a_folder_above_is_no_column(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "year=2026" / "out"
+    assert run(photos, output) == statuses.SOME_FAILED
+    (photos / "b.jpg").write_bytes(b"faces 1")
+    (photos / "a.jpg").write_bytes(b"broken")  # is answered already
+    assert run(photos, output, "--retry-failed") == statuses.SOME_FAILED  # as `changed`
+
+
+def test_an_output_that_nobody_reads_does_not_change_how_the_run_ended(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout.write", full)
+        assert run(photos, tmp_path / "out") == statuses.SOME_FAILED
+    assert "what was found can't be printed (No space left on device)" in capsys.readouterr().err
+
+
+def test_an_empty_source_is_not_the_working_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["", "--tasks", "age", "--output", str(tmp_path / "out")])
+    assert "a SOURCE is empty" in capsys.readouterr().err
 
 
 def test_where_nobody_answers_any_more_the_run_stops_and_keeps_what_is_finished(

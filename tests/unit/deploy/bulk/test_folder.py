@@ -1,14 +1,17 @@
 """A run's folder: its listing, its parts, its lock; nothing that is half written looks whole."""
 
 import errno
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from deploy.bulk.chunks import Counts, Finished, Todo
 from deploy.bulk.errors import Refused, Stopped
-from deploy.bulk.folder import listing
+from deploy.bulk.folder import listing, lock
 from deploy.bulk.folder.lock import only_one
 from deploy.bulk.folder.run_folder import RunFolder
 from deploy.bulk.settings import RunSettings
@@ -129,3 +132,78 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     run.write_text("{}")
     with pytest.raises(Refused, match="describes no run"):
         folder.settings()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"chunk_size": 0},
+        {"inputs": "4"},
+        {"sources": [1]},
+        {"tasks": ["nobody's"]},
+        {"answered_by": {"contract": [], "network": "", "precision": "", "versions": {}}},
+    ],
+    ids=str,
+)
+def test_a_run_whose_description_was_edited_is_refused(tmp_path: Path, damage: dict[str, object]) -> None:
+    folder, _ = begun(tmp_path)
+    run = folder.path / "run.json"
+    run.write_text(json.dumps(json.loads(run.read_text()) | damage))
+    with pytest.raises(Refused, match="describes no run"):
+        folder.settings()
+
+
+def test_a_listing_that_lost_inputs_is_never_taken_for_the_whole(tmp_path: Path) -> None:
+    folder, settings = begun(tmp_path)
+    part = folder.path / "inputs" / "part-000000.parquet"
+    data = part.read_bytes()
+    part.unlink()
+    with pytest.raises(Stopped, match="does not have the inputs 2 to 3"):
+        folder.work(Todo(chunk=1), settings)
+    part.write_bytes(data[:4] + b"\xff" * 60 + data[64:])
+    with pytest.raises(Stopped, match="can't be read"):
+        folder.work(Todo(chunk=1), settings)
+
+
+@pytest.mark.parametrize("lost", ["run.json", "inputs"])
+def test_results_whose_run_is_lost_are_not_those_of_a_new_one(tmp_path: Path, lost: str) -> None:
+    folder, _ = begun(tmp_path)
+    folder.keep(FINISHED)
+    (folder.path / lost).rename(tmp_path / "away")
+    folder.create()
+    with pytest.raises(Refused, match=f"has results of a run, and its {lost} is gone"):
+        folder.fresh_listing()
+    (tmp_path / "away").rename(folder.path / lost)
+    assert folder.begun
+
+
+def test_a_path_that_is_no_text_is_kept(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    settings = run_settings(sources=(os.fsdecode(b"/photos \xff"),))
+    listing.write_listing([Listed(address="/a.jpg")], folder.fresh_listing())
+    folder.begin(settings)
+    assert folder.settings() == settings
+
+
+@pytest.mark.parametrize("call", ["open", "flock"])
+def test_a_folder_that_takes_no_lock_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(lock, "os" if call == "open" else "fcntl", _Failing(lock, call, fails))
+    with pytest.raises(Refused, match=r"\(Read-only file system\)"), only_one(tmp_path):
+        pass
+
+
+class _Failing:
+    """A module of which one function fails."""
+
+    def __init__(self, where: ModuleType, call: str, fails: Callable[..., int]) -> None:
+        self._module = getattr(where, "os" if call == "open" else "fcntl")
+        setattr(self, call, fails)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._module, name)

@@ -12,6 +12,7 @@ from deploy.bulk.store.base import Listed, NotRead, Store
 from deploy.bulk.store.local import LocalStore
 from deploy.bulk.store.other import OtherStore
 from deploy.bulk.store.registry import open_store, protocol_of
+from deploy.bulk.store.s3 import S3Store
 from deploy.bulk.store.sources import Sources
 
 
@@ -142,3 +143,13 @@ def test_a_list_names_photos_that_need_not_exist(folder: Path, tmp_path: Path) -
     assert [item.size for item in listed] == [9, None]
     with pytest.raises(Refused, match="can't be read"):
         list(Sources(named=[], files_from=str(tmp_path / "no list")).listed())
+
+
+def test_an_address_of_a_list_that_is_none_is_refused(tmp_path: Path) -> None:
+    names_file = tmp_path / "names"
+    # It begins with the mark that some editors begin a file with.
+    names_file.write_bytes(b"\xef\xbb\xbfmemory://photos/\xff.jpg\n")
+    with pytest.raises(Refused, match="is no UTF-8, as addresses of memory:// are"):
+        list(Sources(named=[], files_from=str(names_file)).listed())
+    with pytest.raises(Refused, match="names no object: an address is s3://bucket/key"):
+        S3Store.__new__(S3Store).look_up("s3://photos")  # before anything is asked of s3fs
