@@ -19,6 +19,10 @@ from deploy.gateway.options import MAX_PORT
 
 DEFAULT_PORT = 8000
 _HOST = "127.0.0.1"
+_QUIET = (
+    "--log-info",
+    "false",
+)  # of tritonserver: its warnings and errors are seen all the same
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--browser-only starts no server, so it takes no {further[0]}: leave it out")
     if not 0 <= options.port <= MAX_PORT:
         parser.error(f"--port is a port, a number from 0 to {MAX_PORT}, not {options.port}")
+    if not options.browser_only:
+        _say("qface: starting; the page's address follows when photos can be analysed")
     try:
         # In a process of its own, which is gone with its memory when it is done. Where it makes nothing, its
         # reason stands on standard error, and the page is served without.
@@ -40,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _browser_only(host=options.host, port=options.port)
     except KeyboardInterrupt:
         return 130
+    if "--" not in further:
+        further += ["--", *_QUIET]
     return gateway_main(["--web", "--host", options.host, "--rest-port", str(options.port), *further])
 
 
@@ -47,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.web",
         description="Serve the page: drop a photo, and see what the network answers of each face.",
-        epilog="Other options go to python -m deploy.gateway, and what stands after -- to tritonserver.",
+        epilog="Other options go to python -m deploy.gateway, and what stands after -- to tritonserver, "
+        f"which otherwise gets {' '.join(_QUIET)}.",
         allow_abbrev=False,
     )
     parser.add_argument(

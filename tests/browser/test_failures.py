@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.helpers.browser.answers import answer, description, face
 from tests.helpers.browser.gestures import drop
-from tests.helpers.browser.page_server import Asked, PageServer, Reply, one_face, problem
+from tests.helpers.browser.page_server import Asked, PageServer, Reply, one_face, problem, usual_tasks
 from tests.helpers.browser.pictures import Pictures
 from tests.helpers.browser.watch import Watch
 
@@ -40,13 +40,15 @@ def test_a_page_opened_before_its_server_is_ready_asks_until_it_is(
 ) -> None:
     watch.expect_status(503)
     starting = problem(503, "The server starts: its models load.", reason="not_ready", **{"Retry-After": "1"})
-    replies = itertools.chain([starting], itertools.repeat(Reply(content=description())))
-    stand_in.tasks = lambda _asked: next(replies)
+    stand_in.tasks = lambda _asked: starting
     page.goto(stand_in.url)
+    expect(page.get_by_role("status")).to_have_text(
+        "The server starts: its models load; this page waits for it"
+    )
+    expect(page.get_by_role("alert")).to_be_empty()  # nothing is wrong
     drop(page, pictures.astronaut)
-    expect(page.get_by_role("alert")).to_contain_text("The server starts: its models load.")
+    stand_in.tasks = usual_tasks
     expect(page.get_by_role("status")).to_have_text("1 face found in astronaut.jpg")
-    expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_server_that_is_busy_is_asked_again_when_it_says_so_and_not_before(

@@ -87,12 +87,13 @@ export class Answering {
       if (turn !== this.turn) return;
       this.state.description = description;
       this.state.note = this.source.note ?? "";
+      const wasStarting = this.isFirst;
       this.isFirst = false;
       this.isAway = false;
       this.wait = FIRST_WAIT;
       this.state.changed("description");
       settle(ABOUT);
-      if (wasAway) say("the server is back");
+      if (wasAway) say(wasStarting ? "the server is ready" : "the server is back");
       else if (this.isLoading) say("the network is ready");
       this.isLoading = false;
       this.ready();
@@ -110,7 +111,12 @@ export class Answering {
     const passes = error instanceof SourceError && (error.reason === "unreachable" || error.retryAfter !== null);
     const sentence = error instanceof Error ? error.message : String(error);
     const action = { name: "Ask again", run: () => void this.look() };
-    warn(sentence, { action, about: ABOUT });
+    if (error instanceof SourceError && error.retryAfter !== null) {
+      settle(ABOUT); // it answers, and says when to ask again: nothing is wrong
+      say(`${sentence.replace(/\.$/, "")}; this page waits for it`);
+    } else {
+      warn(sentence, { action, about: ABOUT });
+    }
     this.isAway = passes;
     if (!passes) return;
     const seconds = /** @type {SourceError} */ (error).retryAfter ?? this.wait;

@@ -2,10 +2,11 @@
 
 import { Answering } from "./answering.js";
 import { byId } from "./dom.js";
-import { shown, thumbnail } from "./photos/decode.js";
+import { shown } from "./photos/decode.js";
 import { listen } from "./photos/intake.js";
 import { Photo } from "./photos/photo.js";
 import { PhotoQueue } from "./photos/queue.js";
+import { thumbnail, Thumbnails } from "./photos/thumbnails.js";
 import { State } from "./state.js";
 import { Asking } from "./view/asking.js";
 import { Camera } from "./view/camera.js";
@@ -19,7 +20,6 @@ import { switchTheme } from "./view/theme.js";
 import { showTime } from "./view/time.js";
 import { counted } from "./words.js";
 
-const THUMBNAIL = 88; // pixels: 44 on a screen, or 88 on a dense one
 const PHOTO = "photo"; // what alerts about photos are about
 const PROMISES = new Map([
   ["server", "Each one goes to this page's server and is kept nowhere: not there, and not in this browser."],
@@ -39,6 +39,7 @@ function asking() {
 
 const queue = new PhotoQueue({ asking, changed, away: () => answering.away() });
 const answering = new Answering(state, { ready, closing: () => queue.takeBack(), without });
+const thumbnails = new Thumbnails({ isListed: (photo) => state.photos.includes(photo), made: () => state.changed("photos") });
 const list = new List(state, { choose, remove, retry });
 const table = new Table(state, choose);
 const camera = new Camera(state, { asking, take: (frame) => take([frame]), show });
@@ -55,6 +56,7 @@ function ask(photo, how) {
 
 /** @param {{file: Blob, name: string}[]} taken */
 function take(taken) {
+  if (!taken.length) return;
   camera.close();
   settle(PHOTO);
   const photos = taken.map(({ file, name }) => new Photo(file, name));
@@ -86,7 +88,7 @@ function show(photo, picture = null) {
 async function read(photo) {
   const picture = await shown(photo.file).catch(() => null);
   if (!picture) return;
-  photo.thumbnail ??= thumbnail(picture, THUMBNAIL);
+  photo.thumbnail ??= thumbnail(picture);
   state.changed("photos");
   if (state.chosen !== photo) return;
   state.picture = picture;
@@ -102,11 +104,11 @@ function changed(photo) {
 
 /** @param {Photo} photo */
 function ended(photo) {
-  if (!photo.thumbnail && photo !== state.chosen) void small(photo);
+  if (!photo.thumbnail && photo !== state.chosen) thumbnails.add(photo);
   const names = photo.answer ? Object.keys(photo.answer.faces[0] ?? {}) : [];
   const known = new Set(["box", "score", ...(state.description?.tasks ?? []).map((task) => task.name)]);
   if (names.some((name) => !known.has(name))) void answering.look(); // what is served is another network now
-  const all = [...batch].filter((each) => state.photos.includes(each));
+  const all = [...batch];
   const left = all.filter((each) => each.isUnderWay).length;
   const failed = state.photos.filter((each) => each.state === "failed");
   if (photo.state === "failed") {
@@ -133,17 +135,10 @@ function summary(photos) {
   return `${counted(faces, "face")} found in ${counted(answered.length, "photo")}${without}`;
 }
 
-/** A thumbnail of a photo that is not looked at. @param {Photo} photo */
-async function small(photo) {
-  const picture = await shown(photo.file).catch(() => null);
-  if (!picture) return;
-  photo.thumbnail = thumbnail(picture, THUMBNAIL);
-  state.changed("photos");
-}
-
 /** @param {Photo} photo */
 function remove(photo) {
   queue.cancel(photo);
+  batch.delete(photo);
   const place = state.photos.indexOf(photo);
   state.photos = state.photos.filter((other) => other !== photo);
   state.changed("photos");
@@ -157,6 +152,17 @@ function remove(photo) {
     settle(PHOTO);
     say("");
   }
+}
+
+/** All at once: one after the other, each neighbour would be shown before it goes. */
+function clear() {
+  state.photos = [];
+  batch.clear();
+  document.body.classList.toggle("empty", !camera.webcam.isOpen);
+  show(null);
+  state.changed("photos");
+  settle(PHOTO);
+  say("");
 }
 
 /** @param {Photo} photo */
@@ -200,7 +206,7 @@ function controls() {
   });
   byId("clear").addEventListener("click", () => {
     queue.cancelAll();
-    for (const photo of [...state.photos].reverse()) remove(photo);
+    clear();
     byId("photos").focus();
   });
   byId("webcam").addEventListener("click", () => void camera.open());

@@ -23,7 +23,7 @@ export class State {
     /** @type {Map<string, boolean>} tasks that were switched by hand */
     this.switched = new Map();
     /** @type {Record<string, number>} */
-    this.parameters = {};
+    this.parameters = Object.create(null); // by names of the server's choice
     this.key = "";
     /** @type {Map<string, boolean>} by a layer's name */
     this.layers = new Map();
@@ -77,6 +77,12 @@ export class State {
     const topics = [...this.dirty];
     this.dirty.clear();
     const listeners = new Set(topics.flatMap((topic) => [...(this.listeners.get(topic) ?? [])]));
-    for (const listener of listeners) listener();
+    for (const listener of listeners) {
+      try {
+        listener();
+      } catch (error) {
+        reportError(error); // a view that fails takes no other with it
+      }
+    }
   }
 }

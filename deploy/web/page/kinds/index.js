@@ -13,10 +13,45 @@ import { value } from "./value.js";
 
 /** @type {ReadonlyMap<string, Kind>} */
 const KINDS = new Map(
-  [classes, multilabel, value, points, mask, rotation].map((kind) => /** @type {const} */ ([kind.name, kind])),
+  [classes, multilabel, value, points, mask, rotation].map((kind) => /** @type {const} */ ([kind.name, tolerant(kind)])),
 );
 
 const OF_EVERY_FACE = new Set(["box", "score"]);
+
+/**
+ * A kind that meets answers in another form than its own shows their JSON and draws nothing of them: one odd
+ * answer hides no other.
+ * @param {Kind} kind
+ * @returns {Kind}
+ */
+function tolerant(kind) {
+  /**
+   * @template {unknown[]} Given
+   * @template Result
+   * @param {((...given: Given) => Result) | undefined} method
+   * @param {(...given: Given) => Result} otherwise
+   */
+  const or = (method, otherwise) =>
+    method &&
+    ((/** @type {Given} */ ...given) => {
+      try {
+        return method(...given);
+      } catch {
+        return otherwise(...given);
+      }
+    });
+  return {
+    ...kind,
+    show: (task, answer) => or(kind.show, unknown.show)?.(task, answer) ?? null,
+    brief: (task, answer) => or(kind.brief, unknown.brief)?.(task, answer) ?? "",
+    headline: or(kind.headline, unknown.brief),
+    cells: (task, answer) => or(kind.cells, () => kind.columns(task).map(() => ""))?.(task, answer) ?? [],
+    draw: or(kind.draw, () => []),
+    paint: or(kind.paint, () => undefined),
+    legend: or(kind.legend, () => []),
+    hiddenPoints: or(kind.hiddenPoints, () => null),
+  };
+}
 
 /** @param {Task} task @returns {Kind} */
 export function kindOf(task) {
@@ -36,7 +71,7 @@ export const LAYERS = [...new Set([...KINDS.values()].flatMap((kind) => kind.lay
  * @returns {{task: Task, kind: Kind, answer: any}[]}
  */
 export function answersOf(tasks, face) {
-  const known = tasks.filter((task) => task.name in face);
+  const known = tasks.filter((task) => Object.hasOwn(face, task.name));
   const names = new Set(known.map((task) => task.name));
   const others = Object.keys(face).filter((name) => !names.has(name) && !OF_EVERY_FACE.has(name));
   const all = [...known, ...others.map((name) => ({ name, kind: "", labels: [], unit: "" }))];

@@ -92,10 +92,11 @@ export const mask = {
 
   paint({ context, opacity }, _task, answer) {
     const [[a, b, x], [c, d, y]] = answer.map;
+    const picture = pictureOf(answer); // it throws for a mask that is none, and the context is still as it was
     context.save();
     context.globalAlpha = opacity;
     context.transform(a, c, b, d, x + 0.5, y + 0.5);
-    context.drawImage(pictureOf(answer), -0.5, -0.5);
+    context.drawImage(picture, -0.5, -0.5);
     context.restore();
   },
 

@@ -60,22 +60,6 @@ export function shown(blob) {
 }
 
 /**
- * The middle of a photo as a square of so many pixels.
- * @param {HTMLCanvasElement} picture  as `shown` gives it
- * @param {number} side
- */
-export function thumbnail(picture, side) {
-  const cut = Math.min(picture.width, picture.height);
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = side;
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.imageSmoothingQuality = "high";
-  const [x, y] = [(picture.width - cut) / 2, (picture.height - cut) / 2];
-  context.drawImage(picture, x, y, cut, cut, 0, 0, side, side);
-  return canvas;
-}
-
-/**
  * What is sent of a file: itself, or, of a type that sources don't read and this browser does (GIF, BMP, AVIF;
  * HEIC and TIFF in some), its pixels as PNG or JPEG, upright. What nobody reads is sent as it is, for the
  * source's sentence about it.

@@ -63,8 +63,9 @@ export class PhotoQueue {
     this.#next();
   }
 
+  /** Those that wait first: none of them takes the place of one under way. */
   cancelAll() {
-    for (const photo of [...this.underWay.keys(), ...this.left, ...this.waiting]) this.cancel(photo);
+    for (const photo of [...this.waiting, ...this.left, ...this.underWay.keys()]) this.cancel(photo);
   }
 
   pause() {
@@ -132,6 +133,7 @@ export class PhotoQueue {
         const { description, text } = asking;
         const face = Math.min(Math.max(0, photo.face), answer.faces.length - 1);
         Object.assign(photo, { state: "answered", sentence: "", answer, timings, description, asked: text, face });
+        photo.sent = null; // a copy may be of many megabytes
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -148,7 +150,13 @@ export class PhotoQueue {
     if (!photo.file.size) {
       throw new SourceError("the file is empty or can't be read: choose one with a photo in it", { reason: "empty" });
     }
-    photo.sent ??= await sendable(photo.file);
+    try {
+      await photo.file.slice(0, 1).arrayBuffer(); // fetch would take a file that is gone for a server that is
+      photo.sent ??= await sendable(photo.file);
+    } catch (error) {
+      const sentence = "the file can't be read any more: it was changed, moved or deleted; choose it again";
+      throw new SourceError(sentence, { reason: "file", cause: error });
+    }
     signal.throwIfAborted();
     return source.analyze(photo.sent, { tasks, parameters, signal });
   }

@@ -19,6 +19,7 @@ export class Webcam {
     this.video = video;
     /** @type {MediaStream | null} */
     this.stream = null;
+    this.isOpening = false; // the browser asks for leave, and may do so for long
   }
 
   get isOpen() {
@@ -32,10 +33,13 @@ export class Webcam {
     }
     try {
       const video = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
+      this.isOpening = true;
       this.stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
     } catch (error) {
       const name = error instanceof Error ? error.name : "";
       throw new CameraError(REFUSALS.get(name) ?? `the camera can't be opened (${name}): choose photos instead`);
+    } finally {
+      this.isOpening = false;
     }
     for (const track of this.stream.getTracks()) track.addEventListener("ended", ended);
     this.video.srcObject = this.stream;

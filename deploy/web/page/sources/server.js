@@ -1,5 +1,6 @@
 /** A server's REST door as a source: `GET v1/tasks` and `POST v1/analyze`, relative to the page. */
 
+import { isAnswer, isDescription } from "./form.js";
 import { SourceError } from "./source.js";
 
 /** @import { Answer, Description, Request, Source, Timing } from "./source.js" */
@@ -30,7 +31,9 @@ export class ServerSource {
   /** @returns {Promise<Description>} */
   async describe() {
     const response = await this.#call("v1/tasks", { signal: this.closing.signal });
-    return /** @type {Promise<Description>} */ (json(response));
+    const description = await json(response);
+    if (!isDescription(description)) throw foreign("it describes no tasks");
+    return description;
   }
 
   /**
@@ -48,7 +51,8 @@ export class ServerSource {
     const both = AbortSignal.any([signal, this.closing.signal]);
     const began = performance.now();
     const response = await this.#call(path, { method: "POST", headers, body: photo, signal: both });
-    const answer = /** @type {Answer} */ (await json(response));
+    const answer = await json(response);
+    if (!isAnswer(answer)) throw foreign("its answer is no list of faces");
     const wall = performance.now() - began;
     return { answer, timings: parts(response.headers.get("Server-Timing") ?? "", wall) };
   }
@@ -73,7 +77,7 @@ export class ServerSource {
         headers,
         cache: "no-store",
         credentials: "same-origin", // of a proxy before it; the server itself has no cookies
-        redirect: "error",
+        redirect: "manual",
         referrerPolicy: "no-referrer",
       });
     } catch (error) {
@@ -81,6 +85,11 @@ export class ServerSource {
       throw new SourceError("the server can't be reached: see whether it runs, and ask again", {
         reason: "unreachable",
         cause: error,
+      });
+    }
+    if (response.type === "opaqueredirect") {
+      throw new SourceError("what is before the server sends elsewhere, perhaps to sign in: load this page again", {
+        reason: "http",
       });
     }
     if (!response.ok) throw await refusal(response);
@@ -99,16 +108,18 @@ async function json(response) {
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     if (error instanceof SyntaxError) {
-      throw new SourceError("what answered is no Q-Face server: its answer is no JSON", {
-        reason: "http",
-        cause: error,
-      });
+      throw foreign("its answer is no JSON", error);
     }
     throw new SourceError("the server ended the connection before its answer was whole: ask again", {
       reason: "unreachable",
       cause: error,
     });
   }
+}
+
+/** @param {string} why @param {unknown} [cause] */
+function foreign(why, cause) {
+  return new SourceError(`what answered is no Q-Face server: ${why}`, { reason: "http", cause });
 }
 
 /**

@@ -62,7 +62,7 @@ export class Asking {
       step: isWhole ? 1 : "any",
       min: parameter.minimum,
       max: parameter.maximum,
-      placeholder: parameter.default ?? "none",
+      placeholder: parameter.default ?? "not set",
       value: this.state.parameters[name],
       "aria-describedby": `${id}-bounds`,
     });

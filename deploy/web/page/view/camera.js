@@ -45,7 +45,7 @@ export class Camera {
   }
 
   async open() {
-    if (this.webcam.isOpen) return;
+    if (this.webcam.isOpen || this.webcam.isOpening) return; // a second stream would stay on
     settle(ABOUT);
     try {
       await this.webcam.open(() => {
@@ -53,7 +53,9 @@ export class Camera {
         warn("the camera went away: connect it, and choose Webcam again", { about: ABOUT });
       });
     } catch (error) {
+      const wasClosed = !this.webcam.isOpen && !(error instanceof CameraError);
       this.webcam.close();
+      if (wasClosed) return; // before its first picture
       warn(error instanceof CameraError ? error.message : String(error), { about: ABOUT });
       return;
     }
@@ -94,13 +96,16 @@ export class Camera {
     const photo = new Photo(new Blob(), "webcam");
     photo.isLive = true;
     let rate = 0;
+    /** @type {Asking["source"] | undefined} */
+    let source;
     try {
       while (!live.signal.aborted) {
         const asking = this.asking();
         if (!asking) throw new CameraError("nothing answers yet: start Live again in a moment");
         const began = performance.now();
         const { picture, blob } = await this.webcam.frame();
-        const { source, tasks, parameters, description } = asking;
+        const { tasks, parameters, description } = asking;
+        source = asking.source;
         const { answer, timings } = await source.analyze(blob, { tasks, parameters, signal: live.signal });
         if (live.signal.aborted) break;
         const face = Math.min(Math.max(photo.face, 0), answer.faces.length - 1);
@@ -113,7 +118,9 @@ export class Camera {
         await new Promise((resolve) => setTimeout(resolve)); // the page stays usable with a source that is at once
       }
     } catch (error) {
-      if (!live.signal.aborted) warn(`live ended: ${/** @type {Error} */ (error).message}`, { about: ABOUT });
+      if (live.signal.aborted) return;
+      if (this.asking()?.source !== source) say("live ended, as something else computes now: choose Live again");
+      else warn(`live ended: ${/** @type {Error} */ (error).message}`, { about: ABOUT });
     } finally {
       if (this.live === live) this.#stop();
     }

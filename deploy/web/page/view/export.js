@@ -42,7 +42,7 @@ function rowsOf({ name, answer, description, sentence }, number, tasks) {
     ...face.box,
     face.score,
     ...tasks.flatMap((task) =>
-      task.name in face ? kindOf(task).cells(task, face[task.name]) : kindOf(task).columns(task).map(() => ""),
+      Object.hasOwn(face, task.name) ? kindOf(task).cells(task, face[task.name]) : kindOf(task).columns(task).map(() => ""),
     ),
   ]);
 }

@@ -67,11 +67,10 @@ export class Faces {
     const facts = answersOf(description.tasks, face)
       .filter(({ kind }) => kind.headline)
       .map(({ task, kind, answer: value }) => {
-        const words = shownOr(() => kind.headline?.(task, value) ?? null, value);
-        return h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, words));
+        return h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, kind.headline?.(task, value)));
       });
     const [x0, y0, x1, y1] = face.box;
-    const about = `found at ${percent(face.score)}, ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} pixels`;
+    const about = `score ${percent(face.score)}, ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} pixels`;
     fill(
       body,
       h(
@@ -81,7 +80,7 @@ export class Faces {
         h("div", {}, h("dl", { class: "facts" }, facts), h("p", { class: "small muted" }, about)),
       ),
       answersOf(description.tasks, face).map(({ task, kind, answer: value }) => {
-        const shown = shownOr(() => kind.show(task, value), value);
+        const shown = kind.show(task, value);
         return shown && h("section", { class: "answer" }, h("h4", {}, plain(task.name)), h("div", {}, shown));
       }),
     );
@@ -141,19 +140,4 @@ function headlines({ answer, description }, index) {
   return answersOf(description.tasks, answer.faces[index])
     .flatMap(({ task, kind, answer: value }) => kind.headline?.(task, value) ?? [])
     .slice(0, HEADLINES);
-}
-
-/**
- * What a kind shows; where an answer is not in its form, its JSON: one odd answer hides no other.
- * @template {Node | string | null} Shown
- * @param {() => Shown} show
- * @param {unknown} answer
- */
-function shownOr(show, answer) {
-  try {
-    return show();
-  } catch (error) {
-    console.error(error);
-    return h("pre", { class: "json" }, JSON.stringify(answer, null, 1));
-  }
 }

@@ -48,7 +48,7 @@ export class List {
     const answered = photos.filter((photo) => !photo.isUnderWay).length;
     byId("progress").textContent = answered < photos.length ? `${answered} of ${photos.length}` : String(photos.length || "");
     byId("cancel").hidden = answered === photos.length;
-    byId("clear").hidden = !byId("cancel").hidden;
+    byId("clear").hidden = !byId("cancel").hidden || !photos.length;
   }
 
   /** @param {Photo} photo */
@@ -84,6 +84,7 @@ export class List {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
     const item = /** @type {HTMLElement} */ (event.target).closest("li");
     const { photos } = this.state;
     const here = photos.findIndex((photo) => photo.id === item?.dataset.photo);

@@ -4,7 +4,8 @@ import { byId, fill, h, icon } from "../dom.js";
 
 /** @param {string} sentence */
 export function say(sentence) {
-  byId("status").textContent = sentence;
+  const status = byId("status");
+  if (status.textContent !== sentence) status.textContent = sentence; // the same once more is not read out again
 }
 
 /**

@@ -186,6 +186,7 @@ export class Stage {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
     const { chosen } = this.state;
     const last = (chosen?.answer?.faces.length ?? 0) - 1;
     const group = /** @type {Element} */ (event.target).closest("[data-face]");

@@ -54,7 +54,7 @@ export class Table {
         h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, shown.map((row) => this.#row(row, tasks, isOfAll))),
       ),
-      rows.length ? null : h("p", { class: "line muted" }, photos.length ? "no face, no row" : "no answer yet"),
+      rows.length ? null : h("p", { class: "line muted" }, photos.length ? "no face, no row" : this.state.chosen?.state === "failed" ? "no answer" : "no answer yet"),
     );
     this.#mark();
   }
@@ -72,7 +72,7 @@ export class Table {
       "tr",
       { onclick: select },
       h("th", { scope: "row" }, h("button", { type: "button", class: "link", "aria-label": name }, String(index + 1))),
-      isOfAll ? h("td", { title: photo.name }, photo.name.split("/").at(-1)) : null,
+      isOfAll ? h("td", { class: "file", title: photo.name }, photo.name.split("/").at(-1)) : null,
       h("td", { class: "number" }, percent(face.score)),
       tasks.map((task) => {
         const found = byName.get(task.name);
