@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.helpers.browser.answers import TASKS, Content, answer, description, face
+from tests.helpers.browser.answers import TASKS, answer, description, face
 from tests.helpers.browser.gestures import drop
 from tests.helpers.browser.page_server import PageServer, Reply, one_face, usual_tasks
 from tests.helpers.browser.pictures import Pictures
@@ -51,7 +51,7 @@ def test_what_is_no_answer_and_no_description_is_a_sentence(
 def test_answers_in_another_form_than_their_kinds_hide_no_other(
     page: Page, stand_in: PageServer, pictures: Pictures
 ) -> None:
-    odd: dict[str, Content | None] = {str(task["name"]): None for task in TASKS if task["name"] != "weight"}
+    odd: dict[str, Any] = {str(task["name"]): None for task in TASKS if task["name"] != "weight"}
     huge = face()["regions"] | {"size": [-1, 4], "runs": [[7, 1e9]]}
     stand_in.tasks = lambda _asked: Reply(content=description([*TASKS, *INHERITED]))
     stand_in.analyze = lambda _asked: Reply(content=answer(face(**odd), face(regions=huge)))
