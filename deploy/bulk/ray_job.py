@@ -13,6 +13,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -29,6 +30,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _STORE_BYTES = 256 * 1024 * 1024  # of Ray's object store: some chunks' tables
 _MOST_BLOCKS = 4_096  # into which Ray divides the chunk numbers
 _LOOPBACK = "127.0.0.1"
+_CONNECT_SECONDS = 10.0  # to a cluster's head
 # How often a chunk is computed again whose worker died. What a photo may kill is a process of its own.
 _RETRIES = 5
 
@@ -128,6 +130,8 @@ def _ray(address: str | None, *, workers: int | None) -> Iterator[Any]:
 
 
 def _connected(address: str | None, *, scratch: ScratchFolder | None, workers: int | None) -> Any:
+    if address is not None:
+        _check_answers(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if scratch is not None:
         _set_environment()
@@ -166,6 +170,20 @@ def _connected(address: str | None, *, scratch: ScratchFolder | None, workers: i
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Stopped where nothing listens at host:port: Ray would try for minutes, without a word."""
+    host, _, port = address.rpartition(":")
+    if "/" in host or not host or not port.isdecimal():  # "auto", or of another sort
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise Stopped(
+            f"no Ray cluster answers at {address} ({error}): check the address, and that `ray start --head` "
+            "runs there"
+        ) from error
 
 
 @contextlib.contextmanager

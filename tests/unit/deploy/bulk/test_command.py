@@ -198,6 +198,14 @@ def test_an_output_that_nobody_reads_does_not_change_how_the_run_ended(
     assert "what was found can't be printed (No space left on device)" in capsys.readouterr().err
 
 
+def test_a_cluster_that_does_not_answer_is_named_at_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--tasks", "age", "--output", str(tmp_path / "out"), "--ray-address", "127.0.0.1:1"]
+    assert main([str(photos), *words]) == statuses.STOPPED
+    assert "no Ray cluster answers at 127.0.0.1:1 ([Errno 111]" in capsys.readouterr().err
+
+
 def test_an_empty_source_is_not_the_working_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
