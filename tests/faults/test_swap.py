@@ -28,7 +28,6 @@ from tests.helpers.repositories import FEW_PROCESSES
 from training.tasks import CATALOGUE, Task
 
 CLIENTS = 8
-SWAPS = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,8 @@ def labelling_load(gateway: GatewayServer, pair: Pair, *further: Any) -> Load:
     naming = Naming(gateway.grpc_address, task=pair.task.name, crop=CROP)
     truth = naming.truth(*map(contract_of_network, (pair.task, pair.exchanged)))
     clients = labelling_clients(naming, truth, clients=CLIENTS, deadline=DEADLINE)
-    return Load([*clients, *further], deadline=DEADLINE, pause=0.05)
+    # Every client is under way at each change. More of them would slow down what is starting beside them.
+    return Load([*clients, *further], deadline=DEADLINE, pause=0.2)
 
 
 def contract_of_network(task: Task) -> Contract:
@@ -118,25 +118,22 @@ def contract_of(gateway: GatewayServer) -> str:
 
 
 def test_two_labels_that_change_places_are_never_mixed_up(gateway: GatewayServer, pair: Pair) -> None:
-    """Swapped there and back under eight clients and one of REST, at last by a rollback."""
+    """Swapped, rolled back and swapped again under eight clients and one of REST."""
     main, before = gateway.pid, contract_of(gateway)
     rest = RestWitness(gateway, pair.task)
     with labelling_load(gateway, pair, lambda: rest) as load:
         load.wait_for(50)
         rest.wait_for_one()
-        for turn in range(SWAPS):
+        for task in (pair.exchanged, pair.task, pair.exchanged):
             rest.labels = None
-            gateway.swap(pair.second if turn % 2 == 0 else pair.first)
-            rest.labels = (pair.exchanged if turn % 2 == 0 else pair.task).labels
+            if task is pair.task:
+                gateway.rollback()
+            else:
+                gateway.swap(pair.second)
+            rest.labels = task.labels
             load.wait_for(50)
             rest.wait_for_one()
-            assert (contract_of(gateway) == before) == (turn % 2 == 1)
-        rest.labels = None
-        gateway.rollback()
-        rest.labels = pair.exchanged.labels
-        load.wait_for(50)
-        rest.wait_for_one()
-    assert contract_of(gateway) != before
+            assert (contract_of(gateway) == before) == (task is pair.task)
     assert not unhappy(load), load.summary
     assert {outcome.code for outcome in load.outcomes} == {"OK"}, load.summary
     assert gateway.pid == main
@@ -181,9 +178,11 @@ def test_a_repository_that_can_not_take_over_changes_nothing(
 
 def test_what_was_swapped_in_is_what_comes_back_after_a_fault(gateway: GatewayServer, pair: Pair) -> None:
     """A killed gateway's successor serves what was served last, not what it was started with."""
-    gateway.swap(pair.second)
+    started_with = contract_of_network(pair.task).hash
+    if contract_of(gateway) == started_with:  # no test before swapped
+        gateway.swap(pair.second)
     swapped, main = contract_of(gateway), gateway.pid
+    assert swapped != started_with
     os.kill(main, signal.SIGKILL)
     assert eventually(lambda: is_whole(gateway, (), without=[main]))
     assert contract_of(gateway) == swapped
-    gateway.swap(pair.first)
