@@ -14,7 +14,7 @@ from deploy.gateway.operation.service import GatewayServer
 from tests.helpers.bystanders import eventually, unharmed
 from tests.helpers.prometheus_page import Page
 
-TIMES = 100
+TIMES = 50
 
 
 def expire(address: str, messages: Sequence[bytes]) -> int:
@@ -23,11 +23,11 @@ def expire(address: str, messages: Sequence[bytes]) -> int:
 
 def cancel(address: str, messages: Sequence[bytes]) -> int:
     # To a server a cancelled call looks like an expired one, but for its time: fewer will do.
-    return 4 * leaving.cancel(address, messages, times=TIMES // 4)["CANCELLED"]
+    return 2 * leaving.cancel(address, messages, times=TIMES // 2)["CANCELLED"]
 
 
 def kill(address: str, messages: Sequence[bytes]) -> int:
-    return leaving.kill_clients(address, messages[0], clients=TIMES)
+    return leaving.kill_clients(address, messages[0], clients=TIMES, each=TIMES)
 
 
 ABANDONED = "qface_gateway_abandoned_total"

@@ -32,7 +32,7 @@ def senders(address: str, samples: Samples) -> list[MakeSender]:
 
 @contextlib.contextmanager
 def unharmed(
-    gateway: Any, samples: Samples, *, pause: float = 0.05, same_triton: bool = True
+    gateway: Any, samples: Samples, *, pause: float = 0.2, same_triton: bool = True
 ) -> Iterator[Load]:
     """Eight clients go on meanwhile; none of their requests may be lost or wrong, and nothing may have died.
 
