@@ -1,7 +1,7 @@
 """python -m deploy.web: the page, to try the service with photos of your own, on this machine alone.
 
 Makes the browser's network where it is missing or of old parts, and starts the gateway as
-`python -m deploy.gateway --web` does, with its options; with --browser-only no server at all.
+`python -m deploy.gateway --web --standby never` does, with its options; with --browser-only no server at all.
 Exit status: as of the gateway; of --browser-only 0 after a signal, 2 where it could not start.
 """
 
@@ -19,10 +19,10 @@ from deploy.gateway.options import MAX_PORT
 
 DEFAULT_PORT = 8000
 _HOST = "127.0.0.1"
-_QUIET = (
-    "--log-info",
-    "false",
-)  # of tritonserver: its warnings and errors are seen all the same
+# Of the gateway: a second Triton, kept ready, is half of a start. A later option of the same name counts.
+_WITHOUT_STANDBY = ("--standby", "never")
+# Of tritonserver: its warnings and errors are seen all the same.
+_QUIET = ("--log-info", "false")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if "--" not in further:
         further += ["--", *_QUIET]
-    return gateway_main(["--web", "--host", options.host, "--rest-port", str(options.port), *further])
+    door = ("--web", "--host", options.host, "--rest-port", str(options.port))
+    return gateway_main([*door, *_WITHOUT_STANDBY, *further])
 
 
 def _parser() -> argparse.ArgumentParser:

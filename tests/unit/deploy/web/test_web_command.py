@@ -36,8 +36,8 @@ def test_it_is_the_gateway_with_the_page_and_its_options(
     assert command.main(["--port", "0", "--keys", "keys.toml", "--", "--log-verbose", "1"]) == 0
     first = ["--web", "--host", "127.0.0.1", "--rest-port"]
     assert started == [
-        [*first, "8000", "--", "--log-info", "false"],
-        [*first, "0", "--keys", "keys.toml", "--", "--log-verbose", "1"],
+        [*first, "8000", "--standby", "never", "--", "--log-info", "false"],
+        [*first, "0", "--standby", "never", "--keys", "keys.toml", "--", "--log-verbose", "1"],
     ]
     assert bundles_made == [["-m", "deploy.web.bundle", "--quiet"]] * 2
 
