@@ -42,3 +42,11 @@ def gateway(assembled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def samples(gateway: GatewayServer) -> Samples:
     return Samples(gateway.grpc_address, gateway.models)
+
+
+@pytest.fixture(scope="session")
+def small_gateway(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
+    """One with few models, for tests that kill each, and for those that need few; each leaves it whole."""
+    log = tmp_path_factory.mktemp("small_gateway") / "gateway.log"
+    with log.open("w") as sink, GatewayServer(small, log=sink) as running:
+        yield running

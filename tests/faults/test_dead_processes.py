@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +18,9 @@ REPAIR_SECONDS = 240.0  # on a machine that is four times slower
 
 
 @pytest.fixture(scope="module")
-def gateway(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
+def gateway(small_gateway: GatewayServer) -> GatewayServer:
     """One with few models, as each is killed."""
-    log = tmp_path_factory.mktemp("dying") / "gateway.log"
-    with log.open("w") as sink, GatewayServer(small, log=sink) as running:
-        yield running
+    return small_gateway
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def python_models(samples: Samples) -> list[str]:
 def under_load(gateway: GatewayServer, samples: Samples, fault: str, pid: int) -> Load:
     """The load, after a fault was done to a process under it and everything is whole again."""
     supervisor, triton, main = gateway.supervisor_pid, gateway.triton_pid, gateway.pid
-    with Load(senders(gateway.grpc_address, samples), deadline=DEADLINE, pause=0.1) as load:
+    with Load(senders(gateway.grpc_address, samples), deadline=DEADLINE, pause=0.25) as load:
         load.wait_for(16, timeout=REPAIR_SECONDS)
         for number in FAULTS[fault]:
             if number is signal.SIGCONT:

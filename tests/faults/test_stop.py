@@ -65,11 +65,10 @@ def test_what_was_accepted_is_answered_and_what_comes_later_is_refused(
         assert eventually(lambda: not processes_below(supervisor))
 
 
-def test_nobody_loses_a_request_when_a_gateway_is_stopped_under_load(
-    gateway: GatewayServer, samples: Samples, assembled: Path
-) -> None:
+def test_nobody_loses_a_request_when_a_gateway_is_stopped_under_load(small: Path) -> None:
     """The requests that were begun before the signal are answered too, as far as they had arrived."""
-    with GatewayServer(assembled) as stopping:
+    with GatewayServer(small) as stopping:
+        samples = Samples(stopping.grpc_address, stopping.models)
         load = Load(
             senders(stopping.grpc_address, samples)[:6], deadline=DEADLINE
         )  # those that do not try again

@@ -25,17 +25,17 @@ def client(gateway: GatewayServer) -> Iterator[triton.InferenceServerClient]:
         yield connected
 
 
-def test_the_examples_name_what_our_client_names(small: Path, tmp_path: Path) -> None:
-    with GatewayServer(small) as gateway:
-        with FaceClient(gateway.grpc_address) as ours:
-            (face,) = ours.analyze(ASTRONAUT)
-        for example in EXAMPLES:
-            command = [sys.executable, "-I", str(example), str(ASTRONAUT), gateway.grpc_address]
-            ended = subprocess.run(
-                command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
-            )
-            assert (ended.returncode, ended.stderr) == (0, ""), example
-            assert re.findall(r"^  (\w+): ", ended.stdout, flags=re.MULTILINE) == list(face.answers)
+def test_the_examples_name_what_our_client_names(small_gateway: GatewayServer, tmp_path: Path) -> None:
+    address = small_gateway.grpc_address
+    with FaceClient(address) as ours:
+        (face,) = ours.analyze(ASTRONAUT)
+    for example in EXAMPLES:
+        command = [sys.executable, "-I", str(example), str(ASTRONAUT), address]
+        ended = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), example
+        assert re.findall(r"^  (\w+): ", ended.stdout, flags=re.MULTILINE) == list(face.answers)
 
 
 def test_every_question_that_tritonclient_has_is_answered(
