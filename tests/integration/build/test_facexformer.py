@@ -1,11 +1,10 @@
-"""FaceXFormer exported: any batch, the golden answers in ONNX Runtime and behind a server.
+"""FaceXFormer exported: any batch and the released shape, in ONNX Runtime and OpenVINO.
 
-One export of the whole network takes most of this file's time; everything else is tried on a small one.
+One export in the released shape takes most of this file's time; everything else is tried on a small network.
 """
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,15 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-import tritonclient.grpc as triton
 
 import build.onnx_export
 import build.stages.export
 from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
 from build.onnx_interface import read_graph
-from deploy.gateway.operation.service import GatewayServer
-from runtime.contract import Contract
 from runtime.engines.openvino import OpenVinoEngine
 from runtime.kinds.base import FULL_PRECISION
-from tests.helpers.gateways import PATIENT
-from tests.helpers.networks.released_facexformer import (
-    IMAGES,
-    assert_golden,
-    behind_normalisation,
-    golden_input,
-    released_state,
-)
-from tests.helpers.paths import ROOT
-from tests.helpers.tiny_repository import seal
+from tests.helpers.networks.released_facexformer import released_state
 from training.models import (
     Checkpoint,
     ExportWrapper,
@@ -75,14 +62,12 @@ def exported(checkpoint: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
-def test_engines_answer_any_batch_as_torch_does(checkpoint: Path, exported: Path, batch: int) -> None:
-    loaded = load_checkpoint(checkpoint)
-    pixels = pictures(batch, size=SMALL.input_size, seed=9)
+def assert_engines_answer_as_torch(wrapper: ExportWrapper, exported: Path, *, batch: int) -> None:
+    contract = wrapper.contract
+    pixels = pictures(batch, size=contract.input_size, seed=9)
     with torch.no_grad():
-        answered = ExportWrapper(loaded.model, loaded.contract)(torch.from_numpy(pixels))
+        answered = wrapper(torch.from_numpy(pixels))
     expected = {name: tensor.numpy() for name, tensor in answered.items()}
-    contract = loaded.contract
     allowed = tolerances(contract, precision="fp32")
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     names = list(expected)
@@ -92,6 +77,12 @@ def test_engines_answer_any_batch_as_torch_does(checkpoint: Path, exported: Path
     }.items():
         apart = differences(contract, expected, answers, in_units=False)
         assert all(apart[name] <= allowed[name] for name in names), (engine, apart)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_engines_answer_any_batch_as_torch_does(checkpoint: Path, exported: Path, batch: int) -> None:
+    loaded = load_checkpoint(checkpoint)
+    assert_engines_answer_as_torch(ExportWrapper(loaded.model, loaded.contract), exported, batch=batch)
 
 
 def test_the_file_says_how_faces_are_cut_and_serves_every_task(exported: Path) -> None:
@@ -120,73 +111,26 @@ def test_the_graph_computes_no_shapes(exported: Path) -> None:
     assert nodes.isdisjoint({"Shape", "Expand", "GatherND", "ScatterND", "Einsum", "Mod", "If", "Loop"})
 
 
-@pytest.fixture(scope="module")
-def golden_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contract]:
-    """The whole network by the golden rule, from its first convolution on, and its contract."""
-    model = FaceXFormer(FaceXFormerConfig()).eval()
-    model.load_state_dict(converted(released_state(), model=model))
+def test_engines_answer_as_torch_does_in_the_released_shape(tmp_path: Path) -> None:
+    """With the released sizes and widths, where windows fit, and the first blocks of each stage.
+
+    All 24 blocks answer as the official code does in torch: tests/training/models/test_facexformer.py.
+    """
+    depths = (2, 1, 1, 1)
+    model = FaceXFormer(FaceXFormerConfig(encoder_options={"depths": depths})).eval()
+    model.load_state_dict(converted(first_blocks(released_state(), depths), model=model))
     model.set_explicit_attention()
-    contract = model.contract()
-    with torch.no_grad():
-        whole = build.onnx_export._to_onnx(
-            ExportWrapper(model, contract), size=224, outputs=list(contract.names)
-        )
-    path = tmp_path_factory.mktemp("golden") / "model.onnx"
-    onnx.save(behind_normalisation(whole), path)
-    return path, contract
+    wrapper = ExportWrapper(model, model.contract())
+    exported = build.onnx_export._to_onnx(wrapper, size=224, outputs=list(wrapper.contract.names))
+    onnx.save(exported, tmp_path / "model.onnx")
+    assert_engines_answer_as_torch(wrapper, tmp_path / "model.onnx", batch=2)
 
 
-def test_onnx_runtime_gives_the_official_code_s_answers(golden_network: tuple[Path, Contract]) -> None:
-    path, contract = golden_network
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = list(contract.names)
-    assert_golden(dict(zip(names, session.run(names, {IMAGES: golden_input().numpy()}), strict=True)))
-
-
-@pytest.fixture
-def serving(
-    golden_network: tuple[Path, Contract], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GatewayServer]:
-    """A server of this one face_engine, which takes normalised images instead of pixels."""
-    path, _ = golden_network
-    folder = tmp_path_factory.mktemp("repository")
-    place = folder / "models" / "face_engine"
-    (place / "1").mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "runtime", folder / "lib" / "runtime", ignore=shutil.ignore_patterns("__pycache__")
+def first_blocks(state: Mapping[str, torch.Tensor], depths: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The released state with so many of each stage's blocks."""
+    further = tuple(
+        f"backbone.0.{2 * stage + 1}.{block}."
+        for stage, depth in enumerate(depths)
+        for block in range(depth, 18)
     )
-    shutil.copy(ROOT / "model_repository" / "face_engine" / "1" / "model.py", place / "1")
-    path.rename(place / "1" / "model.onnx")
-    parameters = {
-        "contract": r"{\"hash\":\"none\"}",
-        "runtime": "openvino",
-        "file": "model.onnx",
-        "precision": "fp32",
-    }
-    parameters |= {"threads": "0", "streams": "1"}
-    outputs = {
-        value.name: value.type.tensor_type for value in onnx.load(place / "1" / "model.onnx").graph.output
-    }
-    text = 'backend: "python"\nmax_batch_size: 2\ninstance_group { kind: KIND_CPU count: 1 }\n'
-    text += f'input {{ name: "{IMAGES}" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] }}\n'
-    for name, tensor in outputs.items():
-        kind = "TYPE_UINT8" if tensor.elem_type == onnx.TensorProto.UINT8 else "TYPE_FP32"
-        dims = ", ".join(str(dim.dim_value) for dim in tensor.shape.dim[1:])
-        text += f'output {{ name: "{name}" data_type: {kind} dims: [ {dims} ] }}\n'
-    for key, value in parameters.items():
-        text += f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
-    (place / "config.pbtxt").write_text(text)
-    seal(folder)
-    with (
-        (folder.parent / "golden-server.log").open("w") as sink,
-        GatewayServer(folder, log=sink, arguments=PATIENT) as server,
-    ):
-        yield server
-
-
-def test_a_served_engine_gives_the_official_code_s_answers(serving: GatewayServer) -> None:
-    images = triton.InferInput(IMAGES, (2, 3, 224, 224), "FP32")
-    images.set_data_from_numpy(golden_input().numpy())
-    with triton.InferenceServerClient(serving.grpc_address) as client:
-        answer = client.infer("face_engine", [images], client_timeout=300)
-    assert_golden({output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs})
+    return {name: value for name, value in state.items() if not name.startswith(further)}
