@@ -112,7 +112,7 @@ def test_the_graph_computes_no_shapes(exported: Path) -> None:
 
 
 def test_engines_answer_as_torch_does_in_the_released_shape(tmp_path: Path) -> None:
-    """With the released sizes and widths, where windows fit, and two blocks of each stage, one of them shifted.
+    """With the released sizes and widths, where windows fit, and two blocks of each stage, one shifted.
 
     All 24 blocks answer as the official code does in torch: tests/training/models/test_facexformer.py.
     """
