@@ -171,7 +171,7 @@ check-client: .venv/.made repository ## the client's wheel in a fresh environmen
 	@$(FULL) -m tests.pythons $(ARGS)
 
 .PHONY: check-bulk
-check-bulk: .venv/.made .venv-bulk/.made repository ## 2,000 pictures from a folder and from an S3 server, killed twice: the same bytes as undisturbed? A report (ARGS="--photos N --report FILE"), about 10 minutes
+check-bulk: .venv/.made .venv-bulk/.made repository ## 2,000 pictures from a folder and from an S3 server, killed twice: the same bytes as undisturbed? A report (ARGS="--photos N --report FILE"), 10 to 30 minutes
 	@$(FULL) -m tests.bulk $(ARGS)
 
 # Chart, rules, balancing and the CPU container's substance, with the tools of .venv-deploy and of the system (debootstrap,

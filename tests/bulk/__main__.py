@@ -1,6 +1,6 @@
 """Thousands of pictures answered by `deploy.bulk`, whose processes are killed meanwhile: `make check-bulk`.
 
-    make check-bulk                                             # 2,000 pictures, about 10 minutes
+    make check-bulk                                             # 2,000 pictures, 10 to 30 minutes
     make check-bulk ARGS="--photos 200 --only folder --report FILE"
 
 Made pictures of every sort (`tests/helpers/bulk_pictures.py`) are answered from a folder and from an S3
