@@ -1,0 +1,1 @@
+"""A package, so that the browser ends with its last test: its library keeps an event loop running until then."""
