@@ -1,1 +1,1 @@
-"""A package, so that the browser ends with its last test: its library keeps an event loop running until then."""
+"""A package, so that the browser ends with its last test: its library keeps an event loop until then."""
