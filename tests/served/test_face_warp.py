@@ -19,6 +19,7 @@ from tests.helpers.embedded_servers import HURRIED
 from tests.helpers.encoded_pictures import encode
 
 SIZE = 112
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,15 @@ def test_requests_that_come_together_share_its_batches_and_fail_alone(client: An
         except InferenceServerException as error:
             answers[number] = error
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(pictures))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for _ in range(ROUNDS):  # on a busy machine twelve threads may come one after the other
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(pictures))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (statistics,) = client.get_inference_statistics("face_warp").model_stats
+        if statistics.execution_count < statistics.inference_count:
+            break
     assert "cut short" in str(answers.pop(3))
     assert "can't be decoded" in str(answers.pop(7))
     for number, answer in answers.items():
@@ -66,9 +71,8 @@ def test_requests_that_come_together_share_its_batches_and_fail_alone(client: An
         assert np.abs(answer["pixels"][0].astype(int) - wanted).mean() < 1, number
         np.testing.assert_array_equal(answer["crop_to_photo"][0], back)
         assert answer["photo_size"].tolist() == [[512, 512]]
-    (statistics,) = client.get_inference_statistics("face_warp").model_stats
-    assert statistics.inference_count == 10
-    assert statistics.execution_count < 10
+    assert statistics.inference_count % 10 == 0
+    assert statistics.execution_count < statistics.inference_count
 
 
 def test_where_it_is_missing_every_picture_is_decoded_all_the_same(client: Any) -> None:

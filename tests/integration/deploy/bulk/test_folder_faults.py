@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from deploy.bulk.photo import Status
 from deploy.bulk.statuses import SOME_FAILED, STOPPED
 from tests.helpers.bulk_pictures import BulkPicture
-from tests.helpers.bulk_runs import Ended, Run, finished, run, run_here
+from tests.helpers.bulk_runs import Ended, Run, end_of, finished, run_here, running
 from tests.helpers.fake_v2_server import FakeServer
 
 
@@ -96,12 +95,11 @@ def test_a_full_disk_stops_the_run_without_half_a_file(
     listing = max(path.stat().st_size for path in (whole.folder / "inputs").iterdir())
     assert listing < bound, "the listing has to fit"
 
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))
-
     output = tmp_path / "run"
-    ended = run(folder, "--output", output, *words, preexec_fn=limit)
+    with running(folder, "--output", output, *words) as process:
+        # Long before its first file. Not between fork and exec: gRPC has threads in this process.
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bound, bound))
+        ended = end_of(process)
     assert ended.status == STOPPED, ended
     assert "the same command goes on" in ended.sentence
     kept = Run(output).files
