@@ -1,8 +1,6 @@
 """Pictures that tests drop on the page: good ones, and those that are none."""
 
 import dataclasses
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ from tests.helpers.paths import ASTRONAUT
 from tests.helpers.requests import BOX
 
 FACES = 20
-_HUGE = (10_000, 5_000)  # pixels: 50 million
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
@@ -29,7 +26,6 @@ class Pictures:
     broken: Path  # the first 200 bytes of a JPEG
     empty: Path  # no bytes
     text: Path  # no picture, called one
-    huge: Path  # a PNG of 50 megapixels, 27 kB
 
 
 def make_pictures(folder: Path) -> Pictures:
@@ -43,7 +39,6 @@ def make_pictures(folder: Path) -> Pictures:
         broken=_written(folder / "broken.jpg", ASTRONAUT.read_bytes()[:200]),
         empty=_written(folder / "empty.jpg", b""),
         text=_written(folder / "text.png", b"This is no picture.\n" * 20),
-        huge=_huge(folder / "huge.png"),
     )
 
 
@@ -77,19 +72,3 @@ def _turned(path: Path) -> Path:
     exif[_ORIENTATION] = 6  # turn by 90 degrees clockwise to see it
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=92)
     return path
-
-
-def _huge(path: Path) -> Path:
-    """Black, of one bit a pixel: compressed row by row it never lies in memory."""
-    width, height = _HUGE
-    row = bytes(1 + width // 8)
-    packer = zlib.compressobj(1)
-    packed = b"".join([packer.compress(row * 100) for _ in range(height // 100)]) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
-    return _written(path, b"\x89PNG\r\n\x1a\n" + b"".join([_chunk(*each) for each in chunks]))
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    body = name + content
-    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
