@@ -112,7 +112,8 @@ class AnsweringProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
         )
-        environment.setdefault("OMP_NUM_THREADS", "1")
+        for library in ("OMP", "OPENBLAS"):  # whose further threads would spin on cores that workers have
+            environment.setdefault(f"{library}_NUM_THREADS", "1")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.child", str(theirs.fileno())],
