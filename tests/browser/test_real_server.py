@@ -90,7 +90,7 @@ def test_a_portrait_is_shown_drawn_timed_and_copied_as_it_was_answered(
     parts = [part.split(";dur=") for part in answers.timing().split(", ")]
     times = page.get_by_role("list", name="Parts of the time")
     for name, ms in parts:
-        if name != "total":
+        if name != "total" and float(ms) < 10_000:  # a longer part is shown in seconds
             digits = 0 if float(ms) >= 100 else 1 if float(ms) >= 1 else 2
             expect(times).to_contain_text(f"{name} {float(ms):.{digits}f}\u202fms")
     assert copied(page) == answer
