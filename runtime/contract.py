@@ -9,6 +9,7 @@ are and written again.
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,75 @@ class VisiblePoints(_Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ErrorBounds(_Record):
+    """How the expected error of a task's answer, the tensor T_error, is to be read."""
+
+    unit: str  # of the expected error
+    # (p, f), both increasing: of the true values the share p lies within f times the expected error of the
+    # answer. Measured on faces that the network did not learn.
+    within: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        pairs = [number for pair in self.within for number in pair]
+        increasing = all(a < b for a, b in itertools.pairwise(self.within)) and all(
+            a[1] <= b[1] for a, b in itertools.pairwise(self.within)
+        )
+        if not self.within or not all(map(_is_number, pairs)) or not increasing:
+            raise InvalidContract(f"within of an error must be increasing pairs of numbers: {self.within}")
+        if not all(0 < share < 1 and factor > 0 for share, factor in self.within):
+            raise InvalidContract(
+                f"within of an error must be shares in 0..1 and factors above 0: {self.within}"
+            )
+
+    @classmethod
+    def parse(cls, data: Any, *, where: str) -> Self:
+        """The object under `error`; `where` names the task in messages."""
+        fields = _Fields(data, where=f"error of {where}")
+        pairs = fields.items("within")
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise InvalidContract(f"within in error of {where} must be pairs of numbers: {pairs}")
+        return cls(
+            unit=fields.text("unit"),
+            within=tuple((pair[0], pair[1]) for pair in pairs),
+            extra=fields.others("unit", "within"),
+            key_order=fields.keys,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The object as JSON values."""
+        return self._written({"unit": self.unit, "within": [list(pair) for pair in self.within]}, {})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QualityEntry(_Record):
+    """Which answer states the chance that a crop can be analysed at all, and from which chance on it is."""
+
+    task: str  # a multilabel task
+    label: str  # its label
+    minimum: float  # faces below are left out of a photo's answers where a request says nothing else
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.minimum) and 0 <= self.minimum <= 1):
+            raise InvalidContract(f"minimum of quality is {self.minimum!r} instead of a number in 0..1")
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """The object under `quality`."""
+        fields = _Fields(data, where="quality of the contract")
+        return cls(
+            task=fields.text("task"),
+            label=fields.text("label"),
+            minimum=fields.optional("minimum", None),
+            extra=fields.others("task", "label", "minimum"),
+            key_order=fields.keys,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The object as JSON values."""
+        return self._written({"task": self.task, "label": self.label, "minimum": self.minimum}, {})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskEntry(_Record):
     """One task of a contract."""
 
@@ -84,6 +154,7 @@ class TaskEntry(_Record):
     threshold: float | None = None  # the probability from which a label of a multilabel task is active
     visible_points: VisiblePoints | None = None
     served_by_default: bool = True  # False: served only where the task is named
+    error: ErrorBounds | None = None  # the network also answers how far it may be off: T_error
 
     def __post_init__(self) -> None:
         where = f"task {self.name!r} of the contract"
@@ -110,6 +181,7 @@ class TaskEntry(_Record):
         if not isinstance(default, bool):
             raise InvalidContract(f"default of {where} is {default!r} instead of true or false")
         points = fields.optional("visible_points", None)
+        error = fields.optional("error", None)
         return cls(
             name=fields.text("name"),
             kind=fields.text("kind"),
@@ -118,19 +190,24 @@ class TaskEntry(_Record):
             threshold=fields.optional("threshold", None),
             visible_points=None if points is None else VisiblePoints.parse(points, where=where),
             served_by_default=default,
-            extra=fields.others("name", "kind", "labels", "unit", "threshold", "visible_points", "default"),
+            error=None if error is None else ErrorBounds.parse(error, where=where),
+            extra=fields.others(
+                "name", "kind", "labels", "unit", "threshold", "visible_points", "default", "error"
+            ),
             key_order=fields.keys,
         )
 
     def to_json(self) -> dict[str, Any]:
         """The entry as JSON values."""
         points = None if self.visible_points is None else self.visible_points.to_json()
+        error = None if self.error is None else self.error.to_json()
         return self._written(
             {"name": self.name, "kind": self.kind, "labels": list(self.labels), "unit": self.unit},
             {
                 "threshold": (self.threshold, None),
                 "visible_points": (points, None),
                 "default": (self.served_by_default, True),
+                "error": (error, None),
             },
         )
 
@@ -143,10 +220,19 @@ class Contract(_Record):
     input_size: int  # side in pixels of the square crop that the network sees
     tasks: tuple[TaskEntry, ...]
     crop: str = ALIGNED  # how a face is cut out of its photo: a name in runtime.image.crops.CROPS
+    quality: QualityEntry | None = None  # None: the network does not state it
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.tasks):
             raise InvalidContract(f"the contract names a task twice: {', '.join(self.names)}")
+        quality = self.quality
+        if quality is not None and not any(
+            entry.name == quality.task and quality.label in entry.labels for entry in self.tasks
+        ):
+            raise InvalidContract(
+                f"quality of the contract is label {quality.label!r} of task {quality.task!r}, "
+                "which the contract does not have"
+            )
 
     @functools.cached_property
     def hash(self) -> str:
@@ -180,7 +266,9 @@ class Contract(_Record):
             )
         if not names:
             raise ValueError(f"no task is named: choose from {', '.join(known)}")
-        return dataclasses.replace(self, tasks=tuple(entry for entry in self.tasks if entry.name in names))
+        quality = self.quality if self.quality is not None and self.quality.task in names else None
+        tasks = tuple(entry for entry in self.tasks if entry.name in names)
+        return dataclasses.replace(self, tasks=tasks, quality=quality)
 
     @classmethod
     def parse(cls, data: str | bytes | Mapping[str, Any]) -> Self:
@@ -198,6 +286,7 @@ class Contract(_Record):
                 raise InvalidContract(f"the contract is not JSON ({error})") from None
         fields = _Fields(data, where="the contract")
         version = fields.whole("version")
+        quality = fields.optional("quality", None)
         if version > CONTRACT_VERSION:
             raise InvalidContract(
                 f"the contract has version {version}, and {CONTRACT_VERSION} is the newest that can be read: "
@@ -208,7 +297,8 @@ class Contract(_Record):
             input_size=fields.whole("input_size"),
             tasks=tuple(TaskEntry.parse(entry, number=i) for i, entry in enumerate(fields.items("tasks"))),
             crop=fields.text("crop", absent=ALIGNED),
-            extra=fields.others("version", "input_size", "tasks", "crop", "hash"),
+            quality=None if quality is None else QualityEntry.parse(quality),
+            extra=fields.others("version", "input_size", "tasks", "crop", "quality", "hash"),
             key_order=fields.keys,
         )
         stated = fields.text("hash")
@@ -235,7 +325,10 @@ class Contract(_Record):
                 "input_size": self.input_size,
                 "tasks": [entry.to_json() for entry in self.tasks],
             },
-            {"crop": (self.crop, ALIGNED)},
+            {
+                "crop": (self.crop, ALIGNED),
+                "quality": (None if self.quality is None else self.quality.to_json(), None),
+            },
         )
 
 
