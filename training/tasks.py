@@ -335,6 +335,17 @@ CATALOGUE: dict[str, Task] = by_name(
             mirror=_pairs(_PARSING_11),
             background="background",
         ),
+        # Learned on top of a network (training.train.extend) from how well that network answers
+        # (training.data.quality_set): what a crop is good for depends on who looks at it.
+        Task(
+            name="face_quality",
+            kind="multilabel",
+            labels=("usable",),
+            unit="probability",
+            queries=1,
+            loss="binary_cross_entropy",
+            metric="mean_auc",
+        ),
     )
 )
 

@@ -18,6 +18,12 @@ def test_all_ten_tasks_have_191_queries() -> None:
     assert sum(task.queries for task in tasks.select(tasks.TEN_TASKS)) == 191
 
 
+def test_the_quality_of_a_face_is_one_query_that_no_named_network_has_and_every_server_answers() -> None:
+    task = CATALOGUE["face_quality"]
+    assert (task.labels, task.queries, task.name in tasks.TEN_TASKS) == (("usable",), 1, False)
+    assert make_contract([task], input_size=112).entry(task.name).served_by_default
+
+
 def test_mirroring_twice_gives_the_same_labels() -> None:
     for task in CATALOGUE.values():
         order = task.mirrored_order()
