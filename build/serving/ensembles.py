@@ -1,6 +1,6 @@
 """The ensembles: preprocessing, engine and postprocessing in a row, for one task or for all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from build.onnx_interface import PIXELS
 from build.serving import tensors
@@ -17,12 +17,12 @@ def ensemble(
     inputs = {"face_preprocess": tensors.FACE_INPUTS, "crop_preprocess": tensors.CROP_INPUTS}[preprocess]
     always = tensors.answers(entries, on_request=False)
     outputs = (*tensors.answers(entries), tensors.CONTRACT_HASH)
-    head_names = [entry.name for entry in entries]
     about_photo = [tensor.name for tensor in tensors.about_photo(entries)]
     # A head is mapped only where it is used: Triton requests every output that is mapped from the engine.
     # Inside an ensemble a head is called T_head, so that no tensor of it is named like the ensemble.
-    inner = {head: f"{head}_head" for head in head_names}
-    postprocess = f"{name}_postprocess" if [name] == head_names else "face_postprocess"
+    inner = {head: f"{head}_head" for head in tensors.head_names(entries)}
+    of_task = [name] == [entry.name for entry in entries]
+    postprocess = f"{name}_postprocess" if of_task else "face_postprocess"
     return Ensemble(
         name=name,
         inputs=inputs,
@@ -40,16 +40,17 @@ def ensemble(
                 inputs=inner | {tensor: tensor for tensor in about_photo},
                 outputs={tensor.name: tensor.name for tensor in (*always, tensors.CONTRACT_HASH)},
             ),
-            *(_on_request_step(request, inner[request.entry.name]) for request in on_request(entries)),
+            *(_on_request_step(request, inner) for request in on_request(entries)),
         ),
         parameters=tensors.contract_parameter(contract),
     )
 
 
-def _on_request_step(request: OnRequest, head: str) -> Step:
+def _on_request_step(request: OnRequest, inner: Mapping[str, str]) -> Step:
+    heads = {head: inner[head] for head in tensors.head_names([request.entry])}
     about_photo = tensors.about_photo([request.entry])
     return Step(
         model=request.model,
-        inputs={request.entry.name: head} | {tensor.name: tensor.name for tensor in about_photo},
+        inputs=heads | {tensor.name: tensor.name for tensor in about_photo},
         outputs={request.tensor.name: request.tensor.name},
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from build.onnx_interface import PIXELS, Head
 from build.serving.pbtxt import Tensor
 from runtime.contract import Contract, TaskEntry
-from runtime.kinds import kind_of
+from runtime.heads import answer_tensors, task_heads
 from runtime.postprocess import CONTRACT_TENSOR
 
 IMAGE = Tensor(name="image", datatype="UINT8", dims=(-1,), ragged=True)
@@ -37,11 +37,16 @@ def pixels(contract: Contract) -> Tensor:
 
 def head_tensors(entries: Sequence[TaskEntry], heads: Mapping[str, Head]) -> tuple[Tensor, ...]:
     """The heads of these tasks."""
-    return tuple(head_tensor(entry.name, heads[entry.name]) for entry in entries)
+    return tuple(head_tensor(name, heads[name]) for name in head_names(entries))
+
+
+def head_names(entries: Sequence[TaskEntry]) -> tuple[str, ...]:
+    """The names of these tasks' heads."""
+    return tuple(head.name for entry in entries for head in task_heads(entry))
 
 
 def head_tensor(name: str, head: Head) -> Tensor:
-    """A head by the name of its task."""
+    """A head by its name."""
     return Tensor(name=name, datatype=head.datatype, dims=head.dims)
 
 
@@ -50,14 +55,14 @@ def answers(entries: Sequence[TaskEntry], *, on_request: bool | None = None) -> 
     return tuple(
         Tensor(name=answer.name, datatype=answer.datatype, dims=answer.dims)
         for entry in entries
-        for answer in kind_of(entry).answer_tensors(entry)
+        for answer in answer_tensors(entry)
         if on_request in (None, answer.on_request)
     )
 
 
 def about_photo(entries: Sequence[TaskEntry]) -> tuple[Tensor, ...]:
     """What the answers of these tasks need to know of the photo, beside the heads."""
-    kinds = [kind_of(entry) for entry in entries]
+    kinds = [head.kind for entry in entries for head in task_heads(entry)]
     crop_to_photo = (CROP_TO_PHOTO,) if any(kind.needs_crop_to_photo for kind in kinds) else ()
     photo_size = (PHOTO_SIZE,) if any(kind.needs_photo_size for kind in kinds) else ()
     return (*crop_to_photo, *photo_size)

@@ -13,13 +13,15 @@ from types import MappingProxyType
 from runtime.contract import TaskEntry
 from runtime.kinds.base import Kind
 
+_SHARED = ("base", "expected_error")  # modules that kinds are made of
+
 
 @functools.cache
 def kinds() -> Mapping[str, Kind]:
     """Every kind by its name."""
     found: dict[str, Kind] = {}
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        if module.name != "base":
+        if module.name not in _SHARED:
             kind: Kind = importlib.import_module(f"{__name__}.{module.name}").KIND
             found[kind.name] = kind
     return MappingProxyType(found)

@@ -55,10 +55,9 @@ class PhotoGeometry:
         return not tensor.on_request if self.requested is None else tensor.name in self.requested
 
 
-class Kind(abc.ABC):
-    """A kind of answer. One subclass and instance a module; `runtime.kinds` finds them."""
+class HeadKind(abc.ABC):
+    """What an output of the network is: how answers are made of it, and how far two of it may lie apart."""
 
-    name: str
     needs_crop_to_photo: bool = False  # its answers lie in the photo's frame
     needs_photo_size: bool = False  # its answers mark where the photo ends
     # The largest differences that an engine may have from torch. Full precision: in the head's own numbers.
@@ -68,11 +67,11 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def head(self, count: int) -> HeadTensor:
-        """The network's output for a task with `count` labels."""
+        """The network's output of this kind for a task with `count` labels."""
 
     @abc.abstractmethod
     def answer_tensors(self, entry: TaskEntry) -> tuple[AnswerTensor, ...]:
-        """The tensors of a task's answer."""
+        """The tensors that are made of it in a task's answer."""
 
     @abc.abstractmethod
     def postprocess(
@@ -82,9 +81,6 @@ class Kind(abc.ABC):
 
         `photo.maps` is given where `needs_crop_to_photo` is true.
         """
-
-    def check(self, entry: TaskEntry) -> None:  # noqa: B027  (most kinds need nothing else of an entry)
-        """Raises ValueError where the entry lacks something that this kind needs to answer."""
 
     def difference(self, expected: NDArray[Any], answered: NDArray[Any], *, in_units: bool) -> float:
         """How far two heads [B, ...] of one shape lie apart at most; infinitely where one is not a number.
@@ -101,6 +97,20 @@ class Kind(abc.ABC):
     def unit_text(self, entry: TaskEntry, *, in_units: bool = True) -> str:
         """What stands behind a difference that is shown to people."""
         return ""
+
+
+class Kind(HeadKind):
+    """A kind of answer. One subclass and instance a module; `runtime.kinds` finds them."""
+
+    name: str
+    error: HeadKind | None = None  # the head beside, of tasks whose entry has an `error`; None: never one
+
+    def check(self, entry: TaskEntry) -> None:
+        """Raises ValueError where the entry lacks something that this kind needs to answer."""
+
+    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
+        """The probability of each label [B, K]; ValueError where this kind's heads [B, ...] state none."""
+        raise ValueError(f"an answer of kind {self.name} has no probabilities")
 
 
 def text_tensor(texts: Sequence[str]) -> NDArray[np.object_]:

@@ -32,6 +32,9 @@ class Classes(Kind):
         labels = _label_tensor(entry.labels)[head.argmax(axis=-1)]
         return {f"{entry.name}_probabilities": head, f"{entry.name}_label": labels}
 
+    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
+        return head
+
 
 @functools.cache
 def _label_tensor(labels: tuple[str, ...]) -> NDArray[np.object_]:

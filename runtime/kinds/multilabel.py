@@ -5,6 +5,7 @@ Answer of a task T: T_probabilities FP32 [B, K], and T_active BOOL [B, K], proba
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
@@ -29,6 +30,9 @@ class MultiLabel(Kind):
         self, entry: TaskEntry, head: NDArray[Any], photo: PhotoGeometry
     ) -> dict[str, NDArray[Any]]:
         return {f"{entry.name}_probabilities": head, f"{entry.name}_active": head >= entry.threshold}
+
+    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
+        return head
 
     def check(self, entry: TaskEntry) -> None:
         if entry.threshold is None:

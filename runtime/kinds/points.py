@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
 from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
+from runtime.kinds.expected_error import ExpectedDistance
 
 
 class Points(Kind):
@@ -17,6 +18,7 @@ class Points(Kind):
     needs_crop_to_photo = True
     full_precision_tolerance = 1e-3  # pixels, which count up to the crop's side
     low_precision_tolerance = 0.5  # pixels
+    error = ExpectedDistance(low_precision_tolerance=0.5)
 
     def head(self, count: int) -> HeadTensor:
         return HeadTensor(datatype="FP32", dims=(count, 2))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from runtime.contract import TaskEntry
 from runtime.image.align import in_plane_degrees
 from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
+from runtime.kinds.expected_error import ExpectedError
 from runtime.pose import angles_from_rotation, rotate_in_plane
 
 
@@ -18,6 +19,7 @@ class Rotation(Kind):
     name = "rotation"
     needs_crop_to_photo = True
     low_precision_tolerance = 0.5  # degrees
+    error = ExpectedError(low_precision_tolerance=0.5)
 
     def head(self, count: int) -> HeadTensor:
         return HeadTensor(datatype="FP32", dims=(3, 3))

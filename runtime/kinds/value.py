@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
 from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
+from runtime.kinds.expected_error import ExpectedError
 
 
 class Value(Kind):
     name = "value"
     low_precision_tolerance = 0.5  # in the task's unit
+    error = ExpectedError(low_precision_tolerance=0.5)
 
     def head(self, count: int) -> HeadTensor:
         return HeadTensor(datatype="FP32", dims=(1,))

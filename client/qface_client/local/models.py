@@ -173,7 +173,7 @@ def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, Lo
     from runtime.detect.detector_file import find_detector
     from runtime.detect.search import USUAL_LIMITS
     from runtime.engines.openvino import OpenVinoEngine, batches_for, read_model
-    from runtime.kinds import kind_of
+    from runtime.heads import answer_tensors
 
     try:
         metadata = read_model(path).rt_info["framework"]
@@ -209,9 +209,7 @@ def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, Lo
         parameters=parameters,
         max_batch=_MAX_BATCH,
     )
-    answered = frozenset(
-        tensor.name for entry in contract.tasks for tensor in kind_of(entry).answer_tensors(entry)
-    )
+    answered = frozenset(tensor.name for entry in contract.tasks for tensor in answer_tensors(entry))
     stated = parse_contract(contract.to_text())
 
     def model(name: str, answer: Any, *, batch: int = _MAX_BATCH, **more: Any) -> LocalModel:

@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2 as v2
 
 from deploy.gateway.observability.answer_sums import Watched, watched_tensors
 from runtime.contract import Contract
-from runtime.kinds import kind_of
+from runtime.heads import answer_tensors
 from runtime.parameters import INTERNAL, REQUEST_PARAMETERS, Parameter, parse
 
 WILDCARD = -1
@@ -118,7 +118,7 @@ def _on_request(contract: str) -> frozenset[str]:
         return frozenset(
             tensor.name
             for entry in Contract.parse(contract).tasks
-            for tensor in kind_of(entry).answer_tensors(entry)
+            for tensor in answer_tensors(entry)
             if tensor.on_request
         )
     except ValueError as error:
