@@ -23,7 +23,7 @@ from tests.helpers.gateways import PATIENT
 from tests.helpers.repositories import FEW_PROCESSES
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import TaskResult, evaluate, torch_predict
-from training.evaluation.report import format_metric
+from training.evaluation.tables import format_metric
 from training.models import CONFIGS, Checkpoint, ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE, Task
 from training.train.finetune import finetune

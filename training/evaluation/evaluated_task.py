@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import TaskEntry
+from runtime.contract import ErrorBounds, TaskEntry
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
 from training.tasks import CATALOGUE, Task
@@ -23,6 +23,12 @@ class EvaluatedTask:
     threshold: float  # the probability from which a label counts as present
     input_size: int  # side of the crop in pixels
     fitted: tuple[float, ...] = ()  # a threshold a label, chosen on other faces; empty: none
+    error: ErrorBounds | None = None  # the network also answers how far it may be off
+
+    @property
+    def error_name(self) -> str:
+        """The name of the expected error among predictions."""
+        return f"{self.task.name}_error"
 
     @property
     def metric(self) -> str:
@@ -51,6 +57,7 @@ def evaluated_task(entry: TaskEntry, *, input_size: int) -> EvaluatedTask | None
         order=tuple(task.labels.index(label) for label in labels),
         threshold=0.5 if entry.threshold is None else entry.threshold,
         input_size=input_size,
+        error=entry.error,
     )
 
 
@@ -79,3 +86,26 @@ def checked_predictions(
             "contract: look at the weights"
         )
     return values
+
+
+def checked_errors(
+    evaluated: EvaluatedTask,
+    predictions: Mapping[str, NDArray[Any]],
+    *,
+    faces: FaceSet,
+    indices: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The expected errors [N, E] of a task whose contract has them; ValueError where they can't be any."""
+    name = evaluated.error_name
+    if name not in predictions:
+        raise ValueError(f"the network does not answer {name}, which its contract promises: build it again")
+    errors = np.asarray(predictions[name], np.float64)
+    if errors.ndim != 2 or len(errors) != len(indices):
+        raise ValueError(
+            f"{name} is answered in the shape {list(errors.shape)} about {len(indices)} faces: build it again"
+        )
+    wrong = ~(np.isfinite(errors) & (errors >= 0)).all(axis=1)
+    if wrong.any():
+        first = faces.key(int(indices[int(wrong.argmax())]))
+        raise ValueError(f"{name} of {first} of {faces.name} is not finite or below 0: look at the weights")
+    return errors

@@ -1,7 +1,7 @@
 """Accumulates one task's metrics on one set, batch by batch, and turns them into results."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from training.data.labels import HUMAN
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.bootstrap import Values, Weights, clusters_of, intervals
-from training.evaluation.evaluated_task import EvaluatedTask, checked_predictions
+from training.evaluation.confidence.measures import certainty_statistics, confidence_values, error_statistics
+from training.evaluation.evaluated_task import EvaluatedTask, checked_errors, checked_predictions
 from training.evaluation.metrics import best_of, metric_named
 from training.evaluation.predictors import Predictions, PredictionSource
 from training.evaluation.protocols import main_metric, protocol_deviation
@@ -44,20 +45,28 @@ class FaceStatistics:
         return dataclasses.replace(self, indices=self.indices[chosen], stats=stats)
 
     def values(self, weights: Weights) -> Values:
-        """Every metric for every draw."""
+        """Every metric of the answers for every draw."""
         return kind_of(self.evaluated.task).values(self.evaluated, self.stats, weights)
 
-    def plain(self) -> dict[str, float]:
-        """Every metric of the faces as they are; none without a face."""
+    def all_values(self, weights: Weights) -> Values:
+        """The same, and every metric of how far the network knew that it may be off."""
+        return self.values(weights) | confidence_values(self.evaluated.error, self.stats, weights)
+
+    def plain(self, values: Callable[[Weights], Values] | None = None) -> dict[str, float]:
+        """Every metric (None: of `all_values`) of the faces as they are; none without a face."""
         if not len(self.indices):
             return {}
-        return {name: float(found[0]) for name, found in self.values(np.ones((1, len(self.indices)))).items()}
+        found = (values or self.all_values)(np.ones((1, len(self.indices))))
+        return {name: float(draws[0]) for name, draws in found.items()}
 
-    def estimates(self, faces: FaceSet, bootstrap: Bootstrap) -> dict[str, Estimate]:
-        """Every metric with its interval."""
-        plain = self.plain()
+    def estimates(
+        self, faces: FaceSet, bootstrap: Bootstrap, *, answers_alone: bool = False
+    ) -> dict[str, Estimate]:
+        """Every metric with its interval; `answers_alone` leaves out those of confidence."""
+        values = self.values if answers_alone else self.all_values
+        plain = self.plain(values)
         ends = intervals(
-            self.values,
+            values,
             clusters_of(faces.persons[self.indices]),
             count=bootstrap.draws,
             seed=bootstrap.seed,
@@ -109,10 +118,20 @@ class MetricAccumulator:
         values = checked_predictions(self.evaluated, predictions, faces=faces, indices=indices)[known]
         labels = labels[known]
         self._indices.append(indices[known])
-        self._parts[0].append(kind.per_face(self.evaluated, values, labels))
+        numbers = self._numbers(values, labels)
+        if self.evaluated.error is not None:
+            expected = checked_errors(self.evaluated, predictions, faces=faces, indices=indices)[known]
+            distances = kind.distances(self.evaluated, values, labels)
+            numbers |= error_statistics(distances, expected)
+        self._parts[0].append(numbers)
         for constant, parts in zip(self._constants, self._parts[1:], strict=True):
-            repeated = np.broadcast_to(constant, (len(labels), *constant.shape))
-            parts.append(kind.per_face(self.evaluated, repeated, labels))
+            parts.append(self._numbers(np.broadcast_to(constant, (len(labels), *constant.shape)), labels))
+
+    def _numbers(self, answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
+        kind = kind_of(self.evaluated.task)
+        numbers = kind.per_face(self.evaluated, answers, labels)
+        stated = kind.risk_and_certainty(self.evaluated, answers, labels)
+        return numbers if stated is None else numbers | certainty_statistics(*stated)
 
     @property
     def not_found(self) -> NDArray[np.int64]:
@@ -242,8 +261,12 @@ class _Part:
             if not len(own.indices):
                 continue
             # In one subgroup all ages may be exact, in another all binned: then the metrics differ.
-            value = own.estimates(self.faces, self.bootstrap).get(metric)
-            compared = part.comparison[0].estimates(self.faces, self.bootstrap) if part.comparison else {}
+            value = own.estimates(self.faces, self.bootstrap, answers_alone=True).get(metric)
+            compared = (
+                part.comparison[0].estimates(self.faces, self.bootstrap, answers_alone=True)
+                if part.comparison
+                else {}
+            )
             if value is not None:
                 yield SubgroupResult(
                     by=subgrouping.by,

@@ -1,4 +1,4 @@
-"""Properties of metrics by name. Each metric is computed by the kind that defines it (training.kinds).
+"""Properties of metrics by name. Each is computed by the kind that defines it, or by evaluation.confidence.
 
 A metric is computed in two steps. A kind's `per_face` turns answers and labels of some faces into numbers a
 face (right or wrong, an error, pixels of a class), so that masks need not be kept. `values` turns those
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from training.evaluation.confidence.measures import CONFIDENCE_METRICS
 from training.kinds import kinds
 from training.kinds.base import Metric
 
@@ -22,7 +23,8 @@ from training.kinds.base import Metric
 def metric_named(name: str) -> Metric:
     """A metric by its name, or by that of one label's: "f1/AU1"."""
     base = name.partition("/")[0]
-    found = (metric for kind in kinds().values() for metric in kind.metrics if metric.name == base)
+    of_kinds = (metric for kind in kinds().values() for metric in kind.metrics)
+    found = (metric for metric in (*of_kinds, *CONFIDENCE_METRICS) if metric.name == base)
     return next(found, Metric(name=base))
 
 

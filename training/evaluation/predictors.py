@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import ALIGNED, Contract, InvalidContract, TaskEntry
+from runtime.contract import ALIGNED, Contract, ErrorBounds, InvalidContract, TaskEntry
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluated_task import EvaluatedTask
 from training.kinds import kinds
@@ -20,7 +20,7 @@ from training.kinds import kinds
 if TYPE_CHECKING:
     from torch import nn
 
-    from qface_client import Analysis, Face
+    from qface_client import Analysis, Face, TaskSpec
     from qface_client import Contract as ServedContract
 
 Predictions = dict[str, NDArray[Any]]
@@ -188,7 +188,12 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
 
     entries = [
         TaskEntry(
-            name=task.name, kind=task.kind, labels=task.labels, unit=task.unit, threshold=task.threshold
+            name=task.name,
+            kind=task.kind,
+            labels=task.labels,
+            unit=task.unit,
+            threshold=task.threshold,
+            error=_error_bounds(task),
         )
         for task in contract.tasks
         if task.readable
@@ -206,11 +211,22 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
 
 def predictions_of_faces(faces: Sequence["Face"], contract: "ServedContract") -> Predictions:
     """The client's typed answers for crops of the network's size -> values as the network gives them."""
-    return {
-        task.name: np.stack([kinds()[task.kind].from_client(face[task.name], task.labels) for face in faces])
-        for task in contract.tasks
-        if task.readable
-    }
+    found: Predictions = {}
+    for task in contract.tasks:
+        if task.readable:
+            kind = kinds()[task.kind]
+            answers = [face[task.name] for face in faces]
+            found[task.name] = np.stack([kind.from_client(answer, task.labels) for answer in answers])
+            if _error_bounds(task) is not None:
+                errors = [kind.error_from_client(answer, task.labels) for answer in answers]
+                found[f"{task.name}_error"] = np.stack(errors)
+    return found
+
+
+def _error_bounds(task: "TaskSpec") -> ErrorBounds | None:
+    """How a task's expected error is to be read; None for a server, or a client, that has none."""
+    error = getattr(task, "error", None)
+    return None if error is None else ErrorBounds(unit=error.unit, within=tuple(error.within))
 
 
 def _from_contract(name: str, predict: Predict, contract: Contract) -> Predictor:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.metrics import metric_named
+from training.evaluation.confidence.measures import CONFIDENCE_METRICS
+from training.evaluation.confidence.tables import confidence_tables
 from training.evaluation.predictors import Predictor
 from training.evaluation.published_figures import PublishedFigure
 from training.evaluation.results import Estimate, SubgroupResult, TaskResult
-from training.tasks import CATALOGUE
+from training.evaluation.tables import format_estimate, format_metric, markdown_table
 
 FORMAT = 1
+_CONFIDENCE = {metric.name for metric in CONFIDENCE_METRICS}
 
 
 def as_json(
@@ -92,6 +94,7 @@ def as_markdown(results: Sequence[TaskResult], *, comparison: str | None = None,
     parts = [_main_table(results, comparison), _legend(results, comparison, precision)]
     if others := _others_table(results, comparison):
         parts.append(others)
+    parts += confidence_tables(results, comparison=comparison)
     if subgroups := _subgroup_table(results, comparison):
         parts += ["The same on the faces that people labelled alike:", subgroups]
     for result in results:
@@ -164,8 +167,8 @@ def _subgroup_table(results: Sequence[TaskResult], comparison: str | None) -> st
             group.label,
             _face_count(group),
             result.metric,
-            _format_estimate(result.task, result.metric, group.value),
-            *([_format_estimate(result.task, result.metric, group.comparison)] if comparison else []),
+            format_estimate(result.task, result.metric, group.value),
+            *([format_estimate(result.task, result.metric, group.comparison)] if comparison else []),
         ]
         for result in results
         for group in result.subgroups
@@ -188,7 +191,7 @@ def _others_table(results: Sequence[TaskResult], comparison: str | None) -> str:
         [result.task, result.set_and_subset, name, *_figures(result, name, comparison)]
         for result in results
         for name in result.values
-        if "/" not in name and name != result.metric
+        if "/" not in name and name != result.metric and name not in _CONFIDENCE
     ]
     return (
         markdown_table(("task", "set", "metric", *_networks(comparison), "trivial"), lines) if lines else ""
@@ -237,21 +240,6 @@ def _sent(result: TaskResult) -> str:
     return f"{result.sent}, not found: {result.not_found:,} of {result.faces + result.not_found:,}{left_out}"
 
 
-def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    results = [list(heading), ["---"] * len(heading), *lines]
-    return "\n".join("| " + " | ".join(result) + " |" for result in results)
-
-
-def format_metric(task: str, metric: str, value: float) -> str:
-    """A metric with its unit: "92.86 %", "4.67 years", "2.92 degrees", and "-" where it is not defined."""
-    if math.isnan(value):
-        return "-"
-    if unit := metric_named(metric).unit:
-        return f"{value:.2f} {CATALOGUE[task].unit if unit == 'task' else unit}"
-    return f"{round(100 * value, 2) + 0.0:.2f} %"  # and no -0.00
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a file atomically: on failure the old one stays. ValueError where it can't be written."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -266,22 +254,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _estimate(result: TaskResult, name: str) -> str:
-    return _format_estimate(result.task, name, result.values[name])
+    return format_estimate(result.task, name, result.values[name])
 
 
 def _comparison(result: TaskResult, name: str) -> str:
-    return _format_estimate(result.task, name, result.comparison.get(name))
-
-
-def _format_estimate(task: str, name: str, found: Estimate | None) -> str:
-    if found is None:
-        return "-"
-    text = format_metric(task, name, found.value)
-    if math.isnan(found.low):
-        return text
-    number, _, unit = text.partition(" ")
-    ends = [format_metric(task, name, end).partition(" ")[0] for end in (found.low, found.high)]
-    return f"{number} [{ends[0]}, {ends[1]}] {unit}"
+    return format_estimate(result.task, name, result.comparison.get(name))
 
 
 def _published(result: TaskResult, name: str, found: Sequence[PublishedFigure]) -> str:

@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from training.evaluation.confidence.measures import CONFIDENCE_METRICS
 from training.evaluation.metrics import less_is_better
 from training.evaluation.published_figures import PublishedFigure
+
+_CONFIDENCE = {metric.name for metric in CONFIDENCE_METRICS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ class TaskResult:
 def summary(results: Sequence[TaskResult]) -> dict[str, dict[str, float]]:
     """The values of all metrics by "task on set", as a checkpoint's card records them.
 
-    Metrics of single labels are left out, and those that are not defined on these faces.
+    Metrics of single labels and of confidence are left out, and those that are not defined on these faces.
     """
     return {
         f"{result.task} on {result.set_and_subset}": {
@@ -84,7 +87,11 @@ def summary(results: Sequence[TaskResult]) -> dict[str, dict[str, float]]:
             **{
                 name: round(value, 5)
                 for name, value in (
-                    *((name, found.value) for name, found in result.values.items() if "/" not in name),
+                    *(
+                        (name, found.value)
+                        for name, found in result.values.items()
+                        if "/" not in name and name not in _CONFIDENCE
+                    ),
                     ("trivial", result.constant_baseline[result.metric]),
                 )
                 if not np.isnan(value)

@@ -121,12 +121,17 @@ def photo_source(photos: SetPhotos, analyze: AnalyzePhoto) -> PredictionSource:
         face = matching_face(analysis, to_crop, size=size)
         if face is None:
             return None
-        return {
-            evaluated.task.name: kind_of(evaluated.task).client_answer_in_crop(
-                face[evaluated.task.name], to_crop, labels=evaluated.labels, size=size
+        found: Predictions = {}
+        for evaluated in evaluated_tasks:
+            kind, answer = kind_of(evaluated.task), face[evaluated.task.name]
+            found[evaluated.task.name] = kind.client_answer_in_crop(
+                answer, to_crop, labels=evaluated.labels, size=size
             )
-            for evaluated in evaluated_tasks
-        }
+            if evaluated.error is not None:
+                found[evaluated.error_name] = kind.client_error_in_crop(
+                    answer, to_crop, labels=evaluated.labels
+                )
+        return found
 
     def predict(
         faces: FaceSet, indices: NDArray[np.int64], evaluated_tasks: Sequence[EvaluatedTask]
@@ -136,7 +141,7 @@ def photo_source(photos: SetPhotos, analyze: AnalyzePhoto) -> PredictionSource:
             futures = [pool.submit(predict_one, i, photos[i], evaluated_tasks) for i in indices.tolist()]
             answered = [future.result() for future in futures]
         of_found = [answers for answers in answered if answers is not None]
-        names = [evaluated.task.name for evaluated in evaluated_tasks] if of_found else []
+        names = list(of_found[0]) if of_found else []
         return FoundPredictions(
             predictions={name: np.stack([answers[name] for answers in of_found]) for name in names},
             found=np.array([answers is not None for answers in answered], bool),

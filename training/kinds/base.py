@@ -267,6 +267,26 @@ class Kind(abc.ABC):
         """Which of the numbers of answers [N, ...] can't be an answer."""
         return np.asarray(~np.isfinite(answers))
 
+    # How far an answer may be off -----------------------------------------------------------------------
+
+    def distances(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """[N, E]: how far answers are off, in the unit and the order of T_error; NaN where nobody knows.
+
+        ValueError for a kind without expected errors.
+        """
+        raise ValueError(f"answers of the kind {self.name} have no expected error")
+
+    def risk_and_certainty(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """[N] how wrong each answer is (0..1), and [N] how certain the network was of it.
+
+        None for a kind whose answers state no certainty of their own.
+        """
+        return None
+
     # A server's answers ---------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -281,6 +301,14 @@ class Kind(abc.ABC):
         `to_crop` [2, 3] cuts the crop [size, size] out of the photo.
         """
         return self.from_client(answer, labels)
+
+    def error_from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        """[E]: the expected error of one of the client's typed answers, as the network gives it."""
+        raise ValueError(f"answers of the kind {self.name} have no expected error")
+
+    def client_error_in_crop(self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str]) -> NDArray[Any]:
+        """[E]: the expected error of an answer about a face of a photo, as a network gives it of a crop."""
+        return self.error_from_client(answer, labels)
 
 
 def sides_changed(task: Task, values: Rows, mirrored: NDArray[np.bool_]) -> Rows:

@@ -52,6 +52,7 @@ class Classes(Kind):
         Metric(name="macro_f1"),
         CALIBRATION,
         Metric(name="f1"),
+        Metric(name="recall"),
     )
     paper_metric = "macro_f1"
     exclusive = True
@@ -128,7 +129,15 @@ class Classes(Kind):
             "macro_f1": mean_of_rows(f1),
             CALIBRATION.name: calibration_error(weights, faces["confidence"], right),
             **metric_by_label("f1", evaluated, f1),
+            **metric_by_label("recall", evaluated, recall),
         }
+
+    def risk_and_certainty(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Whether the likeliest class is wrong, and its probability."""
+        wrong = answers.argmax(axis=1) != labels.argmax(axis=1)
+        return wrong.astype(np.float64), answers.max(axis=1).astype(np.float64)
 
     def positives(self, faces: PerFace) -> NDArray[np.int64]:
         return np.asarray(faces["true"].sum(axis=0))

@@ -196,6 +196,14 @@ class MultiLabel(Kind):
         of_labels = {"mean_f1": ("f1", f1)}.get(task.metric, ("accuracy", accuracy))
         return values | metric_by_label(of_labels[0], evaluated, of_labels[1])
 
+    def risk_and_certainty(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The share of a face's known labels that is wrong; the mean probability of what was answered."""
+        wrong = (answers >= evaluated.threshold) != (np.nan_to_num(labels) >= 0.5)
+        risk = mean_of_rows(np.where(np.isnan(labels), np.nan, wrong))
+        return risk, np.maximum(answers, 1 - answers).mean(axis=1, dtype=np.float64)
+
     def positives(self, faces: PerFace) -> NDArray[np.int64]:
         return np.asarray(faces["true"].sum(axis=0))
 

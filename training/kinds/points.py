@@ -147,7 +147,7 @@ class Points(Kind):
 
     def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
         true = labels * evaluated.input_size - 0.5  # from parts of the crop to pixels
-        errors = np.linalg.norm(answers - true, axis=2)
+        errors = self.distances(evaluated, answers, labels)
         error, known = mean_of_rows(errors), ~np.isnan(errors)[..., None]
         least, most = np.where(known, true, np.inf).min(axis=1), np.where(known, true, -np.inf).max(axis=1)
         by_box = ratio(error, np.sqrt(np.prod(most - least, axis=1)))
@@ -170,6 +170,13 @@ class Points(Kind):
             "box_normalized_error": mean(weights, faces["by_box"]),
         }
 
+    def distances(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """[N, K] in the crop's pixels."""
+        true = labels * evaluated.input_size - 0.5
+        return np.asarray(np.linalg.norm(answers - true, axis=2), np.float64)
+
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (len(evaluated.labels), 2)
 
@@ -180,6 +187,13 @@ class Points(Kind):
         self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int
     ) -> NDArray[Any]:
         return transform(self.from_client(answer, labels), to_crop)
+
+    def error_from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        return np.asarray(answer.errors)
+
+    def client_error_in_crop(self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str]) -> NDArray[Any]:
+        scale = math.sqrt(abs(np.linalg.det(np.asarray(to_crop, np.float64)[:, :2])))
+        return self.error_from_client(answer, labels) * scale
 
 
 def five_points(task: Task, label: Sequence[Sequence[float] | None]) -> NDArray[np.float64]:

@@ -145,11 +145,20 @@ class Rotation(Kind):
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # always yaw, pitch, roll
 
+    def distances(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """[N, 3] degrees of yaw, pitch and roll."""
+        return np.asarray(self.per_face(evaluated, answers, labels)["error"], np.float64)
+
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (3, 3)
 
     def from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
         return rotation_from_angles([answer.angles[label] for label in labels])
+
+    def error_from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        return np.array([answer.errors[label] for label in labels], np.float32)
 
     def client_answer_in_crop(
         self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str], size: int

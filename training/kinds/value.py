@@ -131,11 +131,20 @@ class Value(Kind):
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # the last axis is an interval's
 
+    def distances(
+        self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """[N, 1] in the task's unit, to the nearest point of a label's interval."""
+        return np.asarray(self.per_face(evaluated, answers, labels)["error"][:, None], np.float64)
+
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (1,)
 
     def from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
         return np.array([answer.value], np.float32)
+
+    def error_from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
+        return np.array([answer.error], np.float32)
 
 
 def _intervals(

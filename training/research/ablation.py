@@ -28,7 +28,8 @@ from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.evaluation.evaluate import evaluate, torch_predict
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
-from training.evaluation.report import markdown_table, result_as_json, write_text
+from training.evaluation.report import result_as_json, write_text
+from training.evaluation.tables import markdown_table
 from training.kinds import kind_of
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE

@@ -1,0 +1,1 @@
+"""How well a network knows how far its answers may be off."""
