@@ -13,8 +13,17 @@ from typing import Any
 from ._version import __version__
 from .errors import ContractError, InvalidInput, UnknownKind, UnknownTask
 from .kinds import KINDS
+from .kinds._expected_errors import ErrorBounds
 
-__all__ = ["CONTRACT_VERSION", "Contract", "ModelInfo", "TaskSpec", "parse_contract"]
+__all__ = [
+    "CONTRACT_VERSION",
+    "Contract",
+    "ErrorBounds",
+    "ModelInfo",
+    "QualityRule",
+    "TaskSpec",
+    "parse_contract",
+]
 
 CONTRACT_VERSION = 1
 
@@ -34,6 +43,8 @@ class TaskSpec:
     points: tuple[int | None, ...] = ()
     # False: a task that a server has only where who built it named it, and a report only where it is named.
     by_default: bool = True
+    # How the expected error of its answers is read; None: the server states none.
+    error: ErrorBounds | None = None
 
     @property
     def readable(self) -> bool:
@@ -45,7 +56,18 @@ class TaskSpec:
         """Names of the tensors that answer this task; UnknownKind if this client can't read it."""
         if not self.readable:
             raise UnknownKind(unknown_kind(self))
-        return tuple(f"{self.name}_{tensor}" for tensor in KINDS[self.kind].tensors)
+        answer = tuple(f"{self.name}_{tensor}" for tensor in KINDS[self.kind].tensors)
+        return (*answer, self.error_output) if self.states_error else answer
+
+    @property
+    def states_error(self) -> bool:
+        """Whether its answers have an expected error that this client reads."""
+        return self.error is not None and self.readable and KINDS[self.kind].has_errors
+
+    @property
+    def error_output(self) -> str:
+        """Name of the tensor of expected errors, and of its part of the JSON."""
+        return f"{self.name}_error"
 
 
 def unknown_kind(task: TaskSpec) -> str:
@@ -57,6 +79,15 @@ def unknown_kind(task: TaskSpec) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class QualityRule:
+    """Which answer states the chance that a face can be judged at all, and what becomes of the others."""
+
+    task: str
+    label: str  # of the task, whose probability is a face's quality
+    minimum: float  # faces of a photo below it are left out, where a call names no other `min_quality`
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Contract:
     """All tasks of a server. Two contracts of one hash mean the same by the same tensors."""
 
@@ -64,6 +95,7 @@ class Contract:
     input_size: int  # side in pixels of the square crop that the network sees
     tasks: tuple[TaskSpec, ...]
     crop: str = "aligned"  # how the server cuts a face out: upright by eyes and mouth, or another way
+    quality: QualityRule | None = None  # None: the server does not state a face's quality
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +109,7 @@ class Contract:
             "contract": self.hash,
             "input_size": self.input_size,
             "crop": self.crop,
+            **({} if self.quality is None else {"quality": dataclasses.asdict(self.quality)}),
             "tasks": [_task_data(task) for task in self.tasks],
         }
 
@@ -177,11 +210,13 @@ def _read(data: Mapping[str, Any]) -> Contract:
             f"the contract has version {version}, and qface-client {__version__} reads up to "
             f"{CONTRACT_VERSION}: upgrade qface-client"
         )
+    tasks = tuple(_parse_task(entry) for entry in data["tasks"])
     return Contract(
         hash=str(data["hash"] if "hash" in data else data["contract"]),
         input_size=int(data["input_size"]),
-        tasks=tuple(_parse_task(entry) for entry in data["tasks"]),
+        tasks=tasks,
         crop=str(data.get("crop", "aligned")),
+        quality=_parse_quality(data.get("quality"), tasks),
     )
 
 
@@ -201,7 +236,12 @@ def _task_data(task: TaskSpec) -> dict[str, Any]:
         **({} if task.threshold is None else {"threshold": task.threshold}),
         **({} if task.points_task is None else {"visible_points": seen}),
         **({} if task.by_default else {"default": False}),
+        **({} if task.error is None else {"error": _error_data(task.error)}),
     }
+
+
+def _error_data(error: ErrorBounds) -> dict[str, Any]:
+    return {"unit": error.unit, "within": [list(pair) for pair in error.within]}
 
 
 def _parse_task(entry: dict[str, Any]) -> TaskSpec:
@@ -221,4 +261,23 @@ def _parse_task(entry: dict[str, Any]) -> TaskSpec:
         points_task=None if seen is None else str(seen["task"]),
         points=points,
         by_default=entry.get("default") is not False,
+        error=_parse_error(entry.get("error")),
     )
+
+
+def _parse_error(data: Mapping[str, Any] | None) -> ErrorBounds | None:
+    if data is None:
+        return None
+    pairs = tuple((float(share), float(factor)) for share, factor in data["within"])
+    return ErrorBounds(unit=str(data["unit"]), within=pairs)
+
+
+def _parse_quality(data: Mapping[str, Any] | None, tasks: Sequence[TaskSpec]) -> QualityRule | None:
+    if data is None:
+        return None
+    rule = QualityRule(task=str(data["task"]), label=str(data["label"]), minimum=float(data["minimum"]))
+    if not any(task.name == rule.task and rule.label in task.labels for task in tasks):
+        raise ValueError(f"its quality is label {rule.label!r} of task {rule.task!r}, which it does not have")
+    if not 0 <= rule.minimum <= 1:
+        raise ValueError(f"its quality has the minimum {rule.minimum}, which is not in 0..1")
+    return rule

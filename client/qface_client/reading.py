@@ -26,6 +26,7 @@ __all__ = [
     "FACE_OUTPUTS",
     "ENGINE_MODEL",
     "PHOTO_MODEL",
+    "QUALITY_OUTPUT",
     "SEARCH_OUTPUTS",
     "answered_hash",
     "as_box",
@@ -41,6 +42,7 @@ ENGINE_MODEL = "face_engine"
 FACE_OUTPUTS = ("boxes", "scores", "landmarks", "photo_size")
 # Of how the photo was searched; servers from before these were answered have none of them.
 SEARCH_OUTPUTS = ("faces_found", "smallest_face")
+QUALITY_OUTPUT = "faces_below_quality"  # of a server that leaves out faces below a quality
 CONTRACT_OUTPUT = "contract"
 
 
@@ -69,8 +71,8 @@ def read_photo(
     provenance: Provenance | None = None,
 ) -> Analysis:
     """The faces of a photo from `boxes` [N, 4], `scores` [N], `landmarks` [N, 5, 2], `photo_size` [2]
-    (width, height), each task's tensors with N in front, and `faces_found` [1] and `smallest_face` [1] where
-    they were answered."""
+    (width, height), each task's tensors with N in front, and `faces_found` [1], `smallest_face` [1] and
+    `faces_below_quality` [1] where they were answered."""
     if provenance is None:
         provenance = Provenance(contract=contract.hash if contract else "")
     boxes = tensor(tensors, "boxes", shape=(None, 4)).tolist()
@@ -90,8 +92,9 @@ def read_photo(
         )
         for i in range(count)
     ]
-    found, smallest = (
-        tensor(tensors, name, shape=(1,))[0] if name in tensors else None for name in SEARCH_OUTPUTS
+    found, smallest, below = (
+        tensor(tensors, name, shape=(1,))[0] if name in tensors else None
+        for name in (*SEARCH_OUTPUTS, QUALITY_OUTPUT)
     )
     return Analysis(
         faces,
@@ -101,6 +104,7 @@ def read_photo(
         faces_found=None if found is None else int(found),
         smallest_face=None if smallest is None else float(smallest),
         provenance=provenance,
+        faces_below_quality=None if below is None else int(below),
     )
 
 

@@ -93,6 +93,16 @@ class Face:
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *self.answers})
 
+    @property
+    def quality(self) -> float | None:
+        """The chance that the face can be judged at all, in [0, 1], as the server states it.
+
+        None where it states none, or where its task (`contract.quality.task`) was not asked for.
+        """
+        rule = None if self.contract is None else self.contract.quality
+        answer = None if rule is None else self.answers.get(rule.task)
+        return None if rule is None or answer is None else answer.chance(rule.label)
+
     def _missing(self, name: str) -> str:
         for task in self.contract.tasks if self.contract else ():
             if task.name == name and not task.readable:
@@ -107,13 +117,21 @@ class Face:
         return f"Face(box=({box}), score={self.score:.3f}, tasks=[{', '.join(self.answers)}])"
 
     def to_dict(self, *, provenance: bool = False) -> dict[str, Any]:
-        """Plain data: `box`, `score`, then one key a task; `provenance` last, where it is wanted."""
-        return {
+        """Plain data: `box`, `score`, `quality`, then one key a task; `provenance` last, where it is wanted.
+
+        Behind a task T stands `T_error`, its expected error. What the server does not state is left out.
+        """
+        quality = self.quality
+        data: dict[str, Any] = {
             "box": [round(float(edge), 2) for edge in self.box],
             "score": round(float(self.score), 4),
-            **{task: answer.to_dict() for task, answer in self.answers.items()},
-            **({"provenance": self.provenance.to_dict()} if provenance else {}),
+            **({} if quality is None else {"quality": round(quality, 4)}),
         }
+        for task, answer in self.answers.items():
+            data[task] = answer.to_dict()
+            if (error := answer.error_dict()) is not None:
+                data[f"{task}_error"] = error
+        return data | ({"provenance": self.provenance.to_dict()} if provenance else {})
 
     def to_json(self) -> dict[str, Any]:
         """`to_dict()` by its older name: plain data, no text."""
@@ -128,19 +146,19 @@ class Face:
         InvalidInput where the data is not of it.
         """
         with _refused(contract):
-            tasks = {name: value for name, value in data.items() if name not in _PLACE}
+            answers = _answers(data, contract)
             x0, y0, x1, y1 = map(float, data["box"])
             return cls(
                 box=(x0, y0, x1, y1),
                 score=float(data["score"]),
                 landmarks5=None,
-                answers={name: _answer(value, name, contract) for name, value in tasks.items()},
+                answers=answers,
                 contract=contract,
                 provenance=_provenance(data, contract),
             )
 
 
-_PLACE = ("box", "score", "provenance")  # of a face's data; all else is tasks
+_PLACE = ("box", "score", "quality", "provenance")  # of a face's data; all else is of tasks
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Face))
 
 
@@ -150,9 +168,20 @@ class Analysis(Sequence[Face]):
     `faces_found`: how many faces the photo shows at `min_score`; more than are here where the server or
     `max_faces` left some out. `smallest_face`: the longer side, in the photo's pixels, from which on nine of
     ten faces are found (`min_face` makes it smaller); None of a server that does not return it.
+    `faces_below_quality`: how many of the found faces are not here, as their quality is below `min_quality`;
+    None of a server that does not state a face's quality.
     """
 
-    __slots__ = ("contract", "faces", "faces_found", "height", "provenance", "smallest_face", "width")
+    __slots__ = (
+        "contract",
+        "faces",
+        "faces_below_quality",
+        "faces_found",
+        "height",
+        "provenance",
+        "smallest_face",
+        "width",
+    )
 
     def __init__(
         self,
@@ -164,6 +193,7 @@ class Analysis(Sequence[Face]):
         faces_found: int | None = None,
         smallest_face: float | None = None,
         provenance: Provenance = _UNSTATED,
+        faces_below_quality: int | None = None,
     ) -> None:
         self.faces = tuple(faces)
         self.width = width
@@ -172,6 +202,7 @@ class Analysis(Sequence[Face]):
         self.faces_found = len(self.faces) if faces_found is None else faces_found
         self.smallest_face = smallest_face
         self.provenance = provenance
+        self.faces_below_quality = faces_below_quality
 
     @overload
     def __getitem__(self, index: int) -> Face: ...
@@ -205,11 +236,13 @@ class Analysis(Sequence[Face]):
 
         `provenance`: also `provenance`, that of the photo, as the last key.
         """
+        below = self.faces_below_quality
         return {
             **({} if file is None else {"file": file}),
             "width": self.width,
             "height": self.height,
             "faces_found": self.faces_found,
+            **({} if below is None else {"faces_below_quality": below}),
             "smallest_face": None if self.smallest_face is None else round(self.smallest_face, 2),
             "faces": [face.to_dict() for face in self.faces],
             **({"provenance": self.provenance.to_dict()} if provenance else {}),
@@ -232,6 +265,7 @@ class Analysis(Sequence[Face]):
         """
         with _refused(contract):
             provenance, smallest = _provenance(data, contract), data["smallest_face"]
+            below = data.get("faces_below_quality")
             faces = [Face.from_dict(face, contract) for face in data["faces"]]
             return cls(
                 [dataclasses.replace(face, provenance=provenance) for face in faces],
@@ -241,23 +275,30 @@ class Analysis(Sequence[Face]):
                 faces_found=int(data["faces_found"]),
                 smallest_face=None if smallest is None else float(smallest),
                 provenance=provenance,
+                faces_below_quality=None if below is None else int(below),
             )
 
     @staticmethod
     def json_schema(contract: Contract) -> dict[str, Any]:
         """What `to_dict` gives of answers by this contract, in the words of JSON Schema (2020-12)."""
         count, share = {"type": "integer", "minimum": 0}, PROBABILITY
-        tasks = {task.name: KINDS[task.kind].json_schema(task) for task in contract.tasks if task.readable}
-        face = object_schema({"box": array_schema(NUMBER, length=4), "score": share, **tasks})
-        face["required"] = ["box", "score"]  # and the tasks that were asked for
+        asked: dict[str, Any] = {} if contract.quality is None else {"quality": share}
+        for task in contract.tasks:
+            if task.readable:
+                asked[task.name] = KINDS[task.kind].json_schema(task)
+            if task.states_error:
+                asked[task.error_output] = KINDS[task.kind].error_schema(task)
+        face = {"box": array_schema(NUMBER, length=4), "score": share, **asked}
         return object_schema(
             {
                 "width": count,
                 "height": count,
                 "faces_found": count,
+                **({} if contract.quality is None else {"faces_below_quality": count}),
                 "smallest_face": {"type": ["number", "null"]},
-                "faces": array_schema(face),
-            }
+                "faces": array_schema(object_schema(face, optional=asked)),
+            },
+            optional=("faces_below_quality",),
         )
 
 
@@ -284,11 +325,20 @@ def _refused(contract: Contract | None) -> Iterator[None]:
         raise InvalidInput(f"the data is not what to_dict() gives of answers by {of} ({reason})") from error
 
 
-def _answer(data: Any, name: str, contract: Contract | None) -> Answer:
-    task = next((task for task in (contract.tasks if contract else ()) if task.name == name), None)
-    if task is None or not task.readable:
-        raise ValueError(f"it has no task {name!r} that can be read")
-    return KINDS[task.kind].parse(data, task)
+def _answers(data: Mapping[str, Any], contract: Contract | None) -> dict[str, Answer]:
+    """By task, in the order of a face's data, with their expected errors."""
+    tasks = {task.name: task for task in (contract.tasks if contract else ()) if task.readable}
+    errors = {task.error_output: name for name, task in tasks.items() if task.states_error and name in data}
+    answers: dict[str, Answer] = {}
+    for name, value in data.items():
+        if name in tasks and name not in _PLACE:
+            answers[name] = KINDS[tasks[name].kind].parse(value, tasks[name])
+        elif name not in _PLACE and name not in errors:
+            raise ValueError(f"it has no task {name!r} that can be read")
+    for name in errors.keys() & data.keys():
+        task = tasks[errors[name]]
+        answers[task.name] = KINDS[task.kind].with_error(answers[task.name], data[name], task)
+    return answers
 
 
 def _provenance(data: Mapping[str, Any], contract: Contract | None) -> Provenance:

@@ -1,5 +1,6 @@
 """Answers of every kind with numbers drawn at random: as a client reads them, without a server."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qface_client import Analysis
-from qface_client.contract import Contract, parse_contract
+from qface_client.contract import Contract, ErrorBounds, parse_contract
 from qface_client.reading import read_photo
 from runtime.kinds.mask import as_png
 from training.contract import make_contract
@@ -20,6 +21,19 @@ CONTRACT = parse_contract(json.dumps(make_contract(list(CATALOGUE.values()), inp
 def task_of(kind: str) -> Any:
     """The first task of a kind."""
     return next(task for task in CONTRACT.tasks if task.kind == kind)
+
+
+def stating_errors(contract: Contract) -> Contract:
+    """The contract of a server that also answers how far it may be off, where a kind can."""
+    bounds = ((0.5, 0.7), (0.8, 1.6), (0.95, 3.0))
+    kinds = ("value", "rotation", "points")
+    tasks = tuple(
+        dataclasses.replace(task, error=ErrorBounds(unit=task.unit, within=bounds))
+        if task.kind in kinds
+        else task
+        for task in contract.tasks
+    )
+    return dataclasses.replace(contract, tasks=tasks, hash="states-errors")
 
 
 def tensors_of(
@@ -44,6 +58,7 @@ def tensors_of(
             "value": np.full((count, 1), 31.25, np.float32),
             "angles": np.tile(np.arange(size, dtype=np.float32), (count, 1)),
             "points": random.random((count, size, 2), np.float32),
+            "error": np.linspace(1, 5, count * size, dtype=np.float32).reshape(count, size),
             "png": np.array([[_mask(random, side)] for _ in range(count)], object).reshape(count, 1),
             "map": np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
         }

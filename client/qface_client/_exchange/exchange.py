@@ -25,6 +25,7 @@ from ..reading import (
     ENGINE_MODEL,
     FACE_OUTPUTS,
     PHOTO_MODEL,
+    QUALITY_OUTPUT,
     SEARCH_OUTPUTS,
     answered_hash,
     as_box,
@@ -353,7 +354,7 @@ class Exchange:
                 yield Pause(seconds=min(PAUSE_SECONDS * attempt, self._models.left(deadline)))
             yield from self._models.model_for(model, parameters, optional, deadline)
             info, selected = yield from self._models.known_tasks(model, tasks, deadline)
-            answered = (name for name in optional if name in info.outputs)
+            answered = (name for name in (*optional, QUALITY_OUTPUT) if name in info.outputs)
             of_tasks = (output for task in selected for output in task.outputs)
             outputs = (*of_tasks, *extra, *answered, CONTRACT_OUTPUT)
             infer = Infer(

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -80,6 +80,14 @@ class Answer(abc.ABC):
     def to_json(self) -> Any:
         """`to_dict` by its older name: plain data, no text."""
         return self.to_dict()
+
+    def error_dict(self) -> Any:
+        """The expected error as plain data, in the form of `to_dict`; None: the server states none."""
+        return None
+
+    def chance(self, label: str) -> float | None:
+        """The probability that a label is present; None: the answer has no such probabilities."""
+        return None
 
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
         """Plain values of the columns that the answer's kind has for its task, in their order."""
@@ -159,6 +167,7 @@ class Kind(abc.ABC):
 
     name: str  # as the contract spells it
     tensors: tuple[str, ...]  # T_probabilities for a task T, and so on
+    has_errors = False  # whether answers have an expected error, T_error, where the contract has its bounds
 
     @abc.abstractmethod
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Answer]:
@@ -167,6 +176,10 @@ class Kind(abc.ABC):
     def parse(self, data: Any, task: "TaskSpec") -> Answer:
         """The answer of which `to_dict` gave this data, to its digits; any error where none did."""
         raise NotImplementedError(f"answers of kind {self.name!r} are not read from data")
+
+    def with_error(self, answer: Any, data: Any, task: "TaskSpec") -> Answer:
+        """The answer, which `parse` gave, with the expected error of which `error_dict` gave this data."""
+        raise NotImplementedError(f"answers of kind {self.name!r} have no expected error")
 
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
         """The columns of a table with one row a face that `cells` of the task's answers fills; (): none."""
@@ -178,6 +191,10 @@ class Kind(abc.ABC):
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         """What `to_dict` of the task's answers gives, in the words of JSON Schema; {}: anything."""
+        return {}
+
+    def error_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        """The same of `error_dict`."""
         return {}
 
 
@@ -250,12 +267,15 @@ PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}  # as JSON Schema
 NUMBER = {"type": "number"}
 
 
-def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON Schema of an object that has just these properties."""
+SIZE = {"type": "number", "minimum": 0}  # of an error
+
+
+def object_schema(properties: Mapping[str, Any], *, optional: Collection[str] = ()) -> dict[str, Any]:
+    """JSON Schema of an object that has just these properties, the `optional` ones of them or not."""
     return {
         "type": "object",
         "properties": dict(properties),
-        "required": list(properties),
+        "required": [name for name in properties if name not in optional],
         "additionalProperties": False,
     }
 

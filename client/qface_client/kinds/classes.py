@@ -48,6 +48,9 @@ class Classification(Deferred):
     def to_dict(self) -> dict[str, Any]:
         return {"label": self.label, "probabilities": rounded(self.probabilities, digits=4)}
 
+    def chance(self, label: str) -> float | None:
+        return self.probabilities.get(label)
+
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
         return [self.label, self.probability, *(self.probabilities[label] for label in task.labels)]
 

@@ -76,6 +76,9 @@ class MultiLabel(Mapping[str, float], Deferred):
     def to_dict(self) -> Any:
         return rounded(self._probabilities, digits=4)
 
+    def chance(self, label: str) -> float | None:
+        return self._probabilities.get(label)
+
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
         return [ACTIVE_SEPARATOR.join(self._active), *(self[label] for label in task.labels)]
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._expected_errors import ErrorBounds, factor_of
 from .base import (
     BACK,
     NUMBER,
+    SIZE,
     Answer,
     Canvas,
     Column,
@@ -34,6 +36,19 @@ class Points(Answer):
 
     xy: NDArray[np.float32]
     labels: tuple[str, ...]
+    errors: NDArray[np.float32] | None = None  # [K]: how far each is expected to be off; None: not stated
+    bounds: ErrorBounds | None = None  # how `errors` are read
+
+    def radii(self, share: float) -> NDArray[np.float32] | None:
+        """How far around each point the true one lies in `share` of such answers, FP32 [K], in pixels of the
+        photo; None where no error is stated.
+
+        ValueError where `share` is not between 0 and 1.
+        """
+        factor = factor_of(self.bounds, share)
+        if factor is None or self.errors is None:
+            return None
+        return self.errors * np.float32(factor)
 
     def __getitem__(self, key: str | int) -> NDArray[np.float32]:
         """The point [2] of a label or an index; KeyError or IndexError where there is none."""
@@ -60,8 +75,13 @@ class Points(Answer):
     def to_dict(self) -> list[list[float]]:
         return [[round(x, 2), round(y, 2)] for x, y in self.xy.tolist()]
 
+    def error_dict(self) -> list[float] | None:
+        return None if self.errors is None else [round(error, 2) for error in self.errors.tolist()]
+
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
-        cells: list[float] = self.xy.ravel().tolist()
+        cells: list[float | None] = self.xy.ravel().tolist()
+        if task.states_error:
+            cells += [None] * len(self) if self.errors is None else self.errors.tolist()
         return cells
 
     def drawn_caption(self, name: str) -> list[Row]:
@@ -81,27 +101,47 @@ class Points(Answer):
 
 
 class PointSets(Kind):
-    """`T_points` FP32 [N, K, 2]."""
+    """`T_points` FP32 [N, K, 2], and `T_error` [N, K]: the expected distance to each true point."""
 
     name = "points"
     tensors = ("points",)
+    has_errors = True
 
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Points]:
-        points = tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2))
-        return [Points(xy=row, labels=task.labels) for row in rows(points)]
+        points = rows(tensor(tensors, f"{task.name}_points", shape=(count, len(task.labels), 2)))
+        if not task.states_error:
+            return [Points(xy=row, labels=task.labels) for row in points]
+        errors = rows(tensor(tensors, task.error_output, shape=(count, len(task.labels))))
+        return [
+            Points(xy=row, labels=task.labels, errors=expected, bounds=task.error)
+            for row, expected in zip(points, errors, strict=True)
+        ]
 
     def parse(self, data: Any, task: "TaskSpec") -> Points:
-        xy = np.array(data, np.float32).reshape(len(task.labels), 2)
-        xy.flags.writeable = False
-        return Points(xy=xy, labels=task.labels)
+        return Points(xy=_read_only(data, shape=(len(task.labels), 2)), labels=task.labels)
+
+    def with_error(self, answer: Points, data: Any, task: "TaskSpec") -> Points:
+        errors = _read_only(data, shape=(len(task.labels),))
+        return dataclasses.replace(answer, errors=errors, bounds=task.error)
 
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
-        """x and y of each point, in the photo's pixels."""
-        names = (f"{task.name}.{label}.{axis}" for label in task.labels for axis in ("x", "y"))
+        """x and y of each point in the photo's pixels; behind them all, each point's expected error."""
+        names = [f"{task.name}.{label}.{axis}" for label in task.labels for axis in ("x", "y")]
+        if task.states_error:
+            names += [f"{task.name}.{label}.error" for label in task.labels]
         return [Column(name=name, dtype="float32", digits=2) for name in names]
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return array_schema(array_schema(NUMBER, length=2), length=len(task.labels))
+
+    def error_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        return array_schema(SIZE, length=len(task.labels))
+
+
+def _read_only(data: Any, *, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    array = np.array(data, np.float32).reshape(shape)
+    array.flags.writeable = False
+    return array
 
 
 KIND = PointSets()

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._distributions import Chart, Numbers, Tally
+from ._expected_errors import ErrorBounds, factor_of
 from .base import (
     BACK,
     NUMBER,
+    SIZE,
     Answer,
     Canvas,
     Colour,
@@ -19,6 +21,7 @@ from .base import (
     Tensors,
     by_labels,
     named,
+    no_label,
     object_schema,
     plain,
     rounded,
@@ -40,22 +43,46 @@ class Rotation(Answer):
     """
 
     angles: Mapping[str, float]
+    errors: Mapping[str, float] | None = None  # expected, absolute, by label; None: the server states none
+    bounds: ErrorBounds | None = dataclasses.field(default=None, repr=False)  # how `errors` are read
+
+    def interval(self, label: str, share: float) -> tuple[float, float] | None:
+        """Between which degrees the true angle lies in `share` of such answers; None: no error is stated.
+
+        It may reach beyond 180. KeyError for an angle that there is not, ValueError where `share` is not
+        between 0 and 1.
+        """
+        if label not in self.angles:
+            raise no_label(label, self.angles)
+        factor = factor_of(self.bounds, share)
+        if factor is None or self.errors is None:
+            return None
+        angle, reach = self.angles[label], factor * self.errors[label]
+        return angle - reach, angle + reach
 
     def __getattr__(self, name: str) -> float:
-        if name.startswith("_") or name == "angles":
+        if name.startswith("_") or name in _FIELDS:
             raise AttributeError(name)
         if name not in self.angles:
             raise AttributeError(f"a rotation has no {name!r}: it has {', '.join(self.angles)}")
         return self.angles[name]
 
     def __repr__(self) -> str:
-        return f"Rotation(angles={rounded(self.angles, digits=2)})"
+        errors = "" if self.errors is None else f", errors={rounded(self.errors, digits=2)}"
+        return f"Rotation(angles={rounded(self.angles, digits=2)}{errors})"
 
     def to_dict(self) -> dict[str, float]:
         return rounded(self.angles, digits=2)
 
+    def error_dict(self) -> dict[str, float] | None:
+        return None if self.errors is None else rounded(self.errors, digits=2)
+
     def cells(self, task: "TaskSpec") -> Sequence[Any]:
-        return [self.angles[label] for label in task.labels]
+        angles = [self.angles[label] for label in task.labels]
+        if not task.states_error:
+            return angles
+        errors = self.errors or {}
+        return [cell for label in task.labels for cell in (self.angles[label], errors.get(label))]
 
     def caption(self, name: str) -> list[Row]:
         angles = (f"{label} {round(degrees):d}°" for label, degrees in self.angles.items())
@@ -74,6 +101,9 @@ class Rotation(Answer):
             pen.dot(*end, colour=colour, radius=width * 1.2)
 
 
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Rotation))
+
+
 def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
     """Unit vectors of the face's x, y and forward axis in the photo (x right, y down, z into the scene).
 
@@ -89,21 +119,34 @@ def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
 
 
 class Rotations(Kind):
-    """`T_angles` FP32 [N, 3]."""
+    """`T_angles` FP32 [N, 3], and `T_error` [N, 3]: the expected absolute error of each, in degrees."""
 
     name = "rotation"
     tensors = ("angles",)
+    has_errors = True
 
     def read(self, tensors: Tensors, task: "TaskSpec", count: int) -> Sequence[Rotation]:
-        angles = tensor(tensors, f"{task.name}_angles", shape=(count, len(task.labels)))
-        return [Rotation(angles=named(task, row)) for row in angles]
+        shape = (count, len(task.labels))
+        angles = tensor(tensors, f"{task.name}_angles", shape=shape)
+        if not task.states_error:
+            return [Rotation(angles=named(task, row)) for row in angles]
+        errors = tensor(tensors, task.error_output, shape=shape)
+        return [
+            Rotation(angles=named(task, row), errors=named(task, expected), bounds=task.error)
+            for row, expected in zip(angles, errors, strict=True)
+        ]
 
     def parse(self, data: Any, task: "TaskSpec") -> Rotation:
         return Rotation(angles=by_labels(data, task))
 
+    def with_error(self, answer: Rotation, data: Any, task: "TaskSpec") -> Rotation:
+        return dataclasses.replace(answer, errors=by_labels(data, task), bounds=task.error)
+
     def columns(self, task: "TaskSpec") -> Sequence[Column]:
-        """Each angle, in degrees."""
-        return [Column(name=f"{task.name}.{label}", dtype="float32", digits=2) for label in task.labels]
+        """Each angle in degrees, and its expected error."""
+        ends = ("", ".error") if task.states_error else ("",)
+        names = (f"{task.name}.{label}{end}" for label in task.labels for end in ends)
+        return [Column(name=name, dtype="float32", digits=2) for name in names]
 
     def tally(self, task: "TaskSpec") -> Tally:
         """A histogram an angle."""
@@ -111,6 +154,9 @@ class Rotations(Kind):
 
     def json_schema(self, task: "TaskSpec") -> dict[str, Any]:
         return object_schema(dict.fromkeys(task.labels, NUMBER))
+
+    def error_schema(self, task: "TaskSpec") -> dict[str, Any]:
+        return object_schema(dict.fromkeys(task.labels, SIZE))
 
 
 class _Angles(Tally):
