@@ -6,7 +6,6 @@ nodes, which loses nothing because checkpoints are rounded to fp16 (those of a c
 FILE.json beside it is the report.
 """
 
-import dataclasses
 import hashlib
 import json
 import warnings
@@ -34,7 +33,9 @@ from build.onnx_interface import FIRST_FAMILY, PIXELS, read_graph
 from build.serving.batching_and_queues import COMPARED_BATCHES, MAX_BATCH
 from build.stages.artifacts import OnnxReport
 from runtime.contract import Contract
+from runtime.heads import heads_of
 from training.models import Checkpoint, ExportWrapper, load_checkpoint
+from training.plain_data import plain
 
 OPSET = 20
 # Smaller tensors stay as they are: a Cast node costs as much as they save.
@@ -80,7 +81,7 @@ def export(checkpoint: Path, *, output: Path) -> OnnxReport:
     loaded.model.set_explicit_attention()
     wrapper = ExportWrapper(loaded.model, loaded.contract)
     contract = loaded.contract
-    model = _to_onnx(wrapper, size=contract.input_size, outputs=list(contract.names))
+    model = _to_onnx(wrapper, size=contract.input_size, outputs=list(heads_of(contract)))
     rounded = dict(loaded.model.named_parameters()) if loaded.weights == "fp16" else {}
     _halve(model, lossless=rounded.keys())
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -251,7 +252,7 @@ def _metadata(loaded: Checkpoint, sha256: str) -> dict[str, str]:
     return {
         **({} if family == FIRST_FAMILY else {"family": family}),
         "contract": json.dumps(loaded.contract.to_json()),
-        "config": json.dumps(dataclasses.asdict(loaded.model.config)),
+        "config": json.dumps(plain(loaded.model.config)),
         "card": json.dumps(loaded.card),
         "checkpoint_sha256": sha256,
     }

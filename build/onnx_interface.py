@@ -14,6 +14,7 @@ import onnx
 
 from build.errors import BuildError
 from runtime.contract import Contract, InvalidContract
+from runtime.heads import heads_of
 from runtime.image.crops import CROPS
 from runtime.kinds import kind_of
 
@@ -124,21 +125,22 @@ def _contract(metadata: Mapping[str, str], path: Path) -> Contract:
 
 
 def _check_heads(contract: Contract, heads: Mapping[str, Head], path: Path) -> None:
-    if sorted(contract.names) != sorted(heads):
+    try:
+        for entry in contract.tasks:
+            kind_of(entry).check(entry)
+        expected = heads_of(contract)
+    except ValueError as error:
+        raise BuildError(f"{path} can't be served, as {error}: {_AGAIN}") from None
+    if sorted(expected) != sorted(heads):
         raise BuildError(
-            f"{path} answers {', '.join(heads)} but its contract names {', '.join(contract.names)}: {_AGAIN}"
+            f"{path} answers {', '.join(heads)} but its contract names {', '.join(expected)}: {_AGAIN}"
         )
-    for entry in contract.tasks:
-        head, count = heads[entry.name], len(entry.labels)
-        try:
-            kind = kind_of(entry)
-            kind.check(entry)
-        except ValueError as error:
-            raise BuildError(f"{path} can't be served, as {error}: {_AGAIN}") from None
-        if not kind.head(count).matches(head.datatype, head.dims):
+    for name, head in expected.items():
+        if not head.tensor.matches(heads[name].datatype, heads[name].dims):
+            what = head.entry.kind if name == head.entry.name else f"the error of {head.entry.kind}"
             raise BuildError(
-                f"{path} answers {_shown({entry.name: head})}, which can't be {entry.kind} "
-                f"of {count} labels: {_AGAIN}"
+                f"{path} answers {_shown({name: heads[name]})}, which can't be {what} "
+                f"of {len(head.entry.labels)} labels: {_AGAIN}"
             )
 
 

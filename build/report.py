@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.contract import Contract
-from runtime.kinds import kind_of
+from runtime.heads import heads_of
 
 
 def row_of(name: str, manifest: Mapping[str, Any], *, contract: Contract) -> list[str]:
@@ -41,11 +41,11 @@ def to_text(rows: Sequence[Sequence[str]]) -> str:
 def _parity(manifest: Mapping[str, Any], contract: Contract) -> str:
     by_batch = manifest["parity"]["by_batch"]
     parts = []
-    for entry in contract.tasks:
-        worst = max(by_output[entry.name] for by_output in by_batch.values())
+    for name, head in heads_of(contract).items():
+        worst = max(by_output[name] for by_output in by_batch.values())
         # In fp32 an output is compared in its own numbers (build.acceptance.parity_check).
-        unit = kind_of(entry).unit_text(entry, in_units=manifest["precision"] != "fp32")
-        parts.append(f"{entry.name} {worst:.0e}{unit}")
+        unit = head.kind.unit_text(head.entry, in_units=manifest["precision"] != "fp32")
+        parts.append(f"{name} {worst:.0e}{unit}")
     notes = []
     if not manifest["trained"]:
         notes.append("structural parity only: untrained weights")

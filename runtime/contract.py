@@ -84,11 +84,12 @@ class ErrorBounds(_Record):
     within: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        pairs = [number for pair in self.within for number in pair]
-        increasing = all(a < b for a, b in itertools.pairwise(self.within)) and all(
-            a[1] <= b[1] for a, b in itertools.pairwise(self.within)
-        )
-        if not self.within or not all(map(_is_number, pairs)) or not increasing:
+        numbers = all(_is_number(number) for pair in self.within for number in pair)
+        if (
+            not (self.within and numbers)
+            or not all(a < b for a, b in itertools.pairwise(self.within))
+            or not all(a[1] <= b[1] for a, b in itertools.pairwise(self.within))
+        ):
             raise InvalidContract(f"within of an error must be increasing pairs of numbers: {self.within}")
         if not all(0 < share < 1 and factor > 0 for share, factor in self.within):
             raise InvalidContract(
@@ -168,6 +169,11 @@ class TaskEntry(_Record):
             raise InvalidContract(
                 f"{where} has {len(self.labels)} labels for {len(self.visible_points.indices)} visible_points"
             )
+
+    @property
+    def error_output(self) -> str | None:
+        """The network's output, and the served tensor, of the expected error; None: it is not answered."""
+        return None if self.error is None else f"{self.name}_error"
 
     @classmethod
     def parse(cls, data: Any, *, number: int) -> Self:

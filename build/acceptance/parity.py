@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from runtime.contract import Contract
-from runtime.kinds import kind_of
+from runtime.heads import heads_of
 from runtime.kinds.base import Tensors
 
 
@@ -20,19 +20,19 @@ def differences(
     `in_units`: in the unit that people read (a rotation by its angle in degrees), else in the output's own
     numbers. An output that is missing, has another shape, or holds NaN is infinitely far.
     """
-    found = {}
+    found, heads = {}, heads_of(contract)
     for name, values in expected.items():
         other = answered.get(name)
         if other is None or other.shape != values.shape:
             found[name] = float("inf")
         else:
-            found[name] = kind_of(contract.entry(name)).difference(values, other, in_units=in_units)
+            found[name] = heads[name].kind.difference(values, other, in_units=in_units)
     return found
 
 
 def tolerances(contract: Contract, *, precision: str) -> dict[str, float]:
     """The largest difference allowed for each output at a precision."""
-    return {entry.name: kind_of(entry).tolerance(precision) for entry in contract.tasks}
+    return {name: head.kind.tolerance(precision) for name, head in heads_of(contract).items()}
 
 
 def worst_beyond_tolerance(

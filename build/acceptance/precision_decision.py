@@ -29,6 +29,7 @@ from build.manifest import package_versions
 from build.onnx_interface import Graph
 from build.precisions import FULL_PRECISION, PRECISIONS, Precision
 from build.serving.batching_and_queues import COMPARED_BATCHES
+from runtime.heads import heads_of
 
 _DECIDING_CODE = (Path(__file__).parent, ROOT / "runtime" / "engines")
 DECISION = "decision"  # its key in what a manifest records of an engine
@@ -122,7 +123,7 @@ def _reference(graph: Graph) -> Reference:
     """Torch's answers beside the network; BuildError where they can't show that an engine is right."""
     path = reference_path(graph.path)
     reference = load_reference(path, network=graph.sha256)
-    missing = sorted(set(graph.contract.names) - set(reference.answers))
+    missing = sorted(set(heads_of(graph.contract)) - set(reference.answers))
     if missing or len(reference.pixels) < max(COMPARED_BATCHES):
         what = ", ".join(missing) or f"{max(COMPARED_BATCHES)} faces"
         raise BuildError(f"{path} lacks {what}: export the network again")

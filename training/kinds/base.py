@@ -62,6 +62,15 @@ class QueryAnswer(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ErrorForm:
+    """What a network can state of how far an answer may be off: expected absolute errors."""
+
+    numbers: int  # of one face
+    unit: str
+    typical: float  # of a network that is neither good nor bad, in the unit: where a head begins
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Motion:
     """How pictures came from the stored crops to the network's: mirrored first, then turned and moved."""
 
@@ -206,6 +215,23 @@ class Kind(abc.ABC):
     def from_pooled(self, numbers: "Tensor") -> "Tensor":
         """A linear head's outputs [B, `pooled_numbers`] -> raw answers as queries give them."""
         return numbers
+
+    def error_form(self, task: Task, *, input_size: int) -> ErrorForm | None:
+        """What can be stated of an answer's error; None for a kind whose answers are probabilities already.
+
+        `input_size` is the side S of the network's crop.
+        """
+        return None
+
+    def error_ranges(
+        self, task: Task, answers: NDArray[Any], targets: NDArray[Any], *, input_size: int
+    ) -> NDArray[np.float64]:
+        """Answers (`physical`) and targets (`target`) of N faces -> how far the truth lies from the answer.
+
+        [N, numbers, 2] in the error's unit, the least and the most where a label leaves a range: equal where
+        it is exact, NaN where it is not known. Below 0: the truth is less than the answer.
+        """
+        raise ValueError(f"answers of the kind {self.name} have no expected error")
 
     def calibration(self, task: Task, logits: "Tensor", targets: "Tensor") -> "Tensor":
         """Scale and shift [1 or K, 2] with which logits [N, K] fit targets [N, K].

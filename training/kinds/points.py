@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from runtime.image.align import transform
 from training.evaluation.scores import mean, mean_of_rows, ratio
 from training.kinds.base import (
+    ErrorForm,
     Kind,
     Loss,
     Metric,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # sharp it is at 0.
 WING_WIDTH = 10.0
 WING_SHARPNESS = 2.0
+TYPICAL_DISTANCE = 0.02  # of a point from the truth, in sides of the crop
 NME_LIMIT = 0.08  # of AUC and failure rate: 300-W's protocol
 
 
@@ -138,6 +140,16 @@ class Points(Kind):
 
     def known(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         return np.asarray((~np.isnan(labels)).reshape(len(labels), -1).any(axis=1))
+
+    def error_form(self, task: Task, *, input_size: int) -> ErrorForm:
+        return ErrorForm(numbers=len(task.labels), unit=task.unit, typical=TYPICAL_DISTANCE * input_size)
+
+    def error_ranges(
+        self, task: Task, answers: NDArray[Any], targets: NDArray[Any], *, input_size: int
+    ) -> NDArray[np.float64]:
+        """The distance of each point, in the crop's pixels."""
+        apart = np.linalg.norm(answers - (targets.astype(np.float64) * input_size - 0.5), axis=2)
+        return np.stack([apart, apart], axis=2)
 
     def constants(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> list[NDArray[Any]]:
         """Each point where it lies in half of the faces; one that no face has, in the middle."""

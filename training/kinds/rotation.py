@@ -14,6 +14,7 @@ from runtime.image.align import in_plane_degrees
 from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_angles
 from training.evaluation.scores import concordance, mean
 from training.kinds.base import (
+    ErrorForm,
     Kind,
     Loss,
     Metric,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from training.evaluation.bootstrap import Values, Weights
     from training.evaluation.evaluated_task import EvaluatedTask
+
+_TYPICAL_ERROR = 5.0  # degrees
 
 # A mirrored picture mirrors the rotation that it shows.
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -56,6 +59,11 @@ def rotation_from_6d(numbers: "Tensor") -> "Tensor":
 
 def _norm(vector: "Tensor") -> "Tensor":
     return (vector.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+
+
+def _turned(degrees: NDArray[Any]) -> NDArray[Any]:
+    """The same turn in -180 to 180 degrees: 179 and -179 degrees are 2 apart."""
+    return np.asarray((degrees + 180) % 360 - 180)
 
 
 def _geodesic(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
@@ -111,13 +119,23 @@ class Rotation(Kind):
         """Matrices [B, 3, 3]."""
         return rotation_from_6d(raw)
 
+    def error_form(self, task: Task, *, input_size: int) -> ErrorForm:
+        return ErrorForm(numbers=len(task.labels), unit="degrees", typical=_TYPICAL_ERROR)
+
+    def error_ranges(
+        self, task: Task, answers: NDArray[Any], targets: NDArray[Any], *, input_size: int
+    ) -> NDArray[np.float64]:
+        """Of yaw, pitch and roll."""
+        apart = _turned(angles_from_rotation(targets) - angles_from_rotation(answers))
+        return np.stack([apart, apart], axis=2)
+
     def constants(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> list[NDArray[Any]]:
         """The median of each angle."""
         return [rotation_from_angles(np.median(labels, axis=0))]
 
     def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
         predicted = angles_from_rotation(answers)
-        apart = (predicted - labels + 180) % 360 - 180  # 179 and -179 degrees are 2 apart
+        apart = _turned(predicted - labels)
         cosine = ((answers * rotation_from_angles(labels)).sum(axis=(1, 2)) - 1) / 2
         return {
             "predicted": labels + apart,

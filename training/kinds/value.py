@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.scores import concordance, mean
 from training.kinds.base import (
+    ErrorForm,
     Kind,
     Loss,
     Metric,
@@ -98,6 +99,15 @@ class Value(Kind):
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """[B, 1] in the task's unit."""
         return task.center + task.spread * raw
+
+    def error_form(self, task: Task, *, input_size: int) -> ErrorForm:
+        return ErrorForm(numbers=1, unit=task.unit, typical=task.spread / 4)
+
+    def error_ranges(
+        self, task: Task, answers: NDArray[Any], targets: NDArray[Any], *, input_size: int
+    ) -> NDArray[np.float64]:
+        low, high, _ = _intervals(task, targets)
+        return np.stack([low, high], axis=1)[:, None] - answers.astype(np.float64)[:, :, None]
 
     def constants(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> list[NDArray[Any]]:
         """The median; and where labels are intervals, the middle of the most frequent one."""

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from runtime.contract import Contract, InvalidContract
 from training.models.families import FAMILIES
-from training.models.network import FaceNetwork
+from training.models.network import FaceNetwork, check_contract
+from training.plain_data import plain
 from training.task_type import Task
 from training.tasks import CATALOGUE
 
@@ -32,8 +33,9 @@ _ANEW = "take another checkpoint, or train it anew with `make train`"
 class Checkpoint:
     """A network in eval mode and its description.
 
-    `contract` is training.contract.make_contract's; `card` is what the weights learned from and what
-    they reached; `weights` are "fp16", which all are rounded to, or "fp32".
+    `contract` is training.contract.make_contract's, whose expected errors the network has to state; `card`
+    is what the weights learned from and what they reached; `weights` are "fp16", which all are rounded to,
+    or "fp32".
     """
 
     model: FaceNetwork
@@ -44,6 +46,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if self.weights not in PRECISIONS:
             raise ValueError(f"weights {self.weights!r} are unknown: choose from {', '.join(PRECISIONS)}")
+        check_contract(self.model, self.contract)
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
@@ -53,7 +56,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     """
     metadata = {
         "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(checkpoint.model.config)),
+        "config": json.dumps(plain(checkpoint.model.config)),
         "contract": json.dumps(checkpoint.contract.to_json()),
         "labels": json.dumps({task.name: task.labels for task in checkpoint.model.tasks}),
         "tasks": json.dumps({task.name: task.to_json() for task in checkpoint.model.tasks}),

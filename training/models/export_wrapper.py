@@ -5,7 +5,7 @@ from torch import Tensor
 
 from runtime.contract import Contract
 from training.kinds import kind_of
-from training.models.network import FaceNetwork
+from training.models.network import FaceNetwork, ModelOutput, check_contract
 from training.task_type import Task
 
 
@@ -30,12 +30,17 @@ class ExportWrapper(torch.nn.Module):
         self.model = model
         self.tasks = {task.name: task for task in model.tasks}
         self.contract = contract
+        check_contract(model, contract)
         self.eval()
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """RGB pixels uint8 [B, S, S, 3] -> for each task of the contract its physical values."""
-        raw = self.model(pixels).logits
-        answers = {}
+        """RGB pixels uint8 [B, S, S, 3] -> for each task of the contract its physical values.
+
+        Behind those of a task T with an expected error in the contract, as T_error, these: [B, numbers]. They
+        are all heads of the contract in its order (runtime.heads).
+        """
+        output: ModelOutput = self.model(pixels)
+        raw, answers = output.logits, {}
         for entry in self.contract.tasks:
             task = self.tasks[entry.name]
             values = physical(task, raw[task.name].float(), input_size=self.contract.input_size)
@@ -43,4 +48,6 @@ class ExportWrapper(torch.nn.Module):
                 kept = [task.labels.index(label) for label in entry.labels]
                 values = values.index_select(1, torch.tensor(kept, device=values.device))
             answers[task.name] = values
+            if entry.error_output is not None:
+                answers[entry.error_output] = output.errors[entry.name].float()
         return answers

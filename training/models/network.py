@@ -30,11 +30,15 @@ class ModelOutput:
 
     `logits` are each task's raw answers, in the order of the network's tasks: logits [B, queries]; of points,
     x and y in crop sides [B, K, 2], 0..1 inside the crop; of masks, logits [B, K, h, w] on a grid at least
-    half as fine as the pixels. ExportWrapper turns them into physical values.
+    half as fine as the pixels. ExportWrapper turns them into physical values. `errors` are, of the tasks that
+    have an error head, expected absolute errors of the physical values [B, numbers], in their unit, above 0.
     """
 
     logits: dict[str, Tensor]
     features: Tensor  # [B, tokens, channels] of the encoder's last stage
+    errors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    # Of a network with queries: the final features [B, queries, width] of each task's.
+    queries: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     mask_rows: Tensor | None = None  # int64 [R]: the faces that the masks are of; None: all
     attention: Tensor | None = None  # [B, heads, queries, tokens], where the network was called for it
 
@@ -94,6 +98,11 @@ class FaceNetwork(nn.Module, abc.ABC):
         """What this network answers, where it has learned the labels of `trained` (None: all)."""
         return make_contract(self.tasks, input_size=self.config.input_size, trained=trained)
 
+    @property
+    def error_tasks(self) -> tuple[str, ...]:
+        """The tasks of which the network also states how far the answer may be off (`ModelOutput.errors`)."""
+        return ()
+
     def logit_rows(self, task: Task) -> LogitRows | None:
         """The rows of a final linear map that give a task's logits and nothing else.
 
@@ -133,3 +142,12 @@ class Family:
     config: type[NetworkConfig]
     build: Callable[[Any], FaceNetwork]  # of a configuration of this type
     configs: Mapping[str, NetworkConfig]  # those that have a name
+
+
+def check_contract(model: FaceNetwork, contract: Contract) -> None:
+    """Raises ValueError for a contract that promises an expected error which the network does not state."""
+    promised = [entry.name for entry in contract.tasks if entry.error is not None]
+    if missing := [name for name in promised if name not in model.error_tasks]:
+        raise ValueError(
+            f"the contract has expected errors of {', '.join(missing)}, which the network does not state"
+        )

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
 
+from training.plain_data import plain
+
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -47,9 +49,11 @@ def overridden(run: T, assignments: Iterable[str]) -> T:
 
 
 def recorded(run: "DataclassInstance") -> dict[str, Any]:
-    """A run's fields as plain data (dataclasses.asdict), by the names that they are recorded as."""
-    fields = dataclasses.asdict(run)
-    return {_recorded_name(field): fields[field.name] for field in dataclasses.fields(run)}
+    """A run's fields as plain data (training.plain_data), by the names that they are recorded as."""
+    fields = plain(run)
+    return {
+        _recorded_name(field): fields[field.name] for field in dataclasses.fields(run) if field.name in fields
+    }
 
 
 def _changed(value: Any, kind: Any, tree: "str | Tree", *, path: str) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from training.cli import run_cli
+from training.contract import LAPLACE, with_errors
 from training.kinds import kind_of
 from training.models import CONFIGS, Checkpoint, NetworkConfig, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
@@ -41,7 +42,7 @@ def random_checkpoint(config: NetworkConfig, *, seed: int) -> Checkpoint:
                     rows.bias.add_(torch.tensor(logits[0]))
                     rows.weight.mul_(logits[1])
     round_to_half(model)
-    contract = model.contract()
+    contract = with_errors(model.contract(), dict.fromkeys(model.error_tasks, LAPLACE), tasks=model.tasks)
     card = {"trained": False, "seed": seed, "note": NOTE}
     return Checkpoint(model=model.eval(), contract=contract, card=card)
 

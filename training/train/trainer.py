@@ -1,6 +1,5 @@
 """A run with its data: trained to its end, then evaluated and written as a checkpoint."""
 
-import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
+from training.plain_data import plain
 from training.task_type import Task
 from training.train.checkpoint_card import make_card
 from training.train.learned_labels import learned_labels
@@ -134,7 +134,7 @@ class Trainer:
         """What must agree for a run to be gone on with: its fields, its labels, its data."""
         return {
             "run": recorded(self.run),
-            "network": dataclasses.asdict(self.model.config),
+            "network": plain(self.model.config),
             "labels": {task.name: task.labels for task in self.model.tasks},
             "data": {
                 faces.name if faces.subset is None else f"{faces.name} ({faces.subset})": faces.fingerprint

@@ -10,6 +10,7 @@ import onnxruntime
 from build.acceptance.reference import REFERENCE, Reference, save_reference
 from build.onnx_interface import read_graph
 from build.stages.stage import RECORD
+from runtime.heads import heads_of
 
 FACES = 32
 
@@ -24,7 +25,7 @@ def write_exported(place: Path, *, parameters: int) -> Path:
     size = graph.contract.input_size
     pixels = np.random.default_rng(1).integers(0, 256, (FACES, size, size, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
-    names = list(graph.contract.names)
+    names = list(heads_of(graph.contract))
     answers = dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
     reference = Reference(network=graph.sha256, pixels=pixels, answers=answers)
     save_reference(place / REFERENCE, reference)

@@ -2,6 +2,6 @@
 
 import dataclasses
 
-from training.models import CONFIGS
+from training.models.qface import CONFIGS
 
 FEW_LAYERS = dataclasses.replace(CONFIGS["qface_quick"], width=48, heads=2, decoder_blocks=1)

@@ -9,6 +9,7 @@ from training.models.config import NetworkConfig
 from training.models.encoder import TimmEncoder
 from training.models.qface.config import QFaceConfig
 from training.models.qface.decoder import QueryDecoder
+from training.models.qface.error_heads import ErrorHead, ErrorHeads
 from training.models.qface.fusion import MultiStageFusion
 from training.models.qface.multi_head import MultiHead
 from training.models.qface.network import QFace
@@ -85,6 +86,7 @@ def _with_queries(config: QFaceConfig, encoder: TimmEncoder) -> QFace:
     extensions = [
         QueryGroup(tasks=group, width=config.width, pixel_decoder=pixel_decoder(group)) for group in later
     ]
+    error_heads = _error_heads(config) if config.errors else None  # last: the rest gets the same numbers
     return QFace(
         config=config,
         tasks=tuple(itertools.chain(*config.groups)),
@@ -92,7 +94,18 @@ def _with_queries(config: QFaceConfig, encoder: TimmEncoder) -> QFace:
         fusion=fusion,
         decoder=decoder,
         extensions=extensions,
+        error_heads=error_heads,
     )
+
+
+def _error_heads(config: QFaceConfig) -> ErrorHeads:
+    tasks = {task.name: task for task in itertools.chain(*config.groups)}
+    heads = {}
+    for name in config.errors:
+        form = kind_of(tasks[name]).error_form(tasks[name], input_size=config.input_size)
+        assert form is not None  # held by the configuration
+        heads[name] = ErrorHead(form=form, queries=tasks[name].queries, width=config.width)
+    return ErrorHeads(heads)
 
 
 _BEHIND_ENCODER: dict[str, Callable[[QFaceConfig, TimmEncoder], QFace | MultiHead]] = {

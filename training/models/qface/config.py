@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 from training.kinds import kind_of
 from training.models.config import NetworkConfig
+from training.plain_data import ADDED_LATER
 from training.tasks import QFACE_TASKS, TEN_TASKS, Task, select
 
 HEADS = ("queries", "pooled")
@@ -43,6 +44,8 @@ class QFaceConfig(NetworkConfig):
     mask_width: int = 64  # channels of the features that masks are made of (no masks in the paper)
     mask_laterals: tuple[int, ...] = ()  # the encoder's finer stages for masks; (): the picture itself
     extensions: tuple[tuple[str, ...], ...] = ()  # tasks learned later, each time with all before it frozen
+    # Tasks that also answer how far they may be off (training.train.errors).
+    errors: tuple[str, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
 
     def __post_init__(self) -> None:
         if self.width % self.heads or self.width % 4:
@@ -60,6 +63,7 @@ class QFaceConfig(NetworkConfig):
         if not self.tasks or not all(self.extensions):
             raise ValueError(f"{self.name} names no task, or an extension without one: name at least one")
         tasks = select(self.all_tasks)
+        self._check_errors(tasks)
         if self.head == "pooled":
             if self.extensions:
                 raise ValueError('head "pooled" can\'t be extended: it has no queries; use head "queries"')
@@ -70,14 +74,35 @@ class QFaceConfig(NetworkConfig):
                     'over them has lost; leave it out of tasks, or use head "queries"'
                 )
 
+    def _check_errors(self, tasks: Sequence[Task]) -> None:
+        if self.errors and self.head == "pooled":
+            raise ValueError(
+                'head "pooled" can\'t state how far answers may be off, for it has no queries: leave errors '
+                'out, or use head "queries"'
+            )
+        if len(set(self.errors)) != len(self.errors):
+            raise ValueError(f"errors names a task twice: {', '.join(self.errors)}")
+        have = [
+            task.name
+            for task in tasks
+            if kind_of(task).error_form(task, input_size=self.input_size) is not None
+        ]
+        if unknown := [name for name in self.errors if name not in have]:
+            raise ValueError(
+                f"errors names {', '.join(unknown)}, of which {self.name} can't state how far it may be off: "
+                f"choose from {', '.join(have) or 'none'}"
+            )
+
     @property
     def all_tasks(self) -> tuple[str, ...]:
         """The names of all tasks, those of the extensions behind the first ones."""
         return sum(self.extensions, tuple(self.tasks))
 
     def with_tasks(self, names: Sequence[str]) -> Self:
-        """The same configuration with these first tasks."""
-        return dataclasses.replace(self, tasks=tuple(names))
+        """The same configuration with these first tasks, and the errors of those that are left."""
+        left = {*names, *(name for extension in self.extensions for name in extension)}
+        errors = tuple(name for name in self.errors if name in left)
+        return dataclasses.replace(self, tasks=tuple(names), errors=errors)
 
     @property
     def groups(self) -> tuple[tuple[Task, ...], ...]:

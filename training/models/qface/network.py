@@ -10,6 +10,7 @@ from training.models.encoder import TimmEncoder
 from training.models.network import FaceNetwork, LogitRows, ModelOutput
 from training.models.qface.config import QFaceConfig
 from training.models.qface.decoder import QueryDecoder
+from training.models.qface.error_heads import ErrorHeads
 from training.models.qface.fusion import MultiStageFusion
 from training.models.qface.queries import QueryGroup
 from training.tasks import Task
@@ -33,11 +34,13 @@ class QFace(FaceNetwork):
         fusion: MultiStageFusion,
         decoder: QueryDecoder,
         extensions: Sequence[QueryGroup] = (),
+        error_heads: ErrorHeads | None = None,
     ) -> None:
         super().__init__(config=config, tasks=tasks, encoder=encoder)
         self.fusion = fusion
         self.decoder = decoder
         self.extensions = nn.ModuleList(extensions)
+        self.error_heads = error_heads
         self.frozen = False
 
     def forward(
@@ -55,6 +58,7 @@ class QFace(FaceNetwork):
             attention_block=attention_block,
         )
         logits: dict[str, Tensor] = {}
+        queries: dict[str, Tensor] = {}
         for group, states in zip(groups, decoded.groups, strict=True):
             places = None
             if group.pixel_decoder is not None:
@@ -63,9 +67,12 @@ class QFace(FaceNetwork):
                     seen = tuple(tensor[masked_rows] for tensor in seen)
                 places = group.pixel_decoder(seen[0], images=seen[1], laterals=seen[2:])
             logits |= group.read(states, places=places, masked_rows=masked_rows)
+            queries |= group.by_task(states)
         return ModelOutput(
             logits=logits,
+            errors={} if self.error_heads is None else self.error_heads(queries),
             features=encoded.stages[-1],
+            queries=queries,
             mask_rows=masked_rows,
             attention=decoded.attention,
         )
@@ -80,6 +87,10 @@ class QFace(FaceNetwork):
             attention = self(pixels, attention_block=block).attention
         assert attention is not None
         return attention
+
+    @property
+    def error_tasks(self) -> tuple[str, ...]:
+        return self.config.errors
 
     def logit_rows(self, task: Task) -> LogitRows | None:
         for group in self._groups():

@@ -10,6 +10,7 @@ from training.kinds import kind_of
 from training.kinds.base import QueryAnswer
 from training.models.network import LogitRows
 from training.models.qface.pixel_decoder import PixelDecoder
+from training.models.qface.products import products
 from training.task_type import Task
 
 
@@ -57,6 +58,11 @@ class QueryGroup(nn.Module):
             first += other.queries if scalar else 0
         raise KeyError(task.name)
 
+    def by_task(self, features: Tensor) -> dict[str, Tensor]:
+        """Query features [B, N, D] -> those of each task's queries [B, queries, D]."""
+        parts = torch.split(features, [task.queries for task in self.tasks], dim=1)
+        return {task.name: part for task, part in zip(self.tasks, parts, strict=True)}
+
     def read(
         self, features: Tensor, *, places: Tensor | None, masked_rows: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -65,20 +71,14 @@ class QueryGroup(nn.Module):
         Points: [B, K, 2] in crop sides, 0..1 inside; masks: logits [B, K, h, w]; others: logits [B, queries].
         `masked_rows` are the indices [R] of the faces whose `places` [R, C, h, w] these are (None: all).
         """
-        parts = dict(
-            zip(
-                (task.name for task in self.tasks),
-                torch.split(features, [task.queries for task in self.tasks], dim=1),
-                strict=True,
-            )
-        )
+        parts = self.by_task(features)
         scalars = [task for task in self.tasks if kind_of(task).query_answer is QueryAnswer.NUMBER]
         answers: dict[str, Tensor] = {}
         if self.weight is not None and self.bias is not None:
             # One product for all of them; nothing is moved where there is no other kind.
             only = len(scalars) == len(self.tasks)
             chosen = features if only else torch.cat([parts[task.name] for task in scalars], dim=1)
-            logits = _products(chosen * self.weight) + self.bias
+            logits = products(chosen * self.weight) + self.bias
             split = torch.split(logits, [task.queries for task in scalars], dim=1)
             answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
         first = 0
@@ -86,7 +86,7 @@ class QueryGroup(nn.Module):
             answer = kind_of(task).query_answer
             if answer is QueryAnswer.POINT and self.point_weight is not None and self.point_bias is not None:
                 rows = slice(first, first + task.queries)
-                offsets = _products(parts[task.name].unsqueeze(2) * self.point_weight[rows])
+                offsets = products(parts[task.name].unsqueeze(2) * self.point_weight[rows])
                 answers[task.name] = 0.5 + offsets + self.point_bias[rows]
                 first += task.queries
             elif answer is QueryAnswer.MAP and self.mask_vector is not None:
@@ -96,12 +96,3 @@ class QueryGroup(nn.Module):
                 vectors = self.mask_vector(queries.contiguous()) * places.shape[1] ** -0.5
                 answers[task.name] = (vectors @ places.flatten(2)).unflatten(2, places.shape[2:])
         return {task.name: answers[task.name] for task in self.tasks}
-
-
-def _products(weighted: Tensor) -> Tensor:
-    """The sum over the last dimension, as a product with ones.
-
-    As a sum it is right in torch and wrong in OpenVINO 2026.4, which then adds the bias of another label
-    from the batch's second row on.
-    """
-    return (weighted @ weighted.new_ones(weighted.shape[-1], 1)).squeeze(-1)
