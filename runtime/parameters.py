@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.errors import InvalidInput
+
 # The parameter of a model's configuration that holds the descriptions.
 REQUEST_PARAMETERS = "request_parameters"
 # Of the configuration of a model that only other models call: it trusts the numbers that it gets.
@@ -79,6 +81,27 @@ class Parameter:
         if self.work_steps:
             described[WORK_STEPS] = list(self.work_steps)
         return described
+
+
+def read_values(sent: str, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The values of a request whose parameters came as JSON: those it brings, and the others' defaults.
+
+    Others than `parameters` are left to others. Raises InvalidInput for a value that is not taken.
+    """
+    values: dict[str, Any] = json.loads(sent) if sent else {}
+    chosen: dict[str, Any] = {
+        name: parameter.default for name, parameter in parameters.items() if parameter.default is not None
+    }
+    for name, parameter in parameters.items():
+        if name not in values:
+            continue
+        if not parameter.takes(values[name]):
+            raise InvalidInput(
+                f"The parameter {name} can't be {values[name]!s:.40}: send {parameter.range_text}, or "
+                "leave it out."
+            )
+        chosen[name] = values[name]
+    return chosen
 
 
 def to_text(parameters: Mapping[str, Parameter]) -> str:

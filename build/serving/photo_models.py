@@ -1,15 +1,17 @@
 """The models that take a whole photo; each has a detector of its own."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from build.precisions import FULL_PRECISION, Precision, format_of
 from build.serving import tensors
 from build.serving.engine_settings import EngineSettings
 from build.serving.host_settings import HostSettings, PhotoSettings
 from build.serving.pbtxt import Batching, Instances, Model
+from runtime.answering.quality import quality_parameters
 from runtime.contract import Contract
 from runtime.detect.search import SearchLimits
-from runtime.parameters import REQUEST_PARAMETERS, to_text
+from runtime.parameters import REQUEST_PARAMETERS, Parameter, to_text
 
 DETECTOR_FILE = "detector.tflite"
 # It finds as many faces as fp32, for half the time; where the processor has no bf16 it is fp32.
@@ -26,7 +28,7 @@ def face_detect(engine: EngineSettings, *, limits: SearchLimits, host: HostSetti
         # Without a batch to put together: it is what bounds the queue.
         batching=Batching(max_queue_size=host.face_detect.max_queued),
         instances=Instances(count=host.face_detect.instances),
-        parameters=_request_parameters(limits) | _detector(engine, host.face_detect),
+        parameters=_request_parameters(limits.parameters()) | _detector(engine, host.face_detect),
     )
 
 
@@ -38,17 +40,18 @@ def photo_analysis(
     per_face = tuple(
         dataclasses.replace(tensor, dims=(-1, *tensor.dims)) for tensor in tensors.answers(contract.tasks)
     )
+    below = () if contract.quality is None else (tensors.FACES_BELOW_QUALITY,)
     return Model(
         name="photo_analysis",
         inputs=tensors.PHOTO_INPUTS,
-        outputs=(*tensors.DETECTIONS, *per_face, tensors.CONTRACT_HASH),
+        outputs=(*tensors.DETECTIONS, *below, *per_face, tensors.CONTRACT_HASH),
         max_batch_size=0,
         batching=Batching(max_queue_size=host.photo_analysis.max_queued),
         # An instance answers one request at a time: several, so that the faces of several photos share
         # the engine's batches.
         instances=Instances(count=host.photo_analysis.instances),
         parameters=tensors.contract_parameter(contract)
-        | _request_parameters(limits)
+        | _request_parameters(limits.parameters() | quality_parameters(contract))
         | _detector(engine, host.photo_analysis)
         | {"max_batch": str(host.max_batch)}
         | own,
@@ -65,5 +68,5 @@ def _detector(engine: EngineSettings, settings: PhotoSettings) -> dict[str, str]
     }
 
 
-def _request_parameters(limits: SearchLimits) -> dict[str, str]:
-    return {REQUEST_PARAMETERS: to_text(limits.parameters())}
+def _request_parameters(parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    return {REQUEST_PARAMETERS: to_text(parameters)}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from build.onnx_interface import PIXELS, Head
 from build.serving.pbtxt import Tensor
+from runtime.answering.quality import FACES_BELOW_QUALITY as BELOW_TENSOR
 from runtime.contract import Contract, TaskEntry
 from runtime.heads import answer_tensors, task_heads
 from runtime.postprocess import CONTRACT_TENSOR
@@ -28,6 +29,7 @@ DETECTIONS = (
     Tensor(name="faces_found", datatype="INT32", dims=(1,)),
     Tensor(name="smallest_face", datatype="FP32", dims=(1,)),
 )
+FACES_BELOW_QUALITY = Tensor(name=BELOW_TENSOR, datatype="INT32", dims=(1,))
 
 
 def pixels(contract: Contract) -> Tensor:

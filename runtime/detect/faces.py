@@ -78,6 +78,12 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def only(self, faces: NDArray[np.bool_]) -> "Detections":
+        """Without the others than `faces` [N]; of the search everything stays."""
+        return replace(
+            self, boxes=self.boxes[faces], scores=self.scores[faces], landmarks=self.landmarks[faces]
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidates:

@@ -1,13 +1,10 @@
 """The search for faces as a request may choose it: its defaults and its bounds, in one place."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from runtime.detect.canvases import level_shares
-from runtime.errors import InvalidInput
-from runtime.parameters import Parameter
+from runtime.parameters import Parameter, read_values
 
 MIN_SCORE = 0.5
 # Below it most boxes show no face, and each tile of a photo would show hundreds.
@@ -94,17 +91,4 @@ def read_search(sent: str, parameters: Mapping[str, Parameter]) -> Search:
 
     Raises InvalidInput for a value that is not taken.
     """
-    values: dict[str, Any] = json.loads(sent) if sent else {}
-    chosen: dict[str, Any] = {
-        name: parameter.default for name, parameter in parameters.items() if parameter.default is not None
-    }
-    for name, parameter in parameters.items():
-        if name not in values:
-            continue
-        if not parameter.takes(values[name]):
-            raise InvalidInput(
-                f"The parameter {name} can't be {values[name]!s:.40}: send {parameter.range_text}, or "
-                "leave it out."
-            )
-        chosen[name] = values[name]
-    return Search(**chosen)
+    return Search(**read_values(sent, parameters))

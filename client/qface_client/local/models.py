@@ -168,6 +168,7 @@ def _detectors(served: _Served, threads: int | None) -> Detectors:
 
 
 def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, LocalModel]:
+    from runtime.answering.quality import FACES_BELOW_QUALITY, quality_parameters
     from runtime.contract import Contract, InvalidContract
     from runtime.detect.detector_engine import load_detector
     from runtime.detect.detector_file import find_detector
@@ -194,7 +195,8 @@ def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, Lo
     detectors = Detectors(
         functools.partial(load_detector, weights, precision="fp32", threads=1), most=threads
     )
-    parameters = USUAL_LIMITS.parameters()
+    of_search = USUAL_LIMITS.parameters()
+    parameters = of_search | quality_parameters(contract)
     network = Network(
         contract,
         load=functools.partial(
@@ -218,13 +220,14 @@ def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, Lo
         return LocalModel(info=info, version="1", parameters=taken, answer=answer, network=network)
 
     detections = (*FACE_OUTPUTS, *SEARCH_OUTPUTS)
+    below = () if contract.quality is None else (FACES_BELOW_QUALITY,)
     models = {
         PHOTO_MODEL: model(
             PHOTO_MODEL,
             network.of_photo,
             batch=0,
             networks={family: ""},
-            outputs=answered | {*detections, "contract"},
+            outputs=answered | {*detections, *below, "contract"},
             parameters=tuple(parameters),
         ),
         _CROPS_MODEL: model(_CROPS_MODEL, network.of_crops, outputs=answered | {"contract"}),
@@ -237,9 +240,9 @@ def _of_onnx(path: Path, *, threads: int, detector: Path | None) -> dict[str, Lo
         max_batch_size=0,
         contract=None,
         outputs=frozenset(detections),
-        parameters=tuple(parameters),
+        parameters=tuple(of_search),
     )
-    return models | {_DETECT_MODEL: _detect_model(info, detectors, parameters, version="1")}
+    return models | {_DETECT_MODEL: _detect_model(info, detectors, of_search, version="1")}
 
 
 def _detect_model(

@@ -1,7 +1,8 @@
 """What a request asks for, by task, and whether its caller may have it.
 
 What answers a task is known by the contract that a served model carries: a task's outputs begin with its name
-and an underscore; an engine's head has just its name. Nothing here knows a model or a task by name.
+and an underscore; an engine's head has just its name, or is T_error of a task T that states an error. Nothing
+here knows a model or a task by name.
 """
 
 import dataclasses
@@ -28,6 +29,14 @@ class _Answers:
     tasks: frozenset[str]  # of all outputs
     open: bool  # to callers whose tasks are restricted
     withheld: frozenset[str] = frozenset()  # outputs that nobody gets: an engine's heads of unserved tasks
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Tasks:
+    """The tasks of a contract."""
+
+    names: tuple[str, ...]
+    task_of_head: Mapping[str, str]  # by the name of an engine's output
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +126,7 @@ def _remember(served: ServedModels) -> _Generation:
 
 
 def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
-    contracts: dict[str, tuple[str, ...] | None] = {}  # by their text: most models carry the same
+    contracts: dict[str, _Tasks | None] = {}  # by their text: most models carry the same
     answering: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}  # outputs and tasks
     others: dict[str, tuple[str, ...]] = {}  # outputs of models without a contract
     read: dict[str, _Answers] = {}
@@ -136,10 +145,10 @@ def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
         elif _CONTRACT not in outputs:  # an engine, or a part of an answer
             read[name] = _step(outputs, tasks)
         else:
-            answering[name] = outputs, tasks
+            answering[name] = outputs, tasks.names
     read |= {name: _answers(outputs, tasks) for name, (outputs, tasks) in answering.items()}
     # Finding faces answers no task, and the models that do answer tasks give its outputs to everybody.
-    every_task = tuple(task for tasks in contracts.values() for task in tasks or ())
+    every_task = tuple(task for tasks in contracts.values() if tasks is not None for task in tasks.names)
     given = {
         output
         for outputs, _ in answering.values()
@@ -151,10 +160,13 @@ def _read(configs: Mapping[str, bytes]) -> dict[str, _Answers]:
     return read
 
 
-def _step(outputs: Collection[str], tasks: tuple[str, ...]) -> _Answers:
+def _step(outputs: Collection[str], tasks: _Tasks) -> _Answers:
     """Of a step inside other models, which no restricted caller gets: what it gives away of which task."""
-    heads = {output: output for output in outputs if output in tasks}
-    task_of = heads or _answers(outputs, tasks).task_of
+    # T_error alone is no sign of an engine: it is a tensor of answers too.
+    is_engine = not set(tasks.names).isdisjoint(outputs)
+    of_head = tasks.task_of_head
+    heads = {output: of_head[output] for output in outputs if output in of_head} if is_engine else {}
+    task_of = heads or _answers(outputs, tasks.names).task_of
     withheld = frozenset(outputs) - heads.keys() if heads else _NONE
     return _Answers(task_of=task_of, tasks=frozenset(task_of.values()), open=False, withheld=withheld)
 
@@ -171,10 +183,12 @@ def _answers(outputs: Iterable[str], tasks: tuple[str, ...]) -> _Answers:
     return _Answers(task_of=task_of, tasks=frozenset(task_of.values()), open=True)
 
 
-def _tasks_in(text: str) -> tuple[str, ...] | None:
-    """The tasks' names of a contract's JSON; None for one that can't be read, which opens nothing."""
+def _tasks_in(text: str) -> _Tasks | None:
+    """The tasks of a contract's JSON; None for one that can't be read, which opens nothing."""
     try:
         content: Any = json.loads(text)
-        return tuple(str(task["name"]) for task in content["tasks"])
+        states_error = {str(task["name"]): task.get("error") is not None for task in content["tasks"]}
+        errors = {f"{name}_error": name for name, has_error in states_error.items() if has_error}
+        return _Tasks(names=tuple(states_error), task_of_head=errors | {name: name for name in states_error})
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,7 +1,8 @@
 """A small ONNX file with the interface of an exported network, for tests that need no answers."""
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from build.acceptance.parity import tolerances
 from build.manifest import package_versions
 from build.onnx_interface import read_graph
 from build.stages.stage import RECORD
+from runtime.contract import Contract, ErrorBounds, QualityEntry
 from runtime.kinds import kind_of
+from runtime.kinds.base import HeadTensor
 from training.contract import make_contract
 from training.tasks import CATALOGUE, Task
 
@@ -28,6 +31,21 @@ def contract_of(*names: str) -> dict[str, Any]:
 def contract_with(task: Task) -> dict[str, Any]:
     """The contract of a network that answers a task that the catalogue does not have."""
     return make_contract([task], input_size=SIZE).to_json()
+
+
+def stating_errors(contract: Mapping[str, Any], *, minimum: float = 0.5) -> dict[str, Any]:
+    """The contract with an error of every task whose kind has one, and a quality where it has that task."""
+    parsed = Contract.parse(contract)
+    tasks = tuple(
+        dataclasses.replace(entry, error=ErrorBounds(unit=entry.unit, within=((0.5, 0.7), (0.8, 1.6))))
+        if kind_of(entry).error is not None
+        else entry
+        for entry in parsed.tasks
+    )
+    quality = QualityEntry(task="face_quality", label="usable", minimum=minimum)
+    return dataclasses.replace(
+        parsed, tasks=tasks, quality=quality if quality.task in parsed.names else None
+    ).to_json()
 
 
 def write(
@@ -49,8 +67,7 @@ def write(
     ]
     initializers = [numpy_helper.from_array(np.array([1, 2, 3]), "axes")]
     outputs = []
-    for entry in contract["tasks"]:
-        name, head = entry["name"], kind_of(entry["kind"]).head(len(entry["labels"]))
+    for name, head in _heads(contract):
         mask = head.datatype == "UINT8"
         shape = (dims or {}).get(name, [SIZE if size is None else size for size in head.dims])
         weights = random.normal(size=[1, *shape]).astype(np.float32)
@@ -72,6 +89,15 @@ def write(
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def _heads(contract: Mapping[str, Any]) -> Iterator[tuple[str, HeadTensor]]:
+    """By the tasks alone: the contract may be one that is refused."""
+    for entry in contract["tasks"]:
+        kind, count = kind_of(entry["kind"]), len(entry["labels"])
+        yield entry["name"], kind.head(count)
+        if "error" in entry and kind.error is not None:
+            yield f"{entry['name']}_error", kind.error.head(count)
 
 
 def write_engine(directory: Path, weights: Path, *, precision: str = "bf16", **changes: Any) -> Path:

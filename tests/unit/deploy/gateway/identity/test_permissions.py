@@ -14,6 +14,7 @@ from deploy.gateway.refusals import Refusal
 from tests.helpers.paths import ROOT
 
 TASKS = ("mask", "mask_fine", "age")
+WITH_ERROR = {"version": 1, "tasks": [{"name": "age", "error": {"unit": "years"}}, {"name": "mask"}]}
 CONTRACT = {"version": 1, "tasks": [{"name": name} for name in TASKS]}
 
 
@@ -44,6 +45,8 @@ SMALL = served(
     model("find", "boxes"),
     model("prepare", "boxes", "pixels"),
     model("empty"),
+    model("errors_engine", "age", "age_error", "mask", "mask_error", contract=WITH_ERROR),
+    model("errors_photo", "age_value", "age_error", "mask_png", "contract", contract=WITH_ERROR),
     model("other_photo", "age_value", "weight_value", "contract", contract={"tasks": [{"name": "weight"}]}),
     model("damaged", "age_value", "contract", contract={"tasks": 3}),
 )
@@ -130,6 +133,15 @@ def test_an_engine_s_heads_of_tasks_that_are_not_served_are_given_to_nobody() ->
         assert not allowed(ANYBODY, "engine", outputs, among=partly)
     assert allowed(ANYBODY, "engine", ["age"], among=partly)
     assert tasks_of(model="engine", outputs=[], served=partly) == {"age"}
+
+
+def test_an_expected_error_belongs_to_its_task() -> None:
+    assert allowed(caller("age"), "errors_photo", ["age_value", "age_error"])
+    assert not allowed(caller("mask"), "errors_photo", ["age_error"])
+    assert allowed(ANYBODY, "errors_engine", ["age", "age_error"])
+    assert tasks_of(model="errors_engine", outputs=["age_error"], served=SMALL) == {"age"}
+    for outputs in ([], ["mask_error"]):
+        assert not allowed(ANYBODY, "errors_engine", outputs), "a head that the contract does not have"
 
 
 def test_callers_without_restriction_may_everything_that_is_served() -> None:
