@@ -29,6 +29,8 @@ class Task:
     metric: str  # the main metric of an evaluation, a name in the kind's `metrics`
     more_metrics: tuple[str, ...] = ()  # metrics that the kind computes only where they are named
     sensitive: bool = False  # served only where it is named; everything else is served by default
+    # Labels are of a crop's very pixels: training mirrors it and changes nothing else of it.
+    exact_pixels: bool = False
     mirror: tuple[tuple[str, str], ...] = ()  # labels that change places in a mirrored picture
     # Another task whose labels this task's follow from, and which of its labels is this task's first class
     # ("" for a task with one number, such as an age, which the classes' names divide into ranges).

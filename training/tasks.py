@@ -138,6 +138,8 @@ _PARSING_11 = (
     "hair",
 )
 
+FACE_QUALITY = "face_quality"  # what training.data.quality_set measures and training.evaluation.quality reads
+
 CATALOGUE: dict[str, Task] = by_name(
     (
         Task(
@@ -338,13 +340,14 @@ CATALOGUE: dict[str, Task] = by_name(
         # Learned on top of a network (training.train.extend) from how well that network answers
         # (training.data.quality_set): what a crop is good for depends on who looks at it.
         Task(
-            name="face_quality",
+            name=FACE_QUALITY,
             kind="multilabel",
             labels=("usable",),
             unit="probability",
             queries=1,
             loss="binary_cross_entropy",
             metric="mean_auc",
+            exact_pixels=True,
         ),
     )
 )

@@ -8,7 +8,7 @@ from runtime.parameters import Parameter, read_values
 
 MIN_SCORE = 0.5
 # Below it most boxes show no face, and each tile of a photo would show hundreds.
-_LOWEST_SCORE = 0.1
+LOWEST_SCORE = 0.1
 # Of one photo, the surest and best seen. A wall of portraits shows the detector 300; a picture made to look
 # like thousands of faces would keep an engine busy for minutes.
 MAX_FACES = 320
@@ -59,7 +59,7 @@ class SearchLimits:
         return {
             "min_score": Parameter(
                 type="number",
-                minimum=_LOWEST_SCORE,
+                minimum=LOWEST_SCORE,
                 maximum=1.0,
                 default=MIN_SCORE,
                 description="the detector's score from which on a face counts",

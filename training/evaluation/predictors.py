@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from qface_client import Analysis, Face, TaskSpec
     from qface_client import Contract as ServedContract
+    from training.models import Checkpoint
 
 Predictions = dict[str, NDArray[Any]]
 # Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task (training.kinds.base.Kind.physical).
@@ -91,6 +92,39 @@ def torch_predict(wrapper: "nn.Module") -> Predict:
         return {name: tensor.cpu().numpy() for name, tensor in answered.items()}
 
     return predict
+
+
+def without_masks(checkpoint: "Checkpoint") -> Predictor:
+    """A checkpoint run by torch that answers all but masks, which take a good part of a call's time."""
+    import torch
+
+    from training.models.export_wrapper import physical
+
+    model, contract = checkpoint.model, checkpoint.contract
+    tasks = {task.name: task for task in model.tasks}
+    entries = tuple(entry for entry in contract.tasks if not kinds()[entry.kind].needs_places)
+    if not model.encoder.is_vit:
+        model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(pixels: NDArray[np.uint8]) -> Predictions:
+        with torch.inference_mode():
+            raw = model(torch.from_numpy(pixels), masked_rows=torch.arange(0)).logits
+            found = {}
+            for entry in entries:
+                task = tasks[entry.name]
+                values = physical(task, raw[task.name].float(), input_size=contract.input_size).numpy()
+                kept = [task.labels.index(label) for label in entry.labels]
+                found[task.name] = values if len(kept) == len(task.labels) else values[:, kept]
+            return found
+
+    return Predictor(
+        name=str(checkpoint.card.get("run", "checkpoint")),
+        predict=predict,
+        tasks=entries,
+        input_size=contract.input_size,
+        contract=contract.hash,
+        crop=contract.crop,
+    )
 
 
 def load_predictor(address: str, *, device: str = "cpu") -> Predictor:

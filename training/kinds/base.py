@@ -191,6 +191,10 @@ class Kind(abc.ABC):
         """A column's rows as targets; `crop_size` and `margin` are the stored crops'."""
         return rows
 
+    def moved(self, task: Task, rows: Rows, *, motion: Motion, crop_size: int, margin: int) -> Rows:
+        """A column's rows as they are in the network's crops; the arguments are those of `target`."""
+        return self.target(task, rows, motion=motion, crop_size=crop_size, margin=margin, points=None)
+
     def noisy(self, task: Task, target: Rows, noise: NDArray[np.float64]) -> Rows:
         """A target with the noise that training adds to labels (Task.label_noise).
 
@@ -267,6 +271,16 @@ class Kind(abc.ABC):
     def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
         """Every metric, once for each row of the weights [draws, N]. "f1/AU1" is of one label."""
 
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """[N], 0..1: how much of the labels answers keep, by `per_face`; NaN: the kind states none."""
+        return np.full(len(next(iter(faces.values()))), np.nan)
+
+    def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
+        """Answers as a prepared set has labels; NaN for labels that the network does not answer."""
+        rows = np.full((len(answers), *self.column_shape(evaluated.task)), np.nan, np.float32)
+        rows[:, list(evaluated.order)] = answers
+        return rows
+
     def positives(self, faces: PerFace) -> NDArray[np.int64] | None:
         """[K]: how many faces have each label; None for a kind without labels to have."""
         return None
@@ -335,6 +349,11 @@ class Kind(abc.ABC):
     def client_error_in_crop(self, answer: Any, to_crop: ArrayLike, *, labels: Sequence[str]) -> NDArray[Any]:
         """[E]: the expected error of an answer about a face of a photo, as a network gives it of a crop."""
         return self.error_from_client(answer, labels)
+
+
+def half_kept(errors: NDArray[np.float64], *, at: float) -> NDArray[np.float64]:
+    """1 for no error, a half for an error of `at`, and less for a larger one."""
+    return np.asarray(1 / (1 + (errors / at) ** 2))
 
 
 def sides_changed(task: Task, values: Rows, mirrored: NDArray[np.bool_]) -> Rows:

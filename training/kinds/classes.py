@@ -139,6 +139,10 @@ class Classes(Kind):
         wrong = answers.argmax(axis=1) != labels.argmax(axis=1)
         return wrong.astype(np.float64), answers.max(axis=1).astype(np.float64)
 
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """1 where the likeliest class is the labelled one, else 0."""
+        return np.asarray((faces["predicted"] & faces["true"]).any(axis=1), np.float64)
+
     def positives(self, faces: PerFace) -> NDArray[np.int64]:
         return np.asarray(faces["true"].sum(axis=0))
 

@@ -204,6 +204,11 @@ class MultiLabel(Kind):
         risk = mean_of_rows(np.where(np.isnan(labels), np.nan, wrong))
         return risk, np.maximum(answers, 1 - answers).mean(axis=1, dtype=np.float64)
 
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """The share of the known labels that are answered right at the threshold."""
+        right = faces["predicted"] == faces["true"]
+        return mean_of_rows(np.where(faces["known"], right, np.nan))
+
     def positives(self, faces: PerFace) -> NDArray[np.int64]:
         return np.asarray(faces["true"].sum(axis=0))
 

@@ -24,6 +24,7 @@ from training.kinds.base import (
     QueryAnswer,
     Rows,
     finite_numbers,
+    half_kept,
     known_only,
     sides_changed,
 )
@@ -41,6 +42,7 @@ WING_WIDTH = 10.0
 WING_SHARPNESS = 2.0
 TYPICAL_DISTANCE = 0.02  # of a point from the truth, in sides of the crop
 NME_LIMIT = 0.08  # of AUC and failure rate: 300-W's protocol
+_HALF_KEPT = 0.1  # of the distance that errors are divided by
 
 
 def _known_points(target: "Tensor") -> "Tensor":
@@ -188,6 +190,13 @@ class Points(Kind):
         """[N, K] in the crop's pixels."""
         true = labels * evaluated.input_size - 0.5
         return np.asarray(np.linalg.norm(answers - true, axis=2), np.float64)
+
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """A half for a mean error of a tenth of the reference (Task.error_reference)."""
+        return half_kept(faces["by_reference"], at=_HALF_KEPT)
+
+    def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
+        return super().answered_column(evaluated, (answers + 0.5) / evaluated.input_size)
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (len(evaluated.labels), 2)

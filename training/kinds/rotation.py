@@ -22,6 +22,7 @@ from training.kinds.base import (
     PerFace,
     Rows,
     finite_numbers,
+    half_kept,
     known_only,
     whole_labels,
 )
@@ -37,6 +38,7 @@ _TYPICAL_ERROR = 5.0  # degrees
 
 # A mirrored picture mirrors the rotation that it shows.
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
+_HALF_KEPT = 15.0  # degrees
 
 
 def rotation_from_6d(numbers: "Tensor") -> "Tensor":
@@ -159,6 +161,17 @@ class Rotation(Kind):
             "ccc": ccc.mean(axis=1),
             **by_angle,
         }
+
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """A half for a rotation that is off by 15 degrees."""
+        return half_kept(faces["geodesic"], at=_HALF_KEPT)
+
+    def moved(self, task: Task, rows: Rows, *, motion: Motion, crop_size: int, margin: int) -> Rows:
+        target = self.target(task, rows, motion=motion, crop_size=crop_size, margin=margin, points=None)
+        return np.asarray(angles_from_rotation(target), np.float32)
+
+    def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
+        return np.asarray(angles_from_rotation(answers), np.float32)
 
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # always yaw, pitch, roll

@@ -19,6 +19,7 @@ from training.kinds.base import (
     PerFace,
     Rows,
     finite_numbers,
+    half_kept,
     known_only,
     whole_labels,
 )
@@ -137,6 +138,13 @@ class Value(Kind):
             return {"mean_absolute_error": error, **ccc}
         inside = np.where(faces["binned"], faces["inside"], np.nan)
         return {"bin_accuracy": mean(weights, inside), "error_outside_bin": error, **ccc}
+
+    def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
+        """A half for an error of half a spread (Task.spread): ten years, of an age."""
+        return half_kept(faces["error"], at=evaluated.task.spread / 2)
+
+    def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
+        return np.repeat(np.asarray(answers, np.float32), 2, axis=1)  # both ends of an interval
 
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # the last axis is an interval's

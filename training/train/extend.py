@@ -21,6 +21,7 @@ import torch
 from runtime.contract import Contract
 from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.data.sampling.augmentation import NO_AUGMENTATION, Augmentation
 from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
 from training.models.qface.extension import extended, last_extension
@@ -56,7 +57,16 @@ def extension_run(
         betas=(0.9, 0.99),
         clip=2.0,
         ema_decay=0.99,
+        # As the old model's: training.train.calibrate takes them.
+        holdout_fraction=float(base.card.get("aside", 0)),
+        augmentation=_augmentation(config.extensions[-1]),
     )
+
+
+def _augmentation(tasks: Sequence[str]) -> Augmentation:
+    """What may be changed of a face that is learned from for these tasks."""
+    exact = any(task.exact_pixels for task in select(tasks))
+    return dataclasses.replace(NO_AUGMENTATION, mirror=Augmentation.mirror) if exact else Augmentation()
 
 
 def extend(

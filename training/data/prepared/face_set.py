@@ -141,12 +141,16 @@ class FaceSet:
         rows = np.asarray(indices, np.int64).reshape(-1)
         pixels = np.empty((len(rows), size, size, 3), np.uint8)
         for k, i in enumerate(rows.tolist()):
-            inner = self._inner(self.stored_crop(i))
-            if size != self.crop_size:
-                method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
-                inner = np.asarray(cv2.resize(inner, (size, size), interpolation=method), np.uint8)
-            pixels[k] = inner
+            pixels[k] = self.served(self.stored_crop(i), size=size)
         return pixels
+
+    def served(self, stored: NDArray[np.uint8], *, size: int) -> NDArray[np.uint8]:
+        """The engine's input [size, size, 3] of a stored crop of this set's size."""
+        inner = self._inner(stored)
+        if size == self.crop_size:
+            return inner
+        method = cv2.INTER_AREA if size < self.crop_size else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(inner, (size, size), interpolation=method), np.uint8)
 
     def served_masks(self, task: str, indices: ArrayLike, *, size: int) -> NDArray[np.uint8]:
         """The class ids of the pixels of `served_crops` [n, size, size], 255 where not known."""

@@ -79,14 +79,14 @@ class MultiTaskObjective(Objective):
         total: Tensor = self.weighting(means, counts=counts, share=share)
         return total
 
-    def _masked_rows(self, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Indices [R] of the faces that have a mask; None where no task has masks.
+    def _masked_rows(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Indices [R] of the faces that have a mask; none where no task that is trained has masks.
 
         The first face where none has: every part of the network gets a gradient, if one of zero.
         """
         masks = [task for task in self.tasks if kind_of(task).needs_places]
-        if not masks:
-            return None
+        if not masks:  # a frozen network may answer them: an extension's steps don't pay for them
+            return torch.arange(0, device=batch["pixels"].device)
         labelled = torch.stack([kind_of(task).has_target(batch[task.name]) for task in masks]).any(dim=0)
         if not bool(labelled.any()):
             return torch.zeros_like(labelled[:1], dtype=torch.long)
