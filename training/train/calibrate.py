@@ -9,6 +9,8 @@ independent label a scale and a shift (Platt 1999) for whether it is there, whic
 means. Both are folded into the map from queries to logits: the graph stays what it is, and no label changes
 its place in the ranking of faces.
 
+Of a calibrated network that was extended since, the new tasks alone are calibrated.
+
 Faces whose labels are people's are taken where there are any, then a teacher's, then renders'. A task whose
 fit makes faces that were left out of it less likely than no fit does stays as it is.
 """
@@ -19,6 +21,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +62,10 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     """
     model = checkpoint.model
     served = checkpoint.contract.names
-    calibrating = [t for t in model.tasks if t.name in served and kind_of(t).has_probabilities]
+    before: Mapping[str, Any] = checkpoint.card.get("calibration", {})
+    calibrating = [
+        t for t in model.tasks if t.name in served and t.name not in before and kind_of(t).has_probabilities
+    ]
     if calibrating and all(model.logit_rows(task) is None for task in calibrating):
         raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:
@@ -79,7 +85,8 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
     _fold(model, fits)
     if checkpoint.weights == "fp16":
         round_to_half(model)
-    card = {**checkpoint.card, "calibration": {name: dataclasses.asdict(fit) for name, fit in fits.items()}}
+    found = {name: dataclasses.asdict(fit) for name, fit in fits.items()}
+    card = {**checkpoint.card, "calibration": {**before, **found}}
     if "kept_out" in card:  # they were measured on the network as it came from training
         card["kept_out_before_calibration"] = card.pop("kept_out")
     return dataclasses.replace(checkpoint, card=card)
@@ -158,7 +165,8 @@ def held_out_sets(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | 
     ValueError for a checkpoint without any, and for sets that are not there.
     """
     part = float(checkpoint.card.get("aside", 0))
-    learned = [source["name"] for source in checkpoint.card.get("sources", [])]
+    cards = [checkpoint.card, *checkpoint.card.get("extensions", [])]
+    learned = [source["name"] for card in cards for source in card.get("sources", [])]
     if not part or not learned:
         raise ValueError(
             "the checkpoint held out no faces, and those that it learned from can't show how sure it "
@@ -168,6 +176,13 @@ def held_out_sets(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | 
         FaceSet(data / name, split="train", holdout_fraction=part, held_out=True)
         for name in names or dict.fromkeys(learned)
     ]
+
+
+def _is_calibrated(checkpoint: Checkpoint) -> bool:
+    """Whether nothing is left to do: what an extension learned after a calibration is."""
+    done = checkpoint.card.get("calibration")
+    added = {name for tasks in getattr(checkpoint.model.config, "extensions", ()) for name in tasks}
+    return done is not None and not (added & set(checkpoint.contract.names)) - done.keys()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_cores(options.threads)
         names = [name.strip() for name in options.sets.split(",")] if options.sets else None
         loaded = load_checkpoint(options.checkpoint)
-        if "calibration" in loaded.card:
+        if _is_calibrated(loaded):
             raise ValueError(f"{options.checkpoint} is calibrated already: give the one that it came from")
         result = calibrated(loaded, held_out_sets(loaded, options.data, names=names))
         save_checkpoint(options.output, result)

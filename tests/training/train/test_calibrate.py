@@ -12,7 +12,8 @@ from tests.helpers.faces.synthetic_sets import make_set
 from training.data.prepared.face_set import FaceSet
 from training.models import CONFIGS, Checkpoint, ExportWrapper, build_model, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
-from training.tasks import CATALOGUE
+from training.models.qface.extension import extended
+from training.tasks import CATALOGUE, FACE_QUALITY
 from training.train import calibrate
 from training.train.calibrate import calibrated, held_out_sets
 from training.train.platt_scaling import fit_classes, fit_label
@@ -160,3 +161,36 @@ def test_what_can_t_be_calibrated_is_refused_with_a_sentence(
     make_set(tmp_path / "ages", count=20, tasks=["age"])
     with pytest.raises(ValueError, match="none of these faces is labelled"):
         calibrated(_checkpoint(), [FaceSet(tmp_path / "ages")])
+
+
+def test_of_a_calibrated_network_only_what_it_learned_since_is_calibrated(
+    data: pathlib.Path, written: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_checkpoint(written)
+    torch.manual_seed(1)
+    network = extended(before.model, [FACE_QUALITY])
+    round_to_half(network)
+    make_set(tmp_path / "data" / "more", count=40, tasks=[FACE_QUALITY, "gender"])
+    card = {**before.card, "extensions": [{"sources": [{"name": "more"}], "aside": 0.4}]}
+    save_checkpoint(
+        tmp_path / "extended.safetensors",
+        Checkpoint(model=network, contract=network.contract(), card=card),
+    )
+    words = _words(tmp_path / "extended.safetensors", data=tmp_path / "data", output=tmp_path / "new")
+    assert calibrate.main([*words, "--sets", "more"]) == 0
+    after = load_checkpoint(tmp_path / "new")
+    assert after.card["calibration"].keys() - before.card["calibration"].keys() == {FACE_QUALITY}
+    assert after.card["calibration"]["gender"] == before.card["calibration"]["gender"]
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        old, new = before.model(pixels).logits, after.model(pixels).logits
+    assert all(torch.equal(old[task], new[task]) for task in TASKS)
+    words = _words(tmp_path / "new", data=tmp_path / "data", output=tmp_path / "again")
+    assert calibrate.main(words) == 2
+    assert "is calibrated already" in capsys.readouterr().err
+
+
+def test_the_faces_held_out_are_those_of_the_extensions_too(data: pathlib.Path) -> None:
+    make_set(data / "other", count=30, tasks=["age"])
+    checkpoint = _checkpoint(extensions=[{"sources": [{"name": "other"}]}])
+    assert [faces.name for faces in held_out_sets(checkpoint, data)] == ["made", "other"]

@@ -13,9 +13,13 @@ from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
+from training.data.sampling.augmentation import NO_AUGMENTATION, Augmentation
 from training.models import CONFIGS, Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
-from training.tasks import CATALOGUE
+from training.models.qface.extension import extended
+from training.tasks import CATALOGUE, FACE_QUALITY
 from training.train import extend
+from training.train.objectives.loss_weighting import build_loss_weighting
+from training.train.objectives.multi_task import MultiTaskObjective
 from training.train.random_initialisation import random_checkpoint
 
 SIZE = CONFIGS["qface_test"].input_size
@@ -174,3 +178,47 @@ def test_the_progress_tells_of_the_new_task_alone(run: Path) -> None:
     last = json.loads((run / "progress.jsonl").read_text().splitlines()[-1])
     assert "race" in json.dumps(last)
     assert "expression" not in json.dumps(last)
+
+
+def test_labels_of_the_very_pixels_are_learned_from_pixels_that_nothing_changes(base: Path) -> None:
+    loaded = load_checkpoint(base)
+
+    def augmentation(task: str) -> Augmentation:
+        config = dataclasses.replace(CONFIGS["qface_test"], tasks=("age",), extensions=((task,),))
+        return extend.extension_run(loaded, checkpoint=base, config=config, sets=["made"]).augmentation
+
+    usual = Augmentation()
+    assert augmentation("race") == usual
+    assert augmentation(FACE_QUALITY) == dataclasses.replace(NO_AUGMENTATION, mirror=usual.mirror)
+
+
+def test_faces_that_were_held_out_stay_so(base: Path) -> None:
+    loaded = load_checkpoint(base)
+    config = dataclasses.replace(CONFIGS["qface_test"], tasks=("age",), extensions=(("race",),))
+    base_held_out = dataclasses.replace(loaded, card={**loaded.card, "aside": 0.04})
+    run = extend.extension_run(base_held_out, checkpoint=base, config=config, sets=["made"])
+    assert run.holdout_fraction == 0.04
+
+
+def test_a_step_of_an_extension_computes_no_masks_and_no_gradient_of_what_is_frozen() -> None:
+    config = dataclasses.replace(CONFIGS["qface_test"], tasks=("age", "parsing"))
+    network = extended(random_checkpoint(config, seed=0).model, [FACE_QUALITY])
+    objective = MultiTaskObjective(
+        network,
+        tasks=[CATALOGUE[FACE_QUALITY]],
+        losses={},
+        weighting=build_loss_weighting("fixed", losses=[FACE_QUALITY], weights={}),
+    )
+    seen: list[int] = []
+    decoder = network.decoder.pixel_decoder
+    assert decoder is not None
+    decoder.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    batch = {
+        "pixels": torch.zeros((3, SIZE, SIZE, 3), dtype=torch.uint8),
+        FACE_QUALITY: torch.ones(3, 1),
+        f"{FACE_QUALITY}/confidence": torch.ones(3),
+    }
+    objective(batch, objective.counts(batch), 1.0)[0].backward()
+    assert seen == [0]
+    learning = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert learning == {f"extensions.0.{name}" for name in ("queries", "query_positions", "weight", "bias")}

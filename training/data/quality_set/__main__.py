@@ -9,6 +9,7 @@ no face are 0. PHOTOS has photos without faces. The same command goes on with a 
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status (training.cli.run_cli)."""
     # What follows imports torch.
     from training.data.quality_set.making import Options, make_quality_set
+    from training.evaluation.predictors import without_masks
     from training.models import load_checkpoint
     from training.train.run_options import take_cores
 
@@ -50,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         take_cores(options.threads)
         made = Options(count=options.count, seed=options.seed, background_share=options.background_share)
+        checkpoint = load_checkpoint(options.checkpoint)
         manifest = make_quality_set(
-            load_checkpoint(options.checkpoint),
+            without_masks(checkpoint),
             options.output / FACE_QUALITY,
             data=options.data,
             names=_names(options.data, options.sets),
+            held_out=float(checkpoint.card.get("aside", 0)),
             backgrounds=options.backgrounds,
             options=made,
+            weights=hashlib.sha256(options.checkpoint.read_bytes()).hexdigest(),
         )
         print(json.dumps({name: manifest[name] for name in ("faces", "levels")}, indent=1))
 

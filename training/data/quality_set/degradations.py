@@ -97,21 +97,20 @@ def _cover(pixels: Picture, strength: float, rng: np.random.Generator, other: Pi
     if draw < 0.25:
         _paint_fingers(mask, strength=strength, rng=rng)
     elif draw < 0.5:  # one side, as a mask, a book or another head covers it
-        far = round(side * (0.15 + 0.75 * strength))
+        far = round(side * (0.05 + 0.85 * strength))
         mask[:far] = 255
         mask = np.asarray(np.rot90(mask, int(rng.integers(4))), np.uint8)
     else:
         for _ in range(int(rng.integers(1, 4))):
-            radius = side * (0.05 + 0.5 * strength) * rng.uniform(0.5, 1, 2)
+            radius = side * (0.03 + 0.52 * strength) * rng.uniform(0.5, 1, 2)
             centre = rng.uniform(0.2, 0.8, 2) * side
             first, last = (centre - radius).astype(int), (centre + radius).astype(int)
             if rng.random() < 0.5:
                 cv2.rectangle(mask, first.tolist(), last.tolist(), (255,), -1)
             else:
                 axes = np.maximum(radius, 1).astype(int).tolist()
-                cv2.ellipse(
-                    mask, centre.astype(int).tolist(), axes, float(rng.uniform(0, 180)), 0, 360, 255, -1
-                )
+                turned = float(rng.uniform(0, 180))
+                cv2.ellipse(mask, centre.astype(int).tolist(), axes, turned, 0, 360, (255,), -1)
     cover: Picture = other
     if draw < 0.25 or rng.random() < 0.5:
         cover = _surface(side, rng=rng, like=pixels if draw < 0.25 else None)
@@ -191,7 +190,7 @@ def _add_noise(pixels: Picture, strength: float, rng: np.random.Generator, other
 
 
 def _compress(pixels: Picture, strength: float, rng: np.random.Generator, other: Picture) -> Picture:
-    quality = max(1, round(60 * (1 - strength)))
+    quality = max(1, round(90 * (1 - strength) ** 1.5))
     _, content = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR_RGB), np.uint8)
 

@@ -100,3 +100,14 @@ def corner(stored: Picture, *, rng: np.random.Generator) -> Picture:
     y, x = (0 if rng.random() < 0.5 else side - part for _ in range(2))
     square: NDArray[np.uint8] = np.ascontiguousarray(stored[y : y + part, x : x + part])
     return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def framed(pixels: Picture, *, rng: np.random.Generator) -> Picture:
+    """A crop [side, side, 3] with the black frame of a close-cut chip, which is a little turned."""
+    side = len(pixels)
+    turned, part = float(rng.normal(0, 6)), float(rng.uniform(0.5, 0.95))
+    middle = (rng.normal(0.5, 0.03, 2) * side).tolist()
+    corners = cv2.boxPoints((middle, (part * side, part * side), turned))
+    inside = np.zeros((side, side, 1), np.uint8)
+    cv2.fillConvexPoly(inside, corners.astype(np.int32), (1,))
+    return pixels * inside

@@ -7,6 +7,7 @@ training held out, where it held out any.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from runtime.detect.detector_engine import load_detector
 from runtime.detect.detector_file import find_detector
 from training.data.derived_labels import derive
-from training.data.prepared.face_set import FaceSet
+from training.data.prepared.face_set import FaceSet, read_manifest
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import ShardWriter
 from training.data.quality_set.agreement import Agreement
@@ -26,18 +27,20 @@ from training.data.quality_set.faceless import (
     Background,
     corner,
     find_photos,
+    framed,
     name_hash,
     place,
     read_backgrounds,
 )
-from training.evaluation.predictors import without_masks
-from training.models import Checkpoint
+from training.data.sampling.augmentation import fill_frame
+from training.evaluation.predictors import Predictor
 from training.tasks import CATALOGUE, FACE_QUALITY
 
 _BATCH = 64
 _TEST = 10  # every so-manieth crop, and the part of the photos that is its own
 # Of the crops: degraded faces, what the detector takes for a face, random places of photos; else corners.
 _FACES, _FINDS, _PLACES = 0.62, 0.16, 0.14
+_FILLED = 0.7  # part of the close-cut chips whose black frame gets a photo's pixels
 _MADE_WORSE = 0.5  # part of the faceless crops that are degraded too: neither may be known by that
 
 
@@ -88,33 +91,51 @@ class _Crop:
 
 
 def make_quality_set(
-    checkpoint: Checkpoint,
+    network: Predictor,
     folder: Path,
     *,
     data: Path,
     names: Sequence[str],
+    held_out: float,
     backgrounds: Path,
     options: Options,
+    weights: str = "",
 ) -> dict[str, Any]:
-    """Write the set into FOLDER and return its manifest. `names` are the prepared sets whose faces it takes.
+    """Write the set into FOLDER and return its manifest; a set with the same options is left as it is.
 
-    ValueError for sets of several sizes, none at all, too few photos, and a network that can't judge.
+    `network` measures, and `weights` identifies its weights; `names` are the prepared sets whose faces are
+    taken, `held_out` the part of them that its training held out; `backgrounds` is a folder of photos without
+    faces.
+
+    Raises ValueError for sets of several sizes, none at all, too few photos, and a network that can't judge.
     """
-    sets = {split: _sets(checkpoint, data, names, split=split) for split in ("train", "test")}
+    answered = [entry.name for entry in network.tasks]
+    sets = {
+        split: [_faces(data / name, split=split, held_out=held_out) for name in names]
+        for split in ("train", "test")
+    }
+    for faces in itertools.chain(*sets.values()):
+        derive(faces, answered)
     sizes = {faces.crop_size for found in sets.values() for faces in found}
     if len(sizes) > 1:
         raise ValueError(f"the sets have crops of {sorted(sizes)} pixels: name sets of one size")
-    agreement = Agreement(without_masks(checkpoint), leave_out=[FACE_QUALITY])
+    agreement = Agreement(network, leave_out=[FACE_QUALITY])
     provenance = {
         **dataclasses.asdict(options),
-        "contract": checkpoint.contract.hash,
+        "contract": network.contract,
+        "weights": weights,
         "sets": {faces.name: faces.fingerprint for faces in sets["train"]},
     }
+    size = sizes.pop()
+    if (folder / "manifest.json").exists():
+        existing = read_manifest(folder)
+        if existing["options"] == provenance | {"size": size}:
+            return existing
     with ShardWriter(
         folder,
         title="Faces made worse, and places without one, by how well they can be answered",
         licence="as its sets' and photos'",
-        size=sizes.pop(),
+        size=size,
         options=provenance,
         labelled_by="agreement",
     ) as writer:
@@ -134,19 +155,11 @@ def make_quality_set(
         return writer.finish(levels=levels)
 
 
-def _sets(checkpoint: Checkpoint, data: Path, names: Sequence[str], *, split: str) -> list[FaceSet]:
-    """The training faces without those that were held out; for testing, these alone, or the test split."""
-    held_out = float(checkpoint.card.get("aside", 0))
-    answered = [task.name for task in checkpoint.model.tasks]
-    found = []
-    for name in names:
-        if split == "test" and not held_out:
-            faces = FaceSet(data / name, split="test")
-        else:
-            faces = FaceSet(data / name, split="train", holdout_fraction=held_out, held_out=split == "test")
-        derive(faces, answered)
-        found.append(faces)
-    return found
+def _faces(folder: Path, *, split: str, held_out: float) -> FaceSet:
+    """The training faces without those that were held out; for testing these alone, or the test split."""
+    if split == "test" and not held_out:
+        return FaceSet(folder, split="test")
+    return FaceSet(folder, split="train", holdout_fraction=held_out, held_out=split == "test")
 
 
 def _parts(
@@ -188,10 +201,14 @@ def _crop(number: int, part: _Part, *, seed: int) -> _Crop:
     if rng.random() < 0.2:  # another face in front of it or beside it
         another, at = part.draw_face(rng)
         other = another.stored_crop(at)
+    # A chip's black frame must not show that there is a face, nor a photo's lack of one that there is none.
+    stored = faces.stored_crop(index)
+    if rng.random() < _FILLED:
+        stored = fill_frame(stored, other)
     drawn = rng.random()
     made = functools.partial(_Crop, split=part.split)
     if drawn < _FACES:
-        degraded = degrade(faces.stored_crop(index), rng=rng, severity=draw_severity(rng), other=other)
+        degraded = degrade(stored, rng=rng, severity=draw_severity(rng), other=other)
         name = f"{faces.name}/{faces.persons[index] or faces.key(index)}"
         key = f"{faces.name}/{faces.key(index)}#{number}"
         return made(key=key, person=name, subset="face", degraded=degraded, source=(faces, index))
@@ -203,9 +220,11 @@ def _crop(number: int, part: _Part, *, seed: int) -> _Crop:
         pixels = place(background.pixels, rng=rng, side=side)
     else:
         name, subset = f"{faces.name}/{faces.persons[index] or faces.key(index)}", "corner"
-        pixels = corner(faces.stored_crop(index), rng=rng)
+        pixels = corner(stored, rng=rng)
     if rng.random() < 0.5:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
+    if rng.random() > _FILLED:
+        pixels = framed(pixels, rng=rng)
     severity = draw_severity(rng) if rng.random() < _MADE_WORSE else 0.0
     degraded = degrade(pixels, rng=rng, severity=severity, other=place(background.pixels, rng=rng, side=side))
     return made(key=f"{name}#{number}", person=name, subset=subset, degraded=degraded, source=None)
