@@ -91,3 +91,8 @@ def recall_at(
     detected = positives + negatives
     recall = np.where((detected > 0) & (positives >= precision * detected - 1e-9), positives, 0.0).max(axis=1)
     return ratio(recall, positives[:, -1])
+
+
+def half_kept(errors: NDArray[np.float64], *, at: float) -> NDArray[np.float64]:
+    """1 for no error, a half for an error of `at`, and less for a larger one."""
+    return np.asarray(1 / (1 + (errors / at) ** 2))

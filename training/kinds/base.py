@@ -351,11 +351,6 @@ class Kind(abc.ABC):
         return self.error_from_client(answer, labels)
 
 
-def half_kept(errors: NDArray[np.float64], *, at: float) -> NDArray[np.float64]:
-    """1 for no error, a half for an error of `at`, and less for a larger one."""
-    return np.asarray(1 / (1 + (errors / at) ** 2))
-
-
 def sides_changed(task: Task, values: Rows, mirrored: NDArray[np.bool_]) -> Rows:
     """Left and right change places in the mirrored ones of rows [B, K, ...]."""
     if not task.mirror:

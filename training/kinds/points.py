@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.image.align import transform
-from training.evaluation.scores import mean, mean_of_rows, ratio
+from training.evaluation.scores import half_kept, mean, mean_of_rows, ratio
 from training.kinds.base import (
     ErrorForm,
     Kind,
@@ -24,7 +24,6 @@ from training.kinds.base import (
     QueryAnswer,
     Rows,
     finite_numbers,
-    half_kept,
     known_only,
     sides_changed,
 )

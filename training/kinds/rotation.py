@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.image.align import in_plane_degrees
 from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_angles
-from training.evaluation.scores import concordance, mean
+from training.evaluation.scores import concordance, half_kept, mean
 from training.kinds.base import (
     ErrorForm,
     Kind,
@@ -22,7 +22,6 @@ from training.kinds.base import (
     PerFace,
     Rows,
     finite_numbers,
-    half_kept,
     known_only,
     whole_labels,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.scores import concordance, mean
+from training.evaluation.scores import concordance, half_kept, mean
 from training.kinds.base import (
     ErrorForm,
     Kind,
@@ -19,7 +19,6 @@ from training.kinds.base import (
     PerFace,
     Rows,
     finite_numbers,
-    half_kept,
     known_only,
     whole_labels,
 )

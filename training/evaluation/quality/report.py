@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from training.evaluation.quality.coverage import COVERAGES, RiskCoverage
 from training.evaluation.quality.minimum import Minimum
-from training.evaluation.report import format_metric, markdown_table
+from training.evaluation.tables import format_metric, markdown_table
 
 Part = tuple[float, int]  # a share, and of how many
 
