@@ -2,6 +2,7 @@
 
 import os
 import threading
+from typing import NoReturn
 
 
 class Lifecycle:
@@ -40,3 +41,16 @@ class Lifecycle:
         return TypeError(
             f"a {self._kind} holds a connection and can't be pickled or copied: make one in each process"
         )
+
+
+class OfOneProcess:
+    """A client to Python: it is shown by its address, and neither pickled nor copied."""
+
+    _lifecycle: Lifecycle
+    _url: str
+
+    def __repr__(self) -> str:
+        return self._lifecycle.described(self._url)
+
+    def __reduce__(self) -> NoReturn:
+        raise self._lifecycle.refuse_pickling()

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -23,7 +23,7 @@ from ._exchange.budget import RetryBudget
 from ._exchange.deadline import Timeout, as_timeout
 from ._exchange.exchange import Exchange, require_contract
 from ._exchange.steps import Infer, Pause, ReadModel, Steps
-from ._lifecycle import Lifecycle
+from ._lifecycle import Lifecycle, OfOneProcess
 from ._many import PhotoResult, check_many, stream
 from ._photos import (
     Crops,
@@ -52,7 +52,7 @@ __all__ = ["FaceClient"]
 T = TypeVar("T")
 
 
-class FaceClient:
+class FaceClient(OfOneProcess):
     """A client of one server (or of one address that stands for many), or of several servers. Keep one per
     process: it is thread-safe, and all its calls share one connection to each server.
 
@@ -141,6 +141,7 @@ class FaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        min_quality: float | None = None,
         priority: int | None = None,
         timeout: float | None = None,
     ) -> Analysis:
@@ -156,8 +157,12 @@ class FaceClient:
         `min_score`: the detector's score from which on a face counts (0.5). `max_faces`: of more faces the
         best seen (the server's limit). `min_face`: the smallest face to look for, as a share of the photo's
         longer side; a small one finds more faces in large photos and takes several times as long.
+        `min_quality`: the quality below which a face is left out (the server's `contract.quality.minimum`;
+        0: none is).
         """
-        search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        search = search_parameters(
+            min_score=min_score, max_faces=max_faces, min_face=min_face, min_quality=min_quality
+        )
         exchange = self._exchange.within(timeout)
         encoded = encode(photo)
         steps = exchange.photo(encoded, tasks=tasks, network=model, search=search, priority=priority)
@@ -173,6 +178,7 @@ class FaceClient:
         min_score: float | None = None,
         max_faces: int | None = None,
         min_face: float | None = None,
+        min_quality: float | None = None,
         priority: int | None = None,
         timeout: float | None = None,
         concurrency: int = 16,
@@ -187,7 +193,9 @@ class FaceClient:
         address), when the client is closed, and after the last result where `photos` raises one. To stop
         early, close the iterator or drop it: calls under way are cancelled, a generator `photos` is closed.
         """
-        search = search_parameters(min_score=min_score, max_faces=max_faces, min_face=min_face)
+        search = search_parameters(
+            min_score=min_score, max_faces=max_faces, min_face=min_face, min_quality=min_quality
+        )
         names = task_names(tasks)
         check_many(photos, concurrency=concurrency, awaited=False)
         exchange = self._exchange.within(timeout)
@@ -338,12 +346,6 @@ class FaceClient:
         """End the connection: calls under way and all after this raise RuntimeError. Once is enough."""
         if self._lifecycle.end():
             self._transport.close()
-
-    def __repr__(self) -> str:
-        return self._lifecycle.described(self._url)
-
-    def __reduce__(self) -> NoReturn:
-        raise self._lifecycle.refuse_pickling()
 
     def __enter__(self) -> "Self":
         return self

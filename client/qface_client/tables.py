@@ -12,7 +12,7 @@ import array
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -43,6 +43,10 @@ _OF_FACE = (
     *(Column(name=name, dtype="float32", digits=2) for name in _BOX),
     Column(name="score", dtype="float32", digits=4),
 )
+# Of a server that states how well a face can be judged; each stands behind another column.
+_BELOW = Column(name="faces_below_quality", dtype="Int64")  # of the photo's, which are left out
+_QUALITY = Column(name="quality", dtype="float32", digits=4)
+_BEHIND = {"faces_found": _BELOW, "score": _QUALITY}
 
 
 class PhotoOutcome(Protocol):
@@ -76,7 +80,10 @@ def columns(contract: Contract | None, tasks: Iterable[str] | None = None) -> tu
     answered. UnknownTask and UnknownKind as of `Contract.select`.
     """
     selected = () if contract is None else contract.select(tasks)
-    return (*_OF_PHOTO, *_OF_FACE, *(column for task in selected for column in _columns_of(task)))
+    rated = _rated(contract, [task.name for task in selected])
+    about = {column.name: column for column in (*_OF_PHOTO, *_OF_FACE, *rated)}
+    of_tasks = (column for task in selected for column in _columns_of(task))
+    return (*(about[name] for name in _in_order(about)), *of_tasks)
 
 
 def rows(
@@ -93,6 +100,8 @@ def rows(
         about["error"] = str(answered)
     else:
         about["contract"] = None if answered.contract is None else answered.contract.hash
+        if answered.contract is not None and answered.contract.quality is not None:
+            about[_BELOW.name] = getattr(answered, _BELOW.name, None)
     if isinstance(answered, Analysis):
         about |= {name: getattr(answered, name) for name in ("width", "height", "faces_found")}
     faces = answered if isinstance(answered, Analysis) else [answered] if isinstance(answered, Face) else ()
@@ -128,9 +137,11 @@ def faces_to_frame(
     for number, result in enumerate(results, start=1):
         answered, file, photo = _outcome(result, number - 1)
         failed += isinstance(answered, QFaceError)
+        if isinstance(answered, Analysis):
+            table.add_columns(answered.contract, ())
         for face in answered if isinstance(answered, Analysis) else [answered]:
             if isinstance(face, Face):
-                table.add_columns(face)
+                table.add_columns(face.contract, face.answers)
         for row in rows(answered, file=file, photo=photo, empty=empty):
             table.add(row)
     if failed and not empty:
@@ -189,13 +200,35 @@ def _columns_of(task: TaskSpec) -> tuple[Column, ...]:
     return tuple(KINDS[task.kind].columns(task))
 
 
-def _answered(face: Face) -> Iterator[TaskSpec]:
-    return (task for task in (face.contract.tasks if face.contract else ()) if task.name in face.answers)
+def _answered(contract: Contract | None, names: Collection[str]) -> Iterator[TaskSpec]:
+    return (task for task in (contract.tasks if contract else ()) if task.name in names)
+
+
+def _rated(contract: Contract | None, tasks: Collection[str]) -> list[Column]:
+    """What a table has of quality, by a contract, where these tasks are answered."""
+    if contract is None or contract.quality is None:
+        return []
+    return [_BELOW, _QUALITY] if contract.quality.task in tasks else [_BELOW]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Names of columns, each of those of quality in its place."""
+    given = dict.fromkeys(names)
+    moved = {column.name for column in _BEHIND.values()}
+    ordered: list[str] = []
+    for name in given:
+        if name not in moved:
+            ordered.append(name)
+            behind = _BEHIND.get(name)
+            ordered += [behind.name] if behind is not None and behind.name in given else []
+    return ordered
 
 
 def _cells(face: Face) -> dict[str, Any]:
     cells: dict[str, Any] = {}
-    for task in _answered(face):
+    if _QUALITY in _rated(face.contract, face.answers):
+        cells[_QUALITY.name] = face.quality
+    for task in _answered(face.contract, face.answers):
         values = face.answers[task.name].cells(task)
         cells.update((column.name, value) for column, value in zip(_columns_of(task), values, strict=True))
     return cells
@@ -210,14 +243,14 @@ class _Table:
         self._count = 0
         self._seen: set[tuple[str, ...]] = set()  # contracts with the tasks that faces were asked for
 
-    def add_columns(self, face: Face) -> None:
+    def add_columns(self, contract: Contract | None, tasks: Collection[str]) -> None:
         """Those of the tasks that a face was asked for."""
-        asked = ("" if face.contract is None else face.contract.hash, *face.answers)
+        asked = ("" if contract is None else contract.hash, *tasks)
         if asked not in self._seen:
             self._seen.add(asked)
-            for task in _answered(face):
-                for column in _columns_of(task):
-                    self._add_column(column)
+            of_tasks = (column for task in _answered(contract, tasks) for column in _columns_of(task))
+            for column in (*_rated(contract, tasks), *of_tasks):
+                self._add_column(column)
 
     def _add_column(self, column: Column) -> None:
         known = self._columns.setdefault(column.name, column)
@@ -238,7 +271,10 @@ class _Table:
         self._count += 1
 
     def frame(self, pandas: Any) -> "pandas.DataFrame":
-        series = {name: _series(pandas, self._columns[name], values) for name, values in self._values.items()}
+        series = {
+            name: _series(pandas, self._columns[name], self._values[name])
+            for name in _in_order(self._columns)
+        }
         # Results of many photos come as they are ready.
         return pandas.DataFrame(series).sort_values("photo", kind="stable", ignore_index=True)
 

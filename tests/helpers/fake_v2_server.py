@@ -33,6 +33,33 @@ def contract_of(*tasks: dict[str, Any]) -> dict[str, Any]:
     return contract
 
 
+def second_generation() -> dict[str, Any]:
+    """A contract whose numbers, angles and points have expected errors, and whose faces a quality."""
+
+    def task(name: str, kind: str, labels: Sequence[str], unit: str) -> dict[str, Any]:
+        error = {"unit": unit, "within": [[0.5, 0.7], [0.8, 1.6], [0.95, 3.0]]}
+        return {"name": name, "kind": kind, "labels": list(labels), "unit": unit, "error": error}
+
+    rated = {"name": "rated", "kind": "multilabel", "labels": ["usable"], "unit": "probability"}
+    contract = contract_of(
+        classes("mood", ["glad", "sad"]),
+        task("years", "value", ["years"], "years"),
+        task("turn", "rotation", ["yaw", "pitch", "roll"], "degrees"),
+        task("spots", "points", ["tip", "chin"], "pixels"),
+        rated,
+    )
+    contract["quality"] = {"task": "rated", "label": "usable", "minimum": 0.3}
+    return contract | {"hash": "2" * 16}
+
+
+def first_generation() -> dict[str, Any]:
+    """The same tasks of a server from before errors and quality were stated."""
+    tasks = [
+        {key: value for key, value in task.items() if key != "error"} for task in second_generation()["tasks"]
+    ]
+    return contract_of(*tasks)
+
+
 def classes(name: str, labels: Sequence[str]) -> dict[str, Any]:
     """A contract's entry for a task with one label of several."""
     return {"name": name, "kind": "classes", "labels": list(labels), "unit": "probability"}
@@ -60,6 +87,7 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         self.precision = ""  # "": as a server from before it was stated
         self.faces = faces
         self.faces_found: int | None = None  # None: those that are answered
+        self.faces_below_quality = 0  # of a contract with `quality`
         # What photo_analysis and face_detect have; () and "": a server from before searches had parameters.
         self.search_outputs: tuple[str, ...] = ("faces_found", "smallest_face")
         self.request_parameters = json.dumps({"min_score": {}, "max_faces": {}, "min_face": {}})
@@ -88,8 +116,12 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
         if request.name.endswith(("photo_analysis", "face_detect")):
             for name in self.search_outputs:
                 response.config.output.add(name=name)
-            if self.request_parameters:
-                response.config.parameters["request_parameters"].string_value = self.request_parameters
+            parameters = self.request_parameters
+            if "quality" in contract and request.name.endswith("photo_analysis"):
+                response.config.output.add(name="faces_below_quality")
+                parameters = json.dumps({**json.loads(parameters or "{}"), "min_quality": {}})
+            if parameters:
+                response.config.parameters["request_parameters"].string_value = parameters
         if self.networks is not None:
             response.config.parameters["models"].string_value = json.dumps(self.networks)
         response.config.parameters["contract"].string_value = json.dumps(contract)
@@ -160,6 +192,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             **{name: searched[name] for name in self.search_outputs},
             "contract": np.array([contract["hash"].encode()], object),
         }
+        if "quality" in contract:
+            tensors["faces_below_quality"] = np.array([self.faces_below_quality], np.int32)
         for task in contract["tasks"]:
             size, name = len(task["labels"]), task["name"]
             first = np.zeros((count, size), np.float32)
@@ -170,6 +204,8 @@ class FakeServer(v2_grpc.GRPCInferenceServiceServicer):
             tensors[f"{name}_value"] = np.full((count, 1), 31.25, np.float32)
             tensors[f"{name}_angles"] = np.tile(np.arange(size, dtype=np.float32), (count, 1))
             tensors[f"{name}_points"] = np.zeros((count, size, 2), np.float32)
+            if "error" in task:
+                tensors[f"{name}_error"] = np.tile(np.arange(1, size + 1, dtype=np.float32), (count, 1))
             png = as_png(np.zeros((4, 6), np.uint8))
             tensors[f"{name}_png"] = np.array([[png]] * count, object).reshape(count, 1)
             tensors[f"{name}_map"] = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ..kinds._expected_errors import DRAWN_SHARE
 from ..kinds.base import Colour, plain
 from ..kinds.mask import colour_of
 from ..results import Face
@@ -36,7 +37,7 @@ def hidden_points(face: Face) -> dict[str, set[int]]:
 
 
 def entries(faces: Sequence[Face]) -> list[Entry]:
-    """What a drawing of these faces needs to have explained; nothing where no mask and no points are."""
+    """What a drawing of these faces needs to have explained: masks, points' visibility, expected errors."""
     found_entries: list[Entry] = []
     seen: dict[str, tuple[tuple[str, ...], set[int]]] = {}
     for face in faces:
@@ -53,6 +54,8 @@ def entries(faces: Sequence[Face]) -> list[Entry]:
     for task in dict.fromkeys(task for face in faces for task in hidden_points(face)):
         found_entries.append(Entry(text=plain(task)))
         found_entries += [Entry(text="seen", sign="dot"), Entry(text="hidden", sign="ring")]
+    if any(answer.error_dict() is not None for face in faces for answer in face.answers.values()):
+        found_entries.append(Entry(text=f"± and thin lines: {DRAWN_SHARE:.0%} of true values lie within"))
     return found_entries
 
 

@@ -15,7 +15,7 @@ from .._telemetry import counted_tries
 from ..errors import Call, InvalidInput, QFaceError
 
 # What a sentence names that is about an argument of the call, and not about the picture.
-_OF_ARGUMENTS = re.compile(r"\b(min_score|max_faces|min_face|priority)\b")
+_OF_ARGUMENTS = re.compile(r"\b(min_score|max_faces|min_face|min_quality|priority)\b")
 
 F = TypeVar("F", bound=Callable[..., Any])
 

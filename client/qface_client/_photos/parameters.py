@@ -11,14 +11,19 @@ from ..errors import InvalidInput
 
 
 def search_parameters(
-    *, min_score: float | None, max_faces: int | None, min_face: float | None
+    *,
+    min_score: float | None,
+    max_faces: int | None,
+    min_face: float | None,
+    min_quality: float | None = None,
 ) -> dict[str, int | float]:
     """The request parameters of a search for faces, in the types that the protocol sends; None: left out.
 
     InvalidInput for what is no number. The server checks the range.
     """
     parameters: dict[str, int | float] = {}
-    for name, share in (("min_score", min_score), ("min_face", min_face)):
+    shares = {"min_score": min_score, "min_face": min_face, "min_quality": min_quality}
+    for name, share in shares.items():
         if share is not None:
             _check_number(name, share, numbers.Real, "a number")
             try:

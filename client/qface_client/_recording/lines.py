@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import errors
 from .._exchange.steps import Infer, ReadModel, Reply
-from ..contract import Contract, ModelInfo, TaskSpec, parse_contract
+from ..contract import Contract, ModelInfo, parse_contract
 from ..errors import ContractError, QFaceError
 from .tensors import fingerprint, tensor_from_json, tensor_to_json
 
@@ -112,26 +112,6 @@ def _model_from_json(form: Mapping[str, Any]) -> ModelInfo:
 
 def _contract(contract: Contract) -> dict[str, Any]:
     """As a server states it, so that the same code reads it."""
-    return {
-        "version": 1,
-        "hash": contract.hash,
-        "input_size": contract.input_size,
-        "crop": contract.crop,
-        "tasks": [_task(task) for task in contract.tasks],
-    }
-
-
-def _task(task: TaskSpec) -> dict[str, Any]:
-    form: dict[str, Any] = {
-        "name": task.name,
-        "kind": task.kind,
-        "labels": list(task.labels),
-        "unit": task.unit,
-    }
-    if task.threshold is not None:
-        form["threshold"] = task.threshold
-    if task.points_task is not None:
-        form["visible_points"] = {"task": task.points_task, "indices": list(task.points)}
-    if not task.by_default:
-        form["default"] = False
+    form = contract.to_dict()
+    form["hash"] = form.pop("contract")
     return form

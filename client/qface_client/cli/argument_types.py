@@ -1,6 +1,7 @@
 """Types of arguments, each refused with a sentence before anything is sent."""
 
 import argparse
+import math
 
 
 def seconds(text: str) -> float:
@@ -16,6 +17,14 @@ def share(text: str) -> float:
     number = _number(text)
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"a number above 0 and at most 1, not {text!r}")
+    return number
+
+
+def probability(text: str) -> float:
+    """A number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
     return number
 
 
@@ -36,7 +45,8 @@ def names(text: str) -> list[str]:
 
 
 def _number(text: str) -> float:
+    """NaN, which lies in no range, where it is none."""
     try:
         return float(text)
     except ValueError:
-        return 0.0
+        return math.nan

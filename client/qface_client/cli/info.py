@@ -7,6 +7,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from ..contract import TaskSpec
+from ..kinds._expected_errors import DRAWN_SHARE
 from . import connection_options, output, statuses
 from .connection_options import Commands
 from .direct_calls import stated_server
@@ -43,11 +45,17 @@ def run(options: argparse.Namespace) -> int:
     lines = [f"{answering}  contract {contract.hash}  crops of {contract.input_size} pixels{computed}"]
     lines += [
         _wrapped(
-            f"  {task.name:<{name_width}}  {task.kind} in {task.unit}: {', '.join(task.labels)}",
+            f"  {task.name:<{name_width}}  {task.kind} in {task.unit}: "
+            f"{', '.join(task.labels)}{_error(task)}",
             indent=name_width + 4,
         )
         for task in contract.tasks
     ]
+    if (rule := contract.quality) is not None:
+        lines.append(
+            f"  quality: {rule.label} of {rule.task}; faces of photos below {rule.minimum:g} are left out "
+            "(--min-quality)"
+        )
     if server:
         lines.append(f"  server: {output.printable(server['name'])} {output.printable(server['version'])}")
     if len(models) > 1:
@@ -56,6 +64,16 @@ def run(options: argparse.Namespace) -> int:
         lines.append(textwrap.indent(f"notice: {output.printable(notice)}", "  "))
     output.write("\n".join(lines))
     return statuses.OK
+
+
+def _error(task: TaskSpec) -> str:
+    """How the task's expected error is read, behind its labels; "" where the server states none."""
+    if not task.states_error or task.error is None:
+        return ""
+    return (
+        f"; expected error in {task.error.unit} "
+        f"({DRAWN_SHARE:.0%} of true values within {task.error.factor(DRAWN_SHARE):.2g} times it)"
+    )
 
 
 def _wrapped(line: str, *, indent: int) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..client import FaceClient
-from .argument_types import names, share, whole_number
+from .argument_types import names, probability, share, whole_number
+
+SEARCH = ("min_score", "max_faces", "min_face", "min_quality")
 
 
 def add_photos(given: argparse._ArgumentGroup) -> None:
@@ -51,6 +53,12 @@ def add_search(asked: argparse._ArgumentGroup, *, tasks: str) -> None:
         "large photos and takes several times as long",
     )
     asked.add_argument(
+        "--min-quality",
+        type=probability,
+        metavar="QUALITY",
+        help="the quality below which a face is left out; 0 leaves out none (the server's: `qface info`)",
+    )
+    asked.add_argument(
         "--priority",
         type=int,
         choices=(0, 1),
@@ -72,7 +80,7 @@ def add_run(of_run: argparse._ArgumentGroup, *, quiet: str) -> None:
 
 def search(options: argparse.Namespace) -> dict[str, Any]:
     """The client's arguments of the search for faces."""
-    return {name: getattr(options, name) for name in ("min_score", "max_faces", "min_face")}
+    return {name: getattr(options, name) for name in SEARCH}
 
 
 def check_search(client: FaceClient, options: argparse.Namespace, tasks: Sequence[str] | None) -> None:

@@ -97,6 +97,8 @@ class MultiLabel(Mapping[str, float], Deferred):
 
     def caption(self, name: str) -> list[Row]:
         active = sorted(self.active, key=lambda label: -self[label])
+        if len(self) == 1:  # how likely it is, also where it is not
+            active = list(self)
         if not active:
             return [Row(name=plain(name), text="none")]
         rows = [

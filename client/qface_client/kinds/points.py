@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._expected_errors import ErrorBounds, factor_of
+from ._expected_errors import DRAWN_SHARE, ErrorBounds, factor_of
 from .base import (
     BACK,
     NUMBER,
@@ -28,6 +28,8 @@ from .base import (
 
 if TYPE_CHECKING:
     from ..contract import TaskSpec
+
+CLEARLY_LARGER = 1.5  # than its dot: how large a circle is that is drawn around a point
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +90,18 @@ class Points(Answer):
         return [Row(name=plain(name), text=f"{len(self)} points")]
 
     def draw(self, pen: Pen, canvas: Canvas, *, hidden: set[int]) -> None:
-        """A dot for a point, a ring for one that can't be seen."""
+        """A dot for a point, a ring for one that can't be seen.
+
+        Around it a thin circle, within which four of five true points lie, where that is clearly larger.
+        """
         radius = max(0.8, canvas.side / 110)
-        for index, (x, y) in enumerate(self.xy):
-            # A place's middle, as its pixel may be many of the canvas's.
-            at = ((x + 0.5) * canvas.scale - 0.5, (y + 0.5) * canvas.scale - 0.5)
+        # A place's middle, as its pixel may be many of the canvas's.
+        places = [((x + 0.5) * canvas.scale - 0.5, (y + 0.5) * canvas.scale - 0.5) for x, y in self.xy]
+        reaches = self.radii(DRAWN_SHARE)
+        for at, reach in zip(places, () if reaches is None else reaches * canvas.scale, strict=False):
+            if reach > radius * CLEARLY_LARGER:
+                pen.ring(*at, colour=canvas.colour, radius=reach, width=radius * 0.2)
+        for index, at in enumerate(places):
             if index in hidden:
                 pen.ring(*at, colour=BACK, radius=radius * 2.1, width=radius * 1.1)
                 pen.ring(*at, colour=canvas.colour, radius=radius * 1.9, width=radius * 0.7)

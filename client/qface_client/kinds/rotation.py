@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._distributions import Chart, Numbers, Tally
-from ._expected_errors import ErrorBounds, factor_of
+from ._expected_errors import DRAWN_SHARE, ErrorBounds, factor_of
 from .base import (
     BACK,
     NUMBER,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ..contract import TaskSpec
 
 AXES: tuple[Colour, ...] = ((255, 59, 48), (52, 199, 89), (10, 132, 255))  # x red, y green, z blue
+# For yaw, pitch and roll the axis whose end they move: a whisker there shows how far they may be off.
+_MOVED = (2, 2, 0)
+_WHISKER_STEPS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,16 +92,49 @@ class Rotation(Answer):
         return [Row(name=plain(name), text="  ".join(angles))]
 
     def draw(self, pen: Pen, canvas: Canvas, *, hidden: set[int]) -> None:
-        """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last."""
+        """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last.
+
+        Whiskers at the ends reach over four of five true angles: of yaw and pitch on z, of roll on x.
+        """
         x0, y0, x1, y1 = canvas.box
         centre, length, width = ((x0 + x1) / 2, (y0 + y1) / 2), canvas.side * 0.55, canvas.width * 1.6
-        axes = sorted(zip(axes_of(self), AXES, strict=True), key=lambda axis: -axis[0][2])
-        for (x, y, _), colour in axes:
-            end = (centre[0] + x * length, centre[1] + y * length)
-            pen.line([centre, end], colour=BACK, width=width * 1.9)
+
+        def place(x: float, y: float) -> tuple[float, float]:
+            return centre[0] + x * length, centre[1] + y * length
+
+        def dot(axis: int) -> None:
+            end = place(*found[axis][:2])
             pen.dot(*end, colour=BACK, radius=width * 1.6)
-            pen.line([centre, end], colour=colour, width=width)
-            pen.dot(*end, colour=colour, radius=width * 1.2)
+            pen.dot(*end, colour=AXES[axis], radius=width * 1.2)
+
+        found = axes_of(self)
+        for axis in sorted(range(3), key=lambda axis: -found[axis][2]):
+            line = [centre, place(*found[axis][:2])]
+            pen.line(line, colour=BACK, width=width * 1.9)
+            pen.dot(*line[1], colour=BACK, radius=width * 1.6)
+            pen.line(line, colour=AXES[axis], width=width)
+            pen.dot(*line[1], colour=AXES[axis], radius=width * 1.2)
+        for axis, turned in self._whiskers():
+            line = [place(x, y) for x, y in turned]
+            if math.dist(line[0], line[-1]) > width * 3:  # more than the dot hides
+                pen.line(line, colour=BACK, width=width * 0.9)
+                pen.line(line, colour=AXES[axis], width=width * 0.45)
+                dot(axis)
+
+    def _whiskers(self) -> Iterator[tuple[int, list[tuple[float, float]]]]:
+        """For each angle the axis that it moves, and where that ends over the angle's interval, x and y."""
+        angles = list(self.angles.items())[:3]
+        for index, (label, _) in enumerate(angles):
+            interval = self.interval(label, DRAWN_SHARE)
+            if interval is None:
+                continue
+            low, high = (max(-180.0, min(180.0, degrees)) for degrees in interval)
+            axis, ends = _MOVED[index], []
+            for step in range(_WHISKER_STEPS + 1):
+                turned = [degrees for _, degrees in angles]
+                turned[index] = low + (high - low) * step / _WHISKER_STEPS
+                ends.append(_axes(*turned)[axis][:2])
+            yield axis, ends
 
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Rotation))
@@ -110,7 +146,11 @@ def axes_of(rotation: Rotation) -> list[tuple[float, float, float]]:
     The face's frame is the camera's when it looks straight at it: R = Rz(roll) Ry(-yaw) Rx(-pitch) of
     the first three angles, whose columns are the axes; the face looks along -z.
     """
-    yaw, pitch, roll = (math.radians(degrees) for degrees in list(rotation.angles.values())[:3])
+    return _axes(*list(rotation.angles.values())[:3])
+
+
+def _axes(*degrees: float) -> list[tuple[float, float, float]]:
+    yaw, pitch, roll = map(math.radians, degrees)
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
     x = (cr * cy, sr * cy, sy)
     y = (cr * sy * sp - sr * cp, sr * sy * sp + cr * cp, -cy * sp)

@@ -37,10 +37,12 @@ class JsonLines:
 
 
 def _count(analysis: Analysis) -> str:
-    """How many faces there are, how many more were found, and how small ones were looked for."""
+    """How many faces there are, how many more were found and why not, and how small ones were looked for."""
     count, found = len(analysis), analysis.faces_found
     faces = "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
     more = f" of {found} found" if found > count else ""
+    if below := analysis.faces_below_quality:
+        more += f", {below} of too low quality"
     smallest = analysis.smallest_face
     return f"{faces}{more}" + ("" if smallest is None else f", looked for from {smallest:.0f} pixels on")
 
@@ -49,5 +51,6 @@ def _face(face: Face, *, number: int) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
     rows = captions.full(face) + captions.looked_at(face)
     wide = max((len(row.name) for row in rows), default=0)
-    head = f"  face {number}  score {face.score:.2f}  box {x0},{y0} to {x1},{y1}"
+    quality = "" if face.quality is None else f"  quality {face.quality:.2f}"
+    head = f"  face {number}  score {face.score:.2f}{quality}  box {x0},{y0} to {x1},{y1}"
     return [head, *(f"    {row.name:<{wide}}  {row.text}" for row in rows)]

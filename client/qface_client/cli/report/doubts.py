@@ -14,16 +14,18 @@ DOUBTFUL = 0.7  # from this score on a face is shown as one to look at
 TOP_REASONS = 3
 _SURE_SCORE = 0.9  # of the detector: above it a face is hardly ever something else
 _LEAST_SCORE = 0.5  # that the detector counts as a face unless a caller says otherwise
+_GOOD_QUALITY = 0.7  # a face of less is mentioned
 _SMALL = 0.5  # of the crop's side that the network sees: smaller faces are enlarged more than twofold
 
 
 def doubts(face: Face, contract: Contract | None) -> list[Doubt]:
     """Why a face may be answered wrongly, the strongest reason first; all are scored from 0 to 1."""
-    found = [_of_detector(face)]
+    found = [_of_detector(face), _of_quality(face)]
     if contract is not None:
         found.append(_of_size(face, contract))
-        tasks = {task.name: task for task in contract.tasks}
-        found += [answer.doubt(tasks[name]) for name, answer in face.answers.items()]
+        rated_by = None if contract.quality is None else contract.quality.task
+        tasks = {task.name: task for task in contract.tasks if task.name != rated_by}
+        found += [answer.doubt(tasks[name]) for name, answer in face.answers.items() if name in tasks]
     return sorted((doubt for doubt in found if doubt is not None), key=lambda doubt: -doubt.score)
 
 
@@ -37,6 +39,13 @@ def _of_detector(face: Face) -> Doubt | None:
     if score <= 0:
         return None
     return Doubt(score=score, reason=f"perhaps no face: the detector's score is {face.score:.2f}")
+
+
+def _of_quality(face: Face) -> Doubt | None:
+    if face.quality is None or face.quality >= _GOOD_QUALITY:
+        return None
+    reason = f"hard to judge (blurred, dark, covered, turned away): its quality is {face.quality:.2f}"
+    return Doubt(score=1 - face.quality, reason=reason)
 
 
 def _of_size(face: Face, contract: Contract) -> Doubt | None:

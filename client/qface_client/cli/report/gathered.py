@@ -87,7 +87,8 @@ class Gathered:
     def __init__(self, contract: Contract, tasks: Sequence[TaskSpec], *, spool: Spool, most: int) -> None:
         self.contract = contract
         self.tasks = tasks
-        self.photos = self.answered = self.faces = self.photos_with_faces = self.left_out_faces = 0
+        self.photos = self.answered = self.faces = self.photos_with_faces = 0
+        self.left_out_faces = self.below_quality = 0  # of those that were found
         self.failed = 0
         self.failures: list[tuple[str, str]] = []  # name and sentence, no more than `most`
         self.unshown = 0  # photos that were answered, but can't be decoded here
@@ -134,7 +135,9 @@ class Gathered:
         self.answered += 1
         self.faces += len(analysis)
         self.photos_with_faces += bool(len(analysis))
-        self.left_out_faces += analysis.faces_found - len(analysis)
+        below = analysis.faces_below_quality or 0
+        self.below_quality += below
+        self.left_out_faces += analysis.faces_found - len(analysis) - below
         for face in analysis:
             self._count(face)
         found = [doubts(face, self.contract) for face in analysis]

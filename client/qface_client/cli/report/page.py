@@ -76,6 +76,12 @@ def _summary(gathered: Gathered) -> str:
             f"The photos show {more} that {'was' if gathered.left_out_faces == 1 else 'were'} left out "
             "by the bound on faces of one photo."
         )
+    if gathered.below_quality:
+        below = markup.count(gathered.below_quality, "face")
+        words.append(
+            f"{below} more {'was' if gathered.below_quality == 1 else 'were'} left out as hard to judge, by "
+            "the bound on quality."
+        )
     if gathered.unshown:
         words.append(
             f"{markup.count(gathered.unshown, 'photo')} could be analysed but not be shown here: "

@@ -1,11 +1,12 @@
 """Which faces are in doubt, why, and in which order; how answers are counted."""
 
+import dataclasses
 import math
 
 import pytest
 
 from qface_client.cli.report.doubts import Ranked, doubts
-from qface_client.contract import Contract, TaskSpec
+from qface_client.contract import Contract, QualityRule, TaskSpec
 from qface_client.kinds import KINDS
 from qface_client.kinds._distributions import Histogram, Numbers
 from qface_client.results import Face
@@ -52,6 +53,16 @@ def test_a_low_score_and_a_small_face_are_doubted_and_the_strongest_reason_is_fi
 
 def test_a_number_says_nothing_of_its_doubt() -> None:
     assert found(face(age={"years": 30.0})) == []
+
+
+def test_a_face_of_low_quality_is_doubted_for_that_and_not_by_its_threshold() -> None:
+    rated = TaskSpec(name="rated", kind="multilabel", labels=("usable",), unit="probability")
+    rule = QualityRule(task="rated", label="usable", minimum=0.1)
+    contract = Contract(hash="h", input_size=128, tasks=(rated,), quality=rule)
+    for quality, doubt in ((0.5, [0.5]), (0.25, [0.75]), (0.7, [])):
+        answers = {"rated": KINDS["multilabel"].parse({"usable": quality}, rated)}
+        one = dataclasses.replace(face(), answers=answers, contract=contract)
+        assert [score for score, _ in found(one)] == doubt
 
 
 @pytest.mark.parametrize("most", [1, 3, 100])

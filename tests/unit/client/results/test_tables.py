@@ -20,10 +20,12 @@ from qface_client import (
     QFaceError,
     ServerBusy,
     UnknownTask,
+    Value,
 )
+from qface_client.contract import QualityRule
 from qface_client.tables import columns, faces_to_frame, rows
 from tests.helpers.paths import ROOT
-from tests.helpers.random_answers import CONTRACT, photo_of, task_of
+from tests.helpers.random_answers import CONTRACT, photo_of, stating_errors, task_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +100,42 @@ def test_a_frame_has_a_row_a_face_and_the_columns_types() -> None:
     assert frame["error"].isna().all()
     several = task_of("multilabel")
     assert set(frame[several.name].str.get_dummies()) <= set(several.labels)
+
+
+def test_errors_and_quality_have_columns_where_the_server_states_them() -> None:
+    several = task_of("multilabel")
+    rule = QualityRule(task=several.name, label=several.labels[0], minimum=0.3)
+    stating = dataclasses.replace(stating_errors(CONTRACT), quality=rule)
+    (row,) = rows(photo_of(1, contract=stating))
+    names = [column.name for column in columns(stating)]
+    assert set(row) == set(names)
+    value, rotation, points = (task_of(kind) for kind in ("value", "rotation", "points"))
+    new = [name for name in names if name.endswith(".error") or name in ("quality", "faces_below_quality")]
+    assert [name for name in names if name not in new] == [column.name for column in columns(CONTRACT)]
+    assert [names[names.index(name) - 1] for name in new[:3]] == ["faces_found", "score", value.name]
+    first = rotation.labels[0]
+    assert names[names.index(f"{rotation.name}.{first}") + 1] == f"{rotation.name}.{first}.error"
+    assert names.index(f"{points.name}.{points.labels[0]}.error") > names.index(
+        f"{points.name}.{points.labels[-1]}.y"
+    )
+    face = photo_of(1, contract=stating)[0]
+    assert row[f"{value.name}.error"] == face.answer(value.name, Value).error
+    assert row["quality"] == face.quality
+    assert "quality" not in [column.name for column in columns(stating, [value.name])]
+
+
+def test_a_frame_of_servers_with_and_without_errors_has_them_in_their_places() -> None:
+    several = task_of("multilabel")
+    rule = QualityRule(task=several.name, label=several.labels[0], minimum=0.3)
+    stating = dataclasses.replace(stating_errors(CONTRACT), quality=rule)
+    rated = photo_of(1, contract=stating)
+    left_out = Analysis([], width=9, height=9, contract=stating, faces_found=2, faces_below_quality=2)
+    frame = faces_to_frame([photo_of(1), rated, left_out], empty=True)
+    about = [column.name for column in columns(stating) if column.name not in rated[0].to_dict()]
+    assert [name for name in frame.columns if name in about][:9] == about[:9]
+    assert frame["quality"].isna().tolist() == [True, False, True]
+    assert frame["faces_below_quality"].tolist()[2] == 2
+    assert frame[f"{task_of('value').name}.error"].isna().tolist() == [True, False, True]
 
 
 def test_results_that_come_as_they_are_ready_are_sorted_by_photo() -> None:
