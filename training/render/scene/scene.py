@@ -16,7 +16,7 @@ from training.render.head.head_file import Floats
 
 Colour = tuple[float, float, float]
 
-LIMITS = (75.0, 45.0, 40.0)  # of yaw, pitch and roll, degrees either way
+LIMITS = (90.0, 60.0, 40.0)  # of yaw, pitch and roll, degrees either way
 HAIR = ("none", "shaven", "short", "medium", "long")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 HATS = ("none", "cap", "beanie", "hood", "brim")
@@ -162,7 +162,7 @@ def draw_scene(rng: np.random.Generator, *, size: int, identities: int, names: S
 
 def _draw_angles(rng: np.random.Generator) -> tuple[float, float, float]:
     limits = np.array(LIMITS)
-    kind = rng.choice(3, p=(0.5, 0.32, 0.18))
+    kind = rng.choice(3, p=(0.4, 0.28, 0.32))
     if kind == 2:
         angles = rng.uniform(-limits, limits)
     else:
