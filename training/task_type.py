@@ -9,6 +9,18 @@ from runtime.kinds import kinds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Implication:
+    """What a label of another task implies: present, the face has one of `labels`; absent, none of them.
+
+    Of a task of independent labels: present, it has all of `labels`; absent, none of them.
+    """
+
+    task: str  # a multilabel task that people labelled
+    label: str
+    labels: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """One thing that the network answers about a face.
 
@@ -35,6 +47,8 @@ class Task:
     # Another task whose labels this task's follow from, and which of its labels is this task's first class
     # ("" for a task with one number, such as an age, which the classes' names divide into ranges).
     derived_from: tuple[str, str] | None = None
+    # Weak labels: what other tasks' labels imply of this one, where a run wants them (Run.implied_labels).
+    implied_by: tuple[Implication, ...] = ()
     # label -> index of the point that it is about, in the points of the task `aligned_to`
     aligned_labels: Mapping[str, int | None] | None = None
     aligned_to: str = ""
@@ -49,6 +63,9 @@ class Task:
     # value: labels are rounded down to a multiple of this step, so that an interval ends one step after its
     # upper label (whole years: 20 to 29 covers everybody who has not turned 30). 0: labels are exact.
     label_step: float = 0.0
+    # value: (lowest, highest, count) of the levels over which a network may answer a distribution, whose mean
+    # is the answer (QFaceConfig.distributions). (): none.
+    levels: tuple[float, ...] = ()
     # value and rotation: the standard deviation of the noise that training adds to labels, in `unit`, or on
     # the nine entries of a rotation matrix. 0: none.
     label_noise: float = 0.0
@@ -83,6 +100,14 @@ class Task:
                 f"task {self.name!r} has aligned_labels: give one for each label, and name the task of the "
                 "points as aligned_to"
             )
+        if foreign := {label for i in self.implied_by for label in i.labels} - set(self.labels):
+            raise ValueError(f"task {self.name!r} has implied labels that it does not have: {foreign}")
+        if self.levels and not (
+            len(self.levels) == 3 and self.levels[0] < self.levels[1] and self.levels[2] >= 2
+        ):
+            raise ValueError(
+                f"task {self.name!r} has levels {self.levels}: give the lowest, the highest and their number"
+            )
         if not self.spread > 0 or self.label_step < 0 or self.label_noise < 0:
             raise ValueError(
                 f"task {self.name!r} has spread {self.spread}, label_step {self.label_step} and label_noise "
@@ -105,6 +130,8 @@ class Task:
             for field in dataclasses.fields(self)
             if field.name not in ("name", "labels") and fields[field.name] != field.default
         }
+        # Weak labels are made before training, and nothing of them is needed after it.
+        kept.pop("implied_by", None)
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in kept.items()}
 
     @classmethod

@@ -13,6 +13,7 @@ points); COFW (29 points); CelebAMask-HQ and LaPa (parsing).
 
 from collections.abc import Iterable, Sequence
 
+from training.task_type import Implication
 from training.task_type import Task as Task
 
 
@@ -150,6 +151,7 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=7,
             loss="cross_entropy",
             metric="top1_accuracy",
+            implied_by=(Implication(task="attributes", label="Smiling", labels=("happiness",)),),
         ),
         Task(
             name="action_units",
@@ -159,6 +161,10 @@ CATALOGUE: dict[str, Task] = by_name(
             queries=12,
             loss="binary_cross_entropy",
             metric="mean_f1",
+            implied_by=(
+                Implication(task="attributes", label="Smiling", labels=("AU12",)),
+                Implication(task="attributes", label="Mouth_Slightly_Open", labels=("AU25",)),
+            ),
         ),
         Task(
             name="attributes",
@@ -222,6 +228,7 @@ CATALOGUE: dict[str, Task] = by_name(
             spread=20.0,
             limits=(0.0, 130.0),
             label_step=1.0,
+            levels=(0.0, 100.0, 101),
             label_noise=1.0,  # section 4.5
         ),
         Task(

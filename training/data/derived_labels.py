@@ -1,4 +1,7 @@
-"""Labels that follow from others: an age group from an age, the gender from an attribute."""
+"""Labels that follow from others: an age group from an age, the gender from an attribute.
+
+And weak ones: that a smiling face looks happy, and that one looking ahead hides no point.
+"""
 
 from collections.abc import Iterable
 
@@ -24,6 +27,33 @@ def derive(faces: FaceSet, tasks: Iterable[str]) -> None:
             of_source, faces.columns[source], task=task, label=label
         )
         faces.confidence[task.name] = faces.confidence[source]
+
+
+def imply(faces: FaceSet, tasks: Iterable[str], *, confidence: float) -> None:
+    """Gives a set's faces the weak labels of these tasks (Task.implied_by), where nothing is known yet."""
+    for task in (CATALOGUE[name] for name in tasks):
+        implied = [i for i in task.implied_by if i.task in faces.columns and i.task in CATALOGUE]
+        if not implied:
+            continue
+        kind = kind_of(task)
+        column = np.full((len(faces), *kind.column_shape(task)), np.nan, np.float32)
+        for implication in implied:
+            place = CATALOGUE[implication.task].labels.index(implication.label)
+            source = faces.columns[implication.task][:, place]
+            rows = kind.implied(
+                task, np.nan_to_num(source) >= 0.5, known=~np.isnan(source), labels=implication.labels
+            )
+            column = np.where(np.isnan(column), rows, column)
+        fresh = ~np.isnan(column)
+        weight = np.full(len(faces), confidence, np.float32)
+        if task.name in faces.columns:
+            own = faces.columns[task.name]
+            # A face's confidence is one number: where it has labels, their confidence stays.
+            labelled = ~np.isnan(own).reshape(len(own), -1).all(axis=1)
+            column = np.where(np.isnan(own), column, own)
+            weight = np.where(labelled, faces.confidence[task.name], weight)
+        if fresh.any():
+            faces.columns[task.name], faces.confidence[task.name] = column, weight
 
 
 def assume_visible(faces: FaceSet, *, confidence: float) -> None:

@@ -157,6 +157,20 @@ class Kind(abc.ABC):
             f"task {task.name!r} is derived from {source.name!r}, whose kind {self.name} gives no classes"
         )
 
+    def implied(
+        self, task: Task, present: NDArray[np.bool_], *, known: NDArray[np.bool_], labels: Sequence[str]
+    ) -> Rows:
+        """Weak labels [N, ...] of faces of which it is `known` whether `labels` are `present`, both [N].
+
+        See training.task_type.Implication; NaN where nothing follows. ValueError for a kind that has none.
+        """
+        raise ValueError(f"task {task.name!r} of the kind {self.name} has no labels that others imply")
+
+    def strata(self, task: Task, column: Rows) -> NDArray[np.int64] | None:
+        """[N]: which stratum each face is in (-1: none), for sets that are drawn in balance; or None."""
+        groups = self.groups(task, column)
+        return None if groups is None else groups[1]
+
     def groups(self, task: Task, column: Rows) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
         """The groups' names, and each face's group [N] (-1: none); None for a kind that makes no groups."""
         return None
@@ -211,6 +225,10 @@ class Kind(abc.ABC):
     @abc.abstractmethod
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """The network's raw answers -> the values that they stand for, in the exported graph."""
+
+    def levels(self, task: Task) -> int:
+        """Over how many levels a network may answer a distribution in place of a number; 0: none."""
+        return 0
 
     def pooled_numbers(self, task: Task) -> int:
         """How many outputs of a linear head answer a task."""

@@ -1,9 +1,11 @@
 """One of several labels: probabilities that sum to 1.
 
 Written "female", or {"happiness": 0.9, "neutral": 0.1}, where labels left out are 0. Column and target:
-probabilities [K]. Raw answer: logits [B, K].
+probabilities [K]; of a weak label ("one of these", which only training makes) 1 for each of these. Raw
+answer: logits [B, K].
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,8 +39,13 @@ _SUM_TOLERANCE = 0.02
 
 
 def _cross_entropy(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
-    losses = -(target.nan_to_num() * raw.log_softmax(dim=1)).sum(dim=1)
-    return known_only(whole_labels(target), losses)
+    """Of a weak label (`Classes.implied`): minus the logarithm of what all its classes have together."""
+    target, labelled = target.nan_to_num(), whole_labels(target)
+    logarithms = raw.log_softmax(dim=1)
+    losses = -(target * logarithms).sum(dim=1)
+    weak = target.sum(dim=1) > 1 + _SUM_TOLERANCE
+    of_several = -logarithms.masked_fill((target == 0) & weak[:, None], -math.inf).logsumexp(dim=1)
+    return known_only(labelled, losses.where(~weak, of_several))
 
 
 class Classes(Kind):
@@ -87,6 +94,15 @@ class Classes(Kind):
 
     def _learned(self, task: Task, column: Rows) -> NDArray[np.bool_]:
         return np.asarray((np.nan_to_num(column) > 0).any(axis=0))
+
+    def implied(
+        self, task: Task, present: NDArray[np.bool_], *, known: NDArray[np.bool_], labels: Sequence[str]
+    ) -> Rows:
+        """One of `labels` where present, one of the others where absent: a 1 for each of them."""
+        among = np.isin(task.labels, labels)
+        rows = np.where(present[:, None], among, ~among).astype(np.float32)
+        rows[~known] = np.nan
+        return rows
 
     def groups(self, task: Task, column: Rows) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Each class is a group; a face that only leans to a class is in none."""

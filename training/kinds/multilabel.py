@@ -116,6 +116,15 @@ class MultiLabel(Kind):
         first = column[:, source.labels.index(label)]
         return np.stack([first, 1 - first], axis=1)
 
+    def implied(
+        self, task: Task, present: NDArray[np.bool_], *, known: NDArray[np.bool_], labels: Sequence[str]
+    ) -> Rows:
+        """1 for all of `labels` where present, 0 where absent; nothing of the other labels."""
+        rows = np.full((len(present), len(task.labels)), np.nan, np.float32)
+        among = np.flatnonzero(np.isin(task.labels, labels))
+        rows[np.ix_(known, among)] = present[known, None]
+        return rows
+
     def target(
         self, task: Task, rows: Rows, *, motion: Motion, crop_size: int, margin: int, points: Rows | None
     ) -> Rows:

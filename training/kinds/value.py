@@ -1,7 +1,8 @@
 """One number in the task's unit.
 
 Written [low, high], both ends equal for an exact value. Column and target: the interval [2]. Raw answer:
-[B, 1], of order one; Task.center and Task.spread say what it stands for.
+[B, 1], of order one, where Task.center and Task.spread say what it stands for; or logits [B, L] over the
+levels of the task, where the answer is their mean.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from training.kinds.base import (
 from training.kinds.classes import ranges_of
 from training.task_type import Task
 
+_LEVEL_DEVIATION = 2.0  # of the normal distribution over levels that an exact value stands for, in levels
+_LEVEL_WEIGHT = 0.3  # of a distribution's loss beside that of its mean
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -39,17 +43,58 @@ def _smooth_l1(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
 
     low, high = target.nan_to_num().unbind(1)
     high = torch.where(high > low, high + task.label_step, high)
-    value = task.center + task.spread * raw[:, 0]
+    value = _mean(task, raw)
     nearest = torch.maximum(torch.minimum(value, high), low).detach()
     losses = functional.smooth_l1_loss(value / task.spread, nearest / task.spread, beta=0.1, reduction="none")
     return known_only(whole_labels(target), losses)
+
+
+def _mean(task: Task, raw: "Tensor") -> "Tensor":
+    """The number [B] that a raw answer stands for."""
+    if raw.shape[1] == 1:
+        return task.center + task.spread * raw[:, 0]
+    return raw.softmax(dim=1) @ _level_values(task, raw)
+
+
+def _level_values(task: Task, raw: "Tensor") -> "Tensor":
+    """The levels' values [L]."""
+    import torch
+
+    low, high, count = task.levels
+    return torch.linspace(low, high, int(count), dtype=raw.dtype, device=raw.device)
+
+
+def _label_distribution(task: Task, raw: "Tensor", target: "Tensor") -> "Tensor":
+    """Gao et al. (2018): a distribution around the value is learned, and its mean (DLDL-v2).
+
+    An exact value's is normal. An interval says that the value is in it and not where, so that its loss is
+    minus the logarithm of all that lies in it. ValueError for a network without levels.
+    """
+    import torch
+
+    if raw.shape[1] == 1:
+        raise ValueError(f"the network answers {task.name} by a number: name it in model.distributions")
+    levels = _level_values(task, raw)
+    low, high = target.nan_to_num().unbind(1)
+    logarithms = raw.log_softmax(dim=1)
+    around = (-((levels - low[:, None]) ** 2) / (2 * _LEVEL_DEVIATION**2)).softmax(dim=1)
+    of_exact = -(around * logarithms).sum(dim=1)
+    inside = (levels >= low[:, None]) & (levels < high[:, None] + task.label_step)
+    # Noise may move an interval beyond the levels; there its nearest one counts.
+    inside |= levels == levels[(levels - low[:, None]).abs().argmin(dim=1)][:, None]
+    of_interval = -logarithms.masked_fill(~inside, -torch.inf).logsumexp(dim=1)
+    losses = _LEVEL_WEIGHT * torch.where(high > low, of_interval, of_exact)
+    return known_only(whole_labels(target), losses) + _smooth_l1(task, raw, target)
 
 
 class Value(Kind):
     """See the module."""
 
     name = "value"
-    losses: ClassVar[dict[str, Loss]] = {"smooth_l1": Loss(count=whole_labels, sum=_smooth_l1)}
+    losses: ClassVar[dict[str, Loss]] = {
+        "smooth_l1": Loss(count=whole_labels, sum=_smooth_l1),
+        "label_distribution": Loss(count=whole_labels, sum=_label_distribution),
+    }
     metrics = (
         Metric(name="mean_absolute_error", unit="task", is_error=True),
         Metric(name="bin_accuracy"),
@@ -98,7 +143,16 @@ class Value(Kind):
 
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """[B, 1] in the task's unit."""
-        return task.center + task.spread * raw
+        return _mean(task, raw)[:, None]
+
+    def levels(self, task: Task) -> int:
+        return int(task.levels[2]) if task.levels else 0
+
+    def strata(self, task: Task, column: Rows) -> NDArray[np.int64]:
+        """By the middle of the interval, so many strata as there are halves of a spread."""
+        middle = column.mean(axis=1)
+        known = ~np.isnan(middle)
+        return np.where(known, np.nan_to_num(middle) // (task.spread / 2), -1).astype(np.int64)
 
     def error_form(self, task: Task, *, input_size: int) -> ErrorForm:
         return ErrorForm(numbers=1, unit=task.unit, typical=task.spread / 4)

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.derived_labels import assume_visible, derive
+from training.data.derived_labels import assume_visible, derive, imply
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.augmentation import Augmentation
+from training.data.sampling.balance import Balance, draw_weights
 from training.data.sampling.step_batches import StepBatches
 from training.models import FaceNetwork, NetworkConfig, build_model
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
@@ -38,6 +39,7 @@ class Source:
     batch: int = 16  # faces a step, over all processes
     surround: bool = False  # its chips are cut close: their black frame gets other photos' surroundings
     subset: str | None = None  # only this named part of its training split
+    balance: Balance | None = None  # what is rare among its labels is drawn more often
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -63,6 +65,7 @@ class Run(Optimisation):
     # A teacher for the encoder's features.
     distillation: Distillation | None = dataclasses.field(default=None, metadata={RECORDED_AS: "distil"})
     assumed_visible: float = 0.0  # how much it counts that a photo's face that looks ahead hides no point
+    implied_labels: float = 0.0  # how much weak labels count that follow from others (Task.implied_by)
     # The part of each set that is not learned from: for calibration, and to choose by.
     holdout_fraction: float = dataclasses.field(default=0.0, metadata={RECORDED_AS: "aside"})
     kept_out: int | None = None  # faces of each test split that the result is evaluated on; None: all
@@ -87,6 +90,8 @@ class Run(Optimisation):
                 loss_of(tasks[name], loss)
         if not 0 <= self.assumed_visible <= 1:
             raise ValueError(f"assumed_visible = {self.assumed_visible} is no weight: take 0 to 1")
+        if not 0 <= self.implied_labels <= 1:
+            raise ValueError(f"implied_labels = {self.implied_labels} is no weight: take 0 to 1")
         if not 0 <= self.holdout_fraction < 1:
             raise ValueError(
                 f"holdout_fraction = {self.holdout_fraction} is no part of a set: "
@@ -122,6 +127,8 @@ class Run(Optimisation):
         """Adds the labels that follow from others, to the sets in place."""
         for faces in sets:
             derive(faces, [task.name for task in tasks])
+            if self.implied_labels:
+                imply(faces, [task.name for task in tasks], confidence=self.implied_labels)
             if self.assumed_visible:
                 assume_visible(faces, confidence=self.assumed_visible)
 
@@ -170,6 +177,10 @@ class Run(Optimisation):
             augmentation=self.augmentation,
             noise=self.noise,
             surround=[source.surround for source in self.sources],
+            draw_weights=[
+                None if source.balance is None else draw_weights(faces, source.balance)
+                for source, faces in zip(self.sources, sets, strict=True)
+            ],
             rank=where.rank,
             world=where.world,
             features=features,

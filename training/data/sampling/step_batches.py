@@ -20,6 +20,7 @@ from training.data.sampling.augmentation import (
     fill_frame,
     warp_picture,
 )
+from training.data.sampling.balance import weighted_pass
 from training.kinds import kind_of
 from training.kinds.base import NOISE_NUMBERS, Motion
 from training.tasks import CATALOGUE, Task
@@ -47,6 +48,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         augmentation: Augmentation,
         noise: bool = True,
         surround: Sequence[bool] = (),
+        draw_weights: Sequence[NDArray[np.float64] | None] = (),
         features: Mapping[str, Sequence[NDArray[np.float32]]] = MappingProxyType({}),
         rank: int = 0,
         world: int = 1,
@@ -54,7 +56,9 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         """`counts` faces a step of each set over all `world` processes, of which this is number `rank`.
 
         `surround` [set] is true for sets whose close-cut chips get the surroundings of another set's
-        photos: those of the first set where it is false. `features` are further columns, by name an
+        photos: those of the first set where it is false. `draw_weights` [set] is how often each face is
+        drawn [N] against the others (training.data.sampling.balance), None for a set whose passes have each
+        face once. `features` are further columns, by name an
         array [N, D] a set, unchanged by augmentation. `noise` adds the paper's to ages and rotations.
         Raises ValueError where a process would get no face.
         """
@@ -62,6 +66,7 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
         self.size, self.steps, self.seed, self.noise = size, steps, seed, noise
         self.augmentation, self.rank, self.world = augmentation, rank, world
         self.surround = list(surround) or [False] * len(self.sets)
+        self.draw_weights = list(draw_weights) or [None] * len(self.sets)
         self.features = {name: list(arrays) for name, arrays in features.items()}
         self.background_set = next(
             (s for s, close in zip(self.sets, self.surround, strict=True) if not close), None
@@ -108,7 +113,9 @@ class StepBatches(torch.utils.data.Dataset[Batch]):
                 k: v for k, v in self._passes.items() if k[0] != number or k[1] == pass_number - 1
             }
             rng = np.random.default_rng([self.seed, 0, number, pass_number])
-            self._passes[key] = rng.permutation(len(self.sets[number]))
+            order = rng.permutation(len(self.sets[number]))
+            weights = self.draw_weights[number]
+            self._passes[key] = order if weights is None else weighted_pass(order, weights, rng=rng)
         return self._passes[key]
 
     def _set_batch(self, number: int, step: int) -> Batch:

@@ -82,9 +82,16 @@ def _with_queries(config: QFaceConfig, encoder: TimmEncoder) -> QFace:
         blocks=blocks,
         final_norm=config.final_norm,
         pixel_decoder=pixel_decoder(first),
+        distributions=config.distributions,
     )
     extensions = [
-        QueryGroup(tasks=group, width=config.width, pixel_decoder=pixel_decoder(group)) for group in later
+        QueryGroup(
+            tasks=group,
+            width=config.width,
+            pixel_decoder=pixel_decoder(group),
+            distributions=config.distributions,
+        )
+        for group in later
     ]
     error_heads = _error_heads(config) if config.errors else None  # last: the rest gets the same numbers
     return QFace(

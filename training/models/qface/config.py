@@ -43,6 +43,7 @@ class QFaceConfig(NetworkConfig):
     final_norm: bool = True  # a LayerNorm between the decoder and equation 7 (not in the paper)
     mask_width: int = 64  # channels of the features that masks are made of (no masks in the paper)
     mask_laterals: tuple[int, ...] = ()  # the encoder's finer stages for masks; (): the picture itself
+    distributions: tuple[str, ...] = ()  # tasks answered by the mean of a distribution over Task.levels
     extensions: tuple[tuple[str, ...], ...] = ()  # tasks learned later, each time with all before it frozen
     # Tasks that also answer how far they may be off (training.train.errors).
     errors: tuple[str, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
@@ -64,6 +65,9 @@ class QFaceConfig(NetworkConfig):
             raise ValueError(f"{self.name} names no task, or an extension without one: name at least one")
         tasks = select(self.all_tasks)
         self._check_errors(tasks)
+        without = [t.name for t in tasks if t.name in self.distributions and not kind_of(t).levels(t)]
+        if without:
+            raise ValueError(f"distributions names {', '.join(without)}, which has no levels: leave it out")
         if self.head == "pooled":
             if self.extensions:
                 raise ValueError('head "pooled" can\'t be extended: it has no queries; use head "queries"')

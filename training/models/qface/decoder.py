@@ -1,7 +1,7 @@
 """The query-driven decoder (Q-Face, section 3.3, equations 4 to 7)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,8 +35,9 @@ class QueryDecoder(QueryGroup):
         blocks: Sequence[DecoderBlock],
         final_norm: bool = True,
         pixel_decoder: PixelDecoder | None = None,
+        distributions: Collection[str] = (),
     ) -> None:
-        super().__init__(tasks=tasks, width=width, pixel_decoder=pixel_decoder)
+        super().__init__(tasks=tasks, width=width, pixel_decoder=pixel_decoder, distributions=distributions)
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width) if final_norm else nn.Identity()
 

@@ -18,13 +18,19 @@ class MultiHead(FaceNetwork):
 
     def __init__(self, *, config: QFaceConfig, tasks: tuple[Task, ...], encoder: TimmEncoder) -> None:
         super().__init__(config=config, tasks=tasks, encoder=encoder)
-        self.head = nn.Linear(encoder.channels[-1], sum(kind_of(task).pooled_numbers(task) for task in tasks))
+        self.numbers = [
+            kind_of(task).levels(task)
+            if task.name in config.distributions
+            else kind_of(task).pooled_numbers(task)
+            for task in tasks
+        ]
+        self.head = nn.Linear(encoder.channels[-1], sum(self.numbers))
 
     def forward(self, pixels: Tensor, *, masked_rows: Tensor | None = None) -> ModelOutput:
         """As any network's; it has no masks."""
         features = self.encoder(self.normalized(pixels)).stages[-1]
         numbers = self.head(features.mean(dim=1))
-        parts = numbers.split([kind_of(task).pooled_numbers(task) for task in self.tasks], dim=1)
+        parts = numbers.split(self.numbers, dim=1)
         logits = {
             task.name: kind_of(task).from_pooled(part) for task, part in zip(self.tasks, parts, strict=True)
         }

@@ -1,6 +1,6 @@
 """Learnable queries and what is read off them (Q-Face, section 3.3, equation 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from timm.layers.mlp import Mlp
@@ -23,18 +23,33 @@ class QueryGroup(nn.Module):
     place's features is the class's logit there.
     """
 
-    def __init__(self, *, tasks: Sequence[Task], width: int, pixel_decoder: PixelDecoder | None) -> None:
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[Task],
+        width: int,
+        pixel_decoder: PixelDecoder | None,
+        distributions: Collection[str] = (),
+    ) -> None:
+        """`distributions` are the tasks of whose queries a logit for each level is read (Task.levels)."""
         super().__init__()
         self.tasks = tuple(tasks)
+        self._logits = {  # read off each query, where that are logits at all
+            task.name: kind_of(task).levels(task) if task.name in distributions else 1 for task in tasks
+        }
         count = {
             answer: sum(task.queries for task in tasks if kind_of(task).query_answer is answer)
             for answer in QueryAnswer
         }
-        points, masks = count[QueryAnswer.POINT], count[QueryAnswer.MAP]
+        points = count[QueryAnswer.POINT]
         total = sum(count.values())
         self.queries = nn.Parameter(torch.randn(total, width) * 0.02)
         self.query_positions = nn.Parameter(torch.randn(total, width) * 0.02)
-        scalars = total - points - masks
+        scalars = sum(
+            task.queries * self._logits[task.name]
+            for task in tasks
+            if kind_of(task).query_answer is QueryAnswer.NUMBER
+        )
         self.weight = nn.Parameter(torch.randn(scalars, width) * width**-0.5) if scalars else None
         self.bias = nn.Parameter(torch.zeros(scalars)) if scalars else None
         # Points begin around the middle of the crop, not all over it.
@@ -53,9 +68,9 @@ class QueryGroup(nn.Module):
             if other.name == task.name:
                 if not scalar or self.weight is None or self.bias is None:
                     return None
-                rows = slice(first, first + task.queries)
+                rows = slice(first, first + task.queries * self._logits[task.name])
                 return LogitRows(weight=self.weight[rows], bias=self.bias[rows])
-            first += other.queries if scalar else 0
+            first += other.queries * self._logits[other.name] if scalar else 0
         raise KeyError(task.name)
 
     def by_task(self, features: Tensor) -> dict[str, Tensor]:
@@ -76,10 +91,19 @@ class QueryGroup(nn.Module):
         answers: dict[str, Tensor] = {}
         if self.weight is not None and self.bias is not None:
             # One product for all of them; nothing is moved where there is no other kind.
-            only = len(scalars) == len(self.tasks)
-            chosen = features if only else torch.cat([parts[task.name] for task in scalars], dim=1)
+            counts = [self._logits[task.name] for task in scalars]
+            only = len(scalars) == len(self.tasks) and set(counts) == {1}
+            read = [
+                parts[task.name] if count == 1 else parts[task.name].repeat_interleave(count, dim=1)
+                for task, count in zip(scalars, counts, strict=True)
+            ]
+            chosen = features if only else torch.cat(read, dim=1)
             logits = products(chosen * self.weight) + self.bias
-            split = torch.split(logits, [task.queries for task in scalars], dim=1)
+            split = torch.split(
+                logits,
+                [task.queries * count for task, count in zip(scalars, counts, strict=True)],
+                dim=1,
+            )
             answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
         first = 0
         for task in self.tasks:
