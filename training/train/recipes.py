@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from runtime.contract import ALIGNED
 from training.data.sampling.augmentation import Augmentation
+from training.data.sampling.balance import Balance
 from training.kinds import kind_of
 from training.models import FaceXFormerConfig, QFaceConfig
 from training.models.qface import CONFIGS
@@ -15,25 +16,29 @@ from training.tasks import select
 from training.train.objectives.distillation import Distillation
 from training.train.run_config import Run, Source
 
+# Children, old people, and expressions that are rare in a set come round more often.
+_BY_AGE = Balance(task="age", power=0.5)
+_BY_EXPRESSION = Balance(task="expression", power=0.5)
 # A first try's: what is rare comes round more often.
 _FIRST_SETS = (
     Source(name="fairface", batch=20, surround=True),
     Source(name="utkface", batch=8, surround=True),
     Source(name="celeba", batch=16),
-    Source(name="fer2013", batch=20, surround=True),
+    Source(name="ferplus", batch=20, surround=True),
     Source(name="celebamask_hq", batch=8),
     Source(name="youtube68", batch=12),
     Source(name="ict", batch=16),
 )
 _TEN_TASK_SETS = (
-    Source(name="fairface", batch=24, surround=True),
-    Source(name="utkface", batch=12, surround=True),
+    Source(name="fairface", batch=24, surround=True, balance=_BY_AGE),
+    Source(name="utkface", batch=12, surround=True, balance=_BY_AGE),
     Source(name="celeba", batch=12),
-    Source(name="fer2013", batch=20, surround=True),
+    Source(name="ferplus", batch=24, surround=True, balance=_BY_EXPRESSION),
     Source(name="celebamask_hq", batch=8),
     Source(name="youtube68", batch=6),
-    Source(name="ict", batch=6),
+    Source(name="ict", batch=10),
 )
+_BY_DISTRIBUTION = {"age": "label_distribution"}
 _WEIGHTS = {"action_units": 2.0, "attributes": 2.0, "head_pose": 2.0}
 _RECOGNISER = Distillation(path="data/teachers/face_api", weight=2.0, without=("ict",))
 
@@ -53,6 +58,7 @@ def qface_tiny() -> Run:
         model=CONFIGS["qface_tiny"],
         sources=_TEN_TASK_SETS,
         weights=_WEIGHTS,
+        losses=_BY_DISTRIBUTION,
         steps=5200,
         warmup_steps=200,
         learning_rate=5e-4,
@@ -61,6 +67,7 @@ def qface_tiny() -> Run:
         ema_decay=0.998,
         distillation=_RECOGNISER,
         assumed_visible=0.1,
+        implied_labels=0.5,
         holdout_fraction=0.04,
     )
 
@@ -91,7 +98,10 @@ def qface_tiny_open() -> Run:
         qface_tiny(),
         name="qface_tiny_open",
         model=CONFIGS["qface_tiny_open"],
-        sources=(Source(name="fairface", batch=48, surround=True), Source(name="ict", batch=16)),
+        sources=(
+            Source(name="fairface", batch=48, surround=True, balance=_BY_AGE),
+            Source(name="ict", batch=16),
+        ),
         steps=4000,
     )
 

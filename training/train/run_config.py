@@ -17,6 +17,7 @@ from training.data.sampling.balance import Balance, draw_weights
 from training.data.sampling.step_batches import StepBatches
 from training.models import FaceNetwork, NetworkConfig, build_model
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
+from training.models.pretrained_network import load_network
 from training.task_type import Task
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed
@@ -29,6 +30,7 @@ from training.train.objectives.task_loss import loss_of
 from training.train.overrides import RECORDED_AS
 
 RANDOM = "random"
+ENCODER, NETWORK = "encoder", "network"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Run(Optimisation):
     # One of LOSS_WEIGHTINGS: "fixed" or "uncertainty".
     loss_weighting: str = dataclasses.field(default="fixed", metadata={RECORDED_AS: "balance"})
     init: str = RANDOM  # the encoder's: "random", "imagenet", or a file (pretrained, or any checkpoint)
+    # What of the file in `init` is taken: "encoder", or "network": every weight that fits.
+    init_scope: str = ENCODER
     noise: bool = True  # the paper's, on the labels of age and pose
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     # A teacher for the encoder's features.
@@ -90,6 +94,8 @@ class Run(Optimisation):
                 loss_of(tasks[name], loss)
         if not 0 <= self.assumed_visible <= 1:
             raise ValueError(f"assumed_visible = {self.assumed_visible} is no weight: take 0 to 1")
+        if self.init_scope not in (ENCODER, NETWORK):
+            raise ValueError(f'init_scope {self.init_scope!r} is unknown: choose "{ENCODER}" or "{NETWORK}"')
         if not 0 <= self.implied_labels <= 1:
             raise ValueError(f"implied_labels = {self.implied_labels} is no weight: take 0 to 1")
         if not 0 <= self.holdout_fraction < 1:
@@ -139,7 +145,8 @@ class Run(Optimisation):
             return model, []
         if self.init == IMAGENET:
             return model, load_imagenet(model)
-        return model, load_encoder(model, pathlib.Path(self.init))
+        load = load_network if self.init_scope == NETWORK else load_encoder
+        return model, load(model, pathlib.Path(self.init))
 
     def build_objective(self, model: FaceNetwork, *, tasks: Sequence[Task]) -> MultiTaskObjective:
         """What is minimised of a network: the losses of `tasks`, and a teacher's where there is one."""

@@ -135,6 +135,7 @@ _TINY = QFaceConfig(
     heads=6,
     tasks=TEN_TASKS,
     mask_laterals=(0, 1),
+    distributions=("age",),
     encoder_options={"channels": (64, 128, 256, 256)},
 )
 

@@ -60,6 +60,20 @@ class QueryGroup(nn.Module):
         self.pixel_decoder = pixel_decoder
         self.mask_vector = Mlp(width, width, pixel_decoder.width) if pixel_decoder is not None else None
 
+    def rows_by_task(self) -> dict[str, dict[str, slice]]:
+        """By the name of each parameter that has rows of tasks: which rows are which task's."""
+        numbers = {QueryAnswer.NUMBER: ("weight", "bias"), QueryAnswer.POINT: ("point_weight", "point_bias")}
+        rows: dict[str, dict[str, slice]] = {}
+        for task in self.tasks:
+            read = task.queries * self._logits[task.name]
+            names = [("queries", task.queries), ("query_positions", task.queries)]
+            names += [(name, read) for name in numbers.get(kind_of(task).query_answer, ())]
+            for name, count in names:
+                before = rows.setdefault(name, {})
+                first = max((part.stop for part in before.values()), default=0)
+                before[task.name] = slice(first, first + count)
+        return rows
+
     def logit_rows(self, task: Task) -> LogitRows | None:
         """The rows of `weight` and `bias` of one of its tasks; None for points and masks."""
         first = 0
