@@ -18,7 +18,7 @@ from training.data.labels import checked
 from training.data.teacher_labels import TeacherLabels
 from training.tasks import CATALOGUE
 from training.teachers import TEACHERS, FaceLabels, mediapipe, open_teacher, pseudolabel
-from training.teachers.mediapipe import POINTS_OF_68, Prediction, to_prediction
+from training.teachers.mediapipe import POINTS_OF_68, Prediction, activation, sound_angles, to_prediction
 
 
 class Brightness:
@@ -308,11 +308,11 @@ def test_yaw_and_pitch_come_from_the_matrix_and_roll_from_the_eyes() -> None:
     np.testing.assert_allclose(predicted(yaw=-12, turned=15).angles, [-12, 7, 15], atol=1e-6)
 
 
-def test_action_units_are_the_means_of_their_blendshapes_and_au9_is_not_known() -> None:
+def test_action_units_are_the_means_of_their_blendshapes_on_their_scales_and_au9_is_not_known() -> None:
     units = dict(zip(CATALOGUE["action_units"].labels, predicted().action_units, strict=True))
     assert units["AU1"] == 0.5
     assert units["AU12"] == pytest.approx(0.8)
-    assert units["AU25"] == pytest.approx(0.4)
+    assert units["AU25"] == pytest.approx(activation(0.4, label="AU25"))
     assert units["AU26"] == pytest.approx(0.9)
     assert np.isnan(units["AU9"])
 
@@ -366,3 +366,18 @@ def test_angles_on_both_sides_of_a_half_turn_are_averaged_across_it() -> None:
     labels = combined(one, other)
     assert labels.values["head_pose"][2] == pytest.approx(-179)
     assert labels.confidence["head_pose"] == pytest.approx(1 / 1.36)
+
+
+def test_an_action_unit_is_active_from_its_own_amplitude_on_and_the_order_stays() -> None:
+    amplitudes = [0.0, 0.05, 0.085, 0.2, 0.9, 1.0]
+    widened = [activation(amplitude, label="AU5") for amplitude in amplitudes]
+    assert widened[0] == 0
+    assert widened[2] == pytest.approx(0.5)
+    assert widened[-1] == 1
+    assert widened == sorted(widened)
+    assert activation(0.5, label="AU12") == 0.5
+
+
+def test_a_pose_is_not_labelled_where_the_teacher_compresses_it() -> None:
+    assert np.isnan(sound_angles(np.array([-34.0, 2, 1]))).all()
+    assert sound_angles(np.array([29.0, 2, 1])).tolist() == [29, 2, 1]

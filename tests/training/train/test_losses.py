@@ -233,3 +233,31 @@ def test_a_run_may_name_another_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setitem(losses, "l2", l2)
     assert task_loss(task, raw, labels, loss="l2").item() == 39.0**2
+
+
+def test_a_distribution_is_drawn_to_an_exact_age_and_into_an_interval() -> None:
+    """Learned by descent: the mean is the exact age; of an interval only its inside is asked for."""
+    age = CATALOGUE["age"]
+    labels = torch.tensor([[30.0, 30.0], [50.0, 59.0], [float("nan")] * 2])
+    raw = torch.zeros(3, int(age.levels[2]), requires_grad=True)
+    optimizer = torch.optim.Adam([raw], lr=0.2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss_sum(age, raw, labels, loss="label_distribution").backward()
+        optimizer.step()
+    years = kind_of(age).physical(age, raw.detach(), input_size=64)
+    assert float(years[0]) == pytest.approx(30, abs=0.5)
+    assert 50 <= float(years[1]) < 60
+    inside = raw[1].detach().softmax(dim=0)[50:60]
+    assert float(inside.sum()) > 0.95
+    assert float(raw.detach()[2].abs().max()) == 0
+
+
+def test_a_distribution_s_mean_is_the_answer_and_a_number_still_is_one() -> None:
+    age = CATALOGUE["age"]
+    sure = torch.full((1, int(age.levels[2])), -50.0)
+    sure[0, 42] = 50
+    assert float(kind_of(age).physical(age, sure, input_size=64)) == pytest.approx(42)
+    assert float(kind_of(age).physical(age, torch.zeros(1, 1), input_size=64)) == age.center
+    with pytest.raises(ValueError, match=r"name it in model\.distributions"):
+        loss_sum(age, torch.zeros(1, 1), torch.zeros(1, 2), loss="label_distribution")

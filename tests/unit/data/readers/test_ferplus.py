@@ -20,7 +20,7 @@ def test_votes_become_a_distribution_over_the_catalogue_s_expressions(tmp_path: 
     _write_copy(
         tmp_path,
         "Training,fer0000000.png,6,0,2,1,0,0,0,0,1,0",
-        "Training,fer0000001.png,4,0,0,1,3,2,0,0,0,0",  # no majority
+        "Training,fer0000001.png,4,0,0,0,4,2,0,0,0,0",  # people disagree
         "Training,fer0000002.png,1,0,0,0,0,0,0,9,0,0",  # contempt
         "Training,,0,0,0,0,0,0,0,0,0,10",  # a removed picture
         "PublicTest,fer0028638.png,0,10,0,0,0,0,0,0,0,0",
@@ -30,14 +30,17 @@ def test_votes_become_a_distribution_over_the_catalogue_s_expressions(tmp_path: 
     assert not bad
     assert [sample.labels["expression"] for sample in samples] == [
         {"neutral": 0.75, "surprise": 0.25},
+        {"neutral": 0.4, "anger": 0.4, "disgust": 0.2},
         {"happiness": 1.0},
     ]
     assert [(sample.key, sample.split) for sample in samples] == [
         ("FER2013Train/fer0000000", "train"),
+        ("FER2013Train/fer0000001", "train"),
         ("FER2013Valid/fer0028638", "test"),
     ]
     assert [sample.picture for sample in samples] == [
         tmp_path / "FER2013Train/fer0000000.png",
+        tmp_path / "FER2013Train/fer0000001.png",
         tmp_path / "FER2013Valid/fer0028638.webp",
     ]
 
@@ -68,6 +71,13 @@ def test_only_a_majority_for_one_of_the_seven_expressions_is_a_label(
     votes: list[int], expected: dict[str, float] | None
 ) -> None:
     assert distribution(votes) == expected
+
+
+def test_to_test_on_one_expression_needs_the_majority_and_to_train_on_all_together() -> None:
+    votes = [4, 0, 0, 0, 4, 2, 0, 0, 0, 0]
+    assert distribution(votes) is None
+    assert distribution(votes, majority=False) == {"neutral": 0.4, "anger": 0.4, "disgust": 0.2}
+    assert distribution([3, 0, 0, 0, 0, 0, 0, 0, 7, 0], majority=False) is None
 
 
 def test_what_is_missing_is_named(tmp_path: pathlib.Path) -> None:
