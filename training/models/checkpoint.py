@@ -100,6 +100,16 @@ def save_tensors(path: pathlib.Path, tensors: Mapping[str, Tensor], metadata: Ma
     path.chmod(0o666 & ~mask)
 
 
+def read_card(path: pathlib.Path) -> dict[str, Any]:
+    """The card in a file's metadata, without its weights; empty for tensors that have none."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get("card", "{}"))
+    except (OSError, ValueError, safetensors.SafetensorError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
 def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     """Read a checkpoint; weights become fp32. ValueError for a file that is none."""
     metadata, tensors = _read(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 from training.data.labels import HUMAN
 from training.data.prepared.face_set import FaceSet
+from training.models.checkpoint import read_card
 from training.models.pretrained_encoder import IMAGENET
 from training.train.run_config import RANDOM, Run
 
@@ -16,7 +17,7 @@ def make_card(
 ) -> dict[str, Any]:
     """The card of a run of `steps` steps; `kept_out` is what it reached on the faces of the test splits."""
     batch = sum(source.batch for source in run.sources)
-    return {
+    card = {
         "run": run.name,
         "sources": [_source(faces) for faces in sets],
         "aside": run.holdout_fraction,
@@ -27,6 +28,9 @@ def make_card(
         "seed": run.seed,
         "kept_out": dict(kept_out),
     }
+    if earlier := _earlier(run.init):
+        card["earlier"] = earlier
+    return card
 
 
 def _init(init: str) -> str:
@@ -35,6 +39,15 @@ def _init(init: str) -> str:
     if init in (RANDOM, IMAGENET) or not path.is_file():
         return path.name
     return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def _earlier(init: str) -> dict[str, Any]:
+    """What the weights that the run began with learned from: the weights' licence follows from that too."""
+    path = pathlib.Path(init)
+    if init in (RANDOM, IMAGENET) or not path.is_file():
+        return {}
+    card = read_card(path)
+    return {name: card[name] for name in ("run", "sources", "faces_seen", "earlier") if name in card}
 
 
 def _source(faces: FaceSet) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def test_action_units_are_the_means_of_their_blendshapes_on_their_scales_and_au9
     assert units["AU1"] == 0.5
     assert units["AU12"] == pytest.approx(0.8)
     assert units["AU25"] == pytest.approx(activation(0.4, label="AU25"))
-    assert units["AU26"] == pytest.approx(0.9)
+    assert units["AU26"] == pytest.approx(activation(0.9, label="AU26"))
     assert np.isnan(units["AU9"])
 
 

@@ -161,7 +161,8 @@ def test_the_encoder_begins_with_a_files_weights(
 ) -> None:
     first = Trainer(small_run(steps=1), data=small_data, folder=tmp_path / "first", where=where)
     first.train()
-    first.finish()
+    begun = first.finish()
+    assert begun is not None
     init = str(tmp_path / "first" / "model.safetensors")
     second = Trainer(small_run(init=init, seed=9), data=small_data, folder=tmp_path / "second", where=where)
     kept = load_checkpoint(pathlib.Path(init)).model.state_dict()
@@ -173,6 +174,8 @@ def test_the_encoder_begins_with_a_files_weights(
     made = second.finish()
     assert made is not None
     assert made.card["init"].startswith("model.safetensors, sha256 ")  # and not where it lay
+    # Its licence follows from what the first run learned from, too.
+    assert made.card["earlier"]["sources"] == begun.card["sources"]
     with pytest.raises(ValueError, match=r"none.safetensors does not exist"):
         Trainer(small_run(init="none.safetensors"), data=small_data, folder=tmp_path / "third", where=where)
 
