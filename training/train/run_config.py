@@ -18,6 +18,7 @@ from training.data.sampling.step_batches import StepBatches
 from training.models import FaceNetwork, NetworkConfig, build_model
 from training.models.pretrained_encoder import IMAGENET, load_encoder, load_imagenet
 from training.models.pretrained_network import load_network
+from training.plain_data import ADDED_LATER
 from training.task_type import Task
 from training.tasks import CATALOGUE, select
 from training.train.loop.distributed import Distributed
@@ -41,7 +42,8 @@ class Source:
     batch: int = 16  # faces a step, over all processes
     surround: bool = False  # its chips are cut close: their black frame gets other photos' surroundings
     subset: str | None = None  # only this named part of its training split
-    balance: Balance | None = None  # what is rare among its labels is drawn more often
+    # What is rare among its labels is drawn more often.
+    balance: Balance | None = dataclasses.field(default=None, metadata={ADDED_LATER: True})
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -63,13 +65,14 @@ class Run(Optimisation):
     loss_weighting: str = dataclasses.field(default="fixed", metadata={RECORDED_AS: "balance"})
     init: str = RANDOM  # the encoder's: "random", "imagenet", or a file (pretrained, or any checkpoint)
     # What of the file in `init` is taken: "encoder", or "network": every weight that fits.
-    init_scope: str = ENCODER
+    init_scope: str = dataclasses.field(default=ENCODER, metadata={ADDED_LATER: True})
     noise: bool = True  # the paper's, on the labels of age and pose
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     # A teacher for the encoder's features.
     distillation: Distillation | None = dataclasses.field(default=None, metadata={RECORDED_AS: "distil"})
     assumed_visible: float = 0.0  # how much it counts that a photo's face that looks ahead hides no point
-    implied_labels: float = 0.0  # how much weak labels count that follow from others (Task.implied_by)
+    # How much weak labels count that follow from others (Task.implied_by).
+    implied_labels: float = dataclasses.field(default=0.0, metadata={ADDED_LATER: True})
     # The part of each set that is not learned from: for calibration, and to choose by.
     holdout_fraction: float = dataclasses.field(default=0.0, metadata={RECORDED_AS: "aside"})
     kept_out: int | None = None  # faces of each test split that the result is evaluated on; None: all

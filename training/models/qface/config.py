@@ -43,7 +43,8 @@ class QFaceConfig(NetworkConfig):
     final_norm: bool = True  # a LayerNorm between the decoder and equation 7 (not in the paper)
     mask_width: int = 64  # channels of the features that masks are made of (no masks in the paper)
     mask_laterals: tuple[int, ...] = ()  # the encoder's finer stages for masks; (): the picture itself
-    distributions: tuple[str, ...] = ()  # tasks answered by the mean of a distribution over Task.levels
+    # Tasks answered by the mean of a distribution over Task.levels.
+    distributions: tuple[str, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
     extensions: tuple[tuple[str, ...], ...] = ()  # tasks learned later, each time with all before it frozen
     # Tasks that also answer how far they may be off (training.train.errors).
     errors: tuple[str, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
