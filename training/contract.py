@@ -15,7 +15,7 @@ from runtime.contract import (
 )
 from runtime.image.crops import CROPS
 from training.kinds import kind_of
-from training.kinds.base import ErrorForm
+from training.kinds.forms import ErrorForm
 from training.task_type import Task
 
 Within = tuple[tuple[float, float], ...]  # ErrorBounds.within

@@ -76,7 +76,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.scores import mean
-from training.kinds.base import Kind, Loss, Metric, PerFace, Rows, known_only, whole_labels
+from training.kinds.base import Kind, known_only, whole_labels
+from training.kinds.forms import Loss, Metric, PerFace, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from training.evaluation.published_figures import figures_for
 from training.evaluation.results import Estimate, SubgroupResult, TaskResult
 from training.evaluation.subgroups import Subgrouping
 from training.kinds import kind_of
-from training.kinds.base import PerFace
+from training.kinds.forms import PerFace
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from training.evaluation.confidence.measures import CONFIDENCE_METRICS
 from training.kinds import kinds
-from training.kinds.base import Metric
+from training.kinds.forms import Metric
 
 
 def metric_named(name: str) -> Metric:

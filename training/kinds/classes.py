@@ -14,18 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.scores import calibration_error, f1_of, mean, mean_of_rows, ratio
-from training.kinds.base import (
-    CALIBRATION,
-    Kind,
-    Loss,
-    Metric,
-    PerFace,
-    Rows,
-    by_label,
-    known_only,
-    metric_by_label,
-    whole_labels,
-)
+from training.kinds.base import Kind, by_label, known_only, metric_by_label, whole_labels
+from training.kinds.forms import CALIBRATION, Loss, Metric, PerFace, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

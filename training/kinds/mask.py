@@ -11,17 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from training.evaluation.scores import f1_of, mean_of_rows, ratio
-from training.kinds.base import (
-    Kind,
-    Loss,
-    Metric,
-    Motion,
-    PerFace,
-    QueryAnswer,
-    Rows,
-    known_only,
-    metric_by_label,
-)
+from training.kinds.base import Kind, known_only, metric_by_label
+from training.kinds.forms import Loss, Metric, Motion, PerFace, QueryAnswer, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

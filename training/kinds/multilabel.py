@@ -20,19 +20,8 @@ from training.evaluation.scores import (
     ranked,
     recall_at,
 )
-from training.kinds.base import (
-    CALIBRATION,
-    Kind,
-    Loss,
-    Metric,
-    Motion,
-    PerFace,
-    Rows,
-    by_label,
-    known_only,
-    metric_by_label,
-    sides_changed,
-)
+from training.kinds.base import Kind, by_label, known_only, metric_by_label, sides_changed
+from training.kinds.forms import CALIBRATION, Loss, Metric, Motion, PerFace, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

@@ -14,19 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.image.align import transform
 from training.evaluation.scores import half_kept, mean, mean_of_rows, ratio
-from training.kinds.base import (
-    ErrorForm,
-    Kind,
-    Loss,
-    Metric,
-    Motion,
-    PerFace,
-    QueryAnswer,
-    Rows,
-    finite_numbers,
-    known_only,
-    sides_changed,
-)
+from training.kinds.base import Kind, finite_numbers, known_only, sides_changed
+from training.kinds.forms import ErrorForm, Loss, Metric, Motion, PerFace, QueryAnswer, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

@@ -13,18 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from runtime.image.align import in_plane_degrees
 from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_angles
 from training.evaluation.scores import concordance, half_kept, mean
-from training.kinds.base import (
-    ErrorForm,
-    Kind,
-    Loss,
-    Metric,
-    Motion,
-    PerFace,
-    Rows,
-    finite_numbers,
-    known_only,
-    whole_labels,
-)
+from training.kinds.base import Kind, finite_numbers, known_only, whole_labels
+from training.kinds.forms import ErrorForm, Loss, Metric, Motion, PerFace, Rows
 from training.task_type import Task
 
 if TYPE_CHECKING:

@@ -12,18 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.scores import concordance, half_kept, mean
-from training.kinds.base import (
-    ErrorForm,
-    Kind,
-    Loss,
-    Metric,
-    PerFace,
-    Rows,
-    finite_numbers,
-    known_only,
-    whole_labels,
-)
+from training.kinds.base import Kind, finite_numbers, known_only, whole_labels
 from training.kinds.classes import ranges_of
+from training.kinds.forms import ErrorForm, Loss, Metric, PerFace, Rows
 from training.task_type import Task
 
 _LEVEL_DEVIATION = 2.0  # of the normal distribution over levels that an exact value stands for, in levels

@@ -22,7 +22,7 @@ from training.data.sampling.augmentation import (
 )
 from training.data.sampling.step_batches import StepBatches
 from training.kinds import kind_of
-from training.kinds.base import Motion
+from training.kinds.forms import Motion
 from training.kinds.mask import mirrored_mask
 from training.tasks import CATALOGUE, TEN_TASKS, select
 

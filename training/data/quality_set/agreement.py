@@ -22,7 +22,8 @@ from training.data.quality_set.degradations import Degraded
 from training.evaluation.evaluated_task import EvaluatedTask, evaluated_task
 from training.evaluation.predictors import BATCH, Predictions, Predictor
 from training.kinds import kind_of
-from training.kinds.base import Kind, Motion, Rows
+from training.kinds.base import Kind
+from training.kinds.forms import Motion, Rows
 
 _FACES = 256  # of each set, from which its levels are measured
 _OTHERS = (1, 3, 7, 19)  # how far away the faces are that answers are compared with by chance

@@ -22,7 +22,7 @@ from training.data.sampling.augmentation import (
 )
 from training.data.sampling.balance import weighted_pass
 from training.kinds import kind_of
-from training.kinds.base import NOISE_NUMBERS, Motion
+from training.kinds.forms import NOISE_NUMBERS, Motion
 from training.tasks import CATALOGUE, Task
 
 Batch = dict[str, NDArray[np.generic]]

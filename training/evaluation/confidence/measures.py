@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.contract import ErrorBounds
 from training.evaluation.bootstrap import Values, Weights
 from training.evaluation.scores import Floats, mean_of_rows, ratio
-from training.kinds.base import Metric, PerFace
+from training.kinds.forms import Metric, PerFace
 
 LEVELS = (50, 80, 95)  # percent of true values in an interval
 KEPT = (100, 90, 80, 50)  # percent of faces, the most certain ones

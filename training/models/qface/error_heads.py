@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.kinds.base import ErrorForm
+from training.kinds.forms import ErrorForm
 from training.models.qface.products import products
 
 HIDDEN = 64

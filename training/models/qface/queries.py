@@ -7,7 +7,7 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from training.kinds import kind_of
-from training.kinds.base import QueryAnswer
+from training.kinds.forms import QueryAnswer
 from training.models.network import LogitRows
 from training.models.qface.pixel_decoder import PixelDecoder
 from training.models.qface.products import products

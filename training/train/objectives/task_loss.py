@@ -11,7 +11,7 @@ cross-entropy for masks, or cross-entropy alone.
 from torch import Tensor
 
 from training.kinds import kind_of, kinds
-from training.kinds.base import Loss
+from training.kinds.forms import Loss
 from training.task_type import Task
 
 
