@@ -50,7 +50,8 @@ TYPED := client/qface_client client/examples client/reference client/unasync.py 
 # How many processes share the tests: one more than two cores, as tests wait for a sixth of their time. Each has one
 # thread for torch: more would only get in each other's way.
 WORKERS ?= 3
-PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
+# Heavy ones are left out; a later `-m` in ARGS says otherwise.
+PYTEST = OMP_NUM_THREADS=1 $(FULL) -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder -m "not heavy"
 
 .PHONY: help
 help: ## say what there is (this text)
@@ -117,9 +118,12 @@ docs: .venv/.made ## the client's guides and the reference of its modules as HTM
 
 # In a directory of its own: what is served stays as it is, and is not what is tested.
 .PHONY: test
-test: .venv/.made .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made .venv-bulk/.made ## all tests, those against the real server too
-	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
+test: test-repository ## all tests but the heavy ones, those against the real server too
 	$(PYTEST) $(ARGS)
+
+.PHONY: test-repository
+test-repository: .venv/.made .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made .venv-bulk/.made
+	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
 
 .PHONY: test-fast
 test-fast: .venv/.made ## the unit tests alone: under a minute
@@ -161,6 +165,10 @@ faults: .venv/.made repository ## do every fault to what is served, under load, 
 .PHONY: fuzz
 fuzz: .venv-fuzz/.made ## atheris on decoding, crops, the reading of requests and answers: a table, 37 minutes (ARGS="--minutes 1": of each of six targets)
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
+
+.PHONY: check-heavy
+check-heavy: test-repository ## the tests that `make test` leaves out: whole campaigns of faults, the largest networks, about 10 minutes
+	$(PYTEST) -m heavy $(ARGS)
 
 .PHONY: check-dali
 check-dali: .venv-dali/.made ## the GPU's decoding and warping of faces, run on the CPU and held to the CPU's own: a report, a minute (ARGS="--report FILE")

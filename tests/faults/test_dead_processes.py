@@ -62,9 +62,9 @@ FAULTS = {
 # The engine, a model before it that all crops need, one that asks other models: all are watched alike.
 VICTIMS = [
     ("face_engine", "killed"),
-    ("face_preprocess", "killed"),
-    ("photo_analysis", "killed"),
-    ("face_engine", "frozen"),
+    pytest.param("face_preprocess", "killed", marks=pytest.mark.heavy),
+    pytest.param("photo_analysis", "killed", marks=pytest.mark.heavy),
+    pytest.param("face_engine", "frozen", marks=pytest.mark.heavy),
 ]
 
 
@@ -81,6 +81,7 @@ def test_a_model_process_that_dies_or_freezes_costs_nobody_an_answer(
     assert not unhappy(load), load.summary
 
 
+@pytest.mark.heavy
 def test_a_model_process_that_freezes_for_a_moment_costs_nobody_an_answer(
     gateway: GatewayServer, samples: Samples
 ) -> None:
@@ -90,7 +91,7 @@ def test_a_model_process_that_freezes_for_a_moment_costs_nobody_an_answer(
     assert not unhappy(load), load.summary
 
 
-@pytest.mark.parametrize("fault", ["killed", "frozen"])
+@pytest.mark.parametrize("fault", [pytest.param("killed", marks=pytest.mark.heavy), "frozen"])
 def test_a_triton_that_dies_or_freezes_costs_nobody_an_answer(
     gateway: GatewayServer, samples: Samples, fault: str
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_gateway_that_is_killed_is_back_and_every_request_has_a_typed_end(
     ]
 
 
+@pytest.mark.heavy
 def test_a_standby_takes_over_from_a_triton_that_dies(tmp_path: Path) -> None:
     repository = tiny_repository.write(tmp_path / "repository", echo=tiny_repository.ECHO)
     with GatewayServer(repository, arguments=["--standby", "always"]) as gateway:

@@ -14,9 +14,9 @@ from tests.helpers.paths import ASTRONAUT
 
 FAULTS = (
     "Triton's guard killed",
-    "supervisor frozen",
-    "engine corrupted while it is served, Triton killed, rolled back",
-    "Ctrl-C three times",
+    pytest.param("supervisor frozen", marks=pytest.mark.heavy),
+    pytest.param("engine corrupted while it is served, Triton killed, rolled back", marks=pytest.mark.heavy),
+    pytest.param("Ctrl-C three times", marks=pytest.mark.heavy),
 )
 
 

@@ -33,7 +33,9 @@ def kill(address: str, messages: Sequence[bytes]) -> int:
 ABANDONED = "qface_gateway_abandoned_total"
 
 
-@pytest.mark.parametrize("leave", [expire, cancel, kill])
+@pytest.mark.parametrize(
+    "leave", [*(pytest.param(leave, marks=pytest.mark.heavy) for leave in (expire, cancel)), kill]
+)
 def test_clients_that_leave_every_ensemble_cost_nobody_an_answer(
     gateway: GatewayServer, samples: Samples, leave: Callable[[str, Sequence[bytes]], int]
 ) -> None:

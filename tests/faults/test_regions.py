@@ -44,7 +44,9 @@ def test_regions_are_this_users_alone_and_go_with_the_gateway(repository: Path) 
     assert not regions_of(owners)
 
 
-@pytest.mark.parametrize("whom", ["triton", "main", "supervisor"])
+@pytest.mark.parametrize(
+    "whom", ["triton", *(pytest.param(whom, marks=pytest.mark.heavy) for whom in ("main", "supervisor"))]
+)
 def test_nothing_is_left_by_what_was_killed(gateway: GatewayServer, whom: str) -> None:
     """A killed Triton and a killed gateway are replaced; a killed supervisor takes everything with it."""
     supervisor = gateway.supervisor_pid

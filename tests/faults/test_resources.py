@@ -112,6 +112,7 @@ def test_without_shared_memory_what_needs_more_is_refused_and_later_answered(gat
     assert gateway.log_tail.count(f"the shared memory {SHARED_MEMORY} is full") == 1
 
 
+@pytest.mark.heavy
 def test_a_full_disk_costs_lines_and_delays_a_repair(gateway: GatewayServer, disk: Path) -> None:
     place = seen_by(gateway.pid, disk)
     triton = gateway.triton_pid
@@ -129,6 +130,7 @@ def test_a_full_disk_costs_lines_and_delays_a_repair(gateway: GatewayServer, dis
     until(lambda: len((place / "access").read_text().splitlines()) > lines)
 
 
+@pytest.mark.heavy
 def test_descriptors_in_use_keep_connections_waiting(gateway: GatewayServer) -> None:
     pid = gateway.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -145,6 +147,7 @@ def test_descriptors_in_use_keep_connections_waiting(gateway: GatewayServer) -> 
     assert gateway.pid == pid
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(shifted_clock() is None, reason=NO_COMPILER)
 def test_a_clock_that_jumps_shows_in_the_log_alone(gateway: GatewayServer, disk: Path) -> None:
     clock = shifted_clock()

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from deploy.benchmark.load import End
 from deploy.benchmark.soak.catalogue import Catalogue
 from deploy.benchmark.soak.census import Held, Sample
@@ -22,6 +24,7 @@ def by_process(sample: Sample, measure: Callable[[Held], int]) -> dict[str, int]
     return {f"{held.role}, {held.pid}": measure(held) for held in sample.processes}
 
 
+@pytest.mark.heavy
 def test_processes_descriptors_and_regions_are_what_they_were(gateway: GatewayServer, tmp_path: Path) -> None:
     questions = Questions.of(Catalogue(gateway.grpc_address, gateway.models, every=5))
     recorder = Recorder(None)

@@ -36,7 +36,7 @@ def accepted_by(gateway: GatewayServer) -> float:
     return page.value("qface_gateway_in_flight") + page.value("qface_gateway_waiting")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.heavy)])
 def test_what_was_accepted_is_answered_and_what_comes_later_is_refused(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -159,7 +159,14 @@ def not_there(pair: Pair, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("broken", [damaged, without_an_answer, not_loading, not_there])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        damaged,
+        not_loading,
+        *(pytest.param(one, marks=pytest.mark.heavy) for one in (without_an_answer, not_there)),
+    ],
+)
 def test_a_repository_that_can_not_take_over_changes_nothing(
     gateway: GatewayServer, pair: Pair, tmp_path: Path, broken: Any
 ) -> None:

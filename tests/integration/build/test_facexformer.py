@@ -32,6 +32,8 @@ from training.models import (
 from training.models.facexformer.convert import converted
 from training.tasks import FACEXFORMER_TASKS
 
+pytestmark = pytest.mark.heavy  # `test_export.py` exports a smaller network of ours
+
 # Its first stages are cut into shifted windows that don't fit, the others are one window.
 SMALL = FaceXFormerConfig(
     name="small",

@@ -122,7 +122,11 @@ def run(seclusion: Seclusion, program: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "programs", [(OPENVINO, ONNXRUNTIME), (NNCF, TIMM, MODELOPT)], ids=("serving", "building")
+    "programs",
+    [
+        pytest.param((OPENVINO, ONNXRUNTIME), id="serving"),
+        pytest.param((NNCF, TIMM, MODELOPT), id="building", marks=pytest.mark.heavy),
+    ],
 )
 def test_libraries_at_work_report_nothing(
     seclusion: Seclusion, network: Path, programs: tuple[str, ...]

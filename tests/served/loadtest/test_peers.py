@@ -58,6 +58,7 @@ def rest(server: GatewayServer) -> Target:
     return Target(protocol="rest", address=server.rest_address)
 
 
+@pytest.mark.heavy
 def test_loadgens_server_scenario_has_answers_and_every_overridden_rule(python: str, target: Target) -> None:
     tool = LoadGen(python=python)
     server, _ = tool.forms(PLAN)
@@ -76,6 +77,7 @@ def test_loadgens_server_scenario_has_answers_and_every_overridden_rule(python: 
     ]
 
 
+@pytest.mark.heavy
 def test_locust_posts_photos_that_are_answered(python: str, rest: Target) -> None:
     tool = Locust(python=python)
     form, *_ = tool.forms(PLAN)
@@ -86,6 +88,7 @@ def test_locust_posts_photos_that_are_answered(python: str, rest: Target) -> Non
     assert measured.core_ms > 0
 
 
+@pytest.mark.heavy
 def test_perf_analyzer_loads_the_server(target: Target) -> None:
     if not list((ROOT / "var" / "perf-analyzer").glob(".made-*")):
         pytest.skip("perf_analyzer is not fetched, which takes PyPI and Debian's mirror: make perf-analyzer")

@@ -48,7 +48,7 @@ def empty() -> FaceXFormer:
     return FaceXFormer(FaceXFormerConfig())
 
 
-@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("explicit", [False, pytest.param(True, marks=pytest.mark.heavy)])
 def test_a_converted_checkpoint_gives_the_official_code_s_answers(model: FaceXFormer, explicit: bool) -> None:
     model.set_explicit_attention(explicit)
     with torch.inference_mode():

@@ -51,6 +51,7 @@ def _losses(run: pathlib.Path) -> Lines:
     return [json.loads(line)["losses"] for line in (run / "progress.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.heavy
 def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Path) -> None:
     alone, together, split = data / "alone", data / "together", data / "split"
     threads = torch.get_num_threads()

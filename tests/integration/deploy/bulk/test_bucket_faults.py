@@ -69,6 +69,7 @@ def test_each_object_that_is_denied_gone_or_changed_fails_with_its_cause(
     assert {rows[file]["cause"] for file in others} <= {None, "unusable"}
 
 
+@pytest.mark.heavy
 def test_a_bucket_that_fails_in_the_middle_stops_the_run_which_goes_on(
     s3: S3Server, words: tuple[str, ...], undisturbed: Run, tmp_path: Path
 ) -> None:

@@ -61,7 +61,10 @@ def test_a_killed_run_goes_on_and_has_the_same_bytes(
     assert Run(output).tree == whole.tree
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, INTERRUPTED), pytest.param(signal.SIGTERM, TERMINATED, marks=pytest.mark.heavy)],
+)
 def test_an_interrupted_run_says_that_the_same_command_goes_on(
     folder: Path,
     words: tuple[str, ...],

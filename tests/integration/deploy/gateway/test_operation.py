@@ -325,6 +325,7 @@ def test_a_main_process_that_was_killed_comes_back_on_its_port_with_what_it_serv
         assert server.rollback()["models"] == ["echo"]
 
 
+@pytest.mark.heavy
 def test_a_main_process_that_was_stopped_is_replaced(repository: Path) -> None:
     with GatewayServer(repository) as server:
         pid = server.pid

@@ -69,6 +69,7 @@ def compared(runs: tuple[Run, Run]) -> Comparison:
     return compare(*runs)
 
 
+@pytest.mark.heavy
 def test_the_split_of_each_run_adds_up_and_names_the_step(runs: tuple[Run, Run]) -> None:
     kind = three_steps.question().kind
     for run, slowest in zip(runs, ("engine", "post"), strict=True):
@@ -81,6 +82,7 @@ def test_the_split_of_each_run_adds_up_and_names_the_step(runs: tuple[Run, Run])
     )  # it sleeps for no less, but requests at the ends are not the same
 
 
+@pytest.mark.heavy
 def test_a_comparison_finds_the_slow_step(compared: Comparison) -> None:
     (stage,) = compared.stages
     assert "rate" in stage.worse
@@ -90,6 +92,7 @@ def test_a_comparison_finds_the_slow_step(compared: Comparison) -> None:
     assert "more a request" in compared.cause()
 
 
+@pytest.mark.heavy
 def test_the_two_runs_differ_the_other_way_round(runs: tuple[Run, Run]) -> None:
     back = compare(*reversed(runs))
     assert not back.worse
