@@ -36,6 +36,7 @@ SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "-
 
 BOX_PIXELS, BOX_SHARE = 0.1, 0.001
 SCORE = 0.005
+QUALITY = 0.02
 _CROP, _CROP_TO_BOX = 112, 3.4 / 2.35  # a crop's side in pixels, and in boxes' sides
 # A server decodes large JPEGs at a part of their size, a browser whole: another picture by a little.
 _REDUCED_FROM = 2 * 12 * _CROP
@@ -111,8 +112,9 @@ def differences(
 
     `kind_of` gives a task's kind.
     """
-    for key in ("width", "height", "faces_found", "smallest_face"):
-        assert expected[key] == answered[key], f"{key}: {expected[key]} and {answered[key]}"
+    for key in ("width", "height", "faces_found", "faces_below_quality", "smallest_face"):
+        left, right = expected.get(key), answered.get(key)
+        assert left == right, f"{key}: {left} and {right}"
     assert [list(face) for face in expected["faces"]] == [list(face) for face in answered["faces"]]
     slack = _REDUCED if max(expected["width"], expected["height"]) >= _REDUCED_FROM else 1.0
     found: dict[str, Difference] = {}
@@ -126,11 +128,17 @@ def differences(
         side = max(left["box"][2] - left["box"][0], left["box"][3] - left["box"][1])
         add("box", _apart(left["box"], right["box"]), max(BOX_PIXELS, BOX_SHARE * side))
         add("score", _apart(left["score"], right["score"]), SCORE)
-        for task, value in left.items():
-            if task in kind_of:
-                kind = kind_of[task]
-                apart = _APART.get(kind, _any_apart)(value, right[task], side)
+        if "quality" in left:
+            add("quality", _apart(left["quality"], right["quality"]), slack * QUALITY)
+        for name, value in left.items():
+            if (kind := kind_of.get(name)) is not None:
+                apart = _APART.get(kind, _any_apart)(value, right[name], side)
                 add(kind, apart, slack * kinds()[kind].low_precision_tolerance)
+            elif (kind := kind_of.get(name.removesuffix("_error"))) is not None:
+                apart = _ERRORS_APART.get(kind, _any_apart)(value, right[name], side)
+                error = kinds()[kind].error
+                assert error is not None
+                add(f"error of {kind}", apart, slack * error.low_precision_tolerance)
     return list(found.values())
 
 
@@ -172,6 +180,7 @@ _APART: Mapping[str, Callable[[Any, Any, float], float]] = {
     "points": _points_apart,
     "mask": _masks_apart,
 }
+_ERRORS_APART: Mapping[str, Callable[[Any, Any, float], float]] = {"points": _points_apart}
 
 
 def expected_answers(wanted: Sequence[Case]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.helpers.browser.answers import TASKS, answer, description, face
+from tests.helpers.browser.answers import TASKS, answer, description, face, rated, stating
 from tests.helpers.browser.gestures import drop
 from tests.helpers.browser.page_server import PageServer, Reply
 from tests.helpers.browser.pictures import Pictures
@@ -56,6 +56,40 @@ def test_another_network_that_is_served_meanwhile_is_read_by_its_own_contract(
     expect(page.get_by_role("checkbox", name="pain")).to_be_checked()
     expect(page.get_by_role("definition").filter(has_text="12.5 percent")).to_be_visible()
     expect(page.get_by_role("table").get_by_role("columnheader", name="pain")).to_be_visible()
+
+
+def test_how_far_answers_may_be_off_and_the_quality_of_faces_are_shown(
+    page: Page, stand_in: PageServer, pictures: Pictures
+) -> None:
+    """Four of five true values lie within what is drawn and printed: 1.6 times the expected error here."""
+    stand_in.tasks = lambda _asked: Reply(content=stating())
+    stand_in.analyze = lambda _asked: Reply(
+        content={**answer(rated()), "faces_found": 3, "faces_below_quality": 2}
+    )
+    page.goto(stand_in.url)
+    page.get_by_label("Lowest quality of a face").fill("0.5")
+    page.get_by_label("Lowest quality of a face").blur()
+    drop(page, pictures.astronaut)
+    card, table = page.get_by_role("article", name="Face 1"), page.get_by_role("table", name="Answers")
+    expect(card.get_by_role("definition").filter(has_text="42 ± 4 grams")).to_be_visible()
+    expect(card.get_by_role("listitem").filter(has_text="20 ± 8°")).to_be_visible()
+    expect(card).to_contain_text("quality 90")
+    expect(table.get_by_role("columnheader", name="quality")).to_be_visible()
+    expect(page.get_by_text("1 face, 2 left out by quality")).to_be_visible()
+    drawn = page.locator("g[data-face='1']")
+    expect(drawn.locator("circle.reach")).to_have_count(2)
+    expect(drawn.locator("path.whisker")).to_have_count(2)
+    assert stand_in.asked[-1].query == {"min_quality": "0.5"}
+    page.get_by_role("button", name="Copy CSV").click()
+    expect(page.get_by_role("status")).to_have_text("copied as CSV")
+    head = page.evaluate("navigator.clipboard.readText()").splitlines()[0].split(",")
+    assert head[4:6] == ["faces_found", "faces_below_quality"]
+    assert {"quality", "weight.error", "turn.yaw.error", "corners.left.error"} <= set(head)
+    stand_in.analyze = lambda _asked: Reply(
+        content={**answer(), "faces": [], "faces_found": 1, "faces_below_quality": 1}
+    )
+    drop(page, pictures.turned)
+    expect(page.get_by_text("The face that was found is of too low a quality")).to_be_visible()
 
 
 def test_limits_are_those_that_the_server_states(

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from runtime.contract import ErrorBounds, TaskEntry
 from runtime.image.align import align_face
 from runtime.image.decode import decode_image
 from runtime.image.photo import copy_of
+from runtime.kinds import kind_of
+from runtime.kinds.base import PhotoGeometry
 from tests.browser.parity import NETWORK
 from tests.helpers.browser.network_page import STILL
 from tests.helpers.paths import ASTRONAUT
@@ -169,6 +172,29 @@ def test_numbers_are_rounded_as_python_rounds_them(steps: Page) -> None:
             [numbers, digits],
         )
         assert rounded == [round(number, digits) for number in numbers]
+
+
+def test_expected_errors_are_a_servers(steps: Page) -> None:
+    """Of points in the photo's pixels, where the crop is turned and enlarged."""
+    maps = np.float32([[[1.5, -0.8, 30], [0.8, 1.5, 40]]])
+    photo = PhotoGeometry(maps=maps, sizes=None, requested=None)
+    for kind, labels in (("value", ("years",)), ("rotation", ("yaw", "pitch", "roll")), ("points", "abcd")):
+        error = ErrorBounds(unit="years", within=((0.5, 0.7), (0.8, 1.6)))
+        entry = TaskEntry(name="asked", kind=kind, labels=tuple(labels), unit="years", error=error)
+        head = np.random.default_rng(1).random((1, len(labels)), np.float32) * 20
+        answered = steps.evaluate(
+            """async ([task, head, toPhoto]) => {
+              const { headsOf } = await import("/web/network/kinds/index.js");
+              const [, error] = headsOf([task]);
+              return [error.name, error.kind.answer(task, Float32Array.from(head), { toPhoto })];
+            }""",
+            [entry.to_json(), head[0].tolist(), maps.ravel().tolist()],
+        )
+        kind_of_error = kind_of(entry).error
+        assert kind_of_error is not None
+        (expected,) = kind_of_error.postprocess(entry, head, photo)["asked_error"].tolist()
+        found = list(answered[1].values()) if isinstance(answered[1], dict) else answered[1]
+        assert (answered[0], found) == ("asked_error", [round(number, 2) for number in expected])
 
 
 def test_the_metadata_is_the_onnx_files_own(steps: Page) -> None:

@@ -2,6 +2,7 @@
 
 import { Answering } from "./answering.js";
 import { byId } from "./dom.js";
+import { knownNames } from "./kinds/index.js";
 import { shown } from "./photos/decode.js";
 import { listen } from "./photos/intake.js";
 import { Photo } from "./photos/photo.js";
@@ -106,7 +107,7 @@ function changed(photo) {
 function ended(photo) {
   if (!photo.thumbnail && photo !== state.chosen) thumbnails.add(photo);
   const names = photo.answer ? Object.keys(photo.answer.faces[0] ?? {}) : [];
-  const known = new Set(["box", "score", ...(state.description?.tasks ?? []).map((task) => task.name)]);
+  const known = knownNames(state.description?.tasks ?? []);
   if (names.some((name) => !known.has(name))) void answering.look(); // what is served is another network now
   const all = [...batch];
   const left = all.filter((each) => each.isUnderWay).length;

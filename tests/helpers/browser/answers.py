@@ -25,6 +25,19 @@ CORNERS: Content = {"name": "corners", "kind": "points", "labels": ["top", "left
 REGIONS: Content = {"name": "regions", "kind": "mask", "labels": ["nothing", "skin"], "unit": "class"}
 TASKS = (COLOUR, SIGNS, WEIGHT, TURN, CORNERS, REGIONS)
 
+WITHIN = [[0.5, 0.7], [0.8, 1.6], [0.95, 3.0]]
+# The same of a network that states how far its answers may be off, and how well a face can be analysed.
+ERRORS: Content = {
+    "weight": {"grams": 2.5},
+    "turn": {"yaw": 5.0, "pitch": 2.5, "roll": 1.25},
+    "corners": [10.0, 0.25, 10.0],  # the second one's ring would be smaller than its dot
+}
+STATING = tuple(
+    {**task, "error": {"unit": task["unit"], "within": WITHIN}} if task["name"] in ERRORS else task
+    for task in TASKS
+)
+QUALITY: Content = {"task": "signs", "label": "dotted", "minimum": 0.25}
+
 WIDTH = HEIGHT = 512  # pixels of the astronaut
 BOX = (172.0, 68.0, 280.0, 176.0)  # his face
 _CROP = 112  # pixels of a mask's side
@@ -55,6 +68,20 @@ def description(tasks: Sequence[Content] = TASKS, *, notice: str = "") -> dict[s
             "min_face": {"type": "number", "minimum": 0.004, "maximum": 1.0},
         },
     }
+
+
+def stating(tasks: Sequence[Content] = STATING, **further: Any) -> dict[str, Any]:
+    """GET /v1/tasks of a network that states errors and quality."""
+    content = description(tasks)
+    least = {"type": "number", "minimum": 0.0, "maximum": 1.0, "default": QUALITY["minimum"]}
+    parameters = {**content["request_parameters"], "min_quality": least}
+    return {**content, "quality": dict(QUALITY), "request_parameters": parameters, **further}
+
+
+def rated(**further: Any) -> dict[str, Any]:
+    """A face of such a network."""
+    errors = {f"{task}_error": error for task, error in ERRORS.items()}
+    return face(quality=_ANSWERS["signs"]["dotted"], **errors, **further)
 
 
 def face(box: Sequence[float] = BOX, **further: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 /** The kinds that the page can show. One that is added to the contract is added here. */
 
 import { classes } from "./classes.js";
+import { errorName } from "./errors.js";
 import { mask } from "./mask.js";
 import { multilabel } from "./multilabel.js";
 import { points } from "./points.js";
@@ -16,7 +17,8 @@ const KINDS = new Map(
   [classes, multilabel, value, points, mask, rotation].map((kind) => /** @type {const} */ ([kind.name, tolerant(kind)])),
 );
 
-const OF_EVERY_FACE = new Set(["box", "score"]);
+/** What a face has beside its answers and their expected errors. */
+const OF_EVERY_FACE = ["box", "score", "quality"];
 
 /**
  * A kind that meets answers in another form than its own shows their JSON and draws nothing of them: one odd
@@ -42,10 +44,10 @@ function tolerant(kind) {
     });
   return {
     ...kind,
-    show: (task, answer) => or(kind.show, unknown.show)?.(task, answer) ?? null,
-    brief: (task, answer) => or(kind.brief, unknown.brief)?.(task, answer) ?? "",
+    show: (task, answer, error) => or(kind.show, unknown.show)?.(task, answer, error) ?? null,
+    brief: (task, answer, error) => or(kind.brief, unknown.brief)?.(task, answer, error) ?? "",
     headline: or(kind.headline, unknown.brief),
-    cells: (task, answer) => or(kind.cells, () => kind.columns(task).map(() => ""))?.(task, answer) ?? [],
+    cells: (task, answer, error) => or(kind.cells, () => kind.columns(task).map(() => ""))?.(task, answer, error) ?? [],
     draw: or(kind.draw, () => []),
     paint: or(kind.paint, () => undefined),
     legend: or(kind.legend, () => []),
@@ -65,17 +67,33 @@ export const LAYERS = [...new Set([...KINDS.values()].flatMap((kind) => kind.lay
 }));
 
 /**
- * The answers of a face in the contract's order, then those of tasks that the contract does not have.
+ * Names in a face's JSON that are no answer of a task that the contract lacks.
+ * @param {Task[]} tasks
+ * @returns {Set<string>}
+ */
+export function knownNames(tasks) {
+  const ofTasks = tasks.flatMap((task) => (task.error ? [task.name, errorName(task.name)] : [task.name]));
+  return new Set([...OF_EVERY_FACE, ...ofTasks]);
+}
+
+/**
+ * The answers of a face in the contract's order, with their expected errors where these are stated; then those of
+ * tasks that the contract does not have.
  * @param {Task[]} tasks
  * @param {Record<string, unknown>} face
- * @returns {{task: Task, kind: Kind, answer: any}[]}
+ * @returns {{task: Task, kind: Kind, answer: any, error: any}[]}
  */
 export function answersOf(tasks, face) {
   const known = tasks.filter((task) => Object.hasOwn(face, task.name));
-  const names = new Set(known.map((task) => task.name));
-  const others = Object.keys(face).filter((name) => !names.has(name) && !OF_EVERY_FACE.has(name));
+  const names = knownNames(tasks);
+  const others = Object.keys(face).filter((name) => !names.has(name));
   const all = [...known, ...others.map((name) => ({ name, kind: "", labels: [], unit: "" }))];
-  return all.map((task) => ({ task, kind: kindOf(task), answer: face[task.name] }));
+  return all.map((task) => ({
+    task,
+    kind: kindOf(task),
+    answer: face[task.name],
+    error: task.error && face[errorName(task.name)],
+  }));
 }
 
 /**

@@ -1,18 +1,19 @@
 /**
  * What the page knows of a kind of answer. Each kind is a module of this folder, listed in `index.js`; nothing
- * outside it branches on a kind's name.
+ * outside it branches on a kind's name. `error` is the answer's expected error in the form of the answer's numbers,
+ * undefined where none is stated.
  *
  * @import { Answer, Face, Task } from "../sources/source.js"
  *
  * @typedef {object} Kind
  * @property {string} name  as the contract spells it
- * @property {(task: Task, answer: any) => Node | null} show  the answer in a face's panel; null: nothing to read
- * @property {(task: Task, answer: any) => string} brief  the answer in a cell of the table
- * @property {(task: Task, answer: any) => string} [headline]  the answer of one face among many
+ * @property {(task: Task, answer: any, error?: any) => Node | null} show  the answer in a face's panel; null: nothing to read
+ * @property {(task: Task, answer: any, error?: any) => string} brief  the answer in a cell of the table
+ * @property {(task: Task, answer: any, error?: any) => string} [headline]  the answer of one face among many
  * @property {(task: Task) => string[]} columns  of a CSV, as `qface analyze --csv` names them
- * @property {(task: Task, answer: any) => (string | number)[]} cells  of these columns
+ * @property {(task: Task, answer: any, error?: any) => (string | number)[]} cells  of these columns
  * @property {string} [layer]  the toggle under which it is drawn on the photo
- * @property {(brush: Brush, task: Task, answer: any) => SVGElement[]} [draw]  lines and points, in the photo's pixels
+ * @property {(brush: Brush, task: Task, answer: any, error?: any) => SVGElement[]} [draw]  in the photo's pixels
  * @property {(canvas: AreaCanvas, task: Task, answer: any) => void} [paint]  areas, below all lines
  * @property {(task: Task, answer: any) => LegendEntry[]} [legend]  what its colours mean
  * @property {(task: Task, answer: any) => {task: string, hidden: Set<number>} | null} [hiddenPoints]

@@ -13,6 +13,7 @@ const NEWEST = 1; // version of a contract's form
  * @property {number} input_size
  * @property {Task[]} tasks
  * @property {string} [crop]
+ * @property {{task: string, label: string, minimum: number}} [quality]  which answer is a face's quality
  * @property {string} hash
  */
 
@@ -52,6 +53,7 @@ export function described(contract, { name, precision, notice, request_parameter
     contract: contract.hash,
     input_size: contract.input_size,
     crop: contract.crop ?? "aligned",
+    ...(contract.quality && { quality: contract.quality }),
     tasks: contract.tasks,
     models: [name],
     precision,

@@ -4,7 +4,7 @@
  */
 
 import { SourceError } from "../sources/source.js";
-import { KINDS } from "./kinds/index.js";
+import { KINDS, headsOf } from "./kinds/index.js";
 import { largestDifference } from "./kinds/heads.js";
 
 /** @import { RawAnswers } from "./detect/blazeface.js" */
@@ -174,18 +174,15 @@ async function prove(engine, reference) {
   const look = /** @type {any} */ ({ pixels: noise(PROOF_SIDE) });
   const [raw, expected] = [await engine.detect([look]), await reference.detect([look])];
   const { input_size, tasks } = engine.contract;
-  const known = tasks.filter((task) => KINDS.has(task.kind));
-  const names = known.map((task) => task.name);
+  const known = headsOf(tasks.filter((task) => KINDS.has(task.kind)));
+  const names = known.map(({ name }) => name);
   const pause = async () => {};
   const heads = await engine.heads([noise(input_size)], names, pause);
   const wanted = await reference.heads([noise(input_size)], names, pause);
   const isNear =
     largestDifference(raw.logits, expected.logits) <= LOGIT_TOLERANCE &&
     largestDifference(raw.regressors, expected.regressors) <= REGRESSOR_TOLERANCE &&
-    known.every(({ name, kind }) => {
-      const { difference, tolerance } = /** @type {import("./kinds/index.js").Kind} */ (KINDS.get(kind));
-      return difference(heads[name][0], wanted[name][0]) <= tolerance;
-    });
+    known.every(({ name, kind }) => kind.difference(heads[name][0], wanted[name][0]) <= kind.tolerance);
   if (!isNear) throw new EngineError("this browser's WebGPU computes other numbers than WebAssembly");
 }
 

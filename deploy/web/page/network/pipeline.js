@@ -5,8 +5,9 @@ import { selectTasks } from "./contract.js";
 import { findFaces } from "./detect/faces.js";
 import { CROPS } from "./image/align.js";
 import { decodePhoto } from "./image/photo.js";
-import { KINDS } from "./kinds/index.js";
+import { KINDS, headsOf } from "./kinds/index.js";
 import { roundTo } from "./numbers.js";
+import { MIN_QUALITY, qualityOf } from "./quality.js";
 
 /** @import { Answer, RequestParameter, Timing } from "../sources/source.js" */
 /** @import { Detection, Search } from "./detect/faces.js" */
@@ -29,33 +30,46 @@ const TYPES = { number: "a number", integer: "an integer" };
 export async function analyze(engine, blob, { tasks: names, parameters, taken, pause }) {
   const { contract } = engine;
   const tasks = selectTasks(contract, names, KINDS);
-  const search = readSearch(parameters, taken);
+  const chosen = readParameters(parameters, taken);
+  const quality = qualityOf(contract);
+  const least = quality ? (chosen(MIN_QUALITY) ?? 0) : 0;
   const clock = stopwatch();
   const photo = await clock.measure("decode", () => decodePhoto(blob));
   const found = await clock.measure("detect", () =>
-    findFaces(photo, async (canvases) => (await pause(), engine.detect(canvases)), search),
+    findFaces(photo, async (canvases) => (await pause(), engine.detect(canvases)), searchOf(chosen)),
   );
   const crops = await clock.measure("crop", async () => cropsOf(photo, found.faces, engine));
+  const answered = headsOf(tasks);
+  const computed = new Set(answered.map(({ name }) => name));
+  if (quality && least > 0) computed.add(quality.head);
   const heads = await clock.measure("engine", () =>
-    tasks.length
-      ? engine.heads(crops.map(({ crop }) => crop), tasks.map((task) => task.name), pause)
+    computed.size
+      ? engine.heads(crops.map(({ crop }) => crop), [...computed], pause)
       : Promise.resolve(/** @type {Awaited<ReturnType<Engine["heads"]>>} */ ({})),
   );
+  const qualities = quality && heads[quality.head]?.map(quality.of);
+  // A quality that is not a number leaves nothing out: the network's fault is then seen in the answer.
+  const isKept = found.faces.map((_, i) => !(qualities && qualities[i] < least));
+  const isStated = quality && tasks.some(({ name }) => name === quality.head);
   const answer = await clock.measure("postprocess", async () => ({
     width: photo.width,
     height: photo.height,
     faces_found: found.facesFound,
+    ...(quality && { faces_below_quality: isKept.filter((kept) => !kept).length }),
     smallest_face: roundTo(Math.fround(found.smallestFace), 2),
-    faces: found.faces.map(({ box, score }, i) => ({
-      box: /** @type {[number, number, number, number]} */ (Array.from(box, (edge) => roundTo(edge, 2))),
-      score: roundTo(score, 4),
-      ...Object.fromEntries(
-        tasks.map((task) => {
-          const geometry = { toPhoto: crops[i].toPhoto, photo, size: contract.input_size };
-          return [task.name, KINDS.get(task.kind)?.answer(task, heads[task.name][i], geometry)];
-        }),
-      ),
-    })),
+    faces: found.faces
+      .map(({ box, score }, i) => ({
+        box: /** @type {[number, number, number, number]} */ (Array.from(box, (edge) => roundTo(edge, 2))),
+        score: roundTo(score, 4),
+        ...(isStated && qualities && { quality: roundTo(qualities[i], 4) }),
+        ...Object.fromEntries(
+          answered.map(({ name, task, kind }) => {
+            const geometry = { toPhoto: crops[i].toPhoto, photo, size: contract.input_size };
+            return [name, kind.answer(task, heads[name][i], geometry)];
+          }),
+        ),
+      }))
+      .filter((_, i) => isKept[i]),
   }));
   return { answer: /** @type {Answer} */ (answer), timings: clock.timings };
 }
@@ -79,11 +93,12 @@ function cropsOf(photo, faces, { contract }) {
 }
 
 /**
+ * The parameters of a request: what it brings, and the others' defaults.
  * @param {Record<string, number>} parameters
  * @param {Record<string, RequestParameter>} taken
- * @returns {Search}
+ * @returns {(name: string) => number | null}
  */
-function readSearch(parameters, taken) {
+function readParameters(parameters, taken) {
   for (const [name, value] of Object.entries(parameters)) {
     const bounds = taken[name];
     if (!bounds) {
@@ -96,8 +111,14 @@ function readSearch(parameters, taken) {
       throw wrong(`the parameter ${name} is ${value}: it is ${TYPES[type]} of ${minimum} to ${maximum}`);
     }
   }
-  /** @param {string} name */
-  const chosen = (name) => parameters[name] ?? taken[name]?.default ?? null;
+  return (name) => parameters[name] ?? taken[name]?.default ?? null;
+}
+
+/**
+ * @param {(name: string) => number | null} chosen
+ * @returns {Search}
+ */
+function searchOf(chosen) {
   return {
     minScore: /** @type {number} */ (chosen("min_score")),
     maxFaces: /** @type {number} */ (chosen("max_faces")),

@@ -10,6 +10,8 @@
  * @property {number} [threshold]  of a kind that has one: from which probability on a label is present
  * @property {boolean} [default]  false: answered only where it is asked for by name
  * @property {{task: string, indices: (number | null)[]}} [visible_points]  whose points its labels are about
+ * @property {{unit: string, within: [number, number][]}} [error]  how the expected errors of its answers are read:
+ *   the share p of the true values lies within f times the expected error, for each [p, f]
  *
  * @typedef {object} RequestParameter  in the words of JSON Schema
  * @property {"number" | "integer"} type
@@ -23,19 +25,23 @@
  * @property {number} version  of the contract's form
  * @property {number} input_size  side of a face's crop, in pixels
  * @property {Task[]} tasks
+ * @property {{task: string, label: string, minimum: number}} [quality]  which answer is a face's quality
  * @property {string[]} models
  * @property {string} precision  in which the network computes; "": not stated
  * @property {string} notice  what people in the pictures are to be informed of; "": none
  * @property {Record<string, RequestParameter>} request_parameters
  *
- * @typedef {object} Face  `box` and `score`, and an answer by each task's name
+ * @typedef {object} Face  `box` and `score`, an answer by each task's name, and by `T_error` the expected error of
+ *   an answer, where it is stated
  * @property {[number, number, number, number]} box  x0, y0, x1, y1 in the photo's pixels
  * @property {number} score  the detector's, in [0, 1]
+ * @property {number} [quality]  the probability that the face can be analysed at all, where it is stated
  *
  * @typedef {object} Answer  the JSON of `POST /v1/analyze`
  * @property {number} width  of the upright photo, in pixels
  * @property {number} height
  * @property {number} faces_found
+ * @property {number} [faces_below_quality]  how many faces are left out by their quality, where it is stated
  * @property {number} smallest_face  in pixels: clearly smaller faces were not looked for
  * @property {(Face & Record<string, unknown>)[]} faces  best score first
  *

@@ -11,6 +11,7 @@ const NAMES = new Map([
   ["min_score", "Lowest score of a face"],
   ["max_faces", "Most faces"],
   ["min_face", "Smallest face, share of the photo"],
+  ["min_quality", "Lowest quality of a face"],
 ]);
 
 export class Asking {

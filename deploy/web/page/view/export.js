@@ -4,8 +4,19 @@ import { answersOf, kindOf } from "../kinds/index.js";
 
 /** @import { Photo } from "../photos/photo.js" */
 
-const OF_PHOTO = ["file", "photo", "width", "height", "faces_found", "contract", "error"];
-const OF_FACE = ["face", "box.x0", "box.y0", "box.x1", "box.y1", "score"];
+const OF_BOX = ["box.x0", "box.y0", "box.x1", "box.y1"];
+
+/**
+ * The columns before those of tasks: of the photo and of the face.
+ * @param {boolean} isRated  whether the quality of faces is stated
+ */
+function aboutColumns(isRated) {
+  const [ofPhoto, ofFace] = isRated ? [["faces_below_quality"], ["quality"]] : [[], []];
+  return {
+    ofPhoto: ["file", "photo", "width", "height", "faces_found", ...ofPhoto, "contract", "error"],
+    ofFace: ["face", ...OF_BOX, "score", ...ofFace],
+  };
+}
 
 /** Photos with their answers, and those that failed with the reason. @param {Photo[]} photos */
 export function asJson(photos) {
@@ -24,27 +35,41 @@ export function asCsv(photos) {
       for (const { task } of answersOf(description?.tasks ?? [], face)) tasks.set(task.name, task);
     }
   }
+  const { ofPhoto, ofFace } = aboutColumns(photos.some(({ answer }) => answer?.faces_below_quality !== undefined));
   const columns = [...tasks.values()].flatMap((task) => kindOf(task).columns(task));
-  const rows = photos.flatMap((photo, number) => rowsOf(photo, number, [...tasks.values()]));
-  return [[...OF_PHOTO, ...OF_FACE, ...columns], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+  const names = [...ofPhoto, ...ofFace, ...columns];
+  const rows = photos.flatMap((photo, number) => rowsOf(photo, number, { tasks: [...tasks.values()], names }));
+  return [names, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 
-/** @param {Photo} photo @param {number} number @param {import("../sources/source.js").Task[]} tasks */
-function rowsOf({ name, answer, description, sentence }, number, tasks) {
-  const about = answer
-    ? [name, number, answer.width, answer.height, answer.faces_found, description?.contract ?? "", ""]
-    : [name, number, "", "", "", "", sentence];
-  const count = OF_FACE.length + tasks.flatMap((task) => kindOf(task).columns(task)).length;
-  if (!answer?.faces.length) return [[...about, ...new Array(count).fill("")]];
-  return answer.faces.map((face, index) => [
-    ...about,
-    index,
-    ...face.box,
-    face.score,
-    ...tasks.flatMap((task) =>
-      Object.hasOwn(face, task.name) ? kindOf(task).cells(task, face[task.name]) : kindOf(task).columns(task).map(() => ""),
-    ),
-  ]);
+/**
+ * Rows of the columns of these names: one a face, and one for a photo without any.
+ * @param {Photo} photo
+ * @param {number} number
+ * @param {{tasks: import("../sources/source.js").Task[], names: string[]}} columns
+ */
+function rowsOf({ name, answer, description, sentence }, number, { tasks, names }) {
+  /** @type {Record<string, unknown>} */
+  const about = {
+    file: name,
+    photo: number,
+    width: answer?.width,
+    height: answer?.height,
+    faces_found: answer?.faces_found,
+    faces_below_quality: answer?.faces_below_quality,
+    contract: answer && description?.contract,
+    error: answer ? "" : sentence,
+  };
+  const rows = (answer?.faces ?? []).map((face, index) => {
+    const box = OF_BOX.map((column, place) => [column, face.box[place]]);
+    const cells = answersOf(tasks, face).flatMap(({ task, kind, answer: value, error }) => {
+      const values = kind.cells(task, value, error);
+      return kind.columns(task).map((column, place) => [column, values[place]]);
+    });
+    const { score, quality } = face;
+    return { ...about, face: index, ...Object.fromEntries(box), score, quality, ...Object.fromEntries(cells) };
+  });
+  return (rows.length ? rows : [about]).map((row) => names.map((column) => row[column]));
 }
 
 /** RFC 4180. @param {unknown} value */

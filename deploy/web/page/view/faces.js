@@ -66,11 +66,12 @@ export class Faces {
     const face = answer.faces[index];
     const facts = answersOf(description.tasks, face)
       .filter(({ kind }) => kind.headline)
-      .map(({ task, kind, answer: value }) => {
-        return h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, kind.headline?.(task, value)));
+      .map(({ task, kind, answer: value, error }) => {
+        return h("div", {}, h("dt", {}, plain(task.name)), h("dd", {}, kind.headline?.(task, value, error)));
       });
     const [x0, y0, x1, y1] = face.box;
-    const about = `score ${percent(face.score)}, ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} pixels`;
+    const quality = face.quality === undefined ? "" : `, quality ${percent(face.quality)}`;
+    const about = `score ${percent(face.score)}${quality}, ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} pixels`;
     fill(
       body,
       h(
@@ -79,8 +80,8 @@ export class Faces {
         closeUp(this.state, photo, index),
         h("div", {}, h("dl", { class: "facts" }, facts), h("p", { class: "small muted" }, about)),
       ),
-      answersOf(description.tasks, face).map(({ task, kind, answer: value }) => {
-        const shown = kind.show(task, value);
+      answersOf(description.tasks, face).map(({ task, kind, answer: value, error }) => {
+        const shown = kind.show(task, value, error);
         return shown && h("section", { class: "answer" }, h("h4", {}, plain(task.name)), h("div", {}, shown));
       }),
     );
@@ -124,12 +125,19 @@ function note(photo) {
   const answer = photo?.answer;
   if (!answer) return "";
   const all = answer.faces.length;
-  if (!all) return "none";
-  return answer.faces_found > all ? `the best ${all} of ${answer.faces_found}` : counted(all, "face");
+  const below = answer.faces_below_quality ?? 0;
+  const without = below ? `, ${below} left out by quality` : "";
+  if (!all) return `none${without}`;
+  const found = answer.faces_found > all + below;
+  return `${found ? `the best ${all} of ${answer.faces_found}` : counted(all, "face")}${without}`;
 }
 
 /** @param {import("../sources/source.js").Answer} answer */
-function noFace({ smallest_face: pixels }) {
+function noFace({ smallest_face: pixels, faces_below_quality: below = 0 }) {
+  if (below) {
+    const found = below === 1 ? "The face that was found" : `Each of the ${counted(below, "face")} that were found`;
+    return `${found} is of too low a quality to be analysed: blurred, dark, covered, or no face. A lower limit shows it.`;
+  }
   const size = pixels ? ` Faces below about ${Math.round(pixels)} pixels were not looked for.` : "";
   return `No face was found in this photo.${size}`;
 }
@@ -138,6 +146,6 @@ function noFace({ smallest_face: pixels }) {
 function headlines({ answer, description }, index) {
   if (!answer || !description) return [];
   return answersOf(description.tasks, answer.faces[index])
-    .flatMap(({ task, kind, answer: value }) => kind.headline?.(task, value) ?? [])
+    .flatMap(({ task, kind, answer: value, error }) => kind.headline?.(task, value, error) ?? [])
     .slice(0, HEADLINES);
 }

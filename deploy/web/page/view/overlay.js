@@ -47,8 +47,8 @@ export function faceGroup({ tasks, answer, selected, unit, isShown }, index) {
   }
   const unseen = hiddenPoints(tasks, face);
   const hidden = (/** @type {string} */ task) => unseen.get(task) ?? new Set();
-  for (const { task, kind, answer: value } of answersOf(tasks, face)) {
-    if (kind.draw && isShown(kind.layer ?? "")) group.append(...kind.draw({ unit, box: face.box, hidden }, task, value));
+  for (const { task, kind, answer: value, error } of answersOf(tasks, face)) {
+    if (kind.draw && isShown(kind.layer ?? "")) group.append(...kind.draw({ unit, box: face.box, hidden }, task, value, error));
   }
   const isLarge = rectangle.width >= SMALLEST_NUMBERED * unit;
   if (isShown(BOXES) && answer.faces.length >= NUMBERED_FROM && (isLarge || isSelected)) {

@@ -44,7 +44,8 @@ export class Table {
     const tasks = (photos[0]?.description ?? this.state.description)?.tasks.filter((task) => names.has(task.name)) ?? [];
     const note = rows.length > shown.length ? `the first ${MOST_ROWS} of ${counted(rows.length, "row")}` : "";
     byId("table-note").textContent = note;
-    const head = ["face", ...(isOfAll ? ["photo"] : []), "score", ...tasks.map((task) => plain(task.name))];
+    const hasQuality = names.has("quality");
+    const head = ["face", ...(isOfAll ? ["photo"] : []), "score", ...(hasQuality ? ["quality"] : []), ...tasks.map((task) => plain(task.name))];
     this.rows = shown;
     fill(
       byId("table"),
@@ -52,15 +53,16 @@ export class Table {
         "table",
         { "aria-label": "Answers" },
         h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, shown.map((row) => this.#row(row, tasks, isOfAll))),
+        h("tbody", {}, shown.map((row) => this.#row(row, tasks, { isOfAll, hasQuality }))),
       ),
       rows.length ? null : h("p", { class: "line muted" }, photos.length ? "no face, no row" : this.state.chosen?.state === "failed" ? "no answer" : "no answer yet"),
     );
     this.#mark();
   }
 
-  /** @param {{photo: Photo, index: number}} at @param {import("../sources/source.js").Task[]} tasks @param {boolean} isOfAll */
-  #row({ photo, index }, tasks, isOfAll) {
+  /** @param {{photo: Photo, index: number}} at @param {import("../sources/source.js").Task[]} tasks @param {{isOfAll: boolean, hasQuality: boolean}} columns */
+  #row({ photo, index }, tasks, { isOfAll, hasQuality }) {
+    /** @type {{score: number, quality?: number}} */
     const face = photo.answer?.faces[index] ?? { score: 0 };
     const byName = new Map(answersOf(photo.description?.tasks ?? [], face).map((each) => [each.task.name, each]));
     const select = () => {
@@ -74,9 +76,10 @@ export class Table {
       h("th", { scope: "row" }, h("button", { type: "button", class: "link", "aria-label": name }, String(index + 1))),
       isOfAll ? h("td", { class: "file", title: photo.name }, photo.name.split("/").at(-1)) : null,
       h("td", { class: "number" }, percent(face.score)),
+      hasQuality ? h("td", { class: "number" }, face.quality === undefined ? "" : percent(face.quality)) : null,
       tasks.map((task) => {
         const found = byName.get(task.name);
-        return h("td", {}, found ? kindOf(task).brief(task, found.answer) : "");
+        return h("td", {}, found ? kindOf(task).brief(task, found.answer, found.error) : "");
       }),
     );
   }

@@ -14,6 +14,14 @@ export function inverted([a, b, c, d, e, f]) {
 }
 
 /**
+ * How many times longer a map without shear makes a length.
+ * @param {Affine} affine
+ */
+export function scaleOf([a, b, , d, e]) {
+  return Math.sqrt(Math.abs(a * e - b * d));
+}
+
+/**
  * `first`, then `second`.
  * @param {Affine} second
  * @param {Affine} first

@@ -12,4 +12,5 @@ export const multilabel = {
   answer: ({ labels, visible_points }, head) =>
     visible_points ? Array.from(head, (probability) => roundTo(probability, 4)) : named(labels, head, 4),
   difference: largestDifference,
+  probabilities: (head) => head,
 };

@@ -2,6 +2,7 @@
 
 import { moved } from "../image/affine.js";
 import { roundTo } from "../numbers.js";
+import { ofPoints } from "./errors.js";
 import { largestDifference } from "./heads.js";
 
 /** @import { Kind } from "./index.js" */
@@ -10,6 +11,7 @@ import { largestDifference } from "./heads.js";
 export const points = {
   name: "points",
   tolerance: 0.5,
+  error: ofPoints,
   answer: ({ labels }, head, { toPhoto }) =>
     labels.map((_, i) => moved(toPhoto, head[2 * i], head[2 * i + 1]).map((place) => roundTo(Math.fround(place), 2))),
   difference: largestDifference,

@@ -3,6 +3,7 @@
  * `runtime.pose` has the conventions.
  */
 
+import { ofLabels } from "./errors.js";
 import { named } from "./heads.js";
 
 /** @import { Head, Kind } from "./index.js" */
@@ -14,6 +15,7 @@ const LOCKED = 1e-6;
 export const rotation = {
   name: "rotation",
   tolerance: 0.5,
+  error: ofLabels,
   answer: ({ labels }, head, { toPhoto }) => {
     const angles = anglesOf(turned(head, Math.atan2(toPhoto[3], toPhoto[0])));
     return named(labels, angles.map(Math.fround), 2);

@@ -1,6 +1,7 @@
 /** One number in the contract's unit. Head: [1]. */
 
 import { roundTo } from "../numbers.js";
+import { ofValue } from "./errors.js";
 import { largestDifference } from "./heads.js";
 
 /** @import { Kind } from "./index.js" */
@@ -9,6 +10,7 @@ import { largestDifference } from "./heads.js";
 export const value = {
   name: "value",
   tolerance: 0.5,
+  error: ofValue,
   answer: ({ unit }, head) => ({ [unit]: roundTo(head[0], 2) }),
   difference: largestDifference,
 };
