@@ -41,6 +41,7 @@ from training.evaluation.predictors import (
     Predictor,
     crop_source,
     load_predictor,
+    photo_analysis,
     torch_predict,
 )
 from training.evaluation.published_figures import is_whole_test_set
@@ -108,7 +109,7 @@ def evaluate(
             continue
         others = {name: MetricAccumulator(compared[name]) for name in accumulators if name in compared}
         source = (sources or {}).get(faces.name) or crop_source(predict, size=input_size)
-        for indices in _chunks(len(faces), limit=limit):
+        for indices in chunks(len(faces), limit=limit):
             batch = source.predict(faces, indices, labelled)
             for accumulator in accumulators.values():
                 accumulator.add(batch.predictions, faces, indices, found=batch.found)
@@ -137,7 +138,7 @@ def _evaluated_tasks(entries: Sequence[TaskEntry], *, input_size: int) -> dict[s
     return {evaluated.task.name: evaluated for evaluated in found if evaluated is not None}
 
 
-def _chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
+def chunks(count: int, *, limit: int | None) -> Iterator[NDArray[np.int64]]:
     """Row numbers of `limit` faces (None: all) spread evenly over `count`, a batch at a time."""
     # Sets are often sorted by class or person: their first faces would be no sample of them.
     rows = np.arange(count) if limit is None or limit >= count else np.arange(limit) * count // limit
@@ -149,8 +150,8 @@ def _constant_baselines(evaluated: EvaluatedTask, candidates: Sequence[FaceSet])
     """Predictions that depend on no face (at least one), learned from the first set that has labels."""
     kind = kind_of(evaluated.task)
     faces = next(faces for faces in candidates if kind.labelled(evaluated.task, faces))
-    chunks = _chunks(len(faces), limit=kind.constant_faces)
-    labels = np.concatenate([kind.labels_of(evaluated, faces, rows) for rows in chunks])
+    sample = chunks(len(faces), limit=kind.constant_faces)
+    labels = np.concatenate([kind.labels_of(evaluated, faces, rows) for rows in sample])
     return kind.constants(evaluated, labels[kind.known(labels)])
 
 
@@ -163,7 +164,7 @@ def _with_fitted_thresholds(
     if not accumulators:
         return list(evaluated_tasks)
     size = evaluated_tasks[0].input_size
-    for indices in _chunks(len(faces), limit=limit):
+    for indices in chunks(len(faces), limit=limit):
         predictions = predict(faces.served_crops(indices, size=size))
         for accumulator in accumulators.values():
             accumulator.add(predictions, faces, indices)
@@ -273,29 +274,14 @@ def _names(words: str | None) -> list[str] | None:
 
 def _photo_sources(
     predictor: Predictor, words: Sequence[str], sets: Sequence[FaceSet]
-) -> dict[str, PredictionSource]:
-    """The photos of each set of SET=DIR as a source of predictions, by the set's name.
-
-    ValueError for a set that is not measured or named twice, and for a predictor that is no server.
-    """
+) -> Mapping[str, PredictionSource]:
+    """The sources of --photos; imported only where there are any, as they need the client."""
     if not words:
         return {}
-    if predictor.analyze_photo is None:
-        raise ValueError(
-            f"--photos are sent to a server, and {predictor.name} is none: name {SERVER}host:port"
-        )
-    from training.evaluation.served_photos import SetPhotos, photo_source
+    from training.evaluation.served_photos import photo_source, set_photos
 
-    by_name = {faces.name: faces for faces in sets}
-    found: dict[str, PredictionSource] = {}
-    for word in words:
-        name, _, folder = word.partition("=")
-        if name not in by_name or not folder or name in found:
-            raise ValueError(
-                f"--photos {word}: give SET=DIR once for a set that is measured ({', '.join(by_name)})"
-            )
-        found[name] = photo_source(SetPhotos(by_name[name], Path(folder)), predictor.analyze_photo)
-    return found
+    analyze = photo_analysis(predictor)
+    return {name: photo_source(photos, analyze) for name, photos in set_photos(words, sets).items()}
 
 
 def _same_sets(sets: Sequence[FaceSet], *, split: str | None) -> list[FaceSet]:

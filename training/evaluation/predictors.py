@@ -127,6 +127,15 @@ def without_masks(checkpoint: "Checkpoint") -> Predictor:
     )
 
 
+def photo_analysis(predictor: Predictor) -> AnalyzePhoto:
+    """What answers photos; ValueError for a predictor that takes crops only."""
+    if predictor.analyze_photo is None:
+        raise ValueError(
+            f"--photos are sent to a server, and {predictor.name} is none: name {SERVER}host:port"
+        )
+    return predictor.analyze_photo
+
+
 def load_predictor(address: str, *, device: str = "cpu") -> Predictor:
     """The predictor at grpc://host:port, in a .onnx file, or in a checkpoint.
 

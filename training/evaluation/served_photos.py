@@ -36,6 +36,7 @@ _OVERLAP = 0.5
 _GRID = 32  # points on a side by which the overlap is measured
 
 Picture = Path | Callable[[], NDArray[np.uint8]]
+Mask = Callable[[], NDArray[np.uint8]]
 
 
 class SetPhotos:
@@ -58,10 +59,13 @@ class SetPhotos:
             raise ValueError(f"{source} is no folder: name the one that {faces.name} was prepared from")
         keys = set(faces.keys.tolist())
         self._of: dict[str, Picture] = {}
+        self._masks: dict[str, Mask] = {}
         left_out = 0
         for sample in reader.read(source):
             if isinstance(sample, Sample) and sample.key in keys:
                 self._of[sample.key] = sample.picture
+                if callable(sample.mask):
+                    self._masks[sample.key] = sample.mask
             elif isinstance(sample, Sample) and sample.split == faces.split:
                 left_out += not is_picture_missing(sample)
         # Where only so many pictures were prepared, nothing is known of the others.
@@ -86,6 +90,14 @@ class SetPhotos:
         except OSError as error:
             raise ValueError(f"{self.faces.key(i)} of {self.faces.name} can't be read ({error})") from None
 
+    def has_mask(self, i: int) -> bool:
+        """Whether the data set has a mask of the picture of face `i`."""
+        return self.faces.key(i) in self._masks
+
+    def mask(self, i: int) -> NDArray[np.uint8]:
+        """The class ids [H, W] of the picture of face `i`, in the catalogue's order; 255 where not known."""
+        return self._masks[self.faces.key(i)]()
+
     def to_crop(self, i: int, *, size: int) -> NDArray[np.float64]:
         """The map [2, 3] from the picture's pixels to those of face `i`'s crop of `size` pixels."""
         forward = self.faces.crop_transform(i)
@@ -99,6 +111,23 @@ class SetPhotos:
         forward[:, 2] = (forward[:, 2] - self.faces.margin + 0.5) * zoom - 0.5
         forward[:, :2] *= zoom
         return forward
+
+
+def set_photos(words: Sequence[str], sets: Sequence[FaceSet]) -> dict[str, SetPhotos]:
+    """The photos of each set of SET=DIR, by the set's name.
+
+    ValueError for a set that is not measured or named twice.
+    """
+    by_name = {faces.name: faces for faces in sets}
+    found: dict[str, SetPhotos] = {}
+    for word in words:
+        name, _, folder = word.partition("=")
+        if name not in by_name or not folder or name in found:
+            raise ValueError(
+                f"--photos {word}: give SET=DIR once for a set that is measured ({', '.join(by_name)})"
+            )
+        found[name] = SetPhotos(by_name[name], Path(folder))
+    return found
 
 
 def photo_source(photos: SetPhotos, analyze: AnalyzePhoto) -> PredictionSource:

@@ -278,6 +278,10 @@ class Kind(abc.ABC):
         """
         raise ValueError(f"answers of the kind {self.name} have no expected error")
 
+    def answered(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """[N, K]: which labels are the answer about each face; ValueError for a kind without such labels."""
+        raise ValueError(f"answers of the kind {self.name} are not some of the labels")
+
     def risk_and_certainty(
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -119,10 +119,15 @@ class Classes(Kind):
         return [labels.mean(axis=0)]
 
     def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
-        classes = np.arange(len(evaluated.labels))
-        predicted = answers.argmax(axis=1)[:, None] == classes
-        true = labels.argmax(axis=1)[:, None] == classes
-        return {"predicted": predicted, "true": true, "confidence": answers.max(axis=1).astype(np.float64)}
+        return {
+            "predicted": self.answered(evaluated, answers),
+            "true": self.answered(evaluated, labels),
+            "confidence": answers.max(axis=1).astype(np.float64),
+        }
+
+    def answered(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """The likeliest class alone."""
+        return np.asarray(answers.argmax(axis=1)[:, None] == np.arange(len(evaluated.labels)))
 
     def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
         both = faces["predicted"] & faces["true"]

@@ -158,11 +158,15 @@ class MultiLabel(Kind):
             "score": answers.astype(np.float64),
             "known": ~np.isnan(labels),
             "true": np.nan_to_num(labels) >= 0.5,
-            "predicted": answers >= evaluated.threshold,
+            "predicted": self.answered(evaluated, answers),
         }
         if evaluated.fitted:
             faces["predicted_fitted"] = answers >= np.asarray(evaluated.fitted)
         return faces
+
+    def answered(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Those from the threshold on."""
+        return np.asarray(answers >= evaluated.threshold)
 
     def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
         known, true, predicted = faces["known"], faces["true"], faces["predicted"]
@@ -198,7 +202,7 @@ class MultiLabel(Kind):
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The share of a face's known labels that is wrong; the mean probability of what was answered."""
-        wrong = (answers >= evaluated.threshold) != (np.nan_to_num(labels) >= 0.5)
+        wrong = self.answered(evaluated, answers) != (np.nan_to_num(labels) >= 0.5)
         risk = mean_of_rows(np.where(np.isnan(labels), np.nan, wrong))
         return risk, np.maximum(answers, 1 - answers).mean(axis=1, dtype=np.float64)
 

@@ -91,6 +91,7 @@ class Value(Kind):
         Metric(name="bin_accuracy"),
         Metric(name="error_outside_bin", unit="task", is_error=True),
         Metric(name="ccc"),
+        Metric(name="bias", unit="task"),  # above 0: answers are too high
     )
     paper_metric = "ccc"
     makes_groups = True
@@ -176,12 +177,15 @@ class Value(Kind):
         }
 
     def values(self, evaluated: "EvaluatedTask", faces: PerFace, weights: "Weights") -> "Values":
-        ccc = {"ccc": concordance(weights, faces["predicted"], faces["middle"])}
+        others = {
+            "ccc": concordance(weights, faces["predicted"], faces["middle"]),
+            "bias": mean(weights, faces["predicted"] - faces["middle"]),
+        }
         error = mean(weights, faces["error"])
         if not faces["binned"].any():
-            return {"mean_absolute_error": error, **ccc}
+            return {"mean_absolute_error": error, **others}
         inside = np.where(faces["binned"], faces["inside"], np.nan)
-        return {"bin_accuracy": mean(weights, inside), "error_outside_bin": error, **ccc}
+        return {"bin_accuracy": mean(weights, inside), "error_outside_bin": error, **others}
 
     def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
         """A half for an error of half a spread (Task.spread): ten years, of an age."""

@@ -110,7 +110,7 @@ def test_a_network_that_states_errors_is_measured_by_them_and_one_that_does_not_
     assert "6.40 [6.40, 6.40] years" in table
     assert table.count("interval_coverage") == 0  # they have tables of their own
     silent = evaluate(right, ENTRIES, sets, input_size=SIZE, bootstrap=0)
-    assert {row.task: set(row.values) for row in silent}["age"] == {"mean_absolute_error", "ccc"}
+    assert {row.task: set(row.values) for row in silent}["age"] == {"mean_absolute_error", "ccc", "bias"}
     with pytest.raises(ValueError, match="does not answer age_error, which its contract promises"):
         evaluate(right, stating, sets, input_size=SIZE, bootstrap=0)
     wrong = errors | {"age_error": np.array([-1.0])}
