@@ -218,6 +218,11 @@ evaluate: .venv/.made .venv-serve/.made ## measure what is served on labelled fa
 	@$(FULL) -m deploy.evaluate_server $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(GROUPS_BY),--groups $(GROUPS_BY)) $(ARGS)
 
+.PHONY: targets
+targets: .venv/.made .venv-serve/.made ## what the networks are to reach, row by row, old and new (DATA, PHOTOS, BESIDE=old.json, WEIGHTS=open): var/targets.md
+	@$(FULL) -m deploy.evaluate_server --measure targets $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
+		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(filter open,$(WEIGHTS)),--minima open) $(ARGS)
+
 # glibc hands a step's large tensors back to the kernel and asks for them again, page by page, in the next step: on a
 # CPU an eighth of its time. Here it keeps them, from all threads in one place and in large pages.
 train weights: export GLIBC_TUNABLES ?= $(subst $() ,:,$(addprefix glibc.malloc.,mmap_max=0 arena_max=1 hugetlb=1 \

@@ -1,10 +1,10 @@
-"""Measures what is served as a client sees it: `make evaluate`, or `python -m deploy.evaluate_server`.
+"""Measures what is served as a client sees it: `make evaluate`, `make targets`.
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
-those too that are served only where they are named; starts the gateway over it on free ports, lets
-`training.evaluation.evaluate` evaluate it, and beside it the checkpoint in weights/ that it came from, and
-stops it. The tables go to var/evaluation.md and var/evaluation.json; what is served from var/repository stays
-as it is.
+those too that are served only where they are named; starts the gateway over it on free ports, lets a command
+of `training.evaluation` measure it (`--measure`), and stops it. `evaluate` measures beside it the checkpoint
+in weights/ that it came from. The tables go to var/evaluation.md and var/evaluation.json, var/targets.md and
+so on; what is served from var/repository stays as it is.
 """
 
 import argparse
@@ -31,33 +31,57 @@ from deploy.gateway.operation.service import GatewayServer
 VAR = PROJECT / "var"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A command that measures a server."""
+
+    module: str
+    files: str  # what its files under var/ are called
+    beside_checkpoint: bool = False  # it measures the checkpoint too, unless another network is named
+    named: bool = False  # it calls the network as it is told
+
+
+MEASUREMENTS = {
+    "evaluate": Measurement(
+        module="training.evaluation.evaluate", files="evaluation", beside_checkpoint=True
+    ),
+    "targets": Measurement(module="training.evaluation.targets", files="targets", named=True),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The status of `training.evaluation.evaluate`; 2 without something to serve or a server, or 130."""
+    """The status of the command that measures; 2 without something to serve or a server, or 130."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.evaluate_server",
         description=__doc__.splitlines()[0],
-        epilog="All other options go to training.evaluation.evaluate: --data DIR --photos SET=DIR "
+        epilog="All other options go to the command that measures: --data DIR --photos SET=DIR "
         "--beside NETWORK ...",
         allow_abbrev=False,
     )
     for name in ("weights", "target", "precision"):
         add_option(parser, PlanOverrides, name)
     parser.add_argument("--output", type=Path, default=VAR / "evaluate", help="where the repository is made")
+    parser.add_argument(
+        "--measure", choices=MEASUREMENTS, default="evaluate", help="by which command (%(default)s)"
+    )
     options, evaluation_options = parser.parse_known_args(arguments)
+    measurement = MEASUREMENTS[options.measure]
     log = VAR / "evaluate-server.log"
     try:
         repository = assemble_all_tasks(from_options(PlanOverrides, options), output=options.output)
         shipped = shipped_checkpoint(repository)
-        if shipped is not None and not any(
-            option.partition("=")[0] == "--beside" for option in evaluation_options
-        ):
+        named = {option.partition("=")[0] for option in evaluation_options}
+        if shipped is not None and measurement.beside_checkpoint and "--beside" not in named:
             evaluation_options += ["--beside", shown(shipped)]
+        if shipped is not None and measurement.named and "--name" not in named:
+            evaluation_options += ["--name", shipped.stem]
         print("starting the gateway and the Triton server ...", file=sys.stderr)
         for line in precisions_served(repository):
             print(line, file=sys.stderr)
         with log.open("w") as sink, GatewayServer(repository, log=sink) as server:
-            command = [sys.executable, "-m", "training.evaluation.evaluate", f"grpc://{server.grpc_address}"]
-            files = ["--json", str(VAR / "evaluation.json"), "--markdown", str(VAR / "evaluation.md")]
+            command = [sys.executable, "-m", measurement.module, f"grpc://{server.grpc_address}"]
+            kept = VAR / measurement.files
+            files = ["--json", f"{kept}.json", "--markdown", f"{kept}.md"]
             return subprocess.run([*command, *files, *evaluation_options], check=False).returncode
     except BuildError as error:
         print(f"evaluate: {error}", file=sys.stderr)

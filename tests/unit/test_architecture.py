@@ -254,6 +254,7 @@ def test_data_sets_are_named_in_their_own_files_only() -> None:
     only_in = (
         "training.data.readers",
         "training.evaluation.published_figures",  # a table by task and set
+        "training.evaluation.targets.rows",  # another
         "training.train.recipes",  # recipes: which sets a run learns from
         "training.render",  # it makes one
     )
@@ -268,6 +269,7 @@ def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() ->
         "training.data.readers",
         "training.teachers",  # what other networks call a label
         "training.render",  # which parts of a face it draws and labels
+        "training.evaluation.targets.rows",  # a table by label
     )
     check_spelled(labels, only_in=only_in)
 
@@ -281,6 +283,7 @@ def test_tasks_are_named_in_the_catalogue_and_where_data_is_mapped_to_it() -> No
         "training.render",  # the labels that it draws
         "training.train.recipes",  # losses and weights of single tasks
         "training.evaluation.published_figures",  # a table by task and set
+        "training.evaluation.targets.rows",  # another
         "training.models.qface.config",  # which tasks a configuration has
         "training.models.facexformer",  # which head answers which task
         "deploy.benchmark.facexformer",  # the released recipe, task by task

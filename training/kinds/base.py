@@ -306,6 +306,13 @@ class Kind(abc.ABC):
         """
         return self.from_client(answer, labels)
 
+    def client_answer_in_photo(self, answer: Any, *, width: int, height: int) -> NDArray[Any]:
+        """A client's answer about a face of a photo in the photo's pixels, [height, width].
+
+        ValueError for a kind that does not answer for pixels.
+        """
+        raise ValueError(f"answers of the kind {self.name} are no masks")
+
     def error_from_client(self, answer: Any, labels: Sequence[str]) -> NDArray[Any]:
         """[E]: the expected error of one of the client's typed answers, as the network gives it."""
         raise ValueError(f"answers of the kind {self.name} have no expected error")

@@ -203,6 +203,13 @@ class Mask(Kind):
         found = ids[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
         return np.where(inside & (found != OUTSIDE), found, np.uint8(0))
 
+    def client_answer_in_photo(self, answer: Any, *, width: int, height: int) -> NDArray[Any]:
+        """The first class where the answer's own crop or the photo ends before."""
+        from qface_client.results import OUTSIDE
+
+        ids = answer.in_photo(width, height)
+        return np.where(ids == OUTSIDE, np.uint8(0), ids)
+
 
 def checked_mask(task: Task, mask: NDArray[Any]) -> NDArray[np.uint8]:
     """Class ids [H, W] uint8; ValueError for another shape, type or an id that the task does not have."""

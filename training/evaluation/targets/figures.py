@@ -52,7 +52,8 @@ class LabelsFrom(Figure):
     def values(self, statistics: FaceStatistics, weights: Weights) -> NDArray[np.float64]:
         found = statistics.all_values(weights)
         of_labels = [values for name, values in found.items() if name.startswith(f"{self.metric}/")]
-        return np.sum([np.nan_to_num(values) >= self.least for values in of_labels], axis=0, dtype=np.float64)
+        reach = [np.nan_to_num(values) >= self.least for values in of_labels]
+        return np.asarray(np.sum(reach, axis=0) if reach else np.full(len(weights), np.nan), np.float64)
 
     def unit(self, task: str) -> str:
         return f"of {len(CATALOGUE[task].labels)}"

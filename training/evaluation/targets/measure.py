@@ -114,7 +114,7 @@ def _figure(target: Target, parts: Sequence[_Part], bootstrap: Bootstrap) -> Tar
 
     plain = float(values(np.ones((1, len(statistics.indices))))["figure"][0])
     if np.isnan(plain):
-        return "not stated"  # such as an expected error by a network that has none
+        return "not defined"  # no face has the label, or the network states no error
     persons = [
         # Two sets may call different people alike.
         np.where(

@@ -4,13 +4,11 @@ There a network also answers for what lies outside its crop: what its mask does 
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qface_client import QFaceError
-from qface_client.results import OUTSIDE
 from training.evaluation.evaluate import chunks
 from training.evaluation.evaluated_task import EvaluatedTask
 from training.evaluation.metric_accumulator import FaceStatistics
@@ -50,8 +48,7 @@ def photo_mask_statistics(
         if face is None:
             return None
         height, width = truth.shape
-        ids: NDArray[Any] = face[evaluated.task.name].in_photo(width, height)
-        answered = np.where(ids == OUTSIDE, np.uint8(0), ids)
+        answered = kind.client_answer_in_photo(face[evaluated.task.name], width=width, height=height)
         return kind.per_face(evaluated, answered[None], kind.in_order(evaluated, truth[None]))
 
     rows = np.concatenate([np.empty(0, np.int64), *(indices[at] for at in chunks(len(indices), limit=limit))])

@@ -92,8 +92,7 @@ def as_markdown(results: Sequence[TargetResult], *, new: str, old: str | None) -
             result.figure
             if isinstance(result.figure, str)
             else _estimate(result.figure.estimate, result.unit),
-            _bounds(result.least, result.unit)
-            or ("no worse" if result.no_worse and result.direction else "-"),
+            _wanted(result),
             _bounds(result.goal, result.unit) or "-",
             result.verdict,
         ]
@@ -103,17 +102,12 @@ def as_markdown(results: Sequence[TargetResult], *, new: str, old: str | None) -
     decided = [result for result in results if result.verdict != UNDECIDED]
     reached = sum(result.verdict != MISSED for result in decided)
     goals = sum(result.verdict == GOAL for result in decided)
-    return (
-        "\n\n".join(
-            (
-                markdown_table(heading, lines),
-                f"{reached} of {len(decided)} are reached, of {goals} the goal. In brackets the 95 % interval "
-                "(bootstrap over persons where they are known, else over faces). Faces: photos were sent where "
-                "it says so, else crops; those that the detector did not find are in no figure.",
-            )
-        )
-        + "\n"
+    legend = (
+        f"{reached} of {len(decided)} are reached, of {goals} the goal. In brackets the 95 % interval "
+        "(bootstrap over persons where they are known, else over faces). Faces: photos were sent where it "
+        "says so, else crops; those that the detector did not find are in no figure."
     )
+    return f"{markdown_table(heading, lines)}\n\n{legend}\n"
 
 
 def as_json(
@@ -149,7 +143,7 @@ def as_json(
 
 
 def figures_in(path: Path) -> tuple[str, dict[str, Estimate]]:
-    """The network's name, and the figures by target, of a file that `as_json` wrote; ValueError for others."""
+    """The network's name, and its figures by target, of a file of `as_json`; ValueError for others."""
     try:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
@@ -185,6 +179,11 @@ def _estimate(found: Estimate | None, unit: str) -> str:
     number = _number(found.value, unit)
     ends = "" if math.isnan(found.low) else f" [{_number(found.low, unit)}, {_number(found.high, unit)}]"
     return f"{number}{ends} {unit or '%'}"
+
+
+def _wanted(result: TargetResult) -> str:
+    no_worse = "no worse" if result.no_worse and result.direction else "-"
+    return _bounds(result.least, result.unit) or no_worse
 
 
 def _bounds(bounds: Bounds | None, unit: str) -> str:
