@@ -41,6 +41,13 @@ def test_both_parsers_accept_or_both_refuse(path: Path) -> None:
             points = entry.visible_points
             assert task.points_task == (points and points.task)
             assert task.points == (points.indices if points else ())
+            assert (task.error and (task.error.unit, task.error.within)) == (
+                entry.error and (entry.error.unit, entry.error.within)
+            )
+        rule, quality = seen.quality, contract.quality
+        assert (rule and (rule.task, rule.label, rule.minimum)) == (
+            quality and (quality.task, quality.label, quality.minimum)
+        )
         return
     with pytest.raises(InvalidContract):
         Contract.parse(text)

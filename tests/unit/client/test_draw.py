@@ -1,5 +1,6 @@
 """The drawing reads at any size, hides no face, and its axes point where the face looks."""
 
+import dataclasses
 import io
 import math
 
@@ -12,6 +13,7 @@ from qface_client import Answer, Classification, Face, Mask, MultiLabel, Points,
 from qface_client import draw as drawing
 from qface_client._drawing import layout
 from qface_client._drawing import legend as legends
+from qface_client.contract import ErrorBounds
 from qface_client.draw import AXES, axes_of, draw_faces
 from qface_client.kinds.base import BACK
 from qface_client.kinds.mask import MASK_ALPHA
@@ -134,6 +136,50 @@ def test_the_picture_under_the_answers_is_the_one_that_the_server_saw(channels: 
     assert drawn.shape == served.shape
     assert np.abs(drawn.mean(axis=(0, 1)) - served.mean(axis=(0, 1))).max() < 1
     assert np.abs(drawn - served).max() <= 2
+
+
+BOUNDS = ErrorBounds(unit="u", within=((0.5, 0.7), (0.8, 1.6)))
+
+
+def test_whiskers_reach_over_four_of_five_true_angles() -> None:
+    """Of a face that looks into the camera, yaw moves the blue axis's end sideways, pitch up and down."""
+    reaches = []
+    for errors in (None, {"yaw": 20.0, "pitch": 10.0, "roll": 0.0}):
+        pose = Rotation({"yaw": 0.0, "pitch": 0.0, "roll": 0.0}, errors=errors, bounds=BOUNDS)
+        alone = dataclasses.replace(face((260, 260, 460, 460)), answers={"pose": pose})
+        drawn = draw_faces(Image.new("RGB", (720, 720), (200, 200, 200)), [alone])
+        inside = np.asarray(drawn)[265:455, 265:455].astype(int)
+        reaches.append(np.abs(np.argwhere(np.abs(inside - AXES[2]).sum(axis=-1) < 60) - 95).max(axis=0))
+    moved = [200 * 0.55 * math.sin(math.radians(degrees * 1.6)) for degrees in (10, 20)]
+    assert reaches[1].tolist() == pytest.approx(moved, abs=3)
+    assert max(reaches[0]) < min(reaches[1]) / 2
+
+
+def test_a_point_has_a_circle_where_four_of_five_true_ones_lie_unless_its_dot_hides_it() -> None:
+    errors = np.array([30, 0.5], np.float32)
+    dots = Points(np.array([[360, 180], [360, 540]], np.float32), ("a", "b"), errors=errors, bounds=BOUNDS)
+    alone = dataclasses.replace(face((60, 60, 660, 660)), answers={"dots": dots})
+    drawn = np.asarray(draw_faces(Image.new("RGB", (720, 720)), [alone])).astype(int).sum(axis=-1)[:720]
+    y, x = np.mgrid[:720, :720]
+    for at, expected in ((180, [0, 1, 0]), (540, [0, 0, 0])):
+        apart = np.hypot(x - 360, y - at)
+        rings = [drawn[np.abs(apart - reach) < 2].max() for reach in (30, 48, 66)]
+        assert [int(bright > 100) for bright in rings] == expected
+
+
+def test_numbers_stand_with_their_spread_and_the_legend_says_what_it_is() -> None:
+    age = Value(31.2, "years", error=4.4, bounds=BOUNDS)
+    assert [row.text for row in (*age.caption("age"), *age.short_caption())] == ["31 ± 7 years"] * 2
+    stating = dataclasses.replace(face((1, 1, 9, 9)), answers={"age": age})
+    assert [entry.text for entry in legends.entries([stating])] == [
+        "± and thin lines: 80% of true values lie within"
+    ]
+    assert legends.entries([face((1, 1, 9, 9))]) == []
+
+
+def test_one_label_alone_stands_with_its_probability_also_where_it_is_not_active() -> None:
+    (row,) = MultiLabel({"usable": 0.4}, active=[]).caption("judged")
+    assert (row.text, row.share) == ("usable 40%", 0.4)
 
 
 def test_points_are_drawn_where_they_are() -> None:
