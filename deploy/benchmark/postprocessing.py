@@ -21,9 +21,9 @@ from deploy.measuring.pictures.portrait import PORTRAIT
 from deploy.measuring.processor_time import core_ms
 from runtime.contract import Contract
 from runtime.engines import load_engine
+from runtime.heads import heads_of
 from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image
-from runtime.kinds import kind_of
 from runtime.postprocess import Postprocessor
 
 BATCHES = (1, 8, 32)
@@ -54,12 +54,11 @@ def measure(*, repository: Path, photo: Path, seconds: float, rounds: int) -> li
     answers = parse((repository / "models" / "face_postprocess" / "config.pbtxt").read_text())
     contract = Contract.parse(answers.parameters["contract"].string_value)
     pixels, maps, size = crops_of(photo, contract, count=max(BATCHES))
-    heads = engine.infer({"pixels": pixels}, outputs=contract.names)
+    of_contract = heads_of(contract)
+    heads = engine.infer({"pixels": pixels}, outputs=list(of_contract))
     sizes = np.array([size] * len(pixels), dtype=np.int32)
     # Those that need the photo's size are the masks: they mark where it ends.
-    without = {
-        name: head for name, head in heads.items() if not kind_of(contract.entry(name)).needs_photo_size
-    }
+    without = {name: head for name, head in heads.items() if not of_contract[name].kind.needs_photo_size}
     made = Postprocessor(contract)
 
     def call(given: Mapping[str, NDArray[Any]], batch: int) -> Callable[[], object]:

@@ -50,6 +50,9 @@ class Authority(Protocol):
     ) -> None:
         """Gives the ticket back and counts the request; called exactly once for each admitted work."""
 
+    def left_out(self, model: str, faces: int) -> None:
+        """Counts faces that an answer does not have as their quality is too low."""
+
     def answered(self, block: AnswerBlock) -> None:
         """Counts sums of answers."""
 

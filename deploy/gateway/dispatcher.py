@@ -178,6 +178,9 @@ class Dispatcher:
         )
         self._pulse()
 
+    def left_out(self, model: str, faces: int) -> None:
+        self._metrics.left_out(model, faces)
+
     def answered(self, block: AnswerBlock) -> None:
         self._metrics.answered(block)
 

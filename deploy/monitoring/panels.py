@@ -183,6 +183,10 @@ PANELS: dict[str, Sequence[Shown]] = {
         _lines(
             "Faces",
             (f"sum by (model) (rate(qface_gateway_faces_total{{{_MODEL}}}{_RATE}))", "{{model}}"),
+            (
+                f"sum by (model) (rate(qface_gateway_faces_below_quality_total{{{_MODEL}}}{_RATE}))",
+                "{{model}}, left out by quality",
+            ),
             width=6,
         ),
         _lines(

@@ -40,6 +40,7 @@ class FakeAuthority:
         self.finished: list[Finished] = []
         self.blocks: list[AnswerBlock] = []
         self.turned_away: list[tuple[str, str]] = []
+        self.below_quality: list[tuple[str, int]] = []
         self.digests: list[str] = []
         self.suspected: list[str] = []
         self.queued_seconds = 0.0  # of every ticket
@@ -100,6 +101,9 @@ class FakeAuthority:
 
     def refused(self, model: str, reason: str) -> None:
         self.turned_away.append((model, reason))
+
+    def left_out(self, model: str, faces: int) -> None:
+        self.below_quality.append((model, faces))
 
     def answered(self, block: AnswerBlock) -> None:
         self.blocks.append(block)

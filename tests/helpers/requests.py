@@ -1,6 +1,7 @@
 """Asking a served model through plain tritonclient, and pictures to ask about."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -21,7 +22,12 @@ _DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 
 
 def ask(
-    client: Any, model: str, *, outputs: list[str] | None = None, **inputs: NDArray[Any]
+    client: Any,
+    model: str,
+    *,
+    outputs: list[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **inputs: NDArray[Any],
 ) -> dict[str, NDArray[Any]]:
     """The answer's tensors by name; the client's own exception where the server answers with an error."""
     sent = []
@@ -30,7 +36,7 @@ def ask(
         tensor.set_data_from_numpy(values)
         sent.append(tensor)
     wanted = None if outputs is None else [triton.InferRequestedOutput(name) for name in outputs]
-    answer = client.infer(model, sent, outputs=wanted, client_timeout=60)
+    answer = client.infer(model, sent, outputs=wanted, client_timeout=60, parameters=dict(parameters or {}))
     return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
 

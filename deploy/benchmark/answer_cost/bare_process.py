@@ -22,6 +22,7 @@ from runtime.contract import Contract
 from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.faces import find_faces
 from runtime.engines import Engine, load_engine
+from runtime.heads import heads_of
 from runtime.image.crops import crop_of, crops_of, decode_for_crops
 from runtime.image.photo import Photo
 from runtime.postprocess import Postprocessor
@@ -86,7 +87,7 @@ class Bare:
             heads = self._engine(1, 1).infer({"pixels": pixels})
             steps.end("engine")
             self._postprocessor.answers(
-                {name: heads[name] for name in self._contract.names},
+                {name: heads[name] for name in heads_of(self._contract)},
                 maps,
                 photo_size=np.repeat([[photo.width, photo.height]], len(found), axis=0),
             )

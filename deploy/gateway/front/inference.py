@@ -15,7 +15,7 @@ from deploy.gateway.authority import Authority
 from deploy.gateway.front.answers import not_ready
 from deploy.gateway.front.call import InferenceCall
 from deploy.gateway.front.channels import Channels
-from deploy.gateway.front.found_faces import faces_in
+from deploy.gateway.front.found_faces import faces_in, faces_left_out
 from deploy.gateway.front.messages import MessageReader
 from deploy.gateway.front.replies import abort, in_trailing_metadata, own_failure
 from deploy.gateway.front.request import InferRequest, parameter, read_request
@@ -299,7 +299,11 @@ class Inference:
     def _faces(self, call: InferenceCall, answer: bytes) -> int:
         served = self._authority.served()
         assert call.work is not None
-        return 0 if served is None else faces_in(answer, call.work, served, sums=self._answer_sums)
+        if served is None:
+            return 0
+        if not call.left and (left_out := faces_left_out(answer, call.work, served)):
+            self._authority.left_out(call.work.model, left_out)
+        return faces_in(answer, call.work, served, sums=self._answer_sums)
 
     async def _refuse(self, call: InferenceCall, refusal: Refusal) -> NoReturn:
         """Ends the call; counts and logs a refusal that came before admission."""

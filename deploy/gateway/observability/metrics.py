@@ -132,6 +132,9 @@ class Metrics:
             "abandoned", "Admitted requests whose client left before the answer.", "model"
         )
         self._faces = self._counter("faces", "Faces in the answers that were given.", "model")
+        self._left_out = self._counter(
+            "faces_below_quality", "Faces that were left out of answers as their quality is too low.", "model"
+        )
         self._bytes = self._counter("request_bytes", "Bytes of admitted requests.", "model")
         self._clients = self._counter(
             "client_requests", "Admitted requests by the name of the key or certificate.", "client", "outcome"
@@ -181,6 +184,10 @@ class Metrics:
     def refused(self, model: str, reason: str) -> None:
         """Counts a request that was turned away; `model` is "" where no such model is served."""
         self._refused.labels(model, reason).inc()
+
+    def left_out(self, model: str, faces: int) -> None:
+        """Counts faces that are not in an answer of this model."""
+        self._left_out.labels(model).inc(faces)
 
     def answered(self, block: AnswerBlock) -> None:
         """Counts sums of answers."""

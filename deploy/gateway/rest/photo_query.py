@@ -12,7 +12,7 @@ from deploy.gateway.refusals import Refusal, invalid
 from deploy.gateway.rest.contracts import PhotoModel, ServedPhotos
 from qface_client.contract import TaskSpec
 from qface_client.errors import UnknownKind, UnknownTask
-from qface_client.reading import CONTRACT_OUTPUT, FACE_OUTPUTS, SEARCH_OUTPUTS
+from qface_client.reading import CONTRACT_OUTPUT, FACE_OUTPUTS, QUALITY_OUTPUT, SEARCH_OUTPUTS
 from runtime.parameters import Parameter
 
 TASKS, MODEL = "tasks", "model"
@@ -34,7 +34,7 @@ class PhotoQuery:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What the model is asked for: those of the tasks, and of the faces."""
-        every = (*FACE_OUTPUTS, *SEARCH_OUTPUTS)
+        every = (*FACE_OUTPUTS, *SEARCH_OUTPUTS, QUALITY_OUTPUT)
         faces = (output for output in every if output in self.model.info.outputs)
         return (*(output for task in self.tasks for output in task.outputs), *faces, CONTRACT_OUTPUT)
 

@@ -14,7 +14,7 @@ from deploy.measuring.pictures.photos import Photo, made_jpeg, read_rgb
 from deploy.measuring.pictures.portrait import PORTRAIT
 from qface_client.contract import Contract
 from qface_client.errors import QFaceError
-from qface_client.reading import CONTRACT_OUTPUT, FACE_OUTPUTS, PHOTO_MODEL, SEARCH_OUTPUTS
+from qface_client.reading import CONTRACT_OUTPUT, FACE_OUTPUTS, PHOTO_MODEL, QUALITY_OUTPUT, SEARCH_OUTPUTS
 from runtime.image.crops import crop_of
 
 Tasks = tuple[str, ...] | None
@@ -104,7 +104,8 @@ class Maker:
 
     def _photo(self, entry: Entry, data: bytes, tasks: Tasks) -> Question:
         contract = self.server.contract
-        searched = (name for name in SEARCH_OUTPUTS if name in self.server.outputs(PHOTO_MODEL))
+        optional = (*SEARCH_OUTPUTS, QUALITY_OUTPUT)
+        searched = (name for name in optional if name in self.server.outputs(PHOTO_MODEL))
         return Question(
             kind=_name(entry.name, tasks),
             model=PHOTO_MODEL,

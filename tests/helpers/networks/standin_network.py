@@ -55,10 +55,12 @@ def write(
     seed: int = 0,
     metadata: Mapping[str, str] | None = None,
     dims: Mapping[str, list[int]] | None = None,
+    constants: Mapping[str, float] | None = None,
 ) -> Path:
     """An ONNX file whose heads are constants times the mean of the pixels.
 
-    `metadata` replaces what the file says of itself, `dims` the shape of single heads.
+    `metadata` replaces what the file says of itself, `dims` the shape of single heads; a head in `constants`
+    has this one number everywhere, whatever the pixels.
     """
     random = np.random.default_rng(seed)
     nodes = [
@@ -71,11 +73,17 @@ def write(
         mask = head.datatype == "UINT8"
         shape = (dims or {}).get(name, [SIZE if size is None else size for size in head.dims])
         weights = random.normal(size=[1, *shape]).astype(np.float32)
+        constant = (constants or {}).get(name)
+        if constant is not None:
+            weights = np.zeros_like(weights)
+            initializers.append(numpy_helper.from_array(np.array(constant, np.float32), f"{name}_constant"))
         initializers.append(numpy_helper.from_array(weights, f"{name}_weights"))
         initializers.append(numpy_helper.from_array(np.array([-1, *[1] * len(shape)]), f"{name}_shape"))
         nodes.append(helper.make_node("Reshape", ["mean", f"{name}_shape"], [f"{name}_mean"]))
-        product = f"{name}_product" if mask else name
+        product = name if not mask and constant is None else f"{name}_product"
         nodes.append(helper.make_node("Mul", [f"{name}_mean", f"{name}_weights"], [product]))
+        if constant is not None:
+            nodes.append(helper.make_node("Add", [product, f"{name}_constant"], [name]))
         if mask:
             nodes.append(helper.make_node("Cast", [product], [name], to=TensorProto.UINT8))
         datatype = TensorProto.UINT8 if mask else TensorProto.FLOAT

@@ -13,6 +13,8 @@ from build.config import MODEL_REPOSITORY, WEIGHTS, generated, stale, write
 from build.files import replace_file
 from build.onnx_interface import Graph, read_graph
 from build.serving.pbtxt import Batching, Ensemble, Model, Step, Tensor, parse, to_text
+from runtime.parameters import REQUEST_PARAMETERS, Parameter
+from runtime.parameters import parse as parse_parameters
 from tests.helpers.networks import standin_network as standin
 from training.tasks import QFACE_TASKS, Task
 
@@ -41,6 +43,23 @@ def every_kind(tmp_path: Path) -> Graph:
     return read_graph(standin.write(tmp_path / "every.onnx", contract))
 
 
+@pytest.fixture
+def with_errors(tmp_path: Path) -> dict[str, Any]:
+    """Every configuration of a network whose contract states errors and a quality, by its model."""
+    contract = standin.stating_errors(standin.contract_of("age", "gender", "landmarks", "face_quality"))
+    files = generated(read_graph(standin.write(tmp_path / "errors.onnx", contract)))
+    configs = {
+        path.split("/")[0]: parse(text.decode())
+        for path, text in files.items()
+        if path.endswith("config.pbtxt")
+    }
+    return configs | {"face_engine": parse(files["face_engine/configs/cpu.pbtxt"].decode())}
+
+
+def names_of(tensors: Any) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
 def test_the_committed_configurations_are_current(graph: Graph) -> None:
     assert stale(graph) == []
 
@@ -64,9 +83,15 @@ def test_the_engine_is_tensorrt_s_unless_the_cpu_variant_is_chosen() -> None:
     assert variant.parameters["precision"].string_value in ("fp32", "bf16")
 
 
-def test_steps_agree_in_names_types_and_dims(committed: dict[str, Any]) -> None:
+def test_steps_agree_in_names_types_and_dims(committed: dict[str, Any], with_errors: dict[str, Any]) -> None:
     ensembles = [model for model in committed.values() if model.platform == "ensemble"]
     assert {model.name for model in ensembles} >= {"face_analysis", "crop_analysis", *QFACE_TASKS}
+    for configs in (committed, with_errors):
+        assert_steps_agree(configs)
+
+
+def assert_steps_agree(committed: dict[str, Any]) -> None:
+    ensembles = [model for model in committed.values() if model.platform == "ensemble"]
     for ensemble in ensembles:
         tensors = {v.name: (v.data_type, list(v.dims)) for v in ensemble.input}
         for step in ensemble.ensemble_scheduling.step:
@@ -85,6 +110,38 @@ def test_a_task_s_ensemble_asks_the_engine_for_its_own_head_only(committed: dict
     for task in QFACE_TASKS:
         steps = {step.model_name: step for step in committed[task].ensemble_scheduling.step}
         assert list(steps["face_engine"].output_map) == [task]
+
+
+def test_an_expected_error_is_answered_wherever_its_task_is(with_errors: dict[str, Any]) -> None:
+    errors = ["age_error", "landmarks_error"]
+    for name in ("face_engine", "face_postprocess", "face_analysis", "crop_analysis", "photo_analysis"):
+        assert [each for each in names_of(with_errors[name].output) if each.endswith("_error")] == errors, (
+            name
+        )
+    assert names_of(with_errors["age"].output) == ["age_value", "age_error", "contract"]
+    assert names_of(with_errors["age_postprocess"].input) == ["age", "age_error"]
+    assert names_of(with_errors["gender"].output) == ["gender_probabilities", "gender_label", "contract"]
+    steps = {step.model_name: step for step in with_errors["age"].ensemble_scheduling.step}
+    assert sorted(steps["face_engine"].output_map) == ["age", "age_error"]
+    dims = {tensor.name: list(tensor.dims) for tensor in with_errors["photo_analysis"].output}
+    assert (dims["age_error"], dims["landmarks_error"]) == ([-1, 1], [-1, 68])
+
+
+def test_photos_are_answered_from_a_least_quality_on_where_the_network_states_one(
+    with_errors: dict[str, Any], committed: dict[str, Any]
+) -> None:
+    def parameters(model: Any) -> dict[str, Parameter]:
+        return parse_parameters(model.parameters[REQUEST_PARAMETERS].string_value)
+
+    photo = with_errors["photo_analysis"]
+    quality = parameters(photo)["min_quality"]
+    assert (quality.minimum, quality.maximum, quality.default) == (0, 1, 0.5)
+    assert [list(each.dims) for each in photo.output if each.name == "faces_below_quality"] == [[1]]
+    for model in (with_errors["face_detect"], committed["photo_analysis"], committed["face_detect"]):
+        assert "min_quality" not in parameters(model)
+        assert "faces_below_quality" not in names_of(model.output)
+    answering = [each.name for each in with_errors.values() if "faces_below_quality" in names_of(each.output)]
+    assert answering == ["photo_analysis"], "crops and faces are answered whatever their quality"
 
 
 def test_no_batching_model_has_an_optional_input_and_no_answer_is_cached(committed: dict[str, Any]) -> None:

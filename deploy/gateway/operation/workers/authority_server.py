@@ -83,6 +83,8 @@ class AuthorityServer:
                 status = grpc.StatusCode[code]
                 failing = self._failed(number, ticket, status, details, digest=digest, resend=resend)
                 self._start(number, failing)
+            case [messages.LEFT_OUT, model, faces]:
+                self._authority.left_out(model, faces)
             case [messages.ANSWERED, block]:
                 self._authority.answered(messages.block_from_json(block))
             case [messages.REFUSED, model, reason]:

@@ -6,6 +6,7 @@ From the front:
     cancel, id                              the client has left
     finish, number, ending, code, seconds, faces
     refused, model, reason
+    left_out, model, faces                  that an answer does not have, by their quality
     answered, block                         sums of answers
     listening, port                         it takes connections
     refusing                                `refuse` is done
@@ -37,7 +38,7 @@ from deploy.gateway.work import Cost, Ticket, Work
 Message: TypeAlias = list[Any]
 
 ADMIT, CANCEL, FAILED, FINISH, REFUSED = "admit", "cancel", "failed", "finish", "refused"
-ANSWERED = "answered"
+ANSWERED, LEFT_OUT = "answered", "left_out"
 LISTENING, PONG, REFUSING = "listening", "pong", "refusing"
 START, STATE, GRANTED, DENIED = "start", "state", "granted", "denied"
 REFUSE, RELOAD, PING, STOP = "refuse", "reload", "ping", "stop"

@@ -77,6 +77,9 @@ class RemoteAuthority:
     ) -> None:
         self._send([messages.FINISH, ticket.number, ending.value, code.name, seconds, faces])
 
+    def left_out(self, model: str, faces: int) -> None:
+        self._send([messages.LEFT_OUT, model, faces])
+
     def answered(self, block: AnswerBlock) -> None:
         self._send([messages.ANSWERED, messages.block_to_json(block)])
 

@@ -93,6 +93,13 @@ def test_an_answer_is_counted_with_its_time_and_faces() -> None:
     assert page["qface_gateway_queue_seconds_bucket le=0.025 model=m"] == 1
 
 
+def test_faces_that_answers_leave_out_are_counted_by_their_model() -> None:
+    metrics = Metrics()
+    metrics.left_out("m", 2)
+    metrics.left_out("m", 1)
+    assert samples(metrics)["qface_gateway_faces_below_quality_total model=m"] == 3
+
+
 def test_an_abandoned_request_counts_no_faces() -> None:
     metrics = Metrics()
     finish(metrics, ending=Ending.ABANDONED, code=grpc.StatusCode.CANCELLED, faces=2)

@@ -1,14 +1,18 @@
-"""faces_in: of any bytes that a Triton answers, a number of faces, and never an exception."""
+"""Of any bytes that a Triton answers, a number of faces and of those left out, and never an exception."""
 
 import pytest
 from tritonclient.grpc import service_pb2 as v2
 
-from deploy.gateway.front.found_faces import faces_in
+from deploy.gateway.front.found_faces import faces_in, faces_left_out
 from deploy.gateway.observability.answer_sums import AnswerSums
 from deploy.gateway.work import Cost, Work
+from tests.helpers.fake_authority import model, served_models
 from tests.helpers.fronts import MODELS, RunningFront, crops_request, with_front
 
 PHOTO = Work(model="photos", cost=Cost(bytes=0))
+LEAVING_OUT = served_models(
+    model("photos", input=[], output=[{"name": "faces_below_quality", "data_type": 8, "dims": [1]}])
+)
 
 
 def faces_of(model: str, answer: "v2.ModelInferResponse", request: "v2.ModelInferRequest") -> int:
@@ -52,3 +56,36 @@ def test_faces_are_those_that_were_found_in_a_photo(count: int) -> None:
 )
 def test_an_answer_that_can_not_be_read_has_no_faces(answer: bytes) -> None:
     assert faces_in(answer, PHOTO, MODELS, sums=AnswerSums(lambda block: None)) == 0
+
+
+def left_out(*outputs: tuple[str, bytes]) -> int:
+    answer = v2.ModelInferResponse(model_name="photos")
+    for name, content in outputs:
+        answer.outputs.add(name=name, datatype="INT32", shape=[1])
+        answer.raw_output_contents.append(content)
+    return faces_left_out(answer.SerializeToString(), PHOTO, LEAVING_OUT)
+
+
+def test_faces_that_were_left_out_are_read_where_they_are_answered() -> None:
+    one, three = (number.to_bytes(4, "little") for number in (1, 3))
+    assert left_out(("faces_found", one), ("faces_below_quality", three), ("age_value", one)) == 3
+    assert left_out(("faces_found", one)) == 0
+    assert left_out(("not_faces_below_quality", one)) == 0
+    assert left_out(("faces_below_quality", b"")) == left_out(("faces_below_quality", b"\xff" * 4)) == 0
+    assert faces_left_out(b"\x2a\x05", PHOTO, LEAVING_OUT) == 0
+    assert faces_left_out(b"", PHOTO, MODELS) == 0
+
+
+def test_faces_that_were_left_out_are_counted() -> None:
+    counted: list[tuple[str, int]] = []
+
+    async def test(running: RunningFront) -> None:
+        answer = v2.ModelInferResponse(model_name="photos")
+        answer.outputs.add(name="faces_below_quality", datatype="INT32", shape=[1])
+        answer.raw_output_contents.append((2).to_bytes(4, "little"))
+        running.triton.answer = answer.SerializeToString()
+        await running.service.ModelInfer(v2.ModelInferRequest(model_name="photos"))
+        counted.extend(running.authority.below_quality)
+
+    with_front(test, models=LEAVING_OUT)
+    assert counted == [("photos", 2)]

@@ -127,11 +127,13 @@ def test_work_and_its_end_arrive_whole() -> None:
         assert link.server.in_flight == 1
         finish(link.front, ticket, Ending.ABANDONED)
         link.front.refused("other", "invalid")
+        link.front.left_out("photo", 3)
         await settle()
         (finished,) = link.main.finished
         assert (finished.ticket, finished.work) == (ticket, WORK)
         assert (finished.ending, finished.code, finished.faces) == (Ending.ABANDONED, grpc.StatusCode.OK, 2)
         assert link.main.turned_away == [("other", "invalid")]
+        assert link.main.below_quality == [("photo", 3)]
         assert link.server.in_flight == 0
 
     linked(test)
