@@ -17,8 +17,8 @@ from training.train.objectives.distillation import Distillation
 from training.train.run_config import Run, Source
 
 # Children, old people, and expressions that are rare in a set come round more often.
-_BY_AGE = Balance(task="age", power=0.5)
-_BY_EXPRESSION = Balance(task="expression", power=0.5)
+_BY_AGE = (Balance(task="age", power=0.5),)
+_BY_EXPRESSION = (Balance(task="expression", power=0.5),)
 # A first try's: what is rare comes round more often.
 _FIRST_SETS = (
     Source(name="fairface", batch=20, surround=True),
@@ -99,8 +99,8 @@ def qface_tiny_open() -> Run:
         name="qface_tiny_open",
         model=CONFIGS["qface_tiny_open"],
         sources=(
-            Source(name="fairface", batch=48, surround=True, balance=_BY_AGE),
-            Source(name="ict", batch=16),
+            Source(name="fairface", batch=48, surround=True, balance=_BY_AGE + _BY_EXPRESSION),
+            Source(name="ict", batch=16, balance=_BY_EXPRESSION),
         ),
         steps=4000,
     )

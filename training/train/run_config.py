@@ -43,7 +43,7 @@ class Source:
     surround: bool = False  # its chips are cut close: their black frame gets other photos' surroundings
     subset: str | None = None  # only this named part of its training split
     # What is rare among its labels is drawn more often.
-    balance: Balance | None = dataclasses.field(default=None, metadata={ADDED_LATER: True})
+    balance: tuple[Balance, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -188,7 +188,7 @@ class Run(Optimisation):
             noise=self.noise,
             surround=[source.surround for source in self.sources],
             draw_weights=[
-                None if source.balance is None else draw_weights(faces, source.balance)
+                draw_weights(faces, source.balance) if source.balance else None
                 for source, faces in zip(self.sources, sets, strict=True)
             ],
             rank=where.rank,

@@ -31,7 +31,7 @@ def faces(tmp_path: pathlib.Path) -> FaceSet:
 def test_a_face_is_drawn_by_a_power_of_how_rare_its_class_is(
     faces: FaceSet, power: float, times: float
 ) -> None:
-    weights = draw_weights(faces, Balance(task="expression", power=power))
+    weights = draw_weights(faces, [Balance(task="expression", power=power)])
     assert weights[0] / weights[-1] == pytest.approx(times)
     assert weights.mean() == pytest.approx(1)
 
@@ -40,14 +40,23 @@ def test_no_face_is_drawn_so_often_that_it_is_learned_by_heart(faces: FaceSet) -
     column = faces.columns["expression"]
     column[:] = column[-1]
     column[0] = np.roll(column[-1], 1)
-    weights = draw_weights(faces, Balance(task="expression", power=1.0))
+    weights = draw_weights(faces, [Balance(task="expression", power=1.0)])
     assert weights.max() / weights[-1] < 39
 
 
 def test_a_face_without_the_label_comes_round_as_the_average_does(faces: FaceSet) -> None:
     faces.columns["expression"][10] = np.nan
-    weights = draw_weights(faces, Balance(task="expression"))
+    weights = draw_weights(faces, [Balance(task="expression")])
     assert weights[10] == pytest.approx(1.0, abs=0.05)
+
+
+def test_of_two_balances_each_counts(faces: FaceSet) -> None:
+    ages = np.full((len(faces), 2), 33, np.float32)
+    ages[-2:] = 75
+    faces.columns["age"] = ages
+    both = draw_weights(faces, [Balance(task="expression"), Balance(task="age")])
+    assert both[0] / both[10] == pytest.approx(3.0)
+    assert both[-1] / both[10] == pytest.approx(19**0.5)
 
 
 def test_ages_are_balanced_by_ranges(faces: FaceSet) -> None:
@@ -55,7 +64,7 @@ def test_ages_are_balanced_by_ranges(faces: FaceSet) -> None:
     ages[:2] = [70, 79]
     ages[2] = np.nan
     faces.columns["age"] = ages
-    weights = draw_weights(faces, Balance(task="age"))
+    weights = draw_weights(faces, [Balance(task="age")])
     assert weights[0] == weights[1] > 3 * weights[-1]
 
 
@@ -71,10 +80,10 @@ def test_a_pass_has_as_many_faces_each_about_as_often_as_it_weighs() -> None:
 
 def test_what_cannot_balance_a_set_is_refused(faces: FaceSet, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"made can't be balanced by gender: it has no such labels"):
-        draw_weights(faces, Balance(task="gender"))
+        draw_weights(faces, [Balance(task="gender")])
     make_set(tmp_path / "points", count=2, tasks=["landmarks"])
     with pytest.raises(ValueError, match="make no strata"):
-        draw_weights(FaceSet(tmp_path / "points"), Balance(task="landmarks"))
+        draw_weights(FaceSet(tmp_path / "points"), [Balance(task="landmarks")])
     with pytest.raises(ValueError, match="which no task is called"):
         Balance(task="mood")
     with pytest.raises(ValueError, match="above 0"):

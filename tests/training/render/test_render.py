@@ -12,7 +12,12 @@ from runtime.pose import rotation_from_angles
 from tests.helpers.faces.tiny_head import tiny_head
 from training.render import workers
 from training.render.drawing.picture import Picture, Renderer
-from training.render.head.expressions import ACTION_UNITS, action_units, draw_expression
+from training.render.head.expressions import (
+    ACTION_UNITS,
+    action_units,
+    draw_expression,
+    posed_expression,
+)
 from training.render.scene.background import draw_background, find_photos
 from training.render.scene.scene import BEARDS, HAIR, HATS, LIMITS, OCCLUDERS, Lamp, Scene, draw_scene
 from training.tasks import CATALOGUE
@@ -229,6 +234,27 @@ def test_action_units_follow_from_the_shapes() -> None:
     assert action_units({"noseSneer_R": 0.8})["AU9"] == 1
     chewing = action_units({"jawOpen": 0.6, "mouthClose": 0.6})
     assert (chewing["AU25"], chewing["AU26"]) == (0, 1)
+
+
+FEAR = {"browInnerUp": 0.8, "eyeWide_L": 0.8, "eyeWide_R": 0.7, "mouthStretch_L": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("weights", "label"),
+    [
+        ({}, "neutral"),
+        ({"eyeLookUp_L": 0.7, "eyeBlink_R": 0.3}, "neutral"),
+        (FEAR, "fear"),
+        ({"noseSneer_L": 0.9, "mouthUpperUp_L": 0.5, "browDown_L": 0.4}, "disgust"),
+        ({"mouthSmile_L": 0.9, "cheekSquint_R": 0.5}, "happiness"),
+        ({"mouthSmile_L": 0.2, "cheekSquint_R": 0.2}, None),  # weak
+        ({**FEAR, "mouthFrown_L": 0.8}, None),  # mixed
+        ({"jawOpen": 0.9}, None),  # speech or a yawn
+    ],
+)
+def test_an_expression_is_named_where_it_is_clearly_one(weights: dict[str, float], label: str | None) -> None:
+    assert posed_expression(weights) == label
+    assert label is None or label in CATALOGUE["expression"].labels
 
 
 def test_drawn_expressions_are_weights_that_the_head_has() -> None:

@@ -19,7 +19,7 @@ READER = Reader(
     name="ict",
     title="Renders of the ICT FaceKit's head (Li et al., CVPR 2020)",
     licence="MIT",
-    tasks=("head_pose", "landmarks", "visibility", "parsing", "action_units"),
+    tasks=("head_pose", "landmarks", "visibility", "parsing", "action_units", "expression"),
     tree="made by python -m training.render",
     expected=Expected(counts={}),
     read=read,

@@ -6,6 +6,7 @@ compromise, as with 1 the few faces of a rare class are learned by heart).
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,17 @@ class Balance:
             raise ValueError(f"balance: power = {self.power} must be above 0 and not above 1")
 
 
-def draw_weights(faces: FaceSet, balance: Balance) -> NDArray[np.float64]:
-    """How often each face is drawn [N], 1 on average. ValueError for a set that has no such labels."""
+def draw_weights(faces: FaceSet, balances: Sequence[Balance]) -> NDArray[np.float64]:
+    """How often each face is drawn [N], 1 on average; of several balances the product.
+
+    ValueError for a set that has no such labels.
+    """
+    weights = np.prod([_weights(faces, balance) for balance in balances], axis=0)
+    weights = np.minimum(weights, _MOST)
+    return np.asarray(weights / weights.mean(), np.float64)
+
+
+def _weights(faces: FaceSet, balance: Balance) -> NDArray[np.float64]:
     task = CATALOGUE[balance.task]
     column = faces.columns.get(task.name)
     strata = None if column is None else kind_of(task).strata(task, column)
@@ -46,8 +56,7 @@ def draw_weights(faces: FaceSet, balance: Balance) -> NDArray[np.float64]:
     weights[known] = (counts[of] / known.sum()) ** -balance.power
     # Faces without the label come round as the average of those that have it.
     weights[known] /= weights[known].mean()
-    weights = np.minimum(weights, _MOST)
-    return np.asarray(weights / weights.mean(), np.float64)
+    return weights
 
 
 def weighted_pass(

@@ -15,7 +15,7 @@ from training.evaluation.metric_accumulator import FaceStatistics
 from training.evaluation.predictors import AnalyzePhoto
 from training.evaluation.served_photos import SetPhotos, matching_face
 from training.kinds import kind_of
-from training.kinds.base import PerFace
+from training.kinds.forms import PerFace
 
 _IN_FLIGHT = 8
 

@@ -22,7 +22,7 @@ from training.render.drawing.shading import (
     linear,
     noise_bank,
 )
-from training.render.head.expressions import action_units
+from training.render.head.expressions import action_units, posed_expression
 from training.render.head.head_file import Floats, Head, normals
 from training.render.head.mesh import Mesh
 from training.render.head.vertex_fields import VertexFields, make_vertex_fields
@@ -81,6 +81,7 @@ class Renderer:
         # Labels come from where the skin is, not from the beard or the mask on it.
         bare = view.camera_of(shape, self.fields.follows)
         pixels = view.pixels_of(bare)
+        posed = posed_expression(scene.expression)
         yaw, _, roll = scene.angles
         landmarks = labelling.landmarks(self.head, self.marks, pixels, yaw=yaw, roll=roll)
 
@@ -114,6 +115,7 @@ class Renderer:
                 "landmarks": landmarks.tolist(),
                 "visibility": seen,
                 "action_units": action_units(scene.expression),
+                **({} if posed is None else {"expression": posed}),
             },
             mask=mask,
             landmarks=landmarks,

@@ -1,4 +1,8 @@
-"""Expressions as weights of ARKit's shapes: plausible mixtures, and the action units that they are."""
+"""Expressions as weights of ARKit's shapes: plausible mixtures, their action units, and what they are called.
+
+The names of emotions go to configurations of action units as Ekman and Friesen's EMFACS has them: what an
+actor poses who is asked for one, and no more than that.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +40,10 @@ _MOVES: dict[str, dict[str, float]] = {
     "drop": {"jawOpen": 0.6},
     "smirk": {"mouthSmile": 0.6, "mouthDimple": 0.6},
 }
-_SHARES = {"smile": 4.0, "laugh": 3.0, "surprise": 1.5, "speech": 2.5, "blink": 2.5}
+_SHARES = {
+    **{"smile": 4.0, "laugh": 3.0, "speech": 2.5, "blink": 2.5},
+    **dict.fromkeys(("surprise", "anger", "sadness", "fear", "disgust"), 2.5),
+}
 # Alone they say nothing of an action unit; little of any is always there.
 _SMALL = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthRollLower", "mouthRollUpper")
 
@@ -55,6 +62,21 @@ ACTION_UNITS: dict[str, tuple[str, ...]] = {
     "AU26": ("jawOpen",),
     "AU43": ("eyeBlink",),
 }
+# What has to be there of a posed expression: one of each line, the side left out.
+_POSED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "happiness": (("mouthSmile",), ("cheekSquint", "cheekRaiser")),
+    "surprise": (("browInnerUp",), ("browOuterUp",), ("eyeWide",), ("jawOpen",)),
+    "anger": (("browDown",), ("mouthPress", "mouthLowerDown"), ("eyeWide", "eyeSquint")),
+    "sadness": (("browInnerUp",), ("mouthFrown",)),
+    "fear": (("browInnerUp",), ("eyeWide",), ("mouthStretch",)),
+    "disgust": (("noseSneer",), ("mouthUpperUp", "mouthFrown")),
+}
+_AT_REST = "neutral"
+# The weakest part of a posed expression from which on people name it; that of any shape below which nobody
+# names one; and how much stronger it has to be than the next one.
+_NAMED, _UNNAMED, _CLEARER = 0.3, 0.12, 1.6
+# Shapes that say nothing of an expression: gaze, lids and a turned jaw.
+_MUTE = ("eyeLook", "eyeBlink", "jawForward", "jawLeft", "jawRight", "mouthRoll", "mouthClose", "mouthLeft")
 # Weights from which on an action unit begins to show, and from which on nobody doubts it.
 _BEGINS, _SURE = 0.15, 0.55
 _CLOSED_BEGINS, _CLOSED_SURE = 0.45, 0.85  # a half-closed eye is not AU43
@@ -120,6 +142,23 @@ def action_units(expression: Mapping[str, float]) -> dict[str, float]:
         begins, sure = (_CLOSED_BEGINS, _CLOSED_SURE) if unit == "AU43" else (_BEGINS, _SURE)
         units[unit] = float(np.clip((weight - begins) / (sure - begins), 0, 1))
     return units
+
+
+def posed_expression(weights: Mapping[str, float]) -> str | None:
+    """The label of the task `expression` that a face with these weights poses; None where it is none.
+
+    It is neutral where hardly anything moves, and nothing where an expression is weak or mixed with another.
+    """
+    speaking = [weight for shape, weight in weights.items() if not shape.startswith(_MUTE)]
+    if max(speaking, default=0.0) < _UNNAMED:
+        return _AT_REST
+    strength = {
+        label: min(max(_strongest(shape, weights) for shape in part) for part in parts)
+        for label, parts in _POSED.items()
+    }
+    first, second = sorted(strength, key=lambda label: -strength[label])[:2]
+    clear = strength[first] >= _NAMED and strength[first] >= _CLEARER * strength[second]
+    return first if clear else None
 
 
 def _strongest(shape: str, expression: Mapping[str, float]) -> float:
