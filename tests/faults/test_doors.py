@@ -127,7 +127,6 @@ def test_half_open_and_slow_connections_hold_nobody_up(gateway: GatewayServer, s
             time.sleep(0.02)
 
 
-@pytest.mark.heavy
 def test_a_thousand_idle_connections_leave_room_for_others(gateway: GatewayServer, samples: Samples) -> None:
     opening = http2.PREFACE + http2.frame(4, 0, 0)
     with unharmed(gateway, samples), half_open.connected(gateway.grpc_address, IDLE) as idle:

@@ -27,9 +27,14 @@ class SmallBuild:
     output: Path
     printed: str
 
+    @property
+    def exported(self) -> Path:
+        """The checkpoint's ONNX file."""
+        return self.output / "build" / self.checkpoint.stem / "onnx" / NETWORK
+
     def exported_again(self, *_: object, **__: object) -> onnx.ModelProto:
         """Takes the place of `build.onnx_export._to_onnx` where this checkpoint is exported once more."""
-        return onnx.load(self.output / "build" / self.checkpoint.stem / "onnx" / NETWORK)
+        return onnx.load(self.exported)
 
     def copy_to(self, output: Path) -> Path:
         """All that the build left, at a place where a test may change it; nothing of it is out of date."""

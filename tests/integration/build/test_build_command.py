@@ -12,8 +12,7 @@ from build.serving_plan import recorded_plan
 from build.stages import repository
 from build.stages.verify import verify
 from tests.helpers.builds import QUICK, SHIPPED, SmallBuild, build, refused
-from tests.helpers.networks.few_layers import FEW_LAYERS
-from training.models import CONFIGS
+from training.models import CONFIGS, load_checkpoint
 
 
 def test_without_a_gpu_the_cpu_engine_is_built_and_served_and_the_first_line_says_so(
@@ -67,9 +66,14 @@ def test_a_gpu_target_without_a_gpu_is_refused_and_nothing_else_is_built(
 
 
 def test_untrained_weights_prove_structure_only_and_are_not_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_build: SmallBuild,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(CONFIGS, "qface_small", FEW_LAYERS)
+    config = load_checkpoint(small_build.checkpoint).model.config
+    monkeypatch.setitem(CONFIGS, "qface_small", config)
+    monkeypatch.setattr("build.onnx_export._to_onnx", small_build.exported_again)  # the same weights
     assert main(["qface_small", "--output", str(tmp_path), *QUICK]) == 0
     said = capsys.readouterr().out
     assert "structural parity only: untrained weights" in said

@@ -49,7 +49,7 @@ def test_bf16_is_really_bf16_and_within_its_tolerances_or_refused(
         assert all(value <= manifest["tolerances"][name] for name, value in by_output.items())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.heavy), "fp16"])
 def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
     shipped_output: Path, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
@@ -70,6 +70,7 @@ def test_tensorrt_parses_and_builds_without_a_gpu_and_says_what_needs_one(
     assert manifest["bytes"] > 100_000
 
 
+@pytest.mark.heavy
 def test_half_the_bits_make_a_smaller_plan(shipped_output: Path) -> None:
     for precision in ("fp32", "fp16"):
         assert (
@@ -81,12 +82,14 @@ def test_half_the_bits_make_a_smaller_plan(shipped_output: Path) -> None:
 
 
 def test_an_engine_that_nobody_could_run_is_not_served(
-    shipped_output: Path, capsys: pytest.CaptureFixture[str]
+    small_build: SmallBuild, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served = (shipped_output / "repository").resolve()
-    assert build(SHIPPED, shipped_output, "--target", "onnxruntime", "--precision", "fp16", *UNMEASURED) == 0
+    output = small_build.copy_to(tmp_path / "var")
+    served = (output / "repository").resolve()
+    words = ("--target", "onnxruntime", "--precision", "fp16", *UNMEASURED)
+    assert build(small_build.checkpoint, output, *words) == 0
     assert "nobody has run this engine yet: it needs a GPU" in capsys.readouterr().out
-    assert (shipped_output / "repository").resolve() == served
+    assert (output / "repository").resolve() == served
 
 
 def test_an_engine_that_a_converter_left_in_fp32_is_refused(
@@ -121,6 +124,7 @@ def test_an_engine_of_onnx_runtime_is_served_as_such(shipped_output: Path) -> No
     assert 'string_value: "onnxruntime"' in config
 
 
+@pytest.mark.heavy
 def test_every_engine_that_this_machine_can_build_stands_in_one_table(
     shipped_output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

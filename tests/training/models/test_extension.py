@@ -21,6 +21,7 @@ from build.acceptance.comparison_pictures import pictures
 from build.acceptance.parity import differences, tolerances
 from build.onnx_interface import read_graph
 from runtime.engines.openvino import OpenVinoEngine
+from tests.helpers.networks.few_layers import FEW_LAYERS
 from tests.helpers.old_answers import assert_same
 from training.contract import make_contract
 from training.models import (
@@ -42,7 +43,7 @@ from training.train.random_initialisation import random_checkpoint
 ONE, SEVEN, TWENTY_NINE, SIXTY_EIGHT, MASK = "age", "race", "visibility", "landmarks", "parsing"
 BASES = {
     "vit": dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "gender", "head_pose")),
-    "convolutional": dataclasses.replace(CONFIGS["qface_quick"], tasks=("expression", "gender", "head_pose")),
+    "convolutional": dataclasses.replace(FEW_LAYERS, tasks=("expression", "gender", "head_pose")),
 }
 
 
