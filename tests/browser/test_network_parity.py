@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from build.onnx_interface import read_graph
 from qface_client.local import LocalFaceClient
+from runtime.answering.quality import quality_parameters
 from runtime.detect.search import USUAL_LIMITS
 from tests.browser.parity import NETWORK, Case, Difference, ask, cases, compared, table
 from tests.helpers.browser.network_page import Answered, NetworkPage, Refused
@@ -76,15 +78,13 @@ def test_nothing_is_asked_of_anyone_once_the_network_is_loaded(visit: Visit) -> 
 def test_it_is_described_as_a_server_describes_itself(visit: Visit) -> None:
     with LocalFaceClient(NETWORK) as client:
         served = client.contract().to_dict()
+    taken = {**USUAL_LIMITS.parameters(), **quality_parameters(read_graph(NETWORK).contract)}
     described = visit.description
-    assert {key: described[key] for key in ("version", "input_size", "crop")} == {
-        key: served[key] for key in ("version", "input_size", "crop")
-    }
+    for key in ("version", "input_size", "crop", "quality"):
+        assert described.get(key) == served.get(key)
     tasks = {task["name"]: task for task in described["tasks"]}
     assert [tasks[task["name"]] for task in served["tasks"]] == served["tasks"]
-    assert described["request_parameters"] == {
-        name: parameter.to_json() for name, parameter in USUAL_LIMITS.parameters().items()
-    }
+    assert described["request_parameters"] == {name: parameter.to_json() for name, parameter in taken.items()}
     assert described["models"] == ["qface"]
     assert described["precision"] == "fp32"
     assert "estimates and may be wrong" in described["notice"]

@@ -18,10 +18,12 @@ from typing import Any
 
 from build.errors import BuildError
 from build.files import ROOT, sha256_of_file, why_unwritten
+from build.onnx_interface import read_graph
 from build.serving import notice
 from build.stages.stage import only_one, sha256_of_input
 from deploy.web.bundle import runtime
 from deploy.web.bundle.contents import MANIFEST, PACKED_SUFFIX, BundleMissing, read_bundle, read_manifest
+from runtime.answering.quality import quality_parameters
 from runtime.detect.detector_file import find_detector
 from runtime.detect.search import USUAL_LIMITS
 
@@ -80,6 +82,7 @@ def make_bundle(
 
 def _inputs() -> dict[str, str]:
     """What a bundle is made of, by hashes. BuildError where something is missing."""
+    network = sha256_of_input(NETWORK, "network")
     code = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         code.update(path.read_bytes())
@@ -87,7 +90,7 @@ def _inputs() -> dict[str, str]:
     return {
         "code": code.hexdigest(),
         "detector": sha256_of_file(_detector_file()),
-        "network": sha256_of_input(NETWORK, "network"),
+        "network": network,
         "runtime": runtime.INTEGRITY,
     }
 
@@ -141,7 +144,8 @@ def _runtime_licences() -> dict[str, bytes]:
 
 def _settings_text() -> str:
     """What the page is to know of the network beside its file, as JSON; as GET /v1/tasks has it."""
-    parameters = {name: each.to_json() for name, each in USUAL_LIMITS.parameters().items()}
+    taken = {**USUAL_LIMITS.parameters(), **quality_parameters(read_graph(NETWORK).contract)}
+    parameters = {name: each.to_json() for name, each in taken.items()}
     settings = {
         "name": _SERVED_AS,
         "precision": "fp32",

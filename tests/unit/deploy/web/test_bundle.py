@@ -15,6 +15,7 @@ from deploy.web.bundle.contents import read_bundle, read_manifest
 from deploy.web.bundle.make import make_bundle
 from deploy.web.bundle.runtime import ON_CPU, ON_GPU
 from deploy.web.weight import table
+from tests.helpers.networks import standin_network
 
 RUNTIME = {f"ort/{name}": name.encode() * 100 for name in (*ON_CPU, *ON_GPU)}
 
@@ -24,7 +25,7 @@ def small_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A network and a detector of a few bytes; returns the network's file."""
     network = tmp_path / "weights" / "qface-tiny-open.onnx"
     network.parent.mkdir()
-    network.write_bytes(b"network")
+    standin_network.write(network, standin_network.contract_of("age"))
     monkeypatch.setattr(module, "NETWORK", network)
     monkeypatch.setattr(
         "deploy.web.bundle.detector_onnx.write_detector", lambda path: path.write_bytes(b"detector")
@@ -57,6 +58,7 @@ def test_it_has_every_part_and_the_manifest_says_so(tmp_path: Path) -> None:
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     assert manifest["versions"]["onnxruntime-web"] == "1.30.0"
     assert manifest["request_parameters"]["min_score"]["type"] == "number"
+    assert "min_quality" not in manifest["request_parameters"]
     assert read_bundle(output)["ort/ort.wasm.min.mjs"].packed is not None
     shown = table(bundle=output)
     assert "more with the network in the browser" in shown
@@ -68,10 +70,14 @@ def test_it_is_made_again_only_of_other_parts_and_loaded_once(tmp_path: Path, sm
     assert make_bundle(output, log=print, load=loads(times))
     before = output.resolve()
     assert not make_bundle(output, log=print, load=loads(times))
-    small_parts.write_bytes(b"another network")
+    contract = standin_network.stating_errors(
+        standin_network.contract_of("age", "face_quality"), minimum=0.25
+    )
+    standin_network.write(small_parts, contract)
     assert make_bundle(output, log=print, load=loads(times))
     assert times == [1], "the runtime is taken out of the bundle before"
-    assert (output / "qface-tiny-open.onnx").read_bytes() == b"another network"
+    assert (output / "qface-tiny-open.onnx").read_bytes() == small_parts.read_bytes()
+    assert read_manifest(output)["request_parameters"]["min_quality"]["default"] == 0.25
     assert beside(output) == ["bundle", output.resolve().name]
     assert not before.exists()
     damaged = output / "ort" / ON_CPU[0]
@@ -85,8 +91,8 @@ def test_what_fails_leaves_what_was_there_and_nothing_half_made(
 ) -> None:
     output = tmp_path / "web" / "bundle"
     make_bundle(output, log=print, load=loads([]))
-    before, there = output.resolve(), beside(output)
-    small_parts.write_bytes(b"another network")
+    before, there, network = output.resolve(), beside(output), small_parts.read_bytes()
+    standin_network.write(small_parts, standin_network.contract_of("expression"))
 
     def full(path: Path) -> None:
         path.write_bytes(b"half")
@@ -104,7 +110,7 @@ def test_what_fails_leaves_what_was_there_and_nothing_half_made(
     with pytest.raises(KeyboardInterrupt):
         make_bundle(output, log=print, load=loads([]))
     assert (output.resolve(), beside(output)) == (before, there)
-    assert read_bundle(output)["qface-tiny-open.onnx"].content == b"network"
+    assert read_bundle(output)["qface-tiny-open.onnx"].content == network
 
 
 def test_what_a_killed_maker_left_is_removed_by_the_next(tmp_path: Path) -> None:
