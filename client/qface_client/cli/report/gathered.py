@@ -13,7 +13,7 @@ from ...contract import Contract, TaskSpec
 from ...errors import ContractError, InvalidInput
 from ...kinds import KINDS
 from ...kinds._distributions import Doubt, Numbers, Tally
-from ...kinds.base import Box, Colour, Row
+from ...kinds.base import Answer, Box, Colour, Row
 from ...results import Analysis, Face
 from ..outputs import Answered
 from .doubts import DOUBTFUL, TOP_REASONS, Ranked, doubts, score
@@ -102,6 +102,13 @@ class Gathered:
         self.tallies = {task.name: _tally(task) for task in tasks}
         self.sides = Numbers(name="face size", unit="pixels")
         self.scores = Numbers(name="detector score", unit="")
+        self.qualities = Numbers(name="quality", unit="")
+        # Of each task whose answers state how far they are expected to be off.
+        self.errors = {
+            task.name: Numbers(name="expected error", unit=task.error.unit)
+            for task in tasks
+            if task.error is not None and task.states_error
+        }
         self._spool = spool
         self._most = most
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="qface-report")
@@ -170,9 +177,13 @@ class Gathered:
     def _count(self, face: Face) -> None:
         self.sides.add(_side(face))
         self.scores.add(face.score)
+        if face.quality is not None:
+            self.qualities.add(face.quality)
         for name, answer in face.answers.items():
             if (tally := self.tallies.get(name)) is not None:
                 tally.add(answer)
+            if (errors := self.errors.get(name)) is not None and (found := _mean_error(answer)) is not None:
+                errors.add(found)
 
     def _end_first(self) -> None:
         begun = self._begun.popleft()
@@ -243,6 +254,15 @@ def _drop(picture: bytes) -> None:
 
 def _tally(task: TaskSpec) -> Tally | None:
     return KINDS[task.kind].tally(task) if task.readable else None
+
+
+def _mean_error(answer: Answer) -> float | None:
+    """How far an answer is expected to be off, the mean over its numbers; None: it states no error."""
+    found = answer.error_dict()
+    if found is None:
+        return None
+    numbers: list[float] = list(found.values() if isinstance(found, Mapping) else found)
+    return sum(numbers) / len(numbers)
 
 
 def _side(face: Face) -> float:

@@ -126,10 +126,12 @@ def _answers(material: Material) -> Pieces:
     gathered = material.gathered
     yield f"<p>Of {markup.count(gathered.faces, 'face')}.</p>"
     yield '<div class="plots">'
-    yield from _plot("faces", [*gathered.sides.charts(), *gathered.scores.charts()])
+    of_faces = (gathered.sides, gathered.scores, gathered.qualities)
+    yield from _plot("faces", [chart for numbers in of_faces for chart in numbers.charts()])
     for task in gathered.tasks:
-        tally = gathered.tallies[task.name]
-        if tally is not None and (found := tally.charts()):
+        tally, errors = gathered.tallies[task.name], gathered.errors.get(task.name)
+        found = [*(tally.charts() if tally else ()), *(errors.charts() if errors else ())]
+        if found:
             yield from _plot(plain(task.name), found)
     yield "</div>"
 
