@@ -162,7 +162,9 @@ def _text(folder: RunFolder, summary: Summary) -> str:
     counts = summary.counts
     causes = ", ".join(f"{cause} {count:,}" for cause, count in summary.causes.items())
     failed = f"{counts.failed:,} failed" + (f" ({causes})" if causes else "")
+    below = summary.faces_below_quality
+    faces = f"{counts.faces:,}" + (f"; {below:,} left out by quality" if below else "")
     return (
-        f"{summary.inputs:,} photos: {counts.done:,} with faces ({counts.faces:,}), {counts.no_face:,} "
+        f"{summary.inputs:,} photos: {counts.done:,} with faces ({faces}), {counts.no_face:,} "
         f"without, {failed}, {summary.missing:,} missing: {folder.path}"
     )

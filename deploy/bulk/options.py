@@ -97,7 +97,12 @@ def answering_of(options: argparse.Namespace) -> Source:
 
 def search_of(options: argparse.Namespace) -> Search:
     """How faces are looked for."""
-    return Search(min_score=options.min_score, max_faces=options.max_faces, min_face=options.min_face)
+    return Search(
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+        min_face=options.min_face,
+        min_quality=options.min_quality,
+    )
 
 
 def _absolute(source: str) -> str:
@@ -157,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         type=share,
         metavar="SHARE",
         help="the smallest face, as a share of the photo's longer side",
+    )
+    asked.add_argument(
+        "--min-quality",
+        type=share,
+        metavar="QUALITY",
+        help="the quality below which a face is left out and counted; 0 leaves out none (the network's own)",
     )
     answers = parser.add_argument_group("what answers")
     answers.add_argument(

@@ -52,6 +52,7 @@ class Answered:
     width: int  # pixels, after EXIF rotation
     height: int
     faces_found: int
+    faces_below_quality: int | None = None  # of them left out; None: the network states no quality
     faces: Sequence[Mapping[str, Any]]  # a row a face, values by column
 
 

@@ -20,6 +20,7 @@ class Search:
     min_score: float | None = None
     max_faces: int | None = None
     min_face: float | None = None
+    min_quality: float | None = None
 
     def given(self) -> dict[str, Any]:
         """The arguments of `FaceClient.analyze`."""

@@ -21,6 +21,7 @@ from deploy.bulk.settings import RunSettings
 from qface_client.contract import Contract
 from qface_client.tables import Column, columns
 
+BELOW_QUALITY = "faces_below_quality"  # of both tables, where the network states a face's quality
 _PHOTO_FIELDS = [
     ("photo", pyarrow.int64()),  # its number in the listing, by which faces name it
     ("file", pyarrow.string()),  # its address
@@ -28,6 +29,7 @@ _PHOTO_FIELDS = [
     ("cause", pyarrow.string()),  # photo.Cause, of a failed one
     ("reason", pyarrow.string()),  # the sentence
     ("faces_found", pyarrow.int64()),
+    (BELOW_QUALITY, pyarrow.int64()),
     ("width", pyarrow.int64()),
     ("height", pyarrow.int64()),
 ]
@@ -47,7 +49,9 @@ class Tables:
                     picture, place = names
                     fields += [(picture, pyarrow.binary()), (place, pyarrow.list_(pyarrow.float32()))]
         metadata = metadata_of(settings)
-        self.photos = pyarrow.schema(_PHOTO_FIELDS, metadata=metadata)
+        unstated = () if contract.quality is not None else (BELOW_QUALITY,)
+        of_photos = [field for field in _PHOTO_FIELDS if field[0] not in unstated]
+        self.photos = pyarrow.schema(of_photos, metadata=metadata)
         self.faces = pyarrow.schema(fields, metadata=metadata)
         self._others = [field for field in self.faces if field.name not in {c.name for c in self._columns}]
         self._contract = contract.hash
@@ -82,6 +86,7 @@ class Tables:
             "width": outcome.width,
             "height": outcome.height,
             "faces_found": outcome.faces_found,
+            BELOW_QUALITY: outcome.faces_below_quality,
         }
         for face in outcome.faces:
             yield {**face, **about, "contract": self._contract}
@@ -157,6 +162,7 @@ def _photo_row(photo: Photo, outcome: Outcome) -> dict[str, Any]:
             "faces_found": outcome.faces_found,
             "width": outcome.width,
             "height": outcome.height,
+            BELOW_QUALITY: outcome.faces_below_quality,
         }
     return row | {"cause": outcome.cause.value, "reason": outcome.reason}
 

@@ -14,7 +14,7 @@ from qface_client.results import Analysis
 from qface_client.tables import rows
 
 # Of a photo, not of its faces; they stand in the table of photos, or are added with the chunk's other rows.
-_OF_PHOTO = ("file", "photo", "width", "height", "faces_found", "error")
+_OF_PHOTO = ("file", "photo", "width", "height", "faces_found", "faces_below_quality", "error")
 
 
 def answered(analysis: Analysis, *, masks: bool) -> Answered:
@@ -23,6 +23,7 @@ def answered(analysis: Analysis, *, masks: bool) -> Answered:
         width=analysis.width,
         height=analysis.height,
         faces_found=analysis.faces_found,
+        faces_below_quality=analysis.faces_below_quality,
         faces=list(_faces(analysis, masks=masks)),
     )
 

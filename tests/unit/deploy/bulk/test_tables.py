@@ -1,5 +1,6 @@
 """The two tables of a chunk: the same rows give the same bytes, and each file explains itself."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -84,6 +85,30 @@ def test_failed_photos_that_are_answered_later_make_the_files_of_an_unbroken_run
     whole = tables.finished([OUTCOMES[0], (photo(5), faces(1)), OUTCOMES[2]], chunk=2)
     assert counts == whole.counts
     assert (photos, found) == (whole.photos, whole.faces)
+
+
+def test_expected_errors_quality_and_what_was_left_out_have_columns_where_they_are_stated(
+    tmp_path: Path,
+) -> None:
+    """Where the contract states none the columns are those that were before."""
+    plain = Tables(run_settings())
+    assert "faces_below_quality" not in plain.photos.names
+    assert not {"quality", "age.error", "faces_below_quality"} & set(plain.faces.names)
+    data = CONTRACT.to_dict()
+    for task in data["tasks"]:
+        if task["name"] == "age":
+            task["error"] = {"unit": "years", "within": [[0.5, 0.7], [0.8, 1.6]]}
+    data |= {"contract": "another", "quality": {"task": "mood", "label": "glad", "minimum": 0.25}}
+    settings = run_settings()
+    described = dataclasses.replace(settings.answered_by, contract=data)
+    settings = dataclasses.replace(settings, answered_by=described)
+    row = {"face": 0, **FACE, "age.error": 4.25, "quality": 0.75}
+    rated = Answered(width=64, height=48, faces_found=3, faces_below_quality=2, faces=[row])
+    outcomes = [(photo(0), rated), (photo(1), BROKEN)]
+    finished = Tables(settings).finished(outcomes, chunk=0)
+    assert [each["faces_below_quality"] for each in table(finished.photos).to_pylist()] == [2, None]
+    (face,) = table(finished.faces).to_pylist()
+    assert (face["age.error"], face["quality"], face["faces_below_quality"]) == (4.25, 0.75, 2)
 
 
 def test_masks_are_kept_as_pictures_with_their_place() -> None:
