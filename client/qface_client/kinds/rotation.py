@@ -88,8 +88,15 @@ class Rotation(Answer):
         return [cell for label in task.labels for cell in (self.angles[label], errors.get(label))]
 
     def caption(self, name: str) -> list[Row]:
-        angles = (f"{label} {round(degrees):d}°" for label, degrees in self.angles.items())
+        angles = (
+            f"{label} {round(degrees):d}{self._spread(label)}°" for label, degrees in self.angles.items()
+        )
         return [Row(name=plain(name), text="  ".join(angles))]
+
+    def _spread(self, label: str) -> str:
+        """How far from the angle four of five true ones lie at most; "" where no error is stated."""
+        interval = self.interval(label, DRAWN_SHARE)
+        return "" if interval is None else f"±{(interval[1] - interval[0]) / 2:.0f}"
 
     def draw(self, pen: Pen, canvas: Canvas, *, hidden: set[int]) -> None:
         """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last.

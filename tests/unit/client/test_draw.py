@@ -170,6 +170,8 @@ def test_a_point_has_a_circle_where_four_of_five_true_ones_lie_unless_its_dot_hi
 def test_numbers_stand_with_their_spread_and_the_legend_says_what_it_is() -> None:
     age = Value(31.2, "years", error=4.4, bounds=BOUNDS)
     assert [row.text for row in (*age.caption("age"), *age.short_caption())] == ["31 ± 7 years"] * 2
+    pose = Rotation({"yaw": -4.2, "roll": 0.0}, errors={"yaw": 2.0, "roll": 5.0}, bounds=BOUNDS)
+    assert [row.text for row in pose.caption("pose")] == ["yaw -4±3°  roll 0±8°"]
     stating = dataclasses.replace(face((1, 1, 9, 9)), answers={"age": age})
     assert [entry.text for entry in legends.entries([stating])] == [
         "± and thin lines: 80% of true values lie within"
