@@ -40,6 +40,12 @@ def test_where_that_loses_faces_the_minimum_is_the_largest_that_loses_hardly_one
     assert (chosen.value, chosen.lost, chosen.answered) == (0.2, 0, 0.5)
 
 
+def test_no_set_loses_more_than_two_in_a_hundred_though_the_mean_would_allow_it() -> None:
+    hard = np.append(np.full(3, 0.2), np.full(97, 0.9))
+    chosen = choose_minimum([np.full(100, 0.9)] * 4 + [hard], _photos([0.5]))  # 0.6 % on the mean, 3 % of one
+    assert (chosen.value, chosen.worst) == (0.2, 0)
+
+
 def test_risk_falls_with_coverage_where_the_quality_knows(tmp_path: pathlib.Path) -> None:
     write_coloured_set(tmp_path / "coloured")
     network = colour_network()

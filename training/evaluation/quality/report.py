@@ -31,7 +31,8 @@ def as_markdown(report: QualityReport) -> str:
     chosen = report.minimum
     lines = [
         f"Minimum: **{chosen.value:g}**, which loses {chosen.lost:.2%} of held-out faces (each set counts "
-        f"the same) and answers {chosen.answered:.2%} of the photos without a face that it was chosen on.",
+        f"the same; {chosen.worst:.2%} of the worst) and answers {chosen.answered:.2%} of the photos without "
+        "a face that it was chosen on.",
         "",
         f"Of {report.faceless_photos} other photos without a face, the search finds one in "
         f"{report.found:.2%}, and {report.answered:.2%} are answered. Area under the curve of usable: "
