@@ -223,6 +223,11 @@ targets: .venv/.made .venv-serve/.made ## what the networks are to reach, row by
 	@$(FULL) -m deploy.evaluate_server --measure targets $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(filter open,$(WEIGHTS)),--minima open) $(ARGS)
 
+.PHONY: fairness
+fairness: .venv/.made .venv-serve/.made ## what is served, by gender, age and race, on your labelled faces (DATA, PHOTOS, ARGS="--fail-above gender.top1_accuracy=0.1"): var/fairness.md
+	@$(FULL) -m deploy.evaluate_server --measure fairness $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
+		$(if $(PHOTOS),--photos $(PHOTOS)) $(ARGS)
+
 # glibc hands a step's large tensors back to the kernel and asks for them again, page by page, in the next step: on a
 # CPU an eighth of its time. Here it keeps them, from all threads in one place and in large pages.
 train weights: export GLIBC_TUNABLES ?= $(subst $() ,:,$(addprefix glibc.malloc.,mmap_max=0 arena_max=1 hugetlb=1 \

@@ -1,4 +1,4 @@
-"""Measures what is served as a client sees it: `make evaluate`, `make targets`.
+"""Measures what is served as a client sees it: `make evaluate`, `make targets`, `make fairness`.
 
 Assembles under var/evaluate the engine that `make repository` serves, with every task that it has learned,
 those too that are served only where they are named; starts the gateway over it on free ports, lets a command
@@ -46,6 +46,7 @@ MEASUREMENTS = {
         module="training.evaluation.evaluate", files="evaluation", beside_checkpoint=True
     ),
     "targets": Measurement(module="training.evaluation.targets", files="targets", named=True),
+    "fairness": Measurement(module="training.evaluation.fairness", files="fairness", named=True),
 }
 
 

@@ -63,6 +63,12 @@ def intervals(
         drawn = drawn[~np.isnan(drawn)]
         if around and name in around and len(drawn):
             drawn = np.maximum(drawn + around[name] - np.median(drawn), 0)
-        low, high = np.percentile(drawn, _MIDDLE) if len(drawn) else (np.nan, np.nan)
-        found[name] = (float(low), float(high))
+        found[name] = percentiles(drawn)
     return found
+
+
+def percentiles(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    """The ends of the middle 95 % of drawn values without NaN among them; NaN without any."""
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.percentile(known, _MIDDLE) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)

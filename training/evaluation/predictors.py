@@ -5,6 +5,7 @@ it in their metadata, a server returns it to any client.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import ALIGNED, Contract, ErrorBounds, InvalidContract, TaskEntry
+from runtime.contract import ALIGNED, Contract, ErrorBounds, InvalidContract, QualityEntry, TaskEntry
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluated_task import EvaluatedTask
 from training.kinds import kinds
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 Predictions = dict[str, NDArray[Any]]
 # Crops uint8 [N, S, S, 3], N up to BATCH -> physical values by task (training.kinds.base.Kind.physical).
 Predict = Callable[[NDArray[np.uint8]], Predictions]
-# A photo (its file, or RGB uint8 [H, W, 3]) and names of tasks -> its faces, with answers in its pixels.
+# A photo (its file, or RGB uint8 [H, W, 3]) and names of tasks -> all its faces, whatever their quality, with
+# answers in its pixels.
 AnalyzePhoto = Callable[[Path | NDArray[np.uint8], Sequence[str]], "Analysis"]
 
 
@@ -65,6 +67,9 @@ class Predictor:
     crop: str = ALIGNED  # how its crops are cut, one of runtime.image.crops.CROPS
     analyze_photo: AnalyzePhoto | None = None  # thread-safe; None: it takes crops only
     precision: str = ""  # in which it computes; "": that is not known
+    quality: QualityEntry | None = None  # which answer is a face's quality; None: none is
+    # A photo -> how many faces are answered as a server answers by default; None: it takes crops only.
+    faces_answered: Callable[[Path], int] | None = None
 
 
 def crop_source(predict_crops: Predict, *, size: int) -> PredictionSource:
@@ -124,6 +129,7 @@ def without_masks(checkpoint: "Checkpoint") -> Predictor:
         input_size=contract.input_size,
         contract=contract.hash,
         crop=contract.crop,
+        quality=contract.quality,
     )
 
 
@@ -229,6 +235,14 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
             raise ValueError(f"{url} did not answer {len(pixels)} crops: {error}") from None
         return predictions_of_faces(faces, contract)
 
+    def faces_answered(photo: Path) -> int:
+        try:
+            if contract.quality is None:
+                return len(pinned.detect(photo))
+            return len(pinned.analyze(photo, [contract.quality.task]))
+        except QFaceError as error:
+            raise ValueError(f"{url} did not answer about {photo}: {error}") from None
+
     entries = [
         TaskEntry(
             name=task.name,
@@ -247,8 +261,13 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
         tasks=tuple(entries),
         input_size=contract.input_size,
         contract=contract.hash,
-        analyze_photo=pinned.analyze,
+        # Every face that is found is measured.
+        analyze_photo=pinned.analyze
+        if contract.quality is None
+        else functools.partial(pinned.analyze, min_quality=0.0),
         precision=precision,
+        quality=None if contract.quality is None else QualityEntry(**dataclasses.asdict(contract.quality)),
+        faces_answered=faces_answered,
     )
 
 

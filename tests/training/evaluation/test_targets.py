@@ -11,23 +11,31 @@ import numpy as np
 import pytest
 
 from qface_client import Analysis, Face, Mask
+from runtime.contract import QualityEntry
 from runtime.image.align import photo_to_crop
 from tests.helpers.faces.labelled_sets import COUNT, ENTRIES, SIZE, knowing
 from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face as PreparedFace
 from training.data.prepared.writer import margin_of, write_set
+from training.data.quality_set.faceless import name_hash
 from training.evaluation.metric_accumulator import Bootstrap
 from training.evaluation.predictors import Predictor
 from training.evaluation.results import Estimate
 from training.evaluation.served_photos import SetPhotos
 from training.evaluation.targets import __main__ as command
-from training.evaluation.targets.figures import LabelsFrom, MetricOf, ShareAnswered
+from training.evaluation.targets.faceless import unseen_photos
+from training.evaluation.targets.figures import (
+    LabelsFrom,
+    MetricOf,
+    ShareAnswered,
+    ShareNotAnswered,
+)
 from training.evaluation.targets.measure import TargetFigure, measured_targets
 from training.evaluation.targets.report import TargetResult, as_json, as_markdown, figures_in, results_of
 from training.evaluation.targets.rows import TARGETS
 from training.evaluation.targets.target import Bounds, Condition, Target
-from training.tasks import CATALOGUE
+from training.tasks import CATALOGUE, FACE_QUALITY
 
 AGE = CATALOGUE["age"].labels[0]
 OLD = Condition(task="age", label=AGE, low=60)
@@ -160,6 +168,50 @@ def test_open_sources_have_bounds_of_their_own(figures: dict[str, TargetFigure |
     results = results_of(ROWS, figures, {}, minima="open")
     assert results[0].verdict == "not reached"
     assert [result.least for result in results[1:]] == [None] * (len(ROWS) - 1)
+
+
+def test_what_a_minimum_of_quality_loses_and_answers(data: Path, tmp_path: Path) -> None:
+    """Of the set's faces those below the contract's minimum; of photos without a face those not used before."""
+    faces = FaceSet(data / "people", split="test")
+    entries = make_contract([CATALOGUE[FACE_QUALITY]], input_size=SIZE).tasks
+    label = CATALOGUE[FACE_QUALITY].labels[0]
+    for i in range(20):
+        assert cv2.imwrite(str(tmp_path / f"{i}.png"), np.zeros((8, 8, 3), np.uint8))
+    network = Predictor(
+        name="server",
+        predict=lambda crops: {FACE_QUALITY: crops[:, :1, 0, 0] / 255.0},
+        tasks=entries,
+        input_size=SIZE,
+        contract="",
+        quality=QualityEntry(task=FACE_QUALITY, label=label, minimum=0.2),
+        faces_answered=lambda photo: int(photo.stem == "3"),
+    )
+    rows = (
+        Target(
+            name="lost", task=FACE_QUALITY, sets=("people",), figure=ShareNotAnswered(label=label), least=None
+        ),
+        Target(
+            name="answered", task=FACE_QUALITY, sets=(), figure=ShareNotAnswered(label=label), faceless=True
+        ),
+    )
+    settings: dict[str, Any] = {"photos": {}, "bootstrap": Bootstrap(draws=20, seed=0)}
+    photos = unseen_photos(tmp_path, data=data)
+    found = measured_targets(network, rows, [faces], faceless=photos, **settings)
+    lost, answered = found["lost"], found["answered"]
+    assert isinstance(lost, TargetFigure)
+    assert lost.estimate.value == pytest.approx(np.mean([20 + 2 * i < 51 for i in range(COUNT)]))
+    assert isinstance(answered, TargetFigure)
+    assert (answered.faces, answered.estimate.value) == (20, 1 / 20)
+    side = SIZE + 2 * margin_of(SIZE)
+    learned = PreparedFace(key="a", pixels=np.zeros((side, side, 3), np.uint8), split="test")
+    write_set(tmp_path / "made" / FACE_QUALITY, [learned], size=SIZE, options={"background_share": 0.5})
+    unseen = unseen_photos(tmp_path, data=tmp_path / "made")
+    assert {photo.name for photo in unseen} == {
+        f"{i}.png" for i in range(20) if name_hash(f"{i}.png") >= 0.75
+    }
+    bare = dataclasses.replace(network, faces_answered=None)
+    none = measured_targets(bare, rows, [faces], faceless=photos, **settings)
+    assert none["answered"] == "no photos without faces are sent"
 
 
 def test_the_shipped_rows_fit_the_catalogue() -> None:

@@ -23,6 +23,7 @@ from training.evaluation.predictors import SERVER, load_predictor, photo_analysi
 from training.evaluation.report import write_text
 from training.evaluation.results import Estimate
 from training.evaluation.served_photos import set_photos
+from training.evaluation.targets.faceless import unseen_photos
 from training.evaluation.targets.measure import TargetFigure, measured_targets
 from training.evaluation.targets.report import MINIMA, MISSED, as_json, as_markdown, figures_in, results_of
 from training.evaluation.targets.rows import TARGETS
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "photos": photos,
             "bootstrap": Bootstrap(draws=options.bootstrap, seed=options.seed),
             "limit": options.limit,
+            "faceless": unseen_photos(options.no_faces, data=options.data)[: options.limit]
+            if options.no_faces
+            else (),
         }
         old_name: str | None = None
         old: dict[str, Estimate] = {}
@@ -91,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SET=DIR",
         help="ask a server about these sets' photos, in the folders that they were prepared from",
     )
+    parser.add_argument("--no-faces", type=Path, metavar="DIR", help="photos without a face, for a server")
     parser.add_argument("--beside", metavar="NETWORK", help="the old one, or the file of its --json")
     parser.add_argument("--minima", choices=MINIMA, default="full", help="which bounds hold (%(default)s)")
     parser.add_argument("--name", help="how the table calls the network, for a server's address")

@@ -50,9 +50,13 @@ class SetAnswers:
 
 
 def evaluated_tasks(predictor: Predictor) -> dict[str, EvaluatedTask]:
-    """The tasks that a network answers, by name."""
+    """The tasks that a network answers, by name; that of a face's quality with the minimum as threshold."""
     found = [evaluated_task(entry, input_size=predictor.input_size) for entry in predictor.tasks]
-    return {evaluated.task.name: evaluated for evaluated in found if evaluated is not None}
+    tasks = {evaluated.task.name: evaluated for evaluated in found if evaluated is not None}
+    quality = predictor.quality
+    if quality is not None and quality.task in tasks:
+        tasks[quality.task] = dataclasses.replace(tasks[quality.task], threshold=quality.minimum)
+    return tasks
 
 
 def answers_of(

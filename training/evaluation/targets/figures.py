@@ -75,3 +75,11 @@ class ShareAnswered(Figure):
 
     def unit(self, task: str) -> str:
         return ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShareNotAnswered(ShareAnswered):
+    """The share of faces for which it is not."""
+
+    def values(self, statistics: FaceStatistics, weights: Weights) -> NDArray[np.float64]:
+        return 1 - super().values(statistics, weights)

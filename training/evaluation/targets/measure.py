@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from training.evaluation.bootstrap import Values, Weights, clusters_of, interval
 from training.evaluation.metric_accumulator import Bootstrap, FaceStatistics
 from training.evaluation.predictors import Predictor, photo_analysis
 from training.evaluation.results import Estimate
+from training.evaluation.scores import mean
 from training.evaluation.served_photos import SetPhotos, photo_source
 from training.evaluation.targets.answers import SetAnswers, answers_of, evaluated_tasks
+from training.evaluation.targets.faceless import photos_answered
 from training.evaluation.targets.photo_masks import photo_mask_statistics
 from training.evaluation.targets.target import Target
 
@@ -44,11 +47,13 @@ def measured_targets(
     *,
     photos: Mapping[str, SetPhotos],
     bootstrap: Bootstrap,
+    faceless: Sequence[Path] = (),
     limit: int | None = None,
 ) -> dict[str, TargetFigure | str]:
     """By target's name its figure; or why there is none, in a few words.
 
     `photos` are sent for the sets that they are given of, where the network is a server; else crops are.
+    `faceless` are photos without a face.
     """
     tasks = evaluated_tasks(predictor)
     # A checkpoint beside a server takes the crops of the same faces.
@@ -63,6 +68,9 @@ def measured_targets(
             answers[faces.name] = found
     measured: dict[str, TargetFigure | str] = {}
     for target in targets:
+        if target.faceless:
+            measured[target.name] = _faceless(predictor, faceless, bootstrap)
+            continue
         if target.task not in tasks:
             measured[target.name] = "not answered"
             continue
@@ -104,6 +112,26 @@ def _whole_photo_parts(
         if statistics is not None:
             found.append(_Part(faces=faces, statistics=statistics, not_found=lost, sent="photo"))
     return found
+
+
+def _faceless(predictor: Predictor, photos: Sequence[Path], bootstrap: Bootstrap) -> TargetFigure | str:
+    if predictor.faces_answered is None or not photos:
+        return "no photos without faces are sent"
+    answered = photos_answered(photos, predictor.faces_answered)
+    ends = intervals(
+        lambda weights: {"figure": mean(weights, answered)},
+        np.arange(len(answered)),
+        count=bootstrap.draws,
+        seed=bootstrap.seed,
+    )
+    low, high = ends.get("figure", (float("nan"), float("nan")))
+    return TargetFigure(
+        estimate=Estimate(value=float(answered.mean()), low=low, high=high),
+        faces=len(answered),
+        not_found=0,
+        sent=("photo",),
+        sets=("photos without faces",),
+    )
 
 
 def _figure(target: Target, parts: Sequence[_Part], bootstrap: Bootstrap) -> TargetFigure | str:

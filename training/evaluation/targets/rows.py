@@ -4,7 +4,7 @@ Whoever trains another generation writes its rows here. Sets are those that `tra
 the data sets of the same names, on their test split; faces of several sets are put together.
 """
 
-from training.evaluation.targets.figures import LabelsFrom, MetricOf, ShareAnswered
+from training.evaluation.targets.figures import LabelsFrom, MetricOf, ShareAnswered, ShareNotAnswered
 from training.evaluation.targets.target import Bounds, Condition, Target
 
 
@@ -196,4 +196,21 @@ TARGETS: tuple[Target, ...] = (
     _coverage("age", "utkface"),
     _coverage("head_pose", "ict"),
     _coverage("landmarks", "youtube68"),
+    Target(
+        name="photos without a face: answered",
+        task="face_quality",
+        sets=(),
+        faceless=True,
+        figure=ShareAnswered(label="usable"),
+        least=_at_most(0.02),
+        goal=_at_most(0.01),
+    ),
+    Target(
+        name="face_quality: true faces lost",
+        task="face_quality",
+        sets=("fairface", "utkface", "celeba", "celebamask_hq"),
+        figure=ShareNotAnswered(label="usable"),
+        least=_at_most(0.02),
+        goal=_at_most(0.01),
+    ),
 )

@@ -53,6 +53,7 @@ class Target:
     figure: Figure
     where: tuple[Condition, ...] = ()  # all of them hold for a face that counts
     in_photo: bool = False  # masks are compared in the photo's pixels, where photos are at hand
+    faceless: bool = False  # photos without a face are sent instead of a set's: how many are answered
     least: Bounds | None = None  # None: no bound
     goal: Bounds | None = None
     open_least: Bounds | None = None  # for what learns from open sources alone; None: not worse than before
