@@ -15,6 +15,7 @@ from tests.helpers import fake_v2_server as fake_v2
 from tests.helpers import requests as asking
 from tests.helpers.faces.labelled_sets import SIZE
 from tests.helpers.networks import standin_network as standin
+from tests.helpers.networks.error_networks import ERRORS, error_checkpoint
 from tests.helpers.paths import ROOT
 from training.contract import make_contract
 from training.data.prepared.face_set import FaceSet, prepared_sets
@@ -65,6 +66,21 @@ def test_the_client_s_answers_are_the_network_s(checkpoint: Path) -> None:
     for name, values in heads.items():
         assert again[name].shape == values.shape
         assert np.abs(again[name].astype(float) - values).max() < 1e-4, name
+
+
+def test_the_client_s_expected_errors_are_the_network_s() -> None:
+    """The same of T_error, of every kind that has one."""
+    checkpoint = error_checkpoint()
+    network = checkpoint.contract
+    crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    heads = torch_predict(ExportWrapper(checkpoint.model, network))(crops)
+    tensors = postprocess_all(network, heads, np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1)))
+    read = contract.parse_contract(network.to_text())
+    again = predictions_of_faces(reading.read_tasks(tensors, tasks=read.tasks, count=3), read)
+    names = [f"{name}_error" for name in ERRORS]
+    assert set(names) == {name for name in again if name.endswith("_error")}
+    for name in names:
+        assert again[name] == pytest.approx(heads[name], rel=1e-5)
 
 
 def test_what_is_served_reaches_what_its_checkpoint_reaches(server: GatewayServer, tmp_path: Path) -> None:
