@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from build.errors import BuildError
+from runtime.answering.quality import check_quality
 from runtime.contract import Contract, InvalidContract
 from runtime.heads import heads_of
 from runtime.image.crops import CROPS
@@ -129,6 +130,7 @@ def _check_heads(contract: Contract, heads: Mapping[str, Head], path: Path) -> N
         for entry in contract.tasks:
             kind_of(entry).check(entry)
         expected = heads_of(contract)
+        check_quality(contract)
     except ValueError as error:
         raise BuildError(f"{path} can't be served, as {error}: {_AGAIN}") from None
     if sorted(expected) != sorted(heads):

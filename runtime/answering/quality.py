@@ -33,13 +33,24 @@ def quality_parameters(contract: Contract) -> dict[str, Parameter]:
     }
 
 
+def check_quality(contract: Contract) -> None:
+    """Raises ValueError where the contract's quality is no probability."""
+    if contract.quality is None:
+        return
+    entry = contract.entry(contract.quality.task)
+    if not kind_of(entry).states_probabilities:
+        raise ValueError(
+            f"quality is the task {entry.name!r}, whose answers of kind {entry.kind} are no probabilities"
+        )
+
+
 class FaceQuality:
-    """The quality of faces, of their heads."""
+    """The quality of faces, of their heads. ValueError as `check_quality`."""
 
     def __init__(self, contract: Contract, quality: QualityEntry) -> None:
+        check_quality(contract)
         entry = contract.entry(quality.task)
         self.head = entry.name  # of which it is read
-        self._kind = kind_of(entry)
         self._label = entry.labels.index(quality.label)
 
     def is_enough(self, heads: Mapping[str, NDArray[Any]], *, minimum: float) -> NDArray[Any]:
@@ -47,4 +58,4 @@ class FaceQuality:
 
         A quality that is not a number leaves nothing out: the network's fault is then seen in the answer.
         """
-        return ~(self._kind.probabilities(heads[self.head])[:, self._label] < minimum)
+        return ~(heads[self.head][:, self._label] < minimum)

@@ -103,14 +103,11 @@ class Kind(HeadKind):
     """A kind of answer. One subclass and instance a module; `runtime.kinds` finds them."""
 
     name: str
+    states_probabilities: bool = False  # its head [B, K] is a probability for each label
     error: HeadKind | None = None  # the head beside, of tasks whose entry has an `error`; None: never one
 
     def check(self, entry: TaskEntry) -> None:
         """Raises ValueError where the entry lacks something that this kind needs to answer."""
-
-    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
-        """The probability of each label [B, K]; ValueError where this kind's heads [B, ...] state none."""
-        raise ValueError(f"an answer of kind {self.name} has no probabilities")
 
 
 def text_tensor(texts: Sequence[str]) -> NDArray[np.object_]:

@@ -15,6 +15,7 @@ from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry, te
 
 class Classes(Kind):
     name = "classes"
+    states_probabilities = True
     low_precision_tolerance = 0.02  # of a probability
 
     def head(self, count: int) -> HeadTensor:
@@ -31,9 +32,6 @@ class Classes(Kind):
     ) -> dict[str, NDArray[Any]]:
         labels = _label_tensor(entry.labels)[head.argmax(axis=-1)]
         return {f"{entry.name}_probabilities": head, f"{entry.name}_label": labels}
-
-    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
-        return head
 
 
 @functools.cache

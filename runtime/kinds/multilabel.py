@@ -5,7 +5,6 @@ Answer of a task T: T_probabilities FP32 [B, K], and T_active BOOL [B, K], proba
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
@@ -14,6 +13,7 @@ from runtime.kinds.base import AnswerTensor, HeadTensor, Kind, PhotoGeometry
 
 class MultiLabel(Kind):
     name = "multilabel"
+    states_probabilities = True
     low_precision_tolerance = 0.02  # of a probability
 
     def head(self, count: int) -> HeadTensor:
@@ -30,9 +30,6 @@ class MultiLabel(Kind):
         self, entry: TaskEntry, head: NDArray[Any], photo: PhotoGeometry
     ) -> dict[str, NDArray[Any]]:
         return {f"{entry.name}_probabilities": head, f"{entry.name}_active": head >= entry.threshold}
-
-    def probabilities(self, head: NDArray[Any]) -> NDArray[np.float32]:
-        return head
 
     def check(self, entry: TaskEntry) -> None:
         if entry.threshold is None:

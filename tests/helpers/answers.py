@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtime.contract import TaskEntry
-from runtime.kinds import kind_of
+from runtime.heads import answer_tensors
 from runtime.kinds.base import AnswerTensor
 
 
 def answers_of(entry: Mapping[str, Any]) -> tuple[AnswerTensor, ...]:
     """The tensors of the answer to the task of this entry."""
-    parsed = TaskEntry.parse(entry, number=0)
-    return kind_of(parsed).answer_tensors(parsed)
+    return answer_tensors(TaskEntry.parse(entry, number=0))
 
 
 def usual_answers_of(entry: Mapping[str, Any]) -> tuple[AnswerTensor, ...]:

@@ -15,7 +15,7 @@ from tests.helpers import requests as asking
 from tests.helpers.answers import usual_answers_of
 
 COLUMNS, ROWS = 8, 5  # more faces than the engine takes in one batch
-ONE_A_PHOTO = ("photo_size", "faces_found", "smallest_face", "contract")
+ONE_A_PHOTO = ("photo_size", "faces_found", "smallest_face", "faces_below_quality", "contract")
 
 
 @pytest.fixture(scope="module")

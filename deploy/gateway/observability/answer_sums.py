@@ -60,7 +60,8 @@ def watched_tensors(contract: str) -> Watched:
     """Of a contract as JSON: the tensors of its answers that are FP32 and have one number for each label.
 
     Those are probabilities, values and angles. Positions have two numbers for a label, and are the photo's
-    rather than the faces'. None of a contract that can't be read, which is logged.
+    rather than the faces'; expected errors are left out, as they have the labels of their tasks. None of a
+    contract that can't be read, which is logged.
     """
     try:
         parsed = Contract.parse(contract)

@@ -15,6 +15,7 @@ import pytest
 from qface_client import ContractError, FaceClient, InvalidInput, NotServed, RequestTimeout, ServerError
 from qface_client.local import LocalFaceClient, LocalTransport
 from qface_client.transports import Infer, ReadModel
+from tests.helpers.networks import standin_network as standin
 from tests.helpers.paths import ROOT
 
 REPOSITORY = ROOT / "var" / "test" / "repository"
@@ -61,6 +62,20 @@ def test_a_network_that_cannot_be_loaded_is_a_failure_of_the_server(tmp_path: Pa
         for call in (client.precision, lambda: client.analyze(PORTRAIT, tasks=["age"])):
             with pytest.raises(ServerError, match=r"can't be loaded .*no model file at"):
                 call()
+
+
+def test_a_network_that_states_errors_and_a_quality_is_answered_as_by_a_server(tmp_path: Path) -> None:
+    contract = standin.stating_errors(standin.contract_of("age", "face_quality"), minimum=0.5)
+    constants = {"age": 31.0, "age_error": 4.5, "face_quality": 0.75}
+    with LocalFaceClient(standin.write(tmp_path / "n.onnx", contract, constants=constants)) as client:
+        (face,) = found = client.analyze(PORTRAIT)
+        assert (face.age.value, face.age.error, face.quality) == (31.0, 4.5, 0.75)
+        assert found.faces_below_quality == 0
+        left_out = client.analyze(PORTRAIT, tasks=["age"], min_quality=0.8)
+        assert (len(left_out), left_out.faces_found, left_out.faces_below_quality) == (0, 1, 1)
+        assert client.analyze_crop(np.zeros((40, 40, 3), np.uint8)).age.error == 4.5
+        with pytest.raises(InvalidInput, match="min_quality"):
+            client.analyze(PORTRAIT, min_quality=2)
 
 
 def test_a_model_that_is_not_there_or_not_to_be_called_is_not_served() -> None:

@@ -15,7 +15,8 @@ from build.serving.served_network import network_of
 from runtime.contract import TaskEntry
 from runtime.detect.blazeface import LOGITS, REGRESSORS
 from runtime.detect.search import USUAL_LIMITS
-from runtime.kinds import kind_of, kinds
+from runtime.heads import answer_tensors, heads_of
+from runtime.kinds import kinds
 
 SHIPPED = sorted(WEIGHTS.parent.glob("*.onnx"))
 # What the document promises to be all that is answered: whoever adds a kind has to look at this.
@@ -42,7 +43,7 @@ def models(graph: Graph, settings: EngineSettings) -> Mapping[str, Model | Ensem
 def is_answer(tensor: Tensor, tasks: Mapping[str, TaskEntry]) -> bool:
     """Whether it is a tensor of a task's answer, of the type and size that its kind declares."""
     for entry in tasks.values():
-        for answer in kind_of(entry).answer_tensors(entry):
+        for answer in answer_tensors(entry):
             if answer.name == tensor.name:
                 dims = (answer.dims, (-1, *answer.dims))  # one face's, or all faces' of a photo
                 return tensor.datatype == answer.datatype and tensor.dims in dims
@@ -55,13 +56,13 @@ def test_every_output_is_an_answer_of_a_known_kind_a_place_or_a_picture_itself(
     assert set(kinds()) == KINDS
     tasks = {entry.name: entry for entry in graph.contract.tasks}
     places = {tensor.name for tensor in (*tensors.DETECTIONS, tensors.CROP_TO_PHOTO, tensors.CONTRACT_HASH)}
+    places.add(tensors.FACES_BELOW_QUALITY.name)  # how many
     places |= {REGRESSORS, LOGITS, tensors.pixels(graph.contract).name}
-    unknown = []
+    heads, unknown = heads_of(graph.contract), []
     for model in models.values():
         for tensor in model.outputs:
             if model.name == "face_engine":
-                entry = tasks[tensor.name]
-                known = kind_of(entry).head(len(entry.labels)).matches(tensor.datatype, tensor.dims)
+                known = heads[tensor.name].tensor.matches(tensor.datatype, tensor.dims)
             else:
                 known = tensor.name in places or is_answer(tensor, tasks)
             if not known:

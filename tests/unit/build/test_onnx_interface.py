@@ -10,7 +10,7 @@ import pytest
 
 from build.errors import BuildError
 from build.onnx_interface import read_graph, select_tasks
-from runtime.contract import Contract
+from runtime.contract import Contract, QualityEntry
 from tests.helpers.networks import standin_network as standin
 from training import tasks
 from training.contract import make_contract
@@ -135,6 +135,17 @@ def test_a_crop_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     other = changed(CONTRACT, crop="oval")
     path = standin.write(tmp_path / "x.onnx", other)
     with pytest.raises(BuildError, match="asks for the crop 'oval', and known are aligned, box"):
+        read_graph(path)
+
+
+def test_a_quality_that_is_no_probability_is_refused(tmp_path: Path) -> None:
+    contract = changed(
+        standin.contract_of("age"), quality=QualityEntry(task="age", label="years", minimum=0.5)
+    )
+    path = standin.write(tmp_path / "x.onnx", contract)
+    with pytest.raises(
+        BuildError, match="quality is the task 'age', whose answers of kind value are no prob"
+    ):
         read_graph(path)
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from deploy.gateway.observability.answer_sums import BLOCK_FACES, AnswerBlock, AnswerSums, watched_tensors
 from deploy.gateway.operation.workers import messages
+from runtime.contract import Contract
+from tests.helpers.networks.standin_network import contract_of, stating_errors
 from tests.helpers.watched_answers import CONTRACT, WATCHED, answer
 
 RANDOM = np.random.default_rng(7)
@@ -29,6 +31,11 @@ def test_what_has_one_number_a_label_is_watched_and_positions_are_not() -> None:
         "turn_angles": "turn",
     }
     assert {tensor.contract for tensor in WATCHED.values()} == {CONTRACT.hash}
+
+
+def test_expected_errors_are_not_counted_as_answers() -> None:
+    contract = Contract.parse(stating_errors(contract_of("age", "face_quality")))
+    assert list(watched_tensors(contract.to_text())) == ["age_value", "face_quality_probabilities"]
 
 
 def test_a_contract_that_can_not_be_read_is_not_watched() -> None:
