@@ -88,15 +88,12 @@ class Rotation(Answer):
         return [cell for label in task.labels for cell in (self.angles[label], errors.get(label))]
 
     def caption(self, name: str) -> list[Row]:
-        angles = (
-            f"{label} {round(degrees):d}{self._spread(label)}°" for label, degrees in self.angles.items()
-        )
-        return [Row(name=plain(name), text="  ".join(angles))]
-
-    def _spread(self, label: str) -> str:
-        """How far from the angle four of five true ones lie at most; "" where no error is stated."""
-        interval = self.interval(label, DRAWN_SHARE)
-        return "" if interval is None else f"±{(interval[1] - interval[0]) / 2:.0f}"
+        """The angles; below them how far from each four of five true ones lie at most, if that is stated."""
+        angles = (f"{label} {round(degrees):d}°" for label, degrees in self.angles.items())
+        rows = [Row(name=plain(name), text="  ".join(angles))]
+        intervals = {label: self.interval(label, DRAWN_SHARE) for label in self.angles}
+        spreads = [f"{label} ±{(ends[1] - ends[0]) / 2:.0f}°" for label, ends in intervals.items() if ends]
+        return [*rows, Row(name="", text="  ".join(spreads))] if spreads else rows
 
     def draw(self, pen: Pen, canvas: Canvas, *, hidden: set[int]) -> None:
         """x to the face's side (red), y to its chin (green), z out of the face (blue); the nearest last.

@@ -171,7 +171,7 @@ def test_numbers_stand_with_their_spread_and_the_legend_says_what_it_is() -> Non
     age = Value(31.2, "years", error=4.4, bounds=BOUNDS)
     assert [row.text for row in (*age.caption("age"), *age.short_caption())] == ["31 ± 7 years"] * 2
     pose = Rotation({"yaw": -4.2, "roll": 0.0}, errors={"yaw": 2.0, "roll": 5.0}, bounds=BOUNDS)
-    assert [row.text for row in pose.caption("pose")] == ["yaw -4±3°  roll 0±8°"]
+    assert [row.text for row in pose.caption("pose")] == ["yaw -4°  roll 0°", "yaw ±3°  roll ±8°"]
     stating = dataclasses.replace(face((1, 1, 9, 9)), answers={"age": age})
     assert [entry.text for entry in legends.entries([stating])] == [
         "± and thin lines: 80% of true values lie within"
