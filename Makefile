@@ -242,8 +242,14 @@ weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=
 		--set init=$(RUNS)/$(NETWORK)-encoder/model.safetensors
 	$(FULL) -m training.train.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
 		--output weights/$(NETWORK).safetensors
+	$(FULL) -m training.train.errors weights/$(NETWORK).safetensors --data $(DATA) \
+		--output weights/$(NETWORK).safetensors
 	$(FULL) -m build.stages.export weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
 	$(FULL) -m build.config --write
+
+.PHONY: errors
+errors: .venv/.made ## teach weights how far their answers may be off, from held-out faces (DATA, WEIGHTS): minutes; a table
+	$(FULL) -m training.train.errors weights/$(NETWORK).safetensors --data $(DATA) --output $(RUNS)/$(NETWORK)-errors.safetensors $(ARGS)
 
 .PHONY: train
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)

@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Callable, Sequence
 
+import torch
+
 from training.kinds import kind_of
 from training.models.attention import DecoderBlock, FusionBlock
 from training.models.config import NetworkConfig
@@ -93,7 +95,8 @@ def _with_queries(config: QFaceConfig, encoder: TimmEncoder) -> QFace:
         )
         for group in later
     ]
-    error_heads = _error_heads(config) if config.errors else None  # last: the rest gets the same numbers
+    with torch.random.fork_rng(devices=[]):  # whatever is drawn after is the same without errors
+        error_heads = _error_heads(config) if config.errors else None
     return QFace(
         config=config,
         tasks=tuple(itertools.chain(*config.groups)),

@@ -53,6 +53,12 @@ class ErrorHeads(nn.Module):
         self.by_task = nn.ModuleDict(heads)
         self.requires_grad_(False)
 
+    def head(self, task: str) -> ErrorHead:
+        """The head of one of `tasks`."""
+        head = self.by_task[task]
+        assert isinstance(head, ErrorHead)
+        return head
+
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Query features [B, Q, D] by task -> expected errors [B, K] by task."""
         return {name: self.by_task[name](features[name].detach()) for name in self.tasks}
