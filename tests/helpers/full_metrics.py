@@ -34,6 +34,7 @@ def full_page() -> str:
     metrics, watched = Metrics(), _Watched()
     metrics.watch(watched, watched, watched, spans=watched, certificate_expiry=lambda: 1e9)
     metrics.answered(block(faces=50))
+    metrics.left_out("m", 1)
     metrics.refused("m", "overload")
     metrics.event("repaired")
     for ending in Ending:
