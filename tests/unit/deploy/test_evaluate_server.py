@@ -93,6 +93,11 @@ def test_beside_what_is_served_stands_the_checkpoint_that_it_came_from(
     aside = ["--output", str(tmp_path / "aside")]
     assert evaluate_server.main([*aside, "--weights", "weights/qface-tiny-open.onnx"]) == 0
     assert asked[-1][-2:] == ["--beside", "weights/qface-tiny-open.safetensors"]
+    words = [*aside, "--measure", "targets", "--weights", "weights/qface-tiny-open.onnx"]
+    assert evaluate_server.main(words) == 0
+    assert asked[-1][1:4] == ["-m", "training.evaluation.targets", "grpc://localhost:1"]
+    assert asked[-1][-2:] == ["--name", "qface-tiny-open"]  # and no checkpoint beside it
+    assert str(tmp_path / "var" / "targets.json") in asked[-1]
     standin.write(tmp_path / "x.onnx", standin.contract_of(*TASKS))
     assert evaluate_server.main([*aside, "--weights", str(tmp_path / "x.onnx")]) == 0
     assert "--beside" not in asked[-1]
