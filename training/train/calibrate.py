@@ -70,7 +70,7 @@ def calibrated(checkpoint: Checkpoint, sets: Sequence[FaceSet]) -> Checkpoint:
         raise ValueError(f"a {type(model).__name__} has no queries to calibrate: give a Q-Face checkpoint")
     for faces in sets:
         derive(faces, [task.name for task in calibrating])
-    trusted = {task.name: _most_trusted(task, sets) for task in calibrating}
+    trusted = {task.name: most_trusted(task, sets) for task in calibrating}
     needed = {faces.name: faces for found in trusted.values() for faces in found}
     if not needed:
         raise ValueError("none of these faces is labelled for a task with probabilities: name other sets")
@@ -132,7 +132,7 @@ def _fold(model: FaceNetwork, fits: Mapping[str, Fit]) -> None:
             rows.bias.copy_(rows.bias * scale + shift)
 
 
-def _most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
+def most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
     """The sets with labels of a task from its most trusted origin."""
     labelled = [faces for faces in sets if task.name in faces.columns]
     origins = [_origin(task, faces) for faces in labelled]

@@ -291,3 +291,17 @@ def test_what_can_not_be_fitted_is_refused_in_one_sentence_and_writes_nothing(
 
 def test_the_card_can_be_written_as_json(written: pathlib.Path) -> None:
     assert json.dumps(load_checkpoint(written).card)
+
+
+def test_people_s_labels_decide_how_an_error_is_read_before_a_teacher_s(
+    base: Checkpoint, data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "_STEPS", 1)
+    people, taught = (FaceSet(data / "made", holdout_fraction=0.6, held_out=True) for _ in range(2))
+    taught.name = "taught"
+    taught.manifest["labelled_by"] = {"age": "a network"}
+    taught.columns["age"] = np.asarray(taught.columns["age"] + 500, np.float32)  # far off, all of them
+    result, _ = with_error_heads(base, [people, taught], tasks=["age"], draws=0, limit=200, seed=0)
+    measured = result.card["errors"]["age"]["measured"]
+    assert measured["made"]["coverage"] == pytest.approx(SHARES, abs=0.1)
+    assert measured["taught"]["coverage"][0] == 0

@@ -16,6 +16,7 @@ from training.models import Checkpoint, QFace, build_qface
 from training.models.checkpoint import round_to_half
 from training.models.qface.error_heads import ErrorHead
 from training.task_type import Task
+from training.train.calibrate import most_trusted
 from training.train.errors.coverage import Coverage, coverage, measured_within
 from training.train.errors.fit import fit_head
 from training.train.errors.observations import CHECK, FIT, MEASURE, Observations, harder, observe
@@ -76,7 +77,8 @@ def with_error_heads(
     within, rows = dict(_old_within(checkpoint)), list[Coverage]()
     card = dict(checkpoint.card.get("errors", {}))
     for name in names:
-        within[name], measured = _measured(name, heads[name], observed[name], sets)
+        task = next(task for task in chosen if task.name == name)
+        within[name], measured = _measured(task, heads[name], observed[name], sets)
         card[name] = {"within": within[name], "measured": {row.faces: row.to_json() for row in measured}}
         rows += measured
     return dataclasses.replace(
@@ -133,18 +135,26 @@ def _with_fresh_heads(model: QFace, names: Sequence[str], *, seed: int) -> QFace
 
 
 def _measured(
-    task: str, head: ErrorHead, observed: Observations, sets: Sequence[FaceSet]
+    task: Task, head: ErrorHead, observed: Observations, sets: Sequence[FaceSet]
 ) -> tuple[Within, list[Coverage]]:
-    """How errors are to be read, by crops as they are served; and what they are worth, set by set."""
+    """How errors are to be read, by crops as they are served; and what they are worth, set by set.
+
+    Read by people's labels where enough of those faces have some, else by a teacher's, or by all.
+    """
     rest = observed.where(observed.parts == MEASURE)
     served = rest.where(rest.as_served)
-    within = measured_within(served, _expected(head, served))
+    trusted = [number for number, faces in enumerate(sets) if faces in most_trusted(task, sets)]
+    read_by = served.where(np.isin(served.sets, trusted))
+    if len(read_by.parts) < _FEWEST:
+        read_by = served
+    within = measured_within(read_by, _expected(head, read_by))
     rows = []
     for number, faces in enumerate(sets):
         for as_served, name in ((True, faces.name), (False, f"{faces.name}, degraded")):
             part = rest.where((rest.sets == number) & (rest.as_served == as_served))
             if len(part.parts):
-                rows.append(coverage(part, _expected(head, part), within=within, task=task, faces=name))
+                expected = _expected(head, part)
+                rows.append(coverage(part, expected, within=within, task=task.name, faces=name))
     return within, rows
 
 
