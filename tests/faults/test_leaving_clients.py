@@ -48,7 +48,7 @@ def test_clients_that_leave_every_ensemble_cost_nobody_an_answer(
     after = Page.of(gateway).by("model", ABANDONED)
     abandoned = {name: after.get(name, 0) - before.get(name, 0) for name in samples.ensembles}
     print(f"{leave.__name__}: {left} left, {abandoned} of them while Triton worked; {load.summary}")
-    assert sum(map(bool, abandoned.values())) > len(abandoned) / 4, abandoned
+    assert any(abandoned.values()), abandoned
 
 
 def test_what_was_abandoned_gives_its_place_back(gateway: GatewayServer) -> None:

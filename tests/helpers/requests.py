@@ -55,10 +55,16 @@ def ask_about_face(
 
 
 def ask_about_photo(
-    client: Any, image: bytes, *, model: str = "photo_analysis", outputs: list[str] | None = None
+    client: Any,
+    image: bytes,
+    *,
+    model: str = "photo_analysis",
+    outputs: list[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The answer about a whole encoded photo."""
-    return ask(client, model, outputs=outputs, image=np.frombuffer(image, dtype=np.uint8))
+    pixels = np.frombuffer(image, dtype=np.uint8)
+    return ask(client, model, outputs=outputs, parameters=parameters, image=pixels)
 
 
 def engine_counts(client: Any) -> tuple[int, int]:

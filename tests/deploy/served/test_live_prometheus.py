@@ -26,6 +26,7 @@ EVENTFUL = {
     "qface_gateway_certificate_expiry_seconds",
     "qface_gateway_client_requests_total",
     "qface_gateway_events_total",
+    "qface_gateway_faces_below_quality_total",
     "qface_gateway_spans_total",
 }
 # Empty while all is well.

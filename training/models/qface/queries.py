@@ -104,21 +104,25 @@ class QueryGroup(nn.Module):
         scalars = [task for task in self.tasks if kind_of(task).query_answer is QueryAnswer.NUMBER]
         answers: dict[str, Tensor] = {}
         if self.weight is not None and self.bias is not None:
-            # One product for all of them; nothing is moved where there is no other kind.
-            counts = [self._logits[task.name] for task in scalars]
-            only = len(scalars) == len(self.tasks) and set(counts) == {1}
-            read = [
-                parts[task.name] if count == 1 else parts[task.name].repeat_interleave(count, dim=1)
-                for task, count in zip(scalars, counts, strict=True)
-            ]
-            chosen = features if only else torch.cat(read, dim=1)
-            logits = products(chosen * self.weight) + self.bias
-            split = torch.split(
-                logits,
-                [task.queries * count for task, count in zip(scalars, counts, strict=True)],
-                dim=1,
-            )
-            answers |= {task.name: part for task, part in zip(scalars, split, strict=True)}
+            row_of = self.rows_by_task()["weight"]
+            single = [task for task in scalars if self._logits[task.name] == 1]
+            if single:
+                # One product for all of them; nothing is moved where there is no other kind.
+                only = len(single) == len(self.tasks)
+                chosen = features if only else torch.cat([parts[task.name] for task in single], dim=1)
+                weight: Tensor = self.weight
+                bias: Tensor = self.bias
+                if len(single) < len(scalars):
+                    weight = torch.cat([weight[row_of[task.name]] for task in single])
+                    bias = torch.cat([bias[row_of[task.name]] for task in single])
+                logits = products(chosen * weight) + bias
+                split = torch.split(logits, [task.queries for task in single], dim=1)
+                answers |= {task.name: part for task, part in zip(single, split, strict=True)}
+            for task in scalars:
+                if task not in single:  # the levels of a query are rows behind each other
+                    levels = torch.unflatten(self.weight[row_of[task.name]], 0, (task.queries, -1))
+                    logits = products(parts[task.name].unsqueeze(2) * levels).flatten(1)
+                    answers[task.name] = logits + self.bias[row_of[task.name]]
         first = 0
         for task in self.tasks:
             answer = kind_of(task).query_answer
