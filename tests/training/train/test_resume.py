@@ -81,6 +81,36 @@ def _assert_same_weights(run: pathlib.Path, unbroken: pathlib.Path) -> None:
     assert all(torch.equal(tensor, found[name]) for name, tensor in kept.items())
 
 
+def _started(
+    arguments: list[str], *, log: pathlib.Path, run: pathlib.Path, steps: int
+) -> "subprocess.Popen[bytes]":
+    """The command in a process group of its own, which has done so many steps."""
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training.train.finetune", *arguments],
+            cwd=ROOT,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    lines = run / "progress.jsonl"
+    deadline = time.monotonic() + 300
+    while not lines.exists() or len(lines.read_text().splitlines()) < steps:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.005)
+    return process
+
+
+def test_a_signal_to_the_whole_group_stops_no_batches_before_the_state_is_saved(data: pathlib.Path) -> None:
+    """As systemd, torchrun and a terminal send it."""
+    run, log = data / "group", data / "group.log"
+    process = _started(_arguments(data, run, "workers=1"), log=log, run=run, steps=1)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=120) == 128 + signal.SIGTERM, log.read_text()
+    assert 0 < load_state(run / "last.pt")["step"] < STEPS
+
+
 def test_killed_at_a_random_step_it_ends_in_the_same_weights(
     data: pathlib.Path, unbroken: pathlib.Path
 ) -> None:
@@ -88,23 +118,14 @@ def test_killed_at_a_random_step_it_ends_in_the_same_weights(
     step = random.randrange(1, STEPS - 1)
     # Batches drawn by a process of their own, which is killed with its parent.
     arguments = _arguments(data, run, "workers=1")
-    log = data / "killed.log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "training.train.finetune", *arguments], cwd=ROOT, stdout=sink, stderr=sink
-        )
-    lines = run / "progress.jsonl"
-    deadline = time.monotonic() + 300
-    while not lines.exists() or len(lines.read_text().splitlines()) < step:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.005)
+    process = _started(arguments, log=data / "killed.log", run=run, steps=step)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (run / "model.safetensors").exists()
     assert _train(arguments) == 0
     _assert_same_weights(run, unbroken)
     # What was done twice is told once.
+    lines = run / "progress.jsonl"
     told = [json.loads(line)["step"] for line in lines.read_text().splitlines()]
     assert told == list(range(1, STEPS + 1)), f"killed after step {step}"
 

@@ -6,6 +6,15 @@ from collections.abc import Iterator
 from types import FrameType
 
 
+def leave_signals_to_the_run(_worker: int) -> None:
+    """For processes that draw batches: a signal to the whole group ends them no sooner than the run.
+
+    systemd, torchrun and a terminal's Ctrl-C signal the group. A run whose batches stop can't save its state.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopSignals:
     """Notes the signals that shall stop a run. `received` is the last one's number; 0: none."""
 

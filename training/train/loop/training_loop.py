@@ -31,7 +31,7 @@ from training.train.loop.non_finite import faces_behind
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.progress import Progress
 from training.train.loop.run_state import differences, identity_of, load_state, save_state
-from training.train.loop.signals import StopSignals
+from training.train.loop.signals import StopSignals, leave_signals_to_the_run
 from training.train.objectives.objective import Objective, StepData
 
 
@@ -273,6 +273,7 @@ class TrainingLoop:
             batch_size=None,
             sampler=range(self.step, self.optimisation.steps),
             num_workers=self.optimisation.workers,
+            worker_init_fn=leave_signals_to_the_run,
             pin_memory=self.where.device.type == "cuda",
         )
         try:
