@@ -235,13 +235,27 @@ train weights: export GLIBC_TUNABLES ?= $(subst $() ,:,$(addprefix glibc.malloc.
 
 # Each step goes on where it was stopped. model_repository/ is written for the ten-task network alone.
 RUNS ?= var/weights
+# Photos without a face: which crops can be analysed is learned from them and faces made worse (face_quality).
+NOFACES ?=
+# From a calibrated checkpoint $(1) to $(2), which also answers face_quality and has its minimum.
+define learn_quality
+$(FULL) -m training.data.quality_set $(1) --data $(DATA) --backgrounds $(NOFACES) --output $(DATA)
+	$(FULL) -m training.train.extend $(1) --task face_quality --data $(DATA) --sets face_quality \
+		--run $(RUNS)/$(NETWORK)-quality --set steps=600 --set sources.face_quality.batch=48
+	$(FULL) -m training.train.calibrate $(RUNS)/$(NETWORK)-quality/model.safetensors --data $(DATA) --sets face_quality \
+		--output $(RUNS)/$(NETWORK)-quality/calibrated.safetensors
+	$(FULL) -m training.evaluation.quality $(RUNS)/$(NETWORK)-quality/calibrated.safetensors --data $(DATA) \
+		--nofaces $(NOFACES) --output $(2)
+endef
 .PHONY: weights
-weights: .venv/.made ## train what ships anew from prepared data (DATA, WEIGHTS=tiny or open): hours
+weights: .venv/.made ## train what ships anew from prepared data (DATA, NOFACES, WEIGHTS=tiny or open): hours
+	@[ -n "$(NOFACES)" ] || { echo "make weights wants photos without a face, to learn which crops show none: NOFACES=DIR" >&2; exit 2; }
 	$(FULL) -m training.train.finetune $(RUN)_encoder --data $(DATA) --run $(RUNS)/$(NETWORK)-encoder $(ARGS)
 	$(FULL) -m training.train.finetune $(RUN) --data $(DATA) --run $(RUNS)/$(NETWORK) $(ARGS) \
 		--set init=$(RUNS)/$(NETWORK)-encoder/model.safetensors
 	$(FULL) -m training.train.calibrate $(RUNS)/$(NETWORK)/model.safetensors --data $(DATA) \
-		--output weights/$(NETWORK).safetensors
+		--output $(RUNS)/$(NETWORK)/calibrated.safetensors
+	$(call learn_quality,$(RUNS)/$(NETWORK)/calibrated.safetensors,weights/$(NETWORK).safetensors)
 	$(FULL) -m training.train.errors weights/$(NETWORK).safetensors --data $(DATA) \
 		--output weights/$(NETWORK).safetensors
 	$(FULL) -m build.stages.export weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
