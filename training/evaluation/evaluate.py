@@ -186,16 +186,8 @@ def _fits_thresholds(evaluated: EvaluatedTask, faces: FaceSet) -> bool:
     return kind.threshold is not None and kind.labelled(evaluated.task, faces)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
-    from training.evaluation.report import as_json, as_markdown, write_text
-
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.evaluate",
-        description=__doc__.partition("\n\n")[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_measured(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that measures a network: which one, on which faces."""
     parser.add_argument("network", help=f"a checkpoint, a .onnx file, or {SERVER}host:port")
     parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
     parser.add_argument("--sets", help="only these, separated by commas")
@@ -206,6 +198,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SET=DIR",
         help="ask a server about these sets' photos, in the folders that they were prepared from",
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    from training.evaluation.report import as_json, as_markdown, write_text
+
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.evaluate",
+        description=__doc__.partition("\n\n")[0],
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_measured(parser)
     parser.add_argument("--beside", metavar="NETWORK", help="another one, measured on the same faces' crops")
     parser.add_argument(
         "--groups",

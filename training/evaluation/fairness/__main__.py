@@ -22,10 +22,11 @@ from pathlib import Path
 
 from training.data.prepared.face_set import prepared_sets
 from training.data.sample import SPLITS
+from training.evaluation.evaluate import add_measured
 from training.evaluation.fairness.measure import Answered, measured_groups
 from training.evaluation.fairness.report import Limit, as_json, as_markdown, exceeded
 from training.evaluation.metric_accumulator import Bootstrap
-from training.evaluation.predictors import SERVER, load_predictor, photo_analysis
+from training.evaluation.predictors import load_predictor, photo_analysis
 from training.evaluation.report import write_text
 from training.evaluation.served_photos import set_photos
 from training.evaluation.subgroups import check_subgroup_tasks
@@ -89,17 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("network", help=f"a checkpoint, a .onnx file, or {SERVER}host:port")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--sets", help="only these, separated by commas")
+    add_measured(parser)
     parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument(
-        "--photos",
-        nargs="+",
-        default=[],
-        metavar="SET=DIR",
-        help="ask a server about these sets' photos, in the folders that they were prepared from",
-    )
     parser.add_argument("--groups", default=GROUPS, help="tasks whose labels make the groups (%(default)s)")
     parser.add_argument("--smallest", type=int, default=30, help="faces of groups that decide (%(default)s)")
     parser.add_argument(

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.prepared.face_set import prepared_sets
+from training.evaluation.evaluate import add_measured
 from training.evaluation.metric_accumulator import Bootstrap
-from training.evaluation.predictors import SERVER, load_predictor, photo_analysis
+from training.evaluation.predictors import load_predictor, photo_analysis
 from training.evaluation.report import write_text
 from training.evaluation.results import Estimate
 from training.evaluation.served_photos import set_photos
@@ -85,16 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("network", help=f"a checkpoint, a .onnx file, or {SERVER}host:port")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--sets", help="only these, separated by commas")
-    parser.add_argument(
-        "--photos",
-        nargs="+",
-        default=[],
-        metavar="SET=DIR",
-        help="ask a server about these sets' photos, in the folders that they were prepared from",
-    )
+    add_measured(parser)
     parser.add_argument("--no-faces", type=Path, metavar="DIR", help="photos without a face, for a server")
     parser.add_argument("--beside", metavar="NETWORK", help="the old one, or the file of its --json")
     parser.add_argument("--minima", choices=MINIMA, default="full", help="which bounds hold (%(default)s)")
