@@ -204,7 +204,7 @@ class Mask(Kind):
         return np.where(inside & (found != OUTSIDE), found, np.uint8(0))
 
     def client_answer_in_photo(self, answer: Any, *, width: int, height: int) -> NDArray[Any]:
-        """The first class where the answer's own crop or the photo ends before."""
+        """The first class where the answer does not reach."""
         from qface_client.results import OUTSIDE
 
         ids = answer.in_photo(width, height)

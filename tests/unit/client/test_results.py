@@ -155,7 +155,7 @@ def test_a_mask_in_the_photo_has_each_pixel_s_nearest_class(degrees: float) -> N
         [[3 * math.cos(turn), -3 * math.sin(turn), 20], [3 * math.sin(turn), 3 * math.cos(turn), 25]],
         np.float32,
     )
-    found = Mask(ids, ("a", "b", "c"), to_photo).in_photo(60, 50)
+    found = Mask(ids, ("a", "b", "c"), to_photo).in_photo(60, 50, margin=0)
     assert found.shape == (50, 60)
     back = np.linalg.inv(np.vstack([to_photo.astype(np.float64), [0, 0, 1]]))
     for _ in range(300):
@@ -163,6 +163,32 @@ def test_a_mask_in_the_photo_has_each_pixel_s_nearest_class(degrees: float) -> N
         column, row = (math.floor(place + 0.5) for place in (back @ [x, y, 1])[:2])
         inside = 0 <= column < 9 and 0 <= row < 12
         assert found[y, x] == (ids[row, column] if inside else OUTSIDE), (x, y)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 200])
+def test_beyond_its_crop_a_mask_goes_on_with_the_nearest_class(degrees: float) -> None:
+    ids = np.random.default_rng(1).integers(0, 3, (10, 20), dtype=np.uint8)
+    turn = math.radians(degrees)
+    turned = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    # The crop's middle is the photo's.
+    to_photo = np.column_stack([turned, [39.5, 39.5] - turned @ [9.5, 4.5]]).astype(np.float32)
+    found = Mask(ids, ("a", "b", "c"), to_photo).in_photo(80, 80, margin=0.5)
+    back = np.linalg.inv(np.vstack([to_photo.astype(np.float64), [0, 0, 1]]))
+    reached = 0
+    for x, y in np.random.default_rng(2).integers(0, 80, (600, 2)).tolist():
+        column, row = (math.floor(place + 0.5) for place in (back @ [x, y, 1])[:2])
+        within = -10 <= column < 30 and -5 <= row < 15
+        nearest = ids[min(max(row, 0), 9), min(max(column, 0), 19)]
+        assert found[y, x] == (nearest if within else OUTSIDE), (x, y)
+        reached += within and not (0 <= column < 20 and 0 <= row < 10)
+    assert reached > 20
+
+
+@pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
+def test_a_mask_goes_on_by_a_part_of_its_side(margin: float) -> None:
+    mask = Mask(np.zeros((4, 4), np.uint8), ("a",), np.eye(3, dtype=np.float32)[:2])
+    with pytest.raises(ValueError, match="take 0 or more"):
+        mask.in_photo(4, 4, margin=margin)
 
 
 def test_a_mask_beside_the_photo_reaches_none_of_it() -> None:
