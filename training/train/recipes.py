@@ -30,16 +30,16 @@ _FIRST_SETS = (
     Source(name="ict", batch=16),
 )
 _TEN_TASK_SETS = (
-    Source(name="fairface", batch=24, surround=True, balance=_BY_AGE),
+    Source(name="fairface", batch=26, surround=True, balance=_BY_AGE),
     Source(name="utkface", batch=12, surround=True, balance=_BY_AGE),
     Source(name="celeba", batch=12),
-    Source(name="ferplus", batch=24, surround=True, balance=_BY_EXPRESSION),
-    Source(name="celebamask_hq", batch=8),
-    Source(name="youtube68", batch=6),
+    Source(name="ferplus", batch=18, surround=True, balance=_BY_EXPRESSION),
+    Source(name="celebamask_hq", batch=14),
+    Source(name="youtube68", batch=8),
     Source(name="ict", batch=10),
 )
 _BY_DISTRIBUTION = {"age": "label_distribution"}
-_WEIGHTS = {"action_units": 2.0, "attributes": 2.0, "head_pose": 2.0}
+_WEIGHTS = {"action_units": 2.0, "attributes": 2.0, "head_pose": 2.0, "parsing": 2.0}
 _RECOGNISER = Distillation(path="data/teachers/face_api", weight=2.0, without=("ict",))
 
 

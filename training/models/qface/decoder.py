@@ -39,6 +39,7 @@ class QueryDecoder(QueryGroup):
     ) -> None:
         super().__init__(tasks=tasks, width=width, pixel_decoder=pixel_decoder, distributions=distributions)
         self.blocks = nn.ModuleList(blocks)
+        self._drops = any(block.drop_path.drop_prob for block in blocks)
         self.norm = nn.LayerNorm(width) if final_norm else nn.Identity()
 
     def forward(
@@ -58,8 +59,8 @@ class QueryDecoder(QueryGroup):
         """
         groups: list[QueryGroup] = [self, *extensions]
         # Until they have seen a face, the queries are the same for all: the first self-attention is done
-        # once, and is a constant in an export. In training, stochastic depth makes it each face's own.
-        batch = features.shape[0] if self.training else 1
+        # once, and is a constant in an export. Stochastic depth makes it each face's own.
+        batch = features.shape[0] if self.training and self._drops else 1
         states = [group.queries.expand(batch, -1, -1) for group in groups]
         attention: Tensor | None = None
         for number, block in enumerate(self.blocks):
