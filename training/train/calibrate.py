@@ -39,7 +39,7 @@ from training.train.run_options import take_cores
 
 _BATCH = 64
 _FOLDS = 5
-_ORIGINS = ("human", "teacher", "render")  # who labelled, the most trusted first
+ORIGINS = ("human", "teacher", "render")  # who labelled, the most trusted first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,18 +132,18 @@ def _fold(model: FaceNetwork, fits: Mapping[str, Fit]) -> None:
             rows.bias.copy_(rows.bias * scale + shift)
 
 
-def most_trusted(task: Task, sets: Sequence[FaceSet]) -> list[FaceSet]:
-    """The sets with labels of a task from its most trusted origin."""
+def most_trusted(task: Task, sets: Sequence[FaceSet], *, origins: Sequence[str] = ORIGINS) -> list[FaceSet]:
+    """The sets with labels of a task from its most trusted origin, in the order of `origins`."""
     labelled = [faces for faces in sets if task.name in faces.columns]
-    origins = [_origin(task, faces) for faces in labelled]
-    return [faces for faces, origin in zip(labelled, origins, strict=True) if origin == min(origins)]
+    found = [origins.index(_origin(task, faces)) for faces in labelled]
+    return [faces for faces, origin in zip(labelled, found, strict=True) if origin == min(found)]
 
 
-def _origin(task: Task, faces: FaceSet) -> int:
+def _origin(task: Task, faces: FaceSet) -> str:
     source = task.derived_from[0] if task.derived_from is not None else ""
     labelled_by: Mapping[str, str] = faces.manifest.get("labelled_by", {})
-    origin = labelled_by.get(task.name, labelled_by.get(source, _ORIGINS[0]))
-    return _ORIGINS.index(origin) if origin in _ORIGINS else _ORIGINS.index("teacher")
+    origin = labelled_by.get(task.name, labelled_by.get(source, ORIGINS[0]))
+    return origin if origin in ORIGINS else "teacher"
 
 
 def _logits(model: FaceNetwork, faces: FaceSet) -> dict[str, Tensor]:

@@ -293,12 +293,14 @@ def test_the_card_can_be_written_as_json(written: pathlib.Path) -> None:
     assert json.dumps(load_checkpoint(written).card)
 
 
-def test_people_s_labels_decide_how_an_error_is_read_before_a_teacher_s(
-    base: Checkpoint, data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trusted", ["human", "render"])
+def test_people_s_and_exact_labels_decide_how_an_error_is_read_before_a_teacher_s(
+    trusted: str, base: Checkpoint, data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit, "_STEPS", 1)
     people, taught = (FaceSet(data / "made", holdout_fraction=0.6, held_out=True) for _ in range(2))
     taught.name = "taught"
+    people.manifest["labelled_by"] = {"age": trusted}
     taught.manifest["labelled_by"] = {"age": "a network"}
     taught.columns["age"] = np.asarray(taught.columns["age"] + 500, np.float32)  # far off, all of them
     result, _ = with_error_heads(base, [people, taught], tasks=["age"], draws=0, limit=200, seed=0)

@@ -24,6 +24,8 @@ from training.train.recipes import RECIPES
 
 _FEWEST = 20  # faces to measure on: a 95 % range wants that many
 _FEWEST_TO_FIT = 10
+# Whose labels decide how far an answer may be off: a teacher's share its errors, a render's are exact.
+_ORIGINS = ("human", "render", "teacher")
 
 
 def with_error_heads(
@@ -139,11 +141,13 @@ def _measured(
 ) -> tuple[Within, list[Coverage]]:
     """How errors are to be read, by crops as they are served; and what they are worth, set by set.
 
-    Read by people's labels where enough of those faces have some, else by a teacher's, or by all.
+    Read by the labels of the first of _ORIGINS that has some, where enough of those faces have them; else by
+    all.
     """
     rest = observed.where(observed.parts == MEASURE)
     served = rest.where(rest.as_served)
-    trusted = [number for number, faces in enumerate(sets) if faces in most_trusted(task, sets)]
+    trusted_sets = most_trusted(task, sets, origins=_ORIGINS)
+    trusted = [number for number, faces in enumerate(sets) if faces in trusted_sets]
     read_by = served.where(np.isin(served.sets, trusted))
     if len(read_by.parts) < _FEWEST:
         read_by = served
