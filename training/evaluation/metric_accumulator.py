@@ -121,8 +121,7 @@ class MetricAccumulator:
         numbers = self._numbers(values, labels)
         if self.evaluated.error is not None:
             expected = checked_errors(self.evaluated, predictions, faces=faces, indices=indices)[known]
-            distances = kind.distances(self.evaluated, values, labels)
-            numbers |= error_statistics(distances, expected)
+            numbers |= error_statistics(kind.ranges_of(self.evaluated, values, labels), expected)
         self._parts[0].append(numbers)
         for constant, parts in zip(self._constants, self._parts[1:], strict=True):
             parts.append(self._numbers(np.broadcast_to(constant, (len(labels), *constant.shape)), labels))

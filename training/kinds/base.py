@@ -269,12 +269,13 @@ class Kind(abc.ABC):
 
     # How far an answer may be off -----------------------------------------------------------------------
 
-    def distances(
+    def ranges_of(
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """[N, E]: how far answers are off, in the unit and the order of T_error; NaN where nobody knows.
+        """How far the truth lies from answers (`answer_shape`), by labels as a set stores them.
 
-        ValueError for a kind without expected errors.
+        [N, E, 2], as `error_ranges` gives of a step's targets; in the order of T_error. ValueError for a kind
+        without expected errors.
         """
         raise ValueError(f"answers of the kind {self.name} have no expected error")
 

@@ -149,7 +149,7 @@ class Points(Kind):
 
     def per_face(self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]) -> PerFace:
         true = labels * evaluated.input_size - 0.5  # from parts of the crop to pixels
-        errors = self.distances(evaluated, answers, labels)
+        errors = self.ranges_of(evaluated, answers, labels)[..., 0]
         error, known = mean_of_rows(errors), ~np.isnan(errors)[..., None]
         least, most = np.where(known, true, np.inf).min(axis=1), np.where(known, true, -np.inf).max(axis=1)
         by_box = ratio(error, np.sqrt(np.prod(most - least, axis=1)))
@@ -172,12 +172,10 @@ class Points(Kind):
             "box_normalized_error": mean(weights, faces["by_box"]),
         }
 
-    def distances(
+    def ranges_of(
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """[N, K] in the crop's pixels."""
-        true = labels * evaluated.input_size - 0.5
-        return np.asarray(np.linalg.norm(answers - true, axis=2), np.float64)
+        return self.error_ranges(evaluated.task, answers, labels, input_size=evaluated.input_size)
 
     def kept(self, evaluated: "EvaluatedTask", faces: PerFace) -> NDArray[np.float64]:
         """A half for a mean error of a tenth of the reference (Task.error_reference)."""

@@ -165,11 +165,12 @@ class Rotation(Kind):
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # always yaw, pitch, roll
 
-    def distances(
+    def ranges_of(
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """[N, 3] degrees of yaw, pitch and roll."""
-        return np.asarray(self.per_face(evaluated, answers, labels)["error"], np.float64)
+        """Of yaw, pitch and roll."""
+        apart = _turned(labels - angles_from_rotation(answers))
+        return np.stack([apart, apart], axis=2)
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (3, 3)

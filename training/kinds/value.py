@@ -197,11 +197,10 @@ class Value(Kind):
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # the last axis is an interval's
 
-    def distances(
+    def ranges_of(
         self, evaluated: "EvaluatedTask", answers: NDArray[Any], labels: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """[N, 1] in the task's unit, to the nearest point of a label's interval."""
-        return np.asarray(self.per_face(evaluated, answers, labels)["error"][:, None], np.float64)
+        return self.error_ranges(evaluated.task, answers, labels, input_size=evaluated.input_size)
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (1,)

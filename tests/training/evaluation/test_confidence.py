@@ -39,20 +39,37 @@ def test_a_share_between_the_contract_s_has_a_factor_between_theirs() -> None:
 def test_intervals_of_honest_errors_cover_what_they_promise() -> None:
     rng = np.random.default_rng(0)
     expected = rng.uniform(1, 9, (4000, 2))
-    distances = rng.exponential(expected)
-    distances[:1000, 1] = np.nan  # nobody knows
+    errors = rng.exponential(expected)
+    errors[:1000, 1] = np.nan  # nobody knows
+    ranges = np.stack([errors, errors], axis=2)
     honest = ErrorBounds(
         unit="years", within=tuple((share, float(-np.log1p(-share))) for share in (0.3, 0.9))
     )
-    faces = error_statistics(distances, expected)
+    faces = error_statistics(ranges, expected)
     found = {name: values[0] for name, values in confidence_values(honest, faces, np.ones((1, 4000))).items()}
     for level in (50, 80, 95):
         assert found[f"interval_coverage_{level}"] == pytest.approx(level / 100, abs=0.02)
-    known = expected[~np.isnan(distances)].mean()
+    known = expected[~np.isnan(errors)].mean()
     assert found["interval_width_80"] == pytest.approx(-2 * np.log(0.2) * known, rel=1e-6)
     assert 0.2 < found["error_rank_correlation"] < 0.8
     with pytest.raises(ValueError, match="for 3 numbers of a face and not for 2"):
-        error_statistics(distances, np.ones((4000, 3)))
+        error_statistics(ranges, np.ones((4000, 3)))
+
+
+def test_a_label_that_leaves_a_range_is_no_exact_one_at_its_nearest_end() -> None:
+    """Intervals hold what they promise of the truths in a decade, not of its nearest edge."""
+    rng = np.random.default_rng(0)
+    truth = rng.laplace(0, 5.0, 4000)
+    low = np.floor(truth / 10) * 10
+    ranges = np.stack([low, low + 10], axis=1)[:, None]
+    honest = ErrorBounds(
+        unit="years", within=tuple((share, float(-np.log1p(-share))) for share in (0.3, 0.9))
+    )
+    faces = error_statistics(ranges, np.full((4000, 1), 5.0))
+    found = {name: values[0] for name, values in confidence_values(honest, faces, np.ones((1, 4000))).items()}
+    for level in (50, 80, 95):
+        assert found[f"interval_coverage_{level}"] == pytest.approx(level / 100, abs=0.03)
+    assert found["risk_at_100"] == pytest.approx(np.maximum(np.maximum(low, -low - 10), 0).mean())
 
 
 def test_a_weighted_rank_correlation_is_that_of_the_faces_drawn() -> None:

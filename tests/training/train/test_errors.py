@@ -14,6 +14,7 @@ from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.networks.error_networks import error_checkpoint
 from training.contract import LAPLACE, SHARES
 from training.data.prepared.face_set import FaceSet
+from training.evaluation.confidence.measures import distances
 from training.kinds import kind_of
 from training.kinds.forms import ErrorForm
 from training.models import Checkpoint, ExportWrapper, load_checkpoint, save_checkpoint
@@ -24,7 +25,7 @@ from training.train.errors import fit
 from training.train.errors.coverage import coverage, measured_within, rank_correlation
 from training.train.errors.fit import fit_head
 from training.train.errors.fitted import with_error_heads
-from training.train.errors.laplace import distances, unlikelihood
+from training.train.errors.laplace import unlikelihood
 from training.train.errors.observations import FIT, MEASURE, Observations, person_parts
 
 TASKS = ("age", "head_pose")
@@ -117,8 +118,8 @@ def test_numbers_without_a_label_and_sets_of_any_size_leave_the_measured_ranges_
     ranges[:, 1] = np.nan  # a point that nobody has marked
     ranges[300:, 0] = 3.0
     observed = _observations(ranges)
-    # The last quarter is a set of its own, which counts as much as the other.
-    observed = dataclasses.replace(observed, weights=np.repeat([1 / 300, 1 / 100], [300, 100]))
+    # The last quarter is a set of its own, which counts nearly as much as the other.
+    observed = dataclasses.replace(observed, weights=np.repeat([1.02 / 300, 0.98 / 100], [300, 100]))
     within = dict(measured_within(observed, np.ones((400, 2))))
     assert within[0.5] == pytest.approx(1)
     assert within[0.8] == pytest.approx(3)

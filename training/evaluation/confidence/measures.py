@@ -29,8 +29,9 @@ CONFIDENCE_METRICS = (
     Metric(name=AREA, unit="task", is_error=True),
     *(Metric(name=f"{RISK}_{kept}", unit="task", is_error=True) for kept in KEPT),
 )
+_READINGS = 16  # of a range: places in it that a label may stand for
 # Names of the numbers of each face.
-_TRUE, _EXPECTED, _RISK_OF, _CERTAINTY = "true_error", "expected_error", "risk", "certainty"
+_RANGES, _EXPECTED, _RISK_OF, _CERTAINTY = "error_range", "expected_error", "risk", "certainty"
 
 
 def factor_within(bounds: ErrorBounds, share: float) -> float:
@@ -48,22 +49,43 @@ def factor_within(bounds: ErrorBounds, share: float) -> float:
     return float(np.interp(at, known, factors))
 
 
-def error_statistics(distances: NDArray[np.float64], expected: NDArray[np.float64]) -> PerFace:
-    """The numbers of each face from true errors and expected ones [N, E] of one unit.
+def error_statistics(ranges: NDArray[np.float64], expected: NDArray[np.float64]) -> PerFace:
+    """The numbers of each face from the ranges of its true errors [N, E, 2] and expected ones [N, E].
 
-    ValueError where their shapes differ.
+    A face's risk is its error to the nearest end of a range. ValueError where their shapes differ.
     """
-    if distances.shape != expected.shape:
+    if ranges.shape[:2] != expected.shape:
         raise ValueError(
             f"an expected error is answered for {expected.shape[1]} numbers of a face and not for "
-            f"{distances.shape[1]}: build the network again"
+            f"{ranges.shape[1]}: build the network again"
         )
-    known = np.where(np.isnan(distances), np.nan, expected)
+    least, most = ranges[..., 0], ranges[..., 1]
+    nearest = np.maximum(np.maximum(least, -most), 0)
+    known = np.where(np.isnan(nearest), np.nan, expected)
     return {
-        _TRUE: distances,
+        _RANGES: ranges,
         _EXPECTED: known,
-        **certainty_statistics(mean_of_rows(distances), -mean_of_rows(known)),
+        **certainty_statistics(mean_of_rows(nearest), -mean_of_rows(known)),
     }
+
+
+def distances(
+    ranges: NDArray[np.float64], expected: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far truths lie from answers: distances [..., R] of ranges [..., 2], and weights [..., R].
+
+    R is 1 where all are exact. Within a range the truth is distributed as Laplace has it with the `expected`
+    error [...]: the weights of its readings have the sum 1. NaN where a truth is not known.
+    """
+    least, most = ranges[..., :1], ranges[..., 1:]
+    if np.array_equal(least, most, equal_nan=True):
+        found = np.abs(least)
+        return found, np.where(np.isnan(found), np.nan, 1.0)
+    steps = (np.arange(_READINGS) + 0.5) / _READINGS
+    found = np.abs(least + (most - least) * steps)
+    logs = -found / expected[..., None]
+    weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return found, weights / weights.sum(axis=-1, keepdims=True)
 
 
 def certainty_statistics(risk: NDArray[np.float64], certainty: NDArray[np.float64]) -> PerFace:
@@ -75,10 +97,11 @@ def confidence_values(bounds: ErrorBounds | None, faces: PerFace, weights: Weigh
     """Every metric of this module that these faces have numbers for, once for each row of the weights."""
     values: Values = {}
     if bounds is not None and _EXPECTED in faces:
-        true, expected = faces[_TRUE], faces[_EXPECTED]
+        expected = faces[_EXPECTED]
+        far, parts = distances(faces[_RANGES], expected)
         for level in LEVELS:
             reach = factor_within(bounds, level / 100) * expected
-            inside = np.where(np.isnan(true), np.nan, true <= reach)
+            inside = ((far <= reach[..., None]) * parts).sum(axis=-1)
             values[f"{COVERAGE}_{level}"] = _mean_of_all(weights, inside)
             values[f"{WIDTH}_{level}"] = _mean_of_all(weights, 2 * reach)
         values[RANK_CORRELATION] = rank_correlation(weights, -faces[_CERTAINTY], faces[_RISK_OF])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.contract import LAPLACE, SHARES, Within
-from training.train.errors.laplace import distances
+from training.evaluation.confidence.measures import distances
 from training.train.errors.observations import Observations
 
 

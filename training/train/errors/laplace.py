@@ -1,15 +1,11 @@
-"""Laplace's distribution around an answer: how likely the truth is, and how far from the answer it lies.
+"""Laplace's distribution around an answer: how likely the truth is.
 
 A truth is given as the range [least, most] of its distance from the answer, of equal ends where the label is
 exact (training.kinds.base.Kind.error_ranges).
 """
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-
-_READINGS = 16  # of a range: places in it that a label may stand for
 
 
 def unlikelihood(ranges: Tensor, expected: Tensor) -> Tensor:
@@ -28,19 +24,3 @@ def unlikelihood(ranges: Tensor, expected: Tensor) -> Tensor:
     around = -(-tails).clamp(min=torch.finfo(width.dtype).tiny).log()
     in_range = torch.where((least < 0) & (most > 0), around, beside) + spread.log()
     return torch.where(width > 0, in_range, exact)
-
-
-def distances(
-    ranges: NDArray[np.float64], expected: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far truths lie from the answers: distances [..., R] of ranges [..., 2], and weights [..., R].
-
-    The weights of each truth's readings have the sum 1: within a range the truth is distributed as Laplace
-    has it with the `expected` error [...].
-    """
-    steps = (np.arange(_READINGS) + 0.5) / _READINGS
-    least, most = ranges[..., :1], ranges[..., 1:]
-    found = np.abs(least + (most - least) * steps)
-    logs = -found / expected[..., None]
-    weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
-    return found, weights / weights.sum(axis=-1, keepdims=True)
