@@ -359,6 +359,8 @@ CATALOGUE: dict[str, Task] = by_name(
     )
 )
 
+BUILT_IN = frozenset(CATALOGUE)  # before anything is added
+
 # The paper's: 68 queries.
 QFACE_TASKS: tuple[str, ...] = ("expression", "action_units", "attributes", "age", "gender", "head_pose")
 # One network's answer to everything: 191 queries.

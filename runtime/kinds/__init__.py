@@ -1,7 +1,7 @@
 """The kinds of answers, one module each: how a network's head becomes the answer that is served.
 
 A kind is found by its module: a file in this folder that defines `KIND` is known everywhere. What training
-knows of a kind is in `training.kinds`.
+knows of a kind is in `training.kinds`. Other packages add theirs as entry points of "qface.runtime_kinds".
 """
 
 import functools
@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from runtime.contract import TaskEntry
 from runtime.kinds.base import Kind
+from runtime.plugins import plugins
 
 _SHARED = ("base", "expected_error")  # modules that kinds are made of
 
@@ -24,6 +25,10 @@ def kinds() -> Mapping[str, Kind]:
         if module.name not in _SHARED:
             kind: Kind = importlib.import_module(f"{__name__}.{module.name}").KIND
             found[kind.name] = kind
+    for name, kind in plugins("qface.runtime_kinds"):
+        if kind.name in found:
+            raise ValueError(f"the plugin {name} defines the kind {kind.name} a second time: uninstall it")
+        found[kind.name] = kind
     return MappingProxyType(found)
 
 

@@ -279,6 +279,7 @@ def test_tasks_are_named_in_the_catalogue_and_where_data_is_mapped_to_it() -> No
         "training.tasks",
         "training.data.readers",
         "training.data.sample",  # the task of a mask, where a reader names none
+        "training.data.own.coco",  # COCO's word for what else is known of an annotation
         "training.teachers",
         "training.render",  # the labels that it draws
         "training.train.recipes",  # losses and weights of single tasks

@@ -8,10 +8,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from training.data.own.describe import describe
+from training.data.own.opening import OWN, open_source, own_reader
+from training.data.own.report import as_text, write_report
+from training.data.own.source import Settings
 from training.data.prepare import Options, prepare_set
 from training.data.prepared.check import check_set
 from training.data.prepared.writer import SIZE
+from training.data.reader import Reader
 from training.data.readers import reader_of, readers
+from training.data.sample import SPLITS
+from training.task_files import adopt_file
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -37,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    if args.tasks is not None:
+        adopt_file(args.tasks)
     options = Options(
         size=args.size,
         subset=args.subset,
@@ -53,15 +62,33 @@ def _prepare(args: argparse.Namespace) -> int:
             bar = tqdm(desc=args.name, unit=" pictures", mininterval=1, total=total, initial=processed - 1)
         bar.update(processed - bar.n)
 
+    reader = _own_reader(args) if args.name == OWN else reader_of(args.name)
     try:
         manifest = prepare_set(
-            reader_of(args.name), source=args.source, output=args.output, options=options, progress=progress
+            reader, source=args.source, output=args.output, options=options, progress=progress
         )
     finally:
         if bar is not None:
             bar.close()
-    _log_manifest(manifest, folder=args.output / args.name)
+    _log_manifest(manifest, folder=args.output / reader.name)
     return 0
+
+
+def _own_reader(args: argparse.Namespace) -> Reader:
+    settings = Settings(task=args.task, root=args.root, split=args.split)
+    return own_reader(args.source, settings, name=args.set_name, licence=args.licence)
+
+
+def _describe(args: argparse.Namespace) -> int:
+    if args.tasks is not None:
+        adopt_file(args.tasks)
+    source = open_source(args.source, Settings(task=args.task, root=args.root, split=args.split))
+    with tqdm(desc="read", unit=" faces", mininterval=1) as bar:
+        found = describe(source, pictures=not args.quick, progress=lambda _: bar.update())
+    _log(as_text(found))
+    if args.report is not None:
+        _log(f"{write_report(found, args.report, title=args.source.name)} has it in full")
+    return 1 if found.faults else 0
 
 
 def _log_manifest(manifest: dict[str, Any], *, folder: Path) -> None:
@@ -106,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     prepare = commands.add_parser("prepare", help="find, align and crop the faces of a data set")
     prepare.set_defaults(command=_prepare)
-    prepare.add_argument("name", choices=list(readers()), metavar="NAME", help="of a data set (see list)")
+    names = [*readers(), OWN]
+    prepare.add_argument(
+        "name", choices=names, metavar="NAME", help=f"of a data set (see list), or {OWN!r} for your own"
+    )
     prepare.add_argument("--source", type=Path, required=True, help="the folder that it was unpacked into")
     prepare.add_argument(
         "--output", type=Path, default=Path("data/prepared"), help="OUTPUT/NAME is written (%(default)s)"
@@ -128,14 +158,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="of the pictures may be unreadable or badly labelled (%(default)s)",
     )
+    prepare.add_argument("--tasks", type=Path, metavar="FILE", help="a TOML file of tasks of your own")
     prepare.add_argument("--detector", type=Path, help="the face detector's .tflite file")
-    names = commands.add_parser("list", help="the data sets that can be read")
-    names.set_defaults(command=_list)
-    names.add_argument("--trees", action="store_true", help="with their official layouts")
+    own = prepare.add_argument_group(
+        f"{OWN!r}", "a table, folders by class, a COCO file or WebDataset's tars (see describe)"
+    )
+    own.add_argument("--set-name", help="OUTPUT/SET_NAME is written (default: as --source is called)")
+    own.add_argument("--licence", default="private", help="what the manifest says of it (%(default)s)")
+    _add_own_options(own)
+    words = commands.add_parser("describe", help="what is understood of data of your own, and what is wrong")
+    words.set_defaults(command=_describe)
+    words.add_argument("source", type=Path, help="a table, a folder by class, a COCO file, or tars")
+    words.add_argument("--tasks", type=Path, metavar="FILE", help="a TOML file of tasks of your own")
+    words.add_argument("--report", type=Path, metavar="DIR", help="leave report.md and sheet.jpg here")
+    words.add_argument("--quick", action="store_true", help="read no picture: no copies, damage, examples")
+    _add_own_options(words)
+    listed = commands.add_parser("list", help="the data sets that can be read")
+    listed.set_defaults(command=_list)
+    listed.add_argument("--trees", action="store_true", help="with their official layouts")
     check = commands.add_parser("check", help="whether prepared sets are whole")
     check.set_defaults(command=_check)
     check.add_argument("folder", type=Path, help="a prepared set, or a folder of them")
     return parser
+
+
+def _add_own_options(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--task", help="of folders by class, of COCO's categories, of .cls files")
+    group.add_argument("--root", type=Path, help="where pictures' paths begin (default: beside the file)")
+    group.add_argument("--split", choices=SPLITS, help="of what states none (default: by a hash of its name)")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Inventory:
 
 def take_inventory(reader: Reader, source: Path) -> Inventory:
     """Count a data set. Raises LayoutError for a folder that does not have its layout."""
-    if not source.is_dir():
+    if not source.is_dir() and not (reader.takes_files and source.is_file()):
         raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
     counts: Counter[str] = Counter()
     hashes = array.array("q")

@@ -6,6 +6,7 @@ graph, and measures answers. Array shapes: N or B faces, K labels, S the side of
 """
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +30,8 @@ class Kind(abc.ABC):
     name: ClassVar[str]
     losses: ClassVar[dict[str, Loss]]  # by name
     metrics: ClassVar[tuple[Metric, ...]]
+    unit: ClassVar[str] = ""  # of its answers' numbers, where a task names none; "": a task has to
+    label_count: ClassVar[tuple[int, float]] = (1, math.inf)  # the fewest and the most of a task
     paper_metric: ClassVar[str] = ""  # the metric of the paper's table 5; "": the table has no such task
     partial_labels: ClassVar[bool] = False  # a network may serve the labels that it learned and no others
     threshold: ClassVar[float | None] = None  # the probability from which a label is active
@@ -39,6 +42,10 @@ class Kind(abc.ABC):
     constant_faces: ClassVar[int | None] = None
     # A network with random weights adds this to a task's logits, and scales their weights: (offsets, scale).
     untrained_logits: ClassVar[tuple[tuple[float, ...], float] | None] = None
+
+    def usual_queries(self, labels: Sequence[str]) -> int:
+        """How many learnable queries a task with these labels has."""
+        return len(labels)
 
     # Labels ---------------------------------------------------------------------------------------------
 
@@ -58,6 +65,14 @@ class Kind(abc.ABC):
         `picture` is the width and height of the picture. Raises TypeError for a wrong form, and ValueError
         for a label that the task does not have or a number out of range.
         """
+
+    def from_cell(self, task: Task, cell: Any) -> Any:
+        """A table's cell, a text or a number, as a label is written; ValueError for one that is none."""
+        return cell
+
+    def from_numbers(self, task: Task, numbers: Mapping[str, float]) -> Any:
+        """The label of numbers by its labels, of which some may be unknown, as it is written."""
+        return dict(numbers)
 
     def numbers(self, task: Task, label: Any) -> Rows:
         """A checked label as float32 of `column_shape`, NaN where not known; points stay in their pixels."""

@@ -42,6 +42,8 @@ class Classes(Kind):
     """See the module."""
 
     name = "classes"
+    unit = "probability"
+    label_count = (2, math.inf)
     losses: ClassVar[dict[str, Loss]] = {"cross_entropy": Loss(count=whole_labels, sum=_cross_entropy)}
     metrics = (
         Metric(name="top1_accuracy"),
@@ -70,6 +72,22 @@ class Classes(Kind):
         if abs(total - 1) > _SUM_TOLERANCE:
             raise ValueError(f"{task.name} has probabilities that sum to {total:.3g}, not to 1")
         return probabilities
+
+    def from_cell(self, task: Task, cell: Any) -> Any:
+        text = str(cell)
+        found = [label for label in task.labels if label == text] or [
+            label for label in task.labels if label.lower() == text.lower()
+        ]
+        if len(found) != 1:
+            raise ValueError(f"{task.name} is {text!r}: it is one of {', '.join(task.labels)}")
+        return found[0]
+
+    def from_numbers(self, task: Task, numbers: Mapping[str, float]) -> Any:
+        """Votes or probabilities."""
+        total = sum(numbers.values())
+        if total <= 0 or min(numbers.values()) < 0:
+            return None
+        return {label: number / total for label, number in numbers.items()}
 
     def numbers(self, task: Task, label: Any) -> Rows:
         row = np.zeros(self.column_shape(task), np.float32)

@@ -4,6 +4,7 @@ Labels and targets are pictures of class ids, uint8, UNKNOWN where nobody knows.
 [B, K, h, w] on a coarser grid.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,9 +74,11 @@ class Mask(Kind):
     """See the module."""
 
     name = "mask"
+    unit = "class"
+    label_count = (2, math.inf)
     losses: ClassVar[dict[str, Loss]] = {
-        "pixel_cross_entropy": Loss(count=_labelled_faces, sum=_pixel_cross_entropy),
         "dice_cross_entropy": Loss(count=_labelled_faces, sum=_dice_cross_entropy),
+        "pixel_cross_entropy": Loss(count=_labelled_faces, sum=_pixel_cross_entropy),
     }
     metrics = (Metric(name="mean_f1"), Metric(name="pixel_accuracy"), Metric(name="f1"))
     query_answer = QueryAnswer.MAP

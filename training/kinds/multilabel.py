@@ -5,7 +5,7 @@ NaN where not known. Raw answer: logits [B, K]. A network may have learned some 
 serves those.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -62,6 +62,7 @@ class MultiLabel(Kind):
     """See the module."""
 
     name = "multilabel"
+    unit = "probability"
     losses: ClassVar[dict[str, Loss]] = {
         "binary_cross_entropy": Loss(count=_known_entries, sum=_binary_cross_entropy)
     }
@@ -85,6 +86,16 @@ class MultiLabel(Kind):
 
     def checked(self, task: Task, value: Any, *, picture: tuple[int, int] | None = None) -> Any:
         return by_label(task, value) or None
+
+    def from_cell(self, task: Task, cell: Any) -> Any:
+        """Of a task with one label, its number."""
+        if len(task.labels) > 1 or isinstance(cell, Mapping):
+            return cell
+        words = {"true": "1", "yes": "1", "false": "0", "no": "0"}
+        try:
+            return {task.labels[0]: float(words.get(str(cell).lower(), cell))}
+        except (TypeError, ValueError):
+            raise ValueError(f"{task.name} is {cell!r}: write 1 or 0") from None
 
     def numbers(self, task: Task, label: Any) -> Rows:
         row = np.full(self.column_shape(task), np.nan, np.float32)

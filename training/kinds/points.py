@@ -51,6 +51,7 @@ class Points(Kind):
     """See the module."""
 
     name = "points"
+    unit = "pixels"
     losses: ClassVar[dict[str, Loss]] = {"wing": Loss(count=_known_points, sum=_wing)}
     metrics = (
         Metric(name="normalized_mean_error", is_error=True, engine_tolerance=0.002),

@@ -4,7 +4,8 @@ Written [yaw, pitch, roll] in degrees (runtime.pose). Column: the angles [3]. Ta
 Raw answer: six numbers [B, 6].
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -68,6 +69,8 @@ class Rotation(Kind):
     """See the module."""
 
     name = "rotation"
+    unit = "degrees"
+    label_count = (3, 3)  # yaw, pitch, roll
     losses: ClassVar[dict[str, Loss]] = {"geodesic": Loss(count=whole_labels, sum=_geodesic)}
     metrics = (
         Metric(name="euler_mean_absolute_error", unit="degrees", is_error=True),
@@ -79,6 +82,9 @@ class Rotation(Kind):
     # they stay in the neighbourhood of a face that looks ahead: the first two columns of the identity.
     untrained_logits = ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 0.25)
 
+    def usual_queries(self, labels: Sequence[str]) -> int:
+        return 6  # numbers that make a rotation
+
     def column_shape(self, task: Task) -> tuple[int, ...]:
         return (len(task.labels),)
 
@@ -89,6 +95,9 @@ class Rotation(Kind):
                 f"{task.name} has an angle of {max(angles, key=abs):g} degrees, out of -180 to 180"
             )
         return angles
+
+    def from_numbers(self, task: Task, numbers: Mapping[str, float]) -> Any:
+        return [numbers.get(label, math.nan) for label in task.labels]
 
     def in_crop(self, task: Task, label: Any, forward: NDArray[Any]) -> Any:
         yaw, pitch, roll = label

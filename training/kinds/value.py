@@ -5,7 +5,8 @@ Written [low, high], both ends equal for an exact value. Column and target: the 
 levels of the task, where the answer is their mean.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -82,6 +83,7 @@ class Value(Kind):
     """See the module."""
 
     name = "value"
+    label_count = (1, 1)
     losses: ClassVar[dict[str, Loss]] = {
         "smooth_l1": Loss(count=whole_labels, sum=_smooth_l1),
         "label_distribution": Loss(count=whole_labels, sum=_label_distribution),
@@ -105,6 +107,18 @@ class Value(Kind):
         if not least <= low <= high <= most:
             raise ValueError(f"{task.name} is {low:g} to {high:g} {task.unit}, out of {least:g} to {most:g}")
         return [low, high]
+
+    def from_cell(self, task: Task, cell: Any) -> Any:
+        """A number, or an interval: "20-29"."""
+        if isinstance(cell, str):
+            found = re.fullmatch(r"\s*(-?[\d.]+)\s*(?:(?:-|to|\.\.)\s*(-?[\d.]+))?\s*", cell)
+            if found is None:
+                raise ValueError(f"{task.name} is {cell!r}: write a number, or an interval as 20-29")
+            return [float(found[1]), float(found[2] or found[1])]
+        return [cell, cell] if isinstance(cell, int | float) else cell
+
+    def from_numbers(self, task: Task, numbers: Mapping[str, float]) -> Any:
+        return [numbers[task.labels[0]]] * 2
 
     def derived(self, source: Task, column: Rows, *, task: Task, label: str) -> Rows:
         """Intervals [N, 2] -> the part of each that lies in each class's range [N, K]; NaN stays NaN.

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import safetensors
@@ -20,6 +20,7 @@ from runtime.contract import Contract, InvalidContract
 from training.models.families import FAMILIES
 from training.models.network import FaceNetwork, check_contract
 from training.plain_data import plain
+from training.task_files import adopt
 from training.task_type import Task
 from training.tasks import CATALOGUE
 
@@ -115,14 +116,15 @@ def load_checkpoint(path: pathlib.Path) -> Checkpoint:
     metadata, tensors = _read(path)
     entries = {name: _entry(path, metadata, name) for name in ("config", "contract", "labels", "card")}
     contract = _contract(path, entries["contract"])
+    # Queries are found by their labels' places: an order that changed would swap answers silently.
     for name, labels in entries["labels"].items():
-        # Queries are found by their labels' places: an order that changed would swap answers silently.
-        if name not in CATALOGUE or list(CATALOGUE[name].labels) != labels:
-            raise ValueError(
-                f"{path} learned other labels of {name!r} than training/tasks.py has: "
-                "use the code that trained it, or train anew"
-            )
-    tasks = _tasks(path, metadata, entries["labels"])
+        if name in CATALOGUE and list(CATALOGUE[name].labels) != labels:
+            raise _other_labels(path, name)
+    stored = _stored_tasks(path, metadata, entries["labels"])
+    for name in entries["labels"]:
+        if name not in CATALOGUE:
+            raise _other_labels(path, name)
+    tasks = _tasks(path, stored, entries["labels"])
     model = _network(path, metadata.get("family", _UNNAMED_FAMILY), entries["config"])
     weights = metadata.get("weights", PRECISIONS[0])
     try:
@@ -183,10 +185,22 @@ def _entry(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> dict[s
     return entry
 
 
-def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str, Any]) -> list[Task]:
-    """The tasks as the weights learned them; the catalogue's where the file has none."""
+def _other_labels(path: pathlib.Path, name: str) -> ValueError:
+    return ValueError(
+        f"{path} learned other labels of {name!r} than training/tasks.py has: use the code that trained it, "
+        "or train anew"
+    )
+
+
+def _stored_tasks(
+    path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str, Any]
+) -> list[Task] | None:
+    """The tasks as the weights learned them, None where the file has none.
+
+    Those that the catalogue does not know (tasks of one's own) are added to it.
+    """
     if "tasks" not in metadata:
-        return [CATALOGUE[name] for name in labels]
+        return None
     stored = _entry(path, metadata, "tasks")
     try:
         tasks = [
@@ -198,6 +212,16 @@ def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str,
             "train anew"
         ) from None
     for task in tasks:
+        if task.name not in CATALOGUE:
+            adopt(task, origin=str(path))
+    return tasks
+
+
+def _tasks(path: pathlib.Path, stored: Sequence[Task] | None, labels: Mapping[str, Any]) -> Sequence[Task]:
+    """The tasks as the weights learned them; the catalogue's where the file has none."""
+    if stored is None:
+        return [CATALOGUE[name] for name in labels]
+    for task in stored:
         known = CATALOGUE[task.name]
         if (task.kind, task.queries) != (known.kind, known.queries):
             raise ValueError(
@@ -205,7 +229,7 @@ def _tasks(path: pathlib.Path, metadata: Mapping[str, str], labels: Mapping[str,
                 f"training/tasks.py has {known.queries} of the kind {known.kind}: "
                 "use the code that trained it, or train anew"
             )
-    return tasks
+    return stored
 
 
 def _contract(path: pathlib.Path, entry: Mapping[str, Any]) -> Contract:

@@ -38,7 +38,7 @@ from training.train.objectives.loss_weighting import LOSS_WEIGHTINGS
 from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
-from training.train.run_options import add_run_options, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
 from training.train.trainer import Trainer
 
 _RESULT = "result.json"
@@ -291,6 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
+        adopt_own_tasks(options.tasks, data=options.data)
         sets = None if options.sets is None else [name.strip() for name in options.sets.split(",")]
         settings = [*([f"steps={options.steps}"] if options.steps is not None else []), *options.settings]
         run = run_named(options.config)

@@ -29,7 +29,7 @@ from training.tasks import select
 from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
 from training.train.run_config import Run, Source
-from training.train.run_options import add_run_options, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
 from training.train.trainer import Trainer
 
 # Faces a step, shared among the sets.
@@ -178,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
+        adopt_own_tasks(options.tasks, data=options.data)
         with distributed(options.device) as where:
             checkpoint = extend(
                 options.checkpoint,

@@ -21,7 +21,7 @@ from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
-from training.train.run_options import add_run_options, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
 from training.train.trainer import Trainer
 
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
+        adopt_own_tasks(options.tasks, data=options.data)
         run = run_named(options.run_name)
         if options.sets:
             run = run.with_sources([name.strip() for name in options.sets.split(",")])

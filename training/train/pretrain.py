@@ -30,7 +30,7 @@ from training.train.loop.optimisation import Optimisation
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.masked_reconstruction import MaskedReconstruction
 from training.train.overrides import overridden
-from training.train.run_options import add_run_options, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
+        adopt_own_tasks(options.tasks, data=options.data)
         run = Pretraining(model=CONFIGS[options.model], sets=tuple(options.sets.split(",")))
         run = overridden(run, options.settings)
         with distributed(options.device) as where:

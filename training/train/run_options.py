@@ -7,9 +7,12 @@ import pathlib
 import cv2
 import torch
 
+from training.data.prepared.face_set import adopt_tasks_of
+from training.task_files import adopt_file
+
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
-    """--data, --run, --set, --device and --threads. `folder` and `example` are help texts."""
+    """--data, --run, --set, --tasks, --device and --threads. `folder` and `example` are help texts."""
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(
@@ -23,8 +26,16 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
         metavar="FIELD=VALUE",
         help=f"change a field of the run: {example}",
     )
+    parser.add_argument("--tasks", type=pathlib.Path, metavar="FILE", help="a TOML file of tasks of your own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: all cores")
+
+
+def adopt_own_tasks(file: pathlib.Path | None, *, data: pathlib.Path) -> None:
+    """Adds the tasks of --tasks, and those that the prepared sets of `data` define, to the catalogue."""
+    if file is not None:
+        adopt_file(file)
+    adopt_tasks_of(data)
 
 
 def take_cores(threads: int | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from qface_client import Analysis, Face, Mask
+from qface_client.kinds.mask import MARGIN
 from runtime.contract import QualityEntry
 from runtime.image.align import photo_to_crop
 from tests.helpers.faces.labelled_sets import COUNT, ENTRIES, SIZE, knowing
@@ -296,4 +297,6 @@ def test_masks_are_compared_in_the_photo_s_pixels_also_where_no_crop_is(tmp_path
     )[row.name]
     assert isinstance(found, TargetFigure)
     assert (found.faces, found.sent) == (1, ("photo",))
-    assert found.estimate.value == pytest.approx(2 / 3)  # half of the pixels, all of them right
+    # Half of the pixels and a margin beyond them, all of them right.
+    columns = size // 2 + int(MARGIN * (size // 2))
+    assert found.estimate.value == pytest.approx(2 * columns / (columns + size))

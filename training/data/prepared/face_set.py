@@ -20,6 +20,7 @@ from training.data.labels import UNKNOWN
 from training.data.prepared.index import FaceIndex
 from training.data.prepared.writer import FORMAT
 from training.data.sample import SPLITS
+from training.task_files import adopt_definitions
 from training.tasks import CATALOGUE
 
 # Shards kept open; of more, each read opens its own (a process may have 1,024 files open).
@@ -287,6 +288,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     if form != FORMAT:
         raise ValueError(f"{folder} is of format {form}, not {FORMAT}: prepare the set again")
+    adopt_definitions(manifest.get("definitions", {}), labels=tasks, origin=str(folder))
     for task, labels in tasks.items():
         if task not in CATALOGUE or list(CATALOGUE[task].labels) != labels:
             raise ValueError(
@@ -294,6 +296,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 "prepare the set again"
             )
     return manifest
+
+
+def adopt_tasks_of(folder: Path) -> None:
+    """Adds the tasks that a folder's prepared sets define to the catalogue; ValueError where two differ."""
+    for path in sorted(folder.glob("*/manifest.json")):
+        if path.parent.suffix not in _TEMPORARY and b'"definitions"' in path.read_bytes():
+            read_manifest(path.parent)
 
 
 def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | None = None) -> list[FaceSet]:

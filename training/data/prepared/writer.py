@@ -37,6 +37,7 @@ from training.data.prepared.index import merge_parts
 from training.data.prepared.partial import PartialSet, write_durably
 from training.data.prepared.shard import Face, Shard
 from training.data.sample import SPLITS
+from training.task_files import definitions
 from training.tasks import CATALOGUE
 
 FORMAT = 1
@@ -166,6 +167,7 @@ class ShardWriter:
             "format": FORMAT,
             **self._description,
             "tasks": {task: list(CATALOGUE[task].labels) for task in tasks},
+            "definitions": definitions(tasks),
             "crop": {"size": self.size, "margin": self.margin},
             "faces": {
                 split: self._progress.faces[split] for split in SPLITS if split in self._progress.faces

@@ -18,6 +18,11 @@ def random_subset(
     return set(sorted(keys, key=_hash)[:size])
 
 
+def name_fraction(name: str) -> float:
+    """A number in 0..1 that follows from the name alone: for splits that more names don't change."""
+    return int(_hash(name)[:8], 16) / 2**32
+
+
 def _hash(key: str) -> str:
     # A file's name may hold bytes that are no text.
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

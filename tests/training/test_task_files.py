@@ -1,0 +1,172 @@
+"""Tasks of one's own: read from a file, and known from then on to whoever reads what was made with them."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.data.prepared.face_set import FaceSet, adopt_tasks_of
+from training.data.prepared.shard import Face
+from training.data.prepared.writer import margin_of, write_set
+from training.models import CONFIGS, load_checkpoint, save_checkpoint
+from training.task_files import adopt, adopt_file, read_tasks
+from training.tasks import BUILT_IN, CATALOGUE
+from training.train import extend
+from training.train.random_initialisation import random_checkpoint
+
+SIZE = CONFIGS["qface_test"].input_size
+GLASSES = """
+[glasses]
+kind = "classes"
+labels = ["none", "glasses", "sunglasses"]
+
+[helmet]
+kind = "multilabel"
+labels = ["worn", "strapped"]
+metric = "mean_auc"
+sensitive = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def _catalogue() -> Iterator[None]:
+    """Nothing that a test adds stays."""
+    before = dict(CATALOGUE)
+    yield
+    CATALOGUE.clear()
+    CATALOGUE.update(before)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "tasks.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_a_kind_usually_has_may_be_left_out(tmp_path: Path) -> None:
+    glasses, helmet = adopt_file(_file(tmp_path, GLASSES))
+    assert (glasses.name, glasses.kind, glasses.labels) == (
+        "glasses",
+        "classes",
+        ("none", "glasses", "sunglasses"),
+    )
+    assert (glasses.unit, glasses.queries, glasses.loss) == ("probability", 3, "cross_entropy")
+    assert (helmet.metric, helmet.sensitive, helmet.queries) == ("mean_auc", True, 2)
+    assert CATALOGUE["glasses"] is glasses
+
+
+def test_the_catalogue_s_own_tasks_could_be_written_so(tmp_path: Path) -> None:
+    for name in BUILT_IN:
+        task = CATALOGUE[name]
+        fields = task.to_json()
+        plain = {key: fields[key] for key in ("kind", "unit", "loss", "metric")}
+        words = [f"{key} = {value!r}" for key, value in plain.items()]
+        (read,) = read_tasks(
+            _file(tmp_path, f"[{name}]\nlabels = {list(task.labels)!r}\n" + "\n".join(words))
+        )
+        assert read.queries == task.queries, name
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "has no task"),
+        ("glasses = 3", "[glasses]: it is 3 and no table"),
+        ("[glasses", "is no TOML"),
+        ("[Glasses]\nkind='classes'\nlabels=['a','b']", "small letters"),
+        ("[glasses]\nlabels=['a','b']", "kind is None: choose from classes, mask"),
+        ("[glasses]\nkind='classes'", "labels is no list of names"),
+        ("[glasses]\nkind='classes'\nlabels=['a']", "labels are 1: a task of the kind classes has 2 or more"),
+        ("[glasses]\nkind='classes'\nlabels=['a','a']", "names a label twice"),
+        ("[glasses]\nkind='classes'\nlabels=['a',' ']", "a label is ' '"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nlables=[]", "'lables' (did you mean labels?)"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nqueries=3", "queries is 3: leave it out, it is 2"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nloss='wing'", "loss is 'wing': choose from cross"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nmetric='f2'", "metric is 'f2': choose from top1"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=[['a','c']]", "does not have: ['c']"),
+        ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=3", "glasses"),
+        ("[weight]\nkind='value'\nlabels=['kg']", 'has a unit: write unit = "..."'),
+        ("[weight]\nkind='value'\nlabels=['kg','lb']\nunit='kg'", "of the kind value has 1"),
+        ("[gender]\nkind='classes'\nlabels=['male','female','other']", "another task of this name"),
+    ],
+)
+def test_a_file_s_fault_is_named(text: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)) as raised:
+        adopt_file(_file(tmp_path, text))
+    assert str(tmp_path) in str(raised.value)
+    assert CATALOGUE.keys() == BUILT_IN
+
+
+def test_all_faults_are_named_at_once_and_nothing_is_added(tmp_path: Path) -> None:
+    text = GLASSES + "[hat]\nkind='classes'\nlabels=['a']\nlos='x'\n[beard]\nkind='clases'\nlabels=[1]"
+    with pytest.raises(ValueError, match="can't be used") as raised:
+        adopt_file(_file(tmp_path, text))
+    lines = str(raised.value).splitlines()[1:]
+    assert [line.split("]")[0].strip(" [") for line in lines] == ["hat", "hat", "beard", "beard"]
+    assert "glasses" not in CATALOGUE
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        read_tasks(tmp_path / "no.toml")
+    (tmp_path / "picture.toml").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(ValueError, match="can't be read"):
+        read_tasks(tmp_path / "picture.toml")
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
+    (task, _) = adopt_file(_file(tmp_path, GLASSES))
+    other = dataclasses.replace(task, labels=tuple(reversed(task.labels)))
+    with pytest.raises(ValueError, match=r"old\.safetensors has a task 'glasses' with other labels"):
+        adopt(other, origin="old.safetensors")
+    adopt(dataclasses.replace(task, metric="macro_f1"), origin="the file", replace=True)
+    assert CATALOGUE["glasses"].metric == "macro_f1"
+
+
+def _faces(split: str, count: int) -> list[Face]:
+    """Dark, grey and bright faces: no glasses, glasses, sunglasses."""
+    side = SIZE + 2 * margin_of(SIZE)
+    made = []
+    for i in range(count):
+        noise = np.random.default_rng(i).normal(0, 12, (side, side, 3))
+        pixels = np.clip((30, 128, 225)[i % 3] + noise, 0, 255).astype(np.uint8)
+        labels = {"glasses": ("none", "glasses", "sunglasses")[i % 3]}
+        made.append(Face(key=f"{split}{i}", pixels=pixels, split=split, labels=labels))
+    return made
+
+
+def test_a_task_travels_in_the_set_and_in_the_checkpoint(tmp_path: Path) -> None:
+    adopt_file(_file(tmp_path, GLASSES))
+    write_set(tmp_path / "data" / "shop", [*_faces("train", 60), *_faces("test", 12)], size=SIZE)
+    base = tmp_path / "base.safetensors"
+    config = CONFIGS["qface_test"].with_tasks(["expression"])
+    save_checkpoint(base, random_checkpoint(config, seed=3))
+
+    del CATALOGUE["glasses"]  # as in another process
+    words = ["steps=60", "warmup_steps=5", "learning_rate=3e-3", "ema_decay=0.9", "workers=0", "bf16=false"]
+    settings = [word for setting in words for word in ("--set", setting)]
+    options = ["--data", str(tmp_path / "data"), "--run", str(tmp_path / "run"), "--threads", "1"]
+    assert extend.main([str(base), "--task", "glasses", *options, *settings]) == 0
+
+    del CATALOGUE["glasses"]
+    learned = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert CATALOGUE["glasses"].labels == ("none", "glasses", "sunglasses")
+    assert learned.contract.entry("glasses").labels == CATALOGUE["glasses"].labels
+    faces = FaceSet(tmp_path / "data" / "shop", split="test")
+    with torch.no_grad():
+        logits = learned.model(torch.from_numpy(faces.served_crops(range(len(faces)), size=SIZE))).logits
+    right = logits["glasses"].argmax(1).numpy() == faces.columns["glasses"].argmax(1)
+    assert right.mean() > 0.9
+
+
+def test_sets_that_define_a_task_differently_are_refused(tmp_path: Path) -> None:
+    adopt_file(_file(tmp_path, GLASSES))
+    write_set(tmp_path / "data" / "shop", _faces("train", 6), size=SIZE)
+    del CATALOGUE["glasses"], CATALOGUE["helmet"]
+    adopt_file(_file(tmp_path, GLASSES.replace('"sunglasses"', '"goggles"')))
+    with pytest.raises(ValueError, match="shop has a task 'glasses' with other labels"):
+        adopt_tasks_of(tmp_path / "data")

@@ -1,0 +1,460 @@
+"""Data of one's own: what is understood of tables, folders, COCO files and tars, and what is refused."""
+
+import base64
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from tests.helpers.paths import ASSETS
+from training.data.__main__ import main
+from training.data.own.describe import describe
+from training.data.own.near_copies import DISTANCE, near_copies, perceptual_hash
+from training.data.own.opening import open_source, own_reader
+from training.data.own.source import Settings
+from training.data.prepared.face_set import FaceSet
+from training.data.reader import LayoutError
+from training.data.sample import BadSample, Sample
+from training.tasks import BUILT_IN, CATALOGUE
+
+CLASSES = next(task for task in CATALOGUE.values() if task.kind == "classes" and not task.sensitive)
+SEVERAL = next(task for task in CATALOGUE.values() if task.kind == "multilabel" and len(task.labels) > 2)
+VALUE = next(task for task in CATALOGUE.values() if task.kind == "value")
+ROTATION = next(task for task in CATALOGUE.values() if task.kind == "rotation")
+MASK = next(task for task in CATALOGUE.values() if task.kind == "mask")
+POINTS = next(task for task in CATALOGUE.values() if task.kind == "points")
+FIRST, SECOND = CLASSES.labels[:2]
+
+
+@pytest.fixture(autouse=True)
+def _catalogue() -> Iterator[None]:
+    """Nothing that a test adds stays."""
+    before = dict(CATALOGUE)
+    yield
+    CATALOGUE.clear()
+    CATALOGUE.update(before)
+
+
+@pytest.fixture(scope="module")
+def portrait() -> bytes:
+    face = cv2.imread(str(ASSETS / "astronaut.jpg"))[40:240, 120:330]
+    return bytes(cv2.imencode(".jpg", face)[1].tobytes())
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, portrait: bytes) -> Path:
+    """A folder with a.jpg to d.jpg."""
+    for name in "abcd":
+        (tmp_path / f"{name}.jpg").write_bytes(portrait)
+    return tmp_path
+
+
+def written(folder: Path, rows: list[dict[str, Any]], *, name: str = "faces.csv") -> Path:
+    path = folder / name
+    if name.endswith(".jsonl"):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif name.endswith(".parquet"):
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, delimiter="\t" if name.endswith(".tsv") else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def samples(source: Path, **settings: Any) -> list[Sample | BadSample]:
+    return list(open_source(source, Settings(**settings)).read())
+
+
+def only(source: Path, **settings: Any) -> Sample:
+    (sample,) = samples(source, **settings)
+    assert isinstance(sample, Sample), sample
+    return sample
+
+
+def decoded(sample: Sample) -> NDArray[np.uint8]:
+    """The picture of a sample that has no file."""
+    assert not isinstance(sample.picture, Path)
+    return sample.picture()
+
+
+# Tables -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.tsv", "faces.jsonl", "faces.parquet"])
+def test_a_table_of_any_form_says_the_same(name: str, pictures: Path) -> None:
+    row = {"path": "a.jpg", "split": "val", "person": "anna", CLASSES.name: FIRST, VALUE.name: "20-29"}
+    sample = only(written(pictures, [row], name=name))
+    assert (sample.key, sample.picture, sample.person) == ("a.jpg", pictures / "a.jpg", "anna")
+    assert sample.split == "validation"
+    assert sample.labels == {CLASSES.name: FIRST, VALUE.name: [20, 29]}
+
+
+def test_parts_of_labels_have_columns_of_their_own(pictures: Path) -> None:
+    one, other, third = SEVERAL.labels[:3]
+    row = {
+        "path": "a.jpg",
+        f"{SEVERAL.name}.{one}": "yes",
+        f"{SEVERAL.name}.{other}": 0,
+        f"{SEVERAL.name}.{third}": "",
+        f"{CLASSES.name}.{FIRST}": 3,
+        f"{CLASSES.name}.{SECOND}": 1,
+        f"{VALUE.name}.{VALUE.labels[0]}": 31,
+        **{f"{ROTATION.name}.{label}": i for i, label in enumerate(ROTATION.labels)},
+        f"{POINTS.name}.{POINTS.labels[2]}.x": 5,
+        f"{POINTS.name}.{POINTS.labels[2]}.y": 6.5,
+    }
+    labels = only(written(pictures, [row])).labels
+    assert labels[SEVERAL.name] == {one: 1, other: 0}
+    assert labels[CLASSES.name] == {FIRST: 0.75, SECOND: 0.25}
+    assert labels[VALUE.name] == [31, 31]
+    assert labels[ROTATION.name] == [0, 1, 2]
+    assert labels[POINTS.name][:4] == [None, None, [5, 6.5], None]
+
+
+def test_a_cell_may_hold_json_and_semicolons_may_part_cells(pictures: Path) -> None:
+    label = json.dumps({FIRST: 0.5, SECOND: 0.5})
+    (pictures / "faces.csv").write_text(f"path;{CLASSES.name};box\na.jpg;{label};1 2 30.5 40\n")
+    sample = only(pictures / "faces.csv")
+    assert sample.labels == {CLASSES.name: {FIRST: 0.5, SECOND: 0.5}}
+    assert list(sample.box or ()) == [1, 2, 30.5, 40]
+
+
+def test_a_box_and_five_points_say_which_face_is_meant(pictures: Path) -> None:
+    row = {
+        "path": "a.jpg",
+        VALUE.name: 30,
+        "x0": 1,
+        "y0": 2,
+        "x1": 30,
+        "y1": 40,
+        "five_points": "1 2 3 4 5 6 7 8 9 0",
+    }
+    sample = only(written(pictures, [row]))
+    assert list(sample.box or ()) == [1, 2, 30, 40]
+    assert sample.landmarks is not None
+    assert sample.landmarks.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 0]]
+    assert sample.key == "a.jpg@1,2,30,40"  # another face of the picture is another row
+
+
+@pytest.mark.parametrize("name", ["faces.jsonl", "faces.parquet", "faces.csv"])
+def test_pictures_may_be_in_the_table(name: str, tmp_path: Path, portrait: bytes) -> None:
+    content: Any = portrait if name.endswith("parquet") else base64.b64encode(portrait).decode()
+    sample = only(written(tmp_path, [{"bytes": content, VALUE.name: 30}], name=name))
+    assert decoded(sample).shape == (200, 210, 3)
+    assert sample.key == "row 1"
+
+
+def test_masks_are_files(pictures: Path) -> None:
+    assert cv2.imwrite(str(pictures / "a.png"), np.zeros((200, 210), np.uint8))
+    sample = only(written(pictures, [{"path": "a.jpg", MASK.name: "a.png"}]))
+    assert (sample.mask, sample.mask_task) == (pictures / "a.png", MASK.name)
+    (bad,) = samples(written(pictures, [{"path": "a.jpg", MASK.name: "no.png"}]))
+    assert isinstance(bad, BadSample)
+
+
+def test_without_a_split_a_person_s_faces_stay_together_and_about_a_seventh_is_for_testing(
+    tmp_path: Path,
+) -> None:
+    rows = [{"path": f"{i}.jpg", "person": f"p{i // 4}", VALUE.name: 30} for i in range(800)]
+    found = samples(written(tmp_path, rows))
+    splits: dict[str, set[str]] = {}
+    for sample in found:
+        assert isinstance(sample, Sample)
+        splits.setdefault(sample.person, set()).add(sample.split)
+    assert all(len(of_person) == 1 for of_person in splits.values())
+    assert 60 < sum(isinstance(s, Sample) and s.split == "test" for s in found) < 180
+    assert all(
+        isinstance(s, Sample) and s.split == "train" for s in samples(tmp_path / "faces.csv", split="train")
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"path": "../secret.jpg", VALUE.name: 30}, "leads out of"),
+        ({"path": "/etc/passwd", VALUE.name: 30}, "leads out of"),
+        ({"path": "", VALUE.name: 30}, "it has no path"),
+        ({"path": "a.jpg", VALUE.name: "old"}, "write a number, or an interval"),
+        ({"path": "a.jpg", VALUE.name: "inf"}, "write a number"),
+        ({"path": "a.jpg", VALUE.name: "-5"}, "out of"),
+        ({"path": "a.jpg", CLASSES.name: "hungry"}, f"it is one of {FIRST}"),
+        ({"path": "a.jpg", SEVERAL.name: "much"}, f"no label of the kind {SEVERAL.kind}"),
+        ({"path": "a.jpg", SEVERAL.name: "{not json"}, "which is no JSON"),
+        ({"path": "a.jpg", f"{SEVERAL.name}.{SEVERAL.labels[0]}": "perhaps"}, "which is no number"),
+        ({"path": "a.jpg", f"{SEVERAL.name}.{SEVERAL.labels[0]}": 3}, "out of 0 to 1"),
+        ({"path": "a.jpg", VALUE.name: 3, "split": "tests"}, "its split is 'tests'"),
+        ({"path": "a.jpg", VALUE.name: 3, "box": "1 2 3"}, "its box has 3 numbers, not 4"),
+        ({"path": "a.jpg", VALUE.name: 3, "box": "9 9 3 3"}, "is empty"),
+        ({"path": "a.jpg", VALUE.name: 3, "five_points": "1 2"}, "2 numbers, not 10"),
+        ({"bytes": "%%%", VALUE.name: 3}, "no base64"),
+    ],
+)
+def test_a_bad_row_is_told_and_left_out(row: dict[str, Any], complaint: str, pictures: Path) -> None:
+    good = {"path": "b.jpg", VALUE.name: 40}
+    bad, fine = samples(written(pictures, [row, good]))
+    assert isinstance(bad, BadSample), bad
+    assert bad.reason.startswith("row 1: ")
+    assert complaint in bad.reason
+    assert isinstance(fine, Sample)
+
+
+def test_a_row_of_other_length_is_told(pictures: Path) -> None:
+    (pictures / "faces.csv").write_text(f"path,{VALUE.name}\na.jpg,30,more\nb.jpg,40\n")
+    bad, fine = samples(pictures / "faces.csv")
+    assert isinstance(bad, BadSample)
+    assert bad.reason == "row 1: it has 3 cells, and the first line 2"
+    assert isinstance(fine, Sample)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        (f"file,{VALUE.name}\n", "no column 'path'"),
+        ("path,mood\n", "no column of .* is a task"),
+        (f"path,{VALUE.name},{VALUE.name}\n", "two columns called"),
+        (f"path,{CLASSES.name}.hungry\n", "has no such label"),
+        (f"path,{CLASSES.name},{CLASSES.name}.{FIRST}\n", "whole and in parts"),
+        (f"path,{VALUE.name},x0,y0\n", "only some of the columns"),
+        (f"path,{MASK.name}.{MASK.labels[0]}\n", "has no such label"),
+    ],
+)
+def test_columns_that_can_not_be_meant_are_refused(text: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text(text)
+    with pytest.raises(LayoutError, match=complaint):
+        open_source(tmp_path / "faces.csv", Settings())
+
+
+def test_a_column_that_nearly_is_a_task_is_named(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text(f"path,{VALUE.name},{CLASSES.name[:-1]}\n")
+    columns = open_source(tmp_path / "faces.csv", Settings()).columns
+    assert f"did you mean {CLASSES.name}?" in columns[CLASSES.name[:-1]]
+
+
+@pytest.mark.parametrize(
+    "name", ["faces.csv", "faces.jsonl", "faces.parquet", "faces.json", "faces.tar", "faces.xyz"]
+)
+def test_what_is_no_table_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0" * 20)
+    with pytest.raises(LayoutError, match=name):
+        open_source(tmp_path / name, Settings())
+    with pytest.raises(LayoutError, match="does not exist"):
+        open_source(tmp_path / "no.csv", Settings())
+
+
+# Folders, COCO, tars ------------------------------------------------------------------------------------
+
+
+def _in_folders(root: Path, portrait: bytes, places: list[str]) -> Path:
+    for place in places:
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / "a.jpg").write_bytes(portrait)
+    return root
+
+
+def test_folders_by_class_define_a_task_that_nobody_has(tmp_path: Path, portrait: bytes) -> None:
+    folder = _in_folders(tmp_path / "shop", portrait, ["glasses", "none"])
+    found = samples(folder, task="eyewear")
+    assert CATALOGUE["eyewear"].labels == ("glasses", "none")
+    assert {(s.key, s.labels["eyewear"]) for s in found if isinstance(s, Sample)} == {
+        ("glasses/a.jpg", "glasses"),
+        ("none/a.jpg", "none"),
+    }
+
+
+def test_folders_of_splits_lie_around_those_of_classes(tmp_path: Path, portrait: bytes) -> None:
+    places = [f"{split}/{label}" for split in ("train", "val") for label in (FIRST, SECOND.upper())]
+    found = samples(_in_folders(tmp_path / "shop", portrait, places), task=CLASSES.name)
+    assert {(s.split, s.labels[CLASSES.name]) for s in found if isinstance(s, Sample)} == {
+        ("train", FIRST),
+        ("train", SECOND),
+        ("validation", FIRST),
+        ("validation", SECOND),
+    }
+
+
+@pytest.mark.parametrize(
+    ("places", "task", "complaint"),
+    [
+        ([], "eyewear", "no folders with pictures"),
+        (["one", "two"], None, "say with --task"),
+        (["one", "two"], VALUE.name, "use a table"),
+        (["one", FIRST], CLASSES.name, "the folder one of .*: it is one of"),
+        (["one"], "eyewear", "2 or more"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(
+    places: list[str], task: str | None, complaint: str, tmp_path: Path, portrait: bytes
+) -> None:
+    (tmp_path / "shop").mkdir()
+    with pytest.raises(ValueError, match=complaint):
+        open_source(_in_folders(tmp_path / "shop", portrait, places), Settings(task=task))
+    assert CATALOGUE.keys() == BUILT_IN
+
+
+def test_coco_s_boxes_categories_and_attributes_are_read(pictures: Path) -> None:
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": FIRST, "keypoints": list(POINTS.labels[:2])}],
+        "annotations": [
+            {
+                "image_id": 7,
+                "category_id": 1,
+                "bbox": [10, 20, 100, 50],
+                "attributes": {VALUE.name: 31},
+                "keypoints": [1, 2, 2, 0, 0, 0],
+            },
+            {"image_id": 8, "category_id": 1, "bbox": [1, 2, 3, 4]},
+            {"image_id": 7, "category_id": 1, "bbox": "wide"},
+        ],
+    }
+    (pictures / "faces.json").write_text(json.dumps(content))
+    face, strange, wide = samples(pictures / "faces.json", task=CLASSES.name)
+    assert isinstance(face, Sample)
+    assert list(face.box or ()) == [10, 20, 110, 70]
+    assert face.labels[CLASSES.name] == FIRST
+    assert face.labels[VALUE.name] == [31, 31]
+    assert face.labels[POINTS.name][:2] == [[1, 2], None]
+    assert isinstance(strange, BadSample)
+    assert isinstance(wide, BadSample)
+
+
+def _tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_tars_have_pictures_beside_json_or_a_class(tmp_path: Path, portrait: bytes) -> None:
+    _tar(
+        tmp_path / "0.tar",
+        {
+            "x/1.jpg": portrait,
+            "x/1.json": json.dumps({VALUE.name: 30, "split": "test"}).encode(),
+            "x/2.jpg": portrait,
+            "x/2.cls": b"1",
+            "x/3.json": b"{}",
+        },
+    )
+    one, two, none = samples(tmp_path, task=CLASSES.name)
+    assert isinstance(one, Sample)
+    assert (one.key, one.split, one.labels) == ("0.tar:x/1", "test", {VALUE.name: [30, 30]})
+    assert decoded(one).shape == (200, 210, 3)
+    assert isinstance(two, Sample)
+    assert two.labels == {CLASSES.name: SECOND}
+    assert isinstance(none, BadSample)
+    (tmp_path / "0.tar").write_bytes((tmp_path / "0.tar").read_bytes()[:700])
+    with pytest.raises(LayoutError, match=r"0\.tar is no whole tar"):
+        samples(tmp_path, task=CLASSES.name)
+
+
+# Prepared and described ---------------------------------------------------------------------------------
+
+
+def test_a_table_becomes_a_prepared_set(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"path": f"{name}.jpg", "split": "train", "eyewear": "none"} for name in "abc"]
+    source = written(pictures, [*rows, {"path": "d.jpg", "split": "test", "eyewear": "glasses"}])
+    (pictures / "tasks.toml").write_text('[eyewear]\nkind = "classes"\nlabels = ["none", "glasses"]\n')
+    words = ["prepare", "own", "--source", str(source), "--output", str(pictures / "out")]
+    assert main([*words, "--set-name", "shop", "--tasks", str(pictures / "tasks.toml")]) == 0
+    assert "faces 3 for train, 1 for test" in capsys.readouterr().out
+    del CATALOGUE["eyewear"]
+    faces = FaceSet(pictures / "out" / "shop", split="test")
+    assert faces.columns["eyewear"].tolist() == [[0, 1]]
+    assert faces.manifest["licence"] == "private"
+
+
+@pytest.mark.parametrize("name", ["celeba", "own", "Shop", "a-b"])
+def test_a_set_s_name_is_its_own(name: str, pictures: Path) -> None:
+    source = written(pictures, [{"path": "a.jpg", VALUE.name: 30}])
+    with pytest.raises(ValueError, match="set-name"):
+        own_reader(source, Settings(), name=name)
+
+
+def test_a_description_has_counts_faults_and_examples(
+    pictures: Path, portrait: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "d.jpg").write_bytes(b"no picture")
+    rows = [
+        {"path": "a.jpg", "split": "train", "person": "p", CLASSES.name: FIRST},
+        {"path": "b.jpg", "split": "test", "person": "p", CLASSES.name: SECOND},  # a's copy
+        {"path": "b.jpg", "split": "test", "person": "q", CLASSES.name: SECOND},
+        {"path": "d.jpg", "split": "train", "person": "r", CLASSES.name: FIRST},
+        {"path": "e.jpg", "split": "train", "person": "r", CLASSES.name: FIRST},
+        {"path": "c.jpg", "split": "train", "person": "r", CLASSES.name: "hungry"},
+    ]
+    source = written(pictures, rows)
+    assert main(["describe", str(source), "--report", str(pictures / "report")]) == 1
+    shown = capsys.readouterr().out
+    report = (pictures / "report" / "report.md").read_text()
+    for text in (shown, report):
+        for fault in (
+            "1 rows can't be read: the first is c.jpg",
+            "1 pictures are missing: the first is e.jpg",
+            "1 pictures can't be decoded: the first is d.jpg",
+            "1 rows name a face a second time: the first is b.jpg",
+            "nearly the same in two splits",
+            "1 persons are in several splits: p is one",
+            f"no face for training has {CLASSES.name} {SECOND}",
+        ):
+            assert fault in text, fault
+    assert cv2.imread(str(pictures / "report" / "sheet.jpg")) is not None
+
+
+def test_sound_data_has_no_fault(pictures: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(pictures / f"{name}.jpg"), cv2.resize(noise[::8, ::8], (64, 64)))
+    rows = [
+        {"path": "a.jpg", "split": "train", VALUE.name: 3},
+        {"path": "b.jpg", "split": "test", VALUE.name: 4},
+    ]
+    found = describe(open_source(written(pictures, rows), Settings()))
+    assert found.faults == []
+    assert found.labelled[VALUE.name] == {"train": 1, "test": 1}
+
+
+def test_copies_are_found_after_compression_and_resizing_and_others_are_not(portrait: bytes) -> None:
+    face = cv2.imdecode(np.frombuffer(portrait, np.uint8), cv2.IMREAD_COLOR)
+    poor = cv2.imencode(".jpg", cv2.resize(face, (90, 86)), [cv2.IMWRITE_JPEG_QUALITY, 30])[1]
+    copies = [face, cv2.imdecode(poor, cv2.IMREAD_COLOR), cv2.convertScaleAbs(face, alpha=0.8, beta=20)]
+    others = [
+        cv2.flip(face, 1),
+        face[30:, 30:],
+        np.random.default_rng(0).integers(0, 256, face.shape, np.uint8),
+    ]
+    hashes = [perceptual_hash(np.asarray(picture, np.uint8)) for picture in (*copies, *others)]
+    assert all((hashes[0] ^ value).bit_count() <= DISTANCE for value in hashes[:3])
+    assert all((hashes[0] ^ value).bit_count() > DISTANCE for value in hashes[3:])
+
+
+def test_every_pair_that_is_near_enough_is_found_across_splits() -> None:
+    random = np.random.default_rng(0)
+    hashes = [int(value) for value in random.integers(0, 2**63, 200)]
+    for i in range(0, 200, 10):  # the next one differs in a few bits
+        bits = random.choice(64, size=random.integers(0, 7), replace=False)
+        hashes[i + 1] = hashes[i] ^ sum(1 << int(bit) for bit in bits)
+    splits = [("train", "test")[int(n)] for n in random.integers(0, 2, 200)]
+    expected = [
+        (i, k)
+        for i in range(200)
+        for k in range(i + 1, 200)
+        if splits[i] != splits[k] and (hashes[i] ^ hashes[k]).bit_count() <= DISTANCE
+    ]
+    assert near_copies(hashes, splits) == expected
+    assert expected

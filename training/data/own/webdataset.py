@@ -1,0 +1,89 @@
+"""WebDataset's tars: of each sample KEY.jpg (or .png, .webp) and KEY.json, or KEY.cls with a class.
+
+The JSON object is read as a table's row (training.data.own.columns); a class is a label of the task that
+`Settings.task` names, by its name or its number.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.data.own.columns import BYTES, PATH, RowReader, understood
+from training.data.own.source import OwnSource, Settings
+from training.data.reader import LayoutError
+from training.data.reader_tools.source_files import PICTURE_SUFFIXES
+from training.data.sample import BadSample, Sample
+from training.tasks import CATALOGUE
+
+_MOST_BYTES = 64 * 1024 * 1024  # of a member
+
+
+def open_webdataset(place: Path, settings: Settings) -> OwnSource:
+    """The samples of a tar, or of a folder's tars. LayoutError for what is damaged or labels nothing."""
+    tars = sorted(place.glob("*.tar")) if place.is_dir() else [place]
+    names = list(
+        dict.fromkeys(name for row in _rows(tars, settings) if isinstance(row, dict) for name in row)
+    )
+    columns = understood([PATH, *(name for name in names if name not in (PATH, BYTES))], origin=str(place))
+    reader = RowReader(columns=columns, root=place, default_split=settings.split)
+
+    def read() -> Iterator[Sample | BadSample]:
+        for number, row in enumerate(_rows(tars, settings), 1):
+            if isinstance(row, str):
+                yield BadSample(key=f"sample {number}", reason=row)
+            else:
+                yield reader.sample(row, number=number)
+
+    meaning = {name: f"not read: {why}" for name, why in columns.unused.items()}
+    return OwnSource(
+        form="webdataset",
+        tasks=columns.tasks,
+        read=read,
+        columns={name: meaning.get(name, "read") for name in names if name != BYTES},
+    )
+
+
+def _rows(tars: list[Path], settings: Settings) -> Iterator[dict[str, Any] | str]:
+    for path in tars:
+        try:
+            with tarfile.open(path) as tar:
+                yield from _samples(tar, path, settings)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise LayoutError(f"{path} is no whole tar ({error}): fetch it again") from None
+
+
+def _samples(tar: tarfile.TarFile, path: Path, settings: Settings) -> Iterator[dict[str, Any] | str]:
+    """A row for each sample: a sample's members lie side by side."""
+    key, members = "", dict[str, bytes]()
+    for member in tar:
+        if not member.isfile() or member.size > _MOST_BYTES:
+            continue
+        folder, _, name = member.name.rpartition("/")
+        stem, _, suffix = name.partition(".")
+        if (found := f"{folder}/{stem}") != key:
+            if members:
+                yield _row(f"{path.name}:{key.lstrip('/')}", members, settings)
+            key, members = found, {}
+        file = tar.extractfile(member)
+        members[suffix.lower()] = b"" if file is None else file.read()
+    if members:
+        yield _row(f"{path.name}:{key.lstrip('/')}", members, settings)
+
+
+def _row(key: str, members: Mapping[str, bytes], settings: Settings) -> dict[str, Any] | str:
+    picture = next((members[s[1:]] for s in PICTURE_SUFFIXES if s[1:] in members), None)
+    if picture is None:
+        return f"{key} has no picture: it has {', '.join(members)}"
+    row: dict[str, Any] = {}
+    if "json" in members:
+        try:
+            row = dict(json.loads(members["json"]))
+        except (ValueError, TypeError):
+            return f"{key}.json is no JSON object"
+    if "cls" in members and settings.task is not None:
+        word = members["cls"].decode("utf-8", "replace").strip()
+        labels = CATALOGUE[settings.task].labels if settings.task in CATALOGUE else ()
+        row[settings.task] = labels[int(word)] if word.isdecimal() and int(word) < len(labels) else word
+    return {**row, PATH: key, BYTES: picture}
