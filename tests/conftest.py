@@ -82,3 +82,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
         ) as running,
     ):
         yield running
+
+
+@pytest.fixture
+def catalogue_restored() -> Iterator[None]:
+    """No task that a test adds to the catalogue stays."""
+    from training.tasks import CATALOGUE
+
+    before = dict(CATALOGUE)
+    yield
+    CATALOGUE.clear()
+    CATALOGUE.update(before)

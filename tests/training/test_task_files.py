@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +31,7 @@ sensitive = true
 """
 
 
-@pytest.fixture(autouse=True)
-def _catalogue() -> Iterator[None]:
-    """Nothing that a test adds stays."""
-    before = dict(CATALOGUE)
-    yield
-    CATALOGUE.clear()
-    CATALOGUE.update(before)
+pytestmark = pytest.mark.usefixtures("catalogue_restored")
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -6,14 +6,13 @@ the category's names of them.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.data.own.columns import BOX, PATH, PERSON, SPLIT, RowReader, understood
+from training.data.own.columns import BOX, PATH, PERSON, SPLIT, source_of_rows
 from training.data.own.source import OwnSource, Settings
 from training.data.reader import LayoutError
-from training.data.sample import BadSample, Sample
 from training.kinds import kind_of
 from training.kinds.forms import QueryAnswer
 from training.tasks import CATALOGUE
@@ -26,22 +25,13 @@ def open_coco(file: Path, settings: Settings) -> OwnSource:
     categories = {category["id"]: category for category in content.get("categories", [])}
     rows = [_row(note, images, categories, task=settings.task) for note in content["annotations"]]
     names = list(dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row))
-    columns = understood(names or [PATH], origin=str(file))
-    reader = RowReader(columns=columns, root=settings.root or file.parent, default_split=settings.split)
-
-    def read() -> Iterator[Sample | BadSample]:
-        for number, row in enumerate(rows, 1):
-            if isinstance(row, str):
-                yield BadSample(key=f"annotation {number}", reason=row)
-            else:
-                yield reader.sample(row, number=number)
-
-    meaning = {name: f"not read: {why}" for name, why in columns.unused.items()}
-    return OwnSource(
-        form="coco",
-        tasks=columns.tasks,
-        read=read,
-        columns={name: meaning.get(name, "read") for name in names},
+    return source_of_rows(
+        "coco",
+        lambda: rows,
+        names or [PATH],
+        origin=str(file),
+        root=settings.root or file.parent,
+        split=settings.split,
     )
 
 

@@ -12,7 +12,7 @@ import binascii
 import dataclasses
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from runtime.image.decode import decode_image
 from training.data.labels import checked
+from training.data.own.source import OwnSource
 from training.data.reader import LayoutError
 from training.data.reader_tools.splits import name_fraction
 from training.data.sample import SPLITS, BadSample, Sample
@@ -31,7 +32,12 @@ PATH, BYTES, SPLIT, PERSON, BOX = "path", "bytes", "split", "person", "box"
 FIVE = "five_points"  # eyes, nose tip, corners of the mouth (Sample.landmarks)
 CORNERS = ("x0", "y0", "x1", "y1")  # of a box, each in a column of its own
 _PLAIN = (PATH, BYTES, SPLIT, PERSON, BOX, FIVE, *CORNERS)
-_SPLIT_WORDS = {"val": "validation", "valid": "validation", "dev": "validation", "training": "train"}
+SPLIT_WORDS = {split: split for split in SPLITS} | {
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "training": "train",
+}
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -153,8 +159,8 @@ class RowReader:
         word = _text(row.get(SPLIT)).lower()
         if not word:
             return self.default_split or drawn_split(key)
-        split = _SPLIT_WORDS.get(word, word)
-        if split not in SPLITS:
+        split = SPLIT_WORDS.get(word)
+        if split is None:
             raise ValueError(f"its {SPLIT} is {word!r}: it is one of {', '.join(SPLITS)}")
         return split
 
@@ -180,6 +186,38 @@ class RowReader:
                     raise ValueError(f"its mask {row[name]} does not exist")
                 return name, path
         return None
+
+
+def source_of_rows(
+    form: str,
+    rows: Callable[[], Iterable[Mapping[str, Any] | str]],
+    names: Sequence[str],
+    *,
+    origin: str,
+    root: Path,
+    split: str | None,
+) -> OwnSource:
+    """A source whose faces are rows with these columns; a row that is a text says what is wrong with it.
+
+    LayoutError as `understood`. `split` is that of rows that state none.
+    """
+    columns = understood(names, origin=origin)
+    reader = RowReader(columns=columns, root=root, default_split=split)
+
+    def read() -> Iterator[Sample | BadSample]:
+        for number, row in enumerate(rows(), 1):
+            if isinstance(row, str):
+                yield BadSample(key=f"row {number}", reason=f"row {number}: {row}")
+            else:
+                yield reader.sample(row, number=number)
+
+    meaning = dict.fromkeys(columns.whole, "the label")
+    meaning |= {name: "a number of the label" for of_task in columns.parts.values() for name in of_task}
+    meaning |= dict.fromkeys(columns.plain, "where the face is, and whose")
+    meaning |= {name: f"not read: {why}" for name, why in columns.unused.items()}
+    return OwnSource(
+        form=form, tasks=columns.tasks, read=read, columns={name: meaning[name] for name in names}
+    )
 
 
 def drawn_split(name: str) -> str:

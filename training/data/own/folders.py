@@ -7,16 +7,14 @@ of the kind "classes" with the folders' names as its labels.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.data.own.columns import drawn_split
+from training.data.own.columns import SPLIT_WORDS, drawn_split
 from training.data.own.source import OwnSource, Settings
 from training.data.reader import LayoutError
 from training.data.reader_tools.source_files import PICTURE_SUFFIXES
-from training.data.sample import SPLITS, BadSample, Sample
+from training.data.sample import BadSample, Sample
 from training.kinds import kind_of
 from training.task_files import adopt, classes_task
 from training.tasks import CATALOGUE, Task
-
-_SPLIT_FOLDERS = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}
 
 
 def open_folders(folder: Path, settings: Settings) -> OwnSource:
@@ -69,14 +67,14 @@ def _task(name: str, classes: Sequence[str], *, origin: str) -> Task:
 
 def _splits(folder: Path) -> dict[str, Path]:
     """The folders of splits by split; "" for the folder itself, where it has none."""
-    found = {_SPLIT_FOLDERS[path.name.lower()]: path for path in _folders(folder, by_split=True)}
+    found = {SPLIT_WORDS[path.name.lower()]: path for path in _folders(folder, by_split=True)}
     return found or {"": folder}
 
 
 def _folders(folder: Path, *, by_split: bool = False) -> list[Path]:
     """The folders of classes, or those of splits, in the order of their names."""
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    splits = [path for path in folders if path.name.lower() in _SPLIT_FOLDERS]
+    splits = [path for path in folders if path.name.lower() in SPLIT_WORDS]
     if by_split:
         return splits if len(splits) == len(folders) else []
     return [path for path in folders if any(True for _ in _pictures(path))]

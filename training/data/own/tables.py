@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.data.own.columns import RowReader, understood
+from training.data.own.columns import source_of_rows
 from training.data.own.source import OwnSource, Settings
 from training.data.reader import LayoutError
-from training.data.sample import BadSample, Sample
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BATCH = 256  # rows of a Parquet file at once: pictures may be in it
@@ -19,25 +18,13 @@ _BATCH = 256  # rows of a Parquet file at once: pictures may be in it
 def open_table(file: Path, settings: Settings) -> OwnSource:
     """A table's columns and rows. LayoutError for a file that is none, and columns that say nothing."""
     rows = _FORMS[file.suffix.lower()]
-    names = _column_names(file)
-    columns = understood(names, origin=str(file))
-    reader = RowReader(columns=columns, root=settings.root or file.parent, default_split=settings.split)
-
-    def read() -> Iterator[Sample | BadSample]:
-        for number, row in enumerate(rows(file), 1):
-            if isinstance(row, str):
-                yield BadSample(key=f"row {number}", reason=f"row {number}: {row}")
-            else:
-                yield reader.sample(row, number=number)
-
-    meaning = dict.fromkeys(columns.whole, "the label")
-    meaning |= {name: "a number of the label" for names in columns.parts.values() for name in names}
-    meaning |= dict.fromkeys(columns.plain, "where the face is, and whose")
-    return OwnSource(
-        form=file.suffix.lower().removeprefix("."),
-        tasks=columns.tasks,
-        read=read,
-        columns={name: meaning.get(name) or f"not read: {columns.unused[name]}" for name in names},
+    return source_of_rows(
+        file.suffix.lower().removeprefix("."),
+        lambda: rows(file),
+        _column_names(file),
+        origin=str(file),
+        root=settings.root or file.parent,
+        split=settings.split,
     )
 
 

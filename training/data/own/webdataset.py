@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.data.own.columns import BYTES, PATH, RowReader, understood
+from training.data.own.columns import BYTES, PATH, source_of_rows
 from training.data.own.source import OwnSource, Settings
 from training.data.reader import LayoutError
 from training.data.reader_tools.source_files import PICTURE_SUFFIXES
-from training.data.sample import BadSample, Sample
 from training.tasks import CATALOGUE
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a member
@@ -23,25 +22,14 @@ _MOST_BYTES = 64 * 1024 * 1024  # of a member
 def open_webdataset(place: Path, settings: Settings) -> OwnSource:
     """The samples of a tar, or of a folder's tars. LayoutError for what is damaged or labels nothing."""
     tars = sorted(place.glob("*.tar")) if place.is_dir() else [place]
-    names = list(
-        dict.fromkeys(name for row in _rows(tars, settings) if isinstance(row, dict) for name in row)
-    )
-    columns = understood([PATH, *(name for name in names if name not in (PATH, BYTES))], origin=str(place))
-    reader = RowReader(columns=columns, root=place, default_split=settings.split)
-
-    def read() -> Iterator[Sample | BadSample]:
-        for number, row in enumerate(_rows(tars, settings), 1):
-            if isinstance(row, str):
-                yield BadSample(key=f"sample {number}", reason=row)
-            else:
-                yield reader.sample(row, number=number)
-
-    meaning = {name: f"not read: {why}" for name, why in columns.unused.items()}
-    return OwnSource(
-        form="webdataset",
-        tasks=columns.tasks,
-        read=read,
-        columns={name: meaning.get(name, "read") for name in names if name != BYTES},
+    names = dict.fromkeys(name for row in _rows(tars, settings) if isinstance(row, dict) for name in row)
+    return source_of_rows(
+        "webdataset",
+        lambda: _rows(tars, settings),
+        [PATH, *(name for name in names if name not in (PATH, BYTES))],
+        origin=str(place),
+        root=place,
+        split=settings.split,
     )
 
 

@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,7 @@ POINTS = next(task for task in CATALOGUE.values() if task.kind == "points")
 FIRST, SECOND = CLASSES.labels[:2]
 
 
-@pytest.fixture(autouse=True)
-def _catalogue() -> Iterator[None]:
-    """Nothing that a test adds stays."""
-    before = dict(CATALOGUE)
-    yield
-    CATALOGUE.clear()
-    CATALOGUE.update(before)
+pytestmark = pytest.mark.usefixtures("catalogue_restored")
 
 
 @pytest.fixture(scope="module")
