@@ -69,9 +69,9 @@ def plain(server: GatewayServer) -> Iterator[Any]:
 
 
 def agreement(mask: Mask, ids: NDArray[np.uint8]) -> tuple[float, float]:
-    """The share of the photo that the mask speaks of, and in how much of that it is right."""
+    """The share of the photo that the crop covers, and in how much of that its mask is right."""
     height, width = ids.shape
-    said = mask.in_photo(width, height)
+    said = mask.in_photo(width, height, margin=0)  # beyond the crop the mask only guesses on
     spoken = said != OUTSIDE
     return float(spoken.mean()), float((said[spoken] == ids[spoken]).mean())
 

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from tests.helpers.networks.small_networks import SMALL_VIT
+from training import tasks
 from training.models import (
     QFace,
     build_qface,
 )
 from training.models.attention import DecoderBlock, FusionBlock, MultiHeadAttention
 from training.models.positions import sincos_positions
+from training.models.qface.decoder import QueryDecoder
 from training.models.resizing import resized
 
 
@@ -89,19 +91,23 @@ def test_each_logit_is_a_linear_map_of_its_own_query(vit: QFace) -> None:
     assert [answers[task.name].shape[1] for task in vit.tasks] == [task.queries for task in vit.tasks]
 
 
-def test_queries_go_alone_until_they_meet_a_face_but_not_in_training(vit: QFace) -> None:
-    decoder = vit.decoder
-    features, positions = torch.randn(3, 51, 32), torch.randn(51, 32)
+@pytest.mark.parametrize("drop", [0.0, 0.5], ids=["kept", "dropped"])
+def test_queries_go_alone_until_they_meet_a_face_but_where_stochastic_depth_makes_them_each_face_s_own(
+    drop: float,
+) -> None:
+    decoder = QueryDecoder(
+        tasks=tasks.select(["age", "gender"]),
+        width=8,
+        blocks=[DecoderBlock(8, heads=2, mlp_ratio=2.0, drop_path=drop) for _ in range(2)],
+    )
     seen: list[int] = []
-    handle = decoder.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-    together = decoder(features, feature_positions=positions).groups
-    each_its_own = decoder.train()(
-        features, feature_positions=positions
-    ).groups  # with stochastic depth, if any
-    decoder.eval()
-    handle.remove()
-    assert seen == [1, 3]
-    torch.testing.assert_close(together[0], each_its_own[0])
+    decoder.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    inputs = {"features": torch.randn(3, 5, 8), "feature_positions": torch.randn(5, 8)}
+    answering = decoder.eval()(**inputs).groups[0]
+    training = decoder.train()(**inputs).groups[0]
+    assert seen == [1, 3 if drop else 1]
+    if not drop:
+        torch.testing.assert_close(answering, training)
 
 
 def test_positions_are_fixed_unique_and_zero_for_the_class_token(vit: QFace) -> None:
