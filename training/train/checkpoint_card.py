@@ -46,8 +46,13 @@ def _earlier(init: str) -> dict[str, Any]:
     path = pathlib.Path(init)
     if init in (RANDOM, IMAGENET) or not path.is_file():
         return {}
-    card = read_card(path)
-    return {name: card[name] for name in ("run", "sources", "faces_seen", "earlier") if name in card}
+    return provenance(read_card(path))
+
+
+def provenance(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a card what weights learned from, and the weights before them."""
+    kept = ("run", "sources", "faces_seen", "earlier", "averaged")
+    return {name: card[name] for name in kept if name in card}
 
 
 def _source(faces: FaceSet) -> dict[str, Any]:

@@ -15,12 +15,13 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from runtime.contract import Contract
 from training.cli import run_cli
-from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.data.prepared.face_set import FaceSet, prepared_sets, read_manifest
 from training.data.sampling.augmentation import NO_AUGMENTATION, Augmentation
 from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
@@ -29,21 +30,23 @@ from training.tasks import select
 from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
 from training.train.run_config import Run, Source
-from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
 from training.train.trainer import Trainer
 
 # Faces a step, shared among the sets.
 _BATCH = 64
+_PASSES, _FEWEST_STEPS, _MOST_STEPS = 40, 150, 1500
 
 
 def extension_run(
-    base: Checkpoint, *, checkpoint: pathlib.Path, config: QFaceConfig, sets: Sequence[str]
+    base: Checkpoint, *, checkpoint: pathlib.Path, config: QFaceConfig, sets: Sequence[str], faces: int
 ) -> Run:
-    """How the last extension of a configuration is learned, where no setting changes it.
+    """How the last extension of a configuration is learned from so many `faces`, where no setting changes it.
 
     The settings are for a small encoder on a CPU: what was there needs no gradient, so a step costs little
-    more than an answer.
+    more than an answer. Few faces are learned by heart when they come round more than some dozens of times.
     """
+    steps = min(max(_PASSES * faces // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     return Run(
         name=f"{base.card.get('run', checkpoint.stem)} + {', '.join(config.extensions[-1])}",
@@ -51,8 +54,8 @@ def extension_run(
         sources=tuple(Source(name=name, batch=max(1, _BATCH // len(sets))) for name in sets),
         # Another old model is another run: a state of the one is not gone on with for the other.
         init=f"{checkpoint.name}, sha256 {sha256[:16]}",
-        steps=1500,
-        warmup_steps=100,
+        steps=steps,
+        warmup_steps=min(100, steps // 10),
         learning_rate=2e-3,
         betas=(0.9, 0.99),
         clip=2.0,
@@ -86,22 +89,15 @@ def extend(
     for what can't be extended or learned.
     """
     base = load_checkpoint(checkpoint)
-    config = extended(base.model, tasks).config
-    chosen = sets if sets is not None else _labelled(data, tasks)
-    run = overridden(extension_run(base, checkpoint=checkpoint, config=config, sets=chosen), settings)
-    if run.model != config:
-        raise ValueError("the shape of an old model can't change: leave out --set model.…")
-    torch.manual_seed(run.seed)
-    network = extended(base.model, tasks)
-    trainer = Trainer(
-        run,
+    trainer = build_trainer(
+        base,
+        checkpoint=checkpoint,
+        tasks=tasks,
         data=data,
         folder=folder,
         where=where,
-        model=network,
-        tasks=select(tasks),
-        trainable=lambda _: last_extension(network),
-        contract_tasks={entry.name: entry.labels for entry in base.contract.tasks},
+        sets=sets,
+        settings=settings,
     )
     trainer.train()
     learned = trainer.finish()
@@ -119,6 +115,49 @@ def extend(
     )
     save_checkpoint(folder / "model.safetensors", new)
     return new
+
+
+def build_trainer(
+    base: Checkpoint,
+    *,
+    checkpoint: pathlib.Path,
+    tasks: Sequence[str],
+    data: pathlib.Path,
+    folder: pathlib.Path,
+    where: Distributed,
+    sets: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
+) -> Trainer:
+    """What trains the extension of `base`, which `checkpoint` holds; the rest is as of `extend`."""
+    config = extended(base.model, tasks).config
+    chosen = sets if sets is not None else _labelled(data, tasks)
+    standard = extension_run(
+        base, checkpoint=checkpoint, config=config, sets=chosen, faces=_training_faces(data, chosen)
+    )
+    run = overridden(standard, settings)
+    if run.model != config:
+        raise ValueError("the shape of an old model can't change: leave out --set model.…")
+    torch.manual_seed(run.seed)
+    network = extended(base.model, tasks)
+    return Trainer(
+        run,
+        data=data,
+        folder=folder,
+        where=where,
+        model=network,
+        tasks=select(tasks),
+        trainable=lambda _: last_extension(network),
+        contract_tasks={entry.name: entry.labels for entry in base.contract.tasks},
+    )
+
+
+def _training_faces(data: pathlib.Path, sets: Sequence[str]) -> int:
+    """How many training faces there are; what keeps a set from being read is told later."""
+    return sum(
+        int(read_manifest(data / name)["faces"].get("train", 0))
+        for name in sets
+        if (data / name / "manifest.json").exists()
+    )
 
 
 def _labelled(data: pathlib.Path, tasks: Sequence[str]) -> list[str]:
@@ -180,15 +219,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_cores(options.threads)
         adopt_own_tasks(options.tasks, data=options.data)
         with distributed(options.device) as where:
-            checkpoint = extend(
-                options.checkpoint,
-                tasks=_names(options.task),
-                data=options.data,
-                folder=options.run,
-                where=where,
-                sets=_names(options.sets) if options.sets else None,
-                settings=options.settings,
-            )
+            how: dict[str, Any] = {
+                "tasks": _names(options.task),
+                "data": options.data,
+                "folder": options.run,
+                "where": where,
+                "sets": _names(options.sets) if options.sets else None,
+                "settings": options.settings,
+            }
+            if options.dry_run:
+                base = load_checkpoint(options.checkpoint)
+                trainer = build_trainer(base, checkpoint=options.checkpoint, **how)
+                print_plan(trainer.plan(), where=where)
+                return
+            checkpoint = extend(options.checkpoint, **how)
         if checkpoint is not None:
             print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
 

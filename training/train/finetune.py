@@ -10,6 +10,7 @@ out; RUN/progress.jsonl and RUN/tensorboard record how it went.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import sys
@@ -17,11 +18,13 @@ from collections.abc import Sequence
 
 from training.cli import run_cli
 from training.models import Checkpoint
+from training.tasks import select
 from training.train.loop.distributed import Distributed, distributed
 from training.train.overrides import overridden
+from training.train.plan import check
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
-from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
 from training.train.trainer import Trainer
 
 
@@ -30,6 +33,17 @@ def finetune(run: Run, *, data: pathlib.Path, folder: pathlib.Path, where: Distr
     trainer = Trainer(run, data=data, folder=folder, where=where)
     trainer.train()
     return trainer.finish()
+
+
+def plan(run: Run, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed) -> str:
+    """What a run will do and take, in words. Raises ValueError for one that can't be trained."""
+    check(run, tasks=select(run.model.all_tasks), data=data, folder=folder, built=False)
+    # A teacher describes all faces before the first step, for many minutes.
+    without = dataclasses.replace(run, distillation=None)
+    said = Trainer(without, data=data, folder=folder, where=where).plan()
+    if run.distillation is not None:
+        said += f"\nnot counted: the teacher {run.distillation.path} describes every face once before"
+    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = run.with_sources([name.strip() for name in options.sets.split(",")])
         run = overridden(run, options.settings)
         with distributed(options.device) as where:
+            if options.dry_run:
+                print_plan(plan(run, data=options.data, folder=options.run, where=where), where=where)
+                return
             checkpoint = finetune(run, data=options.data, folder=options.run, where=where)
         if checkpoint is not None:
             print(json.dumps(checkpoint.card, indent=1))

@@ -25,8 +25,9 @@ Tree = dict[str, "str | Tree"]
 def overridden(run: T, assignments: Iterable[str]) -> T:
     """`run` (a dataclass) with fields changed: `steps=100`, `model.drop_path=0.1`, `weights.age=2`.
 
-    A dot leads into a dataclass, a dict, or a tuple of dataclasses by their `name`. Lists are separated by
-    commas; `none` empties an optional field. All are changed at once, so that their order does not matter.
+    A dot leads into a dataclass, a dict, or a tuple of dataclasses by their `name`; those that have a
+    `from_text` are written as that says. Lists are separated by commas; `none` empties an optional field and
+    such a list. All are changed at once, so that their order does not matter.
     Raises ValueError for an unknown field, a wrong type, and what the dataclasses refuse.
     """
     tree: Tree = {}
@@ -99,6 +100,9 @@ def _parsed(kind: Any, text: str, *, path: str) -> Any:
     if text.lower() == "none" and _without_none(kind) is not kind:
         return None
     kind = _without_none(kind)
+    items = typing.get_args(kind) if typing.get_origin(kind) is tuple else ()
+    if items and (from_text := getattr(items[0], "from_text", None)) is not None:
+        return tuple(map(from_text, [] if text.lower() == "none" else text.split(",")))
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
@@ -106,7 +110,6 @@ def _parsed(kind: Any, text: str, *, path: str) -> Any:
             return kind(text)
         if kind is str:
             return text
-        items = typing.get_args(kind) if typing.get_origin(kind) is tuple else ()
         if items and not dataclasses.is_dataclass(items[0]):
             words = [word.strip() for word in text.split(",") if word.strip()]
             if len(items) == 2 and items[1] is Ellipsis:

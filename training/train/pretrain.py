@@ -30,7 +30,8 @@ from training.train.loop.optimisation import Optimisation
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.masked_reconstruction import MaskedReconstruction
 from training.train.overrides import overridden
-from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
+from training.train.plan import check_unlabelled, describe_unlabelled, measure
+from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,15 +129,23 @@ class Pretraining:
         )
 
 
-def pretrain(
+def pretraining_of(model: QFaceConfig, sets: Sequence[str]) -> Pretraining:
+    """The paper's pretraining for its encoder, a short one for the small ones that two cores can train."""
+    if model.encoder == CONFIGS["qface_base"].encoder:
+        return Pretraining(model=model, sets=tuple(sets))
+    return Pretraining(model=model, sets=tuple(sets), epochs=10, warmup_epochs=1, batch=256)
+
+
+def build_loop(
     run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed
 ) -> TrainingLoop:
-    """Run to the end and write FOLDER/encoder.safetensors. ValueError, Stopped: see TrainingLoop.run."""
+    """What pretrains, before its first step. ValueError for sets that it can't be done with."""
+    check_unlabelled(run.sets, batch=run.batch, data=data)
     torch.manual_seed(run.seed)
     sets = run.build_sets(data)
     objective = run.build_objective()
     optimisation = run.optimisation(sum(len(faces) for faces in sets))
-    loop = TrainingLoop(
+    return TrainingLoop(
         objective,
         optimisation=optimisation,
         data=run.build_batches(sets, steps=optimisation.steps, patches=objective.patches, where=where),
@@ -147,9 +156,17 @@ def pretrain(
             "data": {faces.name: faces.fingerprint for faces in sets},
         },
     )
+
+
+def pretrain(
+    run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed
+) -> TrainingLoop:
+    """Run to the end and write FOLDER/encoder.safetensors. ValueError, Stopped: see TrainingLoop.run."""
+    loop = build_loop(run, data=data, folder=folder, where=where)
     loop.run()
     if where.leads:
-        save_encoder(folder / "encoder.safetensors", objective.autoencoder.encoder, run=run)
+        assert isinstance(loop.objective, MaskedReconstruction)
+        save_encoder(folder / "encoder.safetensors", loop.objective.autoencoder.encoder, run=run)
     return loop
 
 
@@ -185,9 +202,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         take_cores(options.threads)
         adopt_own_tasks(options.tasks, data=options.data)
-        run = Pretraining(model=CONFIGS[options.model], sets=tuple(options.sets.split(",")))
+        run = pretraining_of(CONFIGS[options.model], options.sets.split(","))
         run = overridden(run, options.settings)
         with distributed(options.device) as where:
+            if options.dry_run:
+                loop = build_loop(run, data=options.data, folder=options.run, where=where)
+                said = describe_unlabelled(
+                    loop.optimisation, batch=run.batch, sets=run.build_sets(options.data)
+                )
+                print_plan(f"{said}\n{measure(loop)}", where=where)
+                return
             loop = pretrain(run, data=options.data, folder=options.run, where=where)
         if where.leads:
             file = options.run / "encoder.safetensors"

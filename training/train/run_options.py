@@ -9,10 +9,11 @@ import torch
 
 from training.data.prepared.face_set import adopt_tasks_of
 from training.task_files import adopt_file
+from training.train.loop.distributed import Distributed
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
-    """--data, --run, --set, --tasks, --device and --threads. `folder` and `example` are help texts."""
+    """--data, --run, --set, --tasks, --dry-run, --device and --threads; `folder` and `example` are help."""
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(
@@ -27,6 +28,11 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
         help=f"change a field of the run: {example}",
     )
     parser.add_argument("--tasks", type=pathlib.Path, metavar="FILE", help="a TOML file of tasks of your own")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the plan, with the time and memory that a few steps of it take, and train nothing",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: all cores")
 
@@ -36,6 +42,13 @@ def adopt_own_tasks(file: pathlib.Path | None, *, data: pathlib.Path) -> None:
     if file is not None:
         adopt_file(file)
     adopt_tasks_of(data)
+
+
+def print_plan(plan: str, *, where: Distributed) -> None:
+    """A plan on standard output, by the leading process, when all have made theirs."""
+    where.wait()
+    if where.leads:
+        print(plan)
 
 
 def take_cores(threads: int | None) -> None:

@@ -15,12 +15,14 @@ from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model,
 from training.models.checkpoint import round_to_half
 from training.plain_data import plain
 from training.task_type import Task
+from training.tasks import select
 from training.train.checkpoint_card import make_card
 from training.train.learned_labels import learned_labels
 from training.train.loop.distributed import Distributed
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.multi_task import MultiTaskObjective
 from training.train.overrides import recorded
+from training.train.plan import check, describe, measure
 from training.train.run_config import Run
 
 
@@ -46,6 +48,13 @@ class Trainer:
         labels that it has learned before (`contract_tasks`). Raises ValueError for data that can't train
         the run.
         """
+        check(
+            run,
+            tasks=tasks if tasks is not None else select(run.model.all_tasks),
+            data=data,
+            folder=folder,
+            built=model is not None,
+        )
         torch.manual_seed(run.seed)
         self.where, self.folder = where, folder
         self.sets = run.build_sets(data)
@@ -86,6 +95,11 @@ class Trainer:
             identity=self._identity(),
             trainable=trainable,
         )
+
+    def plan(self) -> str:
+        """What the run will do and take, by a few steps of it; the trainer is of no use afterwards."""
+        said = describe(self.run, self.model, tasks=self.tasks, sets=self.sets)
+        return f"{said}\n{measure(self.loop)}"
 
     def train(self) -> None:
         """To the last step. Raises what TrainingLoop.run does."""

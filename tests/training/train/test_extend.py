@@ -191,7 +191,9 @@ def test_labels_of_the_very_pixels_are_learned_from_pixels_that_nothing_changes(
 
     def augmentation(task: str) -> Augmentation:
         config = dataclasses.replace(_config(), extensions=((task,),))
-        return extend.extension_run(loaded, checkpoint=base, config=config, sets=["made"]).augmentation
+        return extend.extension_run(
+            loaded, checkpoint=base, config=config, sets=["made"], faces=70
+        ).augmentation
 
     usual = Augmentation()
     assert augmentation("race") == usual
@@ -202,8 +204,17 @@ def test_faces_that_were_held_out_stay_so(base: Path) -> None:
     loaded = load_checkpoint(base)
     config = dataclasses.replace(_config(), extensions=(("race",),))
     base_held_out = dataclasses.replace(loaded, card={**loaded.card, "aside": 0.04})
-    run = extend.extension_run(base_held_out, checkpoint=base, config=config, sets=["made"])
+    run = extend.extension_run(base_held_out, checkpoint=base, config=config, sets=["made"], faces=70)
     assert run.holdout_fraction == 0.04
+
+
+@pytest.mark.parametrize(("faces", "steps"), [(4, 150), (300, 187), (40_000, 1500)])
+def test_few_faces_are_learned_in_few_steps(base: Path, faces: int, steps: int) -> None:
+    config = dataclasses.replace(_config(), extensions=(("race",),))
+    run = extend.extension_run(
+        load_checkpoint(base), checkpoint=base, config=config, sets=["made"], faces=faces
+    )
+    assert (run.steps, run.warmup_steps) == (steps, min(100, steps // 10))
 
 
 def test_a_step_of_an_extension_computes_no_masks_and_no_gradient_of_what_is_frozen() -> None:

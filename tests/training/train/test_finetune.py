@@ -176,7 +176,7 @@ def test_the_encoder_begins_with_a_files_weights(
     assert made.card["init"].startswith("model.safetensors, sha256 ")  # and not where it lay
     # Its licence follows from what the first run learned from, too.
     assert made.card["earlier"]["sources"] == begun.card["sources"]
-    with pytest.raises(ValueError, match=r"none.safetensors does not exist"):
+    with pytest.raises(ValueError, match=r"none.safetensors is no file"):
         Trainer(small_run(init="none.safetensors"), data=small_data, folder=tmp_path / "third", where=where)
 
 
@@ -186,7 +186,7 @@ def test_the_command_says_what_is_wrong_in_one_sentence(
     common = ["--data", str(small_data), "--run", str(tmp_path / "run"), "--device", "cpu", "--threads", "1"]
     for words, sentence in (
         (["qface_huge", *common], "no run 'qface_huge'"),
-        (["qface_test", *common], "is not a prepared set"),
+        (["qface_test", *common], "has no prepared set fairface, utkface, celeba,"),
         (["qface_test", *common, "--sets", "made"], "is labelled for task 'expression'"),
         (["qface_test", *common, "--set", "steps=x"], "no whole number"),
         (["qface_test", *common[:-4], "--device", "tpu"], "no device 'tpu'"),

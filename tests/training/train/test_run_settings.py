@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tests.helpers.small_run import small_run
+from training.data.sampling.balance import Balance
 from training.models import QFaceConfig
 from training.tasks import select
 from training.train.overrides import overridden, recorded
@@ -39,6 +40,7 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
             "clip=none",
             "bf16=true",
             "distil.path=/teacher",
+            "sources.ferplus.balance=expression:0.7,age",
         ],
     )
     assert (changed.steps, changed.warmup_steps, changed.clip, changed.bf16) == (5, 1, None, True)
@@ -47,6 +49,10 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
     assert (changed.weights["age"], changed.weights["head_pose"]) == (3.0, 2.0)
     assert {source.name: source.batch for source in changed.sources}["ict"] == 2
     assert changed.betas == (0.8, 0.95)
+    (ferplus,) = (source for source in changed.sources if source.name == "ferplus")
+    assert ferplus.balance == (Balance(task="expression", power=0.7), Balance(task="age"))
+    emptied = overridden(run_named("qface_tiny"), ["sources.fairface.balance=none"])
+    assert not emptied.sources[0].balance
     assert changed.distillation is not None
     assert changed.distillation.path == "/teacher"
 
@@ -58,6 +64,8 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
         ("stepz=1", "stepz: there is no such field: choose from"),
         ("steps", "no field=value"),
         ("bf16=1", "no true or false"),
+        ("sources.ict.balance=age:much", "balance 'age:much' is no TASK or TASK:POWER"),
+        ("sources.ict.balance=height", "balance names 'height', which no task is called"),
         ("sources.foo.batch=1", "sources.foo: there is no such field: choose from fairface"),
         ("sources.ict.batch=0", "batch of 0"),
         ("model=qface_base", "takes no value of its own"),

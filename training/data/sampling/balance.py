@@ -7,6 +7,7 @@ compromise, as with 1 the few faces of a rare class are learned by heart).
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,15 @@ class Balance:
 
     task: str
     power: float = 0.5  # of the inverse frequency of a face's stratum
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """`age` or `age:0.7`, as --set sources.NAME.balance takes them."""
+        task, _, power = text.strip().partition(":")
+        try:
+            return cls(task=task, power=float(power)) if power else cls(task=task)
+        except ValueError as error:
+            raise ValueError(f"balance {text.strip()!r} is no TASK or TASK:POWER ({error})") from None
 
     def __post_init__(self) -> None:
         if self.task not in CATALOGUE:

@@ -15,8 +15,10 @@ import json
 import math
 import pathlib
 import signal
+import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,23 @@ class TrainingLoop:
                     self.save()
                 if result.signal and not last:
                     raise Stopped(result.signal, step=self.step)
+
+    def time_steps(self, *, warm: int = 2, timed: int = 10) -> tuple[float, int]:
+        """Seconds a step, the median of some after the first ones, and of how many; nothing is written.
+
+        The weights change with them: a loop that was timed is not run.
+        """
+        spent: list[float] = []
+        with contextlib.closing(self._batches()) as batches:
+            while len(spent) < warm + timed:
+                begun = time.perf_counter()
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                self.train_step(batch)
+                spent.append(time.perf_counter() - begun)
+        counted = spent[warm:] or spent
+        return statistics.median(counted), len(counted)
 
     def train_step(self, batch: Mapping[str, Tensor]) -> StepResult:
         """One step on this process's share of the global batch."""
@@ -267,7 +286,7 @@ class TrainingLoop:
                 parameter.requires_grad_(False)
             parameter.grad = None
 
-    def _batches(self) -> Iterator[dict[str, Tensor]]:
+    def _batches(self) -> Generator[dict[str, Tensor]]:
         loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
             self.data,  # type: ignore[arg-type]
             batch_size=None,
