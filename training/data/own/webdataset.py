@@ -22,7 +22,8 @@ _MOST_BYTES = 64 * 1024 * 1024  # of a member
 def open_webdataset(place: Path, settings: Settings) -> OwnSource:
     """The samples of a tar, or of a folder's tars. LayoutError for what is damaged or labels nothing."""
     tars = sorted(place.glob("*.tar")) if place.is_dir() else [place]
-    names = dict.fromkeys(name for row in _rows(tars, settings) if isinstance(row, dict) for name in row)
+    rows = _rows(tars, settings, pictures=False)
+    names = dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)
     return source_of_rows(
         "webdataset",
         lambda: _rows(tars, settings),
@@ -33,17 +34,19 @@ def open_webdataset(place: Path, settings: Settings) -> OwnSource:
     )
 
 
-def _rows(tars: list[Path], settings: Settings) -> Iterator[dict[str, Any] | str]:
+def _rows(tars: list[Path], settings: Settings, *, pictures: bool = True) -> Iterator[dict[str, Any] | str]:
     for path in tars:
         try:
             with tarfile.open(path) as tar:
-                yield from _samples(tar, path, settings)
+                yield from _samples(tar, path, settings, pictures=pictures)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise LayoutError(f"{path} is no whole tar ({error}): fetch it again") from None
 
 
-def _samples(tar: tarfile.TarFile, path: Path, settings: Settings) -> Iterator[dict[str, Any] | str]:
-    """A row for each sample: a sample's members lie side by side."""
+def _samples(
+    tar: tarfile.TarFile, path: Path, settings: Settings, *, pictures: bool
+) -> Iterator[dict[str, Any] | str]:
+    """A row for each sample, whose members lie side by side; without `pictures` theirs are empty."""
     key, members = "", dict[str, bytes]()
     for member in tar:
         if not member.isfile() or member.size > _MOST_BYTES:
@@ -54,8 +57,9 @@ def _samples(tar: tarfile.TarFile, path: Path, settings: Settings) -> Iterator[d
             if members:
                 yield _row(f"{path.name}:{key.lstrip('/')}", members, settings)
             key, members = found, {}
-        file = tar.extractfile(member)
-        members[suffix.lower()] = b"" if file is None else file.read()
+        suffix = suffix.lower()
+        file = tar.extractfile(member) if pictures or f".{suffix}" not in PICTURE_SUFFIXES else None
+        members[suffix] = b"" if file is None else file.read()
     if members:
         yield _row(f"{path.name}:{key.lstrip('/')}", members, settings)
 
