@@ -261,6 +261,21 @@ weights: .venv/.made ## train what ships anew from prepared data (DATA, NOFACES,
 	$(FULL) -m build.stages.export weights/$(NETWORK).safetensors --output weights/$(NETWORK).onnx
 	$(FULL) -m build.config --write
 
+# Every step goes on, or is done, where it was stopped: remove var/train-demo to begin anew.
+TRY := var/train-demo
+.PHONY: train-demo
+train-demo: .venv/.made .venv-serve/.made ## the whole way once, from renders to a served network, five minutes on two cores: var/train-demo
+	$(FULL) -m training.render --head training/render/small_head/head.npz --count 300 --size 64 --processes 2 --output $(TRY)/data
+	$(FULL) -m training.data prepare photos --source tests/assets/portraits --size 64 --output $(TRY)/data
+	$(FULL) -m training.train.pretrain qface_test --data $(TRY)/data --sets ict,photos --run $(TRY)/pretrained --set batch=32 --set width=64 --set heads=4 --set bf16=false
+	$(FULL) -m training.train.finetune qface_demo --data $(TRY)/data --run $(TRY)/run --set init=$(TRY)/pretrained/encoder.safetensors > $(TRY)/card.json
+	$(FULL) -m training.train.calibrate $(TRY)/run/model.safetensors --data $(TRY)/data --output $(TRY)/model.safetensors
+	$(FULL) -m training.evaluation.evaluate $(TRY)/model.safetensors --data $(TRY)/data --markdown $(TRY)/evaluation.md
+	$(FULL) -m training.research.figures curves $(TRY)/run --output $(TRY)/curves.png
+	$(FULL) -m build $(TRY)/model.safetensors --rounds 0 --output $(TRY)
+	$(SERVE) -m deploy.demo --repository $(TRY)/repository --draw $(TRY)/answers > $(TRY)/answers.json
+	@echo "$(TRY): model.safetensors (the network), evaluation.md, curves.png, answers/astronaut.jpg"
+
 .PHONY: errors
 errors: .venv/.made ## teach weights how far their answers may be off, from held-out faces (DATA, WEIGHTS): minutes; a table
 	$(FULL) -m training.train.errors weights/$(NETWORK).safetensors --data $(DATA) --output $(RUNS)/$(NETWORK)-errors.safetensors $(ARGS)
