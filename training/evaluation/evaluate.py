@@ -231,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--markdown", type=Path, help="write the tables here")
     options = parser.parse_args(arguments)
     try:
-        if (options.limit or 1) < 1 or options.bootstrap < 0:
+        if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
         sets = prepared_sets(options.data, split=options.split, names=_names(options.sets))
         subgroups = _names(options.groups) or []

@@ -60,6 +60,7 @@ def test_a_checkpoint_is_evaluated_by_the_command_line(
         ("{checkpoint}", ["--split", "validation"], "validation"),
         ("{checkpoint}", ["--limit", "-3"], "--limit must be 1 or more"),
         ("{checkpoint}", ["--device", "abacus"], "'abacus' can't be used here"),
+        ("{checkpoint}", ["--limit", "0"], "--limit must be 1 or more"),
         ("{checkpoint}", ["--json", "{text}/e.json", "--limit", "2", "--bootstrap", "0"], "can't be written"),
     ],
 )

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where a gap is too large, or 2 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        if (options.limit or 1) < 1 or options.bootstrap < 0 or options.smallest < 1:
+        if (options.limit is not None and options.limit < 1) or options.bootstrap < 0 or options.smallest < 1:
             raise ValueError("--limit and --smallest must be 1 or more, and --bootstrap 0 or more")
         limits = [Limit.parse(words) for words in options.fail_above]
         answered = [Answered.parse(words) for words in options.answered]

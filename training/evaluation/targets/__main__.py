@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 with --fail where a row is not reached, or 2 with a sentence."""
     options = _parser().parse_args(arguments)
     try:
-        if (options.limit or 1) < 1 or options.bootstrap < 0:
+        if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
         names = [name.strip() for name in options.sets.split(",")] if options.sets else None
         needed = {name for target in TARGETS for name in target.sets}
