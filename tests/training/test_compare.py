@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from training.data.prepared.face_set import FaceSet
 from training.evaluation.predictors import Predictions, Predictor
 from training.models import save_checkpoint
 from training.tasks import select
-from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.distributed import Distributed
 from training.train.random_initialisation import random_checkpoint
 from training.train.trainer import Trainer
 
@@ -94,12 +93,12 @@ def test_the_command_writes_the_table(
 
 
 def test_of_two_runs_the_settings_that_differ_are_told(
-    small_data_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: Distributed
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: Distributed
 ) -> None:
     for name, rate in (("before", 1e-3), ("after", 2e-3)):
         trainer = Trainer(
             small_run(learning_rate=rate).with_tasks(TASKS),
-            data=small_data_alone,
+            data=small_data,
             folder=tmp_path / name,
             where=where,
         )
@@ -109,7 +108,7 @@ def test_of_two_runs_the_settings_that_differ_are_told(
         str(tmp_path / "before"),
         str(tmp_path / "after"),
         "--data",
-        str(small_data_alone),
+        str(small_data),
         "--bootstrap",
         "0",
     ]
@@ -119,18 +118,6 @@ def test_of_two_runs_the_settings_that_differ_are_told(
     (tmp_path / "after" / "model.safetensors").unlink()
     assert compare.main(words) == 2
     assert "has no model.safetensors: a run leaves it at its end" in capsys.readouterr().err
-
-
-@pytest.fixture
-def small_data_alone(tmp_path: Path) -> Path:
-    make_set(tmp_path / "data" / "made", count=12, test=6, tasks=TASKS)
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def where() -> Iterator[Distributed]:
-    with distributed("cpu") as place:
-        yield place
 
 
 def test_what_can_not_be_compared_is_said(
