@@ -23,7 +23,7 @@ SUBSAMPLINGS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_
 PIXELS = 12_000_000
 
 
-def test_answers_of_reduced_photos_lie_within_the_tolerances_of_bf16() -> None:
+def test_answers_of_reduced_photos_move_no_more_than_bf16_would_move_them() -> None:
     contract = read_graph(WEIGHTS).contract
     detector = load_detector(find_detector(), threads=1)
     network = OnnxRuntimeEngine(WEIGHTS, threads=1)
@@ -43,5 +43,6 @@ def test_answers_of_reduced_photos_lie_within_the_tolerances_of_bf16() -> None:
         assert photo.reduced(longer=1).scale > 1
     expected, answered = (network.infer({"pixels": np.stack(crops)}) for crops in (full, reduced))
     apart = differences(contract, expected, answered, in_units=True)
-    allowed = tolerances(contract, precision="bf16")
+    # On photos bf16 itself moves answers by up to 1.77 of its tolerance (docs/reports/2026-11-29-dali.md).
+    allowed = {name: 1.5 * bound for name, bound in tolerances(contract, precision="bf16").items()}
     assert {name: (value, allowed[name]) for name, value in apart.items() if value > allowed[name]} == {}

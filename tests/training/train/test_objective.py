@@ -75,7 +75,9 @@ def test_a_teacher_of_features_is_one_loss_more(
     small_data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(distil.TEACHERS, "brightness", (_Teacher.load, 3))
-    run = small_run(distillation=distil.Distillation(path="x", teacher="brightness", weight=0.5), steps=3)
+    run = small_run(
+        distillation=distil.Distillation(path=str(small_data), teacher="brightness", weight=0.5), steps=3
+    )
     trainer = Trainer(run, data=small_data, folder=tmp_path, where=where)
     before = next(iter(trainer.loop.objective.distillation.map.parameters())).clone()  # type: ignore[union-attr]
     trainer.train()

@@ -177,7 +177,7 @@ def test_an_encoder_that_is_no_q_face_s_is_refused(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sets", "none"], "is not a prepared set"),
+        (["--sets", "none"], "has no prepared set none"),
         (["--sets", "few,few"], "none twice"),
         (["--sets", "few", "--set", "mask_ratio=1"], "mask_ratio"),
         (["--sets", "few", "--set", "batch=7"], "larger than all 4 faces"),
