@@ -17,8 +17,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from training.cli import run_cli
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, prepared_sets
@@ -30,7 +28,7 @@ from training.evaluation.metric_accumulator import FaceStatistics, MetricAccumul
 from training.evaluation.metrics import less_is_better
 from training.evaluation.predictors import Predictor, load_predictor
 from training.evaluation.protocols import main_metric
-from training.evaluation.report import write_text
+from training.evaluation.report import json_number, json_numbers, write_text
 from training.evaluation.results import Estimate
 from training.evaluation.tables import format_estimate, format_metric, markdown_table
 from training.kinds import kind_of
@@ -179,10 +177,7 @@ def changed_settings(first: str, second: str) -> list[str]:
     if not all(state.is_file() for state in states):
         return []
     before, after = (identity_of(load_state(state)) for state in states)
-    return [
-        line.replace(" there, ", f" in {first}, ").removesuffix(" here") + f" in {second}"
-        for line in differences(before, after)
-    ]
+    return differences(before, after, places=(f"in {first}", f"in {second}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -235,23 +230,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _as_json(found: Sequence[Difference], *, first: str, second: str) -> str:
-    rows = []
-    for one in found:
-        row = dataclasses.asdict(one) | {"verdict": one.verdict}
-        row["difference"] = [one.difference.value, one.difference.low, one.difference.high]
-        rows.append(_without_nan(row))
+    rows = [
+        {
+            "task": one.task,
+            "set": one.set,
+            "metric": one.metric,
+            "faces": one.faces,
+            "first": json_number(one.first),
+            "second": json_number(one.second),
+            "difference": json_numbers(one.difference),
+            "verdict": one.verdict,
+        }
+        for one in found
+    ]
     return json.dumps({"first": first, "second": second, "rows": rows}, indent=1, allow_nan=False) + "\n"
-
-
-def _without_nan(row: dict[str, object]) -> dict[str, object]:
-    """JSON has no NaN."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, list):
-            return [plain(one) for one in value]
-        return None if isinstance(value, float) and np.isnan(value) else value
-
-    return {name: plain(value) for name, value in row.items()}
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_the_command_writes_the_table(
     for row in rows:
         value, low, high = row["difference"]
         assert low <= value <= high
-        assert value == pytest.approx(row["second"] - row["first"])
+        assert value == pytest.approx(row["second"] - row["first"], abs=1e-5)
     assert compare.main([*words, "--all-metrics"]) == 0
     assert len((tmp_path / "t.md").read_text().splitlines()) > len(table.splitlines())
 

@@ -62,9 +62,9 @@ def result_as_json(result: TaskResult) -> dict[str, Any]:
         "metric": result.metric,
         "not_official": result.deviation,
         "better_than_trivial": result.beats_baseline,
-        "values": {name: _numbers(found) for name, found in result.values.items()},
-        "beside": {name: _numbers(found) for name, found in result.comparison.items()},
-        "trivial": {name: _number(value) for name, value in result.constant_baseline.items()},
+        "values": {name: json_numbers(found) for name, found in result.values.items()},
+        "beside": {name: json_numbers(found) for name, found in result.comparison.items()},
+        "trivial": {name: json_number(value) for name, value in result.constant_baseline.items()},
         "positives": dict(result.positives),
         "published": {
             name: [{"method": one.method, "value": one.value, "source": one.source} for one in found]
@@ -77,8 +77,8 @@ def result_as_json(result: TaskResult) -> dict[str, Any]:
                 "label": group.label,
                 "faces": group.faces,
                 "persons": group.persons,
-                "value": _numbers(group.value),
-                "beside": None if group.comparison is None else _numbers(group.comparison),
+                "value": json_numbers(group.value),
+                "beside": None if group.comparison is None else json_numbers(group.comparison),
             }
             for group in result.subgroups
         ],
@@ -270,9 +270,11 @@ def _published(result: TaskResult, name: str, found: Sequence[PublishedFigure]) 
     )
 
 
-def _numbers(found: Estimate) -> list[float | None]:
-    return [_number(found.value), _number(found.low), _number(found.high)]
+def json_numbers(found: Estimate) -> list[float | None]:
+    """A metric and its interval's ends for JSON."""
+    return [json_number(found.value), json_number(found.low), json_number(found.high)]
 
 
-def _number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
+    """JSON has no NaN."""
     return None if math.isnan(value) else round(value, 6)

@@ -15,7 +15,6 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -72,48 +71,27 @@ def _augmentation(tasks: Sequence[str]) -> Augmentation:
     return dataclasses.replace(NO_AUGMENTATION, mirror=Augmentation.mirror) if exact else Augmentation()
 
 
-def extend(
-    checkpoint: pathlib.Path,
-    *,
-    tasks: Sequence[str],
-    data: pathlib.Path,
-    folder: pathlib.Path,
-    where: Distributed,
-    sets: Sequence[str] | None = None,
-    settings: Sequence[str] = (),
-) -> Checkpoint | None:
-    """Learn `tasks` on top of a checkpoint and write FOLDER/model.safetensors.
+def extend(trainer: Trainer, base: Checkpoint, *, checkpoint: pathlib.Path) -> Checkpoint | None:
+    """Train the extension of `base`, which `checkpoint` holds, and write the folder's model.safetensors.
 
-    The leading process returns it. `sets` names the prepared sets to learn from (None: all of `data` with
-    labels of a new task); `settings` change the run's fields (training.train.overrides). Raises ValueError
-    for what can't be extended or learned.
+    The leading process returns it. Raises ValueError where the old answers did not stay what they were.
     """
-    base = load_checkpoint(checkpoint)
-    trainer = build_trainer(
-        base,
-        checkpoint=checkpoint,
-        tasks=tasks,
-        data=data,
-        folder=folder,
-        where=where,
-        sets=sets,
-        settings=settings,
-    )
     trainer.train()
     learned = trainer.finish()
     if learned is None:
         return None
+    written = trainer.folder / "model.safetensors"
     try:
         _check_old_answers(base, learned, checkpoint=checkpoint)
     except ValueError:
-        (folder / "model.safetensors").unlink(missing_ok=True)  # which the trainer has written
+        written.unlink(missing_ok=True)  # which the trainer has written
         raise
     new = Checkpoint(
         model=learned.model,
         contract=_with_old_entries(learned.contract, base.contract),
         card={**base.card, "extensions": [*base.card.get("extensions", []), learned.card]},
     )
-    save_checkpoint(folder / "model.safetensors", new)
+    save_checkpoint(written, new)
     return new
 
 
@@ -128,7 +106,12 @@ def build_trainer(
     sets: Sequence[str] | None = None,
     settings: Sequence[str] = (),
 ) -> Trainer:
-    """What trains the extension of `base`, which `checkpoint` holds; the rest is as of `extend`."""
+    """What learns `tasks` on top of `base`, which `checkpoint` holds, in `folder`.
+
+    `sets` names the prepared sets to learn from (None: all of `data` with labels of a new task); `settings`
+    change the run's fields (training.train.overrides). Raises ValueError for what can't be extended or
+    learned.
+    """
     config = extended(base.model, tasks).config
     chosen = sets if sets is not None else _labelled(data, tasks)
     standard = extension_run(
@@ -219,20 +202,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_cores(options.threads)
         adopt_own_tasks(options.tasks, data=options.data)
         with distributed(options.device) as where:
-            how: dict[str, Any] = {
-                "tasks": _names(options.task),
-                "data": options.data,
-                "folder": options.run,
-                "where": where,
-                "sets": _names(options.sets) if options.sets else None,
-                "settings": options.settings,
-            }
+            base = load_checkpoint(options.checkpoint)
+            trainer = build_trainer(
+                base,
+                checkpoint=options.checkpoint,
+                tasks=_names(options.task),
+                data=options.data,
+                folder=options.run,
+                where=where,
+                sets=_names(options.sets) if options.sets else None,
+                settings=options.settings,
+            )
             if options.dry_run:
-                base = load_checkpoint(options.checkpoint)
-                trainer = build_trainer(base, checkpoint=options.checkpoint, **how)
                 print_plan(trainer.plan(), where=where)
                 return
-            checkpoint = extend(options.checkpoint, **how)
+            checkpoint = extend(trainer, base, checkpoint=options.checkpoint)
         if checkpoint is not None:
             print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
 

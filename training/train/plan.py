@@ -99,7 +99,6 @@ def describe_unlabelled(optimisation: Optimisation, *, batch: int, sets: Sequenc
 
 def measure(loop: TrainingLoop) -> str:
     """What a run takes in time, memory and room, by a few steps; the loop is of no use afterwards."""
-    loop.folder.parent.mkdir(parents=True, exist_ok=True)
     seconds, timed = loop.time_steps()
     device = loop.where.device
     if device.type == "cuda":

@@ -101,7 +101,7 @@ def quick_recipe(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_dry_run_says_what_would_be_done_and_takes_and_leaves_nothing(
     small_data: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], quick_recipe: str
 ) -> None:
-    assert dry(finetune, quick_recipe, "--data", small_data, "--run", tmp_path / "run") == 0
+    assert dry(finetune, quick_recipe, "--data", small_data, "--run", tmp_path / "new" / "run") == 0
     said = capsys.readouterr().out
     assert "600 steps, 2,400 faces; learning rate 0.001 after 5 steps of warm-up, fp32" in said
     assert "set made: 12 faces, 4 a step, 200.0 passes" in said
@@ -109,7 +109,7 @@ def test_a_dry_run_says_what_would_be_done_and_takes_and_leaves_nothing(
         assert re.search(rf"task {task}: \w+, weight 1, from made", said)
     assert re.search(r"time: \d+\.\d\d s a step, the median of 10 \(CPU, 1 threads\), so .*min\n", said)
     assert re.search(r"memory: \d+\.\d GiB a process; disk: 0\.\d\d GiB in ", said)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_dry_run_of_what_can_t_be_trained_says_why(

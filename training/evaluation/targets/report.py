@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.evaluation.report import json_numbers
 from training.evaluation.results import Estimate
 from training.evaluation.tables import markdown_table
 from training.evaluation.targets.measure import TargetFigure
@@ -125,13 +126,13 @@ def as_json(
             {
                 "name": result.name,
                 "unit": result.unit,
-                "value": None if measured is None else _numbers(measured.estimate),
+                "value": None if measured is None else json_numbers(measured.estimate),
                 "why_not": result.figure if isinstance(result.figure, str) else None,
                 "faces": 0 if measured is None else measured.faces,
                 "not_found": 0 if measured is None else measured.not_found,
                 "sent": [] if measured is None else list(measured.sent),
                 "sets": [] if measured is None else list(measured.sets),
-                "old": None if result.old is None else _numbers(result.old),
+                "old": None if result.old is None else json_numbers(result.old),
                 "least": _ends(result.least),
                 "goal": _ends(result.goal),
                 "verdict": result.verdict,
@@ -197,10 +198,6 @@ def _bounds(bounds: Bounds | None, unit: str) -> str:
     else:
         text = f"{low} to {high}"
     return f"{text} {unit or '%'}"
-
-
-def _numbers(found: Estimate) -> list[float | None]:
-    return [None if math.isnan(n) else round(n, 6) for n in (found.value, found.low, found.high)]
 
 
 def _ends(bounds: Bounds | None) -> list[float | None] | None:

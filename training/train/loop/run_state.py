@@ -52,18 +52,24 @@ def identity_of(state: dict[str, Any]) -> dict[str, Any]:
     return identity
 
 
-def differences(recorded: Any, current: Any, *, name: str = "") -> list[str]:
-    """Where two pieces of plain data differ, in words."""
+def differences(
+    recorded: Any, current: Any, *, name: str = "", places: tuple[str, str] = ("there", "here")
+) -> list[str]:
+    """Where two pieces of plain data differ, in words; `places` say where each was found."""
     if isinstance(recorded, dict) and isinstance(current, dict):
         return [
             line
             for key in sorted(recorded.keys() | current.keys())
             if key not in HARMLESS
             for line in differences(
-                recorded.get(key), current.get(key), name=f"{name}.{key}" if name else key
+                recorded.get(key), current.get(key), name=f"{name}.{key}" if name else key, places=places
             )
         ]
-    return [] if recorded == current else [f"{name} is {_short(recorded)} there, {_short(current)} here"]
+    return (
+        []
+        if recorded == current
+        else [f"{name} is {_short(recorded)} {places[0]}, {_short(current)} {places[1]}"]
+    )
 
 
 def _short(value: Any) -> str:
