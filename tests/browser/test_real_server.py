@@ -58,6 +58,13 @@ def faces(page: Page) -> Locator:
     return page.get_by_role("region", name="Faces", exact=True).get_by_role("article")
 
 
+def percent(share: float) -> str:
+    """As the page shows it: nothing that is not certain is called 100 %, nothing possible 0 %."""
+    value = 100 * share
+    shown = "<1" if 0 < value < 1 else ">99" if 99 < value < 100 else f"{value:.0f}"
+    return f"{shown}\u202f%"
+
+
 def copied(page: Page) -> Any:
     page.get_by_role("button", name="Copy JSON").click()
     expect(page.get_by_role("status")).to_have_text("copied as JSON")
@@ -81,8 +88,7 @@ def test_a_portrait_is_shown_drawn_timed_and_copied_as_it_was_answered(
         expect(page.get_by_role("checkbox", name=name, exact=True)).to_be_checked()
     for task in (task for task in described if task["kind"] == "classes"):
         label = face[task["name"]]["label"]
-        share = round(100 * face[task["name"]]["probabilities"][label])
-        shown = f"{label.replace('_', ' ')} {share}\u202f%"
+        shown = f"{label.replace('_', ' ')} {percent(face[task['name']]['probabilities'][label])}"
         expect(card.get_by_role("definition").filter(has_text=shown)).to_be_visible()
     assert page.evaluate(DRAWN, answer["width"]) == [pytest.approx(face["box"], abs=0.01)]
     points = next(task for task in described if task["kind"] == "points")
