@@ -6,13 +6,15 @@ import pathlib
 import numpy as np
 import pytest
 
+from runtime.image.decode import decode_image
 from tests.helpers.quality_sets import colour_network, write_coloured_set, write_photos
 from training.data.prepared.face_set import FaceSet
 from training.data.quality_set.__main__ import main
 from training.data.quality_set.agreement import Agreement
 from training.data.quality_set.degradations import Degraded, Moved, degrade, draw_severity
-from training.data.quality_set.faceless import name_hash
+from training.data.quality_set.faceless import find_photos, name_hash
 from training.data.quality_set.making import Options, make_quality_set
+from training.data.quality_set.mosaics import main as make_mosaics
 from training.models import CONFIGS, save_checkpoint
 from training.tasks import CATALOGUE, FACE_QUALITY
 from training.train.random_initialisation import random_checkpoint
@@ -45,6 +47,27 @@ def _make(root: pathlib.Path, output: pathlib.Path, options: Options = OPTIONS) 
 def made(root: pathlib.Path) -> pathlib.Path:
     _make(root, root / "made" / FACE_QUALITY)
     return root / "made" / FACE_QUALITY
+
+
+def test_mosaics_are_photos_for_it_and_the_same_again(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    command = ["--data", str(root / "data"), "--sets", "coloured", "--count", "6"]
+    for name in ("once", "again"):
+        assert make_mosaics([*command, "--output", str(tmp_path / name)]) == 0
+    once, again = ({path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("once", "again"))
+    assert once == again
+    assert len(set(once.values())) == 6
+    assert [decode_image(content).shape for content in once.values()] == [(384, 384, 3)] * 6
+    assert find_photos(tmp_path / "once") == sorted(once)
+
+
+def test_mosaics_want_a_set_and_a_count(
+    root: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--data", str(root / "data"), "--output", str(tmp_path / "new")]
+    assert make_mosaics([*command, "--sets", "coloured", "--count", "0"]) == 2
+    assert make_mosaics([*command, "--sets", "other"]) == 2
+    assert "other is not a prepared set" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_severity_of_nothing_leaves_a_crop_and_of_everything_leaves_little() -> None:
