@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation.fairness.gaps import GroupedFigure, GroupFigure
+from training.evaluation.report import json_number, json_numbers
 from training.evaluation.results import Estimate
 from training.evaluation.tables import format_estimate, format_metric, markdown_table
 
@@ -193,14 +194,14 @@ def _row(of_task: TaskGroups, figure: GroupedFigure) -> dict[str, Any]:
         "metric": figure.metric,
         "title": of_task.title if figure is of_task.main else figure.metric,
         "by": figure.by,
-        "gap": None if figure.gap is None else _numbers(figure.gap),
-        "by_chance": _plain(figure.by_chance),
+        "gap": None if figure.gap is None else json_numbers(figure.gap),
+        "by_chance": json_number(figure.by_chance),
         "groups": [
             {
                 "label": group.label,
                 "faces": group.faces,
                 "decides": group.decides,
-                "value": _numbers(group.estimate),
+                "value": json_numbers(group.estimate),
             }
             for group in figure.groups
         ],
@@ -217,11 +218,3 @@ def _number(of_task: TaskGroups, figure: GroupedFigure, value: float) -> str:
 
 def _estimate(of_task: TaskGroups, figure: GroupedFigure, found: Estimate | None) -> str:
     return format_estimate(of_task.task, figure.metric, found)
-
-
-def _numbers(found: Estimate) -> list[float | None]:
-    return [_plain(number) for number in (found.value, found.low, found.high)]
-
-
-def _plain(number: float) -> float | None:
-    return None if math.isnan(number) else round(number, 6)
