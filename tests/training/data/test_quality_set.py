@@ -53,7 +53,9 @@ def test_mosaics_are_photos_for_it_and_the_same_again(root: pathlib.Path, tmp_pa
     command = ["--data", str(root / "data"), "--sets", "coloured", "--count", "6"]
     for name in ("once", "again"):
         assert make_mosaics([*command, "--output", str(tmp_path / name)]) == 0
-    once, again = ({path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("once", "again"))
+    once, again = (
+        {path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("once", "again")
+    )
     assert once == again
     assert len(set(once.values())) == 6
     assert [decode_image(content).shape for content in once.values()] == [(384, 384, 3)] * 6

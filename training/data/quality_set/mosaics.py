@@ -2,8 +2,8 @@
 
     python -m training.data.quality_set.mosaics --data DIR --sets fairface --output PHOTOS
 
-Each is a mosaic of pieces of many training faces, none large enough for a face, at many sizes and turned. They are
-worth less than photos of things and places: where there are such, take those.
+Each is a mosaic of pieces of many training faces, none large enough for a face, at many sizes and turned.
+They are worth less than photos of things and places: where there are such, take those.
 """
 
 import argparse
