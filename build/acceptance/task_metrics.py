@@ -35,7 +35,7 @@ def measure_tasks(
 
     log(f"  measuring the tasks on the labelled faces of {labelled}")
     try:
-        sets = prepared_sets(labelled)
+        sets = prepared_sets(labelled, crop=contract.crop)
         return {
             name: summary(
                 evaluate(

@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from runtime.contract import ALIGNED
+from runtime.image.crops import CROPS
 from training.data.own.describe import describe
 from training.data.own.opening import OWN, open_source, own_reader
 from training.data.own.report import as_text, write_report
@@ -53,6 +55,7 @@ def _prepare(args: argparse.Namespace) -> int:
         teachers=args.teacher,
         max_unreadable=args.max_unreadable,
         detector=args.detector,
+        crop=args.crop,
     )
     bar: tqdm[None] | None = None
 
@@ -112,6 +115,8 @@ def _log(line: str) -> None:
 def _list(args: argparse.Namespace) -> int:
     for name, reader in readers().items():
         print(f"{name:14} {reader.title}\n{'':14} {', '.join(reader.tasks) or 'no labels'}; {reader.licence}")
+        if reader.page:
+            print(f"{'':14} {reader.page}")
         if args.trees:
             print("\n".join(f"{'':16}{line}" for line in reader.tree.splitlines()))
     return 0
@@ -142,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("data/prepared"), help="OUTPUT/NAME is written (%(default)s)"
     )
     prepare.add_argument("--size", type=int, default=SIZE, help="of the crop in pixels (%(default)s)")
+    prepare.add_argument(
+        "--crop",
+        choices=CROPS,
+        default=ALIGNED,
+        help="how faces are cut: upright by eyes and mouth, or FaceXFormer's box (%(default)s)",
+    )
     prepare.add_argument("--subset", action="store_true", help="accept fewer files than the official release")
     prepare.add_argument("--limit", type=int, help="only so many pictures, evenly spread")
     prepare.add_argument(

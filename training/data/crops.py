@@ -1,6 +1,6 @@
 """The labelled face of a picture: its detection, its crop, and its labels in the crop.
 
-The crop is the server's (runtime.image.align) with a margin around it; labels are transformed by the same
+The crop is a server's (runtime.image.crops) with a margin around it; labels are transformed by the same
 affine map.
 """
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.contract import ALIGNED
 from runtime.detect.faces import Detections
-from runtime.image.align import Affine, photo_to_crop, warp
+from runtime.image.align import Affine, invert, photo_to_crop, warp
+from runtime.image.crops import crop_of
 from training.data.labels import UNKNOWN
 from training.data.sample import Sample
 from training.kinds import kind_of
@@ -42,8 +44,8 @@ def select_face(
     box: ArrayLike | None = None,
     five: NDArray[np.float64] | None = None,
     anywhere: bool = False,
-) -> NDArray[np.float64] | None:
-    """The five landmarks [5, 2] of the labelled face among the detections, or None.
+) -> int | None:
+    """The index of the labelled face among the detections, or None.
 
     With known landmarks `five` it is the detection with landmarks at the same places, else the one whose
     centre lies in `box` and which overlaps it most, else the largest that covers the picture's centre, or
@@ -58,7 +60,7 @@ def select_face(
         offsets = np.linalg.norm(_eyes_and_mouth(points) - _eyes_and_mouth(five[None]), axis=2)
         distance = np.nanmean(offsets, axis=1)
         nearest = int(distance.argmin())
-        return points[nearest] if distance[nearest] < _MATCH_DISTANCE * scale else None
+        return nearest if distance[nearest] < _MATCH_DISTANCE * scale else None
     if box is None:
         low, high = boxes[:, :2], boxes[:, 2:]
         middle = np.array([width / 2, height / 2])
@@ -72,7 +74,7 @@ def select_face(
         overlap = np.maximum(intersection, 0).prod(axis=1)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (labelled[2:] - labelled[:2]).prod()
         score = overlap / (areas - overlap)
-    return points[np.where(candidates, score, -1).argmax()] if candidates.any() else None
+    return int(np.where(candidates, score, -1).argmax()) if candidates.any() else None
 
 
 def crop_with_margin(
@@ -86,6 +88,29 @@ def crop_with_margin(
     forward = photo_to_crop(width=width, height=height, landmarks=landmarks, size=size)
     forward[:, 2] += margin
     return warp(image, forward, size=size + 2 * margin), forward
+
+
+def stored_crop(
+    image: NDArray[np.uint8],
+    *,
+    kind: str,
+    box: ArrayLike | None,
+    landmarks: ArrayLike | None,
+    size: int,
+    margin: int,
+) -> tuple[NDArray[np.uint8], Affine]:
+    """The same of a crop of this kind (runtime.image.crops), which may want the face's box.
+
+    A crop that is not warped has its own pixels, as it is served, and around them a margin that is.
+    """
+    if kind == ALIGNED and landmarks is not None:
+        return crop_with_margin(image, landmarks, size=size, margin=margin)
+    inner, back = crop_of(kind)(image, box=box, landmarks=landmarks, size=size)
+    forward = invert(back)
+    forward[:, 2] += margin
+    pixels = warp(image, forward, size=size + 2 * margin)
+    pixels[margin : margin + size, margin : margin + size] = inner
+    return pixels, forward
 
 
 def transform_label(task: str, label: Any, forward: Affine) -> Any:

@@ -5,6 +5,7 @@ listed. The same command continues a killed one.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 from collections import deque
@@ -17,16 +18,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.contract import ALIGNED
 from runtime.detect.canvases import check_photo
 from runtime.detect.detector_engine import DetectorEngine, load_detector
 from runtime.detect.detector_file import find_detector
 from runtime.detect.faces import Detections, find_faces
 from runtime.errors import InvalidInput
+from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image
 from training.data.crops import (
-    crop_with_margin,
     labelled_five_points,
     select_face,
+    stored_crop,
     transform_label,
     transform_mask,
 )
@@ -38,7 +41,7 @@ from training.data.inventory import (
     take_inventory,
 )
 from training.data.labels import checked, checked_mask
-from training.data.prepared.face_set import read_manifest
+from training.data.prepared.face_set import crop_kind, read_manifest
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import SIZE, ShardWriter, margin_of
 from training.data.reader import LayoutError, Reader
@@ -61,12 +64,14 @@ class Options:
     teachers: Sequence[Path] = ()  # files or folders of training.teachers.pseudolabel
     max_unreadable: float = 0.01  # share of pictures that may be unreadable or badly labelled
     detector: Path | None = None  # the .tflite file; None: the installed package's
+    crop: str = ALIGNED  # how faces are cut, one of runtime.image.crops.CROPS
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit} leaves nothing to prepare: take 1 or more")
         if not 0 <= self.max_unreadable <= 1:
             raise ValueError(f"--max-unreadable {self.max_unreadable} is no share: take 0 to 1")
+        crop_of(self.crop)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,14 @@ class _Skipped:
     reason: str  # unreadable, bad_labels, no_face or missing: the name of its count
     key: str
     detail: str  # a few words for people
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a face is in its picture."""
+
+    box: NDArray[np.float64] | None  # [4]
+    landmarks: NDArray[np.float64] | None  # [5, 2]
 
 
 def prepare_set(
@@ -110,8 +123,13 @@ def prepare_set(
     folder = output / reader.name
     if (folder / "manifest.json").exists():
         existing = _manifest_or_none(folder)
-        if existing is not None and existing["options"] == provenance | {"size": options.size}:
+        if existing is not None and existing["options"] == _recorded(provenance, options):
             return existing
+        if existing is not None and crop_kind(existing) != options.crop:
+            raise ValueError(
+                f"{folder} holds {crop_kind(existing)} crops, which would be lost: choose another --output "
+                f"for {options.crop} ones"
+            )
     with ShardWriter(
         folder,
         title=reader.title,
@@ -119,10 +137,14 @@ def prepare_set(
         size=options.size,
         detector=digest,
         options=provenance,
+        crop=options.crop,
     ) as writer:
         engine = load_detector(detector, precision="fp32", threads=1)
         remaining = read_entries(reader, source, inventory, numbers=numbers[writer.processed :])
-        for outcome in _outcomes(remaining, engine=engine, teachers=teachers, size=options.size):
+        make = functools.partial(
+            _outcome, engine=engine, teachers=teachers, size=options.size, crop=options.crop
+        )
+        for outcome in _outcomes(remaining, make):
             if isinstance(outcome, Face):
                 writer.add(outcome)
             else:
@@ -156,12 +178,14 @@ def _check_unusable(
         )
 
 
+def _recorded(provenance: dict[str, Any], options: Options) -> dict[str, Any]:
+    """What the manifest of a set with these options says of them (training.data.prepared.writer)."""
+    crop = {} if options.crop == ALIGNED else {"crop": options.crop}
+    return provenance | {"size": options.size} | crop
+
+
 def _outcomes(
-    samples: Iterable[Sample | BadSample],
-    *,
-    engine: DetectorEngine,
-    teachers: Sequence[TeacherLabels],
-    size: int,
+    samples: Iterable[Sample | BadSample], make: Callable[..., Face | _Skipped]
 ) -> Iterator[Face | _Skipped]:
     """A face or a reason for each sample, in their order; threads read, decode, detect and crop."""
     queue: deque[Future[Face | _Skipped]] = deque()
@@ -171,7 +195,7 @@ def _outcomes(
             if isinstance(sample, Sample) and not isinstance(sample.picture, Path):
                 # Frames of a video are decoded in their order, which threads would not keep.
                 picture = _decode_callable(sample)
-            queue.append(pool.submit(_outcome, sample, picture, engine=engine, teachers=teachers, size=size))
+            queue.append(pool.submit(make, sample, picture))
             if len(queue) > _PREFETCH:
                 yield queue.popleft().result()
         while queue:
@@ -185,11 +209,12 @@ def _outcome(
     engine: DetectorEngine,
     teachers: Sequence[TeacherLabels],
     size: int,
+    crop: str,
 ) -> Face | _Skipped:
     loaded = _load(sample, picture)
     if isinstance(loaded, _Skipped):
         return loaded
-    return _face(*loaded, engine=engine, teachers=teachers, size=size)
+    return _face(*loaded, engine=engine, teachers=teachers, size=size, crop=crop)
 
 
 def _decode_callable(sample: Sample) -> NDArray[np.uint8] | _Skipped:
@@ -227,6 +252,7 @@ def _face(
     engine: DetectorEngine,
     teachers: Sequence[TeacherLabels],
     size: int,
+    crop: str,
 ) -> Face | _Skipped:
     picture_size = (image.shape[1], image.shape[0])
     try:
@@ -241,12 +267,21 @@ def _face(
     except (OSError, ValueError) as error:
         return _Skipped(reason="bad_labels", key=sample.key, detail=_summary(error))
     faces = find_faces(image, engine.infer)
-    landmarks = _landmarks(faces, sample, picture_size=picture_size, five=five, teachers_five=completed.five)
-    if landmarks is None:
+    place = _place(
+        faces,
+        sample,
+        picture_size=picture_size,
+        five=five,
+        teachers_five=completed.five,
+        box_suffices=crop != ALIGNED,
+    )
+    if place is None:
         return _Skipped(reason="no_face", key=sample.key, detail="the detector finds none where it is meant")
     margin = margin_of(size)
     try:
-        pixels, forward = crop_with_margin(image, landmarks, size=size, margin=margin)
+        pixels, forward = stored_crop(
+            image, kind=crop, box=place.box, landmarks=place.landmarks, size=size, margin=margin
+        )
     except InvalidInput as error:
         return _Skipped(reason="no_face", key=sample.key, detail=_summary(error))
     side = size + 2 * margin
@@ -264,22 +299,30 @@ def _face(
     )
 
 
-def _landmarks(
+def _place(
     faces: Detections,
     sample: Sample,
     *,
     picture_size: tuple[int, int],
     five: NDArray[np.float64] | None,
     teachers_five: NDArray[np.float32] | None,
-) -> NDArray[np.float64] | None:
-    """The landmarks that crop the face: the detector's, as in serving, else known ones."""
+    box_suffices: bool,
+) -> _Place | None:
+    """Where the labelled face is: the detector's find, as in serving, else what is known."""
     if five is None and teachers_five is not None:
         five = teachers_five.astype(np.float64)
     width, height = picture_size
     # Labels need their own face; of a plain photo any face will do.
     anywhere = not sample.labels and sample.mask is None
-    detected = select_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
-    return five if detected is None else detected
+    found = select_face(faces, width=width, height=height, box=sample.box, five=five, anywhere=anywhere)
+    if found is not None:
+        return _Place(
+            box=faces.boxes[found].astype(np.float64), landmarks=faces.landmarks[found].astype(np.float64)
+        )
+    box = None if sample.box is None else np.asarray(sample.box, np.float64)
+    if five is None and (box is None or not box_suffices):
+        return None
+    return _Place(box=box, landmarks=five)
 
 
 def _mask(sample: Sample, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

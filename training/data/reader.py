@@ -29,6 +29,7 @@ class Reader:
     name: str  # as in `prepare NAME`
     title: str  # the set's usual name, with its paper or page
     licence: str  # short: "CC BY 4.0", "non-commercial research"
+    page: str = ""  # where the set is asked for, and who gets it; "": it has no page
     tasks: tuple[str, ...]  # the tasks that it labels
     tree: str  # the official layout as a short tree, shown when something is missing
     expected: Expected

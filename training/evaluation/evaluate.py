@@ -39,6 +39,7 @@ from training.evaluation.predictors import (
     Predictions,
     PredictionSource,
     Predictor,
+    check_crops,
     crop_source,
     load_predictor,
     photo_analysis,
@@ -233,11 +234,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
-        sets = prepared_sets(options.data, split=options.split, names=_names(options.sets))
         subgroups = _names(options.groups) or []
         check_subgroup_tasks(subgroups)
-        predictor = load_predictor(options.network, device=options.device)
-        comparison = load_predictor(options.beside, device=options.device) if options.beside else None
+        predictor = load_predictor(options.network, device=options.device, crop=None)
+        sets = prepared_sets(options.data, split=options.split, names=_names(options.sets), crop=None)
+        sources = _photo_sources(predictor, options.photos, sets)
+        check_crops(predictor, [faces for faces in sets if faces.name not in sources])
+        comparison = (
+            load_predictor(options.beside, device=options.device, crop=None) if options.beside else None
+        )
+        if comparison is not None:
+            check_crops(comparison, sets)
         results = evaluate(
             predictor.predict,
             predictor.tasks,
@@ -248,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
             training=_same_sets(sets, split="train"),
             validation=_same_sets(sets, split=options.fit_thresholds),
-            sources=_photo_sources(predictor, options.photos, sets),
+            sources=sources,
             comparison=comparison,
             subgroups=subgroups,
         )
@@ -292,7 +299,9 @@ def _photo_sources(
 def _same_sets(sets: Sequence[FaceSet], *, split: str | None) -> list[FaceSet]:
     """Another split of these sets, as far as they have it; none for None."""
     return [
-        FaceSet(faces.folder, split=split) for faces in sets if split and split in faces.manifest["faces"]
+        FaceSet(faces.folder, split=split, crop=faces.crop)
+        for faces in sets
+        if split and split in faces.manifest["faces"]
     ]
 
 

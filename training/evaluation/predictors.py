@@ -142,11 +142,11 @@ def photo_analysis(predictor: Predictor) -> AnalyzePhoto:
     return predictor.analyze_photo
 
 
-def load_predictor(address: str, *, device: str = "cpu") -> Predictor:
+def load_predictor(address: str, *, device: str = "cpu", crop: str | None = ALIGNED) -> Predictor:
     """The predictor at grpc://host:port, in a .onnx file, or in a checkpoint.
 
     ValueError for an address or a file that can't be used, and for a network whose crops are cut otherwise
-    than those of prepared sets.
+    than as `crop` (None: as they are), which is how those of the sets are that it is shown.
     """
     if address.startswith(SERVER):
         return server_predictor(address)
@@ -154,13 +154,24 @@ def load_predictor(address: str, *, device: str = "cpu") -> Predictor:
         raise ValueError(f"{address} is no server's address: give {SERVER}host:port, where its gRPC listens")
     path = Path(address)
     predictor = onnx_predictor(path) if path.suffix == ".onnx" else checkpoint_predictor(path, device=device)
-    if predictor.crop != ALIGNED:
-        raise ValueError(
-            f"{address} was trained on crops of the kind {predictor.crop!r} and prepared sets hold "
-            f"{ALIGNED!r} ones, on which its figures would be too low: evaluate it with the code that it "
-            "comes from"
-        )
+    if crop is not None:
+        _check_crop(predictor, crop)
     return predictor
+
+
+def check_crops(predictor: Predictor, sets: Sequence[FaceSet]) -> None:
+    """ValueError where the faces of a set are cut otherwise than the predictor's."""
+    for faces in sets:
+        _check_crop(predictor, faces.crop)
+
+
+def _check_crop(predictor: Predictor, crop: str) -> None:
+    if predictor.crop != crop:
+        raise ValueError(
+            f"{predictor.name} was trained on crops of the kind {predictor.crop!r} and would be shown "
+            f"{crop!r} ones, on which its figures are too low: measure it by `python -m "
+            f"training.evaluation.evaluate` on sets that were prepared with --crop {predictor.crop}"
+        )
 
 
 def checkpoint_predictor(path: Path, *, device: str = "cpu") -> Predictor:
@@ -261,6 +272,7 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
         tasks=tuple(entries),
         input_size=contract.input_size,
         contract=contract.hash,
+        crop=getattr(contract, "crop", ALIGNED),  # of older clients
         # Every face that is found is measured.
         analyze_photo=pinned.analyze
         if contract.quality is None

@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from runtime.contract import ALIGNED
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig(abc.ABC):
@@ -19,6 +21,11 @@ class NetworkConfig(abc.ABC):
         name: str
         encoder: str  # a timm model with intermediate features
         input_size: int  # side of the square crop in pixels
+
+    @property
+    def face_crop(self) -> str:
+        """How its faces are cut out of photos (runtime.image.crops.CROPS)."""
+        return ALIGNED
 
     @property
     @abc.abstractmethod

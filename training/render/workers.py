@@ -98,8 +98,9 @@ def faces(
         landmarks = five
         if infer:
             height, width = picture.pixels.shape[:2]
-            found = select_face(find_faces(picture.pixels, infer), width=width, height=height, five=five)
-            landmarks = five if found is None else found
+            faces = find_faces(picture.pixels, infer)
+            found = select_face(faces, width=width, height=height, five=five)
+            landmarks = five if found is None else faces.landmarks[found].astype(np.float64)
         yield key_of(number), _face(number, picture, landmarks, size=size)
 
 

@@ -173,7 +173,13 @@ def held_out_sets(checkpoint: Checkpoint, data: Path, *, names: Sequence[str] | 
             "may be: train with --set holdout_fraction=0.04"
         )
     return [
-        FaceSet(data / name, split="train", holdout_fraction=part, held_out=True)
+        FaceSet(
+            data / name,
+            split="train",
+            holdout_fraction=part,
+            held_out=True,
+            crop=checkpoint.contract.crop,
+        )
         for name in names or dict.fromkeys(learned)
     ]
 

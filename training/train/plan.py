@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.data.prepared.face_set import FaceSet, read_manifest
+from training.data.prepared.face_set import FaceSet, crop_kind, read_manifest
 from training.kinds import kind_of
 from training.models import FaceNetwork, build_model
 from training.models.pretrained_encoder import IMAGENET
@@ -40,6 +40,7 @@ def check(run: Run, *, tasks: Sequence[Task], data: pathlib.Path, folder: pathli
         for name, manifest in manifests.items()
         if not manifest["faces"].get("train")
     ]
+    faults += _cut_otherwise(run, manifests)
     if manifests:
         faults += _unlabelled(run, tasks, manifests, built=built)
     if not built and run.init not in (RANDOM, IMAGENET) and not pathlib.Path(run.init).is_file():
@@ -141,6 +142,21 @@ def _manifests(names: Sequence[str], *, data: pathlib.Path) -> tuple[dict[str, M
             + (f", or take what is there with --sets {','.join(there)}" if there else "")
         )
     return found, faults
+
+
+def _cut_otherwise(run: Run, manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence where the network's faces are cut otherwise than those of some sets."""
+    wanted = run.model.face_crop
+    kinds = {name: crop_kind(manifest) for name, manifest in manifests.items()}
+    other = {name: kind for name, kind in kinds.items() if kind != wanted}
+    if not other:
+        return []
+    kind = next(iter(other.values()))
+    mended = f", or set model.crop={kind}" if hasattr(run.model, "crop") else ""
+    return [
+        f"the network's faces are cut as {wanted!r}, and those of {', '.join(other)} as {kind!r}: "
+        f"prepare the sets with --crop {wanted} into another folder{mended}"
+    ]
 
 
 def _unlabelled(

@@ -128,6 +128,7 @@ class Run(Optimisation):
                 split="train",
                 subset=source.subset,
                 holdout_fraction=self.holdout_fraction,
+                crop=self.model.face_crop,
             )
             for source in self.sources
         ]

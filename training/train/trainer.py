@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from runtime.contract import ALIGNED
 from training.data.prepared.face_set import FaceSet
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model, save_checkpoint
@@ -70,11 +69,6 @@ class Trainer:
         # Data that can't make a contract is refused now rather than after the last step.
         learned = {**(contract_tasks or {}), **learned_labels(self.tasks, self.sets)}
         self.contract = model.contract(trained=learned)
-        if (crop := self.contract.crop) != ALIGNED:
-            raise ValueError(
-                f"the network's faces are cut as {crop!r}, and prepared ones are {ALIGNED}: "
-                f"set model.crop={ALIGNED}"
-            )
         if where.device.type == "cpu":
             if not model.encoder.is_vit:
                 model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,7 +122,7 @@ class Trainer:
         rows = evaluate(
             torch_predict(wrapper),
             self.contract.tasks,
-            [FaceSet(folder, split="test") for folder in folders],
+            [FaceSet(folder, split="test", crop=self.contract.crop) for folder in folders],
             input_size=model.config.input_size,
             limit=self.run.kept_out,
             bootstrap=0,

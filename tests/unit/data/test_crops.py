@@ -1,5 +1,7 @@
 """Which face is meant, and labels that move into its crop."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,16 +41,17 @@ def _found(*places: tuple[float, float, float]) -> Detections:
     )
 
 
-def _x(face: np.ndarray | None) -> float | None:
-    """Where the face is, by its nose."""
-    return None if face is None else float(face[2, 0])
+def _x(found: Detections, **known: Any) -> float | None:
+    """Where the face is that is selected, by its nose."""
+    face = select_face(found, **known)
+    return None if face is None else float(found.landmarks[face, 2, 0])
 
 
 def test_the_largest_face_over_the_centre_is_meant_unless_something_is_known() -> None:
     found = _found((100, 100, 20), (105, 100, 40), (300, 100, 90))
     size = {"width": 200, "height": 200}
-    assert _x(select_face(found, **size)) == 105
-    assert _x(select_face(found, **size, anywhere=True)) == 300
+    assert _x(found, **size) == 105
+    assert _x(found, **size, anywhere=True) == 300
     assert select_face(_found((30, 30, 10)), **size) is None
     assert select_face(_found(), **size) is None
 
@@ -56,19 +59,19 @@ def test_the_largest_face_over_the_centre_is_meant_unless_something_is_known() -
 def test_a_box_means_the_face_in_it() -> None:
     found = _found((50, 50, 20), (150, 60, 20), (152, 60, 4))
     size = {"width": 200, "height": 200}
-    assert _x(select_face(found, **size, box=(130, 40, 170, 80))) == 150
-    assert _x(select_face(found, **size, box=(20, 20, 90, 90))) == 50
+    assert _x(found, **size, box=(130, 40, 170, 80)) == 150
+    assert _x(found, **size, box=(20, 20, 90, 90)) == 50
     assert select_face(found, **size, box=(0, 120, 60, 200)) is None
 
 
 def test_known_landmarks_mean_the_face_that_has_them_and_not_one_of_another_size() -> None:
     found = _found((100, 100, 60), (160, 100, 20))
     size = {"width": 200, "height": 200}
-    assert _x(select_face(found, **size, five=_five(158, 102, scale=22))) == 160
+    assert _x(found, **size, five=_five(158, 102, scale=22)) == 160
     assert select_face(found, **size, five=_five(100, 100, scale=6)) is None
     cut = _five(158, 102, scale=22)
     cut[3:] = np.nan
-    assert _x(select_face(found, **size, five=cut)) == 160
+    assert _x(found, **size, five=cut) == 160
 
 
 def test_five_points_follow_from_68_and_are_none_without_eyes() -> None:

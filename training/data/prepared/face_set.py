@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtime.contract import ALIGNED
 from training.data.labels import UNKNOWN
 from training.data.prepared.index import FaceIndex
 from training.data.prepared.writer import FORMAT
@@ -27,6 +28,7 @@ from training.tasks import CATALOGUE
 _OPEN = 256
 # Suffixes of folders of sets that are being written or replaced.
 _TEMPORARY = (".partial", ".old")
+_SELECTED = ("split", "subset", "holdout_fraction", "held_out", "crop")  # what a set is made anew from
 
 
 class FaceSet:
@@ -38,8 +40,8 @@ class FaceSet:
     labels, masks too: 1 for people's. `masks` are the tasks that some of these faces have a mask of.
 
     Reads by offset: any number of threads and forked processes may share it. Raises ValueError for a
-    folder that is not a prepared set, one of another catalogue, and a split (or a `subset` of it)
-    without a face.
+    folder that is not a prepared set, one of another catalogue, one whose faces are cut otherwise than as
+    `crop` (runtime.image.crops.CROPS; None: as they are), and a split (or a `subset` of it) without a face.
 
     `holdout_fraction` of the split is held out, chosen by a hash of the person, or of the key where the
     person is not known: with 0.04 the set lacks every 25th face, and with `held_out` it has those alone.
@@ -53,6 +55,7 @@ class FaceSet:
         subset: str | None = None,
         holdout_fraction: float = 0.0,
         held_out: bool = False,
+        crop: str | None = ALIGNED,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
@@ -62,6 +65,12 @@ class FaceSet:
         self.holdout_fraction, self.held_out = holdout_fraction, held_out
         self.manifest: dict[str, Any] = read_manifest(folder)
         self.name: str = self.manifest["name"]
+        self.crop = crop_kind(self.manifest)
+        if crop not in (None, self.crop):
+            raise ValueError(
+                f"the faces of {folder} are cut as {self.crop!r}, and {crop!r} crops are wanted: prepare the "
+                f"set with --crop {crop} into another folder"
+            )
         self.crop_size: int = self.manifest["crop"]["size"]
         self.margin: int = self.manifest["crop"]["margin"]
         self._index = FaceIndex(folder / "index.npz")
@@ -194,12 +203,13 @@ class FaceSet:
             "subset": self.subset,
             "holdout_fraction": self.holdout_fraction,
             "held_out": self.held_out,
+            "crop": self.crop,
             "columns": {task: self.columns[task] for task in added},
             "confidence": {task: self.confidence[task] for task in added},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        selection = {name: state[name] for name in ("split", "subset", "holdout_fraction", "held_out")}
+        selection = {name: state[name] for name in _SELECTED}
         FaceSet.__init__(self, state["folder"], **selection)
         self.columns.update(state["columns"])
         self.confidence.update(state["confidence"])
@@ -298,6 +308,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def crop_kind(manifest: Mapping[str, Any]) -> str:
+    """How a prepared set's faces are cut, one of runtime.image.crops.CROPS."""
+    kind: str = manifest["crop"].get("kind", ALIGNED)
+    return kind
+
+
 def adopt_tasks_of(folder: Path) -> None:
     """Adds the tasks that a folder's prepared sets define to the catalogue; ValueError where two differ."""
     for path in sorted(folder.glob("*/manifest.json")):
@@ -305,10 +321,16 @@ def adopt_tasks_of(folder: Path) -> None:
             read_manifest(path.parent)
 
 
-def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | None = None) -> list[FaceSet]:
+def prepared_sets(
+    folder: Path,
+    *,
+    split: str = "test",
+    names: Sequence[str] | None = None,
+    crop: str | None = ALIGNED,
+) -> list[FaceSet]:
     """The sets of a folder that have faces in this split, by name; `names` picks some.
 
-    Raises ValueError where there is none, or not every one of `names`.
+    Raises ValueError where there is none, or not every one of `names`, and for one that is not cut as `crop`.
     """
     found = sorted(
         path.parent for path in folder.glob("*/manifest.json") if path.parent.suffix not in _TEMPORARY
@@ -320,7 +342,9 @@ def prepared_sets(folder: Path, *, split: str = "test", names: Sequence[str] | N
             "make it with `python -m training.data prepare`"
         )
     selected = [path for path in found if names is None or path.name in names]
-    sets = [FaceSet(path, split=split) for path in selected if split in read_manifest(path)["faces"]]
+    sets = [
+        FaceSet(path, split=split, crop=crop) for path in selected if split in read_manifest(path)["faces"]
+    ]
     if not sets:
         raise ValueError(f"no set under {folder} has faces in split {split}: prepare one that does")
     return sets

@@ -10,8 +10,8 @@ A set is a folder (its name is the set's):
                      reads it)
   manifest.json      title, licence, source of the labels, and the labels of its tasks
 
-The stored crop is the served one (runtime.image.align.photo_to_crop at `size` S) with a margin of
-M = round(S * 12 / 112) pixels on every side, black where there was no picture.
+The stored crop is the served one (runtime.image.crops, aligned unless the manifest's crop has a `kind`, at
+`size` S) with a margin of M = round(S * 12 / 112) pixels on every side, black where there was no picture.
 
 A test or a renderer makes a set without the detector:
 
@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.contract import ALIGNED
 from training.data.labels import HUMAN, checked, checked_mask
 from training.data.prepared.index import merge_parts
 from training.data.prepared.partial import PartialSet, write_durably
@@ -76,7 +77,9 @@ class ShardWriter:
         labelled_by: str = HUMAN,
         shard_faces: int = _SHARD_FACES,
         shard_bytes: int = _SHARD_BYTES,
+        crop: str = ALIGNED,
     ) -> None:
+        """`crop` is how the faces are cut (runtime.image.crops.CROPS)."""
         if size < 8:
             raise ValueError(f"a crop of {size} pixels is too small: take 8 or more")
         self.size = size
@@ -85,6 +88,9 @@ class ShardWriter:
         self._labelled_by = labelled_by
         self._limits = shard_faces, shard_bytes
         self._options = dict(options or {}) | {"size": size}
+        self._crop: dict[str, Any] = {"size": self.size, "margin": self.margin}
+        if crop != ALIGNED:
+            self._crop["kind"] = self._options["crop"] = crop
         self._partial = PartialSet(folder, options=self._options)
         self._progress = self._partial.progress.copy()
         self._shard: Shard | None = None
@@ -168,7 +174,7 @@ class ShardWriter:
             **self._description,
             "tasks": {task: list(CATALOGUE[task].labels) for task in tasks},
             "definitions": definitions(tasks),
-            "crop": {"size": self.size, "margin": self.margin},
+            "crop": self._crop,
             "faces": {
                 split: self._progress.faces[split] for split in SPLITS if split in self._progress.faces
             },

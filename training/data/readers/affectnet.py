@@ -156,6 +156,7 @@ READER = Reader(
     name="affectnet",
     title="AffectNet, the hand-labelled part (Mollahosseini et al., TAC 2017)",
     licence="non-commercial research",
+    page="http://mohammadmahoor.com/affectnet/: a form for researchers",
     tasks=("expression",),
     tree="""\
 Manually_Annotated_file_lists/training.csv and validation.csv

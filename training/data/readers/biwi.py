@@ -163,6 +163,8 @@ READERS = (
         name="biwi",
         title=_TITLE,
         licence="non-commercial research",
+        page="https://data.vision.ee.ethz.ch/cvl/gfanelli/head_pose/head_forest.html: "
+        "a download for research",
         tasks=("head_pose",),
         tree=_TREE,
         expected=Expected(counts={"train": 10975, "test": 4703}),
@@ -172,6 +174,8 @@ READERS = (
         name="biwi_by_person",
         title=f"{_TITLE}, split by person",
         licence="non-commercial research",
+        page="https://data.vision.ee.ethz.ch/cvl/gfanelli/head_pose/head_forest.html: "
+        "a download for research",
         tasks=("head_pose",),
         tree=_TREE,
         expected=Expected(counts={"all": 15678}),

@@ -74,6 +74,7 @@ READER = Reader(
     name="celeba",
     title="CelebA, aligned and cropped (Liu et al., ICCV 2015)",
     licence="non-commercial research",
+    page="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html: downloads for non-commercial research",
     tasks=("attributes",),
     tree="""\
 Anno/list_attr_celeba.txt

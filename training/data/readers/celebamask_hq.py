@@ -256,6 +256,7 @@ READER = Reader(
     name="celebamask_hq",
     title="CelebAMask-HQ (Lee et al., CVPR 2020)",
     licence="non-commercial research",
+    page="https://github.com/switchablenorms/CelebAMask-HQ: a download for non-commercial research",
     tasks=("parsing", "attributes"),
     tree="""\
 CelebA-HQ-img/0.jpg

@@ -111,6 +111,7 @@ READER = Reader(
     name="cofw",
     title="COFW, colour (Burgos-Artizzu et al., ICCV 2013)",
     licence="research only",
+    page="http://www.vision.caltech.edu/xpburgos/ICCV13/ (now https://data.caltech.edu): COFW_color.zip",
     tasks=("visibility", "landmarks"),
     tree="""\
 COFW_train_color.mat    IsTr: 1,345 pictures; phisTr: 29 x, 29 y, 29 occlusion flags

@@ -110,6 +110,8 @@ READER = Reader(
     name="emotionet",
     title="EmotioNet, the hand-coded pictures (Fabian Benitez-Quiroz et al., CVPR 2016)",
     licence="non-commercial research",
+    page="http://cbcsl.ece.ohio-state.edu/dbform_emotionet.html: "
+    "a form for research groups; it gives addresses of pictures, to be fetched",
     tasks=("action_units",),
     tree="""\
 EmotioNet_FACS_aws_2020_24600.csv         'URL','URL orig','AU 1','AU 2', ...: 1, 0, or 999 for not judged

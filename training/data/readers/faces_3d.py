@@ -182,6 +182,7 @@ READERS = (
         name="300w_lp",
         title="300W-LP (Zhu et al., CVPR 2016)",
         licence="non-commercial research",
+        page="http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm: downloads for research",
         tasks=("head_pose", "landmarks"),
         tree="""\
 AFW/AFW_134212_1_0.jpg, AFW_134212_1_0.mat    and HELEN, IBUG, LFPW
@@ -194,6 +195,7 @@ landmarks/AFW/AFW_134212_1_0_pts.mat          points along the visible outline; 
         name="aflw2000",
         title="AFLW2000-3D (Zhu et al., CVPR 2016)",
         licence="non-commercial research",
+        page="http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm: downloads for research",
         tasks=("head_pose", "landmarks"),
         tree="""\
 image00002.jpg, image00002.mat    2,000 of them""",

@@ -65,6 +65,7 @@ READER = Reader(
     name="fairface",
     title="FairFace (Kärkkäinen and Joo, WACV 2021)",
     licence="CC BY 4.0",
+    page="https://github.com/joojs/fairface: downloads",
     tasks=("age", "gender", "race"),
     tree="""\
 fairface_label_train.csv    file,age,gender,race,service_test

@@ -105,6 +105,8 @@ READER = Reader(
     name="fer2013",
     title="FER2013 (Goodfellow et al., ICONIP 2013)",
     licence="research, terms unclear",
+    page="https://www.kaggle.com/c/"
+    "challenges-in-representation-learning-facial-expression-recognition-challenge: a download",
     tasks=("expression",),
     tree="""\
 fer2013.csv                 emotion,pixels,Usage

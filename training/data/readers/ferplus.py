@@ -79,6 +79,7 @@ READER = Reader(
     name="ferplus",
     title="FER+ (Barsoum et al., ICMI 2016), on FER2013's pictures",
     licence="labels MIT; pictures: research, terms unclear",
+    page="https://github.com/microsoft/FERPlus: the labels; the pictures are FER2013's",
     tasks=("expression",),
     tree="""\
 fer2013new.csv                  Usage, Image name, and ten columns of votes

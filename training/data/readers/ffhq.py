@@ -78,6 +78,7 @@ READER = Reader(
     name="ffhq",
     title="Flickr-Faces-HQ (Karras et al., CVPR 2019), labels of FFHQ-Aging (Or-El et al., ECCV 2020)",
     licence="CC BY-NC-SA 4.0",
+    page="https://github.com/NVlabs/ffhq-dataset: downloads",
     tasks=("age", "gender"),
     tree="""\
 images1024x1024/00000/00000.png           or thumbnails128x128/00000/00000.png

@@ -171,6 +171,8 @@ READER = Reader(
     name="glint360k",
     title="Glint360K (An et al., 2021), or another set in MXNet's record format",
     licence="non-commercial research",
+    page="https://github.com/deepinsight/insightface/tree/master/recognition/_datasets_: "
+    "downloads for non-commercial research",
     tasks=(),
     tree="""\
 train.rec                                 records of MXNet

@@ -115,6 +115,7 @@ READER = Reader(
     name="300vw",
     title="300-VW (Shen et al., ICCV Workshops 2015)",
     licence="research only",
+    page="https://ibug.doc.ic.ac.uk/resources/300-VW/: a download for research, after a form",
     tasks=("landmarks",),
     tree="""\
 001/vid.avi

@@ -68,6 +68,7 @@ READER = Reader(
     name="300w",
     title="300-W (Sagonas et al., 2016): AFW, HELEN, IBUG, LFPW",
     licence="research only",
+    page="https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/: downloads for research",
     tasks=("landmarks",),
     tree="""\
 afw/134212_1.jpg, 134212_1.pts

@@ -90,6 +90,7 @@ READER = Reader(
     name="lapa",
     title="LaPa (Liu et al., AAAI 2020)",
     licence="non-commercial research",
+    page="https://github.com/jd-opensource/lapa-dataset: a download for non-commercial research",
     tasks=("parsing_lapa", "landmarks"),
     tree="""\
 train/, val/, test/, each with

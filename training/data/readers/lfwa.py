@@ -159,6 +159,7 @@ READER = Reader(
     name="lfwa",
     title="LFWA (Liu et al., ICCV 2015)",
     licence="non-commercial research",
+    page="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, which names LFWA's download",
     tasks=("attributes",),
     tree="""\
 lfw_funneled/Aaron_Eckhart/Aaron_Eckhart_0001.jpg     or lfw/, lfw-deepfunneled/

@@ -117,6 +117,8 @@ READER = Reader(
     name="rafdb",
     title="RAF-DB, basic part (Li et al., CVPR 2017)",
     licence="non-commercial research",
+    page="http://www.whdeng.cn/RAF/model1.html: "
+    "its authors give a password to researchers who write from their university's address",
     tasks=("expression", "gender", "age"),
     tree="""\
 basic/

@@ -40,6 +40,7 @@ READER = Reader(
     name="utkface",
     title="UTKFace, aligned and cropped (Zhang, Song, Qi, CVPR 2017)",
     licence="non-commercial research",
+    page="https://susanqq.github.io/UTKFace/: downloads for non-commercial research",
     tasks=("age", "gender", "race_utkface"),
     tree="UTKFace/100_1_0_20170110183726390.jpg.chip.jpg    age_gender_race_date",
     expected=Expected(counts={"all": 23708}, files=("UTKFace",)),

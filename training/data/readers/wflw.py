@@ -89,6 +89,7 @@ READER = Reader(
     name="wflw",
     title="WFLW (Wu et al., CVPR 2018)",
     licence="research only",
+    page="https://wywu.github.io/projects/LAB/WFLW.html: downloads for research",
     tasks=("landmarks",),
     tree="""\
 WFLW_images/0--Parade/0_Parade_marchingband_1_116.jpg

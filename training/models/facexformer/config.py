@@ -50,6 +50,11 @@ class FaceXFormerConfig(NetworkConfig):
             )
 
     @property
+    def face_crop(self) -> str:
+        """The field of the same meaning."""
+        return self.crop
+
+    @property
     def all_tasks(self) -> tuple[str, ...]:
         """The names of all tasks."""
         return tuple(self.tasks)
