@@ -1,5 +1,6 @@
 """What all commands of training share: how they end, and what they print when they can't go on."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -16,11 +17,25 @@ class Stopped(Exception):
         )
 
 
+class PeersLost(Exception):
+    """Other processes of a run died, or can't be reached any more: this one can't go on without them."""
+
+    def __init__(self, reason: str, *, rank: int, step: int | None = None) -> None:
+        self.reason, self.rank = reason, rank
+        at = "" if step is None else f" at step {step}"
+        super().__init__(
+            f"process {rank} lost the others{at} ({reason}): one of them, or its machine, has ended or can't "
+            "be reached; the last checkpoint is whole: torchrun goes on from it as often as --max-restarts "
+            "says, and so does the same command"
+        )
+
+
 def run_cli(name: str, work: Callable[[], None], *, place: Path) -> int:
     """Runs a command's work and returns its exit status.
 
     0 at the end; 2 with one sentence on standard error, after the command's `name`, for a ValueError or an
-    OSError; 128 and the signal's number where one stopped it. `place` is where the command
+    OSError; 128 and the signal's number where one stopped it; 75 (sysexits' EX_TEMPFAIL) where other
+    processes of the run are lost. `place` is where the command
     writes; it is named where an error (a full disk) has no file.
     """
     try:
@@ -32,6 +47,8 @@ def run_cli(name: str, work: Callable[[], None], *, place: Path) -> int:
         message, status = f"{reason}: make room, or make it accessible", 2
     except Stopped as stopped:
         message, status = str(stopped), 128 + stopped.number
+    except PeersLost as lost:
+        message, status = str(lost), os.EX_TEMPFAIL
     else:
         return 0
     print(f"{name}: {message}", file=sys.stderr)

@@ -33,12 +33,12 @@ from training.evaluation.tables import markdown_table
 from training.kinds import kind_of
 from training.models import ExportWrapper, QFaceConfig, load_checkpoint
 from training.tasks import CATALOGUE
-from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.distributed import Distributed
 from training.train.objectives.loss_weighting import LOSS_WEIGHTINGS
 from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
-from training.train.run_options import add_run_options, adopt_own_tasks, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, place_of, take_cores
 from training.train.trainer import Trainer
 
 _RESULT = "result.json"
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = run_named(options.config)
         run = overridden(run if sets is None else run.with_sources(sets), settings)
         ablation = Ablation.on(run, data=options.data, folder=options.run, sets=sets, limit=options.limit)
-        with distributed(options.device) as where:
+        with place_of(options) as where:
             rows = {}
             for method in TABLES[options.table][1]:
                 rows[method.name] = ablation.result(method, where=where)

@@ -26,10 +26,10 @@ from training.kinds import kind_of
 from training.models import Checkpoint, QFaceConfig, load_checkpoint, save_checkpoint
 from training.models.qface.extension import extended, last_extension
 from training.tasks import select
-from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.distributed import Distributed
 from training.train.overrides import overridden
 from training.train.run_config import Run, Source
-from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, place_of, print_plan, take_cores
 from training.train.trainer import Trainer
 
 # Faces a step, shared among the sets.
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         take_cores(options.threads)
         adopt_own_tasks(options.tasks, data=options.data)
-        with distributed(options.device) as where:
+        with place_of(options) as where:
             base = load_checkpoint(options.checkpoint)
             trainer = build_trainer(
                 base,

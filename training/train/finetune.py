@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from training.cli import run_cli
 from training.models import Checkpoint
 from training.tasks import select
-from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.distributed import Distributed
 from training.train.overrides import overridden
 from training.train.plan import check
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
-from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, place_of, print_plan, take_cores
 from training.train.trainer import Trainer
 
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.sets:
             run = run.with_sources([name.strip() for name in options.sets.split(",")])
         run = overridden(run, options.settings)
-        with distributed(options.device) as where:
+        with place_of(options) as where:
             if options.dry_run:
                 print_plan(plan(run, data=options.data, folder=options.run, where=where), where=where)
                 return

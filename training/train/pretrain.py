@@ -25,13 +25,13 @@ from training.models.checkpoint import save_tensors
 from training.models.encoder import TimmEncoder
 from training.models.masked_autoencoder import MaskedAutoencoder
 from training.models.qface import CONFIGS, QFaceConfig
-from training.train.loop.distributed import Distributed, distributed
+from training.train.loop.distributed import Distributed
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.training_loop import TrainingLoop
 from training.train.objectives.masked_reconstruction import MaskedReconstruction
 from training.train.overrides import overridden
 from training.train.plan import check_unlabelled, describe_unlabelled, measure
-from training.train.run_options import add_run_options, adopt_own_tasks, print_plan, take_cores
+from training.train.run_options import add_run_options, adopt_own_tasks, place_of, print_plan, take_cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adopt_own_tasks(options.tasks, data=options.data)
         run = pretraining_of(CONFIGS[options.model], options.sets.split(","))
         run = overridden(run, options.settings)
-        with distributed(options.device) as where:
+        with place_of(options) as where:
             if options.dry_run:
                 loop = build_loop(run, data=options.data, folder=options.run, where=where)
                 said = describe_unlabelled(

@@ -1,6 +1,9 @@
 """What the commands that train share: their options, and the cores that they take."""
 
 import argparse
+import contextlib
+import datetime
+import math
 import os
 import pathlib
 
@@ -9,11 +12,14 @@ import torch
 
 from training.data.prepared.face_set import adopt_tasks_of
 from training.task_files import adopt_file
-from training.train.loop.distributed import Distributed
+from training.train.loop.distributed import PATIENCE, Distributed, distributed
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
-    """--data, --run, --set, --tasks, --dry-run, --device and --threads; `folder` and `example` are help."""
+    """--data, --run, --set, --tasks, --dry-run, --device, --threads and --patience.
+
+    `folder` and `example` are help.
+    """
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of prepared sets")
     # torchrun takes --run for an abbreviation of its own --run-path, wherever it stands.
     parser.add_argument(
@@ -35,6 +41,20 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: all cores")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE.total_seconds() / 60,
+        metavar="MINUTES",
+        help="of several processes, one that is silent within a step for so long is lost (%(default)g)",
+    )
+
+
+def place_of(options: argparse.Namespace) -> contextlib.AbstractContextManager[Distributed]:
+    """This process's place among those that train together, by --device and --patience."""
+    if not 0 < options.patience < math.inf:
+        raise ValueError(f"--patience {options.patience:g} is no time to wait: take minutes above 0")
+    return distributed(options.device, patience=datetime.timedelta(minutes=options.patience))
 
 
 def adopt_own_tasks(file: pathlib.Path | None, *, data: pathlib.Path) -> None:

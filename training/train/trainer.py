@@ -73,7 +73,7 @@ class Trainer:
             if not model.encoder.is_vit:
                 model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             # On a CPU the fused kernel takes longer than single bf16 operations, backward above all.
-            model.set_explicit_attention(run.bf16)
+            model.set_explicit_attention(run.bf16 and where.has_bf16())
         self.loop = TrainingLoop(
             run.build_objective(model, tasks=self.tasks),
             optimisation=run,

@@ -12,6 +12,7 @@ from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 
 from tests.helpers.small_run import SMALL, TASKS, small_run
+from training.cli import run_cli
 from training.models import CONFIGS, build_model
 from training.tasks import select
 from training.train.loop.distributed import Distributed, distributed, share_batch_norm
@@ -126,34 +127,73 @@ def test_what_is_frozen_stays_as_it_was_to_the_last_bit(
     assert any("running_mean" in name for name in before)
 
 
-def test_a_gpu_without_bf16_is_told_what_to_set(
-    small_data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def test_a_processor_without_bf16_calculates_in_fp32_and_says_so(
+    small_data: pathlib.Path,
+    where: Distributed,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    losses = []
+    # Of what this processor has, only bf16 is looked for.
+    for run, capabilities in (
+        (small_run(bf16=True), {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}),
+        (small_run(bf16=False), {}),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        trainer = Trainer(run, data=small_data, folder=tmp_path, where=where)
+        batch = {name: torch.from_numpy(np.array(value)) for name, value in trainer.loop.data[0].items()}
+        losses.append(trainer.loop.train_step(batch).sums)
+    assert losses[0] == losses[1]
+    assert capsys.readouterr().err == "this processor has no bf16 of its own: calculates in fp32\n"
+
+
+def test_a_gpu_that_only_emulates_bf16_counts_as_having_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
-    where = Distributed(rank=0, world=1, device=torch.device("cuda"))
-    with pytest.raises(ValueError, match=r"this GPU \(Old GPU\) can't .* --set bf16=false"):
-        Trainer(small_run(bf16=True), data=small_data, folder=tmp_path, where=where)
+    assert not Distributed(rank=0, world=1, device=torch.device("cuda")).has_bf16()
 
 
-def test_processes_wait_for_hours_and_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_steps_processes_wait_for_hours_and_all_end_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done: list[str] = []
     patience: list[datetime.timedelta] = []
 
-    def begin(backend: str, *, timeout: datetime.timedelta, **more: object) -> None:
+    def begin(backend: str, *, timeout: datetime.timedelta, **more: object) -> str:
         done.append("begun")
         patience.append(timeout)
+        return "group"
 
     monkeypatch.setattr(torch.distributed, "init_process_group", begin)
-    monkeypatch.setattr(torch.distributed, "barrier", lambda: done.append("waited"))
+    monkeypatch.setattr(torch.distributed, "new_group", begin)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda *, group: done.append(f"waited in {group}"))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("ended"))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with distributed("cpu"):
+    with distributed("cpu", patience=datetime.timedelta(minutes=3)):
         done.append("worked")
-    assert done == ["begun", "worked", "waited", "ended"]
-    assert patience[0] >= datetime.timedelta(hours=6)
+    assert done == ["begun", "begun", "worked", "waited in group", "ended"]
+    assert patience[0] == datetime.timedelta(minutes=3)
+    assert patience[1] >= datetime.timedelta(hours=6)
     done.clear()
     # An error must not wait for those that don't know of it.
     with pytest.raises(ValueError, match="broken"), distributed("cpu"):
         raise ValueError("broken")
-    assert done == ["begun"]
+    assert done == ["begun", "begun"]
+
+
+def test_processes_that_are_gone_are_told_apart_from_errors_of_this_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    where = Distributed(rank=1, world=2, device=torch.device("cpu"))
+
+    def lose(text: str) -> None:
+        with where.noticing_loss():
+            raise RuntimeError(text)
+
+    gone = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:1"
+    assert run_cli("train", lambda: lose(gone), place=tmp_path) == 75
+    said = capsys.readouterr().err
+    assert said.startswith("train: process 1 lost the others (Connection closed by peer [10.0.0.2]:1): ")
+    assert said.count("\n") == 1
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        lose("mat1 and mat2 shapes cannot be multiplied")

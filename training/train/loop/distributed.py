@@ -13,10 +13,14 @@ import torch.distributed as dist
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
+from training.cli import PeersLost
+
 Module = TypeVar("Module", bound=nn.Module)
 
-# How long a process waits for the others: at the end of a run they wait for the one that evaluates.
-PATIENCE = datetime.timedelta(hours=24)
+# How long a process waits for the others outside of steps: at the end of a run for the one that evaluates.
+LONG = datetime.timedelta(hours=24)
+# And within a step: after that they count as lost, as those of a machine without power do.
+PATIENCE = datetime.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,7 @@ class Distributed:
     rank: int
     world: int  # processes in all
     device: torch.device
+    waiting: dist.ProcessGroup | None = None  # all processes, for waits that may take long
 
     @property
     def leads(self) -> bool:
@@ -35,7 +40,8 @@ class Distributed:
     def summed(self, values: Tensor) -> Tensor:
         """The sum of every process's `values` [N], the same for all of them."""
         if self.world > 1:
-            dist.all_reduce(values)
+            with self.noticing_loss():
+                dist.all_reduce(values)
         return values
 
     def gathered(self, thing: Any) -> list[Any]:
@@ -43,29 +49,48 @@ class Distributed:
         if self.world == 1:
             return [thing]
         things: list[Any] = [None] * self.world
-        dist.all_gather_object(things, thing)
+        with self.noticing_loss():
+            dist.all_gather_object(things, thing, group=self.waiting)
         return things
 
-    def check_bf16(self) -> None:
-        """ValueError where this process's GPU has no bf16 of its own; a CPU always counts as having it."""
-        if self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise ValueError(
-                f"this GPU ({torch.cuda.get_device_name(self.device)}) can't calculate in bf16: "
-                "give --set bf16=false"
-            )
+    @property
+    def device_name(self) -> str:
+        """What a person calls this process's device."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "this processor"
+
+    def has_bf16(self) -> bool:
+        """Whether this process's device calculates in bf16 itself, rather than by way of fp32."""
+        if self.device.type == "cuda":
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        capabilities = torch.cpu.get_capabilities()
+        # Of other processors nothing is known.
+        return capabilities.get("architecture") != "x86_64" or any(
+            capabilities.get(name) for name in ("avx512_bf16", "amx_bf16")
+        )
 
     def wait(self) -> None:
         """Until every process has come here."""
         if self.world > 1:
-            dist.barrier()
+            with self.noticing_loss():
+                dist.barrier(group=self.waiting)
+
+    @contextlib.contextmanager
+    def noticing_loss(self) -> Iterator[None]:
+        """PeersLost in the place of what gloo and NCCL raise where others are gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.world == 1 or not (reason := _loss(error)):
+                raise
+            raise PeersLost(reason, rank=self.rank) from None
 
 
 @contextlib.contextmanager
-def distributed(device: str = "auto") -> Iterator[Distributed]:
+def distributed(device: str = "auto", *, patience: datetime.timedelta = PATIENCE) -> Iterator[Distributed]:
     """The place that torchrun gave this process; alone without torchrun.
 
-    `device`: "cpu", "cuda", or "auto" for a GPU where there is one. ValueError where "cuda" is named
-    and is not there, or where there are fewer GPUs than processes.
+    `device`: "cpu", "cuda", or "auto" for a GPU where there is one. `patience` with other processes within a
+    step. ValueError where "cuda" is named and is not there, or where there are fewer GPUs than processes.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"there is no device {device!r}: choose auto, cpu or cuda")
@@ -82,13 +107,16 @@ def distributed(device: str = "auto") -> Iterator[Distributed]:
             )
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
-    if world > 1:
-        dist.init_process_group(
-            "nccl" if chosen.type == "cuda" else "gloo",
-            timeout=PATIENCE,
-            device_id=chosen if chosen.type == "cuda" else None,
-        )
     where = Distributed(rank=rank, world=world, device=chosen)
+    if world > 1:
+        with where.noticing_loss():
+            dist.init_process_group(
+                "nccl" if chosen.type == "cuda" else "gloo",
+                timeout=patience,
+                device_id=chosen if chosen.type == "cuda" else None,
+            )
+            # By gloo on GPUs too: NCCL's waits keep a GPU busy.
+            where = dataclasses.replace(where, waiting=dist.new_group(backend="gloo", timeout=LONG))
     yield where
     # Not after an error: the others may wait in a collective, and torchrun ends them. Without one all end
     # together: torchrun's own patience between machines is five minutes.
@@ -113,3 +141,12 @@ def share_batch_norm(module: Module, *, where: Distributed) -> Module:
             stacklevel=3,
         )
     return module
+
+
+def _loss(error: RuntimeError) -> str | None:
+    """Why the others are gone, by what gloo or NCCL raised; None for any other error."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if isinstance(error, dist.DistError):
+        return text
+    place, bracket, reason = text.partition("] ")
+    return reason if bracket and "gloo" in place else None

@@ -28,8 +28,8 @@ class Optimisation:
     clip: float | None = None  # largest norm of the gradient
     ema_decay: float | None = None  # moving average of the weights; None: the weights themselves are kept
     accumulate: int = 1  # micro-batches a step and process: less memory, the same result
-    bf16: bool = True  # autocast; the weights stay fp32
-    compile: bool = False  # torch.compile the network
+    bf16: bool = True  # autocast, the weights stay fp32; in fp32 where the device has no bf16 of its own
+    compile: bool = False  # torch.compile the network; as it is where that fails
     seed: int = 1
     workers: int = 2  # processes that draw batches, of each training process; 0: itself
     checkpoint_every: int = 200  # steps

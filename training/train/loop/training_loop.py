@@ -27,7 +27,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from training.cli import Stopped
+from training.cli import PeersLost, Stopped
 from training.train.loop.distributed import Distributed, share_batch_norm
 from training.train.loop.non_finite import faces_behind
 from training.train.loop.optimisation import Optimisation
@@ -66,8 +66,9 @@ class TrainingLoop:
         trainable: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None,
     ) -> None:
         self.optimisation, self.data, self.where, self.folder = optimisation, data, where, folder
-        if optimisation.bf16:
-            where.check_bf16()
+        self.bf16 = optimisation.bf16 and where.has_bf16()
+        if optimisation.bf16 and not self.bf16 and where.leads:
+            self._tell(f"{where.device_name} has no bf16 of its own: calculates in fp32")
         # As it will be read back: tuples become lists.
         self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
         self.objective = objective.to(where.device)
@@ -86,6 +87,8 @@ class TrainingLoop:
             self.objective.network().compile()
         self.parallel: nn.Module = self.objective
         if where.world > 1:
+            # From here on nobody waits for long.
+            where.wait()
             self.parallel = DistributedDataParallel(
                 self.objective,
                 device_ids=[where.device] if where.device.type == "cuda" else None,
@@ -108,11 +111,21 @@ class TrainingLoop:
         """Go on from the folder's state, if there is one, to the last step.
 
         Raises ValueError for a loss or gradient that is not finite (naming losses and files; the last
-        checkpoint stays), a state of another run, a full disk; Stopped after SIGTERM or SIGINT.
+        checkpoint stays), a state of another run, a full disk; Stopped after SIGTERM or SIGINT; PeersLost
+        where another process died.
         """
+        try:
+            with self.where.noticing_loss():
+                self._run()
+        except PeersLost as lost:
+            raise PeersLost(lost.reason, rank=lost.rank, step=self.step) from None
+
+    def _run(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.state_path.exists():
             self.resume()
+        elif self.where.leads and self.where.world > 1:
+            self._tell("begins")
         if len(steps := set(self.where.gathered(self.step))) > 1:
             raise ValueError(
                 f"the processes stand at different steps ({', '.join(map(str, sorted(steps)))}): let all "
@@ -185,7 +198,7 @@ class TrainingLoop:
             # Every n-th face, so that each part has faces of every set.
             piece = {name: value[part :: optimisation.accumulate] for name, value in batch.items()}
             with self._quiet() if part < optimisation.accumulate - 1 else contextlib.nullcontext():
-                with torch.autocast(device.type, torch.bfloat16, enabled=optimisation.bf16):
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
                     total, added = self.parallel(piece, counts, share)
                 # DDP takes the mean over processes, where the sum is meant.
                 (total * self.where.world).backward()
@@ -247,7 +260,12 @@ class TrainingLoop:
                 "use those, or choose another --run folder"
             )
         if self.where.leads:
-            print(f"goes on after step {self.step} of {self.optimisation.steps}", file=sys.stderr, flush=True)
+            self._tell(f"goes on after step {self.step} of {self.optimisation.steps}")
+
+    def _tell(self, what: str) -> None:
+        """A line for people."""
+        several = f", by {self.where.world} processes" if self.where.world > 1 else ""
+        print(f"{what}{several}", file=sys.stderr, flush=True)
 
     def _quiet(self) -> contextlib.AbstractContextManager[None]:
         """Gradients stay with this process until the step's last part."""
@@ -309,7 +327,7 @@ class TrainingLoop:
             batch=batch,
             names=self.data.names(self.step),
             where=self.where,
-            bf16=self.optimisation.bf16,
+            bf16=self.bf16,
         )
         kept = "the last checkpoint stays" if self.state_path.exists() else "there is no checkpoint yet"
         raise ValueError(
