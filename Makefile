@@ -122,7 +122,7 @@ test: test-repository ## all tests but the heavy ones, those against the real se
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-repository
-test-repository: .venv/.made .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made .venv-bulk/.made
+test-repository: .venv/.made .venv/.mlflow .venv-serve/.made .venv-deploy/.made .venv-loadtest/.made .venv-bulk/.made
 	@SERVED_TASKS=default $(SERVE) -m build.stages.repository --quiet --target openvino --precision fp32 --output var/test
 
 .PHONY: test-fast
@@ -284,6 +284,9 @@ errors: .venv/.made ## teach weights how far their answers may be off, from held
 train: .venv/.made ## fine-tune on prepared data (ARGS says which run on what; ARGS=--help)
 	$(FULL) -m training.train.finetune $(ARGS)
 
+.PHONY: mlflow
+mlflow: .venv/.mlflow ## MLflow beside TensorBoard for runs of training (--set trackers=tensorboard,mlflow): into .venv
+
 .PHONY: onnx
 onnx: .venv/.made ## export a checkpoint to ONNX and hold it to torch's answers
 	$(FULL) -m build.stages.export $(ARGS)
@@ -306,7 +309,7 @@ verify: .venv-serve/.made ## check that what is served is what its manifest says
 
 .PHONY: lock
 lock: ## pin the requirements anew (requirements/*.in to *.txt)
-	for name in serve train teachers fuzz peers dali deploy loadtest bulk; do \
+	for name in serve train mlflow teachers fuzz peers dali deploy loadtest bulk; do \
 		requirements/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_35 \
 			--overrides requirements/overrides.txt \
@@ -367,6 +370,11 @@ clean-venvs: ## remove the environments; the next target makes those that it nee
 
 .venv/.made: requirements/train.txt requirements/train-nodeps.txt requirements/overrides.txt client/pyproject.toml
 	@requirements/make-venv .venv requirements/train.txt -- requirements/train-nodeps.txt
+	@touch $@
+
+# Optional, in the environment of those who train.
+.venv/.mlflow: requirements/mlflow.txt .venv/.made
+	@requirements/make-venv .venv requirements/mlflow.txt
 	@touch $@
 
 .venv-serve/.made: requirements/serve.txt requirements/serve-nodeps.txt requirements/overrides.txt client/pyproject.toml

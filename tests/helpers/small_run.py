@@ -22,7 +22,7 @@ def small_run(**changes: object) -> Run:
         "learning_rate": 1e-3,
         "bf16": False,
         "workers": 0,
-        "tensorboard": False,
+        "trackers": (),
         "progress_every": 1,
     }
     return Run(**{**fields, **changes})  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ def file(data: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathli
         learning_rate=1e-3,
         bf16=False,
         workers=0,
-        tensorboard=False,
+        trackers=(),
     )
     folder = tmp_path_factory.mktemp("run")
     with distributed("cpu") as where:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from training.kinds.forms import CALIBRATION, ErrorForm, Loss, Metric, Motion, PerFace, QueryAnswer, Rows
+from training.kinds.showing import Showing
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from training.evaluation.evaluated_task import EvaluatedTask
 
 
-class Kind(abc.ABC):
+class Kind(Showing, abc.ABC):
     """One kind of answer. Methods get the task, whose fields decide what differs between tasks."""
 
     name: ClassVar[str]
@@ -255,6 +256,10 @@ class Kind(abc.ABC):
         rows = np.full((len(answers), *self.column_shape(evaluated.task)), np.nan, np.float32)
         rows[:, list(evaluated.order)] = answers
         return rows
+
+    def answer_rows(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> NDArray[Any]:
+        """Answers in the form of `label_rows`."""
+        return self.answered_column(evaluated, answers)
 
     def positives(self, faces: PerFace) -> NDArray[np.int64] | None:
         """[K]: how many faces have each label; None for a kind without labels to have."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from training.evaluation.scores import calibration_error, f1_of, mean, mean_of_rows, ratio
 from training.kinds.base import Kind, by_label, known_only, metric_by_label, whole_labels
 from training.kinds.forms import CALIBRATION, Loss, Metric, PerFace, Rows
+from training.kinds.showing import some_names
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -174,6 +175,15 @@ class Classes(Kind):
 
     def positives(self, faces: PerFace) -> NDArray[np.int64]:
         return np.asarray(faces["true"].sum(axis=0))
+
+    def caption(self, task: Task, row: Rows) -> str:
+        """The likeliest class; of a weak label all that it may be."""
+        if np.isnan(row).any():
+            return ""
+        if row.sum() > 1 + _SUM_TOLERANCE:
+            return some_names([label for label, value in zip(task.labels, row, strict=True) if value > 0])
+        first = int(row.argmax())
+        return task.labels[first] + (f" {row[first]:.0%}" if row[first] < 1 - _SUM_TOLERANCE else "")
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (len(evaluated.labels),)

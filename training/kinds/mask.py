@@ -8,12 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from training.evaluation.scores import f1_of, mean_of_rows, ratio
 from training.kinds.base import Kind, known_only, metric_by_label
 from training.kinds.forms import Loss, Metric, Motion, PerFace, QueryAnswer, Rows
+from training.kinds.showing import Picture
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Mask(Kind):
     }
     metrics = (Metric(name="mean_f1"), Metric(name="pixel_accuracy"), Metric(name="f1"))
     query_answer = QueryAnswer.MAP
+    drawn_first = True
     constant_faces = 500
 
     def column_shape(self, task: Task) -> tuple[int, ...]:
@@ -180,6 +183,26 @@ class Mask(Kind):
         place = np.full(256, UNKNOWN, np.uint8)
         place[list(evaluated.order)] = np.arange(len(evaluated.order))
         return np.asarray(place[labels])
+
+    def answer_rows(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> NDArray[Any]:
+        """Class ids of the catalogue [N, S, S]."""
+        return np.asarray(np.asarray(evaluated.order, np.uint8)[answers])
+
+    def label_rows(
+        self, task: Task, faces: "FaceSet", indices: NDArray[np.int64], *, size: int
+    ) -> NDArray[np.uint8] | None:
+        return faces.served_masks(task.name, indices, size=size) if task.name in faces.masks else None
+
+    def draw(self, task: Task, picture: Picture, row: NDArray[Any]) -> None:
+        """Each class in a colour of its own, the first one and what nobody knows as they are."""
+        side = len(picture)
+        ids = cv2.resize(row, (side, side), interpolation=cv2.INTER_NEAREST)
+        count = len(task.labels)
+        hues = np.full((count, 1, 3), 220, np.uint8)
+        hues[:, 0, 0] = np.arange(count) * 180 // count * 7 % 180  # far apart for neighbours
+        colours = cv2.cvtColor(hues, cv2.COLOR_HSV2RGB)[:, 0]
+        laid = (ids > 0) & (ids < count)
+        picture[laid] = picture[laid] // 2 + colours[ids[laid]] // 2
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (evaluated.input_size, evaluated.input_size)

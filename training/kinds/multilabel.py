@@ -22,6 +22,7 @@ from training.evaluation.scores import (
 )
 from training.kinds.base import Kind, by_label, known_only, metric_by_label, sides_changed
 from training.kinds.forms import CALIBRATION, Loss, Metric, Motion, PerFace, Rows
+from training.kinds.showing import some_names
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -246,6 +247,13 @@ class MultiLabel(Kind):
             below = steps[best + 1] if best + 1 < len(steps) else steps[best]
             found.append(float((steps[best] + below) / 2))
         return tuple(found)
+
+    def caption(self, task: Task, row: Rows) -> str:
+        """Those that are present, the likeliest first."""
+        if np.isnan(row).all():
+            return ""
+        likely = np.argsort(-np.nan_to_num(row), kind="stable")
+        return some_names([task.labels[i] for i in likely if row[i] >= 0.5]) or "none"
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (len(evaluated.labels),)

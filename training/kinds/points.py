@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,6 +17,7 @@ from runtime.image.align import transform
 from training.evaluation.scores import half_kept, mean, mean_of_rows, ratio
 from training.kinds.base import Kind, finite_numbers, known_only, sides_changed
 from training.kinds.forms import ErrorForm, Loss, Metric, Motion, PerFace, QueryAnswer, Rows
+from training.kinds.showing import Picture
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ WING_WIDTH = 10.0
 WING_SHARPNESS = 2.0
 TYPICAL_DISTANCE = 0.02  # of a point from the truth, in sides of the crop
 NME_LIMIT = 0.08  # of AUC and failure rate: 300-W's protocol
+_DOT = (60, 255, 60)
 _HALF_KEPT = 0.1  # of the distance that errors are divided by
 
 
@@ -184,6 +187,11 @@ class Points(Kind):
 
     def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
         return super().answered_column(evaluated, (answers + 0.5) / evaluated.input_size)
+
+    def draw(self, task: Task, picture: Picture, row: Rows) -> None:
+        for x, y in row[~np.isnan(row).any(axis=1)].tolist():
+            place = round(x * len(picture) - 0.5), round(y * len(picture) - 0.5)
+            cv2.circle(picture, place, max(1, len(picture) // 160), _DOT, -1)
 
     def answer_shape(self, evaluated: "EvaluatedTask") -> tuple[int, ...]:
         return (len(evaluated.labels), 2)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,6 +17,7 @@ from runtime.pose import angles_from_rotation, rotate_in_plane, rotation_from_an
 from training.evaluation.scores import concordance, half_kept, mean
 from training.kinds.base import Kind, finite_numbers, known_only, whole_labels
 from training.kinds.forms import ErrorForm, Loss, Metric, Motion, PerFace, Rows
+from training.kinds.showing import Picture
 from training.task_type import Task
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ _TYPICAL_ERROR = 5.0  # degrees
 # A mirrored picture mirrors the rotation that it shows.
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 _HALF_KEPT = 15.0  # degrees
+_LEFT, _DOWN, _AHEAD = (255, 59, 48), (52, 199, 89), (10, 132, 255)  # colours of the head's axes
+_AXIS = 0.6  # an axis's length, of half a picture's side
 
 
 def rotation_from_6d(numbers: "Tensor") -> "Tensor":
@@ -170,6 +174,22 @@ class Rotation(Kind):
 
     def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
         return np.asarray(angles_from_rotation(answers), np.float32)
+
+    def caption(self, task: Task, row: Rows) -> str:
+        """The angles in whole degrees."""
+        if np.isnan(row).any():
+            return ""
+        angles = zip(task.labels, row.tolist(), strict=True)
+        return ", ".join(f"{label} {round(angle)}°" for label, angle in angles)
+
+    def draw(self, task: Task, picture: Picture, row: Rows) -> None:
+        """The head's left (red), down (green), and where the face looks (blue), from the crop's middle."""
+        if np.isnan(row).any():
+            return
+        axes, middle = rotation_from_angles(row.astype(np.float64)), len(picture) / 2
+        for axis, colour in ((axes[:, 0], _LEFT), (axes[:, 1], _DOWN), (-axes[:, 2], _AHEAD)):
+            end = middle + axis[:2] * middle * _AXIS
+            cv2.line(picture, (round(middle),) * 2, tuple(np.rint(end).astype(int).tolist()), colour, 2)
 
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # always yaw, pitch, roll

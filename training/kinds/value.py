@@ -208,6 +208,13 @@ class Value(Kind):
     def answered_column(self, evaluated: "EvaluatedTask", answers: NDArray[Any]) -> Rows:
         return np.repeat(np.asarray(answers, np.float32), 2, axis=1)  # both ends of an interval
 
+    def caption(self, task: Task, row: Rows) -> str:
+        """A number, or both ends of an interval, in the task's unit."""
+        if np.isnan(row).any():
+            return ""
+        low, high = (f"{number:.1f}".removesuffix(".0") for number in row.tolist())
+        return f"{low} {task.unit}" if low == high else f"{low}-{high} {task.unit}"
+
     def in_order(self, evaluated: "EvaluatedTask", labels: NDArray[Any]) -> NDArray[Any]:
         return labels  # the last axis is an interval's
 

@@ -36,6 +36,8 @@ class ModelOutput:
 
     logits: dict[str, Tensor]
     features: Tensor  # [B, tokens, channels] of the encoder's last stage
+    # [B, ...]: the last tensor that the answers of all tasks are made of; None: the network has none such.
+    shared: Tensor | None = None
     errors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     # Of a network with queries: the final features [B, queries, width] of each task's.
     queries: dict[str, Tensor] = dataclasses.field(default_factory=dict)

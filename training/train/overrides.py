@@ -16,6 +16,9 @@ if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 RECORDED_AS = "recorded_as"  # in a field's metadata: the field's name in states, cards and commands
+# In a field's metadata, {name: {value: value}}: a field that there was before it, and what that one's values
+# are of this one. `--set` takes it.
+FORMERLY = "formerly"
 
 T = TypeVar("T")
 # Fields to change, by name: a value as text, or the fields below.
@@ -27,7 +30,7 @@ def overridden(run: T, assignments: Iterable[str]) -> T:
 
     A dot leads into a dataclass, a dict, or a tuple of dataclasses by their `name`; those that have a
     `from_text` are written as that says. Lists are separated by commas; `none` empties an optional field and
-    such a list. All are changed at once, so that their order does not matter.
+    a list. All are changed at once, so that their order does not matter.
     Raises ValueError for an unknown field, a wrong type, and what the dataclasses refuse.
     """
     tree: Tree = {}
@@ -66,6 +69,7 @@ def _changed(value: Any, kind: Any, tree: "str | Tree", *, path: str) -> Any:
         inner = type(value)  # of several that a field may hold, the one that is there
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):
         hints = typing.get_type_hints(inner)
+        tree = _in_present_fields(tree, dataclasses.fields(inner), path=path)
         names = [field.name for field in dataclasses.fields(inner)]
         spellings = {_recorded_name(field): field.name for field in dataclasses.fields(inner)}
         _check_known(tree, names, path=path, former=spellings)
@@ -113,11 +117,30 @@ def _parsed(kind: Any, text: str, *, path: str) -> Any:
         if items and not dataclasses.is_dataclass(items[0]):
             words = [word.strip() for word in text.split(",") if word.strip()]
             if len(items) == 2 and items[1] is Ellipsis:
+                words = [] if text.lower() == "none" else words
                 return tuple(_parsed(items[0], word, path=path) for word in words)
             return tuple(_parsed(item, word, path=path) for item, word in zip(items, words, strict=True))
     except (ValueError, KeyError):
         raise ValueError(f"--set {path}: {text!r} is no {_type_name(kind)}") from None
     raise ValueError(f"--set {path} takes no value of its own: set a part of it, as {path}.PART=...")
+
+
+def _in_present_fields(tree: Tree, fields: Iterable["dataclasses.Field[Any]"], *, path: str) -> Tree:
+    """A tree without fields that there are no more (`FORMERLY`)."""
+    tree = dict(tree)
+    for field in fields:
+        for name, values in field.metadata.get(FORMERLY, {}).items():
+            if name not in tree:
+                continue
+            value = tree.pop(name)
+            if not isinstance(value, str) or value.lower() not in values:
+                raise ValueError(f"--set {_below(path, name)}: {value!r} is not one of {', '.join(values)}")
+            if field.name in tree:
+                raise ValueError(
+                    f"--set {_below(path, name)}: {field.name}, which it is now, was set already"
+                )
+            tree[field.name] = values[value.lower()]
+    return tree
 
 
 def _check_known(tree: Tree, names: list[str], *, path: str, former: Container[str] = ()) -> None:

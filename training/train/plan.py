@@ -24,6 +24,7 @@ from training.tasks import CATALOGUE
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.training_loop import TrainingLoop
 from training.train.run_config import RANDOM, Run
+from training.train.watching import trackers
 
 _STATE_BYTES = 16  # of a parameter: it, its average, and AdamW's two moments, fp32 each
 _GIB = 2**30
@@ -52,10 +53,12 @@ def check(run: Run, *, tasks: Sequence[Task], data: pathlib.Path, folder: pathli
         )
     with torch.device("meta"):
         parameters = _parameters(build_model(run.model))
-    _raise(faults + _no_room(folder, parameters=parameters))
+    _raise(faults + trackers.faults(run.trackers) + _no_room(folder, parameters=parameters))
 
 
-def check_unlabelled(names: Sequence[str], *, batch: int, data: pathlib.Path) -> None:
+def check_unlabelled(
+    names: Sequence[str], *, batch: int, data: pathlib.Path, tracked_by: Sequence[str] = ()
+) -> None:
     """The same of a run that learns from faces without labels, `batch` a step."""
     manifests, faults = _manifests(names, data=data)
     faces = sum(int(manifest["faces"].get("train", 0)) for manifest in manifests.values())
@@ -64,7 +67,7 @@ def check_unlabelled(names: Sequence[str], *, batch: int, data: pathlib.Path) ->
             f"a batch of {batch} is larger than all {faces} faces of {', '.join(names)}: "
             f"set batch={max(1, faces // 8)} or less, or add sets"
         )
-    _raise(faults)
+    _raise(faults + trackers.faults(tracked_by))
 
 
 def describe(run: Run, model: FaceNetwork, *, tasks: Sequence[Task], sets: Sequence[FaceSet]) -> str:

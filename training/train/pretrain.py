@@ -60,6 +60,7 @@ class Pretraining:
     workers: int = 2
     checkpoint_every: int = 200  # steps
     progress_every: int = 20  # steps
+    trackers: tuple[str, ...] = ("tensorboard",)  # as Optimisation's
 
     def __post_init__(self) -> None:
         if not self.sets or len(set(self.sets)) != len(self.sets):
@@ -85,6 +86,7 @@ class Pretraining:
             workers=self.workers,
             checkpoint_every=self.checkpoint_every,
             progress_every=self.progress_every,
+            trackers=self.trackers,
         )
 
     def build_objective(self) -> MaskedReconstruction:
@@ -140,7 +142,7 @@ def build_loop(
     run: Pretraining, *, data: pathlib.Path, folder: pathlib.Path, where: Distributed
 ) -> TrainingLoop:
     """What pretrains, before its first step. ValueError for sets that it can't be done with."""
-    check_unlabelled(run.sets, batch=run.batch, data=data)
+    check_unlabelled(run.sets, batch=run.batch, data=data, tracked_by=run.trackers)
     torch.manual_seed(run.seed)
     sets = run.build_sets(data)
     objective = run.build_objective()

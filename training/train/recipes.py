@@ -250,6 +250,7 @@ def qface_demo() -> Run:
         steps=300,
         warmup_steps=30,
         holdout_fraction=0.1,
+        samples_every=100,
     )
 
 

@@ -23,6 +23,8 @@ from training.train.objectives.multi_task import MultiTaskObjective
 from training.train.overrides import recorded
 from training.train.plan import check, describe, measure
 from training.train.run_config import Run
+from training.train.watching.samples import SampleSheet, sample_sheet
+from training.train.watching.trackers import add_document
 
 
 class Trainer:
@@ -88,7 +90,15 @@ class Trainer:
             folder=folder,
             identity=self._identity(),
             trainable=trainable,
+            samples=self._samples(),
         )
+
+    def _samples(self) -> SampleSheet | None:
+        """What draws samples with predictions, where the run is long enough for any."""
+        if not self.where.leads or not 0 < self.run.samples_every <= self.run.steps:
+            return None
+        tasks = [task.name for task in self.tasks]
+        return sample_sheet(self.run, sets=self.sets, contract=self.contract, tasks=tasks)
 
     def plan(self) -> str:
         """What the run will do and take, by a few steps of it; the trainer is of no use afterwards."""
@@ -136,6 +146,13 @@ class Trainer:
         )
         checkpoint = Checkpoint(model=model.cpu(), contract=self.contract, card=card)
         save_checkpoint(self.folder / "model.safetensors", checkpoint)
+        add_document(
+            self.run.trackers,
+            self.folder,
+            settings=self.loop.identity,
+            step=self.loop.step,
+            document=("card", card),
+        )
         return checkpoint
 
     def _identity(self) -> dict[str, Any]:

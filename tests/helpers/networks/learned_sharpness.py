@@ -54,7 +54,7 @@ def main(place: Path, settings: Path) -> None:
         learning_rate=1e-3,
         bf16=False,
         workers=0,
-        tensorboard=False,
+        trackers=(),
     )
     with distributed("cpu") as where:
         finetune(run, data=data, folder=folder, where=where)

@@ -20,7 +20,7 @@ from training.train.recipes import run_named
 SIZE = 64
 QUICK = (
     *("--steps", "2", "--threads", "1", "--device", "cpu", "--set", "warmup_steps=1", "--set", "workers=0"),
-    *("--set", "tensorboard=false", "--set", "sources.people.batch=4", "--set", "sources.moods.batch=4"),
+    *("--set", "trackers=none", "--set", "sources.people.batch=4", "--set", "sources.moods.batch=4"),
 )
 
 
@@ -145,7 +145,7 @@ def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(
 def test_the_next_network_is_made_when_the_last_one_is_judged(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
 ) -> None:
-    settings = ["steps=1", "warmup_steps=0", "workers=0", "tensorboard=false", "bf16=false"]
+    settings = ["steps=1", "warmup_steps=0", "workers=0", "trackers=none", "bf16=false"]
     run = overridden(run_named("qface_test"), settings)
     one = Ablation.on(run, data=data, folder=tmp_path, sets=["people"], limit=None)
     result = tmp_path / "full" / "result.json"

@@ -37,7 +37,7 @@ def _arguments(data: pathlib.Path, run: pathlib.Path) -> list[str]:
         "balance=uncertainty",
         "progress_every=1",
         "workers=0",
-        "tensorboard=false",
+        "trackers=none",
     ]
     return [
         "qface_test",

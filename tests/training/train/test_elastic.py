@@ -35,7 +35,7 @@ SETTINGS = [
     "checkpoint_every=3",
     "bf16=false",
     "workers=0",
-    "tensorboard=false",
+    "trackers=none",
 ]
 # The document's, but for how soon a host counts as dead, and how long another one is waited for.
 TORCHRUN = [

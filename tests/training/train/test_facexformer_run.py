@@ -64,7 +64,7 @@ def _run(**changes: object) -> Run:
         "augmentation": NO_AUGMENTATION,
         "workers": 0,
         "bf16": False,
-        "tensorboard": False,
+        "trackers": (),
     }
     return dataclasses.replace(published, **{**fields, **changes})  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ def losses(tmp_path_factory: pytest.TempPathFactory) -> tuple[Losses, Losses]:
         workers=0,
         progress_every=10,
         checkpoint_every=STEPS,
-        tensorboard=False,
+        trackers=(),
     )
     # Beside other work, two threads wait for each other longer than they save.
     threads = torch.get_num_threads()

@@ -42,7 +42,7 @@ def _arguments(data: pathlib.Path, run: pathlib.Path, *settings: str) -> list[st
         "balance=uncertainty",
         "checkpoint_every=3",
         "progress_every=1",
-        "tensorboard=false",
+        "trackers=none",
         "workers=0",
         *settings,
     ]

@@ -81,6 +81,10 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
         ("accumulate=0", "accumulate"),
         ("distil.teacher=face_api", "needs all of path"),
         ("steps.x=1", "steps has no fields"),
+        ("trackers=wandb", "no tracker 'wandb': choose from tensorboard, mlflow, or none"),
+        ("trackers=mlflow,mlflow", "name each once"),
+        ("tensorboard=maybe", "tensorboard: 'maybe' is not one of true, false"),
+        ("samples_every=-1", "samples_every"),
     ],
 )
 def test_settings_that_can_not_work_are_refused(setting: str, sentence: str) -> None:
@@ -120,3 +124,14 @@ def test_fields_whose_names_changed_are_set_and_recorded_by_their_former_names_t
     fields = recorded(present)
     assert (fields["aside"], fields["balance"], fields["distil"]["path"]) == (0.1, "uncertainty", "/teacher")
     assert not {"holdout_fraction", "loss_weighting", "distillation"} & fields.keys()
+
+
+def test_trackers_are_a_list_and_what_chose_one_before_still_does() -> None:
+    run = run_named("qface_test")
+    assert "trackers" not in recorded(run)
+    assert overridden(run, ["trackers=none"]).trackers == ()
+    assert overridden(run, ["trackers=tensorboard, mlflow"]).trackers == ("tensorboard", "mlflow")
+    assert overridden(run, ["tensorboard=False"]) == overridden(run, ["trackers=none"])
+    assert overridden(run, ["tensorboard=true"]) == run
+    with pytest.raises(ValueError, match="tensorboard: trackers, which it is now, was set already"):
+        overridden(run, ["tensorboard=true", "trackers=mlflow"])

@@ -34,4 +34,4 @@ class MultiHead(FaceNetwork):
         logits = {
             task.name: kind_of(task).from_pooled(part) for task, part in zip(self.tasks, parts, strict=True)
         }
-        return ModelOutput(logits=logits, features=features)
+        return ModelOutput(logits=logits, features=features, shared=features)

@@ -72,6 +72,7 @@ class QFace(FaceNetwork):
             logits=logits,
             errors={} if self.error_heads is None else self.error_heads(queries),
             features=encoded.stages[-1],
+            shared=fused,
             queries=queries,
             mask_rows=masked_rows,
             attention=decoded.attention,

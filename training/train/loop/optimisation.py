@@ -10,6 +10,10 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from torch import nn
 
+from training.plain_data import ADDED_LATER
+from training.train.overrides import FORMERLY
+from training.train.watching.trackers import check_names
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimisation:
@@ -34,7 +38,16 @@ class Optimisation:
     workers: int = 2  # processes that draw batches, of each training process; 0: itself
     checkpoint_every: int = 200  # steps
     progress_every: int = 50  # steps
-    tensorboard: bool = True
+    # Beside progress.jsonl, from training.train.watching.trackers: "tensorboard", "mlflow".
+    trackers: tuple[str, ...] = dataclasses.field(
+        default=("tensorboard",),
+        metadata={ADDED_LATER: True, FORMERLY: {"tensorboard": {"true": "tensorboard", "false": "none"}}},
+    )
+    # Steps between those that measure each loss's own gradient (Objective.pulls); 0: none. With ten tasks
+    # such a step takes a bit more than twice its time.
+    gradients_every: int = dataclasses.field(default=100, metadata={ADDED_LATER: True})
+    # Steps between pictures of what the network answers about a few faces; 0: none.
+    samples_every: int = dataclasses.field(default=500, metadata={ADDED_LATER: True})
 
     def __post_init__(self) -> None:
         for name, low in {
@@ -46,9 +59,12 @@ class Optimisation:
             "workers": 0,
             "checkpoint_every": 1,
             "progress_every": 1,
+            "gradients_every": 0,
+            "samples_every": 0,
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small: take at least {low}")
+        check_names(self.trackers)
         if not self.steps and not self.epochs:
             raise ValueError("the run has no length: set steps or epochs")
         if not self.steps and self.warmup_epochs >= self.epochs:
@@ -141,7 +157,15 @@ class Optimisation:
 
 
 # What may change between two parts of one run without changing its result.
-HARMLESS = ("workers", "checkpoint_every", "progress_every", "tensorboard")
+HARMLESS = (
+    "workers",
+    "checkpoint_every",
+    "progress_every",
+    "trackers",
+    "gradients_every",
+    "samples_every",
+    "tensorboard",  # of older states
+)
 
 
 def _undecayed(whole: nn.Module) -> set[str]:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -31,7 +32,7 @@ from training.cli import PeersLost, Stopped
 from training.train.loop.distributed import Distributed, share_batch_norm
 from training.train.loop.non_finite import faces_behind
 from training.train.loop.optimisation import Optimisation
-from training.train.loop.progress import Progress
+from training.train.loop.progress import is_due, undisturbed, watched_progress
 from training.train.loop.run_state import differences, identity_of, load_state, save_state
 from training.train.loop.signals import StopSignals, leave_signals_to_the_run
 from training.train.objectives.objective import Objective, StepData
@@ -44,14 +45,19 @@ class StepResult:
     sums: dict[str, float]  # of each loss over the global batch
     counts: dict[str, float]  # how much each was summed over
     signal: int  # that the run shall stop for; 0: none
+    gradient: float  # the norm of all gradients, before they are clipped
+    # By each loss's name the norm of its gradient at what all losses are made of (Objective.pulls); of some
+    # steps, else empty.
+    pulls: dict[str, float]
 
 
 class TrainingLoop:
     """Everything that a run carries from step to step, and the way from one to the next.
 
-    `folder` gets last.pt (the state), progress.jsonl and tensorboard/. `identity` is plain data that a
-    state must agree with to be gone on with (the run, its data). `trainable` picks the parameters that
-    learn; all others are frozen, BatchNorm included.
+    `folder` gets last.pt (the state), progress.jsonl, samples/ and what trackers write. `identity` is plain
+    data that a state must agree with to be gone on with (the run, its data). `trainable` picks the parameters
+    that learn; all others are frozen, BatchNorm included. `samples` draws what an objective answers about
+    some faces, RGB [H, W, 3].
     """
 
     def __init__(
@@ -64,7 +70,9 @@ class TrainingLoop:
         folder: pathlib.Path,
         identity: Mapping[str, Any],
         trainable: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None,
+        samples: Callable[[Objective], NDArray[np.uint8]] | None = None,
     ) -> None:
+        self.samples = samples
         self.optimisation, self.data, self.where, self.folder = optimisation, data, where, folder
         self.bf16 = optimisation.bf16 and where.has_bf16()
         if optimisation.bf16 and not self.bf16 and where.leads:
@@ -104,8 +112,12 @@ class TrainingLoop:
 
     def averaged(self) -> Objective:
         """A copy of the objective with the weights to keep: the moving average where there is one."""
+        return copy.deepcopy(self._kept)
+
+    @property
+    def _kept(self) -> Objective:
         kept: Objective = self.ema.module if self.ema is not None else self.objective
-        return copy.deepcopy(kept)
+        return kept
 
     def run(self) -> None:
         """Go on from the folder's state, if there is one, to the last step.
@@ -133,8 +145,14 @@ class TrainingLoop:
             )
         if self.step == self.optimisation.steps:
             return
-        progress = self._progress() if self.where.leads else None
-        with self._signals.noted(), contextlib.closing(progress) if progress else contextlib.nullcontext():
+        watched = watched_progress(
+            self.optimisation,
+            folder=self.folder,
+            settings=self.identity,
+            start=self.step,
+            seconds=self.seconds,
+        )
+        with self._signals.noted(), watched if self.where.leads else contextlib.nullcontext() as progress:
             for batch in self._batches():
                 result = self.train_step(batch)
                 if progress is not None:
@@ -144,8 +162,14 @@ class TrainingLoop:
                         counts=result.counts,
                         faces=self.where.world * _rows(batch),
                         rate=self.optimizer.param_groups[-1]["lr"],
+                        gradient=result.gradient,
+                        pulls=result.pulls,
                         weights=self.objective.learned_weights(),
                     )
+                    if self.samples is not None and is_due(self.step, self.optimisation.samples_every):
+                        # Of the weights that would be kept now; the next step sets its own mode.
+                        drawn = undisturbed(self.samples, self._kept.eval(), device=self.where.device)
+                        progress.picture("samples", drawn, step=self.step)
                 last = self.step == self.optimisation.steps
                 if last or result.signal or self.step % self.optimisation.checkpoint_every == 0:
                     self.seconds = progress.spent() if progress is not None else 0.0
@@ -194,6 +218,10 @@ class TrainingLoop:
         self.optimizer.zero_grad(set_to_none=True)
         sums = dict.fromkeys(names, torch.zeros((), device=device))
         share = 1 / (optimisation.accumulate * self.where.world)
+        # A network that is compiled has one backward pass, which can't be gone through in parts.
+        every = 0 if optimisation.compile else optimisation.gradients_every
+        objective.measures_pulls = is_due(self.step + 1, every)
+        pulls: dict[str, Tensor] = {}
         for part in range(optimisation.accumulate):
             # Every n-th face, so that each part has faces of every set.
             piece = {name: value[part :: optimisation.accumulate] for name, value in batch.items()}
@@ -203,7 +231,10 @@ class TrainingLoop:
                 # DDP takes the mean over processes, where the sum is meant.
                 (total * self.where.world).backward()
             sums = {name: sums[name] + added[name] for name in names}
-        reached = self.where.summed(torch.stack([sums[name].double() for name in names]))
+            pulls = {name: pulls.get(name, 0.0) + pull for name, pull in objective.pulls.items()}
+        stacked = [value.double() for value in (*sums.values(), *pulls.values())]
+        reached = self.where.summed(torch.stack(stacked))
+        squares, reached = reached[len(names) :], reached[: len(names)]
         if not bool(reached.isfinite().all()):
             self._stop_for([name for i, name in enumerate(names) if not reached[i].isfinite()], batch)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -222,6 +253,8 @@ class TrainingLoop:
             counts={name: float(counts[name]) for name in names},
             # This process's own signal, or that of another one.
             signal=(self._signals.received or signal.SIGTERM) if received else 0,
+            gradient=float(norm),
+            pulls={name: math.sqrt(float(square)) for name, square in zip(pulls, squares, strict=True)},
         )
 
     def save(self) -> None:
@@ -333,16 +366,6 @@ class TrainingLoop:
         raise ValueError(
             f"the loss of {', '.join(losses)} is not finite at step {self.step} (from {faces}); {kept}: "
             "look at these labels, or lower learning_rate"
-        )
-
-    def _progress(self) -> Progress:
-        return Progress(
-            self.folder,
-            steps=self.optimisation.steps,
-            every=self.optimisation.progress_every,
-            start=self.step,
-            seconds=self.seconds,
-            tensorboard=self.optimisation.tensorboard,
         )
 
 

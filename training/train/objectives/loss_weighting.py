@@ -24,6 +24,10 @@ class LossWeighting(nn.Module, abc.ABC):
         """What each loss is multiplied by now, where that is learned; else empty."""
         return {}
 
+    def multipliers(self) -> dict[str, float]:
+        """What each loss is multiplied by now."""
+        return {**self.weights, **self.factors()}
+
 
 class FixedWeighting(LossWeighting):
     """Equation 8: the sum of the losses times their fixed weights."""

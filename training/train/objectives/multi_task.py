@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.kinds import kind_of
-from training.models.network import FaceNetwork
+from training.models.network import FaceNetwork, ModelOutput
 from training.task_type import Task
 from training.train.objectives.distillation import LOSS as DISTILLATION
 from training.train.objectives.distillation import FeatureDistillation
@@ -43,6 +43,9 @@ class MultiTaskObjective(Objective):
     def learned_weights(self) -> dict[str, float]:
         return self.weighting.factors()
 
+    def multipliers(self) -> Mapping[str, float]:
+        return self.weighting.multipliers()
+
     def network(self) -> nn.Module:
         return self.model
 
@@ -61,7 +64,18 @@ class MultiTaskObjective(Objective):
         return counts
 
     def sums(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        output = self.model(batch["pixels"], masked_rows=self._masked_rows(batch))
+        return self._sums(self._answers(batch), batch)
+
+    def forward(
+        self, batch: Mapping[str, Tensor], counts: Mapping[str, Tensor], share: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        output = self._answers(batch)
+        return self.descent(self._sums(output, batch), counts=counts, share=share, shared=output.shared)
+
+    def _answers(self, batch: Mapping[str, Tensor]) -> ModelOutput:
+        return self.model(batch["pixels"], masked_rows=self._masked_rows(batch))
+
+    def _sums(self, output: ModelOutput, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         sums = {}
         for task in self.tasks:
             target, confidence = batch[task.name], batch[f"{task.name}/confidence"]

@@ -27,6 +27,13 @@ class Objective(nn.Module):
     A batch is a dict of tensors with one first axis; every part of it is worth a forward call.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Whether a forward pass also measures `pulls`: by each loss's name the squared norm of its gradient,
+        # weighted as it is minimised, at what all losses are made of. The parts of a step add up.
+        self.measures_pulls = False
+        self.pulls: dict[str, Tensor] = {}
+
     def counts(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """How much of a batch each loss counts (a scalar by the loss's name), from the batch alone."""
         raise NotImplementedError
@@ -55,8 +62,34 @@ class Objective(nn.Module):
         self, batch: Mapping[str, Tensor], counts: Mapping[str, Tensor], share: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What to descend, and the detached sums. `counts` are those of the global batch."""
-        sums = self.sums(batch)
+        return self.descent(self.sums(batch), counts=counts, share=share)
+
+    def descent(
+        self,
+        sums: Mapping[str, Tensor],
+        *,
+        counts: Mapping[str, Tensor],
+        share: float,
+        shared: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `forward`, of the losses' sums; `shared` is what all losses are made of, for `pulls`."""
         means = {name: value / counts[name].clamp(min=1e-6) for name, value in sums.items()}
+        self.pulls = self._measured_pulls(means, shared) if self.measures_pulls else {}
         return self.total(means, counts=counts, share=share), {
             name: value.detach() for name, value in sums.items()
         }
+
+    def multipliers(self) -> Mapping[str, float]:
+        """What each loss is multiplied by now, by name; 1 for one that is not named."""
+        return {}
+
+    def _measured_pulls(self, means: Mapping[str, Tensor], shared: Tensor | None) -> dict[str, Tensor]:
+        if shared is None or not shared.requires_grad:
+            return {}
+        weights, pulls = self.multipliers(), {}
+        for name, mean in means.items():
+            # Nothing before `shared` is computed, and no parameter's gradient touched.
+            (slope,) = torch.autograd.grad(mean, shared, retain_graph=True, allow_unused=True)
+            if slope is not None:
+                pulls[name] = (weights.get(name, 1.0) * slope.float()).square().sum()
+        return pulls
