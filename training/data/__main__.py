@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from runtime.contract import ALIGNED
 from runtime.image.crops import CROPS
+from training.data.addresses import Address, place_of
 from training.data.own.describe import describe
 from training.data.own.opening import OWN, open_source, own_reader
 from training.data.own.report import as_text, write_report
@@ -65,6 +66,8 @@ def _prepare(args: argparse.Namespace) -> int:
             bar = tqdm(desc=args.name, unit=" pictures", mininterval=1, total=total, initial=processed - 1)
         bar.update(processed - bar.n)
 
+    if args.name != OWN and isinstance(args.source, Address):
+        raise ValueError(f"{args.source}: only tars of your own ({OWN}) are read from an address")
     reader = _own_reader(args) if args.name == OWN else reader_of(args.name)
     try:
         manifest = prepare_set(
@@ -142,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "name", choices=names, metavar="NAME", help=f"of a data set (see list), or {OWN!r} for your own"
     )
-    prepare.add_argument("--source", type=Path, required=True, help="the folder that it was unpacked into")
+    prepare.add_argument(
+        "--source", type=place_of, required=True, help="the folder that it was unpacked into (see describe)"
+    )
     prepare.add_argument(
         "--output", type=Path, default=Path("data/prepared"), help="OUTPUT/NAME is written (%(default)s)"
     )
@@ -179,7 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_own_options(own)
     words = commands.add_parser("describe", help="what is understood of data of your own, and what is wrong")
     words.set_defaults(command=_describe)
-    words.add_argument("source", type=Path, help="a table, a folder by class, a COCO file, or tars")
+    words.add_argument(
+        "source",
+        type=place_of,
+        help="a table, a folder by class, a COCO file, or tars, here or at an address such as s3://BUCKET/FOLDER",
+    )
     words.add_argument("--tasks", type=Path, metavar="FILE", help="a TOML file of tasks of your own")
     words.add_argument("--report", type=Path, metavar="DIR", help="leave report.md and sheet.jpg here")
     words.add_argument("--quick", action="store_true", help="read no picture: no copies, damage, examples")

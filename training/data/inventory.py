@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.addresses import Address
 from training.data.reader import LayoutError, Reader
 from training.data.sample import BadSample, Sample
 
@@ -35,16 +36,16 @@ class Inventory:
         return sum(self.counts.values())
 
 
-def take_inventory(reader: Reader, source: Path) -> Inventory:
+def take_inventory(reader: Reader, source: Path | Address) -> Inventory:
     """Count a data set. Raises LayoutError for a folder that does not have its layout."""
-    if not source.is_dir() and not (reader.takes_files and source.is_file()):
+    if isinstance(source, Path) and not source.is_dir() and not (reader.takes_files and source.is_file()):
         raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
     counts: Counter[str] = Counter()
     hashes = array.array("q")
     digest = hashlib.sha256()
     entries = malformed = missing = 0
     first_missing: Path | None = None
-    for entry in reader.read(source):
+    for entry in reader.read(_path(source)):
         entries += 1
         hashes.append(hash(entry.key))
         if isinstance(entry, BadSample):
@@ -74,12 +75,12 @@ def is_picture_missing(sample: Sample) -> bool:
     return isinstance(sample.picture, Path) and not sample.picture.exists()
 
 
-def find_shortage(reader: Reader, source: Path, inventory: Inventory) -> str | None:
+def find_shortage(reader: Reader, source: Path | Address, inventory: Inventory) -> str | None:
     """What this folder lacks of the official release, in a sentence; None for a complete set."""
-    absent = [name for name in reader.expected.files if not (source / name).exists()]
+    absent = [name for name in reader.expected.files if not (_path(source) / name).exists()]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        return f"{source / absent[0]}{more} is missing"
+        return f"{_path(source) / absent[0]}{more} is missing"
     if inventory.missing:
         first = inventory.first_missing
         return f"{inventory.missing} pictures that the lists name are missing, the first is {first}"
@@ -100,13 +101,13 @@ def select_numbers(inventory: Inventory, *, limit: int | None) -> NDArray[np.int
 
 
 def read_entries(
-    reader: Reader, source: Path, inventory: Inventory, *, numbers: NDArray[np.int64]
+    reader: Reader, source: Path | Address, inventory: Inventory, *, numbers: NDArray[np.int64]
 ) -> Iterator[Sample | BadSample]:
     """The entries of these numbers (in rising order); a key's second entry is a malformed one."""
     selected = iter(numbers.tolist())
     upcoming = next(selected, None)
     seen: set[str] = set()
-    for number, entry in enumerate(reader.read(source)):
+    for number, entry in enumerate(reader.read(_path(source))):
         if upcoming is None:
             return
         is_repeated = entry.key in seen
@@ -116,3 +117,8 @@ def read_entries(
             continue
         upcoming = next(selected, None)
         yield BadSample(key=entry.key, reason="the set names it twice") if is_repeated else entry
+
+
+def _path(source: Path | Address) -> Path:
+    """What a reader is given; that of an address has opened it already."""
+    return source if isinstance(source, Path) else Path(str(source))

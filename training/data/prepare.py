@@ -26,6 +26,7 @@ from runtime.detect.faces import Detections, find_faces
 from runtime.errors import InvalidInput
 from runtime.image.crops import crop_of
 from runtime.image.decode import decode_image
+from training.data.addresses import Address
 from training.data.crops import (
     labelled_five_points,
     select_face,
@@ -92,7 +93,12 @@ class _Place:
 
 
 def prepare_set(
-    reader: Reader, *, source: Path, output: Path, options: Options, progress: Progress | None = None
+    reader: Reader,
+    *,
+    source: Path | Address,
+    output: Path,
+    options: Options,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Prepare OUTPUT/NAME and return its manifest; a set with the same options is left as it is.
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from training.data.addresses import Address
 from training.data.own.coco import open_coco
 from training.data.own.folders import open_folders
 from training.data.own.source import OwnSource, Settings
@@ -17,11 +18,13 @@ faces.csv                 a row a face: path (or bytes), split, person, columns 
                           ({", ".join(SUFFIXES)})
 DIR/[SPLIT/]CLASS/*.jpg   with --task
 annotations.json          COCO's
-DIR/*.tar                 WebDataset's, with .json or .cls"""
+DIR/*.tar                 WebDataset's, with .json or .cls; also s3://BUCKET/faces-{{000..009}}.tar"""
 
 
-def open_source(source: Path, settings: Settings) -> OwnSource:
+def open_source(source: Path | Address, settings: Settings) -> OwnSource:
     """What a source is and labels. LayoutError for what is of no known form, or can't be understood."""
+    if isinstance(source, Address):
+        return open_webdataset(source, settings)
     if not source.exists():
         raise LayoutError(f"{source} does not exist: name a table, a folder, a COCO file or tars")
     if settings.root is not None and not settings.root.is_dir():
@@ -43,10 +46,11 @@ def open_source(source: Path, settings: Settings) -> OwnSource:
 
 
 def own_reader(
-    source: Path, settings: Settings, *, name: str | None = None, licence: str = "private"
+    source: Path | Address, settings: Settings, *, name: str | None = None, licence: str = "private"
 ) -> Reader:
     """A Reader of a source. ValueError for a name that can't be a set's, LayoutError as `open_source`."""
-    chosen = name or re.sub(r"[^a-z0-9]+", "_", source.absolute().stem.lower()).strip("_")
+    called = source.absolute().stem if isinstance(source, Path) else source.stem
+    chosen = name or re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", chosen):
         raise ValueError(f"a set can't be called {chosen!r}: give --set-name small letters, digits and _")
     if chosen in readers() or chosen == OWN:
