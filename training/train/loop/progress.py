@@ -107,15 +107,17 @@ class Progress:
             partial.write_text("".join(f"{line}\n" for line in kept))
             partial.replace(path)
 
-    def _left(self, step: int) -> float | None:
-        return float(np.mean(self._paces)) * (self.steps - step) if self._paces else None
+    def _left(self, step: int) -> float:
+        """Seconds; before the first line by the steps so far."""
+        paces = self._paces or [(time.monotonic() - self._since) / (step - self._begun_at)]
+        return float(np.mean(paces)) * (self.steps - step)
 
     def _line(self, step: int, rate: float, weights: Mapping[str, float]) -> None:
         now = time.monotonic()
         spent = max(now - self._since, 1e-9)
         self.seconds += spent
         self._paces = [*self._paces, spent / (step - self._begun_at)][-_LINES:]
-        left = self._left(step) or 0.0
+        left = self._left(step)
         losses = {
             name: round(value / self._counts[name], 5)
             for name, value in self._sums.items()

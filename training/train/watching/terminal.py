@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 _SECONDS = 0.5  # between two pictures of the live line
-_FORM = "{percentage:3.0f} % |{bar}| step {n_fmt}/{total_fmt}  {postfix}"
+_FORM = "{percentage:3.0f} % |{bar:30}| step {n_fmt}/{total_fmt}{postfix}"
 
 
 class Display:
@@ -43,11 +43,10 @@ class Display:
                 leave=False,
             )
 
-    def step(self, *, seconds_left: float | None) -> None:
-        """A step more is done; how long the others take, where that is known."""
+    def step(self, *, seconds_left: float) -> None:
+        """A step more is done; how long the others take."""
         if self._bar is not None:
-            left = "" if seconds_left is None else self.remaining(seconds_left)
-            self._bar.set_postfix_str(left, refresh=False)
+            self._bar.set_postfix_str(self.remaining(seconds_left), refresh=False)
             self._bar.update()
 
     def line(self, text: str) -> None:

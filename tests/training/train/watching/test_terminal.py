@@ -31,7 +31,7 @@ def test_a_terminal_has_a_live_line_too_which_goes_at_the_end() -> None:
     text = shown(Terminal())
     assert "step 11/20\n" in text
     assert "\r 50 % |" in text
-    assert "step 10/20" in text
+    assert "| step 12/20, 1 h 06 min left, until 2026-03-02 00:06" in text
     # The last thing that is drawn is an empty line.
     assert text.rsplit("\r", 2)[1].strip() == ""
 
