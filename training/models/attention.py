@@ -8,6 +8,8 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.models.recomputation import RecomputableBlock
+
 
 class MultiHeadAttention(nn.Module):
     """MultiHead(query, key, value) of equations 4 and 5; its heads share `inner_width` (default: `width`).
@@ -49,7 +51,7 @@ class MultiHeadAttention(nn.Module):
         return torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2)
 
 
-class FusionBlock(nn.Module):
+class FusionBlock(RecomputableBlock):
     """The standard ViT block (pre-norm self-attention and feed-forward) of equation 3."""
 
     def __init__(self, width: int, *, heads: int, mlp_ratio: float, drop_path: float) -> None:
@@ -68,7 +70,7 @@ class FusionBlock(nn.Module):
         return mixed
 
 
-class DecoderBlock(nn.Module):
+class DecoderBlock(RecomputableBlock):
     """One transformer block of the query-driven decoder, equations 4 to 6.
 
     The paper's equations leave out residual connections and normalisation; here each of the three

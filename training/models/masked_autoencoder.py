@@ -6,12 +6,14 @@ transformer of two blocks reconstructs the hidden patches, and the loss is their
 """
 
 import torch
+from timm.models import checkpoint_seq
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.models.attention import FusionBlock
 from training.models.encoder import TimmEncoder
 from training.models.positions import sincos_positions
+from training.models.recomputation import computed
 
 
 class MaskedAutoencoder(nn.Module):
@@ -65,7 +67,10 @@ class MaskedAutoencoder(nn.Module):
         face's hidden patches.
         """
         tokens = (self._seen if self.encoder.is_vit else self._covered)(images, order, visible)
-        painted = self.paint(self.norm(self.blocks(tokens + self.positions)))
+        tokens = tokens + self.positions
+        for block in self.blocks:
+            tokens = computed(block, tokens)
+        painted = self.paint(self.norm(tokens))
         hidden = order[:, visible:, None].expand(-1, -1, painted.shape[2])
         target_patches = self.target_patches(images)
         return (painted.gather(1, hidden) - target_patches.gather(1, hidden)).abs().mean((1, 2)), painted
@@ -100,7 +105,9 @@ class MaskedAutoencoder(nn.Module):
         if prefix:
             first = vit.cls_token + vit.pos_embed[:, :1]
             tokens = torch.cat([first.expand(len(tokens), -1, -1), tokens], dim=1)
-        tokens = vit.blocks(vit.norm_pre(tokens))[:, prefix:]
+        tokens = vit.norm_pre(tokens)
+        tokens = checkpoint_seq(vit.blocks, tokens) if vit.grad_checkpointing else vit.blocks(tokens)
+        tokens = tokens[:, prefix:]
         # Back to their places; the order's inverse is where each patch went.
         (projection,) = self.projections
         projected = projection(tokens)

@@ -56,6 +56,8 @@ class Pretraining:
     accumulate: int = 1  # micro-batches a step and process
     bf16: bool = True
     compile: bool = False
+    recompute: bool = False  # activations of transformer blocks, in the backward pass: less memory
+    shard: bool = False  # weights, gradients and moments are divided among the processes
     seed: int = 1
     workers: int = 2
     checkpoint_every: int = 200  # steps
@@ -82,6 +84,8 @@ class Pretraining:
             accumulate=self.accumulate,
             bf16=self.bf16,
             compile=self.compile,
+            recompute=self.recompute,
+            shard=self.shard,
             seed=self.seed,
             workers=self.workers,
             checkpoint_every=self.checkpoint_every,
@@ -167,8 +171,9 @@ def pretrain(
     loop = build_loop(run, data=data, folder=folder, where=where)
     loop.run()
     if where.leads:
-        assert isinstance(loop.objective, MaskedReconstruction)
-        save_encoder(folder / "encoder.safetensors", loop.objective.autoencoder.encoder, run=run)
+        learned = loop.averaged()
+        assert isinstance(learned, MaskedReconstruction)
+        save_encoder(folder / "encoder.safetensors", learned.autoencoder.encoder, run=run)
     return loop
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.helpers.faces.synthetic_sets import make_set
 from tests.helpers.paths import ROOT
@@ -51,20 +52,12 @@ def _losses(run: pathlib.Path) -> Lines:
     return [json.loads(line)["losses"] for line in (run / "progress.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.heavy
-def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Path) -> None:
-    alone, together, split = data / "alone", data / "together", data / "split"
-    threads = torch.get_num_threads()
-    try:
-        assert finetune.main(_arguments(data, alone)) == 0
-        # The same in three parts, one after the other.
-        assert finetune.main([*_arguments(data, split), "--set", "accumulate=3"]) == 0
-    finally:
-        torch.set_num_threads(threads)
+def _together(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """The command as two processes."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "training.train.finetune", *_arguments(data, together)),
+            *("-m", "training.train.finetune", *arguments),
         ],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
@@ -74,12 +67,39 @@ def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Pa
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.mark.heavy
+def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Path) -> None:
+    """And so they have where the blocks' activations are computed again in the backward pass."""
+    alone, together, split, divided = (data / name for name in ("alone", "together", "split", "divided"))
+    threads = torch.get_num_threads()
+    try:
+        assert finetune.main(_arguments(data, alone)) == 0
+        # The same in three parts, one after the other.
+        assert finetune.main([*_arguments(data, split), "--set", "accumulate=3"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    done = _together([*_arguments(data, together), "--set", "recompute=true"])
+    # Each with its part of weights, gradients and moments.
+    _together([*_arguments(data, divided), "--set", "shard=true"])
     expected = _losses(alone)
     assert len(expected) == STEPS
     assert expected[0] != expected[1]
-    for run in (together, split):
+    for run in (together, split, divided):
         for step, (one, other) in enumerate(zip(expected, _losses(run), strict=True)):
             # Later losses follow from the gradients of the steps before them.
             assert other == pytest.approx(one, rel=1e-5 if step == 0 else 5e-3), f"{run.name}, step {step}"
     # One card, of the leading process.
     assert json.loads(done.stdout)["faces_seen"] == STEPS * 8
+    # What was saved is whole: either way goes on with the other's state, here to write the network anew.
+    for run, go_on in (
+        (divided, lambda words: finetune.main(words)),
+        (alone, lambda words: _together([*words, "--set", "shard=true"])),
+    ):
+        network = run / "model.safetensors"
+        learned = load_file(network)
+        network.unlink()
+        go_on(_arguments(data, run))
+        assert all(torch.equal(value, learned[name]) for name, value in load_file(network).items())

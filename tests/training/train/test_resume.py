@@ -224,4 +224,4 @@ def test_a_run_with_other_settings_or_data_is_not_gone_on_with(
     assert "data.made is" in capsys.readouterr().err
     assert (unbroken / "last.pt").read_bytes() == before
     # How it is drawn, and how often it tells, changes nothing.
-    assert _train(_arguments(data, unbroken, "checkpoint_every=5", "progress_every=7")) == 0
+    assert _train(_arguments(data, unbroken, "checkpoint_every=5", "progress_every=7", "recompute=true")) == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
 
 from tests.helpers.small_run import SMALL, TASKS, small_run
 from training.cli import run_cli
@@ -197,3 +198,47 @@ def test_processes_that_are_gone_are_told_apart_from_errors_of_this_one(
     assert said.count("\n") == 1
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         lose("mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_blocks_that_are_computed_again_learn_the_same_to_the_last_bit(
+    small_data: pathlib.Path, where: Distributed, tmp_path: pathlib.Path
+) -> None:
+    learned, calls = [], []
+    model = dataclasses.replace(small_run().model, drop_path=0.3)
+    for recompute in (False, True):
+        run = small_run(model=model, recompute=recompute)
+        trainer = Trainer(run, data=small_data, folder=tmp_path / str(recompute), where=where)
+        calls.append(0)
+        for name, part in trainer.model.named_modules():
+            if name in ("encoder.model.blocks.1", "fusion.block", "decoder.blocks.0"):
+                part.register_forward_pre_hook(lambda *_: calls.append(calls.pop() + 1))
+        trainer.train()
+        learned.append(trainer.model.state_dict())
+    assert calls == [2 * 3, 2 * 2 * 3]  # steps, blocks; and once more in the backward pass
+    assert all(torch.equal(value, learned[1][name]) for name, value in learned[0].items())
+
+
+def test_a_network_that_torch_cant_compile_is_trained_as_it_is(
+    small_data: pathlib.Path,
+    where: Distributed,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*words: object, **more: object) -> None:
+        raise TorchDynamoException("backend='inductor' raised:\nno C++ compiler")
+
+    as_it_is = Trainer(small_run(model=SMALL), data=small_data, folder=tmp_path / "plain", where=where)
+    as_it_is.train()
+    # As torch has it: compiled at the first call.
+    monkeypatch.setattr(nn.Module, "compile", lambda self: setattr(self, "_compiled_call_impl", broken))
+    compiled = Trainer(
+        small_run(model=SMALL, compile=True), data=small_data, folder=tmp_path / "compiled", where=where
+    )
+    assert (
+        "compile: torch can't compile this network here (backend='inductor' raised: no C++ compiler): it runs"
+        in (capsys.readouterr().err)
+    )
+    compiled.train()
+    learned = compiled.model.state_dict()
+    assert all(torch.equal(value, learned[name]) for name, value in as_it_is.model.state_dict().items())

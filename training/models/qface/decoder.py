@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.models.attention import DecoderBlock
 from training.models.qface.pixel_decoder import PixelDecoder
 from training.models.qface.queries import QueryGroup
+from training.models.recomputation import computed
 from training.tasks import Task
 
 
@@ -67,7 +68,8 @@ class QueryDecoder(QueryGroup):
             assert isinstance(block, DecoderBlock)
             entering = list(zip(states, (group.query_positions for group in groups), strict=True))
             states = [
-                block(
+                computed(
+                    block,
                     queries,
                     query_positions=positions,
                     features=features,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from training.models.attention import FusionBlock
 from training.models.positions import sincos_positions
+from training.models.recomputation import computed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,5 +69,4 @@ class MultiStageFusion(nn.Module):
                 self.projections, stages, self.stage_embedding, strict=True
             )
         ]
-        fused: Tensor = self.block(torch.cat(projected, dim=1) + self.positions)
-        return fused
+        return computed(self.block, torch.cat(projected, dim=1) + self.positions)

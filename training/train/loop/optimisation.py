@@ -34,6 +34,11 @@ class Optimisation:
     accumulate: int = 1  # micro-batches a step and process: less memory, the same result
     bf16: bool = True  # autocast, the weights stay fp32; in fp32 where the device has no bf16 of its own
     compile: bool = False  # torch.compile the network; as it is where that fails
+    # Activations of transformer blocks are computed again in the backward pass rather than kept
+    # (training.models.recomputation).
+    recompute: bool = dataclasses.field(default=False, metadata={ADDED_LATER: True})
+    # Weights, gradients and moments are divided among the processes (training.train.loop.sharding).
+    shard: bool = dataclasses.field(default=False, metadata={ADDED_LATER: True})
     seed: int = 1
     workers: int = 2  # processes that draw batches, of each training process; 0: itself
     checkpoint_every: int = 200  # steps
@@ -65,6 +70,8 @@ class Optimisation:
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small: take at least {low}")
         check_names(self.trackers)
+        if self.shard and self.compile:
+            raise ValueError("a network whose weights are divided can't be compiled: set shard or compile")
         if not self.steps and not self.epochs:
             raise ValueError("the run has no length: set steps or epochs")
         if not self.steps and self.warmup_epochs >= self.epochs:
@@ -164,6 +171,8 @@ HARMLESS = (
     "trackers",
     "gradients_every",
     "samples_every",
+    "recompute",
+    "shard",
     "tensorboard",  # of older states
 )
 

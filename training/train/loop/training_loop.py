@@ -26,14 +26,26 @@ import torch
 from numpy.typing import NDArray
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from training.cli import PeersLost, Stopped
+from training.models.recomputation import recompute_blocks
+from training.train.loop.compilation import compile_network
 from training.train.loop.distributed import Distributed, share_batch_norm
+from training.train.loop.freezing import freeze_what_no_loss_reaches, train_mode
 from training.train.loop.non_finite import faces_behind
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.progress import is_due, undisturbed, watched_progress
 from training.train.loop.run_state import differences, identity_of, load_state, save_state
+from training.train.loop.sharding import (
+    average_undivided,
+    clip_gradients,
+    divide,
+    load_moments,
+    load_weights,
+    whole,
+)
 from training.train.loop.signals import StopSignals, leave_signals_to_the_run
 from training.train.objectives.objective import Objective, StepData
 
@@ -72,7 +84,8 @@ class TrainingLoop:
         trainable: Callable[[nn.Module], Iterable[nn.Parameter]] | None = None,
         samples: Callable[[Objective], NDArray[np.uint8]] | None = None,
     ) -> None:
-        self.samples = samples
+        # One process alone has no whole network to draw with where weights are divided.
+        self.samples = None if optimisation.shard else samples
         self.optimisation, self.data, self.where, self.folder = optimisation, data, where, folder
         self.bf16 = optimisation.bf16 and where.has_bf16()
         if optimisation.bf16 and not self.bf16 and where.leads:
@@ -85,18 +98,32 @@ class TrainingLoop:
             for parameter in objective.parameters():
                 parameter.requires_grad_(id(parameter) in chosen and parameter.requires_grad)
         self.objective = share_batch_norm(self.objective, where=where)
-        self._freeze_what_no_loss_reaches()
-        self.optimizer = optimisation.build_optimizer(self.objective, network=self.objective.network())
-        self.schedule = optimisation.build_schedule(self.optimizer)
+        torch.manual_seed(optimisation.seed)
+        freeze_what_no_loss_reaches(self.objective, self._first_faces(one=True))
+        if optimisation.recompute:
+            recompute_blocks(self.objective)
         self.ema: ModelEmaV3 | None = None
         if optimisation.ema_decay is not None:
-            self.ema = ModelEmaV3(self.objective, decay=optimisation.ema_decay, use_warmup=True)
+            self.ema = ModelEmaV3(
+                self.objective,
+                decay=optimisation.ema_decay,
+                use_warmup=True,
+                foreach=not optimisation.shard,  # divided tensors and others don't go into one call
+            )
+        self._whole: Objective | None = None  # a copy that holds all weights, where each process has a part
+        if optimisation.shard and where.world > 1:
+            self._whole = copy.deepcopy(self.objective).cpu()
+            for part in (self.objective, *([self.ema.module] if self.ema is not None else [])):
+                divide(part, where=where)
+        self.optimizer = optimisation.build_optimizer(self.objective, network=self.objective.network())
+        self.schedule = optimisation.build_schedule(self.optimizer)
         if optimisation.compile:
-            self.objective.network().compile()
+            compile_network(self.objective, self._first_faces(), bf16=self.bf16, tell=where.leads)
         self.parallel: nn.Module = self.objective
         if where.world > 1:
             # From here on nobody waits for long.
             where.wait()
+        if where.world > 1 and self._whole is None:
             self.parallel = DistributedDataParallel(
                 self.objective,
                 device_ids=[where.device] if where.device.type == "cuda" else None,
@@ -111,8 +138,11 @@ class TrainingLoop:
         return self.folder / "last.pt"
 
     def averaged(self) -> Objective:
-        """A copy of the objective with the weights to keep: the moving average where there is one."""
-        return copy.deepcopy(self._kept)
+        """A copy of the objective with the weights to keep: the moving average where there is one.
+
+        After `run`, where each process has a part of them.
+        """
+        return copy.deepcopy(self._kept if self._whole is None else self._whole)
 
     @property
     def _kept(self) -> Objective:
@@ -129,6 +159,8 @@ class TrainingLoop:
         try:
             with self.where.noticing_loss():
                 self._run()
+                if self._whole is not None:
+                    self._whole.load_state_dict(whole(self._kept.state_dict()))
         except PeersLost as lost:
             raise PeersLost(lost.reason, rank=lost.rank, step=self.step) from None
 
@@ -197,7 +229,7 @@ class TrainingLoop:
     def train_step(self, batch: Mapping[str, Tensor]) -> StepResult:
         """One step on this process's share of the global batch."""
         objective, optimisation, device = self.objective, self.optimisation, self.where.device
-        self._train_mode()
+        train_mode(self.objective)
         rate = self._set_rate()
         torch.manual_seed(step_seed(optimisation.seed, self.step, self.where.rank))
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
@@ -218,14 +250,14 @@ class TrainingLoop:
         self.optimizer.zero_grad(set_to_none=True)
         sums = dict.fromkeys(names, torch.zeros((), device=device))
         share = 1 / (optimisation.accumulate * self.where.world)
-        # A network that is compiled has one backward pass, which can't be gone through in parts.
-        every = 0 if optimisation.compile else optimisation.gradients_every
+        # A compiled network's backward pass, or that of divided weights, can't be gone through in parts.
+        every = 0 if optimisation.compile or optimisation.shard else optimisation.gradients_every
         objective.measures_pulls = is_due(self.step + 1, every)
         pulls: dict[str, Tensor] = {}
         for part in range(optimisation.accumulate):
             # Every n-th face, so that each part has faces of every set.
             piece = {name: value[part :: optimisation.accumulate] for name, value in batch.items()}
-            with self._quiet() if part < optimisation.accumulate - 1 else contextlib.nullcontext():
+            with self._gathering(part == optimisation.accumulate - 1):
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
                     total, added = self.parallel(piece, counts, share)
                 # DDP takes the mean over processes, where the sum is meant.
@@ -238,7 +270,9 @@ class TrainingLoop:
         if not bool(reached.isfinite().all()):
             self._stop_for([name for i, name in enumerate(names) if not reached[i].isfinite()], batch)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(learning, optimisation.clip or math.inf)
+        if self._whole is not None:
+            average_undivided(objective, world=self.where.world)
+        norm = clip_gradients(learning, optimisation.clip or math.inf)
         if not bool(norm.isfinite()):
             raise ValueError(
                 f"the gradient at step {self.step} is not finite while every loss is: "
@@ -259,17 +293,19 @@ class TrainingLoop:
 
     def save(self) -> None:
         """Write the folder's state, from the leading process."""
-        if not self.where.leads:
+        if not self.where.leads and self._whole is None:
             return
+        # Where each process has a part, all of them come here.
         state = {
             "identity": json.dumps(self.identity),
-            "objective": self.objective.state_dict(),
-            "ema": self.ema.module.state_dict() if self.ema is not None else {},
-            "optimizer": self.optimizer.state_dict(),
+            "objective": whole(self.objective.state_dict()),
+            "ema": whole(self.ema.module.state_dict()) if self.ema is not None else {},
+            "optimizer": whole(self.optimizer.state_dict()),
             "step": self.step,
             "seconds": self.seconds,
         }
-        save_state(self.state_path, state)
+        if self.where.leads:
+            save_state(self.state_path, state)
 
     def resume(self) -> None:
         """Take over the folder's state. ValueError for that of a run with other settings or data."""
@@ -278,12 +314,12 @@ class TrainingLoop:
             identity = identity_of(state)
             different = differences(identity, self.identity)
             if not different:
-                self.objective.load_state_dict(state["objective"])
+                load_weights(self.objective, state["objective"])
                 if self.ema is not None:
-                    self.ema.module.load_state_dict(state["ema"])
-                self.optimizer.load_state_dict(state["optimizer"])
+                    load_weights(self.ema.module, state["ema"])
+                load_moments(self.optimizer, state["optimizer"])
                 self.step, self.seconds = state["step"], state["seconds"]
-        except (KeyError, TypeError, ValueError, RuntimeError):
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError):
             raise ValueError(
                 f"{self.state_path} is not the state of a run like this one: choose another --run folder"
             ) from None
@@ -300,9 +336,11 @@ class TrainingLoop:
         several = f", by {self.where.world} processes" if self.where.world > 1 else ""
         print(f"{what}{several}", file=sys.stderr, flush=True)
 
-    def _quiet(self) -> contextlib.AbstractContextManager[None]:
+    def _gathering(self, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients stay with this process until the step's last part."""
-        if isinstance(self.parallel, DistributedDataParallel):
+        if isinstance(self.parallel, FSDPModule):
+            self.parallel.set_requires_gradient_sync(last)
+        elif isinstance(self.parallel, DistributedDataParallel) and not last:
             return self.parallel.no_sync()
         return contextlib.nullcontext()
 
@@ -312,30 +350,12 @@ class TrainingLoop:
         rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         return max(rates)
 
-    def _train_mode(self) -> None:
-        """Training mode for all but the frozen parts: their BatchNorm and drop path stay at rest."""
-        self.objective.train()
-        for module in self.objective.modules():
-            parameters = list(module.parameters())
-            if parameters and not any(p.requires_grad for p in parameters):
-                module.eval()
-
-    def _freeze_what_no_loss_reaches(self) -> None:
-        """DDP waits for every parameter's gradient, so one that never gets any is frozen beforehand.
-
-        (For example a ViT's last norm, where the fused stages are taken before it.)
-        """
-        self.objective.eval()
-        torch.manual_seed(self.optimisation.seed)
-        batch = {
-            name: torch.as_tensor(value)[:1].to(self.where.device) for name, value in self.data[0].items()
+    def _first_faces(self, *, one: bool = False) -> dict[str, Tensor]:
+        """This process's first micro-batch, or a face of it."""
+        part = slice(1) if one else slice(None, None, self.optimisation.accumulate)
+        return {
+            name: torch.as_tensor(value)[part].to(self.where.device) for name, value in self.data[0].items()
         }
-        counts = {name: torch.ones((), device=self.where.device) for name in self.objective.counts(batch)}
-        self.objective(batch, counts, 1.0)[0].backward()
-        for parameter in self.objective.parameters():
-            if parameter.grad is None:
-                parameter.requires_grad_(False)
-            parameter.grad = None
 
     def _batches(self) -> Generator[dict[str, Tensor]]:
         loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
@@ -354,14 +374,16 @@ class TrainingLoop:
 
     def _stop_for(self, losses: list[str], batch: Mapping[str, Tensor]) -> None:
         """ValueError that names the faces behind losses that are not finite."""
-        faces = faces_behind(
-            losses,
-            objective=self.objective,
-            batch=batch,
-            names=self.data.names(self.step),
-            where=self.where,
-            bf16=self.bf16,
-        )
+        faces = "faces that can't be told where weights are divided"
+        if self._whole is None:
+            faces = faces_behind(
+                losses,
+                objective=self.objective,
+                batch=batch,
+                names=self.data.names(self.step),
+                where=self.where,
+                bf16=self.bf16,
+            )
         kept = "the last checkpoint stays" if self.state_path.exists() else "there is no checkpoint yet"
         raise ValueError(
             f"the loss of {', '.join(losses)} is not finite at step {self.step} (from {faces}); {kept}: "
