@@ -223,6 +223,11 @@ targets: .venv/.made .venv-serve/.made ## what the networks are to reach, row by
 	@$(FULL) -m deploy.evaluate_server --measure targets $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(filter open,$(WEIGHTS)),--minima open) $(ARGS)
 
+TABLES ?= var/paper
+.PHONY: tables
+tables: .venv/.made ## the papers' tables and figures that the prepared sets allow, beside what is published (DATA="DIR DIR", ARGS="--checkpoint FILE"): TABLES, var/paper
+	@$(FULL) -m training.paper all --data $(DATA) --run $(TABLES) $(ARGS)
+
 .PHONY: fairness
 fairness: .venv/.made .venv-serve/.made ## what is served, by gender, age and race, on your labelled faces (DATA, PHOTOS, ARGS="--fail-above gender.top1_accuracy=0.1"): var/fairness.md
 	@$(FULL) -m deploy.evaluate_server --measure fairness $(ENGINE_OPTIONS) $(WEIGHTS_OPTION) --data $(DATA) \

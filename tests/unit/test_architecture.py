@@ -256,6 +256,8 @@ def test_data_sets_are_named_in_their_own_files_only() -> None:
         "training.evaluation.published_figures",  # a table by task and set
         "training.evaluation.targets.rows",  # another
         "training.train.recipes",  # recipes: which sets a run learns from
+        "training.paper.qface",  # the paper's tables by set
+        "training.paper.facexformer",  # the same
         "training.render",  # it makes one
     )
     # The set of any photos has a common word's name.
@@ -270,6 +272,7 @@ def test_labels_are_spelled_in_the_catalogue_and_where_data_is_mapped_to_it() ->
         "training.teachers",  # what other networks call a label
         "training.render",  # which parts of a face it draws and labels
         "training.evaluation.targets.rows",  # a table by label
+        "training.paper.attention_figures",  # the labels that the paper speaks of
     )
     check_spelled(labels, only_in=only_in)
 
@@ -285,6 +288,9 @@ def test_tasks_are_named_in_the_catalogue_and_where_data_is_mapped_to_it() -> No
         "training.train.recipes",  # losses and weights of single tasks
         "training.evaluation.published_figures",  # a table by task and set
         "training.evaluation.targets.rows",  # another
+        "training.paper.qface",  # what the paper teaches, set by set
+        "training.paper.facexformer",  # the same
+        "training.paper.attention_figures",  # the tasks that the paper speaks of
         "training.models.qface.config",  # which tasks a configuration has
         "training.models.facexformer",  # which head answers which task
         "deploy.benchmark.facexformer",  # the released recipe, task by task

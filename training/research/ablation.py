@@ -26,12 +26,12 @@ import numpy as np
 
 from training.cli import run_cli
 from training.data.prepared.face_set import FaceSet, prepared_sets
-from training.evaluation.evaluate import evaluate, torch_predict
 from training.evaluation.published_figures import TABLE_5, TABLE_5_AVG, TABLE_5_COLUMNS
-from training.evaluation.report import result_as_json, write_text
+from training.evaluation.report import write_text
 from training.evaluation.tables import markdown_table
 from training.kinds import kind_of
-from training.models import ExportWrapper, QFaceConfig, load_checkpoint
+from training.models import QFaceConfig
+from training.research.trained_results import trained_results
 from training.tasks import CATALOGUE
 from training.train.loop.distributed import Distributed
 from training.train.objectives.loss_weighting import LOSS_WEIGHTINGS
@@ -39,10 +39,6 @@ from training.train.overrides import overridden
 from training.train.recipes import RECIPES, run_named
 from training.train.run_config import Run
 from training.train.run_options import add_run_options, adopt_own_tasks, place_of, take_cores
-from training.train.trainer import Trainer
-
-_RESULT = "result.json"
-_DRAWS = 500  # of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,61 +141,17 @@ class Ablation:
 
     def result(self, method: Method, *, where: Distributed) -> list[dict[str, Any]]:
         """The results of a method as JSON rows, trained if need be; empty on all but the leading process."""
-        rows: list[dict[str, Any]] = []
-        for name, run in self.runs(method).items():
-            rows += self._trained(run, folder=self.folder / name, where=where)
-        return rows
-
-    def _trained(self, run: Run, *, folder: Path, where: Distributed) -> list[dict[str, Any]]:
-        trainer = Trainer(run, data=self.data, folder=folder, where=where)
-        identity = trainer.loop.identity
-        # The leading process decides, so that all take the same way.
-        done = where.gathered(_finished(folder / _RESULT, identity) if where.leads else None)[0]
-        if done is not None:
-            return list(done) if where.leads else []
-        if where.leads:
-            print(f"{run.name}: {', '.join(run.model.all_tasks)}", file=sys.stderr, flush=True)
-        trainer.train()
-        trainer.finish()
-        found = self._evaluated(run, folder=folder, identity=identity, where=where) if where.leads else []
-        where.wait()
-        return found
-
-    def _evaluated(
-        self, run: Run, *, folder: Path, identity: Mapping[str, Any], where: Distributed
-    ) -> list[dict[str, Any]]:
-        checkpoint = load_checkpoint(folder / "model.safetensors")
-        wrapper = ExportWrapper(checkpoint.model, checkpoint.contract).to(where.device)
-        results = evaluate(
-            torch_predict(wrapper),
-            checkpoint.contract.tasks,
-            [FaceSet(self.data / name, split="test") for name in dict.fromkeys(s.name for s in run.sources)],
-            input_size=run.model.input_size,
-            limit=self.limit,
-            bootstrap=_DRAWS,
-        )
-        found = [result_as_json(result) for result in results if not result.subset]
-        write_text(folder / _RESULT, json.dumps({"identity": identity, "rows": found}, indent=1) + "\n")
-        return found
+        return [
+            row
+            for name, run in self.runs(method).items()
+            for row in trained_results(
+                run, data=self.data, folder=self.folder / name, where=where, limit=self.limit
+            )
+            if not row["subset"]
+        ]
 
     def _train(self, name: str) -> FaceSet:
         return FaceSet(self.data / name, split="train")
-
-
-def _finished(path: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The rows of a finished run; None where it is not finished. ValueError where it was another run."""
-    try:
-        result = json.loads(path.read_text())
-        recorded, rows = result["identity"], result["rows"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} can't be read: delete it, and the same command goes on") from None
-    if recorded != identity:
-        raise ValueError(
-            f"{path} is of a run with other settings or data: use those, or choose another --run folder"
-        )
-    return list(rows)
 
 
 def as_table(rows_of: Mapping[str, Sequence[Mapping[str, Any]]], *, kind: str) -> str:

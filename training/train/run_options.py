@@ -39,6 +39,11 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
         action="store_true",
         help="print the plan, with the time and memory that a few steps of it take, and train nothing",
     )
+    add_place_options(parser)
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """--device, --threads and --patience: where a command trains (`place_of`, `take_cores`)."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch, on a CPU; default: all cores")
     parser.add_argument(

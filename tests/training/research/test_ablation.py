@@ -10,12 +10,12 @@ import torch
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.models import load_checkpoint
-from training.research import ablation
 from training.research.ablation import METHODS, Ablation, as_table, average, main
 from training.tasks import CATALOGUE
 from training.train.loop.distributed import Distributed
 from training.train.overrides import overridden
 from training.train.recipes import run_named
+from training.train.trainer import Trainer
 
 SIZE = 64
 QUICK = (
@@ -124,13 +124,13 @@ def test_what_is_finished_is_not_trained_again_and_what_is_not_goes_on(
     (made / "table.md").unlink()
     (made / "full" / "result.json").unlink()  # killed while it was judged
     trained: list[str] = []
-    train = ablation.Trainer.train
+    train = Trainer.train
 
-    def watched(self: ablation.Trainer) -> None:
+    def watched(self: Trainer) -> None:
         trained.append(self.folder.name)
         train(self)
 
-    monkeypatch.setattr(ablation.Trainer, "train", watched)
+    monkeypatch.setattr(Trainer, "train", watched)
     words = ["--data", str(data), "--run", str(made), "--sets", "people,moods", *QUICK]
     assert main(words) == 0
     assert trained == ["full"]

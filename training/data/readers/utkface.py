@@ -1,8 +1,8 @@
 """UTKFace, aligned and cropped: age, gender and race in the file's name.
 
 Zhang, Song, Qi, Age Progression/Regression by Conditional Adversarial Autoencoder, CVPR 2017. It has no
-official split: 1,500 pictures are held out for testing, by their names. Its five races are not the
-catalogue's seven, and are a task of their own.
+official split: 1,500 pictures (of no more, half) are held out for testing, by their names. Its five races are
+not the catalogue's seven, and are a task of their own.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture, in the order of the names."""
     folder = find_path(source, "UTKFace", what="UTKFace's folder of pictures")
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    held_out = random_subset([path.name for path in paths], count=_HELD_OUT)
+    count = _HELD_OUT if len(paths) > _HELD_OUT else len(paths) // 2
+    held_out = random_subset([path.name for path in paths], count=count)
     for path in paths:
         key = path.relative_to(source).as_posix()
         age, *rest = path.name.split("_")

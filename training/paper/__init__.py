@@ -1,0 +1,1 @@
+"""The tables and figures of the papers of Q-Face and FaceXFormer, each made by one command."""
