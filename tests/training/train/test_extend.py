@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.helpers.old_answers import assert_same
-from training.contract import make_contract
+from training.contract import LAPLACE, make_contract, with_errors
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
@@ -58,12 +58,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that never saw the new task and serves eleven of its twelve action units."""
+    """It never saw the new task, serves 11 of its 12 action units, and tells how far a pose may be off."""
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    config = dataclasses.replace(CONFIGS["qface_test"], tasks=("expression", "action_units", "head_pose"))
+    tasks = ("expression", "action_units", "head_pose")
+    config = dataclasses.replace(CONFIGS["qface_test"], tasks=tasks, errors=("head_pose",))
     made = random_checkpoint(config, seed=3)
     labels = {task.name: [label for label in task.labels if label != "AU9"] for task in made.model.tasks}
     contract = make_contract(made.model.tasks, input_size=SIZE, trained=labels)
+    contract = with_errors(contract, {"head_pose": LAPLACE}, tasks=made.model.tasks)
     card = {"run": "base", "sources": [{"name": "somewhere"}]}
     save_checkpoint(path, Checkpoint(model=made.model, contract=contract, card=card))
     return path

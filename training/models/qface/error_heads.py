@@ -5,6 +5,7 @@ gradient goes back into them, so the answers are those of the same network witho
 by training.train.errors, after everything else.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -66,4 +67,4 @@ class ErrorHeads(nn.Module):
 
 def _inverse_softplus(value: float) -> float:
     """The number whose softplus is `value`."""
-    return float(torch.tensor(value, dtype=torch.float64).expm1().log())
+    return math.log(math.expm1(value))  # in plain numbers: a network's shape is made without memory too
