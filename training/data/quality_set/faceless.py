@@ -19,6 +19,7 @@ from runtime.detect.search import LOWEST_SCORE, Search
 from runtime.errors import InvalidInput
 from runtime.image.decode import decode_image
 from training.data.crops import crop_with_margin
+from training.data.prepared.face_set import FaceSet, read_manifest
 from training.data.quality_set.degradations import Picture
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -46,6 +47,23 @@ def find_photos(folder: Path) -> list[str]:
     if not paths:
         raise ValueError(f"there is no photo in {folder}: name a folder of photos without faces")
     return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def unseen_photos(names: Sequence[str], *, quality_set: Path) -> tuple[list[str], list[str]]:
+    """The photos to choose a minimum by, and those to measure on: half each of what the set was not made of.
+
+    A folder of which the set has nothing is none of its own: all its photos are left. ValueError for a
+    folder that is no such set.
+    """
+    manifest = read_manifest(quality_set)
+    share = float(manifest["options"]["background_share"])
+    splits = [split for split, count in manifest["faces"].items() if count]
+    made_of = {name for split in splits for name in FaceSet(quality_set, split=split).persons}
+    learned = 0.0 if made_of.isdisjoint(names) else share
+    middle = (1 + learned) / 2
+    places = {name: name_hash(name) for name in names}
+    choosing = [name for name, place in places.items() if learned <= place < middle]
+    return choosing, [name for name, place in places.items() if place >= middle]
 
 
 def read_backgrounds(

@@ -20,8 +20,8 @@ import numpy as np
 from runtime.contract import Contract, QualityEntry
 from training.cli import run_cli
 from training.data.labels import HUMAN
-from training.data.prepared.face_set import FaceSet, prepared_sets, read_manifest
-from training.data.quality_set.faceless import find_photos, name_hash
+from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.data.quality_set.faceless import find_photos, unseen_photos
 from training.evaluation.predictors import Predictor, without_masks
 from training.evaluation.quality.coverage import MeasuredSet, area_of, measure_set
 from training.evaluation.quality.faceless import PhotoQualities, photo_qualities
@@ -81,11 +81,7 @@ def with_minimum(contract: Contract, value: float) -> Contract:
 
 def _faceless(data: Path, folder: Path) -> tuple[list[str], list[str]]:
     """The photos to choose by and those to measure on: of those that training left alone, a half each."""
-    learned = float(read_manifest(data / FACE_QUALITY)["options"]["background_share"])
-    middle = (1 + learned) / 2
-    hashes = {name: name_hash(name) for name in find_photos(folder)}
-    choosing = [name for name, place in hashes.items() if learned <= place < middle]
-    testing = [name for name, place in hashes.items() if place >= middle]
+    choosing, testing = unseen_photos(find_photos(folder), quality_set=data / FACE_QUALITY)
     if not choosing or not testing:
         raise ValueError(
             f"{folder} has no photo that was not learned from: make the set with a smaller "

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.prepared.face_set import read_manifest
-from training.data.quality_set.faceless import find_photos, name_hash
+from training.data.quality_set import faceless as quality_set_faceless
+from training.data.quality_set.faceless import find_photos
 from training.tasks import FACE_QUALITY
 
 _IN_FLIGHT = 8
@@ -20,12 +20,9 @@ def unseen_photos(folder: Path, *, data: Path) -> list[Path]:
     Which those are follows from the prepared set of the quality in `data`; without that set, all are taken.
     """
     names = find_photos(folder)
-    try:
-        learned = float(read_manifest(data / FACE_QUALITY)["options"]["background_share"])
-    except (ValueError, KeyError):
-        return [folder / name for name in names]
-    # The first half of what training left alone is what the minimum is chosen by (evaluation.quality).
-    return [folder / name for name in names if name_hash(name) >= (1 + learned) / 2]
+    if (data / FACE_QUALITY / "manifest.json").exists():
+        names = quality_set_faceless.unseen_photos(names, quality_set=data / FACE_QUALITY)[1]
+    return [folder / name for name in names]
 
 
 def photos_answered(photos: Sequence[Path], faces_answered: Callable[[Path], int]) -> NDArray[np.float64]:
