@@ -191,6 +191,17 @@ def _is_calibrated(checkpoint: Checkpoint) -> bool:
     return done is not None and not (added & set(checkpoint.contract.names)) - done.keys()
 
 
+def _sets_of_new_tasks(checkpoint: Checkpoint) -> list[str] | None:
+    """The sets that were learned from after a calibration; None where there was none: all are needed."""
+    done = checkpoint.card.get("calibration")
+    if done is None:
+        return None
+    added = getattr(checkpoint.model.config, "extensions", ())
+    cards = checkpoint.card.get("extensions", [])
+    new = [card for tasks, card in zip(added, cards, strict=True) if set(tasks) - done.keys()]
+    return list(dict.fromkeys(source["name"] for card in new for source in card["sources"]))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status (training.cli.run_cli)."""
     parser = argparse.ArgumentParser(
@@ -200,7 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "checkpoint", type=Path, help="the .safetensors file that training.train.finetune wrote"
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder of prepared sets")
-    parser.add_argument("--sets", help="only these, separated by commas (default: those it learned from)")
+    parser.add_argument(
+        "--sets",
+        help="only these, separated by commas (default: those learned from since the last calibration)",
+    )
     parser.add_argument("--output", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--threads", type=int, help="of torch (default: all cores)")
     options = parser.parse_args(arguments)
@@ -211,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = load_checkpoint(options.checkpoint)
         if _is_calibrated(loaded):
             raise ValueError(f"{options.checkpoint} is calibrated already: give the one that it came from")
+        names = names or _sets_of_new_tasks(loaded)
         result = calibrated(loaded, held_out_sets(loaded, options.data, names=names))
         save_checkpoint(options.output, result)
         print(json.dumps(result.card["calibration"], indent=1))

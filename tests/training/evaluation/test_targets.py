@@ -207,8 +207,9 @@ def test_what_a_minimum_of_quality_loses_and_answers(data: Path, tmp_path: Path)
     for person, least in (("3.png", 0.75), ("of another folder.png", 0.5)):
         black = np.zeros((side, side, 3), np.uint8)
         learned = PreparedFace(key="a", pixels=black, split="test", person=person)
-        write_set(tmp_path / str(least) / FACE_QUALITY, [learned], size=SIZE, options={"background_share": 0.5})
-        unseen = {photo.name for photo in unseen_photos(tmp_path, data=tmp_path / str(least))}
+        made = tmp_path / str(least)
+        write_set(made / FACE_QUALITY, [learned], size=SIZE, options={"background_share": 0.5})
+        unseen = {photo.name for photo in unseen_photos(tmp_path, data=made)}
         assert unseen == {name for i in range(20) if name_hash(name := f"{i}.png") >= least}
         assert 0 < len(unseen) < 20
     bare = dataclasses.replace(network, faces_answered=None)
