@@ -27,11 +27,11 @@ from training.evaluation.served_photos import SetPhotos, photo_source
 
 
 def portraits(folder: Path) -> Path:
-    """UTKFace of three photos: a large face in the middle, turned, beside a small one that is not meant."""
+    """UTKFace of six photos, three to test: a large face, turned, beside a small one that is not meant."""
     (folder / "UTKFace").mkdir(parents=True)
     portrait = asking.astronaut()
     small = cv2.resize(portrait[30:240, 120:330], (130, 130), interpolation=cv2.INTER_AREA)
-    for number, degrees in enumerate((0, 24, -35)):
+    for number, degrees in enumerate((0, 24, -35, 0, 24, -35)):
         centre = tuple(asking.BOX.reshape(2, 2).mean(axis=0).tolist())
         turn = cv2.getRotationMatrix2D(centre, -degrees, 1.6)
         turn[:, 2] += [300 - centre[0], 230 - centre[1]]

@@ -19,6 +19,8 @@ from training.data.crops import crop_with_margin, transform_label, transform_mas
 from training.data.prepared.face_set import FaceSet
 from training.data.prepared.shard import Face as PreparedFace
 from training.data.prepared.writer import margin_of, write_set
+from training.data.readers import reader_of
+from training.data.sample import Sample
 from training.evaluation.evaluate import evaluate, main
 from training.evaluation.evaluated_task import evaluated_task
 from training.evaluation.predictors import Predictions, Predictor
@@ -212,20 +214,22 @@ def test_where_a_mask_says_nothing_is_background() -> None:
 def test_photos_that_preparing_left_out_are_counted(tmp_path: Path) -> None:
     """Without them a detector that misses many faces would look as if it missed none."""
     (tmp_path / "UTKFace").mkdir()
-    for i in range(5):
+    for i in range(9):
         assert cv2.imwrite(str(tmp_path / "UTKFace" / f"3{i}_1_0_20170110.png"), PICTURE)
     (tmp_path / "UTKFace" / "nobody.png").write_bytes(b"")
     _, forward = crop_with_margin(PICTURE, five_of(0), size=SIZE, margin=0)
     side = SIZE + 2 * margin_of(SIZE)
+    samples = [sample for sample in reader_of("utkface").read(tmp_path) if isinstance(sample, Sample)]
+    keys = [sample.key for sample in samples if sample.split == "test"]
     made = [
         PreparedFace(
-            key=f"UTKFace/3{i}_1_0_20170110.png",
+            key=key,
             pixels=np.zeros((side, side, 3), np.uint8),
             split="test",
             labels={"gender": "female"},
             forward=forward,
         )
-        for i in range(3)
+        for key in keys[:-2]
     ]
     write_set(tmp_path / "made" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": None})
     faces = FaceSet(tmp_path / "made" / "utkface", split="test")
@@ -238,9 +242,11 @@ def test_photos_that_preparing_left_out_are_counted(tmp_path: Path) -> None:
     rows = evaluate(
         lambda _: {}, ENTRIES[:1], [faces], input_size=INPUT, bootstrap=0, sources={"utkface": asked}
     )
-    assert [(row.faces, row.not_found, row.left_out) for row in rows] == [(3, 0, 2)]
-    assert "| photo, not found: 0 of 3, left out: 2 |" in as_markdown(rows)
-    write_set(tmp_path / "few" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": 3})
+    assert [(row.faces, row.not_found, row.left_out) for row in rows] == [(len(made), 0, 2)]
+    assert f"| photo, not found: 0 of {len(made)}, left out: 2 |" in as_markdown(rows)
+    write_set(
+        tmp_path / "few" / "utkface", made, size=SIZE, options={"layout": "utkface", "limit": len(made)}
+    )
     assert SetPhotos(FaceSet(tmp_path / "few" / "utkface", split="test"), tmp_path).left_out == 0
 
 
