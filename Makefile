@@ -25,7 +25,7 @@ PRECISION ?=
 CALIBRATION ?=
 # A checkpoint, or the name of a configuration for random weights: make engine CHECKPOINT=qface_base
 CHECKPOINT ?=
-# Which network of weights/ is served, built or trained: tiny (ten tasks, for research only) or open (nine tasks,
+# Which network of weights/ is served, built or trained: tiny (ten tasks, for research only) or open (all but attributes,
 # Apache-2.0). Without it the one that was served last is served again, or built; at first, and to train, it is tiny.
 WEIGHTS ?=
 # What `make evaluate` measures with: prepared sets; the folders of photos that they were prepared from, which
