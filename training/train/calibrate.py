@@ -228,7 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = names or _sets_of_new_tasks(loaded)
         result = calibrated(loaded, held_out_sets(loaded, options.data, names=names))
         save_checkpoint(options.output, result)
-        print(json.dumps(result.card["calibration"], indent=1))
+        before = loaded.card.get("calibration", {})
+        fitted = {name: fit for name, fit in result.card["calibration"].items() if name not in before}
+        print(json.dumps(fitted, indent=1))
 
     return run_cli("training.train.calibrate", work, place=options.output)
 
