@@ -32,14 +32,11 @@ HEADS = asking.ASSETS / "heads"
 KNOWN = json.loads((HEADS / "labels.json").read_text())
 LABELS: dict[str, list[str]] = KNOWN["labels"]
 # The networks that ship, and what they answer.
-NINE = {
+TEN = {
     **{"expression": 7, "action_units": 12, "age": 1, "gender": 2, "head_pose": 3},
-    **{"race": 7, "landmarks": 68, "visibility": 29, "parsing": 19},
+    **{"race": 7, "landmarks": 68, "visibility": 29, "parsing": 19, "face_quality": 1},
 }
-SHIPPED = {
-    "qface-tiny": NINE | {"attributes": 40, "face_quality": 1},
-    "qface-tiny-open": NINE | {"face_quality": 1},
-}
+SHIPPED = {"qface-tiny": TEN | {"attributes": 40}, "qface-tiny-open": TEN}
 # The side of the crop that the network learned on, in distances from the eyes to the mouth (or between the
 # eyes, where they are further apart): see runtime.image.align.
 CROP_SIDE = 3.4

@@ -272,7 +272,7 @@ def server_predictor(url: str, *, timeout: float = 120.0) -> Predictor:
         tasks=tuple(entries),
         input_size=contract.input_size,
         contract=contract.hash,
-        crop=getattr(contract, "crop", ALIGNED),  # of older clients
+        crop=contract.crop,
         # Every face that is found is measured.
         analyze_photo=pinned.analyze
         if contract.quality is None

@@ -28,7 +28,7 @@ _SMALL = FaceXFormerConfig(
     hidden=32,
     blocks=1,
 )
-_QUICK = ("steps=20", "workers=0", "bf16=false", "tensorboard=false", "checkpoint_every=50")
+_QUICK = ("steps=20", "workers=0", "bf16=false", "trackers=none", "checkpoint_every=50")
 
 
 class FaceXFormerPaper(Paper):

@@ -231,7 +231,7 @@ def _parameters(module: nn.Module) -> int:
 def _rates(run: Optimisation) -> str:
     return (
         f"learning rate {run.learning_rate:g} after {run.warmup_steps:,} steps of warm-up, "
-        f"{'bf16' if run.bf16 else 'fp32'}"
+        f"{'bf16 where the device has it' if run.bf16 else 'fp32'}"
     )
 
 

@@ -24,7 +24,7 @@ BOXED = ("lapa", "300w", "300w_lp", "celeba", "cofw", "utkface", "fairface", "bi
 ALIGNED = ("rafdb", "emotionet", "celeba", "agedb", "biwi", "glint360k")
 QUICK = (
     *("--quick", "--threads", "1", "--device", "cpu", "--set", "steps=2", "--set", "warmup_steps=0"),
-    *("--set", "workers=0", "--set", "tensorboard=false", "--set-pretraining", "workers=0"),
+    *("--set", "workers=0", "--set", "trackers=none", "--set-pretraining", "workers=0"),
 )
 
 

@@ -1,7 +1,7 @@
 """UTKFace, aligned and cropped: age, gender and race in the file's name.
 
 Zhang, Song, Qi, Age Progression/Regression by Conditional Adversarial Autoencoder, CVPR 2017. It has no
-official split: 1,500 pictures (of no more, half) are held out for testing, by their names. Its five races are
+official split: 1,500 pictures, at most half, are held out for testing, by their names. Its five races are
 not the catalogue's seven, and are a task of their own.
 """
 
@@ -23,8 +23,7 @@ def read(source: Path) -> Iterator[Sample | BadSample]:
     """Every picture, in the order of the names."""
     folder = find_path(source, "UTKFace", what="UTKFace's folder of pictures")
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    count = _HELD_OUT if len(paths) > _HELD_OUT else len(paths) // 2
-    held_out = random_subset([path.name for path in paths], count=count)
+    held_out = random_subset([path.name for path in paths], count=min(_HELD_OUT, len(paths) // 2))
     for path in paths:
         key = path.relative_to(source).as_posix()
         age, *rest = path.name.split("_")

@@ -88,9 +88,9 @@ def test_utkface_s_names_say_age_gender_and_race(tmp_path: pathlib.Path) -> None
 
 
 def test_utkface_keeps_1500_pictures_out(tmp_path: pathlib.Path) -> None:
-    _touch(tmp_path / "UTKFace", *(f"30_0_0_{i}.jpg" for i in range(1600)))
+    _touch(tmp_path / "UTKFace", *(f"30_0_0_{i}.jpg" for i in range(3100)))
     samples, _ = _read("utkface", tmp_path)
-    assert Counter(s.split for s in samples) == {"train": 100, "test": 1500}
+    assert Counter(s.split for s in samples) == {"train": 1600, "test": 1500}
     _touch(tmp_path / "few" / "UTKFace", *(f"30_0_0_{i}.jpg" for i in range(20)))
     samples, _ = _read("utkface", tmp_path / "few")
     assert Counter(s.split for s in samples) == {"train": 10, "test": 10}
