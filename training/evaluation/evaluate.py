@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
 from training.data.derived_labels import derive
-from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.data.prepared.face_set import FaceSet, in_split, prepared_sets
 from training.data.sample import SPLITS
 from training.evaluation.evaluated_task import EvaluatedTask, evaluated_task
 from training.evaluation.metric_accumulator import Bootstrap, MetricAccumulator, results_of
@@ -253,8 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limit=options.limit,
             bootstrap=options.bootstrap,
             seed=options.seed,
-            training=_same_sets(sets, split="train"),
-            validation=_same_sets(sets, split=options.fit_thresholds),
+            training=in_split(sets, "train"),
+            validation=in_split(sets, options.fit_thresholds) if options.fit_thresholds else (),
             sources=sources,
             comparison=comparison,
             subgroups=subgroups,
@@ -294,15 +294,6 @@ def _photo_sources(
 
     analyze = photo_analysis(predictor)
     return {name: photo_source(photos, analyze) for name, photos in set_photos(words, sets).items()}
-
-
-def _same_sets(sets: Sequence[FaceSet], *, split: str | None) -> list[FaceSet]:
-    """Another split of these sets, as far as they have it; none for None."""
-    return [
-        FaceSet(faces.folder, split=split, crop=faces.crop)
-        for faces in sets
-        if split and split in faces.manifest["faces"]
-    ]
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _legend(results: Sequence[TaskResult], comparison: str | None, precision: st
     """The meaning of the main table's columns."""
     sentences = [
         "In brackets the 95 % interval (bootstrap over persons where they are known, else over faces).",
-        "`trivial`: the best that always the same answer reaches.",
+        "`trivial`: what the best constant answer reaches, learned from the set's training part.",
         "`better`: the whole interval lies on the better side of it.",
     ]
     if any(result.sent != "crop" for result in results):

@@ -34,7 +34,13 @@ from training.train.finetune import plan
 from training.train.loop.distributed import Distributed
 from training.train.overrides import overridden
 from training.train.run_config import RANDOM, Run
-from training.train.run_options import add_place_options, adopt_own_tasks, place_of, take_cores
+from training.train.run_options import (
+    add_place_options,
+    add_settings_option,
+    adopt_own_tasks,
+    place_of,
+    take_cores,
+)
 
 LIST, ALL = "list", "all"
 
@@ -186,21 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpoint", metavar="FILE", help="measure this network instead of training one")
     parser.add_argument("--sets", help="learn from and measure on these alone, separated by commas")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change the training",
-    )
-    parser.add_argument(
-        "--set-pretraining",
-        dest="pretraining",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change the encoder's pretraining",
+    add_settings_option(parser, "--set", dest="settings", help_text="change the training")
+    add_settings_option(
+        parser, "--set-pretraining", dest="pretraining", help_text="change the encoder's pretraining"
     )
     parser.add_argument("--limit", type=int, help="measure on so many faces of each set, evenly spread")
     parser.add_argument("--labels", help="of figure 4, separated by commas, instead of the paper's")

@@ -25,14 +25,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
     parser.add_argument(
         "--run", "--output", type=pathlib.Path, required=True, help=f"{folder} (under torchrun: --output)"
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help=f"change a field of the run: {example}",
-    )
+    add_settings_option(parser, "--set", dest="settings", help_text=f"change a field of the run: {example}")
     parser.add_argument("--tasks", type=pathlib.Path, metavar="FILE", help="a TOML file of tasks of your own")
     parser.add_argument(
         "--dry-run",
@@ -40,6 +33,11 @@ def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: st
         help="print the plan, with the time and memory that a few steps of it take, and train nothing",
     )
     add_place_options(parser)
+
+
+def add_settings_option(parser: argparse.ArgumentParser, name: str, *, dest: str, help_text: str) -> None:
+    """An option that may be given several times, each time with a FIELD=VALUE."""
+    parser.add_argument(name, dest=dest, action="append", default=[], metavar="FIELD=VALUE", help=help_text)
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:

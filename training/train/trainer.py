@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.data.prepared.face_set import FaceSet
+from training.data.prepared.face_set import FaceSet, in_split
 from training.evaluation.evaluate import evaluate, summary, torch_predict
 from training.models import Checkpoint, ExportWrapper, FaceNetwork, build_model, save_checkpoint
 from training.models.checkpoint import round_to_half
@@ -129,13 +129,15 @@ class Trainer:
         wrapper = ExportWrapper(model, self.contract)
         # A set whose subsets are sources of their own is one set here.
         folders = dict.fromkeys(s.folder for s in self.sets if "test" in s.manifest["faces"])
+        kept_out = [FaceSet(folder, split="test", crop=self.contract.crop) for folder in folders]
         rows = evaluate(
             torch_predict(wrapper),
             self.contract.tasks,
-            [FaceSet(folder, split="test", crop=self.contract.crop) for folder in folders],
+            kept_out,
             input_size=model.config.input_size,
             limit=self.run.kept_out,
             bootstrap=0,
+            training=in_split(kept_out, "train"),
         )
         card = make_card(
             self.run,

@@ -47,6 +47,7 @@ def test_a_finished_run_leaves_a_checkpoint_that_says_where_it_came_from(
         [FaceSet(small_data / "made", split="test")],
         input_size=64,
         bootstrap=0,
+        training=[FaceSet(small_data / "made", split="train")],
     )
     assert summary(rows) == made.card["kept_out"]
     lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]

@@ -350,5 +350,14 @@ def prepared_sets(
     return sets
 
 
+def in_split(sets: Sequence[FaceSet], split: str) -> list[FaceSet]:
+    """Another split of these sets, as far as they have it."""
+    return [
+        FaceSet(faces.folder, split=split, crop=faces.crop)
+        for faces in sets
+        if split in faces.manifest["faces"]
+    ]
+
+
 def _split_counts(manifest: dict[str, Any]) -> str:
     return ", ".join(f"{count} in {split}" for split, count in manifest["faces"].items())
