@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from tests.helpers.paths import ROOT
 from training.train import finetune
 
 STEPS = 4
-Lines = list[dict[str, float]]
+Lines = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def _arguments(data: pathlib.Path, run: pathlib.Path) -> list[str]:
         "sources.two.batch=3",
         "balance=uncertainty",
         "progress_every=1",
+        "gradients_every=1",
         "workers=0",
         "trackers=none",
     ]
@@ -48,8 +50,8 @@ def _arguments(data: pathlib.Path, run: pathlib.Path) -> list[str]:
     ]
 
 
-def _losses(run: pathlib.Path) -> Lines:
-    return [json.loads(line)["losses"] for line in (run / "progress.jsonl").read_text().splitlines()]
+def _lines(run: pathlib.Path) -> Lines:
+    return [json.loads(line) for line in (run / "progress.jsonl").read_text().splitlines()]
 
 
 def _together(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -84,13 +86,22 @@ def test_two_processes_have_the_losses_and_the_gradients_of_one(data: pathlib.Pa
     done = _together([*_arguments(data, together), "--set", "recompute=true"])
     # Each with its part of weights, gradients and moments.
     _together([*_arguments(data, divided), "--set", "shard=true"])
-    expected = _losses(alone)
+    expected = _lines(alone)
     assert len(expected) == STEPS
-    assert expected[0] != expected[1]
+    assert expected[0]["losses"] != expected[1]["losses"]
+    assert set(expected[0]["gradient_norms"]) == set(expected[0]["losses"])
     for run in (together, split, divided):
-        for step, (one, other) in enumerate(zip(expected, _losses(run), strict=True)):
+        lines = _lines(run)
+        for step, (one, other) in enumerate(zip(expected, lines, strict=True)):
             # Later losses follow from the gradients of the steps before them.
-            assert other == pytest.approx(one, rel=1e-5 if step == 0 else 5e-3), f"{run.name}, step {step}"
+            close = pytest.approx(one["losses"], rel=1e-5 if step == 0 else 5e-3)
+            assert other["losses"] == close, f"{run.name}, step {step}"
+        assert lines[0]["gradient_norm"] == pytest.approx(expected[0]["gradient_norm"], rel=1e-3), run.name
+        if run == divided:  # a backward pass through divided weights can't be gone through in parts
+            assert "gradient_norms" not in lines[0]
+        else:
+            by_task = pytest.approx(expected[0]["gradient_norms"], rel=1e-3)
+            assert lines[0]["gradient_norms"] == by_task, run.name
     # One card, of the leading process.
     assert json.loads(done.stdout)["faces_seen"] == STEPS * 8
     # What was saved is whole: either way goes on with the other's state, here to write the network anew.

@@ -90,6 +90,10 @@ class Objective(nn.Module):
         for name, mean in means.items():
             # Nothing before `shared` is computed, and no parameter's gradient touched.
             (slope,) = torch.autograd.grad(mean, shared, retain_graph=True, allow_unused=True)
-            if slope is not None:
-                pulls[name] = (weights.get(name, 1.0) * slope.float()).square().sum()
+            # Every name in every process and part, as they are added up.
+            pulls[name] = (
+                (weights.get(name, 1.0) * slope.float()).square().sum()
+                if slope is not None
+                else mean.new_zeros(())
+            )
         return pulls
