@@ -151,6 +151,8 @@ def _misfits(kind: Kind, labels: Sequence[str], table: Mapping[str, Any]) -> lis
     queries = kind.usual_queries(labels)
     if table.get("queries", queries) != queries:
         found.append(f"queries is {table['queries']}: leave it out, it is {queries}")
+    if table.get("mirror") and not kind.has_sides:
+        found.append(f"mirror is given, and a task of the kind {kind.name} has no sides: leave it out")
     metrics = [metric.name for metric in kind.metrics]
     for field, choices in (("loss", list(kind.losses)), ("metric", metrics)):
         if table.get(field, choices[0]) not in choices:

@@ -82,6 +82,7 @@ def test_the_catalogue_s_own_tasks_could_be_written_so(tmp_path: Path) -> None:
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nmetric='f2'", "metric is 'f2': choose from top1"),
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=[['a','c']]", "does not have: ['c']"),
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=3", "glasses"),
+        ("[w]\nkind='value'\nlabels=['a']\nunit='a'\nmirror=[['a','a']]", "of the kind value has no sides"),
         ("[weight]\nkind='value'\nlabels=['kg']", 'has a unit: write unit = "..."'),
         ("[weight]\nkind='value'\nlabels=['kg','lb']\nunit='kg'", "of the kind value has 1"),
         ("[gender]\nkind='classes'\nlabels=['male','female','other']", "another task of this name"),

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.scores import calibration_error, f1_of, mean, mean_of_rows, ratio
-from training.kinds.base import Kind, by_label, known_only, metric_by_label, whole_labels
-from training.kinds.forms import CALIBRATION, Loss, Metric, PerFace, Rows
+from training.kinds.base import Kind, by_label, known_only, metric_by_label, sides_changed, whole_labels
+from training.kinds.forms import CALIBRATION, Loss, Metric, Motion, PerFace, Rows
 from training.kinds.showing import some_names
 from training.task_type import Task
 
@@ -55,6 +55,7 @@ class Classes(Kind):
         Metric(name="recall"),
     )
     paper_metric = "macro_f1"
+    has_sides = True
     exclusive = True
     makes_groups = True
 
@@ -117,6 +118,11 @@ class Classes(Kind):
         """Each class is a group; a face that only leans to a class is in none."""
         known = np.nan_to_num(column)
         return task.labels, np.where(known.max(axis=1) > 0.5, known.argmax(axis=1), -1)
+
+    def target(
+        self, task: Task, rows: Rows, *, motion: Motion, crop_size: int, margin: int, points: Rows | None
+    ) -> Rows:
+        return sides_changed(task, rows, motion.mirrored)
 
     def physical(self, task: Task, raw: "Tensor", *, input_size: int) -> "Tensor":
         """Probabilities [B, K]."""

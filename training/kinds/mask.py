@@ -76,6 +76,7 @@ class Mask(Kind):
     """See the module."""
 
     name = "mask"
+    has_sides = True
     unit = "class"
     label_count = (2, math.inf)
     losses: ClassVar[dict[str, Loss]] = {

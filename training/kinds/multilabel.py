@@ -79,6 +79,7 @@ class MultiLabel(Kind):
         Metric(name="accuracy"),
     )
     paper_metric = "mean_f1"
+    has_sides = True
     partial_labels = True
     threshold = 0.5
 

@@ -54,6 +54,7 @@ class Points(Kind):
     """See the module."""
 
     name = "points"
+    has_sides = True
     unit = "pixels"
     losses: ClassVar[dict[str, Loss]] = {"wing": Loss(count=_known_points, sum=_wing)}
     metrics = (

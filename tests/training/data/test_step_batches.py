@@ -24,7 +24,7 @@ from training.data.sampling.step_batches import StepBatches
 from training.kinds import kind_of
 from training.kinds.forms import Motion
 from training.kinds.mask import mirrored_mask
-from training.tasks import CATALOGUE, TEN_TASKS, select
+from training.tasks import CATALOGUE, TEN_TASKS, Task, select
 
 SIZE = 64
 NAN = float("nan")
@@ -194,6 +194,22 @@ def test_a_mirrored_face_mirrors_yaw_roll_and_the_names_of_sides() -> None:
     seen = np.arange(29, dtype=np.float32)[None] / 29
     out = _moved("visibility", seen, mirrored_motion)
     assert out[0, labels.index("left_pupil")] == seen[0, labels.index("right_pupil")]
+    # A soft label, one of an unlabelled face, and one of a class without a side.
+    gaze = Task(
+        name="gaze",
+        kind="classes",
+        labels=("left", "right", "ahead"),
+        unit="probability",
+        queries=3,
+        loss="cross_entropy",
+        metric="macro_f1",
+        mirror=(("left", "right"),),
+    )
+    rows = np.array([[0.75, 0.25, 0], [NAN] * 3, [0, 0, 1]], np.float32)
+    for mirrored, expected in ((False, [0.75, 0.25, 0]), (True, [0.25, 0.75, 0])):
+        motion = _motion(mirrored=mirrored, turned=0, count=3)
+        moved = kind_of(gaze).moved(gaze, rows, motion=motion, crop_size=SIZE, margin=0)
+        np.testing.assert_array_equal(moved, [expected, [NAN] * 3, [0, 0, 1]])
     ids = CATALOGUE["parsing"].labels
     mask = np.array([[ids.index("left_eye"), ids.index("hair"), UNKNOWN]], np.uint8)
     assert mirrored_mask(CATALOGUE["parsing"], mask).tolist() == [
