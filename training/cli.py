@@ -30,6 +30,11 @@ class PeersLost(Exception):
         )
 
 
+def words_of(text: str) -> list[str]:
+    """What an option names, separated by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def run_cli(name: str, work: Callable[[], None], *, place: Path) -> int:
     """Runs a command's work and returns its exit status.
 
@@ -49,6 +54,8 @@ def run_cli(name: str, work: Callable[[], None], *, place: Path) -> int:
         message, status = str(stopped), 128 + stopped.number
     except PeersLost as lost:
         message, status = str(lost), os.EX_TEMPFAIL
+    except KeyboardInterrupt:
+        message, status = "stopped by SIGINT: give the same command again", 128 + signal.SIGINT
     else:
         return 0
     print(f"{name}: {message}", file=sys.stderr)

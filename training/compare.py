@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, prepared_sets
 from training.evaluation.bootstrap import Values, Weights, clusters_of
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
-        names = [name.strip() for name in options.sets.split(",")] if options.sets else None
+        names = words_of(options.sets) if options.sets else None
         sets = prepared_sets(options.data, names=names)
         networks = [
             load_predictor(network_of(place), device=options.device)

@@ -21,7 +21,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, width: int, *, heads: int, inner_width: int | None = None) -> None:
         super().__init__()
         inner = inner_width or width
-        if inner % heads:
+        if heads < 1 or inner % heads:
             raise ValueError(f"a width of {inner} can't be split into {heads} heads")
         self.heads = heads
         self.scale = (inner // heads) ** -0.5

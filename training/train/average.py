@@ -17,6 +17,8 @@ from training.models import Checkpoint, load_checkpoint, save_checkpoint
 from training.models.checkpoint import round_to_half
 from training.train.checkpoint_card import provenance
 
+_OF_ONE_STATE = ("calibration", "kept_out", "kept_out_before_calibration")
+
 
 def averaged(new: Checkpoint, old: Checkpoint, *, share: float) -> tuple[Checkpoint, list[str]]:
     """`share` of the weights of `new`, the rest those of `old`, and the names of weights that stay new's.
@@ -37,7 +39,9 @@ def averaged(new: Checkpoint, old: Checkpoint, *, share: float) -> tuple[Checkpo
         weights[name] = share * weights[name] + (1 - share) * others[name]
     new.model.load_state_dict(weights)
     round_to_half(new.model)
-    card = {**new.card, "averaged": {"share": share, "with": provenance(old.card)}}
+    # Neither what was measured on `new` nor its calibration is the mean's.
+    kept = {name: value for name, value in new.card.items() if name not in _OF_ONE_STATE}
+    card = {**kept, "averaged": {"share": share, "with": provenance(old.card)}}
     own = sorted(
         name for name, weight in weights.items() if weight.is_floating_point() and name not in common
     )

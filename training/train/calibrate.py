@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet
 from training.kinds import kind_of
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
-        names = [name.strip() for name in options.sets.split(",")] if options.sets else None
+        names = words_of(options.sets) if options.sets else None
         loaded = load_checkpoint(options.checkpoint)
         if _is_calibrated(loaded):
             raise ValueError(f"{options.checkpoint} is calibrated already: give the one that it came from")

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 
 from runtime.contract import Contract
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.data.prepared.face_set import FaceSet, prepared_sets, read_manifest
 from training.data.sampling.augmentation import NO_AUGMENTATION, Augmentation
 from training.kinds import kind_of
@@ -206,11 +206,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trainer = build_trainer(
                 base,
                 checkpoint=options.checkpoint,
-                tasks=_names(options.task),
+                tasks=words_of(options.task),
                 data=options.data,
                 folder=options.run,
                 where=where,
-                sets=_names(options.sets) if options.sets else None,
+                sets=words_of(options.sets) if options.sets else None,
                 settings=options.settings,
             )
             if options.dry_run:
@@ -221,10 +221,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(checkpoint.card["extensions"][-1], indent=1))
 
     return run_cli("training.train.extend", work, place=options.run)
-
-
-def _names(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 if __name__ == "__main__":

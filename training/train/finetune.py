@@ -16,7 +16,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.models import Checkpoint
 from training.tasks import select
 from training.train.loop.distributed import Distributed
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adopt_own_tasks(options.tasks, data=options.data)
         run = run_named(options.run_name)
         if options.sets:
-            run = run.with_sources([name.strip() for name in options.sets.split(",")])
+            run = run.with_sources(words_of(options.sets))
         run = overridden(run, options.settings)
         with place_of(options) as where:
             if options.dry_run:

@@ -209,7 +209,9 @@ def _origins(task: Task, run: Run) -> set[str]:
 
 
 def _no_room(folder: pathlib.Path, *, parameters: int) -> list[str]:
-    """A sentence where the run's state has no room; a new one is written beside the old."""
+    """A sentence where the run's state has no place or no room; a new one is written beside the old."""
+    if folder.exists() and not folder.is_dir():
+        return [f"{folder} is a file: choose another --run folder"]
     free, wanted = _free(folder), parameters * _STATE_BYTES * (1 if (folder / "last.pt").exists() else 2)
     if free >= wanted:
         return []

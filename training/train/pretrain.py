@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import safetensors
 import torch
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.data.prepared.face_set import FaceSet
 from training.data.sampling.unlabelled_batches import Cropping, UnlabelledBatches
 from training.models.checkpoint import save_tensors
@@ -147,10 +147,10 @@ def build_loop(
 ) -> TrainingLoop:
     """What pretrains, before its first step. ValueError for sets that it can't be done with."""
     check_unlabelled(run.sets, batch=run.batch, data=data, tracked_by=run.trackers)
-    torch.manual_seed(run.seed)
     sets = run.build_sets(data)
-    objective = run.build_objective()
     optimisation = run.optimisation(sum(len(faces) for faces in sets))
+    torch.manual_seed(run.seed)
+    objective = run.build_objective()
     return TrainingLoop(
         objective,
         optimisation=optimisation,
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         take_cores(options.threads)
         adopt_own_tasks(options.tasks, data=options.data)
-        run = pretraining_of(CONFIGS[options.model], options.sets.split(","))
+        run = pretraining_of(CONFIGS[options.model], words_of(options.sets))
         run = overridden(run, options.settings)
         with place_of(options) as where:
             if options.dry_run:

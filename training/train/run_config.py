@@ -106,6 +106,10 @@ class Run(Optimisation):
                 f"holdout_fraction = {self.holdout_fraction} is no part of a set: "
                 "take at least 0 and less than 1"
             )
+        if self.kept_out is not None and self.kept_out < 1:
+            raise ValueError(
+                f"kept_out = {self.kept_out} leaves no face to measure on: take 1 or more, or none"
+            )
         loss_weighting_named(self.loss_weighting)
 
     def with_tasks(self, names: Sequence[str]) -> "Run":

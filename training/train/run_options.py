@@ -14,6 +14,8 @@ from training.data.prepared.face_set import adopt_tasks_of
 from training.task_files import adopt_file
 from training.train.loop.distributed import PATIENCE, Distributed, distributed
 
+_MOST_THREADS = 8  # a core: beyond it they only wait for each other
+
 
 def add_run_options(parser: argparse.ArgumentParser, *, folder: str, example: str) -> None:
     """--data, --run, --set, --tasks, --dry-run, --device, --threads and --patience.
@@ -75,7 +77,13 @@ def print_plan(plan: str, *, where: Distributed) -> None:
 
 
 def take_cores(threads: int | None) -> None:
-    """So many threads for torch; None: this process's share of the cores. OpenCV's would only add to them."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local))
+    """So many threads for torch; None: this process's share of the cores. OpenCV's would only add to them.
+
+    ValueError for a number that no machine computes with.
+    """
+    cores, local = os.cpu_count() or 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    most = _MOST_THREADS * cores
+    if threads is not None and not 1 <= threads <= most:
+        raise ValueError(f"--threads {threads}: take 1 to {most} here, best the number of cores ({cores})")
+    torch.set_num_threads(threads or max(1, cores // local))
     cv2.setNumThreads(1)

@@ -19,6 +19,7 @@ def two(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     for path, levels in zip(paths, [("age",), ()], strict=True):
         made = random_checkpoint(dataclasses.replace(config, distributions=levels), seed=len(levels))
         card = {"run": path.stem, "sources": [{"name": path.stem}], "steps": 7}
+        card |= {"calibration": {"gender": {"scale": [2.0]}}, "kept_out_before_calibration": {}}
         save_checkpoint(path, dataclasses.replace(made, card=card))
     return paths
 
@@ -42,6 +43,7 @@ def test_the_mean_is_of_the_weights_that_both_have_and_says_where_it_came_from(
     assert changed > 10
     assert mean.contract == load_checkpoint(two[0]).contract
     assert mean.card["run"] == "new"
+    assert not mean.card.keys() & {"calibration", "kept_out_before_calibration"}  # it can be calibrated
     assert mean.card["averaged"] == {"share": 0.75, "with": {"run": "old", "sources": [{"name": "old"}]}}
 
 

@@ -118,6 +118,15 @@ def test_a_dry_run_of_what_can_t_be_trained_says_why(
     words = ["--data", small_data, "--run", tmp_path / "run", "--sets", "made,absent"]
     assert dry(finetune, quick_recipe, *words) == 2
     assert "take what is there with --sets made" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert (
+        dry(finetune, quick_recipe, "--data", small_data, "--run", tmp_path / "file", "--sets", "made,") == 2
+    )
+    assert "file is a file: choose another --run folder" in capsys.readouterr().err
+    for threads in ("0", "-1", "1000000"):
+        words = [quick_recipe, "--data", str(small_data), "--run", str(tmp_path), "--threads", threads]
+        assert finetune.main(words) == 2
+        assert f"--threads {threads}: take 1 to" in capsys.readouterr().err
 
 
 def test_the_other_commands_that_train_plan_too(

@@ -85,6 +85,10 @@ def test_settings_reach_every_depth_of_a_run_in_any_order() -> None:
         ("trackers=mlflow,mlflow", "name each once"),
         ("tensorboard=maybe", "tensorboard: 'maybe' is not one of true, false"),
         ("samples_every=-1", "samples_every"),
+        ("model.heads=0", "heads"),
+        ("seed=-1", "seed = -1 is no seed"),
+        ("betas=1,1", "must be at least 0 and less than 1 each"),
+        ("kept_out=0", "kept_out = 0"),
     ],
 )
 def test_settings_that_can_not_work_are_refused(setting: str, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from training.models import CONFIGS, build_model
 from training.tasks import select
 from training.train.loop.distributed import Distributed, distributed, share_batch_norm
 from training.train.loop.optimisation import Optimisation
+from training.train.loop.run_state import held
 from training.train.trainer import Trainer
 
 
@@ -180,6 +182,38 @@ def test_outside_of_steps_processes_wait_for_hours_and_all_end_together(
     with pytest.raises(ValueError, match="broken"), distributed("cpu"):
         raise ValueError("broken")
     assert done == ["begun", "begun"]
+
+
+def test_a_folder_is_one_run_s_at_a_time(tmp_path: pathlib.Path) -> None:
+    def other_process() -> str:
+        reads, writes = os.pipe()
+        if not os.fork():
+            try:
+                with held(tmp_path / "run", leads=True):
+                    os.write(writes, b"held")
+            except ValueError as error:
+                os.write(writes, str(error).encode())
+            finally:
+                os._exit(0)
+        os.wait()
+        said = os.read(reads, 1000).decode()
+        os.close(reads)
+        os.close(writes)
+        return said
+
+    with held(tmp_path / "run", leads=True), held(tmp_path / "run", leads=False):
+        assert other_process().startswith(f"another process trains in {tmp_path / 'run'}: wait for its end")
+    assert other_process() == "held"
+
+
+def test_ctrl_c_outside_of_steps_ends_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert run_cli("train", interrupted, place=tmp_path) == 130
+    assert capsys.readouterr().err == "train: stopped by SIGINT: give the same command again\n"
 
 
 def test_processes_that_are_gone_are_told_apart_from_errors_of_this_one(

@@ -50,7 +50,7 @@ class QFaceConfig(NetworkConfig):
     errors: tuple[str, ...] = dataclasses.field(default=(), metadata={ADDED_LATER: True})
 
     def __post_init__(self) -> None:
-        if self.width % self.heads or self.width % 4:
+        if self.heads < 1 or self.width % self.heads or self.width % 4:
             raise ValueError(f"width {self.width} must be a multiple of 4 and of heads ({self.heads})")
         if not self.stages or list(self.stages) != sorted(set(self.stages)):
             raise ValueError(f"stages {self.stages} must be increasing and not empty")

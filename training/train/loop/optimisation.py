@@ -14,6 +14,8 @@ from training.plain_data import ADDED_LATER
 from training.train.overrides import FORMERLY
 from training.train.watching.trackers import check_names
 
+_LARGEST_SEED = 2**63 - 1  # what torch takes
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimisation:
@@ -69,6 +71,10 @@ class Optimisation:
         }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)} is too small: take at least {low}")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise ValueError(f"seed = {self.seed} is no seed: take 0 to {_LARGEST_SEED}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas = {self.betas} must be at least 0 and less than 1 each")
         check_names(self.trackers)
         if self.shard and self.compile:
             raise ValueError("a network whose weights are divided can't be compiled: set shard or compile")

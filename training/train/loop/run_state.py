@@ -1,14 +1,40 @@
 """What a run needs to go on exactly where it stood: one file, replaced as a whole or not at all."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from training.train.loop.optimisation import HARMLESS
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path, *, leads: bool) -> Iterator[None]:
+    """Inside, the run's leading process alone writes into its folder; the lock ends with the process.
+
+    ValueError where another run's does. On a file system without locks nothing is held.
+    """
+    if not leads:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            # A lock of POSIX's: the processes that draw batches don't inherit it and outlive a killed run.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise ValueError(
+                f"another process trains in {folder}: wait for its end, or choose another --run folder"
+            ) from None
+        except OSError:
+            pass
+        yield
 
 
 def save_state(path: pathlib.Path, state: dict[str, Any]) -> None:

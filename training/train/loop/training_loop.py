@@ -37,7 +37,7 @@ from training.train.loop.freezing import freeze_what_no_loss_reaches, train_mode
 from training.train.loop.non_finite import faces_behind
 from training.train.loop.optimisation import Optimisation
 from training.train.loop.progress import is_due, undisturbed, watched_progress
-from training.train.loop.run_state import differences, identity_of, load_state, save_state
+from training.train.loop.run_state import differences, held, identity_of, load_state, save_state
 from training.train.loop.sharding import (
     average_undivided,
     clip_gradients,
@@ -153,11 +153,11 @@ class TrainingLoop:
         """Go on from the folder's state, if there is one, to the last step.
 
         Raises ValueError for a loss or gradient that is not finite (naming losses and files; the last
-        checkpoint stays), a state of another run, a full disk; Stopped after SIGTERM or SIGINT; PeersLost
-        where another process died.
+        checkpoint stays), a folder or state of another run, a full disk; Stopped after SIGTERM or SIGINT;
+        PeersLost where another process died.
         """
         try:
-            with self.where.noticing_loss():
+            with self.where.noticing_loss(), held(self.folder, leads=self.where.leads):
                 self._run()
                 if self._whole is not None:
                     self._whole.load_state_dict(whole(self._kept.state_dict()))
