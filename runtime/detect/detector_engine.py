@@ -59,12 +59,14 @@ def read_detector_model(path: str | Path) -> Any:
     from openvino import opset13
     from openvino.preprocess import PrePostProcessor
 
-    model = read_model(path)
     names = {16: REGRESSORS, 1: LOGITS}
-    shapes = [tuple(port.shape) for port in model.outputs]
-    if tuple(model.input().shape) != (1, _FILE_SIDE, _FILE_SIDE, 3) or sorted(
-        s[-1] for s in shapes
-    ) != sorted(names):
+    try:
+        model = read_model(path)
+        shapes = [tuple(port.shape) for port in model.outputs]
+        is_detector = tuple(model.input().shape) == (1, _FILE_SIDE, _FILE_SIDE, 3)
+    except RuntimeError:  # OpenVINO's, of what is no network, or one of another form
+        is_detector = False
+    if not is_detector or sorted(shape[-1] for shape in shapes) != sorted(names):
         raise ValueError(
             f"{path} is not the BlazeFace full-range detector; take face_detection_full_range*.tflite."
         )

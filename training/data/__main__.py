@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,21 +31,35 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
-        return int(args.command(args))
+        status = int(args.command(args))
+        sys.stdout.flush()
+        return status
     except ValueError as error:
         print(error, file=sys.stderr)
+    except BrokenPipeError:  # who reads the output has enough
+        _drop_output()
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno in _FULL:
-            print(
-                f"the disk under {args.output} is full: make room and repeat the command; whole shards stay",
-                file=sys.stderr,
-            )
+            place = getattr(args, "output", None) or getattr(args, "report", None) or error.filename
+            where = f"the disk under {place}" if place else "the disk of standard output"
+            stays = "; whole shards stay" if hasattr(args, "output") else ""
+            print(f"{where} is full: make room and repeat the command{stays}", file=sys.stderr)
         else:
             print(f"{error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
     except KeyboardInterrupt:
         print("stopped: the same command goes on from here", file=sys.stderr)
         return 130
     return 2
+
+
+def _drop_output() -> None:
+    """Lets go of what standard output does not take, which Python would try and report again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -69,6 +85,8 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.name != OWN and isinstance(args.source, Address):
         raise ValueError(f"{args.source}: only tars of your own ({OWN}) are read from an address")
     reader = _own_reader(args) if args.name == OWN else reader_of(args.name)
+    folder = args.output / reader.name
+    before = _written(folder)
     try:
         manifest = prepare_set(
             reader, source=args.source, output=args.output, options=options, progress=progress
@@ -76,8 +94,19 @@ def _prepare(args: argparse.Namespace) -> int:
     finally:
         if bar is not None:
             bar.close()
-    _log_manifest(manifest, folder=args.output / reader.name)
+    _log_manifest(manifest, folder=folder)
+    if before is not None and before == _written(folder):
+        _log(f"{folder} is as it was prepared before: delete it to prepare it anew")
     return 0
+
+
+def _written(folder: Path) -> tuple[int, int] | None:
+    """What tells one writing of a set from the next; None for no set."""
+    try:
+        found = (folder / "manifest.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _own_reader(args: argparse.Namespace) -> Reader:

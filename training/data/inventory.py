@@ -26,10 +26,12 @@ class Inventory:
     entries: int  # malformed ones among them
     counts: dict[str, int]  # pictures by split, of those that exist
     malformed: int
+    first_malformed: str  # its key, and what is wrong with it; "" for none
     missing: int  # files that the set's lists name and that do not exist
     first_missing: Path | None
     repeated_hashes: Collection[int]  # hashes of keys that may occur twice
     digest: str  # of all keys, splits and labels: identifies the set's content
+    sizes: str  # a digest of the sizes of all files of pictures and masks: tells those that were replaced
 
     @property
     def pictures(self) -> int:
@@ -42,17 +44,20 @@ def take_inventory(reader: Reader, source: Path | Address) -> Inventory:
         raise LayoutError(f"{source} is no folder: name the one that {reader.title} was unpacked into")
     counts: Counter[str] = Counter()
     hashes = array.array("q")
-    digest = hashlib.sha256()
+    digest, sizes = hashlib.sha256(), hashlib.sha256()
     entries = malformed = missing = 0
     first_missing: Path | None = None
+    first_malformed = ""
     for entry in reader.read(_path(source)):
         entries += 1
         hashes.append(hash(entry.key))
         if isinstance(entry, BadSample):
             malformed += 1
+            first_malformed = first_malformed or f"{entry.key} ({entry.reason})"
             digest.update(repr(entry.key).encode())
             continue
         digest.update(repr((entry.key, entry.split, entry.person, entry.subset, entry.labels)).encode())
+        sizes.update(repr([_size(place) for place in (entry.picture, entry.mask)]).encode())
         if is_picture_missing(entry):
             missing += 1
             first_missing = first_missing or Path(str(entry.picture))
@@ -63,11 +68,21 @@ def take_inventory(reader: Reader, source: Path | Address) -> Inventory:
         entries=entries,
         counts=dict(counts),
         malformed=malformed,
+        first_malformed=first_malformed,
         missing=missing,
         first_missing=first_missing,
         repeated_hashes=frozenset(values[times > 1].tolist()),
         digest=digest.hexdigest(),
+        sizes=sizes.hexdigest(),
     )
+
+
+def _size(place: object) -> int | None:
+    """A file's bytes; None for what is no file, or can't be reached."""
+    try:
+        return place.stat().st_size if isinstance(place, Path) else None
+    except (OSError, ValueError):
+        return None
 
 
 def is_picture_missing(sample: Sample) -> bool:

@@ -34,6 +34,7 @@ from training.data.crops import (
     transform_label,
     transform_mask,
 )
+from training.data.existing_set import source_record, unchanged_set
 from training.data.inventory import (
     find_shortage,
     is_picture_missing,
@@ -42,7 +43,6 @@ from training.data.inventory import (
     take_inventory,
 )
 from training.data.labels import checked, checked_mask
-from training.data.prepared.face_set import crop_kind, read_manifest
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import SIZE, ShardWriter, margin_of
 from training.data.reader import LayoutError, Reader
@@ -50,6 +50,7 @@ from training.data.sample import BadSample, Sample
 from training.data.teacher_labels import TeacherLabels, complete
 
 _WORKERS = 2
+_LARGEST = 2048  # pixels of a crop: no network looks closer, and those ahead stay in memory
 _PREFETCH = 16  # pictures ahead
 
 Progress = Callable[[int, int], None]
@@ -72,6 +73,8 @@ class Options:
             raise ValueError(f"--limit {self.limit} leaves nothing to prepare: take 1 or more")
         if not 0 <= self.max_unreadable <= 1:
             raise ValueError(f"--max-unreadable {self.max_unreadable} is no share: take 0 to 1")
+        if self.size > _LARGEST:
+            raise ValueError(f"--size {self.size} is more than can be prepared: take {_LARGEST} or less")
         crop_of(self.crop)
 
 
@@ -111,6 +114,13 @@ def prepare_set(
         shortage = find_shortage(reader, source, inventory)
         if shortage and not (options.subset or options.limit is not None):
             raise LayoutError(f"{shortage}: complete it, or accept fewer with --subset")
+        if inventory.malformed and not inventory.pictures:
+            raise ValueError(
+                f"{inventory.malformed} of {inventory.entries} entries of {source} can't be read: mend "
+                f"them, the first is {inventory.first_malformed}"
+            )
+        if reader.named_by_source and not inventory.entries:
+            raise ValueError(f"{source} names no picture: give a source that has a row for each face")
         if not inventory.pictures:
             raise LayoutError(f"{source} has no picture of {reader.title}: name its folder")
     except LayoutError as error:
@@ -122,20 +132,18 @@ def prepare_set(
     provenance = {
         "layout": reader.name,
         "entries": inventory.digest,
+        "pictures": inventory.sizes,
         "limit": options.limit,
         "teachers": [_digest(path) for path in options.teachers],
         "detector": digest,
     }
     folder = output / reader.name
-    if (folder / "manifest.json").exists():
-        existing = _manifest_or_none(folder)
-        if existing is not None and existing["options"] == _recorded(provenance, options):
-            return existing
-        if existing is not None and crop_kind(existing) != options.crop:
-            raise ValueError(
-                f"{folder} holds {crop_kind(existing)} crops, which would be lost: choose another --output "
-                f"for {options.crop} ones"
-            )
+    recorded = source_record(source) if reader.named_by_source else None
+    existing = unchanged_set(
+        folder, options=_recorded(provenance, options), crop=options.crop, source=recorded
+    )
+    if existing is not None:
+        return existing
     with ShardWriter(
         folder,
         title=reader.title,
@@ -169,6 +177,7 @@ def prepare_set(
             tasks_of_layout=list(reader.tasks),
             subset=bool(shortage) or len(numbers) < inventory.entries,
             expected=dict(reader.expected.counts),
+            **({} if recorded is None else {"source": recorded}),
         )
 
 
@@ -348,13 +357,6 @@ def _mask(sample: Sample, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None
 def _summary(error: Exception) -> str:
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().splitlines()[0] if words.strip() else type(error).__name__
-
-
-def _manifest_or_none(folder: Path) -> dict[str, Any] | None:
-    try:
-        return read_manifest(folder)
-    except ValueError:
-        return None
 
 
 def _digest(path: Path) -> str:

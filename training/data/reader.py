@@ -38,6 +38,7 @@ class Reader:
     # BadSample for a malformed entry.
     read: Callable[[Path], Iterator[Sample | BadSample]]
     takes_files: bool = False  # its source may be a file
+    named_by_source: bool = False  # another source's set may have the same name
     # Task -> the metric of the set's official protocol, where it is not the task's own (Task.metric).
     protocol_metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Task -> what is measured here instead of what the official protocol measures, where the two differ.

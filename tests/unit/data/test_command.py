@@ -53,6 +53,8 @@ def test_names_with_odd_characters_are_names(
         (("--source", "{tmp}/in", "--limit", "0"), "--limit 0 leaves nothing to prepare"),
         (("--source", "{tmp}/in", "--max-unreadable", "2"), "--max-unreadable 2.0 is no share"),
         (("--source", "{tmp}/in", "--size", "3"), "a crop of 3 pixels is too small"),
+        (("--source", "{tmp}/in", "--size", "100000"), "--size 100000 is more than can be prepared"),
+        (("--source", "{tmp}/in", "--detector", "{tmp}/in/1.png"), "{tmp}/in/1.png is not the BlazeFace"),
         (("--source", "{tmp}/in", "--teacher", "{tmp}/none.npz"), "{tmp}/none.npz can't be read"),
         (("--source", "{tmp}/in", "--detector", "{tmp}/none.tflite"), "{tmp}/none.tflite: No such file"),
     ],

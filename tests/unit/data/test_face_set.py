@@ -14,7 +14,7 @@ import pytest
 
 from training.data.derived_labels import assume_visible, derive
 from training.data.prepared import face_set as faces_module
-from training.data.prepared.face_set import FaceSet, prepared_sets
+from training.data.prepared.face_set import FaceSet, adopt_tasks_of, prepared_sets
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.tasks import CATALOGUE
@@ -246,7 +246,7 @@ def test_an_empty_split_is_refused_and_says_which_are_not(folder: pathlib.Path) 
 
 
 def _changed(folder: pathlib.Path, target: pathlib.Path, **changes: Any) -> pathlib.Path:
-    target.mkdir()
+    target.mkdir(parents=True)
     for path in folder.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
     manifest = json.loads((folder / "manifest.json").read_text()) | changes
@@ -265,8 +265,12 @@ def test_a_set_of_another_catalogue_or_format_is_refused(
     with pytest.raises(ValueError, match="is of format 2, not 1: prepare the set again"):
         FaceSet(_changed(folder, tmp_path / "c", format=2))
     (tmp_path / "c" / "manifest.json").write_text("{")
-    with pytest.raises(ValueError, match=r"manifest.json can't be read"):
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
         FaceSet(tmp_path / "c")
+    broken = _changed(folder, tmp_path / "others" / "c")
+    (broken / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"c/manifest.json is damaged \(it has no 'format'\): prepare"):
+        adopt_tasks_of(tmp_path / "others")
     with pytest.raises(ValueError, match="is not a prepared set"):
         FaceSet(tmp_path)
 
@@ -282,6 +286,9 @@ def test_a_damaged_picture_names_the_face(folder: pathlib.Path, tmp_path: pathli
     shard.write_bytes(content[:2000])
     with pytest.raises(ValueError, match=r"face a b/4é.png of .* is damaged"):
         FaceSet(copy).stored_crop(3)
+    shard.unlink()
+    with pytest.raises(ValueError, match=r"shard-000000.tar is missing: prepare the set again"):
+        FaceSet(copy).stored_crop(0)
 
 
 def test_the_sets_of_a_folder_are_those_with_the_split(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:

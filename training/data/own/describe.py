@@ -63,6 +63,8 @@ class Description:
             found.append(
                 f"{len(self.shared_persons)} persons are in several splits: {self.shared_persons[0]} is one"
             )
+        if not self.splits:
+            found.append("no face can be read")
         for task, by_split in self.shares.items():
             total = sum(by_split.values(), Counter())
             known = {label for counts in by_split.values() for label in counts}

@@ -65,4 +65,5 @@ def own_reader(
         expected=Expected(counts={}),
         read=lambda _: opened.read(),
         takes_files=True,
+        named_by_source=True,
     )

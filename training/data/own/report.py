@@ -11,6 +11,7 @@ from training.tasks import CATALOGUE
 
 _CELL, _LINE = 100, 18
 _COLUMNS = 8
+_ROWS = 200  # of the sheet: a JPEG is at most 65,500 pixels high, and nobody looks at more
 
 
 def as_text(found: Description) -> str:
@@ -29,7 +30,10 @@ def as_text(found: Description) -> str:
 
 
 def write_report(found: Description, folder: Path, *, title: str) -> Path:
-    """report.md and, where pictures were read, sheet.jpg in a folder; returns the report's path."""
+    """report.md and, where pictures were read, sheet.jpg in a folder; returns the report's path.
+
+    The sheet has the first `_ROWS` labels.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"# {title}", f"{found.form}: {_counts(found)}."]
     if found.columns:
@@ -57,10 +61,14 @@ def write_report(found: Description, folder: Path, *, title: str) -> Path:
             more = [f"- and {len(entries) - SHOWN:,} more"] if len(entries) > SHOWN else []
             parts.append("\n".join([f"### {name}\n", *(f"- {entry}" for entry in entries[:SHOWN]), *more]))
     if found.examples:
-        _sheet(found).save(folder / "sheet.jpg", quality=85)
-        parts.append("![some faces of each label](sheet.jpg)")
+        labels = sum(len(of) for of in found.examples.values())
+        shown = "each label" if labels <= _ROWS else f"the first {_ROWS} of {labels} labels"
+        parts.append(f"Some faces of {shown}:\n\n![faces with their labels](sheet.jpg)")
     path = folder / "report.md"
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    # A file's name may hold bytes that are no text.
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
+    if found.examples:
+        _sheet(found).save(folder / "sheet.jpg", quality=85)
     return path
 
 
@@ -88,6 +96,7 @@ def _cell(text: str) -> str:
 def _sheet(found: Description) -> Image.Image:
     """A line for each label, with its name over its first faces."""
     rows = [(f"{task}: {label}", faces) for task, of in found.examples.items() for label, faces in of.items()]
+    rows = rows[:_ROWS]
     sheet = Image.new("RGB", (_COLUMNS * _CELL, len(rows) * (_CELL + _LINE)), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (text, faces) in enumerate(rows):

@@ -266,7 +266,11 @@ class FaceSet:
         descriptor = self._descriptors.get(shard)
         if descriptor is not None:
             return os.pread(descriptor, length, offset)
-        opened = os.open(self.folder / self.manifest["shards"][shard]["name"], os.O_RDONLY)
+        path = self.folder / self.manifest["shards"][shard]["name"]
+        try:
+            opened = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise ValueError(f"{path} is missing: prepare the set again") from None
         # Of two threads that open it at once, the later one closes its own; none is closed that is kept.
         kept = len(self._descriptors) < _OPEN and self._descriptors.setdefault(shard, opened) == opened
         try:
@@ -293,9 +297,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "`python -m training.data prepare`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / 'manifest.json'} can't be read ({error}): prepare the set again"
-        ) from None
+        state = "can't be read" if isinstance(error, OSError) else "is damaged"
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{folder / 'manifest.json'} {state} ({reason}): prepare the set again") from None
     if form != FORMAT:
         raise ValueError(f"{folder} is of format {form}, not {FORMAT}: prepare the set again")
     adopt_definitions(manifest.get("definitions", {}), labels=tasks, origin=str(folder))
@@ -317,7 +321,12 @@ def crop_kind(manifest: Mapping[str, Any]) -> str:
 def adopt_tasks_of(folder: Path) -> None:
     """Adds the tasks that a folder's prepared sets define to the catalogue; ValueError where two differ."""
     for path in sorted(folder.glob("*/manifest.json")):
-        if path.parent.suffix not in _TEMPORARY and b'"definitions"' in path.read_bytes():
+        if path.parent.suffix in _TEMPORARY:
+            continue
+        content = path.read_bytes()
+        # One without its last entry is damaged, and may have defined a task.
+        is_cut = b'"shards"' not in content and any(path.parent.glob("shard-*.tar"))
+        if b'"definitions"' in content or is_cut:
             read_manifest(path.parent)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 _PROGRESS = "progress.json"
 # All files of a set, partial or finished.
 _FILE_PATTERNS = ("shard-*.tar", "shard-*.npz", "index.npz", "manifest.json", "*.new")
+# What earlier versions did not record of sets: it is compared where it stands.
+_RECORDED_LATER = frozenset({"pictures"})
 _LISTED = 100  # skipped pictures of each reason whose keys are kept; all are counted
 
 
@@ -74,8 +76,7 @@ class PartialSet:
             raise ValueError(f"{self.path / _PROGRESS} is damaged ({error}): delete {self.path}") from None
         changed = [
             f"{name} was {progress.options.get(name)} and is {options.get(name)}"
-            for name in sorted(progress.options.keys() | options.keys())
-            if progress.options.get(name) != options.get(name)
+            for name in changed_options(progress.options, options)
         ]
         if changed:
             raise ValueError(
@@ -112,6 +113,15 @@ class PartialSet:
             self.path.rmdir()
         os.close(self._lock)
         self._lock = None
+
+
+def changed_options(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names of the options that differ between what a set was begun with and what it is asked for."""
+    return [
+        name
+        for name in sorted(earlier.keys() | now.keys())
+        if earlier.get(name) != now.get(name) and (name in earlier or name not in _RECORDED_LATER)
+    ]
 
 
 def write_durably(path: Path, content: bytes) -> None:

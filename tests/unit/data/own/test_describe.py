@@ -1,5 +1,6 @@
 """Data of one's own becomes a prepared set; what `describe` finds in it, near copies among that."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,84 @@ def test_a_table_becomes_a_prepared_set(pictures: Path, capsys: pytest.CaptureFi
     faces = FaceSet(pictures / "out" / "shop", split="test")
     assert faces.columns["eyewear"].tolist() == [[0, 1]]
     assert faces.manifest["licence"] == "private"
+
+
+def test_a_set_is_kept_from_another_source_and_prepared_anew_with_mended_pictures(
+    pictures: Path, portrait: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = written(pictures, [{"path": f"{name}.jpg", VALUE.name: 30} for name in "ab"])
+    (pictures / "a.jpg").write_bytes(portrait[:3000])
+    words = ["prepare", "own", "--output", str(pictures / "out"), "--max-unreadable", "0.5", "--source"]
+    manifest = pictures / "out" / "faces" / "manifest.json"
+    assert main([*words, str(source)]) == 0
+    assert "left out 1 unreadable" in capsys.readouterr().out
+    assert main([*words, str(source)]) == 0
+    assert "faces is as it was prepared before: delete it" in capsys.readouterr().out
+    (pictures / "a.jpg").write_bytes(portrait)
+    assert main([*words, str(source)]) == 0
+    out = capsys.readouterr().out
+    assert "left out none" in out
+    assert "as it was" not in out
+    (pictures / "other").mkdir()
+    (pictures / "other" / "c.jpg").write_bytes(portrait)
+    other = written(pictures / "other", [{"path": "c.jpg", VALUE.name: 40}])
+    kept = manifest.read_text()
+    assert str(pictures) not in kept
+    assert main([*words, str(other)]) == 2
+    said = capsys.readouterr().err
+    assert "another source that is called faces.csv" in said
+    assert "give --set-name another name, or delete" in said
+    assert manifest.read_text() == kept
+    old = json.loads(kept)  # as earlier versions wrote it
+    del old["source"], old["options"]["pictures"]
+    manifest.write_text(json.dumps(old))
+    assert main([*words, str(source)]) == 0
+    assert "is as it was prepared before" in capsys.readouterr().out
+    (manifest.parent / "shard-000000.tar").unlink()  # a set that lacks a part is prepared again
+    assert main([*words, str(source)]) == 0
+    assert main(["check", str(manifest.parent)]) == 0
+    manifest.write_text(json.dumps(old))
+    assert main([*words, str(other)]) == 0
+    assert len(FaceSet(manifest.parent, split=next(iter(json.loads(manifest.read_text())["faces"])))) == 1
+
+
+def test_why_nothing_can_be_prepared_or_read_is_told(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = written(pictures, [{"path": f"{name}.jpg", CLASSES.name: "hungry"} for name in "ab"])
+    assert main(["prepare", "own", "--source", str(source), "--output", str(pictures / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"2 of 2 entries of {source} can't be read: mend them, the first is a.jpg (")
+    assert len(said.splitlines()) == 1
+    source.write_text(f"path,{CLASSES.name}\n")
+    assert main(["prepare", "own", "--source", str(source), "--output", str(pictures / "out")]) == 2
+    assert capsys.readouterr().err.startswith(f"{source} names no picture: give a source that has a row")
+    assert main(["describe", str(source)]) == 1
+    assert "no face can be read" in capsys.readouterr().out
+
+
+def test_a_report_shows_some_of_many_labels_and_names_that_are_no_text(
+    pictures: Path, portrait: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = b"\xff.jpg".decode("utf-8", "surrogateescape")
+    for i in range(3):
+        (pictures / "in" / f"c{i}").mkdir(parents=True)
+        (pictures / "in" / f"c{i}" / "a.jpg").write_bytes(portrait)
+    (pictures / "in" / "c0" / odd).write_bytes(b"no picture")
+    monkeypatch.setattr("training.data.own.report._ROWS", 2)
+    words = ["describe", str(pictures / "in"), "--task", "many", "--report", str(pictures / "report")]
+    assert main(words) == 1
+    report = (pictures / "report" / "report.md").read_text()
+    assert "c0/\\udcff.jpg" in report
+    assert "Some faces of the first 2 of 3 labels" in report
+    assert cv2.imread(str(pictures / "report" / "sheet.jpg")).shape[0] == 2 * 118
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.data.__main__.write_report", full)
+    assert main(words) == 2
+    assert f"the disk under {pictures}/report is full: make room" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["celeba", "own", "Shop", "a-b"])
