@@ -234,12 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
-        subgroups = _names(options.groups) or []
+        check_seed(options.seed)
+        subgroups = names_of(options.groups) or []
         check_subgroup_tasks(subgroups)
         predictor = load_predictor(options.network, device=options.device, crop=None)
-        sets = prepared_sets(options.data, split=options.split, names=_names(options.sets), crop=None)
+        sets = prepared_sets(options.data, split=options.split, names=names_of(options.sets), crop=None)
         sources = _photo_sources(predictor, options.photos, sets)
         check_crops(predictor, [faces for faces in sets if faces.name not in sources])
+        fitting = _fitting_sets(sets, options.fit_thresholds) if options.fit_thresholds else []
         comparison = (
             load_predictor(options.beside, device=options.device, crop=None) if options.beside else None
         )
@@ -254,11 +256,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bootstrap=options.bootstrap,
             seed=options.seed,
             training=in_split(sets, "train"),
-            validation=in_split(sets, options.fit_thresholds) if options.fit_thresholds else (),
+            validation=fitting,
             sources=sources,
             comparison=comparison,
             subgroups=subgroups,
         )
+        if options.fit_thresholds:
+            _log_unfitted(predictor, sets, fitting=fitting, split=options.fit_thresholds)
         if not results:
             raise ValueError(
                 f"{options.network} answers nothing that {', '.join(faces.name for faces in sets)} "
@@ -279,9 +283,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _names(words: str | None) -> list[str] | None:
-    """The names among words separated by commas; None for no words."""
-    return None if words is None else [name.strip() for name in words.split(",")]
+def names_of(words: str | None) -> list[str] | None:
+    """The names among words separated by commas; None for none."""
+    return [name.strip() for name in (words or "").split(",") if name.strip()] or None
+
+
+def check_seed(seed: int) -> None:
+    """ValueError for a seed that can't be one."""
+    if seed < 0:
+        raise ValueError(f"--seed {seed} can't be one: take 0 or more")
+
+
+def _fitting_sets(sets: Sequence[FaceSet], split: str) -> list[FaceSet]:
+    """The split of these sets that thresholds are fitted on. ValueError where no set has it."""
+    found = in_split(sets, split)
+    if not found:
+        raise ValueError(
+            f"--fit-thresholds {split}: no set of {', '.join(faces.name for faces in sets)} has faces in "
+            f"{split}: name the other split, or leave it out"
+        )
+    return found
+
+
+def _log_unfitted(
+    predictor: Predictor, sets: Sequence[FaceSet], *, fitting: Sequence[FaceSet], split: str
+) -> None:
+    """Names the sets for which nothing was fitted, of those that have labels of tasks with thresholds."""
+    tasks = _evaluated_tasks(predictor.tasks, input_size=predictor.input_size).values()
+
+    def fits(faces: FaceSet) -> bool:
+        return any(_fits_thresholds(task, faces) for task in tasks)
+
+    fitted = {faces.name for faces in fitting if fits(faces)}
+    wanted = [faces for faces in sets if fits(faces)] or sets
+    if unfitted := [faces.name for faces in wanted if faces.name not in fitted]:
+        print(
+            f"training.evaluation.evaluate: no threshold was fitted for {', '.join(unfitted)}: no face in "
+            f"{split} has labels of a task that has thresholds",
+            file=sys.stderr,
+        )
 
 
 def _photo_sources(

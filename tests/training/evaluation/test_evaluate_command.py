@@ -10,9 +10,9 @@ from tests.helpers import fake_v2_server as fake_v2
 from tests.helpers.faces.labelled_sets import SIZE
 from tests.helpers.networks import standin_network as standin
 from training.contract import make_contract
-from training.evaluation.evaluate import (
-    main,
-)
+from training.data.prepared.face_set import prepared_sets
+from training.evaluation.evaluate import _log_unfitted, main
+from training.evaluation.predictors import load_predictor
 from training.evaluation.report import write_text
 from training.tasks import CATALOGUE
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_is_evaluated_by_the_command_line(
     }
     assert all(row["faces"] <= 16 for row in found["rows"])
     assert not list(tmp_path.glob("*.partial"))
-    again = ["--json", str(tmp_path / "again.json"), "--sets", "parts"]
+    again = ["--json", str(tmp_path / "again.json"), "--sets", ",parts"]
     assert main([*words, *again]) == 0
     repeated = json.loads((tmp_path / "again.json").read_text())["rows"]
     assert repeated == [row for row in found["rows"] if row["set"] == "parts"]
@@ -59,6 +59,12 @@ def test_a_checkpoint_is_evaluated_by_the_command_line(
         ("{checkpoint}", ["--sets", "celeba"], "celeba"),
         ("{checkpoint}", ["--split", "validation"], "validation"),
         ("{checkpoint}", ["--limit", "-3"], "--limit must be 1 or more"),
+        ("{checkpoint}", ["--seed", "-1"], "--seed -1 can't be one: take 0 or more"),
+        (
+            "{checkpoint}",
+            ["--fit-thresholds", "validation"],
+            "no set of parts, people has faces in v",
+        ),
         ("{checkpoint}", ["--device", "abacus"], "'abacus' can't be used here"),
         ("{checkpoint}", ["--limit", "0"], "--limit must be 1 or more"),
         ("{checkpoint}", ["--json", "{text}/e.json", "--limit", "2", "--bootstrap", "0"], "can't be written"),
@@ -96,6 +102,17 @@ def test_what_can_t_be_evaluated_is_told_in_one_line(
     assert said.startswith("training.evaluation.evaluate: ")
     assert said.count("\n") == 1
     assert sentence in said
+
+
+def test_sets_without_a_fitted_threshold_are_named(
+    checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = load_predictor(str(checkpoint), device="cpu")
+    sets = prepared_sets(data)
+    _log_unfitted(predictor, sets, fitting=sets, split="train")
+    assert not capsys.readouterr().err
+    _log_unfitted(predictor, sets, fitting=[], split="train")
+    assert "no threshold was fitted for people: no face in train" in capsys.readouterr().err
 
 
 def test_a_file_that_can_t_be_written_stays_as_it_was(

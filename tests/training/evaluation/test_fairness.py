@@ -166,6 +166,15 @@ def test_the_command_ends_with_1_and_names_the_gap(
         (["--groups", "head_pose"], "head_pose puts no face into a group"),
         (["--certain", "--bootstrap", "0"], "--certain needs intervals"),
         (["--groups", "age_group"], "has human labels of age_group"),
+        (["--seed", "-1"], "--seed -1 can't be one"),
+        (
+            ["--smallest", "999", "--fail-above", "gender.top1_accuracy=0.1"],
+            "groups of enough faces: measure more faces, or take a lower --smallest",
+        ),
     ):
         assert command.main([*words, *wrong]) == 2
         assert sentence in capsys.readouterr().err
+    assert command.main([*words, "--sets", ",people", "--answered", "expression.happiness:race.White"]) == 0
+    assert "--answered" not in capsys.readouterr().err
+    assert command.main([*words, "--answered", "expression.happiness:attributes.Bald"]) == 0
+    assert "--answered expression.happiness:attributes.Bald was measured on no set" in capsys.readouterr().err

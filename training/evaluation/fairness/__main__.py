@@ -22,7 +22,7 @@ from pathlib import Path
 
 from training.data.prepared.face_set import prepared_sets
 from training.data.sample import SPLITS
-from training.evaluation.evaluate import add_measured
+from training.evaluation.evaluate import add_measured, check_seed, names_of
 from training.evaluation.fairness.measure import Answered, measured_groups
 from training.evaluation.fairness.report import Limit, as_json, as_markdown, exceeded
 from training.evaluation.metric_accumulator import Bootstrap
@@ -40,13 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0 or options.smallest < 1:
             raise ValueError("--limit and --smallest must be 1 or more, and --bootstrap 0 or more")
+        check_seed(options.seed)
         limits = [Limit.parse(words) for words in options.fail_above]
         answered = [Answered.parse(words) for words in options.answered]
-        groups = _names(options.groups) or []
+        groups = names_of(options.groups) or []
         check_subgroup_tasks(groups)
         if options.certain and not options.bootstrap:
             raise ValueError("--certain needs intervals: leave --bootstrap 0 out")
-        sets = prepared_sets(options.data, split=options.split, names=_names(options.sets))
+        sets = prepared_sets(options.data, split=options.split, names=names_of(options.sets))
         predictor = load_predictor(options.network, device=options.device)
         if options.photos:
             photo_analysis(predictor)
@@ -60,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answered=answered,
             limit=options.limit,
         )
+        titles = {of_task.title for of_task in measured}
+        for words, one in zip(options.answered, answered, strict=True):
+            if not any(target.name in titles for target, _ in one.targets("")):
+                print(
+                    f"training.evaluation.fairness: --answered {words} was measured on no set: it needs "
+                    f"people's labels of {one.given[0]}, and a network that answers {one.task}",
+                    file=sys.stderr,
+                )
         too_large = exceeded(measured, limits, certain=options.certain)
         name = options.name or predictor.name
         tables = as_markdown(measured, name=name, smallest=options.smallest)
@@ -76,10 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"training.evaluation.fairness: {error}", file=sys.stderr)
         return 2
-
-
-def _names(words: str | None) -> list[str] | None:
-    return None if words is None else [name.strip() for name in words.split(",")]
 
 
 def _parser() -> argparse.ArgumentParser:

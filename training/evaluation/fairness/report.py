@@ -73,9 +73,10 @@ def exceeded(measured: Sequence[TaskGroups], limits: Sequence[Limit], *, certain
             possible = sorted(
                 {f"{t.task}.{f.metric}" for t in measured for f in t.figures if f.gap and "/" not in f.metric}
             )
+            others = f"choose from {', '.join(possible)}, or " if possible else ""
             raise ValueError(
-                f"{limit.task}.{limit.metric} was measured on no two groups of enough faces: choose from "
-                f"{', '.join(possible) or 'none'}, or measure more faces"
+                f"{limit.task}.{limit.metric} was measured on no two groups of enough faces: {others}measure "
+                "more faces, or take a lower --smallest"
             )
         for of_task, figure in found:
             assert figure.gap is not None

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.prepared.face_set import prepared_sets
-from training.evaluation.evaluate import add_measured
+from training.evaluation.evaluate import add_measured, check_seed, names_of
 from training.evaluation.metric_accumulator import Bootstrap
 from training.evaluation.predictors import load_predictor, photo_analysis
 from training.evaluation.report import write_text
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
-        names = [name.strip() for name in options.sets.split(",")] if options.sets else None
+        check_seed(options.seed)
+        names = names_of(options.sets)
         needed = {name for target in TARGETS for name in target.sets}
         sets = [faces for faces in prepared_sets(options.data, names=names) if faces.name in needed]
         predictor = load_predictor(options.network, device=options.device)
