@@ -229,8 +229,9 @@ class Contract(_Record):
     quality: QualityEntry | None = None  # None: the network does not state it
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) != len(self.tasks):
-            raise InvalidContract(f"the contract names a task twice: {', '.join(self.names)}")
+        tensors = [*self.names, *(entry.error_output for entry in self.tasks if entry.error_output)]
+        if len(set(tensors)) != len(tensors):
+            raise InvalidContract(f"the contract names a task twice: {', '.join(tensors)}")
         quality = self.quality
         if quality is not None and not any(
             entry.name == quality.task and quality.label in entry.labels for entry in self.tasks

@@ -13,16 +13,28 @@ import dataclasses
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.kinds import kinds
 from training.kinds.base import Kind
-from training.task_type import Task
+from training.kinds.forms import QueryAnswer
+from training.task_type import InvalidTask, Task, wrong_types
 from training.tasks import BUILT_IN, CATALOGUE
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")  # it becomes part of tensors' names
+# Names that mean something else where a task's name stands: columns of tables (training.data.own.columns),
+# and tensors of networks and of served models (build.serving.tensors), whose T_error is how far T may be off.
+RESERVED = frozenset(
+    (
+        *("path", "bytes", "split", "person", "box", "five_points", "x0", "y0", "x1", "y1"),
+        *("pixels", "image", "crop", "crop_to_photo", "photo_size", "contract", "boxes", "scores"),
+        *("faces_found", "smallest_face", "faces_below_quality"),
+    )
+)
 # What a file may say of a task. Weak labels are the catalogue's own.
 _FIELDS = tuple(f.name for f in dataclasses.fields(Task) if f.name not in ("name", "implied_by"))
 
@@ -58,16 +70,16 @@ def adopt_file(path: Path) -> tuple[Task, ...]:
 def classes_task(name: str, labels: Sequence[str]) -> Task:
     """A task of which each face has one of `labels`; ValueError for a name or labels that can't be."""
     kind = next(name for name, kind in kinds().items() if kind.exclusive)
-    table = {"kind": kind, "labels": list(labels)}
-    if faults := _faults(name, table):
+    task, faults = _understood(name, {"kind": kind, "labels": list(labels)})
+    if task is None or faults:
         raise ValueError(f"{name!r} can't be a task: {faults[0]}")
-    return _task(name, table)
+    return task
 
 
 def read_tasks(path: Path) -> tuple[Task, ...]:
     """The tasks of a file, in its order; ValueError names all that is wrong with it, a line each."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: name the TOML file of your tasks") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -76,19 +88,15 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
         raise ValueError(f"{path} is no TOML ({error}): a task is a table, [name], with its fields") from None
     if not tables:
         raise ValueError(f'{path} has no task: write one as a table, [name] with kind = "..." and labels')
-    tasks: list[Task] = []
-    faults: list[str] = []
-    for name, table in tables.items():
-        found = _faults(name, table)
-        if not found:
-            try:
-                tasks.append(_task(name, table))
-            except (ValueError, TypeError) as error:
-                found = [str(error)]
-        faults += [f"[{name}]: {fault}" for fault in found]
-    if faults:
-        raise ValueError(f"{path} can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return tuple(tasks)
+    read = {name: _understood(name, table) for name, table in tables.items()}
+    tasks = {name: task for name, (task, _) in read.items() if task is not None}
+    faults = {name: found for name, (_, found) in read.items()}
+    for name, task in tasks.items():
+        faults[name] += _broken_links(task, known={**CATALOGUE, **tasks}, unclear=read.keys() - tasks.keys())
+    lines = [f"  [{name}]: {fault}" for name, found in faults.items() for fault in sorted(found)]
+    if lines:
+        raise ValueError(f"{path} can't be used:\n" + "\n".join(lines))
+    return tuple(tasks.values())
 
 
 def definitions(names: Iterable[str]) -> dict[str, Any]:
@@ -108,35 +116,89 @@ def adopt_definitions(
         adopt(task, origin=origin)
 
 
-def _faults(name: str, table: Any) -> list[str]:
-    """What is wrong with a table, before a task is made of it."""
+def _understood(name: str, table: Any) -> tuple[Task | None, list[str]]:
+    """The task of a table, None where none can be made of it; and all that is wrong with the table."""
     if not isinstance(table, dict):
-        return [f"it is {table!r} and no table: write [{name}] in a line of its own, and its fields below"]
-    faults = []
-    if not _NAME.fullmatch(name):
-        faults.append("a task's name has small letters, digits and _, and begins with a letter")
+        return None, [
+            f"it is {table!r} and no table: write [{name}] in a line of its own, and its fields below"
+        ]
+    faults = _wrong_name(name)
     for field in table.keys() - set(_FIELDS):
         near = difflib.get_close_matches(field, _FIELDS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         faults.append(f"there is no field {field!r}{hint}: it may have {', '.join(_FIELDS)}")
-    kind = kinds().get(table.get("kind", ""))
+    wrong = wrong_types({field: table[field] for field in table.keys() & set(_FIELDS)})
+    faults += [fault for field, fault in wrong.items() if field not in ("kind", "labels")]
+    stated = {field: value for field, value in table.items() if field in _FIELDS and field not in wrong}
+    kind = kinds().get(stated.get("kind", ""))
     if kind is None:
         faults.append(f"kind is {table.get('kind')!r}: choose from {', '.join(kinds())}")
-    labels = table.get("labels")
-    if not (isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)):
+    labels = stated.get("labels")
+    if not labels:
         faults.append('labels is no list of names: write labels = ["one", "two"]')
     elif blank := [label for label in labels if not label.strip() or not label.isprintable()]:
         faults.append(f"a label is {blank[0]!r}: give it a name that can be read")
-    elif kind is not None:
-        faults += _misfits(kind, labels, table)
-    if (
-        name in BUILT_IN
-        and kind is not None
-        and isinstance(labels, list)
-        and (kind.name != CATALOGUE[name].kind or labels != list(CATALOGUE[name].labels))
-    ):
+    if kind is None or not labels:
+        return None, faults
+    faults += _misfits(kind, labels, stated)
+    if name in BUILT_IN and (kind.name, tuple(labels)) != (CATALOGUE[name].kind, CATALOGUE[name].labels):
         faults.append("the catalogue has another task of this name: give yours another one")
-    return sorted(faults)
+    try:
+        return _task(name, stated), faults
+    except InvalidTask as error:
+        return None, [*faults, *error.faults]
+
+
+def _wrong_name(name: str) -> list[str]:
+    if not _NAME.fullmatch(name):
+        return ["a task's name has small letters, digits and _, and begins with a letter"]
+    if name not in BUILT_IN and (name in RESERVED or name.endswith("_error")):
+        return ["a column of tables or a tensor of models is called so already: give the task another name"]
+    return []
+
+
+def _broken_links(task: Task, *, known: Mapping[str, Task], unclear: Container[str]) -> list[str]:
+    """What is wrong with what a task says of others, but of those that are `unclear` themselves."""
+    others = {"aligned_to": task.aligned_to, "frontal_by": task.frontal_by}
+    others = {field: other for field, other in others.items() if other}
+    if task.derived_from is not None:
+        others["derived_from"] = task.derived_from[0]
+    faults = [
+        f"{field} names the task {other!r}, which neither the catalogue nor this file has: choose from "
+        f"{', '.join(known)}"
+        for field, other in others.items()
+        if other not in known and other not in unclear
+    ]
+    if task.derived_from is not None and (source := known.get(task.derived_from[0])) is not None:
+        faults += _not_derived(task, source, label=task.derived_from[1])
+    if task.aligned_labels and (points := known.get(task.aligned_to)) is not None:
+        if kinds()[points.kind].query_answer is not QueryAnswer.POINT:
+            faults.append(f"aligned_to is {points.name}, whose kind is {points.kind}: name a task of points")
+        elif wrong := {
+            label: index
+            for label, index in task.aligned_labels.items()
+            if index is not None and not 0 <= index < len(points.labels)
+        }:
+            faults.append(
+                f"aligned_labels has {wrong}: {points.name} has points 0 to {len(points.labels) - 1}"
+            )
+    return faults
+
+
+def _not_derived(task: Task, source: Task, *, label: str) -> list[str]:
+    """A fault where the classes of a task can't follow from another task's labels: tried with no face."""
+    kind = kinds()[source.kind]
+    try:
+        none = np.zeros((0, *kind.column_shape(source)), np.float32)
+        shape = kind.derived(source, none, task=task, label=label).shape[1:]
+        if shape == kinds()[task.kind].column_shape(task):
+            return []
+    except ValueError:
+        pass
+    return [
+        f"derived_from is {[source.name, label]}, and its labels don't follow from these: name a label of a "
+        'multilabel task for two classes, or ["TASK", ""] of a task with one number for ranges'
+    ]
 
 
 def _misfits(kind: Kind, labels: Sequence[str], table: Mapping[str, Any]) -> list[str]:
@@ -157,6 +219,10 @@ def _misfits(kind: Kind, labels: Sequence[str], table: Mapping[str, Any]) -> lis
     for field, choices in (("loss", list(kind.losses)), ("metric", metrics)):
         if table.get(field, choices[0]) not in choices:
             found.append(f"{field} is {table[field]!r}: choose from {', '.join(choices)}")
+    if unknown := [name for name in table.get("more_metrics", ()) if name not in metrics]:
+        found.append(f"more_metrics has {unknown[0]!r}: choose from {', '.join(metrics)}")
+    if not table.get("unit", "it").strip():
+        found.append('unit is empty: write unit = "..."')
     return found
 
 

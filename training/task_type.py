@@ -2,10 +2,25 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from runtime.kinds import kinds
+from training.task_fields import fits, words
+
+MOST_LEVELS = 10_000  # a network has an output for each
+
+
+class InvalidTask(ValueError):
+    """A task that contradicts itself."""
+
+    def __init__(self, name: str, faults: Sequence[str]) -> None:
+        super().__init__(name, tuple(faults))
+        self.name, self.faults = name, tuple(faults)  # a sentence each
+
+    def __str__(self) -> str:
+        return f"task {self.name!r} can't be used: {'; '.join(self.faults)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +42,7 @@ class Task:
     A field that belongs to one kind is read by that kind's module in training.kinds alone. Of these fields
     the contract holds name, kind, labels, unit, whether the task is served by default, and which points its
     labels are about; what only training and export need travels in the checkpoint's metadata (`to_json`).
-    Raises ValueError for an unknown kind, a label named twice, and labels or numbers that do not fit.
+    Raises InvalidTask for an unknown kind, a label named twice, and labels or numbers that do not fit.
     """
 
     name: str
@@ -78,41 +93,68 @@ class Task:
     background: str | None = None  # mask: the label that is no part of a face, which the mean F1 leaves out
 
     def __post_init__(self) -> None:
+        if faults := self._faults():
+            raise InvalidTask(self.name, faults)
+
+    def _faults(self) -> list[str]:
+        """What contradicts itself, a sentence each."""
+        faults = []
         if self.kind not in kinds():
-            raise ValueError(
-                f"task {self.name!r} has the unknown kind {self.kind!r}: choose from {', '.join(kinds())}, "
-                "or add a module of that name to runtime/kinds and to training/kinds"
+            faults.append(
+                f"there is no kind {self.kind!r}: choose from {', '.join(kinds())}, or add a module of that "
+                "name to runtime/kinds and to training/kinds"
             )
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"task {self.name!r} names a label twice: make the labels unique")
-        pairs = (*self.mirror, self.error_reference or (), *self.alignment_points)
-        named = {label for labels in pairs for label in labels} | ({self.background} - {None})
-        if unknown := sorted(named - set(self.labels), key=str):
-            raise ValueError(f"task {self.name!r} refers to labels that it does not have: {unknown}")
+        if twice := _twice(self.labels):
+            faults.append(f"it names a label twice ({twice[0]!r}): make the labels unique")
+        named = {
+            "mirror": [label for pair in self.mirror for label in pair],
+            "error_reference": self.error_reference or (),
+            "alignment_points": [label for labels in self.alignment_points for label in labels],
+            "aligned_labels": self.aligned_labels or (),
+            "implied_by": [label for implied in self.implied_by for label in implied.labels],
+        }
+        for field, labels in named.items():
+            if unknown := sorted(set(labels) - set(self.labels)):
+                faults.append(f"{field} refers to labels that it does not have: {unknown}")
+        if self.background not in (None, *self.labels):
+            faults.append(f"its background is {self.background!r}, which is none of its labels")
+        for field in ("mirror", "error_reference"):
+            if twice := _twice(named[field]):
+                faults.append(f"{field} names {twice[0]!r} twice: give two labels, and each label once")
         if self.alignment_points and len(self.alignment_points) != 5:
-            raise ValueError(
-                f"task {self.name!r} has {len(self.alignment_points)} alignment_points: give all five or none"
-            )
+            faults.append(f"it has {len(self.alignment_points)} alignment_points: give all five or none")
         if self.aligned_labels is not None and (
-            not self.aligned_to or set(self.aligned_labels) != set(self.labels)
+            not self.aligned_to or not set(self.labels) <= set(self.aligned_labels)
         ):
-            raise ValueError(
-                f"task {self.name!r} has aligned_labels: give one for each label, and name the task of the "
-                "points as aligned_to"
+            faults.append(
+                "it has aligned_labels: give one for each label, and the task of the points as aligned_to"
             )
-        if foreign := {label for i in self.implied_by for label in i.labels} - set(self.labels):
-            raise ValueError(f"task {self.name!r} has implied labels that it does not have: {foreign}")
+        return faults + self._wrong_numbers()
+
+    def _wrong_numbers(self) -> list[str]:
+        faults = []
         if self.levels and not (
-            len(self.levels) == 3 and self.levels[0] < self.levels[1] and self.levels[2] >= 2
+            len(self.levels) == 3
+            and -math.inf < self.levels[0] < self.levels[1] < math.inf
+            and 2 <= self.levels[2] <= MOST_LEVELS
+            and self.levels[2] == int(self.levels[2])
         ):
-            raise ValueError(
-                f"task {self.name!r} has levels {self.levels}: give the lowest, the highest and their number"
+            faults.append(
+                f"it has levels {list(self.levels)}: give the lowest, the highest and their number, a whole "
+                f"one from 2 to {MOST_LEVELS}"
             )
-        if not self.spread > 0 or self.label_step < 0 or self.label_noise < 0:
-            raise ValueError(
-                f"task {self.name!r} has spread {self.spread}, label_step {self.label_step} and label_noise "
-                f"{self.label_noise}: the first must be above 0, the others not below"
-            )
+        if not self.limits[0] < self.limits[1]:
+            faults.append(f"limits are {list(self.limits)}: give the lower and then the higher one")
+        if not -math.inf < self.center < math.inf:
+            faults.append(f"center is {self.center}: give a finite number")
+        if not 0 < self.spread < math.inf:
+            faults.append(f"spread is {self.spread}: give a finite number above 0")
+        faults += [
+            f"{field} is {value}: give a finite number that is not below 0"
+            for field, value in (("label_step", self.label_step), ("label_noise", self.label_noise))
+            if not 0 <= value < math.inf
+        ]
+        return faults
 
     def mirrored_order(self) -> list[int]:
         """For each label, the index of the label that it becomes in a mirrored picture."""
@@ -136,14 +178,36 @@ class Task:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], *, name: str, labels: tuple[str, ...]) -> Self:
-        """A task as a checkpoint keeps it; ValueError for unknown and for missing fields."""
+        """A task as a checkpoint keeps it; InvalidTask for all that is wrong with its fields."""
         known = {field.name for field in dataclasses.fields(cls)}
+        faults = []
         if unknown := sorted(fields.keys() - known):
-            raise ValueError(f"task {name!r} has unknown fields: {', '.join(unknown)}")
+            faults.append(f"it has unknown fields: {', '.join(unknown)}")
+        wrong = wrong_types(fields)
+        faults += wrong.values()
+        kept = {key: _tuples(value) for key, value in fields.items() if key in known - wrong.keys()}
         try:
-            return cls(name=name, labels=labels, **{key: _tuples(value) for key, value in fields.items()})
+            task = cls(name=name, labels=labels, **kept)
+        except InvalidTask as error:
+            faults += error.faults
         except TypeError as error:
-            raise ValueError(f"task {name!r} is incomplete or of wrong types ({error})") from None
+            faults = faults or [f"it is incomplete ({error})"]
+        if faults:
+            raise InvalidTask(name, faults)
+        return task
+
+
+def wrong_types(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of a task whose values, as TOML or JSON have them, are of another type, with a sentence."""
+    return {
+        field.name: f"{field.name} is {fields[field.name]!r}: write {words(field.type)}"
+        for field in dataclasses.fields(Task)
+        if field.name in fields and not fits(field.type, fields[field.name])
+    }
+
+
+def _twice(labels: Iterable[str]) -> list[str]:
+    return [label for label, count in Counter(labels).items() if count > 1]
 
 
 def _tuples(value: Any) -> Any:

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from build.onnx_interface import PIXELS
+from build.serving import tensors
+from build.serving.pbtxt import Tensor
+from training.data.own import columns
 from training.data.prepared.face_set import FaceSet, adopt_tasks_of
 from training.data.prepared.shard import Face
 from training.data.prepared.writer import margin_of, write_set
 from training.models import CONFIGS, load_checkpoint, save_checkpoint
-from training.task_files import adopt, adopt_file, read_tasks
+from training.task_files import RESERVED, adopt, adopt_file, read_tasks
 from training.tasks import BUILT_IN, CATALOGUE
 from training.train import extend
 from training.train.random_initialisation import random_checkpoint
@@ -81,7 +85,13 @@ def test_the_catalogue_s_own_tasks_could_be_written_so(tmp_path: Path) -> None:
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nloss='wing'", "loss is 'wing': choose from cross"),
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nmetric='f2'", "metric is 'f2': choose from top1"),
         ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=[['a','c']]", "does not have: ['c']"),
-        ("[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=3", "glasses"),
+        (
+            "[glasses]\nkind='classes'\nlabels=['a','b']\nmirror=3",
+            "mirror is 3: write a list of pairs",
+        ),
+        ("[glasses]\nkind=['classes']\nlabels=['a','b']", "kind is ['classes']: choose from"),
+        ("[split]\nkind='classes'\nlabels=['a','b']", "give the task another name"),
+        ("[age_error]\nkind='classes'\nlabels=['a','b']", "give the task another name"),
         ("[w]\nkind='value'\nlabels=['a']\nunit='a'\nmirror=[['a','a']]", "of the kind value has no sides"),
         ("[weight]\nkind='value'\nlabels=['kg']", 'has a unit: write unit = "..."'),
         ("[weight]\nkind='value'\nlabels=['kg','lb']\nunit='kg'", "of the kind value has 1"),
@@ -95,12 +105,106 @@ def test_a_file_s_fault_is_named(text: str, complaint: str, tmp_path: Path) -> N
     assert CATALOGUE.keys() == BUILT_IN
 
 
+@pytest.mark.parametrize(
+    ("field", "complaint"),
+    [
+        ("sensitive = 'no'", "sensitive is 'no': write true or false"),
+        ("exact_pixels = 'false'", "exact_pixels is 'false': write true or false"),
+        ("center = '70'", "center is '70': write a number"),
+        ("center = nan", "center is nan: write a number"),
+        ("center = true", "center is True: write a number"),
+        ("spread = inf", "spread is inf: give a finite number above 0"),
+        ("label_noise = nan", "label_noise is nan: write a number"),
+        ("limits = [1]", "limits is [1]: write a pair of numbers"),
+        ("limits = ['a', 'b']", "write a pair of numbers"),
+        ("limits = [9, 1]", "limits are [9, 1]: give the lower"),
+        ("levels = [0.5, 10, 3.5]", "a whole one from 2 to"),
+        ("levels = [0, 10, 1e12]", "a whole one from 2 to"),
+        ("levels = [0, inf, 3]", "a whole one from 2 to"),
+        ("mirror = [['l']]", "write a list of pairs of texts"),
+        ("mirror = ['l', 'r']", "mirror is ['l', 'r']: write a list of pairs of texts"),
+        ("mirror = [['l', 'r'], ['r', 'c']]", "mirror names 'r' twice"),
+        ("unit = 5", "unit is 5: write a text"),
+        ("unit = ' '", "unit is empty"),
+        ("more_metrics = 'mean_f1'", "write a list of texts"),
+        ("more_metrics = ['nosuch']", "more_metrics has 'nosuch': choose from mean_accuracy"),
+        ("frontal_by = 'nosuch'", "frontal_by names the task 'nosuch', which neither"),
+        ("derived_from = ['nosuch', '']", "derived_from names the task 'nosuch', which neither"),
+        ("derived_from = ['attributes', 'Male']", "its labels don't follow from these"),
+        ("error_reference = ['l']", "error_reference is ['l']: write a pair of texts"),
+        ("error_reference = ['l', 'l']", "error_reference names 'l' twice"),
+        ("aligned_labels = {l = 'a'}", "write a table of whole numbers"),
+        (
+            "aligned_labels = {l = 999, r = 0, c = -1}\naligned_to = 'landmarks'",
+            "aligned_labels has {'l': 999, 'c': -1}: landmarks has points 0 to 67",
+        ),
+        (
+            "aligned_labels = {l = 0, r = 1, c = 2}\naligned_to = 'age'",
+            "aligned_to is age, whose kind is value: name a task of points",
+        ),
+    ],
+)
+def test_a_field_s_value_is_of_its_type_and_means_something(
+    field: str, complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)) as raised:
+        read_tasks(_file(tmp_path, f"[look]\nkind = 'multilabel'\nlabels = ['l', 'r', 'c']\n{field}"))
+    assert len(str(raised.value).splitlines()) == 2, "one fault is told once"
+
+
+def test_a_file_s_tasks_may_name_each_other_and_the_catalogue_s(tmp_path: Path) -> None:
+    text = """
+[seen]
+kind = "multilabel"
+labels = ["a", "b"]
+aligned_labels = {b = 1, a = 0}
+aligned_to = "corners"
+frontal_by = "head_pose"
+
+[corners]
+kind = "points"
+labels = ["a", "b"]
+unit = "pixels"
+
+[weight]
+kind = "value"
+labels = ["kg"]
+unit = "kg"
+limits = [0, inf]
+levels = [0, 10, 11]
+
+[weight_group]
+kind = "classes"
+labels = ["0-4", "5+"]
+derived_from = ["weight", ""]
+
+[man]
+kind = "classes"
+labels = ["yes", "no"]
+derived_from = ["attributes", "Male"]
+"""
+    path = tmp_path / "tasks.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())  # as some editors of Windows begin a file
+    assert [task.name for task in read_tasks(path)] == ["seen", "corners", "weight", "weight_group", "man"]
+
+
+def test_the_names_of_columns_and_tensors_are_no_tasks() -> None:
+    used = {*columns._PLAIN, PIXELS, *(t.name for t in vars(tensors).values() if isinstance(t, Tensor))}
+    for several in vars(tensors).values():
+        if isinstance(several, tuple):
+            used |= {tensor.name for tensor in several if isinstance(tensor, Tensor)}
+    assert used - BUILT_IN <= RESERVED
+
+
 def test_all_faults_are_named_at_once_and_nothing_is_added(tmp_path: Path) -> None:
-    text = GLASSES + "[hat]\nkind='classes'\nlabels=['a']\nlos='x'\n[beard]\nkind='clases'\nlabels=[1]"
+    text = (
+        GLASSES + "[hat]\nkind='classes'\nlabels=['a']\nlos='x'\ncenter=nan\nspread=0\n"
+        "[beard]\nkind='clases'\nlabels=[1]"
+    )
     with pytest.raises(ValueError, match="can't be used") as raised:
         adopt_file(_file(tmp_path, text))
     lines = str(raised.value).splitlines()[1:]
-    assert [line.split("]")[0].strip(" [") for line in lines] == ["hat", "hat", "beard", "beard"]
+    assert [line.split("]")[0].strip(" [") for line in lines] == ["hat"] * 4 + ["beard"] * 2
     assert "glasses" not in CATALOGUE
 
 

@@ -270,7 +270,8 @@ def _covered(task: Task, values: Rows, motion: Motion, points: Rows | None) -> R
         return values
     values = values.copy()
     low, high = motion.covered[:, :2], motion.covered[:, 2:]
-    for label, place in enumerate(task.aligned_labels.values()):
+    for label, name in enumerate(task.labels):
+        place = task.aligned_labels[name]
         if place is None or points is None:
             values[patched, label] = np.nan
             continue

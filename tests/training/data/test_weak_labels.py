@@ -75,7 +75,7 @@ def test_one_of_several_classes_costs_minus_the_logarithm_of_all_of_them() -> No
 
 
 def test_a_task_refuses_implied_labels_that_it_does_not_have_and_a_kind_that_has_none() -> None:
-    with pytest.raises(ValueError, match="implied labels that it does not have"):
+    with pytest.raises(ValueError, match="implied_by refers to labels that it does not have"):
         dataclasses.replace(
             EXPRESSION, implied_by=(Implication(task="attributes", label="Smiling", labels=("joy",)),)
         )
