@@ -76,6 +76,8 @@ class Classes(Kind):
         return probabilities
 
     def from_cell(self, task: Task, cell: Any) -> Any:
+        if isinstance(cell, Mapping):
+            return cell
         text = str(cell)
         found = [label for label in task.labels if label == text] or [
             label for label in task.labels if label.lower() == text.lower()

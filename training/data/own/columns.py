@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ SPLIT_WORDS = {split: split for split in SPLITS} | {
     "dev": "validation",
     "training": "train",
 }
+_FARTHEST = 1e6  # pixels: no picture is that large
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -56,8 +58,11 @@ class Columns:
         return tuple(task for task in CATALOGUE if task in self.whole or task in self.parts)
 
 
-def understood(names: Sequence[str], *, origin: str) -> Columns:
-    """What columns of these names mean. LayoutError without a picture's column or any label's."""
+def understood(names: Sequence[str], *, origin: str, hint: str = "") -> Columns:
+    """What columns of these names mean. LayoutError without a picture's column or any label's.
+
+    `hint` says what is lacking where none is a label's.
+    """
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise LayoutError(f"{origin} has two columns called {twice[0]!r}: give each its own name")
     plain = tuple(name for name in names if name in _PLAIN)
@@ -87,12 +92,26 @@ def understood(names: Sequence[str], *, origin: str) -> Columns:
         raise LayoutError(
             f"{origin} has {both[0]!r} whole and in parts ({parts[both[0]][0]}): keep one of the two"
         )
+    if not whole and not parts and hint:
+        raise LayoutError(f"{origin} has no label that is read: {hint}")
     if not whole and not parts:
         raise LayoutError(
             f"no column of {origin} is a task or TASK.LABEL (it has {', '.join(map(repr, names))}): "
             f"tasks are {', '.join(CATALOGUE)}, or yours, in a file given with --tasks"
         )
     return Columns(plain=plain, whole=tuple(whole), parts=parts, unused=unused)
+
+
+def numbers_of(names: Sequence[str]) -> dict[str, int]:
+    """The columns that have nothing but numbers, and how many a cell has at least."""
+    counts = {BOX: 4, FIVE: 10} | dict.fromkeys(CORNERS, 1)
+    for name in names:
+        task, _, part = name.partition(".")
+        if task in CATALOGUE and (
+            part or not (kind_of(CATALOGUE[task]).exclusive or kind_of(CATALOGUE[task]).needs_places)
+        ):
+            counts[name] = 1
+    return {name: counts[name] for name in names if name in counts}
 
 
 def _check_part(task: Task, rest: str, *, column: str, origin: str) -> None:
@@ -118,7 +137,7 @@ class RowReader:
 
     def sample(self, row: Mapping[str, Any], *, number: int) -> Sample | BadSample:
         """A row's sample; a BadSample says what is wrong with the row."""
-        key = str(row.get(PATH) or f"row {number}")
+        key = _text(row.get(PATH)) or f"row {number}"
         try:
             picture, key = self._picture(row, key=key)
             box = _box(row)
@@ -137,8 +156,13 @@ class RowReader:
             if mask is not None:
                 sample = dataclasses.replace(sample, mask_task=mask[0], mask=mask[1])
             return sample
+        except OverflowError:
+            reason = "one of its numbers is too large"
+        except (TypeError, RecursionError) as error:
+            reason = f"one of its cells has a form that nobody knows ({error})"
         except ValueError as error:
-            return BadSample(key=key, reason=f"row {number}: {error}")
+            reason = str(error)
+        return _bad(key, reason, number=number)
 
     def _picture(self, row: Mapping[str, Any], *, key: str) -> tuple[Any, str]:
         content = row.get(BYTES)
@@ -153,6 +177,10 @@ class RowReader:
         path = self.root / name
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise ValueError(f"{name} leads out of {self.root}")
+        try:
+            path.exists()
+        except OSError as error:
+            raise ValueError(f"its file {shortened(name)} can't be looked for ({error.strerror})") from None
         return path
 
     def _split(self, row: Mapping[str, Any], *, key: str) -> str:
@@ -196,18 +224,19 @@ def source_of_rows(
     origin: str,
     root: Path,
     split: str | None,
+    hint: str = "",
 ) -> OwnSource:
     """A source whose faces are rows with these columns; a row that is a text says what is wrong with it.
 
-    LayoutError as `understood`. `split` is that of rows that state none.
+    LayoutError and `hint` as `understood`. `split` is that of rows that state none.
     """
-    columns = understood(names, origin=origin)
+    columns = understood(names, origin=origin, hint=hint)
     reader = RowReader(columns=columns, root=root, default_split=split)
 
     def read() -> Iterator[Sample | BadSample]:
         for number, row in enumerate(rows(), 1):
             if isinstance(row, str):
-                yield BadSample(key=f"row {number}", reason=f"row {number}: {row}")
+                yield _bad(f"row {number}", row, number=number)
             else:
                 yield reader.sample(row, number=number)
 
@@ -218,6 +247,16 @@ def source_of_rows(
     return OwnSource(
         form=form, tasks=columns.tasks, read=read, columns={name: meaning[name] for name in names}
     )
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text of a table for a message: of one that is long its begin alone, and only what can be printed."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _bad(key: str, reason: str, *, number: int) -> BadSample:
+    return BadSample(key=shortened(key), reason=f"row {number}: {shortened(reason, 400)}")
 
 
 def drawn_split(name: str) -> str:
@@ -232,10 +271,19 @@ def _written(task: Task, cell: Any) -> Any:
         if text[:1] in "[{":
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ValueError(f"{task.name} is {text[:40]!r}, which is no JSON") from None
         cell = text
-    return kind_of(task).from_cell(task, cell)
+    kind = kind_of(task)
+    if not kind.has_probabilities and _has_bool(cell):
+        raise ValueError(f"{task.name} is {cell!r}, which is no number")
+    if isinstance(cell, Decimal) and not kind.exclusive:
+        cell = float(cell)
+    return kind.from_cell(task, cell)
+
+
+def _has_bool(cell: Any) -> bool:
+    return isinstance(cell, bool) or (isinstance(cell, list) and any(map(_has_bool, cell)))
 
 
 def _from_parts(task: Task, cells: Mapping[str, Any]) -> Any:
@@ -246,7 +294,7 @@ def _from_parts(task: Task, cells: Mapping[str, Any]) -> Any:
     numbers: dict[str, float] = {}
     for part, cell in cells.items():
         label, _, axis = part.rpartition(".")
-        value = _number(f"{task.name}.{part}", cell)
+        value = _number(f"{task.name}.{part}", cell, words=kind_of(task).has_probabilities)
         if part in task.labels:
             numbers[part] = value
         else:
@@ -266,11 +314,13 @@ def _box(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     values = (
         _numbers(row[BOX], count=4, name=BOX)
         if not _is_empty(row.get(BOX))
-        else [_number(name, corner) for name, corner in zip(CORNERS, corners, strict=True)]
+        else [_pixel(name, corner) for name, corner in zip(CORNERS, corners, strict=True)]
     )
     x0, y0, x1, y1 = values
     if not (x0 < x1 and y0 < y1):
         raise ValueError(f"its box {values} is empty: write x0, y0, x1, y1 with x0 < x1 and y0 < y1")
+    if x1 <= 0 or y1 <= 0:
+        raise ValueError(f"its box {values} lies outside of the picture: write its pixels, from 0 on")
     return x0, y0, x1, y1
 
 
@@ -295,16 +345,26 @@ def _numbers(cell: Any, *, count: int, name: str) -> list[float]:
     values = np.asarray(cell, dtype=object).reshape(-1).tolist()
     if len(values) != count:
         raise ValueError(f"its {name} has {len(values)} numbers, not {count}")
-    return [_number(name, value) for value in values]
+    return [_pixel(name, value) for value in values]
 
 
-def _number(name: str, cell: Any) -> float:
+def _pixel(name: str, cell: Any) -> float:
+    value = _number(name, cell)
+    if abs(value) > _FARTHEST:
+        raise ValueError(f"{name} is {value:g}, which lies in no picture")
+    return value
+
+
+def _number(name: str, cell: Any, *, words: bool = False) -> float:
+    """A cell's number; with `words` also that of "yes", "true" and a boolean."""
     word = cell.strip().lower() if isinstance(cell, str) else cell
-    if word in _TRUE or word is True:
+    if words and (word in _TRUE or word is True):
         return 1.0
-    if word in _FALSE or word is False:
+    if words and (word in _FALSE or word is False):
         return 0.0
     try:
+        if isinstance(word, bool):
+            raise TypeError
         value = float(word)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {cell!r}, which is no number") from None
@@ -315,13 +375,15 @@ def _number(name: str, cell: Any) -> float:
 
 def _decoded(content: Any) -> bytes:
     """A picture's file of a binary cell, or of base64."""
+    if isinstance(content, Mapping):  # as Hugging Face's data sets have pictures
+        content = content.get("bytes")
     if isinstance(content, str):
         try:
-            return base64.b64decode(content, validate=True)
+            return base64.b64decode("".join(content.split()), validate=True)
         except binascii.Error:
             raise ValueError(f"its {BYTES} are no base64") from None
-    if isinstance(content, Mapping):  # as Hugging Face's data sets have pictures
-        content = content.get("bytes") or b""
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise ValueError(f"its {BYTES} are {shortened(repr(content))}: write a picture's file in base64")
     return bytes(content)
 
 

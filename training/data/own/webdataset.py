@@ -5,12 +5,17 @@ The JSON object is read as a table's row (training.data.own.columns); a class is
 `Settings.task` names, by its name or its number.
 """
 
+import bz2
 import contextlib
+import gzip
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from tarfile import EOFHeaderError  # type: ignore[attr-defined]  # typeshed lacks it
+from typing import IO, Any, Self, cast
 
 from training.data.addresses import Address, files_of, streamed
 from training.data.own.columns import BYTES, PATH, source_of_rows
@@ -20,6 +25,8 @@ from training.data.reader_tools.source_files import PICTURE_SUFFIXES
 from training.tasks import CATALOGUE
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a member
+_CLASS = "cls"
+_COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 
 
 def open_webdataset(place: Path | Address, settings: Settings) -> OwnSource:
@@ -31,9 +38,11 @@ def open_webdataset(place: Path | Address, settings: Settings) -> OwnSource:
     if isinstance(place, Address):
         tars = files_of(place, suffix=".tar")
     else:
-        tars = sorted(place.glob("*.tar")) if place.is_dir() else [place]
+        there = [path for path in place.glob("*.tar") if not path.name.startswith(".")]
+        tars = sorted(there) if place.is_dir() else [place]
     rows = _rows(tars, settings, pictures=False)
     names = dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)
+    classes = "its .cls files are classes: say with --task of which task"
     return source_of_rows(
         "webdataset",
         lambda: _rows(tars, settings),
@@ -41,6 +50,7 @@ def open_webdataset(place: Path | Address, settings: Settings) -> OwnSource:
         origin=str(place),
         root=Path(str(place)),
         split=settings.split,
+        hint=classes if _CLASS in names and settings.task is None else "",
     )
 
 
@@ -51,18 +61,55 @@ def _rows(
         try:
             with _opened(path) as tar:
                 yield from _samples(tar, path.name, settings, pictures=pictures)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise LayoutError(f"{path} is no whole tar ({error}): fetch it again") from None
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise LayoutError(f"{path} is no whole tar ({words[0]}): fetch it again") from None
+
+
+class _Member(tarfile.TarInfo):
+    """A header; tarfile alone takes a damaged one, or a file that just stops, as a tar's end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except EOFHeaderError:  # the block of zeros that ends a tar
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from None
 
 
 @contextlib.contextmanager
-def _opened(path: Path | Address) -> Iterator[tarfile.TarFile]:
-    if isinstance(path, Path):
-        with tarfile.open(path) as tar:
+def _opened(place: Path | Address) -> Iterator[tarfile.TarFile]:
+    """A tar, compressed or not. Once its members were read, what is left, with a checksum, is read too."""
+    with place.open("rb") if isinstance(place, Path) else streamed(place) as file:
+        begin = file.read(6)
+        compressed = next((opened for magic, opened in _COMPRESSED if begin.startswith(magic)), None)
+        if isinstance(place, Path):
+            file.seek(0)
+        else:
+            file = cast("IO[bytes]", _Again(begin, file))
+        stream = file if compressed is None else cast("IO[bytes]", compressed(file))
+        # A local tar that is not compressed is read by leaps: without the pictures that nobody wants.
+        by_leaps = isinstance(place, Path) and compressed is None
+        with tarfile.open(fileobj=stream, mode="r:" if by_leaps else "r|", tarinfo=_Member) as tar:
             yield tar
-    else:
-        with streamed(path) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
-            yield tar
+        while compressed is not None and stream.read(1 << 20):
+            pass
+
+
+class _Again:
+    """A stream whose first bytes, which were read already, come again."""
+
+    def __init__(self, begin: bytes, rest: IO[bytes]) -> None:
+        self._begin, self._rest = begin, rest
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._begin:
+            return self._rest.read(size)
+        first = self._begin if size < 0 else self._begin[:size]
+        self._begin = self._begin[len(first) :]
+        return first + self._rest.read() if size < 0 else first
 
 
 def _samples(
@@ -74,6 +121,8 @@ def _samples(
         if not member.isfile() or member.size > _MOST_BYTES:
             continue
         folder, _, file_name = member.name.rpartition("/")
+        if file_name.startswith("._"):  # macOS's, beside each file
+            continue
         stem, _, suffix = file_name.partition(".")
         if (found := f"{folder}/{stem}") != key:
             if members:
@@ -90,14 +139,17 @@ def _row(key: str, members: Mapping[str, bytes], settings: Settings) -> dict[str
     picture = next((members[s[1:]] for s in PICTURE_SUFFIXES if s[1:] in members), None)
     if picture is None:
         return f"{key} has no picture: it has {', '.join(members)}"
-    row: dict[str, Any] = {}
+    row: Any = {}
     if "json" in members:
         try:
-            row = dict(json.loads(members["json"]))
-        except (ValueError, TypeError):
+            row = json.loads(members["json"])
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
             return f"{key}.json is no JSON object"
-    if "cls" in members and settings.task is not None:
-        word = members["cls"].decode("utf-8", "replace").strip()
+    if _CLASS in members:
+        word = members[_CLASS].decode("utf-8", "replace").strip()
         labels = CATALOGUE[settings.task].labels if settings.task in CATALOGUE else ()
-        row[settings.task] = labels[int(word)] if word.isdecimal() and int(word) < len(labels) else word
+        by_number = {str(i): label for i, label in enumerate(labels)}
+        row[settings.task or _CLASS] = by_number.get(word, word)
     return {**row, PATH: key, BYTES: picture}

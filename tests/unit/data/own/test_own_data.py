@@ -1,9 +1,16 @@
 """Data of one's own: what is understood of tables, folders, COCO files and tars, and what is refused."""
 
 import base64
+import bz2
+import csv
+import decimal
+import gzip
 import io
 import json
+import lzma
+import re
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.helpers.own_tables import written
+from training.data.addresses import Address
 from training.data.own.opening import open_source
 from training.data.own.source import Settings
 from training.data.reader import LayoutError
@@ -31,7 +39,7 @@ FIRST, SECOND = CLASSES.labels[:2]
 pytestmark = pytest.mark.usefixtures("catalogue_restored")
 
 
-def samples(source: Path, **settings: Any) -> list[Sample | BadSample]:
+def samples(source: Path | Address, **settings: Any) -> list[Sample | BadSample]:
     return list(open_source(source, Settings(**settings)).read())
 
 
@@ -157,6 +165,10 @@ def test_without_a_split_a_person_s_faces_stay_together_and_about_a_seventh_is_f
         ({"path": "a.jpg", VALUE.name: 3, "box": "9 9 3 3"}, "is empty"),
         ({"path": "a.jpg", VALUE.name: 3, "five_points": "1 2"}, "2 numbers, not 10"),
         ({"bytes": "%%%", VALUE.name: 3}, "no base64"),
+        ({"path": "a" * 5000 + ".jpg", VALUE.name: 3}, "can't be looked for (File name too long)"),
+        ({"path": "a.jpg", VALUE.name: 3, "box": "1 2 1e300 4"}, "lies in no picture"),
+        ({"path": "a.jpg", VALUE.name: 3, "box": "-1000 -1000 -900 -900"}, "outside of the picture"),
+        ({"path": "a.jpg", VALUE.name: 3, "x0": "yes", "y0": 0, "x1": 5, "y1": 5}, "which is no number"),
     ],
 )
 def test_a_bad_row_is_told_and_left_out(row: dict[str, Any], complaint: str, pictures: Path) -> None:
@@ -166,6 +178,74 @@ def test_a_bad_row_is_told_and_left_out(row: dict[str, Any], complaint: str, pic
     assert bad.reason.startswith("row 1: ")
     assert complaint in bad.reason
     assert isinstance(fine, Sample)
+    assert len(bad.key) + len(bad.reason) < 800
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ({"bytes": 10**10, VALUE.name: 3}, "its bytes are 10000000000"),
+        ({"bytes": 2.5, VALUE.name: 3}, "its bytes are 2.5"),
+        ({"bytes": ["a"], VALUE.name: 3}, "write a picture's file in base64"),
+        ({"bytes": {"bytes": 5}, VALUE.name: 3}, "its bytes are 5"),
+        ({"path": "a.jpg", VALUE.name: 10**400}, "too large"),
+        ({"path": "a.jpg", VALUE.name: True}, "is True, which is no number"),
+        ({"path": "a.jpg", VALUE.name: [True, 30]}, "which is no number"),
+        ({"path": "a.jpg", CLASSES.name: {FIRST: [1]}}, f"no label of the kind {CLASSES.kind}"),
+        ("[" * 100_000, "it is no JSON"),
+    ],
+)
+def test_a_line_of_json_with_what_no_cell_can_be_is_a_bad_row(
+    line: Any, complaint: str, tmp_path: Path
+) -> None:
+    lines = [
+        line if isinstance(line, str) else json.dumps(line),
+        json.dumps({"path": "b.jpg", VALUE.name: 4}),
+    ]
+    (tmp_path / "faces.jsonl").write_text("\n".join(lines))
+    bad, fine = samples(tmp_path / "faces.jsonl")
+    assert isinstance(bad, BadSample), bad
+    assert complaint in bad.reason
+    assert isinstance(fine, Sample)
+
+
+def test_json_has_labels_and_pictures_as_they_are(tmp_path: Path, portrait: bytes) -> None:
+    # Pictures as Hugging Face's data sets have them, with line breaks in base64.
+    content = {"bytes": base64.encodebytes(portrait).decode(), "path": None}
+    row = {"bytes": content, CLASSES.name: {FIRST: 0.4, SECOND: 0.6}}
+    (tmp_path / "faces.jsonl").write_text(json.dumps(row))
+    sample = only(tmp_path / "faces.jsonl")
+    assert decoded(sample).shape == (200, 210, 3)
+    assert sample.labels == {CLASSES.name: {FIRST: 0.4, SECOND: 0.6}}
+
+
+def test_a_picture_in_a_csv_may_be_long_and_other_tables_keep_their_limit(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    content = base64.b64encode(bytes(limit)).decode()
+    assert only(written(tmp_path, [{"bytes": content, VALUE.name: 30}])).labels == {VALUE.name: [30, 30]}
+    assert csv.field_size_limit() == limit
+
+
+def test_in_a_table_with_semicolons_commas_are_decimal_points_of_numbers_alone(tmp_path: Path) -> None:
+    names = ["path", "person", VALUE.name, f"{CLASSES.name}.{FIRST}", "box", "five_points"]
+    cells = ["a,1.jpg", "1,5", "20,5 - 29,5", "0,25", "1,5 2 30,5 40", "1,2,3,4,5,6,7,8,9,0"]
+    (tmp_path / "faces.csv").write_text(f"{';'.join(names)}\n{';'.join(cells)}\n")
+    sample = only(tmp_path / "faces.csv")
+    assert (sample.person, sample.picture) == ("1,5", tmp_path / "a,1.jpg")
+    assert sample.labels == {VALUE.name: [20.5, 29.5], CLASSES.name: {FIRST: 1}}
+    assert list(sample.box or ()) == [1.5, 2, 30.5, 40]
+    assert sample.landmarks is not None
+    assert sample.landmarks[0].tolist() == [1, 2]
+
+
+def test_a_parquet_file_has_decimals_and_damage_in_it_is_told_with_its_name(tmp_path: Path) -> None:
+    file = written(tmp_path, [{"path": "a.jpg", VALUE.name: decimal.Decimal("20.5")}], name="faces.parquet")
+    assert only(file).labels == {VALUE.name: [20.5, 20.5]}
+    content = bytearray(file.read_bytes())
+    content[4:24] = b"\xff" * 20  # the header of the first page
+    file.write_bytes(content)
+    with pytest.raises(LayoutError, match=r"faces\.parquet is no whole Parquet file \([^\n]*\): write"):
+        samples(file)
 
 
 def test_a_row_of_other_length_is_told(pictures: Path) -> None:
@@ -243,10 +323,32 @@ def test_folders_of_splits_lie_around_those_of_classes(tmp_path: Path, portrait:
     }
 
 
+def test_what_folders_have_and_is_not_read_is_told(tmp_path: Path, portrait: bytes) -> None:
+    folder = _in_folders(
+        tmp_path / "shop", portrait, ["glasses/.cache", "__MACOSX/glasses", "glasses", "none"]
+    )
+    (folder / "sunglasses").mkdir()
+    (folder / "hat").mkdir()
+    for name in ("hat/a.bmp", "hat/b.gif", "none/a.heic", "none/notes.txt", "none/._a.jpg", "loose.jpg"):
+        (folder / name).write_bytes(portrait)
+    (tmp_path / "other.jpg").write_bytes(portrait)
+    (folder / "none" / "link.jpg").symlink_to(tmp_path / "other.jpg")
+    found = samples(folder, task="eyewear")
+    assert [s.key for s in found if isinstance(s, Sample)] == ["glasses/a.jpg", "none/a.jpg"]
+    assert {s.key: s.reason.partition(": ")[0] for s in found if isinstance(s, BadSample)} == {
+        ".": "1 pictures lie in no folder of a class",
+        "hat": "it has no picture that is read (1 .bmp, 1 .gif)",
+        "none": "1 of its files are not read (1 .heic)",
+        "sunglasses": "it has no picture that is read (it is empty)",
+        "none/link.jpg": f"it leads out of {folder}",
+    }
+
+
 @pytest.mark.parametrize(
     ("places", "task", "complaint"),
     [
         ([], "eyewear", "no folders with pictures"),
+        (["none", "train/none"], "eyewear", "a folder train, as a split is called, beside the class none"),
         (["one", "two"], None, "say with --task"),
         (["one", "two"], VALUE.name, "use a table"),
         (["one", FIRST], CLASSES.name, "the folder one of .*: it is one of"),
@@ -289,6 +391,45 @@ def test_coco_s_boxes_categories_and_attributes_are_read(pictures: Path) -> None
     assert isinstance(wide, BadSample)
 
 
+FACE = {"image_id": 7, "category_id": 1, "attributes": {VALUE.name: 31}}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"images": [{"file_name": "a.jpg"}]}, "number 1 of its images is .*: write an object with an id"),
+        ({"images": ["a.jpg"]}, "number 1 of its images"),
+        ({"images": [{"id": 7}, {"id": 7}]}, "two images with the id 7"),
+        ({"categories": ["face"]}, "number 1 of its categories"),
+        ({"categories": {"1": "face"}}, "number 1 of its categories"),
+        ({"categories": [{"name": "face"}]}, "number 1 of its categories"),
+        ({"categories": [{"id": 1, "keypoints": 5}]}, "keypoints of its categories are 5"),
+        ({"annotations": []}, "has no annotation"),
+        ({"annotations": [{"image_id": 7, "category_id": 1}]}, f"categories are {FIRST}: say with --task"),
+        ({"annotations": [FACE, FACE | {"image_id": [7]}]}, "its image_id is none of the images"),
+        ({"annotations": [FACE, FACE | {"category_id": [1]}]}, "its category_id is none"),
+        ({"annotations": [FACE, FACE | {"attributes": [1]}]}, r"its attributes are \[1\], and no object"),
+        ({"annotations": [FACE, FACE | {"keypoints": 5}]}, "its keypoints are no list of three numbers"),
+        ({"annotations": [FACE, FACE | {"bbox": [1, 2, 3, 10**400]}]}, "its bbox is"),
+        ({"annotations": [FACE, 5]}, "it is 5, and no object"),
+    ],
+)
+def test_what_is_not_written_as_coco_s_is_told(change: Any, complaint: str, pictures: Path) -> None:
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": FIRST, "keypoints": list(POINTS.labels[:2])}],
+        "annotations": [FACE],
+    } | change
+    (pictures / "faces.json").write_text(json.dumps(content))
+    try:
+        _, bad = samples(pictures / "faces.json")
+    except LayoutError as error:
+        assert re.search(complaint, str(error))  # noqa: PT017 - the whole file, or one row of it
+    else:
+        assert isinstance(bad, BadSample)
+        assert re.search(complaint, bad.reason)
+
+
 def _tar(path: Path, members: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w") as tar:
         for name, content in members.items():
@@ -316,6 +457,32 @@ def test_tars_have_pictures_beside_json_or_a_class(tmp_path: Path, portrait: byt
     assert isinstance(two, Sample)
     assert two.labels == {CLASSES.name: SECOND}
     assert isinstance(none, BadSample)
-    (tmp_path / "0.tar").write_bytes((tmp_path / "0.tar").read_bytes()[:700])
-    with pytest.raises(LayoutError, match=r"0\.tar is no whole tar"):
-        samples(tmp_path, task=CLASSES.name)
+
+
+def test_classes_in_tars_want_the_name_of_their_task(tmp_path: Path, portrait: bytes) -> None:
+    _tar(tmp_path / "0.tar", {"1.jpg": portrait, "1.cls": b"1"})
+    with pytest.raises(LayoutError, match=r"its \.cls files are classes: say with --task"):
+        samples(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["here", "streamed"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_a_tar_that_was_cut_anywhere_or_changed_under_its_checksum_is_told(
+    packed: Callable[[bytes], bytes], where: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "0.tar"
+    source = file if where == "here" else Address(f"file://{file}")
+    content = json.dumps({VALUE.name: 30}).encode()
+    members = {f"{i}.{suffix}": content for i in range(4) for suffix in ("jpg", "json")}
+    whole = packed(_tar(file, members).read_bytes()[: 512 * 17])  # with one of the two blocks that end it
+    file.write_bytes(whole)
+    assert len(samples(source)) == 4
+    step = 256 if packed is bytes else max(1, len(whole) // 12)
+    for size in range(0, len(whole), step):
+        file.write_bytes(whole[:size])
+        with pytest.raises(LayoutError, match=r"^[^\n]*0\.tar is no whole tar \([^\n]*\): fetch it again$"):
+            samples(source)
+    changed = 1024 + 100 if packed is bytes else len(whole) - 6  # in a header, or in what is told at the end
+    file.write_bytes(whole[:changed] + bytes([whole[changed] ^ 1]) + whole[changed + 1 :])
+    with pytest.raises(LayoutError, match="is no whole tar"):
+        samples(source)
