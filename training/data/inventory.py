@@ -31,7 +31,7 @@ class Inventory:
     first_missing: Path | None
     repeated_hashes: Collection[int]  # hashes of keys that may occur twice
     digest: str  # of all keys, splits and labels: identifies the set's content
-    sizes: str  # a digest of the sizes of all files of pictures and masks: tells those that were replaced
+    sizes: str  # a digest of the sizes of all files of pictures and masks: tells that some were replaced
 
     @property
     def pictures(self) -> int:
@@ -48,6 +48,7 @@ def take_inventory(reader: Reader, source: Path | Address) -> Inventory:
     entries = malformed = missing = 0
     first_missing: Path | None = None
     first_malformed = ""
+    is_packed = False  # pictures lie in the source's own files
     for entry in reader.read(_path(source)):
         entries += 1
         hashes.append(hash(entry.key))
@@ -57,12 +58,16 @@ def take_inventory(reader: Reader, source: Path | Address) -> Inventory:
             digest.update(repr(entry.key).encode())
             continue
         digest.update(repr((entry.key, entry.split, entry.person, entry.subset, entry.labels)).encode())
+        is_packed = is_packed or not isinstance(entry.picture, Path)
         sizes.update(repr([_size(place) for place in (entry.picture, entry.mask)]).encode())
         if is_picture_missing(entry):
             missing += 1
             first_missing = first_missing or Path(str(entry.picture))
         else:
             counts[entry.split] += 1
+    if is_packed and reader.named_by_source and isinstance(source, Path):
+        files = sorted(source.glob("*.tar")) if source.is_dir() else [source]
+        sizes.update(repr([_size(file) for file in files]).encode())
     values, times = np.unique(np.frombuffer(hashes, np.int64), return_counts=True)
     return Inventory(
         entries=entries,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.own_tables import written
 from training.data.__main__ import main
+from training.data.inventory import take_inventory
 from training.data.own.describe import describe
 from training.data.own.near_copies import DISTANCE, near_copies, perceptual_hash
 from training.data.own.opening import open_source, own_reader
@@ -73,6 +74,18 @@ def test_a_set_is_kept_from_another_source_and_prepared_anew_with_mended_picture
     manifest.write_text(json.dumps(old))
     assert main([*words, str(other)]) == 0
     assert len(FaceSet(manifest.parent, split=next(iter(json.loads(manifest.read_text())["faces"])))) == 1
+
+
+def test_pictures_in_a_table_that_were_mended_are_told_from_those_before(
+    tmp_path: Path, portrait: bytes
+) -> None:
+    sizes = []
+    for content in (portrait[:3000], portrait):
+        source = written(tmp_path, [{"path": "a", "bytes": content, VALUE.name: 3}], name="faces.parquet")
+        found = take_inventory(own_reader(source, Settings()), source)
+        sizes.append((found.digest, found.sizes))
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[0][1] != sizes[1][1]
 
 
 def test_why_nothing_can_be_prepared_or_read_is_told(
