@@ -37,6 +37,7 @@ RESERVED = frozenset(
 )
 # What a file may say of a task. Weak labels are the catalogue's own.
 _FIELDS = tuple(f.name for f in dataclasses.fields(Task) if f.name not in ("name", "implied_by"))
+_ORIGINS: dict[str, str] = {}  # task -> what defined it, of those that are not built in
 
 
 def adopt(task: Task, *, origin: str, replace: bool = False) -> None:
@@ -46,14 +47,19 @@ def adopt(task: Task, *, origin: str, replace: bool = False) -> None:
     where the two differ in kind, labels or queries: answers would change places silently.
     """
     known = CATALOGUE.setdefault(task.name, task)
+    if known is task:
+        _ORIGINS[task.name] = origin
     if (known.kind, known.labels, known.queries) != (task.kind, task.labels, task.queries):
-        whose = "the catalogue" if task.name in BUILT_IN else "another file, set or checkpoint"
+        whose, way_out = "the catalogue", "give it another name"
+        if task.name not in BUILT_IN:
+            whose = _ORIGINS.get(task.name, "this program")
+            way_out = "give one of them another name, or leave one of the two out"
         raise ValueError(
             f"{origin} has a task {task.name!r} with other labels or of another kind than {whose} has: "
-            "give one of them another name"
+            + way_out
         )
     if replace and task.name not in BUILT_IN:
-        CATALOGUE[task.name] = task
+        CATALOGUE[task.name], _ORIGINS[task.name] = task, origin
 
 
 def adopt_file(path: Path) -> tuple[Task, ...]:

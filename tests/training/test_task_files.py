@@ -1,7 +1,9 @@
 """Tasks of one's own: read from a file, and known from then on to whoever reads what was made with them."""
 
 import dataclasses
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from build.onnx_interface import PIXELS
 from build.serving import tensors
 from build.serving.pbtxt import Tensor
+from training.data.__main__ import main as data_command
 from training.data.own import columns
 from training.data.prepared.face_set import FaceSet, adopt_tasks_of
 from training.data.prepared.shard import Face
@@ -261,10 +264,28 @@ def test_a_task_travels_in_the_set_and_in_the_checkpoint(tmp_path: Path) -> None
     assert right.mean() > 0.9
 
 
-def test_sets_that_define_a_task_differently_are_refused(tmp_path: Path) -> None:
+def test_sets_that_define_a_task_differently_are_refused_where_both_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     adopt_file(_file(tmp_path, GLASSES))
     write_set(tmp_path / "data" / "shop", _faces("train", 6), size=SIZE)
     del CATALOGUE["glasses"], CATALOGUE["helmet"]
     adopt_file(_file(tmp_path, GLASSES.replace('"sunglasses"', '"goggles"')))
-    with pytest.raises(ValueError, match="shop has a task 'glasses' with other labels"):
+    with pytest.raises(ValueError, match=r"shop has a task 'glasses' with other labels .*/tasks\.toml has"):
         adopt_tasks_of(tmp_path / "data")
+    for copy in ("shop2", "zoo"):
+        shutil.copytree(tmp_path / "data" / "shop", tmp_path / "data" / copy)
+    other = json.loads((tmp_path / "data" / "shop" / "manifest.json").read_text().replace("sungl", "g"))
+    (tmp_path / "data" / "shop2" / "manifest.json").write_text(json.dumps(other))
+    del CATALOGUE["glasses"], CATALOGUE["helmet"]
+    with pytest.raises(ValueError, match=r"shop2 has a task 'glasses' with other labels .*data/shop has"):
+        adopt_tasks_of(tmp_path / "data")
+    del CATALOGUE["glasses"]
+    adopt_tasks_of(tmp_path / "data", names=["shop2"])
+    assert CATALOGUE["glasses"].labels[2] == "gasses"
+    del CATALOGUE["glasses"]
+    assert data_command(["check", str(tmp_path / "data")]) == 2
+    output = capsys.readouterr()
+    assert [line.split(": whole")[0][-4:] for line in output.out.splitlines()] == ["shop", "/zoo"]
+    assert "shop2 has a task 'glasses'" in output.err
+    assert len(output.err.splitlines()) == 1

@@ -159,10 +159,17 @@ def _check(args: argparse.Namespace) -> int:
     folders = [args.folder] if single else sorted(p.parent for p in args.folder.glob("*/manifest.json"))
     if not folders:
         raise ValueError(f"there is no prepared set in {args.folder}")
+    status = 0
     for folder in folders:
-        faces = ", ".join(f"{count} for {split}" for split, count in check_set(folder).items())
+        try:
+            found = check_set(folder)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            status = 2
+            continue
+        faces = ", ".join(f"{count} for {split}" for split, count in found.items())
         print(f"{folder}: whole, faces {faces}")
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

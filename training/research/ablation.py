@@ -243,8 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
-        adopt_own_tasks(options.tasks, data=options.data)
         sets = None if options.sets is None else [name.strip() for name in options.sets.split(",")]
+        adopt_own_tasks(options.tasks, data=options.data, sets=sets)
         settings = [*([f"steps={options.steps}"] if options.steps is not None else []), *options.settings]
         run = run_named(options.config)
         run = overridden(run if sets is None else run.with_sources(sets), settings)

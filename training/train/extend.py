@@ -200,7 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
-        adopt_own_tasks(options.tasks, data=options.data)
+        sets = words_of(options.sets) if options.sets else None
+        adopt_own_tasks(options.tasks, data=options.data, sets=sets)
         with place_of(options) as where:
             base = load_checkpoint(options.checkpoint)
             trainer = build_trainer(
@@ -210,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 data=options.data,
                 folder=options.run,
                 where=where,
-                sets=words_of(options.sets) if options.sets else None,
+                sets=sets,
                 settings=options.settings,
             )
             if options.dry_run:

@@ -62,10 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
-        adopt_own_tasks(options.tasks, data=options.data)
+        sets = words_of(options.sets) if options.sets else None
+        adopt_own_tasks(options.tasks, data=options.data, sets=sets)
         run = run_named(options.run_name)
-        if options.sets:
-            run = run.with_sources(words_of(options.sets))
+        if sets is not None:
+            run = run.with_sources(sets)
         run = overridden(run, options.settings)
         with place_of(options) as where:
             if options.dry_run:

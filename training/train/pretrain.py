@@ -208,8 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         take_cores(options.threads)
-        adopt_own_tasks(options.tasks, data=options.data)
-        run = pretraining_of(CONFIGS[options.model], words_of(options.sets))
+        sets = words_of(options.sets)
+        adopt_own_tasks(options.tasks, data=options.data, sets=sets)
+        run = pretraining_of(CONFIGS[options.model], sets)
         run = overridden(run, options.settings)
         with place_of(options) as where:
             if options.dry_run:

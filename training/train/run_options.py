@@ -6,6 +6,7 @@ import datetime
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 
 import cv2
 import torch
@@ -62,11 +63,16 @@ def place_of(options: argparse.Namespace) -> contextlib.AbstractContextManager[D
     return distributed(options.device, patience=datetime.timedelta(minutes=options.patience))
 
 
-def adopt_own_tasks(file: pathlib.Path | None, *, data: pathlib.Path) -> None:
-    """Adds the tasks of --tasks, and those that the prepared sets of `data` define, to the catalogue."""
+def adopt_own_tasks(
+    file: pathlib.Path | None, *, data: pathlib.Path, sets: Sequence[str] | None = None
+) -> None:
+    """Adds the tasks of --tasks, and those that the prepared sets of `data` define, to the catalogue.
+
+    `sets` are those that --sets names; None: all.
+    """
     if file is not None:
         adopt_file(file)
-    adopt_tasks_of(data)
+    adopt_tasks_of(data, names=sets)
 
 
 def print_plan(plan: str, *, where: Distributed) -> None:

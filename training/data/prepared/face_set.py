@@ -318,10 +318,13 @@ def crop_kind(manifest: Mapping[str, Any]) -> str:
     return kind
 
 
-def adopt_tasks_of(folder: Path) -> None:
-    """Adds the tasks that a folder's prepared sets define to the catalogue; ValueError where two differ."""
+def adopt_tasks_of(folder: Path, *, names: Sequence[str] | None = None) -> None:
+    """Adds the tasks that a folder's prepared sets define to the catalogue; `names` picks some of the sets.
+
+    ValueError where two differ.
+    """
     for path in sorted(folder.glob("*/manifest.json")):
-        if path.parent.suffix in _TEMPORARY:
+        if path.parent.suffix in _TEMPORARY or (names is not None and path.parent.name not in names):
             continue
         content = path.read_bytes()
         # One without its last entry is damaged, and may have defined a task.
