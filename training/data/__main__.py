@@ -87,6 +87,8 @@ def _prepare(args: argparse.Namespace) -> int:
     reader = _own_reader(args) if args.name == OWN else reader_of(args.name)
     folder = args.output / reader.name
     before = _written(folder)
+    for line in reader.not_read:
+        _log(f"not taken: {line}")
     try:
         manifest = prepare_set(
             reader, source=args.source, output=args.output, options=options, progress=progress

@@ -38,6 +38,7 @@ class Reader:
     # BadSample for a malformed entry.
     read: Callable[[Path], Iterator[Sample | BadSample]]
     takes_files: bool = False  # its source may be a file
+    not_read: Sequence[str] = ()  # what lies in a source of one's own and is not taken, a sentence each
     named_by_source: bool = False  # another source's set may have the same name
     # Task -> the metric of the set's official protocol, where it is not the task's own (Task.metric).
     protocol_metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -33,6 +33,7 @@ class Description:
     labelled: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)  # by task and split
     shares: dict[str, dict[str, Counter[str]]] = dataclasses.field(default_factory=dict)  # task, split, label
     persons: Counter[str] = dataclasses.field(default_factory=Counter)
+    not_read: list[str] = dataclasses.field(default_factory=list)  # a sentence each
     bad_rows: list[str] = dataclasses.field(default_factory=list)
     missing: list[str] = dataclasses.field(default_factory=list)
     unreadable: list[str] = dataclasses.field(default_factory=list)
@@ -44,7 +45,7 @@ class Description:
     @property
     def faults(self) -> list[str]:
         """What will cost faces, or figures their meaning, a sentence each."""
-        found = []
+        found = [*self.not_read]
         for what, entries in (
             ("rows can't be read", self.bad_rows),
             ("pictures are missing", self.missing),
@@ -86,7 +87,7 @@ def describe(
     source: OwnSource, *, pictures: bool = True, progress: Callable[[int], None] | None = None
 ) -> Description:
     """Reads all of a source, and its pictures (unless `pictures` is False): for copies, damage, examples."""
-    found = Description(form=source.form, columns=dict(source.columns))
+    found = Description(form=source.form, columns=dict(source.columns), not_read=list(source.not_read))
     keys: set[str] = set()
     hashed: list[tuple[int, str, str]] = []  # hash, split, key
     splits_of: dict[str, set[str]] = {}

@@ -53,10 +53,8 @@ def open_folders(folder: Path, settings: Settings) -> OwnSource:
         )
     task = _task(settings.task, classes, origin=str(folder))
     label_of = {name: kind_of(task).from_cell(task, name) for name in classes}
-    not_read = list(_not_read(folder, [part for _, part in parts], contents))
 
     def read() -> Iterator[Sample | BadSample]:
-        yield from not_read
         for split, of_class in of_classes:
             for path in contents[of_class].pictures:
                 key = path.relative_to(folder).as_posix()
@@ -72,31 +70,27 @@ def open_folders(folder: Path, settings: Settings) -> OwnSource:
         tasks=(task.name,),
         read=read,
         columns={name: f"{task.name} {label}" for name, label in label_of.items()},
+        not_read=tuple(_not_read(folder, [part for _, part in parts], contents)),
     )
 
 
-def _not_read(folder: Path, parts: Sequence[Path], contents: Mapping[Path, _Contents]) -> Iterator[BadSample]:
-    """What lies in a source, and is no picture of a class."""
+def _not_read(folder: Path, parts: Sequence[Path], contents: Mapping[Path, _Contents]) -> Iterator[str]:
+    """What lies in a source and is no picture of a class, a sentence each."""
     for place in dict.fromkeys((folder, *parts)):
         suffixes = [path.suffix.lower() for path in _visible(place) if path.is_file()]
         if loose := sum(suffix in _OTHER_PICTURES or suffix in PICTURE_SUFFIXES for suffix in suffixes):
-            reason = f"{loose} pictures lie in no folder of a class: move each into one"
-            yield BadSample(key=str(place.relative_to(folder)), reason=reason)
+            yield f"{place} has {loose} pictures beside the classes' folders: move each into one of these"
+    known = f"pictures are {', '.join(PICTURE_SUFFIXES)}"
     for place, there in contents.items():
         if place in parts:
             continue
         told = {s: n for s, n in there.others.items() if s == _LINKS or s in _OTHER_PICTURES}
-        if there.pictures and not told:
-            continue
         counts = told if there.pictures else there.others
         names = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in sorted(counts.items()))
-        if there.pictures:
-            reason = f"{sum(told.values())} of its files are not read ({names})"
-        else:
-            reason = f"it has no picture that is read ({names or 'it is empty'})"
-        yield BadSample(
-            key=str(place.relative_to(folder)), reason=f"{reason}: pictures are {', '.join(PICTURE_SUFFIXES)}"
-        )
+        if not there.pictures:
+            yield f"{place} has no picture ({names or 'it is empty'}), so it is no class: {known}"
+        elif told:
+            yield f"{place} has files that are not read ({names}): {known}"
 
 
 def _task(name: str, classes: Sequence[str], *, origin: str) -> Task:

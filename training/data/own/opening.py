@@ -66,4 +66,5 @@ def own_reader(
         read=lambda _: opened.read(),
         takes_files=True,
         named_by_source=True,
+        not_read=opened.not_read,
     )

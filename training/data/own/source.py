@@ -4,7 +4,7 @@ A form (a table, a folder by class) is a module of this package; `open_source` t
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from training.data.sample import BadSample, Sample
@@ -27,3 +27,4 @@ class OwnSource:
     tasks: tuple[str, ...]
     read: Callable[[], Iterator[Sample | BadSample]]  # in a fixed order, as often as it is called
     columns: Mapping[str, str]  # what was found, and what it means, for people
+    not_read: Sequence[str] = ()  # what lies in it and is no row of it, a sentence each

@@ -7,6 +7,7 @@ The JSON object is read as a table's row (training.data.own.columns); a class is
 
 import bz2
 import contextlib
+import dataclasses
 import gzip
 import json
 import lzma
@@ -43,7 +44,7 @@ def open_webdataset(place: Path | Address, settings: Settings) -> OwnSource:
     rows = _rows(tars, settings, pictures=False)
     names = dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)
     classes = "its .cls files are classes: say with --task of which task"
-    return source_of_rows(
+    source = source_of_rows(
         "webdataset",
         lambda: _rows(tars, settings),
         [PATH, *(name for name in names if name not in (PATH, BYTES))],
@@ -52,6 +53,9 @@ def open_webdataset(place: Path | Address, settings: Settings) -> OwnSource:
         split=settings.split,
         hint=classes if _CLASS in names and settings.task is None else "",
     )
+    if _CLASS in names and settings.task is None:
+        source = dataclasses.replace(source, columns={**source.columns, _CLASS: f"not read: {classes}"})
+    return source
 
 
 def _rows(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tests.helpers.own_tables import written
 from training.data.addresses import Address
+from training.data.own.describe import describe
 from training.data.own.opening import open_source
 from training.data.own.source import Settings
 from training.data.reader import LayoutError
@@ -333,15 +334,19 @@ def test_what_folders_have_and_is_not_read_is_told(tmp_path: Path, portrait: byt
         (folder / name).write_bytes(portrait)
     (tmp_path / "other.jpg").write_bytes(portrait)
     (folder / "none" / "link.jpg").symlink_to(tmp_path / "other.jpg")
-    found = samples(folder, task="eyewear")
-    assert [s.key for s in found if isinstance(s, Sample)] == ["glasses/a.jpg", "none/a.jpg"]
-    assert {s.key: s.reason.partition(": ")[0] for s in found if isinstance(s, BadSample)} == {
-        ".": "1 pictures lie in no folder of a class",
-        "hat": "it has no picture that is read (1 .bmp, 1 .gif)",
-        "none": "1 of its files are not read (1 .heic)",
-        "sunglasses": "it has no picture that is read (it is empty)",
-        "none/link.jpg": f"it leads out of {folder}",
-    }
+    source = open_source(folder, Settings(task="eyewear"))
+    assert [(s.key, isinstance(s, Sample)) for s in source.read()] == [
+        ("glasses/a.jpg", True),
+        ("none/a.jpg", True),
+        ("none/link.jpg", False),
+    ]
+    assert [line.removeprefix(str(folder)).partition(":")[0] for line in source.not_read] == [
+        " has 1 pictures beside the classes' folders",
+        "/hat has no picture (1 .bmp, 1 .gif), so it is no class",
+        "/none has files that are not read (1 .heic)",
+        "/sunglasses has no picture (it is empty), so it is no class",
+    ]
+    assert describe(source, pictures=False).faults[:4] == [*source.not_read]
 
 
 @pytest.mark.parametrize(
