@@ -229,9 +229,10 @@ class Contract(_Record):
     quality: QualityEntry | None = None  # None: the network does not state it
 
     def __post_init__(self) -> None:
-        tensors = [*self.names, *(entry.error_output for entry in self.tasks if entry.error_output)]
-        if len(set(tensors)) != len(tensors):
-            raise InvalidContract(f"the contract names a task twice: {', '.join(tensors)}")
+        if len(set(self.names)) != len(self.tasks):
+            raise InvalidContract(f"the contract names a task twice: {', '.join(self.names)}")
+        for name in {entry.error_output for entry in self.tasks} & set(self.names):
+            raise InvalidContract(f"the name {name!r} is that of a task and of another's error: rename it")
         quality = self.quality
         if quality is not None and not any(
             entry.name == quality.task and quality.label in entry.labels for entry in self.tasks

@@ -42,19 +42,8 @@ def task_heads(entry: TaskEntry) -> tuple[TaskHead, ...]:
 
 
 def heads_of(contract: Contract) -> dict[str, TaskHead]:
-    """Every head of a contract's network by its name, in the contract's order.
-
-    ValueError as `task_heads`, and where a task has the name of another one's error.
-    """
-    heads: dict[str, TaskHead] = {}
-    for entry in contract.tasks:
-        for head in task_heads(entry):
-            if head.name in heads:
-                raise ValueError(
-                    f"the name {head.name!r} is that of a task and of another's error: rename it"
-                )
-            heads[head.name] = head
-    return heads
+    """Every head of a contract's network by its name, in the contract's order; ValueError as `task_heads`."""
+    return {head.name: head for entry in contract.tasks for head in task_heads(entry)}
 
 
 def answer_tensors(entry: TaskEntry) -> tuple[AnswerTensor, ...]:

@@ -146,6 +146,8 @@ def _understood(name: str, table: Any) -> tuple[Task | None, list[str]]:
         faults.append(f"a label is {blank[0]!r}: give it a name that can be read")
     if kind is None or not labels:
         return None, faults
+    if not kind.unit and "unit" not in table:
+        faults.append(f'a task of the kind {kind.name} has a unit: write unit = "..."')
     faults += _misfits(kind, labels, stated)
     if name in BUILT_IN and (kind.name, tuple(labels)) != (CATALOGUE[name].kind, CATALOGUE[name].labels):
         faults.append("the catalogue has another task of this name: give yours another one")
@@ -175,6 +177,11 @@ def _broken_links(task: Task, *, known: Mapping[str, Task], unclear: Container[s
         for field, other in others.items()
         if other not in known and other not in unclear
     ]
+    ahead = known.get(task.frontal_by)
+    if ahead is not None and not kinds()[ahead.kind].is_rotation:
+        faults.append(
+            f"frontal_by is {ahead.name}, whose kind is {ahead.kind}: name a task of the head's rotation"
+        )
     if task.derived_from is not None and (source := known.get(task.derived_from[0])) is not None:
         faults += _not_derived(task, source, label=task.derived_from[1])
     if task.aligned_labels and (points := known.get(task.aligned_to)) is not None:
@@ -214,8 +221,6 @@ def _misfits(kind: Kind, labels: Sequence[str], table: Mapping[str, Any]) -> lis
     if not fewest <= len(labels) <= most:
         wanted = f"{fewest}" if fewest == most else f"{fewest} or more"
         found.append(f"labels are {len(labels)}: a task of the kind {kind.name} has {wanted}")
-    if not kind.unit and "unit" not in table:
-        found.append(f'a task of the kind {kind.name} has a unit: write unit = "..."')
     queries = kind.usual_queries(labels)
     if table.get("queries", queries) != queries:
         found.append(f"queries is {table['queries']}: leave it out, it is {queries}")

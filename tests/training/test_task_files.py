@@ -132,6 +132,7 @@ def test_a_file_s_fault_is_named(text: str, complaint: str, tmp_path: Path) -> N
         ("more_metrics = 'mean_f1'", "write a list of texts"),
         ("more_metrics = ['nosuch']", "more_metrics has 'nosuch': choose from mean_accuracy"),
         ("frontal_by = 'nosuch'", "frontal_by names the task 'nosuch', which neither"),
+        ("frontal_by = 'age'", "frontal_by is age, whose kind is value: name a task of the head's rotation"),
         ("derived_from = ['nosuch', '']", "derived_from names the task 'nosuch', which neither"),
         ("derived_from = ['attributes', 'Male']", "its labels don't follow from these"),
         ("error_reference = ['l']", "error_reference is ['l']: write a pair of texts"),

@@ -35,6 +35,7 @@ class Kind(Showing, abc.ABC):
     label_count: ClassVar[tuple[int, float]] = (1, math.inf)  # the fewest and the most of a task
     paper_metric: ClassVar[str] = ""  # the metric of the paper's table 5; "": the table has no such task
     has_sides: ClassVar[bool] = False  # labels may change places in a mirrored picture (Task.mirror)
+    is_rotation: ClassVar[bool] = False  # its columns begin with yaw and pitch, in degrees
     partial_labels: ClassVar[bool] = False  # a network may serve the labels that it learned and no others
     threshold: ClassVar[float | None] = None  # the probability from which a label is active
     exclusive: ClassVar[bool] = False  # one of the labels is true of each face

@@ -73,6 +73,7 @@ class Rotation(Kind):
     """See the module."""
 
     name = "rotation"
+    is_rotation = True
     unit = "degrees"
     label_count = (3, 3)  # yaw, pitch, roll
     losses: ClassVar[dict[str, Loss]] = {"geodesic": Loss(count=whole_labels, sum=_geodesic)}

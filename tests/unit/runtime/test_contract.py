@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import pytest
 
-from runtime.contract import Contract, ErrorBounds, InvalidContract, TaskEntry, VisiblePoints
+from runtime.contract import Contract, InvalidContract, TaskEntry, VisiblePoints
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "tests/assets/contracts"
@@ -104,15 +104,6 @@ def test_the_contracts_of_the_repository_are_written_byte_for_byte() -> None:
 def test_a_bad_contract_is_refused_with_what_is_wrong_and_where(path: Path) -> None:
     with pytest.raises(InvalidContract, match=FAULTS[path.stem]):
         Contract.parse(path.read_text())
-
-
-def test_a_task_called_like_another_one_s_error_is_refused() -> None:
-    bounds = ErrorBounds(unit="years", within=((0.5, 1.0),))
-    age = TaskEntry(name="age", kind="value", labels=("years",), unit="years", error=bounds)
-    with pytest.raises(InvalidContract, match="twice: age, age_error, age_error"):
-        Contract(
-            version=1, input_size=64, tasks=(age, dataclasses.replace(age, name="age_error", error=None))
-        )
 
 
 def test_every_bad_example_has_its_sentence() -> None:

@@ -107,4 +107,4 @@ def test_heads_that_can_not_be_are_refused() -> None:
     with pytest.raises(ValueError, match="task 'gender' states an error, which answers of kind classes have"):
         heads_of(contract(dataclasses.replace(GENDER, error=YEARS)))
     with pytest.raises(ValueError, match="the name 'age_error' is that of a task and of another's error"):
-        heads_of(contract(AGE, dataclasses.replace(GENDER, name="age_error")))
+        contract(AGE, dataclasses.replace(GENDER, name="age_error"))
