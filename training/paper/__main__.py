@@ -73,6 +73,8 @@ def _work(options: argparse.Namespace) -> None:
     chosen = [experiment_named(name) for name in dict.fromkeys(names)]
     if options.run is None:
         raise ValueError("--run DIR is wanting: name the folder that networks and reports go to")
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"--limit {options.limit} leaves no face: take 1 or more")
     take_cores(options.threads)
     for folder in options.data:
         adopt_own_tasks(None, data=folder)

@@ -53,8 +53,6 @@ def make(
     experiment: Experiment, job: Job, *, measured: Measured | None, quick: bool
 ) -> tuple[str, dict[str, Any]]:
     """The report as Markdown and as plain data; on all but the leading process of no use."""
-    if job.limit is not None and job.limit < 1:
-        raise ValueError(f"--limit {job.limit} leaves no face: take 1 or more")
     caveats = caveats_of(experiment, job, quick=quick)
     if experiment.draw is not None:
         body = _drawn(experiment, job)
