@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import TaskEntry
+from training.cli import run_cli, words_of
 from training.data.derived_labels import derive
 from training.data.prepared.face_set import FaceSet, in_split, prepared_sets
 from training.data.sample import SPLITS
@@ -202,7 +203,7 @@ def add_measured(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 with one sentence on standard error."""
+    """The command line; returns the exit status (training.cli.run_cli)."""
     from training.evaluation.report import as_json, as_markdown, write_text
 
     parser = argparse.ArgumentParser(
@@ -231,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write everything here")
     parser.add_argument("--markdown", type=Path, help="write the tables here")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         if (options.limit is not None and options.limit < 1) or options.bootstrap < 0:
             raise ValueError("--limit must be 1 or more, and --bootstrap 0 or more")
         check_seed(options.seed)
@@ -277,15 +279,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if options.markdown:
             write_text(options.markdown, tables)
-    except ValueError as error:
-        print(f"training.evaluation.evaluate: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_cli("training.evaluation.evaluate", work, place=options.json or options.markdown or Path())
 
 
 def names_of(words: str | None) -> list[str] | None:
     """The names among words separated by commas; None for none."""
-    return [name.strip() for name in (words or "").split(",") if name.strip()] or None
+    return words_of(words or "") or None
 
 
 def check_seed(seed: int) -> None:
