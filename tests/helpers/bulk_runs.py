@@ -16,7 +16,7 @@ import pytest
 
 from deploy.bulk.__main__ import main
 from deploy.bulk.statuses import OK, SOME_FAILED
-from deploy.measuring.processes import processes_below
+from deploy.measuring.processes import Process, processes_below
 from tests.helpers.paths import ROOT
 
 PYTHON = ROOT / ".venv-bulk" / "bin" / "python"
@@ -166,11 +166,17 @@ def until_parts(
 
 def answering_processes(run: int) -> list[int]:
     """The processes of a run that answer photos."""
-    below = processes_below(run)
-    return [pid for pid, each in below.items() if "deploy.bulk.answering.child" in each.command]
+    return list(_answering(run))
 
 
 def workers(run: int) -> list[int]:
     """Their parents where Ray started them: what computes chunks."""
-    below = processes_below(run)
-    return [below[pid].parent for pid in answering_processes(run) if below[pid].parent != run]
+    return [each.parent for each in _answering(run).values() if each.parent != run]
+
+
+def _answering(run: int) -> dict[int, Process]:
+    return {
+        pid: each
+        for pid, each in processes_below(run).items()
+        if "deploy.bulk.answering.child" in each.command
+    }
