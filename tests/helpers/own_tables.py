@@ -7,6 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from training.data.addresses import Address
+from training.data.own.opening import open_source
+from training.data.own.source import Settings
+from training.data.sample import BadSample, Sample
+
 
 def written(folder: Path, rows: list[dict[str, Any]], *, name: str = "faces.csv") -> Path:
     """The rows in a file of that name's form."""
@@ -22,3 +27,15 @@ def written(folder: Path, rows: list[dict[str, Any]], *, name: str = "faces.csv"
             writer.writeheader()
             writer.writerows(rows)
     return path
+
+
+def samples(source: Path | Address, **settings: Any) -> list[Sample | BadSample]:
+    """What a source of one's own says of its faces."""
+    return list(open_source(source, Settings(**settings)).read())
+
+
+def only(source: Path, **settings: Any) -> Sample:
+    """The one face of a source."""
+    (sample,) = samples(source, **settings)
+    assert isinstance(sample, Sample), sample
+    return sample

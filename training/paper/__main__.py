@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.evaluation.report import write_text
 from training.paper.describe import as_list, in_full
 from training.paper.experiment import Experiment, Job
@@ -103,7 +103,7 @@ def _prepared(experiment: Experiment, options: argparse.Namespace, *, measured: 
     paper, lacking = experiment.paper, {}
     run = paper.run(quick=options.quick)
     if options.sets:
-        names = [name.strip() for name in options.sets.split(",")]
+        names = words_of(options.sets)
         own = {source.name for source in run.sources}
         run = run.with_sources(
             [name for name in names if name in own] or [source.name for source in run.sources]
@@ -138,7 +138,7 @@ def _job(one: Prepared, options: argparse.Namespace, *, where: Distributed) -> J
         limit=options.limit,
         checkpoint=options.checkpoint,
         pretraining=tuple(options.pretraining),
-        labels=tuple(name.strip() for name in options.labels.split(",")) if options.labels else (),
+        labels=tuple(words_of(options.labels)) if options.labels else (),
     )
 
 

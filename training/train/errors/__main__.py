@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.cli import run_cli
+from training.cli import run_cli, words_of
 from training.models import load_checkpoint, save_checkpoint
 from training.train.calibrate import held_out_sets
 from training.train.errors.coverage import table
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    return words_of(text) if text else None
 
 
 if __name__ == "__main__":
